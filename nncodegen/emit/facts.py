@@ -44,7 +44,9 @@ def facts(schedule: Schedule) -> str:
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
     others["guards"] = tuple(text for one in program.companions for text in one.guards)
     others["linear"] = tuple(name for one in program.companions for name in one.linear)
-    told = ("quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "own")
+    told = (
+        "quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "over_times", "own",
+    )  # fmt: skip
     others |= {name: getattr(program, name) for name in told}
     solvers = [one.control for one in systems_of(program.steps)]
     others["solver"] = "; ".join(map(str, solvers[:1]))

@@ -288,6 +288,8 @@ class Program:
     """True if the program has its companions for fits without being asked, as formulas have them."""
     rising: tuple[str, ...] = ()
     """The inputs whose values ascend within a sample: times."""
+    over_times: bool = False
+    """True if the values of each output are those of one quantity at the times of a sample."""
     own: tuple[str, ...] = ()
     """The parameters that each group of samples has for itself in a fit with groups."""
     changes: int = 0

@@ -468,6 +468,7 @@ class Dynamics(ModelBase):
             extents=(*extents, *self.networks.extents),
             fitted=True,
             rising=(self.time,) if has_time else (),
+            over_times=True,
         )
 
     def _first_order(self) -> tuple[dict[Symbol, Expr], dict[Symbol, str]]:

@@ -72,6 +72,25 @@ def test_each_fit_is_that_of_a_single_one(kind):
     assert np.array_equal(many.parameters[:, 3], starts[:, 3])
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+def test_r2_has_a_mean_over_all_times_for_each_output(samples):
+    """Also one trajectory has an r2: that of its outputs, each with its weighted mean over the times that are seen."""
+    module = built(MODELS["chosen"]())
+    rng = np.random.default_rng(5)
+    X = np.tile(TIMES, (samples, 1))
+    Y = module.predict(TRUTH, X) * (1 + 0.05 * rng.normal(size=(samples, 18)))
+    Y[0, [4, 11]] = np.nan
+    sigma = rng.uniform(0.5, 2, Y.shape)
+    result = module.fit(X, Y, p0=TRUTH, sigma=sigma)
+    total = 0
+    for output in (slice(9), slice(9, None)):
+        seen = ~np.isnan(Y[:, output])
+        values, weights = Y[:, output][seen], sigma[:, output][seen] ** -2.0
+        total += weights @ (values - np.average(values, weights=weights)) ** 2
+    np.testing.assert_allclose(result.r2, 1 - result.chi2 / total, rtol=1e-12)
+    assert 0.5 < result.r2 < 1
+
+
 @pytest.mark.parametrize("method", ["tsit5", "auto"])
 def test_fits_with_jumps_and_columns(method):
     """Each fit has times, doses and infusions of its own, and times without an observation."""

@@ -9,7 +9,7 @@ from nncodegen.runtime.python.results.fit_result import FitResult
 class Facts:
     """The facts of a formula that a result reads."""
 
-    curved, terms, quantities, bits, solver = False, (), (), "native", ""
+    curved, terms, quantities, bits, solver, over_times = False, (), (), "native", "", False
 
     def __init__(self, parameters):
         self.parameters = parameters

@@ -148,6 +148,8 @@ class Facts(NamedTuple):
     """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
     rising: tuple[str, ...] = ()
     """The inputs whose values must not fall within a sample: times."""
+    over_times: bool = False
+    """True if the columns of each output are one quantity at the times of a sample."""
     solver: str = ""
     """The method and the limits of differential equations whose steps are chosen by an estimate of their error."""
     rtol: float = 0.0

@@ -263,10 +263,13 @@ class Fitted:
 
     @cached_property
     def r2(self) -> float:
-        """Return the coefficient of determination, 1 - chi2/sum(((y - mean)/sigma)**2), with a mean for each output."""
+        """Return the coefficient of determination, 1 - chi2/sum(((y - mean)/sigma)**2), with a mean for each output.
+
+        With equations of motion, that is the mean over all times of all samples.
+        """
         if self.residuals is None:
             return math.nan
-        return goodness.r2(self._Y, self.residuals, self._sigma, self._algebra)
+        return goodness.r2(self._Y, self.residuals, self._sigma, self._model.facts, self._algebra)
 
     @property
     def aic(self) -> float:

@@ -10,18 +10,22 @@ import numpy as np
 from ..ground.algebra import BY_LAPACK, Algebra
 
 if TYPE_CHECKING:
+    from ..ground.facts import Facts
     from ..ground.types import Array
 
 
-def r2(Y: Array, residuals: Array, sigma: Any, algebra: Algebra = BY_LAPACK) -> float:
+def r2(Y: Array, residuals: Array, sigma: Any, facts: Facts, algebra: Algebra = BY_LAPACK) -> float:
     """Return 1 - sum(r**2)/sum(((y - mean)/sigma)**2), for data and residuals of the shape (N, K).
 
-    The mean is that of each column, weighted by 1/sigma**2. Missing values (NaN among the residuals) do not count. The
-    result is NaN if the data do not vary.
+    The mean is that of each column, weighted by 1/sigma**2; of an output over times, that of all its times, as a single
+    trajectory has one value in each column. Missing values (NaN among the residuals) do not count. The result is NaN if
+    the data do not vary.
     """
     used = ~np.isnan(residuals)
     weights = np.where(used, 1 / per_value(sigma, residuals.shape) ** 2, 0)
     values = np.where(used, Y, 0).astype(float)
+    if facts.over_times:  # all outputs have the same times
+        weights, values = (_by_output(one, len(facts.targets)) for one in (weights, values))
     with np.errstate(invalid="ignore", divide="ignore"):
         means = algebra.total(weights * values, 0) / algebra.total(weights, 0)
         total = float(algebra.total(np.nan_to_num(weights * (values - means) ** 2, posinf=np.inf)))
@@ -29,6 +33,11 @@ def r2(Y: Array, residuals: Array, sigma: Any, algebra: Algebra = BY_LAPACK) -> 
         rounding = 16 * np.finfo(float).eps ** 2 * float(algebra.total(weights * values**2))
     squares = float(algebra.total(np.nan_to_num(residuals.astype(float) ** 2, posinf=np.inf)))
     return 1 - squares / total if total > rounding else math.nan
+
+
+def _by_output(values: Array, outputs: int) -> Array:
+    """Return (N, outputs*times) values as (N*times, outputs)."""
+    return values.reshape(len(values), outputs, -1).transpose(0, 2, 1).reshape(-1, outputs)
 
 
 def per_value(sigma: Any, shape: tuple[int, ...]) -> Array:

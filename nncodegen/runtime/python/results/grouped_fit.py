@@ -361,7 +361,8 @@ class GroupedFit(FitResult):
     @cached_property
     def r2(self) -> float:
         """Return 1 - chi2/sum(((y - mean)/sigma)**2), with one mean for each output, not one for each group."""
-        return goodness.r2(self._Y, self.residuals[self._order], self._sigma, self._algebra)  # type: ignore[index]
+        residuals: Any = self.residuals
+        return goodness.r2(self._Y, residuals[self._order], self._sigma, self._model.facts, self._algebra)
 
     @cached_property
     def loss(self) -> float:
