@@ -535,6 +535,25 @@ def test_minimizing_without_an_end(chain):
     assert single.minimize(X, Y, options={"maxiter": 3}).status == "max_iterations"
 
 
+@pytest.mark.filterwarnings("ignore:SciPy's:RuntimeWarning")
+@pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS", "CG", "Nelder-Mead"])
+def test_minimizing_where_there_is_no_loss(method):
+    """A minimizer that tries parameters without a loss returns some that have one, and L-BFGS-B says what to do."""
+    pytest.importorskip("scipy")
+    a, b = sympy.symbols("a b")
+    module = nn.build(nn.Model("sinking", parameters={a: 2.0, b: 1.0}, loss=sympy.log(a) + b**2))
+    found = module.minimize(method=method)
+    assert found.parameters[0] > 0
+    assert found.loss == module.loss(found.parameters) <= module.loss([2.0, 1.0])
+    if method == "L-BFGS-B":
+        assert found.status == "stalled"
+        assert "the loss is not finite at the parameters that it tried" in found.message
+        assert "give bounds" in found.message
+    ended = module.minimize(method="L-BFGS-B", bounds=[(0.01, None), (None, None)])
+    assert ended.status == "converged"
+    assert ended.parameters == pytest.approx([0.01, 0], abs=1e-5)
+
+
 def test_minimizing_is_interrupted(chain):
     """An exception of a callback holds what was reached."""
     pytest.importorskip("scipy")

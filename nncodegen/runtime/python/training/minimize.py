@@ -40,6 +40,12 @@ OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsq
                      "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
 """The statuses of a minimizer that has used up its iterations or evaluations; 1 for all others."""
 
+LEFT = (
+    "the loss is not finite at the parameters that it tried: these are the last ones before; give bounds within which "
+    "the model has values, or begin elsewhere"
+)
+"""The message where a minimizer leaves the parameters that have a loss."""
+
 
 @MINIMIZE
 def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
@@ -56,8 +62,10 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     The other arguments are those of ``train``. Returns a Result: its history holds the loss with the penalties
     after each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is
     that of SciPy. Its status is "converged", "max_iterations", "stopped" by the callback, which raises
-    StopIteration, or for any other end "stalled", with a RuntimeWarning. ``train`` cannot resume it. With
-    BatchNormalization, all samples are one batch, and the moving statistics become those of all samples.
+    StopIteration, or for any other end "stalled", with a RuntimeWarning. Where a minimizer ends at a loss that is
+    not finite, that is "stalled", too: the parameters are the last ones with a finite loss, and the message says
+    so. ``train`` cannot resume a result. With BatchNormalization, all samples are one batch, and the moving
+    statistics become those of all samples.
     """
     refuse(model.facts, "what a minimizer of SciPy computes")
     with needed("minimize", "SciPy", "scipy"):
@@ -80,19 +88,23 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
             found = optimize.minimize(
                 function, search.last, jac=gradient, method=settings.method, callback=search, **options
             )
-        reached = search.result(found.x, "converged", str(found.message))
+        lost = not math.isfinite(objective.value(found.x))
+        reached = search.result(search.finite if lost else found.x, "converged", str(found.message))
         reached.loss, reached.classes = objective.loss(reached.parameters), classes
     except BaseException as interrupt:  # Ctrl-C, or an error of a callback
         interrupt.result = search.result(search.last, "interrupted", "")  # type: ignore[attr-defined]
         raise
     if search.stopped:
         reached.status = "stopped"
-    elif not found.success:
-        reached.status = "max_iterations" if found.status in OUT_OF_ITERATIONS.get(method, (1,)) else "stalled"
+    elif lost or not found.success:
+        used_up = not lost and found.status in OUT_OF_ITERATIONS.get(method, (1,))
+        reached.status = "max_iterations" if used_up else "stalled"
     if reached.status == "stalled":
         solver = "" if math.isfinite(reached.loss) else model.facts.solver
         if solver:
             reached._message = f"the loss is not finite; {unsolved(solver)}"
+        elif lost and math.isfinite(reached.loss):
+            reached._message = LEFT
         warn(f"SciPy's {settings.method} stalled: {reached.message}", RuntimeWarning)
     return with_samples(reached, samples)
 
@@ -118,11 +130,14 @@ def _complete(options: dict[str, Any], model: Model, objective: Objective, metho
 
 
 class _Search:
-    """A running minimizer: its last point, and for each iteration the objective and the length of the step."""
+    """A running minimizer: its last points, and for each iteration the objective and the length of the step.
+
+    ``finite`` is the last point whose objective is finite; the start, if there is none.
+    """
 
     def __init__(self, objective: Objective, start: Array, callback: Any, asks: bool) -> None:
         self.objective, self.callback, self.asks = objective, callback, asks
-        self.last = objective.split(start.astype(float))
+        self.last = self.finite = objective.split(start.astype(float))
         self.history: list[float] = []
         self.lengths: list[float] = []
         self.begun = time.perf_counter()
@@ -134,6 +149,8 @@ class _Search:
         before, self.last = self.last, np.array(given[0], float)
         self.lengths.append(float(np.linalg.norm(self.objective.join(self.last - before))))
         self.history.append(self.objective.value(self.last))
+        if math.isfinite(self.history[-1]):
+            self.finite = self.last
         try:
             answer = None if self.callback is None else self.callback(*given)
         except StopIteration:
