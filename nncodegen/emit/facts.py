@@ -45,7 +45,8 @@ def facts(schedule: Schedule) -> str:
     others["guards"] = tuple(text for one in program.companions for text in one.guards)
     others["linear"] = tuple(name for one in program.companions for name in one.linear)
     told = (
-        "quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "over_times", "own",
+        "quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "over_times",
+        "mean_over", "own",
     )  # fmt: skip
     others |= {name: getattr(program, name) for name in told}
     solvers = [one.control for one in systems_of(program.steps)]

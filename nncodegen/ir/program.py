@@ -290,6 +290,8 @@ class Program:
     """The inputs whose values ascend within a sample: times."""
     over_times: bool = False
     """True if the values of each output are those of one quantity at the times of a sample."""
+    mean_over: int = 1
+    """The number of values of a sample, each with a likelihood of its own, whose losses have the loss as their mean."""
     own: tuple[str, ...] = ()
     """The parameters that each group of samples has for itself in a fit with groups."""
     changes: int = 0

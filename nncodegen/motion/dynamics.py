@@ -444,7 +444,8 @@ class Dynamics(ModelBase):
         size = self.times * len(outputs)
         free = partial(unused, taken={*declared, *weights, *self.observed, *(y.tensor for y in targets)})
         elements = [Output(one.element, one.element) for one in outputs]
-        losses = loss_steps(terms_together(entry_of(self.loss), elements, size), targets, 1, free)
+        entry = entry_of(self.loss)
+        losses = loss_steps(terms_together(entry, elements, size), targets, 1, free)
         found = needed((*writer.steps, *losses), [*(one.element for one in outputs), losses[-1].target])
         read = {operand.tensor for step in found for operand in step.operands}
         has_time = self.differential or self.time in read
@@ -469,6 +470,7 @@ class Dynamics(ModelBase):
             fitted=True,
             rising=(self.time,) if has_time else (),
             over_times=True,
+            mean_over=size if entry.total == "mean" else 1,
         )
 
     def _first_order(self) -> tuple[dict[Symbol, Expr], dict[Symbol, str]]:

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import sympy
 
 import nncodegen as nn
 from nncodegen.building.build import load
@@ -70,6 +71,33 @@ def test_each_fit_is_that_of_a_single_one(kind):
     check(many, [module.fit(X, Y[m], p0=starts[m], sigma=sigma[m], **options) for m in range(FITS)])
     assert ((many.parameters[:, 0] >= 0.98) & (many.parameters[:, 0] <= 1.01)).all()
     assert np.array_equal(many.parameters[:, 3], starts[:, 3])
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_each_value_has_a_likelihood(samples):
+    """With a negative log-likelihood as the loss, errors are those of all values, also of a single trajectory."""
+    model = nn.Dynamics(
+        "u' = -k*u", {"u": "u0"}, {"k": 0.5, "u0": 30.0}, times=12, rtol=1e-9, name="counted",
+        loss=lambda rate, count: rate - count * sympy.log(rate),
+    )  # fmt: skip
+    module = built(model)
+    X = np.tile(np.linspace(0, 5, 12), (samples, 1))
+    Y = np.random.default_rng(6).poisson(40 * np.exp(-0.3 * X)).astype(float)
+    result = module.fit(X, Y)
+    k, u0 = result.parameters
+    rates = u0 * np.exp(-k * X)
+    derivatives = np.stack([-X * rates, rates / u0], axis=-1)
+    np.testing.assert_allclose(np.einsum("ntp,nt->p", derivatives, 1 - Y / rates), 0, atol=1e-3)
+    information = np.einsum("ntp,nt,ntq->pq", derivatives, Y / rates**2, derivatives)
+    np.testing.assert_allclose(result.covariance, np.linalg.inv(information), rtol=1e-5)
+    losses = rates - Y * np.log(rates)
+    np.testing.assert_allclose([result.cost, result.aic], [losses.sum(), 2 * losses.sum() + 4], rtol=1e-8)
+    assert (result.status, result.used) == ("converged", 12 * samples)
+    low, high = result.confidence_intervals(0.6827, "profile").T
+    np.testing.assert_allclose((high - low) / 2, result.standard_errors, rtol=0.1)
+    many = module.fit_many(X, np.array([Y, Y[::-1]]), covariance=True)
+    np.testing.assert_allclose(many.covariance[0], result.covariance, rtol=1e-6)
+    assert many.status.tolist() == ["converged"] * 2
 
 
 @pytest.mark.parametrize("samples", [1, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -131,6 +132,8 @@ class Problem:
         ended = watch.reason if watch is not None and ENDS[numbers[6]] == "interrupted" else ""
         poles = tuple(compress(guards, changed)) if changed else ()
         found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
+        if self.model.facts.curved and self.model.facts.mean_over > 1:
+            found = _of_all_values(found, self.model.facts.mean_over)
         if found.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
@@ -177,6 +180,17 @@ def of_samples(problem: LeastSquares, rows: Array | slice) -> Problem:
     return Problem(
         problem.model, X, problem.Y[rows], sigma, problem.bounds, problem.loss, problem.f_scale, problem.tolerance,
         problem.max_iterations,
+    )  # fmt: skip
+
+
+def _of_all_values(found: Solution, count: int) -> Solution:
+    """Return the solution for the sum of the losses of all values, each a negative log-likelihood, not for their mean.
+
+    ``count`` is the number of values of a sample. Parameters are the same, and errors smaller by the root of count.
+    """
+    return found._replace(
+        triangle=found.triangle * math.sqrt(count), cost=found.cost * count, chi2=found.chi2 * count,
+        used=found.used * count, costs=None if found.costs is None else found.costs * count,
     )  # fmt: skip
 
 

@@ -150,6 +150,8 @@ class Facts(NamedTuple):
     """The inputs whose values must not fall within a sample: times."""
     over_times: bool = False
     """True if the columns of each output are one quantity at the times of a sample."""
+    mean_over: int = 1
+    """The number of values of a sample, each with a likelihood of its own, whose losses have the loss as their mean."""
     solver: str = ""
     """The method and the limits of differential equations whose steps are chosen by an estimate of their error."""
     rtol: float = 0.0

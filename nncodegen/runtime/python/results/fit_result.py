@@ -49,7 +49,8 @@ class FitResult(Shown, Fitted):
                     of the model is not a sum of squares
     chi2            the sum of the squared residuals; NaN with such a loss
     residuals       (N, K), (output - target)/sigma; NaN where a target is missing; None with such a loss
-    used            the number of residuals that are not missing; with such a loss, of samples
+    used            the number of residuals that are not missing; with such a loss, of samples,
+                    or of all values of these with equations of motion
     iterations      the number of steps that were accepted or tried
     evaluations     the number of evaluations of the model for all samples
     absolute_sigma  whether sigma counts as known; otherwise it is known up to a factor
@@ -59,7 +60,9 @@ class FitResult(Shown, Fitted):
                     starts so
 
     A loss that is no sum of squares counts as a negative log-likelihood: the covariance is the inverse of its second
-    derivatives, aic is 2*cost + 2*F, and bic is 2*cost + F*log(used); chi2, reduced_chi2 and r2 are NaN.
+    derivatives, aic is 2*cost + 2*F, and bic is 2*cost + F*log(used); chi2, reduced_chi2 and r2 are NaN. With equations
+    of motion, each value at each time has such a likelihood: the cost is the sum of all their losses, of which the loss
+    of a sample is the mean, and used counts them.
 
     All other values are computed when they are first used.
     """

@@ -77,7 +77,9 @@ def _errors(value: float, error: float) -> tuple[str, str, str]:
 
 def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
     """Return the notes below the parameters: pairs of a label and a text."""
-    curved = result._model.facts.curved
+    facts = result._model.facts
+    curved = facts.curved
+    unit = "samples" if curved and facts.mean_over == 1 else "values"
     notes = [("sum of losses", f"{result.cost:.6g}")] if curved else [
         ("chi2", f"{result.chi2:.6g}"),
         ("reduced chi2", f"{result.reduced_chi2:.6g}"),
@@ -85,7 +87,7 @@ def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
     ]  # fmt: skip
     notes += [
         ("AIC, BIC", f"{result.aic:.6g}, {result.bic:.6g}"),
-        ("degrees of freedom", _degrees(result, "samples" if curved else "values")),
+        ("degrees of freedom", _degrees(result, unit)),
         ("ended", f"{result.status} after {result.iterations} iterations, {result.evaluations} evaluations"),
         ("", message),
     ]
