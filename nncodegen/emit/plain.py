@@ -11,8 +11,8 @@ from nncodegen.emit.elements import OWN_POINTERS, Elements, noise_arguments
 from nncodegen.emit.lines import wrapped
 from nncodegen.emit.names import Names
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element
-from nncodegen.ir.systems import System, path
+from nncodegen.ir import Element, Step
+from nncodegen.ir.systems import System, path, swept
 from nncodegen.schedule.plain import OneSample, solver_of
 from nncodegen.schedule.storage import Place
 from nncodegen.schedule.tree import Call, Tree
@@ -131,7 +131,9 @@ class PlainCalls(Calls):
     def of(self, call: Call) -> tuple[str, ...]:
         """Return the call that solves a system for one sample."""
         at, (step,) = self._plain, call.steps
-        read, times = step.expression, step.target.indices[0]
+        read, times = step.expression, step.expression.time.indices[0]
+        if isinstance(read, swept):
+            return self._reversed(step, read)
         rows = [at.begin(element) for element in read.rows]
         course = [at.begin(read.course)] if read.course is not None else []
         course += [at.weights_of(read)] if read.weights else []
@@ -139,3 +141,12 @@ class PlainCalls(Calls):
         given = ", ".join([str(at.size(times)), at.begin(read.time), *rows, *["NULL"] * (2 - len(rows)), *course])
         out = f"{at.begin(step.target)}, {at.work_of(step.target)}"
         return tuple(wrapped(f"solve_equations_{number}({given}, {out});"))
+
+    def _reversed(self, step: Step, read: swept) -> tuple[str, ...]:
+        """Return the call that goes back through the steps of a path of one sample, in the memory of this path."""
+        at = self._plain
+        operands = [read.time, *([read.course] if read.course is not None else [])]
+        operands += [*([read.states] if read.system.jumps.values else []), read.adjoint, step.target]
+        given = [str(at.size(read.time.indices[0])), *map(at.begin, operands)]
+        given += [at.work_of(read.states), at.work_of(step.target)]
+        return tuple(wrapped(f"reverse_equations_{self._systems.index(read.system) + 1}({', '.join(given)});"))

@@ -171,6 +171,7 @@ class SystemEmitter:
         self, system: System, name: str, printer: Callable[[Callable[[Element], str]], Printer], lines: Lines
     ) -> None:
         self._system, self._name, self._lines = system, name, lines
+        self._functions = name
         self._names = Names(("given", "fixed", "rates", "u", *self._arguments))
         self._printer = printer(lambda element: self._names[element.tensor])
 
@@ -193,6 +194,16 @@ class SystemEmitter:
         self._lines.add("/* The states that follow after each time of a sample. */")
         with self._lines.function(f"INLINE void {self._name}_jumps({self._state},\n    real *restrict after)"):
             self._write(jumps, [f"after[{number}]" for number in range(len(jumps.values))], lane="")
+
+    def _emit_turned(self) -> None:
+        """Write the function of the derivatives of the weighted sum of the states after a jump."""
+        assert self._system.transposed
+        jumps = self._system.transposed.jumps
+        self._lines.add("/* The derivatives of the sum of the states after a jump, each times its factor. */")
+        arguments = f"{self._state},\n    const real *restrict factors, real *restrict sums"
+        with self._lines.function(f"INLINE void {self._name}_turned({arguments})"):
+            self._write(jumps, [f"sums[{number}]" for number in range(len(jumps.values))], ["factors"])
+        self._lines.add("")
 
     @property
     def _course_arguments(self) -> str:
@@ -289,7 +300,7 @@ class SystemEmitter:
 
     def _emit_equations(self) -> None:
         """Write the description of the equations that a solver takes."""
-        system, control, lines, name = self._system, self._system.control, self._lines, self._name
+        system, control, lines, name = self._system, self._system.control, self._lines, self._functions
         lines.add("const equations own = {")
         changing = len(system.course)
         sizes = (len(system.states), system.first, system.block, len(system.given), len(system.fixed) + changing)

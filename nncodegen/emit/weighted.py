@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from nncodegen.emit.calls import CallsOfSample
 from nncodegen.emit.dialects import Dialect
@@ -17,13 +18,13 @@ from nncodegen.emit.loops import LoopPrinter
 from nncodegen.emit.plain import PlainCalls, PlainElements
 from nncodegen.emit.printer import Printer
 from nncodegen.emit.systems import ARGUMENTS, GIVEN, ON_TILE, OUT, SAMPLES, PlainSystemEmitter, SystemEmitter
-from nncodegen.ir import Element
+from nncodegen.ir import Element, Program
 from nncodegen.ir.program import PORTABLE
 from nncodegen.ir.systems import System, systems_of
 from nncodegen.schedule import Schedule
-from nncodegen.schedule.layout import room_of_sample
+from nncodegen.schedule.layout import room_of, room_of_sample
 from nncodegen.schedule.plain import OneSample, plan_place
-from nncodegen.schedule.rates import OfPlace, Rates, rates_program
+from nncodegen.schedule.rates import OfPlace, Rates, levels_of, rates_program, sums_program, values_of_steps
 
 PLAIN = "const real *given, const real *fixed"
 
@@ -88,24 +89,13 @@ class _WeightedEmitter(SystemEmitter):
             "    size_t adjoint_sample, real *restrict out, size_t out_place, size_t out_sample, real *restrict work)"
         ):
             self._emit_equations()
-            numbers = [str(system.given.index(one)) if one in system.given else "NOT_GIVEN" for one in system.starts]
-            lines.add(*wrapped(f"static const size_t starts[] = {{{', '.join(numbers)}}};"))
+            lines.add(*starts_of(system))
             places = "adjoint, adjoint_time, adjoint_state, adjoint_sample, out, out_place, out_sample, work"
             back = f"(reverse_functions) {{{name}_transposed, {f'{name}_turned' if turned else 'NULL'}}}"
             states = "path, path_time, path_state, path_sample" if turned else "NULL, 0, 0, 0"
             call = f"reverse_weighted({solver}, {back}, starts, {sizes}, {row}, {given}, {states}, {places});"
             lines.add(*wrapped(call))
         lines.add("")
-
-    def _emit_turned(self) -> None:
-        """Write the function of the derivatives of the weighted sum of the states after a jump."""
-        assert self._system.transposed
-        jumps = self._system.transposed.jumps
-        self._lines.add("/* The derivatives of the sum of the states after a jump, each times its factor. */")
-        arguments = f"{self._state},\n    const real *restrict factors, real *restrict sums"
-        with self._lines.function(f"INLINE void {self._name}_turned({arguments})"):
-            self._write(jumps, [f"sums[{number}]" for number in range(len(jumps.values))], ["factors"])
-        self._lines.add("")
 
     def _emit_kernel(self, what: str, one: OfPlace) -> None:
         """Write the function of rates, or of the derivatives of their weighted sum."""
@@ -128,6 +118,12 @@ class _WeightedEmitter(SystemEmitter):
         lines.add("")
 
 
+def starts_of(system: System) -> list[str]:
+    """Return the declaration of the number of the given value that is the initial value of each state."""
+    numbers = [str(system.given.index(one)) if one in system.given else "NOT_GIVEN" for one in system.starts]
+    return wrapped(f"static const size_t starts[] = {{{', '.join(numbers)}}};")
+
+
 def _inputs(system: System, factors: Sequence[Element] = ()) -> list[str]:
     """Return the declaration of the inputs of a kernel of rates: the time, the states, and both rows; then factors."""
     fixed = (*system.fixed, *system.course)
@@ -141,51 +137,179 @@ def emit_plain_weighted(
 ) -> None:
     """Write the functions of systems with networks that plain C solves, one sample at a time.
 
-    ``used`` collects what they call.
+    ``used`` collects what they call. A system that differs from an earlier one only in that its paths are reversed has
+    the functions of that one.
     """
     printer = partial(Printer, precision, dialect=dialect, used=used)
+
+    def kernel(program: Program) -> PlainKernel:
+        one = plan_place(replace(program, precision=precision))
+        elements = PlainElements(one, used)
+        calls = PlainCalls(elements, ())
+        return PlainKernel(
+            one, elements, LoopPrinter(elements, calls, lines, dialect=dialect, used=used, breaks="[-+]")
+        )
+
+    known: dict[System, str] = {}
     for number, system in enumerate(systems, 1):
         if system.weights:
-            kernel = plan_place(replace(rates_program(system), precision=precision))
-            elements = PlainElements(kernel, used)
-            loops = LoopPrinter(elements, PlainCalls(elements, ()), lines, dialect=dialect, used=used, breaks="[-+]")
-            _PlainWeightedEmitter(kernel, elements, loops, system, f"equations_{number}", printer, lines).emit()
+            name, own = f"equations_{number}", system.transposed
+            emitter = _PlainWeightedEmitter(system, name, printer, lines, known.get(replace(system, transposed=None)))
+            emitter.emit_with(
+                kernel(rates_program(system)), kernel(sums_program(system, own)) if own else None, precision
+            )
+            known.setdefault(replace(system, transposed=None), name)
+
+
+class PlainKernel(NamedTuple):
+    """A plain kernel of values at one time of one sample, and what prints it."""
+
+    one: OneSample
+    elements: PlainElements
+    loops: LoopPrinter
 
 
 class _PlainWeightedEmitter(PlainSystemEmitter):
-    """Writer of the functions of one system with networks in plain C, whose rates are a plain kernel."""
+    """Writer of the functions of one system with networks in plain C, whose rates are a plain kernel.
+
+    ``like`` is the name of a system with the same rates, initial values and jumps, if there is one already.
+    """
+
+    _arguments = (*PlainSystemEmitter._arguments, "after", "factors", "sums")
 
     def __init__(
         self,
-        kernel: OneSample,
-        elements: PlainElements,
-        loops: LoopPrinter,
         system: System,
         name: str,
         printer: Callable[[Callable[[Element], str]], Printer],
         lines: Lines,
+        like: str | None,
     ) -> None:
         super().__init__(system, name, printer, lines)
-        self._kernel, self._elements, self._loops = kernel, elements, loops
+        self._functions = like or name
 
-    def _emit_rates(self) -> None:
-        """Write the function of the rates, whose weights follow what is given."""
+    def emit_with(self, rates: PlainKernel, sums: PlainKernel | None, precision: str) -> None:
+        """Write the functions, given the kernels of rates and of the derivatives of their weighted sum."""
         system, lines = self._system, self._lines
-        lines.add("/* Their rates of change. The weights follow what is given. */")
-        with lines.function(f"static void {self._name}_rates(real now, const real *states, {PLAIN}, real *outputs)"):
+        if self._functions == self._name:
+            self._emit_starts()
+            lines.add("/* Their rates of change. The weights follow what is given. */")
+            self._emit_kernel("rates", rates)
+            if system.jumps.values:
+                lines.add("")
+                self._emit_jumps()
+            lines.add("")
+        if not sums:
+            self._emit_solver()
+            lines.add("")
+            return
+        lines.add("/* The derivatives of the sum of all rates, each times its factor. */")
+        self._emit_kernel("transposed", sums)
+        lines.add("")
+        if system.jumps.values:
+            self._emit_turned()
+        levels, length = levels_of(system, precision)
+        self._record = f"(record_sizes) {{{levels}, {length}, {values_of_steps(system, precision, levels, length)}}}"
+        self._emit_kept(levels)
+        self._emit_reverse()
+
+    def _emit_kernel(self, what: str, kernel: PlainKernel) -> None:
+        """Write the function of rates, or of the derivatives of their weighted sum."""
+        system, lines = self._system, self._lines
+        factors = system.transposed.factors if system.transposed and what == "transposed" else ()
+        others = ", const real *factors" * bool(factors)
+        head = f"static void {self._name}_{what}(real now, const real *states, {PLAIN}{others}, real *outputs)"
+        lines.add(*wrapped(head, "[,(]")[:-1])
+        with lines.function(wrapped(head, "[,(]")[-1]):
             lines.add(f"const real *const parameters = given + {len(system.given)};")
-            lines.add(*_inputs(system))
-            if self._kernel.work:
-                lines.add(f"real work[{self._kernel.work}];")
-            lines.add(*self._elements.declarations(self._kernel.tree))
-            self._loops.print(self._kernel.tree)
+            lines.add(*_inputs(system, factors))
+            if kernel.one.work:
+                lines.add(f"real work[{kernel.one.work}];")
+            lines.add(*kernel.elements.declarations(kernel.one.tree))
+            kernel.loops.print(kernel.one.tree)
             lines.add(*([] if system.fixed or system.course else ["(void) fixed;"]))
 
     def _emit_given(self) -> str:
         """Write a copy of what is given, with the weights after it, and return its name."""
         system, lines = self._system, self._lines
         given = len(system.given)
-        lines.add(f"real *const known = work + {room_of_sample(system) - given - system.offsets[-1]};")
+        lines.add(self._known)
         lines.add(f"copy_values({given}, given, known);")
         lines.add(f"copy_values({system.offsets[-1]}, weights, known + {given});")
         return "known"
+
+    @property
+    def _known(self) -> str:
+        """Return the declaration of the row with what is given, and the weights after it."""
+        system = self._system
+        return f"real *const known = work + {room_of_sample(system) - len(system.given) - system.offsets[-1]};"
+
+    @property
+    def _steps(self) -> list[str]:
+        """Return the declarations of the arrays of a step, and of the record of steps, in the memory of a path."""
+        system = self._system
+        states = len(system.states)
+        places = [f"work + {k * states}" if k else "work" for k in range(4)]
+        return [
+            f"const step_arrays step = {{{', '.join(places)}}};",
+            f"const step_record kept = record_of({self._record}, {states}, work + {room_of_sample(system)});",
+        ]
+
+    def _emit_kept(self, levels: int) -> None:
+        """Write the function that solves the system for one sample, and keeps its steps."""
+        system, lines = self._system, self._lines
+        course = "const real *course, " if system.course else ""
+        lines.add("/* Solves these equations for one sample, and keeps the steps. */")
+        with lines.function(
+            f"static void solve_{self._name}(size_t times, const real *time, {PLAIN},\n"
+            f"    {course}const real *weights, real *out, real *work)"
+        ):
+            self._emit_equations()
+            row, known = self._emit_row(), self._emit_given()
+            lines.add(f"const observations seen = {{times, 0, 1, time, out, {len(system.states)}, 1}};")
+            lines.add(*(line for text in self._steps for line in wrapped(text)))
+            values = "course" if system.course else "NULL"
+            begin = f"solve_kept(&own, &{system.control.table.name}, &kept, {levels}, seen"
+            call = f"{begin}, {values}, {known}, {row}, &step);"
+            lines.add(*wrapped(call))
+        lines.add("")
+
+    def _emit_reverse(self) -> None:
+        """Write the function that goes back through the steps of a path."""
+        system, lines = self._system, self._lines
+        states, stages = len(system.states), len(system.control.table.rows)
+        course = "const real *course, " if system.course else ""
+        path = "const real *path, " if system.jumps.values else ""
+        lines.add(
+            "/* The derivatives of the weighted sum of the states of one sample, by what is given and by the weights.",
+            "   work is the memory in which it was solved, with all that was given; more is further memory. */",
+        )
+        with lines.function(
+            f"static void reverse_{self._name}(size_t times, const real *time, {course}{path}const real *adjoint,\n"
+            "    real *out, real *work, real *more)"
+        ):
+            self._emit_equations()
+            fixed = "NULL"
+            if system.fixed or system.course:
+                lines.add(f"real *const row = work + {room_of(system)};")
+                fixed = "row"
+            lines.add(self._known, *(line for text in self._steps for line in wrapped(text)))
+            places = [stages * states + k * states for k in range(3)]
+            lines.add(
+                f"const reverse_arrays a = {{step, more, {', '.join(f'more + {place}' for place in places)}, out}};"
+            )
+            lines.add(*starts_of(system))
+            values = "course" if system.course else "NULL"
+            whole = f"path, {states}, 1" if path else "NULL, 0, 0"
+            lines.add(*wrapped(
+                f"const path_operands operands = {{times, 1, time, {values}, {whole}, adjoint, {states}, 1}};"
+            ))  # fmt: skip
+            others = len(system.given) + system.offsets[-1]
+            back = f"(reverse_functions) {{{self._name}_transposed, {f'{self._name}_turned' if path else 'NULL'}}}"
+            begin = f"reverse_path(&own, &{system.control.table.name}, {back}, {others}, starts, &kept"
+            call = f"{begin}, &operands, known, {fixed}, &a);"
+            with lines.block("if (end_of(&kept).solved)"):
+                lines.add(*wrapped(call))
+            with lines.block("else"), lines.block(f"for (size_t p = 0; p < {others}; p++)"):
+                lines.add("out[p] = (real) NAN;")
+        lines.add("")

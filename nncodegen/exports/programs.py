@@ -8,7 +8,7 @@ from nncodegen.describe import describe
 from nncodegen.errors import ModelError
 from nncodegen.exports.request import Request
 from nncodegen.ir import RECURRENCES, Program, needed
-from nncodegen.ir.systems import INTEGRATE, systems_of
+from nncodegen.ir.systems import INTEGRATE
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
@@ -32,17 +32,6 @@ def check_steps(program: Program, destination: str, recurs: bool = True) -> None
             raise ModelError(
                 f"{destination} has no steps that are chosen by an estimate of their error, as those of {program.name} "
                 f"are: {advice}export a wheel, C or WebAssembly"
-            )
-
-
-def check_weights(program: Program, destination: str) -> None:
-    """Raise ModelError for differential equations with networks whose steps are chosen at run time."""
-    for system in systems_of(program.steps):
-        if system.weights:
-            raise ModelError(
-                f"{destination} trains no networks in equations whose steps are chosen, as those of {program.name} "
-                "are: export it without training, give it a number of steps from a time to the next, such as steps=10, "
-                "or export a wheel, or C with vectors"
             )
 
 

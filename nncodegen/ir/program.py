@@ -574,7 +574,7 @@ def _check_path(step: Step) -> None:
     if not fits or not (course is None or course.indices[:-1] == time.indices):
         raise ProgramError(f"a path reads times and rows of each sample, in: {step}")
     if isinstance(read, swept):
-        fits = len(step.target.indices) == 2 and read.adjoint.indices[:2] == time.indices
+        fits = len(step.target.indices) == 1 + samples and read.adjoint.indices[: 1 + samples] == time.indices
         own = [one.indices for one in read.args[1:]]
     else:
         fits = step.target.indices[samples] == time.indices[-1]

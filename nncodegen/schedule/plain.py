@@ -33,15 +33,16 @@ from nncodegen.ir import (
     slices_of,
 )
 from nncodegen.ir.names import unused
-from nncodegen.ir.systems import INTEGRATE
+from nncodegen.ir.systems import INTEGRATE, path, swept
 from nncodegen.schedule.extents import ROWS, Extent
 from nncodegen.schedule.families import keys_last, of_samples
 from nncodegen.schedule.joined import Clear, Compute, OpenLoop, tree
 from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layout import Layout, room_of_sample
+from nncodegen.schedule.layout import Layout
 from nncodegen.schedule.pairs import in_rows
 from nncodegen.schedule.plain_lowering import PlainLowering
 from nncodegen.schedule.plans import PLAIN
+from nncodegen.schedule.rates import room_of_call
 from nncodegen.schedule.recurrences import in_place, settled
 from nncodegen.schedule.single_sample import without_samples
 from nncodegen.schedule.statements import numbered, single_values
@@ -286,13 +287,17 @@ def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple
         work = max(work, offset + size)
         return offset
 
-    systems = {step.target.tensor: step.expression.system for _, step, _ in steps if step.operator == INTEGRATE}
-    rooms = {name: room_of_sample(system) for name, system in systems.items()}
+    solved: dict[str, path] = {
+        step.target.tensor: step.expression for _, step, _ in steps if step.operator == INTEGRATE
+    }
+    reversed_by = {read.states.tensor: name for name, read in solved.items() if isinstance(read, swept)}
     for name, target in targets.items():
         if name in known:
             continue
-        if name in rooms:
-            storage[solver_of(target)] = Storage(Place.ARRAY, place_of(rooms[name], first[name], first[name]), (1,))
+        if name in solved:  # its reverse reads the memory of a path
+            until = first[reversed_by.get(name, name)]
+            offset = place_of(room_of_call(solved[name], one.precision), first[name], until)
+            storage[solver_of(target)] = Storage(Place.ARRAY, offset, (1,))
         shared_indices = {node.index for node in around[name]}
         inside = [index for index in target.indices if index not in shared_indices]
         if not inside and name not in kept:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program
 from nncodegen.ir.places import program_of
-from nncodegen.ir.systems import INTEGRATE, Formulas, System, swept, systems_of
+from nncodegen.ir.systems import INTEGRATE, Formulas, System, Transposed, path, swept, systems_of
 from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layout import Layout, choose_layout
+from nncodegen.schedule.layout import Layout, choose_layout, room_of_sample
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.single_sequence import outputs_of_one
 from nncodegen.schedule.walks import steps_in
@@ -61,7 +61,7 @@ class Rates:
     @property
     def record(self) -> int:
         """Return the values that the record of a sample takes, in whole vectors."""
-        return values_of_steps(self.system, self.rates.program, self.levels, self.length)
+        return values_of_steps(self.system, self.rates.program.precision, self.levels, self.length)
 
     def room(self, records: int) -> int:
         """Return the values of work memory that solutions take, with some records, and their reverse if there are."""
@@ -96,24 +96,38 @@ def with_room(kernel: Kernel, rates: tuple[Rates, ...], layout: Layout) -> Kerne
     return replace(kernel, memory=replace(kernel.memory, arrays=kernel.memory.arrays + aligned, paths=room))
 
 
-def levels_of(system: System, program: Program) -> tuple[int, int]:
+def levels_of(system: System, precision: str) -> tuple[int, int]:
     """Return the smallest number of levels whose begins of steps take little memory, and the number of these on each.
 
     All of them together reach the largest number of steps.
     """
     for levels in range(1, 64):
         length = _root(system.control.most, levels)
-        if values_of_steps(system, program, levels, length) <= MOST_OF_STEPS or length <= 4:
+        if values_of_steps(system, precision, levels, length) <= MOST_OF_STEPS or length <= 4:
             return levels, length
     raise AssertionError(f"{system.control.most} steps")
 
 
-def values_of_steps(system: System, program: Program, levels: int, length: int) -> int:
+def values_of_steps(system: System, precision: str, levels: int, length: int) -> int:
     """Return the values of a record: the begins of steps on all levels, the stages on the first one, and the end."""
     states, stages = len(system.states), len(system.control.table.rows)
-    begin = BEGIN * 64 // int(program.precision[-2:])
+    begin = BEGIN * 64 // int(precision[-2:])
     values = length * (levels * (2 * states + begin) + stages * states) + begin
     return values + -values % ALIGNED
+
+
+def room_of_call(read: path, precision: str) -> int:
+    """Return the values of memory that a path, or the reverse of one, takes in plain C, which has one sample.
+
+    After what a solution takes, a path whose steps are reversed has their record. The reverse goes on in this memory,
+    and has the factors of the rates of all stages, and derivatives by states and all else, in its own.
+    """
+    system = read.system
+    if isinstance(read, swept):
+        states, stages = len(system.states), len(system.control.table.rows)
+        return (stages + 3) * states + len(system.given) + system.offsets[-1]
+    record = values_of_steps(system, precision, *levels_of(system, precision)) if system.transposed else 0
+    return room_of_sample(system) + record
 
 
 def _root(number: int, degree: int) -> int:
@@ -129,6 +143,11 @@ def rates_program(system: System) -> Program:
     return program_of(system, Formulas(system.rates, system.steps), _inputs(system), system.weights)
 
 
+def sums_program(system: System, own: Transposed) -> Program:
+    """Return the program of the derivatives of the weighted sum of the rates of a system, likewise."""
+    return program_of(system, own.sums, (*_inputs(system), *own.factors), system.weights)
+
+
 def _inputs(system: System) -> tuple[Element, ...]:
     """Return what rates read besides weights."""
     return (system.time, *system.states, *system.given, *system.fixed, *system.course)
@@ -136,16 +155,14 @@ def _inputs(system: System) -> tuple[Element, ...]:
 
 def _rates(system: System, program: Program) -> Rates:
     """Return the kernels of one system."""
-    inputs = _inputs(system)
-    rates = _of_place(system, Formulas(system.rates, system.steps), inputs, program)
+    rates = _of_place(system, rates_program(system), program)
     own = system.transposed
-    sums = _of_place(system, own.sums, (*inputs, *own.factors), program) if own else None
-    return Rates(system, rates, sums, *levels_of(system, program))
+    sums = _of_place(system, sums_program(system, own), program) if own else None
+    return Rates(system, rates, sums, *levels_of(system, program.precision))
 
 
-def _of_place(system: System, formulas: Formulas, inputs: tuple[Element, ...], program: Program) -> OfPlace:
-    """Return the kernel of some formulas of a system."""
-    one = program_of(system, formulas, inputs, system.weights)
+def _of_place(system: System, one: Program, program: Program) -> OfPlace:
+    """Return the kernel of a program of some formulas of a system."""
     one = replace(one, precision=program.precision, bits=program.bits)
     layout = choose_layout(one, {})
     kernel = outputs_of_one(one, layout, one)

@@ -23,7 +23,7 @@ from nncodegen.exports.wasm import compiler as wasm_compiler
 from nncodegen.exports.wasm.compiler import compilers
 from nncodegen.ir import evaluate
 from nncodegen.perceptron import model as perceptron
-from tests.support.built import stage
+from tests.support.built import built, stage
 from tests.support.stiff import STIFF
 
 NODE, CHROMIUM = shutil.which("node"), shutil.which("chromium")
@@ -262,7 +262,7 @@ def test_differential_equations(precision, tolerance, exported):
 @in_node
 @pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-9), ("float32", 2e-3)])
 def test_networks_in_differential_equations(precision, tolerance, exported):
-    """Predictions are those of NumPy, with columns and jumps; a training is refused in words."""
+    """Predictions are those of NumPy, with columns and jumps, and a training follows the gradients of a module."""
     network = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(1)], inputs=2)
     model = nn.Dynamics(
         "u'' = force(u, w) - c*u", {"u": 1, "u'": 0}, {"c": 0.5}, columns="w", jumps={"u'": "u' + w*c"}, times=4,
@@ -271,11 +271,16 @@ def test_networks_in_differential_equations(precision, tolerance, exported):
     random = np.random.default_rng(3)
     X = np.hstack([np.sort(random.uniform(0, 2, (2, 4)), axis=1), random.normal(size=(2, 4))])
     parameters = np.r_[0.5, random.normal(size=21)]
-    found = run(exported(model, precision=precision), f"return model.predict({X.tolist()}, {parameters.tolist()})")
+    folder = exported(model, precision=precision, train=True)
+    found = run(folder, f"return model.predict({X.tolist()}, {parameters.tolist()})")
     wanted = expected(model, parameters, X)
     assert (abs(np.array(found) - wanted) <= tolerance * abs(wanted).max()).all()
-    with pytest.raises(nn.ModelError, match="trains no networks in equations whose steps are chosen"):
-        exported(model, train=True)
+    Y = np.cos(wanted)
+    options = f"{{ epochs: 3, learningRate: 0.1, parameters: {parameters.tolist()} }}"
+    learnt = run(folder, f"return model.train({X.tolist()}, {Y.tolist()}, {options}).parameters")
+    result = built(model).train(X, Y, parameters=parameters, optimizer="sgd", epochs=3, learning_rate=0.1, batch_size=2)
+    assert abs(result.parameters - parameters).max() > 1e-2
+    np.testing.assert_allclose(learnt, result.parameters, atol=tolerance * abs(wanted).max())
 
 
 @in_node

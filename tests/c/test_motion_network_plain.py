@@ -1,11 +1,14 @@
-"""Plain C of networks in equations whose steps are chosen: predictions for one sample at a time, against modules."""
+"""Plain C of networks in equations whose steps are chosen: one sample at a time, against modules and differences."""
+
+import re
+import subprocess
 
 import numpy as np
 import pytest
 
 import nncodegen as nn
 from tests.support.built import built
-from tests.support.plain import COMPILERS, loaded
+from tests.support.plain import COMPILERS, compiled, exported, loaded
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 RNG = np.random.default_rng(33)
@@ -41,20 +44,33 @@ MODELS = {
     "own": (mixed("own"), {"libm": False}),
     "own32": (mixed("own32", rtol=1e-4), {"libm": False, "precision": "float32"}),
     "arguments": (named_as_arguments("arguments"), {}),
+    "exact": (mixed("exact", rtol=1e-12, atol=1e-12), {}),
 }
 """Models, and the options of their exports."""
 
 
 @pytest.fixture(scope="module")
-def functions(tmp_path_factory):
+def folder(tmp_path_factory):
+    """The folder of all exports."""
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture(scope="module")
+def functions(folder):
     """All exports, compiled in one go without a warning: name -> functions."""
-    return loaded(tmp_path_factory.mktemp("networks"), MODELS, COMPILERS[0], ("-Og",))
+    models = {name: (model, {**options, "train": True}) for name, (model, options) in MODELS.items()}
+    return loaded(folder, models, COMPILERS[0], ("-Og",))
 
 
 def rows(model, count=4):
     """Times, then inputs and columns."""
     others = sum(one.size for one in model.describe().inputs) - TIMES
     return np.hstack([np.sort(RNG.uniform(0, 3, (count, TIMES)), axis=1), RNG.normal(size=(count, others))])
+
+
+def targets(model, count=4):
+    """Values of all outputs."""
+    return RNG.normal(size=(count, sum(one.size for one in model.describe().targets)))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -86,7 +102,61 @@ def test_a_path_that_fails_is_not_a_number(functions):
     assert np.isnan(found[0]).tolist() == [*[False] * (TIMES - 2), True, True] * 2
 
 
-def test_a_training_is_refused_in_words(tmp_path):
-    """It says how such a model is exported, and what trains it."""
-    with pytest.raises(nn.ModelError, match=r"trains no networks in .*: export it without training, give it"):
-        nn.export(MODELS["mixed"][0], "c", tmp_path, train=True)
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_are_those_of_a_module(name, functions):
+    """Both go back through the same steps, from the last one to the first, and differ by rounding."""
+    model, options = MODELS[name]
+    module, X = built(model, options.get("precision") or "float64"), rows(model)
+    parameters, Y = module.initial_parameters(3), targets(model)
+    loss, gradient = module.loss_and_gradient(parameters, X, Y)
+    found = functions[name].loss_and_gradient(parameters, X, Y)
+    close = 1e-11 if not options.get("precision") else 2e-3
+    assert found[0] == pytest.approx(loss, rel=close)
+    np.testing.assert_allclose(found[1], gradient, atol=close * abs(gradient).max())
+
+
+def test_gradients_are_central_differences(functions):
+    """They are the changes of the losses of solutions to a tolerance of 1e-12, also where a step is taken again."""
+    model, plain = MODELS["exact"][0], functions["exact"]
+    X, Y = rows(model, 2), targets(model, 2)
+    parameters = built(model).initial_parameters(3)
+    gradient = plain.loss_and_gradient(parameters, X, Y)[1]
+    for k in RNG.choice(len(parameters), 12, replace=False):
+        change = np.zeros_like(parameters)
+        change[k] = 1e-4
+        ends = [[plain.loss(parameters + f * change, X, Y).mean() for f in (one, -one)] for one in (1, 2)]
+        near, far = [(up - down) / (2e-4 * one) for one, (up, down) in enumerate(ends, 1)]
+        assert gradient[k] == pytest.approx((4 * near - far) / 3, abs=1e-8 * abs(gradient).max())
+
+
+def test_a_path_that_fails_has_no_gradient(functions):
+    """Its loss and its gradient are NaN, as those of a module."""
+    model = MODELS["arguments"][0]
+    X = rows(model, 1)
+    X[0, TIMES - 2 : TIMES] = 1e300, 1.5e300
+    loss, gradient = functions["arguments"].loss_and_gradient(built(model).initial_parameters(3), X, targets(model, 1))
+    assert np.isnan(loss)
+    assert np.isnan(gradient).all()
+
+
+def test_a_training_needs_no_alignment(folder, functions):
+    """Sanitizers find no fault in the test of an export, whose work memory begins between two doubles."""
+    assert functions["own32"]
+    sources = [folder / "own32" / "own32_test.c", folder / "own32" / "own32.c"]
+    text = sources[0].read_text()
+    moved = folder / "own32" / "moved_test.c"
+    assert "work[" in text
+    moved.write_text(re.sub(r"\bwork\[(\w+)\]", r"memory[\1 + 1]", text, count=1))
+    moved.write_text(re.sub(r", work\)", ", memory + 1)", moved.read_text()))
+    options = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+    program = compiled([moved, sources[1]], folder / "moved", COMPILERS[-1], options)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("right") == 4
+
+
+def test_without_training(tmp_path):
+    """An export for predictions has no reverse, and no memory for steps."""
+    plain = exported(MODELS["mixed"][0], tmp_path, name="mixed")["mixed.c"]
+    assert "reverse" not in plain
+    assert "record" not in plain

@@ -11,7 +11,7 @@ from nncodegen.emit.stepwise import sizes
 from nncodegen.errors import ModelError
 from nncodegen.exports.c.library import check_without_library
 from nncodegen.exports.initial import start_of
-from nncodegen.exports.programs import check_weights, described, differentiated, of_loss, of_outputs, stable
+from nncodegen.exports.programs import described, differentiated, of_loss, of_outputs, stable
 from nncodegen.exports.request import Request
 from nncodegen.ir import Companion, Program, Update
 from nncodegen.ir.systems import System, formulas_of, systems_of
@@ -38,8 +38,6 @@ class PlainModel:
         self.name, self.upper, self.train = request.name, request.name.upper(), request.train
         self.real = REAL_TYPES[request.precision][0]
         self.program = described(request)
-        if request.train and not request.vectors:
-            check_weights(self.program, "plain C, also in WebAssembly,")
         self.step = _step_of(self.program) if request.generate else None
         """The companion for one step of a sequence, and its loops, if sequences are to be generated."""
         if not request.libm:

@@ -83,6 +83,8 @@ def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
         yield from ("", *runtime_text("solve"))
         if any(system.implicit for system in systems):
             yield from ("", *runtime_text("rosenbrock"))
+        if any(system.transposed for system in systems):
+            yield from ("", *runtime_text("solve_reverse"))
 
 
 def helper_texts(helpers: Iterable[str]) -> Iterator[str]:

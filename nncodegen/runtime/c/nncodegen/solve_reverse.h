@@ -11,8 +11,11 @@
    intervals between times from the last one to the first, and goes back through the jump after each time, from the
    states that the solution has just before it.
 
-   Needs solve.h. Gives transposed_function, reverse_functions, weight_row, record_sizes, solve_weighted and
-   reverse_weighted. */
+   Records lie in memory of numbers in the precision of the model. So what is wider, times and counts, is copied there
+   byte by byte, whatever the alignment of this memory is.
+
+   Needs solve.h. Gives transposed_function, reverse_functions, weight_row, record_sizes, step_record, path_operands,
+   reverse_arrays, NOT_GIVEN, record_of, solve_kept, reverse_path, solve_weighted and reverse_weighted. */
 
 #ifndef NNCODEGEN_SOLVE_REVERSE_H
 #define NNCODEGEN_SOLVE_REVERSE_H
@@ -43,14 +46,15 @@ typedef struct {
     int solved;
 } path_end;
 
-/* The record of a path: where it ends; the begins of steps, with the states and the rates there, ``length`` of them on
-   each level; and the rates of all stages of the steps on level 0. */
+/* The record of a path: where it ends, a path_end; the begins of steps, with the states and the rates there, ``length``
+   of them on each level; and the rates of all stages of the steps on level 0. */
 typedef struct {
     size_t levels, length;
-    path_end *end;
-    step_begin *begins;
-    real *states, *stages;
+    real *end, *begins, *states, *stages;
 } step_record;
+
+/* The values that a step_begin takes in a record; a path_end takes no more. */
+#define BEGIN_VALUES ((sizeof(step_begin) + sizeof(real) - 1)/sizeof(real))
 
 /* The sizes of records: the levels, the steps on each, and the values that the record of a sample takes. */
 typedef struct {
@@ -77,18 +81,48 @@ typedef struct {
     real *factors, *bar, *earlier, *sums, *total;
 } reverse_arrays;
 
+/* Copies bytes to memory that may be aligned otherwise. */
+INLINE void copy_bytes(size_t count, const void *from, void *to)
+{
+    for (size_t k = 0; k < count; k++)
+        ((unsigned char *) to)[k] = ((const unsigned char *) from)[k];
+}
+
+/* Sets values to 0. */
+INLINE void clear_values(size_t count, real *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = 0;
+}
+
+/* Returns the begin of a step at a place of a record. */
+INLINE step_begin begin_of(const step_record *kept, size_t place)
+{
+    step_begin found;
+    copy_bytes(sizeof found, kept->begins + place*BEGIN_VALUES, &found);
+    return found;
+}
+
+/* Returns where a path ends. */
+INLINE path_end end_of(const step_record *kept)
+{
+    path_end found;
+    copy_bytes(sizeof found, kept->end, &found);
+    return found;
+}
+
 /* Keeps where the step of a number begins on each of some levels that has it, and the rates of its stages. The length
    is that which the step was tried with before it was cut short to end at a time. */
 INLINE void keep_step(const step_record *kept, size_t levels, size_t states, size_t stages, size_t number,
     step_begin from, const real *u, const real *k)
 {
     if (levels > 0)
-        memcpy(kept->stages + number % kept->length*stages*states, k, stages*states*sizeof(real));
+        copy_values(stages*states, k, kept->stages + number % kept->length*stages*states);
     for (size_t level = 0, run = 1; level < levels && number % run == 0; level++, run *= kept->length) {
         const size_t place = level*kept->length + number/run % kept->length;
-        kept->begins[place] = from;
-        memcpy(kept->states + 2*place*states, u, states*sizeof(real));
-        memcpy(kept->states + (2*place + 1)*states, k, states*sizeof(real));
+        copy_bytes(sizeof from, &from, kept->begins + place*BEGIN_VALUES);
+        copy_values(states, u, kept->states + 2*place*states);
+        copy_values(states, k, kept->states + (2*place + 1)*states);
     }
 }
 
@@ -135,10 +169,10 @@ INLINE void take_again(const equations *own, const method *with, const step_reco
         run *= kept->length;
     }
     const size_t first = number + 1 - run, place = level*kept->length + first/run % kept->length;
-    step_begin from = kept->begins[place];
+    step_begin from = begin_of(kept, place);
     size_t left = own->most;
-    memcpy(a->u, kept->states + 2*place*states, states*sizeof(real));
-    memcpy(a->k, kept->states + (2*place + 1)*states, states*sizeof(real));
+    copy_values(states, kept->states + 2*place*states, a->u);
+    copy_values(states, kept->states + (2*place + 1)*states, a->k);
     while (done > 0 && time_of(path, done - 1) > from.now)
         done--;
     enter_interval(own, done, path->values, fixed);
@@ -167,7 +201,7 @@ INLINE void reverse_stages(const equations *own, const method *with, transposed_
             for (size_t p = 0; p < others; p++)
                 a->total[p] += a->sums[states + p];
         } else
-            memset(a->sums, 0, states*sizeof(real));
+            clear_values(states, a->sums);
         for (size_t i = 0; i < states; i++) {
             const real moved = s + 1 == stages ? a->sums[i] + a->bar[i] : a->sums[i];
             a->earlier[i] += moved;
@@ -175,7 +209,7 @@ INLINE void reverse_stages(const equations *own, const method *with, transposed_
                 a->factors[j*states + i] += (real) h*with->rows[s][j]*moved;
         }
     }
-    memcpy(a->bar, a->earlier, states*sizeof(real));
+    copy_values(states, a->earlier, a->bar);
 }
 
 /* Adds the factors of the states at a time within a step to what they were computed from: the states at its begin
@@ -209,7 +243,7 @@ INLINE void reverse_jump(const equations *own, transposed_function jump, size_t 
     for (size_t i = 0; i < own->states; i++)
         a->step.after[i] = path->states[number*path->states_time + i*path->states_item];
     jump(path->time[number*path->next_time], a->step.after, given, fixed, a->bar, a->sums);
-    memcpy(a->bar, a->sums, own->states*sizeof(real));
+    copy_values(own->states, a->sums, a->bar);
     for (size_t p = 0; p < own->given; p++)
         a->total[p] += a->sums[own->states + p];
 }
@@ -228,8 +262,10 @@ INLINE void solve_kept(const equations *own, const method *with, const step_reco
         }
         steps = take_kept_steps(own, with, kept, levels, 0, SIZE_MAX, values, given, fixed, a, &left, &from, &seen, 1);
     }
-    if (levels > 0)
-        *kept->end = (path_end) {from.now, steps, seen.done == seen.times};
+    if (levels > 0) {
+        const path_end end = {from.now, steps, seen.done == seen.times};
+        copy_bytes(sizeof end, &end, kept->end);
+    }
     fail_path(own, &seen, left > 0);
 }
 
@@ -240,21 +276,23 @@ INLINE void reverse_path(const equations *own, const method *with, reverse_funct
     const size_t *starts, const step_record *kept, const path_operands *path, const real *given, real *fixed,
     const reverse_arrays *a)
 {
-    const size_t states = own->states, steps = kept->end->steps;
+    const path_end last = end_of(kept);
+    const size_t states = own->states, steps = last.steps;
     const int stops = has_events(own);
-    memset(a->total, 0, others*sizeof(real));
-    memset(a->bar, 0, states*sizeof(real));
-    double end = kept->end->now;
+    clear_values(others, a->total);
+    clear_values(states, a->bar);
+    double end = last.now;
     size_t left = path->times;
     for (size_t number = steps; number-- > 0;) {
         if (number + 1 < steps && (number + 1) % kept->length == 0)
             take_again(own, with, kept, number, path, left, given, fixed, &a->step);
         const size_t place = number % kept->length;
         const int cut = stops ? left > 0 && end == time_of(path, left - 1) : number + 1 == steps;
-        const double now = kept->begins[place].now, h = cut ? end - now : kept->begins[place].h;
+        const step_begin from = begin_of(kept, place);
+        const double now = from.now, h = cut ? end - now : from.h;
         const real *const u = kept->states + 2*place*states;
-        memset(a->factors, 0, with->stages*states*sizeof(real));
-        memset(a->earlier, 0, states*sizeof(real));
+        clear_values(with->stages*states, a->factors);
+        clear_values(states, a->earlier);
         int inner = 0;
         for (; left > 0 && time_of(path, left - 1) > now; left--) {
             const double at = time_of(path, left - 1), x = at == end ? 1 : (at - now)/h;
@@ -277,13 +315,12 @@ INLINE void reverse_path(const equations *own, const method *with, reverse_funct
             a->total[starts[i]] += a->bar[i];
 }
 
-/* Returns the record of a sample, which begins at values that are aligned as vectors are. */
+/* Returns the record of a sample in its values. */
 INLINE step_record record_of(record_sizes sizes, size_t states, real *values)
 {
-    const size_t begins = sizes.levels*sizes.length, begin = sizeof(step_begin)/sizeof(real);
-    real *const first = values + begin, *const kept = first + begins*begin;
-    return (step_record) {sizes.levels, sizes.length, (path_end *) (void *) values, (step_begin *) (void *) first,
-        kept, kept + 2*begins*states};
+    const size_t begins = sizes.levels*sizes.length;
+    real *const first = values + BEGIN_VALUES, *const kept = first + begins*BEGIN_VALUES;
+    return (step_record) {sizes.levels, sizes.length, values, first, kept, kept + 2*begins*states};
 }
 
 /* Solves equations with weights for count samples, and keeps their steps if keeps is set; those that pad a tile get the
@@ -296,7 +333,7 @@ INLINE void solve_weighted(equations own, const method *with, record_sizes sizes
     real *const row = work + (keeps ? padded*sizes.values : 0), *const constants = row + own.given + weights.count;
     real *const u = constants + own.fixed;
     const step_arrays a = {u, u + own.states, u + 2*own.states, u + 3*own.states};
-    memcpy(row + own.given, weights.values, weights.count*sizeof(real));
+    copy_values(weights.count, weights.values, row + own.given);
     for (size_t n = 0; n < count; n++) {
         const step_record kept = record_of(sizes, own.states, work + n*sizes.values);
         const observations seen = {times, 0, time.next, time.values + n*time.sample, out + n*out_sample, out_time,
@@ -324,10 +361,10 @@ INLINE void reverse_weighted(equations own, const method *with, reverse_function
     real *const u = constants + own.fixed, *const k = u + 3*states, *const bar = k + 2*stages*states;
     const reverse_arrays a = {{u, u + states, u + 2*states, k}, k + stages*states, bar, bar + states, bar + 2*states,
         bar + 3*states + others};
-    memcpy(row + own.given, weights.values, weights.count*sizeof(real));
+    copy_values(weights.count, weights.values, row + own.given);
     for (size_t n = 0; n < padded; n++) {
         const step_record kept = record_of(sizes, states, work + n*sizes.values);
-        const int solved = n < count && kept.end->solved;
+        const int solved = n < count && end_of(&kept).solved;
         if (solved) {
             row_of(n, given, own.given, row);
             row_of(n, fixed, own.fixed - own.at_times.count, constants);
