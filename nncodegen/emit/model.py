@@ -82,6 +82,7 @@ def emit_companion(schedule: Schedule, name: str) -> str:
         kernels.add("")
         return _file(schedule, configuration_of_step(schedule), kernels, name)
     emit_systems(schedule.program, kernels)
+    emit_weighted(schedule, kernels)
     KernelEmitter(elements_of(schedule.program, schedule.layout, kernel), kernels).emit()
     if schedule.fits:
         emit_rows(schedule.program, schedule.fits, kernels)

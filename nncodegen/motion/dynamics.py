@@ -74,8 +74,7 @@ class Dynamics(ModelBase):
 
     networks maps names to networks with one input, Sequential or Network, which equations and observables call as
     functions, "v' = -u + force(u, v)"; a tuple of names is for one of several outputs. Their weights are parameters of
-    the model, force_W1 and so on. With chosen steps of "tsit5" they are trained, not fitted; with those of "auto" and
-    "rodas5p" a few units are fitted as well, and more of them refused.
+    the model, force_W1 and so on. The methods "auto" and "rodas5p" take a few units, and refuse more of them.
 
     jumps maps states to what they become at each time of a sample, such as {"depot": "depot + amount"} with the column
     amount, 0 where there is no dose: formulas of states as they are just before, parameters, inputs, columns and the

@@ -15,6 +15,7 @@ from nncodegen.schedule.masked import with_products
 from nncodegen.schedule.matrices import choose_matrices
 from nncodegen.schedule.pairs import take_much, with_pairs
 from nncodegen.schedule.plain import plan_step
+from nncodegen.schedule.rates import choose_rates, with_room
 from nncodegen.schedule.recurrences import settled
 from nncodegen.schedule.result import Schedule
 from nncodegen.schedule.sweeps import group_of_sweeps
@@ -42,14 +43,16 @@ def schedule_companion(companion: Companion) -> Schedule:
         kernel = make_kernel(program, layout, "gradient", (), program.gradient, with_loss=False)
     else:
         kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
+    rates = choose_rates(program)
     several = program.changes and companion.outputs > 1  # rows that changes leave are of one output
     grouped = companion.outputs and not (companion.curved or several)
     group = None
     if grouped and companion.forward:
         group = group_of_sweeps(program)
-    elif grouped and not program.layered:
+    elif grouped and not program.layered and not rates:  # each fit would have weights of its own
         group = group_of_rows(program, kernel)
-    return Schedule(program, layout, (lower(kernel, program, layout),), fits=group, companion=companion)
+    kernels = (with_room(lower(kernel, program, layout), rates, layout),)
+    return Schedule(program, layout, kernels, fits=group, companion=companion, rates=rates)
 
 
 def _summed(loop: Loop) -> Tree:

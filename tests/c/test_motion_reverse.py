@@ -245,12 +245,8 @@ def test_a_pendulum_is_learnt():
     assert np.sqrt(np.mean(error**2)) < 0.05
 
 
-def test_what_takes_a_number_of_steps(tmp_path):
-    """A fit and a training in plain C say that networks take a number of steps there."""
-    with pytest.raises(nn.ModelError, match="networks in equations with chosen steps, whose gradient is the reverse"):
-        nn.build(LOOSE, fit=True)
-    with pytest.raises(nn.ModelError, match="steps"):
-        nn.export(LOOSE, "c", tmp_path, train=True)
+def test_second_derivatives_take_a_number_of_steps():
+    """Chosen steps have none, and the error says what has."""
     with pytest.raises(ValueError, match=r"solved by tsit5.*; a fixed number of steps has second derivatives$"):
         built(LOOSE).hessian(PARAMETERS, X, Y)
 

@@ -117,7 +117,7 @@ def token_hashes(module):
 def motion_hashes(module):
     """Return the hashes of equations of motion: solutions of samples alone and together, derivatives, and fits.
 
-    Where networks are in the equations, there are no fits and no Jacobians.
+    Where networks are in the equations, derivatives are those of gradients and trainings.
     """
     random = np.random.default_rng(7)
     times = np.cumsum(random.integers(0, 400, (SAMPLES, 8)), axis=1) / 256

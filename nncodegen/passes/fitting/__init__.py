@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nncodegen.ir import Companion, Program
-from nncodegen.ir.systems import systems_of
 from nncodegen.passes.fitting.curvature import curvature
 from nncodegen.passes.fitting.jacobian import jacobian
 
@@ -15,12 +14,6 @@ def never_fitted(program: Program) -> str:
     """Return the reason why no program such as this has a fit, whatever its formulas are, as a text; "" without one."""
     if program.parameter_count > MOST:
         return f"it has {program.parameter_count:,} parameters, more than the {MOST:,} that a fit takes"
-    if any(system.weights for system in systems_of(program.steps)):
-        return (
-            "it has networks in equations with chosen steps, whose gradient is the reverse of these steps, and a fit "
-            "reads the derivatives of each output: train it, give a number of steps, such as steps=10, or, for a few "
-            'units, method="auto"'
-        )
     return "" if program.targets else "it has no targets"
 
 

@@ -65,8 +65,8 @@ def runs_forward(program: Program) -> bool:
     """
     if any(one.shape for one in program.parameters):
         return False
-    if any(step.operator == INTEGRATE for step in program.steps):
-        return not program.changes
+    if solving := [step for step in program.steps if step.operator == INTEGRATE]:
+        return not (program.changes or any(step.expression.system.weights for step in solving))
     count = sum(program.count(output.indices) for output in program.outputs)
     recurs = any(step.operator in RECURRENCES for step in program.steps)
     return recurs and 1 < count >= len(program.parameters)
