@@ -336,6 +336,6 @@ def _left_out(program: Program, derived: set[str]) -> Iterator[str]:
     if program.parameter_count and len(derived) < len(KINDS):
         kinds = " and ".join(kind for kind in KINDS if kind not in derived)
         yield f"derivatives at {kinds} points, where their exact solution takes too long"
-    yield "updates of optimizers, penalties, clipping, weights of samples, and metrics"
+    yield "updates of optimizers, penalties, clipping, weights of samples, metrics, and second derivatives"
     if program.fitted and program.parameter_count:
         yield "fits and fit_many, but for the Jacobian that they ask for"

@@ -32,6 +32,9 @@ INTEGRATE = "integrate"
 SWEPT = "w"
 """The index of what derivatives are taken by in the reverse of a path: all of given, then the values of all weights."""
 
+DIRECTED = "d"
+"""The index of what is fixed, and then of a direction of what is given, in second derivatives of a path."""
+
 Row: TypeAlias = tuple[float, ...]
 
 

@@ -27,7 +27,7 @@ from nncodegen.describe.uses import Uses, in_order
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Equation, Step, Tensor
 from nncodegen.ir.evaluate import FORMULAS
-from nncodegen.ir.systems import SWEPT
+from nncodegen.ir.systems import DIRECTED, SWEPT
 from nncodegen.motion.equations import FUNCTIONS
 from nncodegen.motion.steps import OBSERVATION, ROWS, STEP, Writer
 
@@ -98,7 +98,7 @@ class Networks:
         if given is not None and not isinstance(given, Mapping):
             raise ModelError(f"networks of {model} maps names to networks, as in {EXAMPLE}, not {given!r}")
         self._of: dict[str, Inner] = {}
-        others = (SAMPLE, OBSERVATION, STEP, *ROWS, SWEPT)
+        others = (SAMPLE, OBSERVATION, STEP, *ROWS, SWEPT, DIRECTED)
         letters = (letter for letter in iter(Indices().next, None) if letter not in others)
         self.all = tuple(self._inner(key, network, letters) for key, network in (given or {}).items())
 

@@ -4,6 +4,9 @@ For du/dt = f(t, u, g), the derivatives S = du/dg follow dS/dt = df/du*S + df/dg
 the steps together with u: the error of those by each g has a norm of its own, and the largest of all norms counts. So
 a derivative is that of the steps with their lengths held fixed, and no less accurate than u. Where u becomes j(u, g) at
 a time, S becomes dj/du*S + dj/dg.
+
+The second derivatives times a direction v of g are the changes of S where g moves along v: states of a further system,
+at most as many as there were, whatever the number of g is.
 """
 
 from __future__ import annotations
@@ -60,6 +63,39 @@ def augmented(system: System) -> System:
         first=size, jumps=Formulas(tuple(jumps)),
     )  # fmt: skip
     return replace(found, linear=_linear(system, found, slopes, taken)) if system.linear else found
+
+
+def has_second_derivatives(system: System) -> bool:
+    """Return whether a path has second derivatives: for an explicit method, without networks, and of few states."""
+    return not (system.implicit or system.weights) and 2 * len(system.states) * (1 + len(system.given)) <= MOST
+
+
+@lru_cache(maxsize=100)
+def moved_along(system: System) -> System:
+    """Return the system whose path has the changes of the derivatives of another path in a direction of ``given``.
+
+    It is for an augmented system, with the states u and their derivatives S. Where given changes by v, u changes by p,
+    and S by W. These are further states, which follow the changes of the rates of u and S. The direction lies in the
+    row of what is fixed, after all else. Raise ModelError for derivatives of these.
+    """
+    size, known = system.block, len(system.states)
+    if system.first != size:
+        raise ModelError(f"{system.name} has no third derivatives: its steps follow an estimate of their error")
+    taken = set(system.taken)
+    direction = {one: Element(take(f"{one.tensor}_direction", taken)) for one in system.given}
+    moved = {one: Element(take(f"{one.tensor}_moved", taken)) for one in system.states}
+    by = {**moved, **direction}
+
+    def along(formulas: Sequence[Expr]) -> tuple[Expr, ...]:
+        return tuple(change(one, [*by], [*by.values()]) for one in formulas)
+
+    starts = tuple(direction.get(start, S.Zero) if isinstance(start, Element) else S.Zero for start in system.starts)
+    return replace(
+        system, name=f"{system.name}_moved", states=(*system.states, *moved.values()),
+        starts=(*system.starts, *starts), fixed=(*system.fixed, *direction.values()),
+        rates=(*system.rates, *along(system.rates)), first=known + size,
+        jumps=Formulas((*system.jumps.values, *along(system.jumps.values))),
+    )  # fmt: skip
 
 
 def _linear(system: System, found: System, slopes: Sequence[Sequence[Expr]], taken: set[str]) -> Linear:

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Companion, InTraining, Program, gathered, needed
-from nncodegen.ir.systems import INTEGRATE
+from nncodegen.ir.systems import systems_of
+from nncodegen.passes.augment import has_second_derivatives
 from nncodegen.passes.fitting import fit_of
 from nncodegen.passes.hessian import hessian
 from nncodegen.passes.numbering import Numbering, split
@@ -95,7 +96,7 @@ def _with_companions(derived: Program, program: Program, told: Program, fit: boo
     if fit is False or (fit is None and program.layered and not program.fitted):
         return replace(derived, not_fitted="it was built without fit=True", companions=others)
     found = fit_of(program)
-    twice = not any(step.operator == INTEGRATE for step in program.steps)
+    twice = all(map(has_second_derivatives, systems_of(program.steps)))
     others = (hessian(program), *others) if twice and not apart else others
     if isinstance(found, Companion):
         return replace(derived, companions=(found, *others))

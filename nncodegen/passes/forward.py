@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 
 from sympy import Add, Expr, S
 
-from nncodegen.ir import NORMALIZATIONS, RECURRENCES, SAMPLE, Element, Program, Step, gathered, renamed
-from nncodegen.ir.systems import INTEGRATE
+from nncodegen.ir import NORMALIZATIONS, RECURRENCES, SAMPLE, Element, Equation, Program, Step, gathered, renamed
+from nncodegen.ir.systems import DIRECTED, INTEGRATE, Named, path
+from nncodegen.passes.augment import moved_along
 from nncodegen.passes.derivatives import may_vanish, product
 from nncodegen.passes.infinities import Infinities
 from nncodegen.passes.numbering import Numbering
@@ -115,7 +116,12 @@ class _Sweep:
         return Add(*(self._numbering.define(part, alone, indices, operator, step.over, where) for part in parts))
 
     def _of_path(self, step: Step, name: str) -> Expr:
-        """Return the derivative of a path: the sum over what is given of its derivatives by each."""
+        """Return the derivative of a path: the sum over what is given of its derivatives by each.
+
+        That of these derivatives is the path of a system with their changes, whose direction follows what is fixed.
+        """
+        if step.expression.system.first:
+            return self._of_slopes(step, name)
         given, slopes = slopes_of(step, self._numbering)
         return self._numbering.define(slopes * self.of(given), name, step.target.indices, "sum", (given.indices[-1],))
 
@@ -151,3 +157,25 @@ class _Sweep:
         value = q * of_z - (total - p * of_z)
         of_p = p * numbering.define(value, None, indices)
         return {"softmax": of_p, "softmax_complement": -of_p, "log_softmax": value}[step.operator or ""]
+
+    def _of_slopes(self, step: Step, name: str) -> Expr:
+        """Return the derivative of the derivatives of a path by what is given."""
+        read, system = step.expression, step.expression.system
+        given, *fixed = read.rows
+        direction = self.of(given)
+        if direction == 0:
+            return S.Zero
+        define, sample = self._numbering.define, given.indices[0]
+
+        def placed(row: Expr, index: str, first: int) -> Element:
+            """Return a row of values at the places from a number on of the row with the direction."""
+            return define(row, None, (sample, DIRECTED), "sum", (index,), (Equation(DIRECTED, ((index, 1),), first),))
+
+        parts = [placed(one, one.indices[-1], 0) for one in fixed]
+        parts.append(placed(direction, given.indices[-1], len(system.fixed)))
+        row = define(Add(*parts), None, (sample, DIRECTED))
+        course = [] if read.course is None else [read.course]
+        operands = (read.time, given, row, *course)
+        over = dict.fromkeys(one.indices[-1] for one in (given, row, *course))
+        moved = path(Named(moved_along(system)), *operands)
+        return define(moved, name, step.target.indices, INTEGRATE, tuple(over))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.ir import Companion, Program, Tensor, needed
+from nncodegen.ir.systems import DIRECTED, systems_of
 from nncodegen.passes.forward import forward_sweep
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
@@ -35,8 +36,10 @@ def hessian(program: Program) -> Companion:
     steps = needed(numbering.steps, [loss, *gradient])
     names = {parameter.name: own.name for parameter, own in zip(program.parameters, directions, strict=True)}
     along, *product = forward_sweep(program, steps, names, (loss, *gradient), numbering)
+    rows = [len(system.fixed) for system in systems_of(numbering.steps) if system.first > system.block]
     derived = replace(
         program,
+        extents=(*program.extents, *((DIRECTED, size) for size in rows)),
         parameters=(*program.parameters, *directions),
         steps=needed(numbering.steps, [along, *product]),
         outputs=(),
