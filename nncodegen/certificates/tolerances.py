@@ -332,10 +332,10 @@ def left_out(program: Program, figures: Sequence[Figure]) -> tuple[str, ...]:
 def _left_out(program: Program, derived: set[str]) -> Iterator[str]:
     yield "the rounding of single steps, which is far below the tolerance, and the stages of the compiler one by one"
     if program.parameter_count:
-        yield "derivatives at other points than the first one of each kind"
+        yield "derivatives at other points than the first one of each kind, and second derivatives"
     if program.parameter_count and len(derived) < len(KINDS):
         kinds = " and ".join(kind for kind in KINDS if kind not in derived)
         yield f"derivatives at {kinds} points, where their exact solution takes too long"
-    yield "updates of optimizers, penalties, clipping, weights of samples, metrics, and second derivatives"
+    yield "updates of optimizers, penalties, clipping, weights of samples, and metrics"
     if program.fitted and program.parameter_count:
         yield "fits and fit_many, but for the Jacobian that they ask for"
