@@ -10,7 +10,7 @@ from numbers import Real
 from typing import Any
 
 import sympy
-from sympy import Expr, Symbol, preorder_traversal
+from sympy import Expr, Symbol
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
@@ -20,7 +20,7 @@ from nncodegen.describe.constants import check_numbers
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program, elementary
 from nncodegen.ir.functions import Primitive, StableFunction, plain_conditions
-from nncodegen.ir.graphs import ExpressionGraph, graph_of
+from nncodegen.ir.graphs import ExpressionGraph, graph_of, objects_of
 from nncodegen.ir.systems import formulas_of
 
 
@@ -146,7 +146,7 @@ def _check_formula(expression: Expr, precision: str, role: str) -> None:
 
 def _check_nodes(expression: Expr, role: str, others: tuple[Any, ...] = ()) -> None:
     functions = (*accepted(), *others)
-    for node in preorder_traversal(expression):
+    for node in objects_of(expression):
         _check_kind(node, role, functions)
         if _is_complex(node):
             raise ModelError(f"{role} is complex: it contains {node}; nncodegen computes with real numbers")

@@ -34,17 +34,23 @@ def check_numbers(expression: Expr, role: str, precision: str = "float64") -> No
 
 def _numbers(node: Any) -> Iterator[Expr]:
     """Yield the largest constant parts of an expression, without the numbers that every precision can hold."""
-    if isinstance(node, Expr) and node.is_number:
-        if not (node.is_Integer and abs(int(node)) < 2**53) and not isinstance(node, sympy.NumberSymbol):
-            yield node
-        return
-    arguments = node.args
-    if isinstance(node, Mul):  # the constants of a product are multiplied before anything else is
-        numbers = [argument for argument in node.args if argument.is_number]
-        others = (argument for argument in node.args if not argument.is_number)
-        arguments = (*([Mul(*numbers)] if len(numbers) > 1 else numbers), *others)
-    for argument in arguments:
-        yield from _numbers(argument)
+    seen: dict[int, Any] = {}  # by the identity of objects, which it keeps alive
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen[id(node)] = node
+        if isinstance(node, Expr) and node.is_number:
+            if not (node.is_Integer and abs(int(node)) < 2**53) and not isinstance(node, sympy.NumberSymbol):
+                yield node
+            continue
+        arguments = node.args
+        if isinstance(node, Mul):  # the constants of a product are multiplied before anything else is
+            numbers = [argument for argument in node.args if argument.is_number]
+            others = (argument for argument in node.args if not argument.is_number)
+            arguments = (*([Mul(*numbers)] if len(numbers) > 1 else numbers), *others)
+        waiting.extend(reversed(arguments))
 
 
 def _value(number: Expr, role: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 from sympy import Expr, Symbol
 
+from nncodegen.ir.graphs import objects_of
+
 SAMPLE = "n"
 """The index of the samples."""
 
@@ -62,7 +64,7 @@ def _element(tensor: str, indices: tuple[str, ...]) -> Element:
 @lru_cache(maxsize=100_000)
 def elements(expression: Expr) -> tuple[Element, ...]:
     """Return the elements in an expression, sorted by their text."""
-    return tuple(sorted(expression.atoms(Element), key=str))
+    return tuple(sorted({part for part in objects_of(expression) if isinstance(part, Element)}, key=str))
 
 
 def renamed(expression: Expr, names: Mapping[str, str]) -> Expr:

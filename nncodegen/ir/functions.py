@@ -25,6 +25,7 @@ from sympy.logic.boolalg import ITE, Xor
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import elementary
+from nncodegen.ir.graphs import contains, objects_of, rewritten
 from nncodegen.ir.traits import NO_TRAITS, Trait
 
 Primitive = elementary.Primitive
@@ -469,10 +470,14 @@ UNDEFINED = (S.ImaginaryUnit, S.ComplexInfinity, S.Infinity, S.NegativeInfinity,
 
 def plain_conditions(expression: Any) -> Any:
     """Return an expression with all its conditions written with And, Or and Not."""
-    if not expression.has(ITE, Xor):
-        return expression
-    plain = expression.replace(ITE, lambda c, p, q: (c & p) | (~c & q))
-    return plain.replace(Xor, lambda *parts: reduce(lambda p, q: (p & ~q) | (~p & q), parts))
+
+    def plain(node: Any) -> Any:
+        if isinstance(node, ITE):
+            condition, p, q = node.args
+            return (condition & p) | (~condition & q)
+        return reduce(lambda p, q: (p & ~q) | (~p & q), node.args) if isinstance(node, Xor) else node
+
+    return rewritten(expression, plain) if contains(expression, ITE, Xor) else expression
 
 
 def defined(expression: Any) -> Any:
@@ -481,11 +486,18 @@ def defined(expression: Any) -> Any:
     It is NAN, too, where no branch applies: SymPy can compare a Piecewise only if one always does.
     """
 
-    def plain(*branches: Any) -> Expr:
-        values = [(NAN if value.has(*UNDEFINED) else value, condition) for value, condition in branches]
+    def plain(node: Any) -> Any:
+        if not isinstance(node, Piecewise):
+            return node
+        values = [(NAN if _is_undefined(value) else value, condition) for value, condition in node.args]
         return Piecewise(*values, (NAN, True))
 
-    return expression.replace(Piecewise, plain)
+    return rewritten(expression, plain) if contains(expression, Piecewise) else expression
+
+
+def _is_undefined(value: Expr) -> bool:
+    """Return whether an expression contains an object of SymPy that is not a real number."""
+    return any(part is one for part in objects_of(value) for one in UNDEFINED)
 
 
 def relu(z: Any) -> Expr:

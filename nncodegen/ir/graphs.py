@@ -7,7 +7,7 @@ some fifty of them, and sixty thousand as a tree. SymPy's own walkers go through
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -111,27 +111,39 @@ def symbols_of(*expressions: Basic) -> tuple[Symbol, ...]:
 
 def replaced(expression: Basic, values: Mapping[Symbol, Basic]) -> Basic:
     """Return the expression with values in place of symbols, as SymPy's ``xreplace``."""
+    return rewritten(expression, lambda node: values.get(node, node) if isinstance(node, Symbol) else node)
+
+
+def rewritten(expression: Basic, change: Callable[[Basic], Basic]) -> Basic:
+    """Return the expression with a function applied to each of its parts, operands first."""
     graph = graph_of([expression])
     found: list[Basic] = []
     for node, operands in zip(graph.nodes, graph.operands, strict=True):
         own = [found[operand] for operand in operands]
         changed = any(new is not graph.nodes[operand] for new, operand in zip(own, operands, strict=True))
-        found.append(node.func(*own) if changed else values.get(node, node) if isinstance(node, Symbol) else node)
+        found.append(change(node.func(*own) if changed else node))
     return found[graph.roots[0]]
 
 
-def contains(expression: Basic, *kinds: type) -> bool:
-    """Return whether an expression has a part of some kinds, searching from the root down."""
-    seen: set[int] = set()  # by the identity of objects, which the expression keeps alive
+def objects_of(expression: Basic) -> Iterator[Basic]:
+    """Yield the parts of an expression from the root down, as SymPy's ``preorder_traversal``, but each object once.
+
+    Equal parts that are different objects are yielded each, since finding them would take longer than most questions
+    about parts.
+    """
+    arguments: dict[int, tuple[Basic, ...]] = {}  # by the identity of objects, which the expressions keep alive
     waiting = [expression]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, kinds):
-            return True
-        if id(node) not in seen:
-            seen.add(id(node))
-            waiting.extend(node.args)
-    return False
+        if id(node) not in arguments:
+            arguments[id(node)] = own = node.args
+            yield node
+            waiting.extend(reversed(own))
+
+
+def contains(expression: Basic, *kinds: type) -> bool:
+    """Return whether an expression has a part of some kinds."""
+    return any(isinstance(node, kinds) for node in objects_of(expression))
 
 
 FEWEST = 2

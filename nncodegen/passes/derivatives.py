@@ -8,6 +8,7 @@ infinity. Here such cases are told apart before anything is multiplied.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 
 from sympy import Abs, Add, Eq, Expr, Mul, Piecewise, Pow, S, Symbol, exp, sign
 from sympy.codegen.cfunctions import Cbrt, hypot
@@ -15,18 +16,21 @@ from sympy.functions.elementary.miscellaneous import Max, Min
 
 from nncodegen.ir import Element
 from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
-from nncodegen.passes.infinities import carries, is_steep, may_be_infinite
+from nncodegen.passes.infinities import MOST_KNOWN, carries, is_steep, may_be_infinite
 
 
+@lru_cache(maxsize=MOST_KNOWN)
 def derivative(node: Expr, element: Element, hidden: bool = True) -> Expr:
     """Return the derivative of an expression by an element.
+
+    Formulas of layers that are written out share very many parts, each of which is derived once.
 
     ``hidden`` says that the loss may be finite where the expression is infinite, so that its derivative has to be
     finite for such arguments as well.
     """
     if node == element:
         return S.One
-    if not node.has(element):
+    if node.is_Atom:
         return S.Zero
     if isinstance(node, Piecewise):
         parts = [(derivative(value, element, hidden), condition) for value, condition in node.args]

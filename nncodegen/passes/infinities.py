@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 
 import sympy
@@ -27,6 +28,7 @@ from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step, elements, functions
 from nncodegen.ir.elementary import FUNCTIONS
+from nncodegen.ir.graphs import objects_of
 from nncodegen.ir.limits import power_near_one, product_unless_zero, product_unless_zeros
 from nncodegen.ir.shares import share
 from nncodegen.ir.traits import NO_TRAITS, Trait
@@ -53,6 +55,9 @@ def has_trait(node: Expr, trait: Trait) -> bool:
 
 NO_SIGNS: Mapping[Expr, Symbol] = MappingProxyType({})
 
+MOST_KNOWN = 100_000
+"""The largest number of answers that each of the questions here remembers, since formulas share most of their parts."""
+
 
 def is_total(node: Expr) -> bool:
     """Return whether an expression and its derivatives are finite for all finite values of its elements."""
@@ -62,19 +67,26 @@ def is_total(node: Expr) -> bool:
     return (power or has_trait(node, Trait.TOTAL)) and all(is_total(part) for part in node.args)
 
 
-def is_steep(node: Expr, operand: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> bool:
+@lru_cache(maxsize=MOST_KNOWN)
+def is_steep(node: Expr, operand: Expr) -> bool:
     """Return whether the derivative by an operand may be infinite where the value is finite."""
-    if node == operand or not node.has(operand):
+    if node == operand or not _has(node, operand):
         return False
     if isinstance(node, power_near_one) and node.args[2:] == (0, 0):
         w, b, _, _ = node.args
-        return is_steep(Pow(1 + w, b), operand, signs)
+        return is_steep(Pow(1 + w, b), operand)
     if isinstance(node, Pow):
         root = not node.exp.is_number or 0 < node.exp < 1
-        within = node.base.has(operand) or (node.exp.has(operand) and _is_sampled(operand))
-        if root and within and not signed(node.base, signs).is_positive:
+        within = _has(node.base, operand) or (_has(node.exp, operand) and _is_sampled(operand))
+        if root and within and not signed(node.base, NO_SIGNS).is_positive:
             return True
-    return has_trait(node, Trait.STEEP) or any(is_steep(argument, operand, signs) for argument in node.args)
+    return has_trait(node, Trait.STEEP) or any(is_steep(argument, operand) for argument in node.args)
+
+
+@lru_cache(maxsize=MOST_KNOWN)
+def _has(node: Expr, operand: Expr) -> bool:
+    """Return whether an expression has another one as a part."""
+    return bool(node == operand) or any(_has(argument, operand) for argument in node.args)
 
 
 def steep_elements(node: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> set[Element]:
@@ -102,6 +114,19 @@ def may_be_infinite(
     ``by_parameters`` is true: where such a divisor is 0, the formula has no value anyway. ``signs`` holds what is known
     about the signs of symbols.
     """
+    if not loose and not signs:
+        return _is_infinite_alone(node, by_parameters)
+    return _may_be_infinite(node, loose, signs, by_parameters)
+
+
+@lru_cache(maxsize=MOST_KNOWN)
+def _is_infinite_alone(node: Expr, by_parameters: bool) -> bool:
+    """Return ``may_be_infinite`` where nothing is known about symbols."""
+    return _may_be_infinite(node, (), NO_SIGNS, by_parameters)
+
+
+def _may_be_infinite(node: Expr, loose: Collection[Symbol], signs: Mapping[Expr, Symbol], by_parameters: bool) -> bool:
+    """Return ``may_be_infinite`` from that of the arguments."""
     if node.is_Symbol:
         return node in loose
     if node.is_number or has_trait(node, Trait.BOUNDED):
@@ -131,13 +156,25 @@ MOST_SIGNED = 10
 
 def signed(node: Expr, signs: Mapping[Expr, Symbol]) -> Expr:
     """Return an expression in which each symbol is replaced by one that knows its sign."""
-    is_small = len(node.args) <= MOST_SIGNED + 1 and node.count_ops() <= MOST_SIGNED  # cheap test first
     return (
-        node.xreplace({symbol: signs[symbol] for symbol in node.free_symbols & signs.keys()}) if is_small else Dummy()
+        node.xreplace({symbol: signs[symbol] for symbol in node.free_symbols & signs.keys()})
+        if _is_small(node)
+        else Dummy()
     )
 
 
-@lru_cache(maxsize=10_000)
+def _is_small(node: Expr) -> bool:
+    """Return whether SymPy is asked for the sign of an expression, without a walk over all of a large one.
+
+    An operation has at most two nodes that are not atoms, as a quotient; so far more of them are too many operations.
+    """
+    most = 4 * MOST_SIGNED
+    inner = (part for part in objects_of(node) if part.args)
+    few = len(node.args) <= MOST_SIGNED + 1 and sum(1 for _ in islice(inner, most + 1)) <= most
+    return few and bool(node.count_ops() <= MOST_SIGNED)
+
+
+@lru_cache(maxsize=MOST_KNOWN)
 def has_slow_pole(node: Expr) -> bool:
     """Return whether an expression has a pole of first order, or a logarithm.
 
