@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
-from sympy import Add, Basic, Mul, Symbol
+from sympy import Add, Basic, Expr, Mul, Symbol
 
 MOST_LEVELS = 80
 """Number of levels up to which a formula is not large. Each takes some ten of Python's thousand nested calls, within
@@ -123,6 +124,27 @@ def rewritten(expression: Basic, change: Callable[[Basic], Basic]) -> Basic:
         changed = any(new is not graph.nodes[operand] for new, operand in zip(own, operands, strict=True))
         found.append(change(node.func(*own) if changed else node))
     return found[graph.roots[0]]
+
+
+Name = TypeVar("Name", bound=Symbol)
+
+
+def with_names(expressions: Iterable[Expr], name: Callable[[int], Name]) -> tuple[dict[Name, Expr], tuple[Expr, ...]]:
+    """Return expressions in which parts that occur several times have names, after what each name stands for.
+
+    ``name`` gives the symbol of a number. Operands come first.
+    """
+    graph = graph_of(expressions)
+    found: list[Any] = []
+    named: dict[Name, Expr] = {}
+    for number, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        written = node.func(*(found[operand] for operand in operands)) if operands else node
+        if operands and graph.uses[number] > 1 and isinstance(written, Expr) and not written.is_Atom:
+            symbol = name(len(named) + 1)
+            named[symbol] = written
+            written = symbol
+        found.append(written)
+    return named, tuple(found[root] for root in graph.roots)
 
 
 def objects_of(expression: Basic) -> Iterator[Basic]:

@@ -15,7 +15,7 @@ of all ``d_path`` times ``path``, by all of ``given`` and then by all weights, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import prod
@@ -24,6 +24,8 @@ from typing import Any, TypeAlias
 from sympy import Expr, Function, Symbol
 
 from nncodegen.ir.element import Element
+from nncodegen.ir.graphs import graph_of, with_names
+from nncodegen.ir.names import take
 from nncodegen.ir.step import Step
 
 INTEGRATE = "integrate"
@@ -235,6 +237,13 @@ class System:
 
     def show(self) -> str:
         """Return the system as text."""
+        formulas = (*self.rates, *(self.linear.slopes.values + self.linear.bend.values if self.linear else ()))
+        shown = self._named(formulas) if graph_of(formulas).is_large else self
+        return "\n".join(shown._lines) + "\n"
+
+    @property
+    def _lines(self) -> list[str]:
+        """Return the lines of its text."""
         returned = self.states[self.first :]
         lines = [f"equations   {self.name}, by {self.control}"]
         lines += [f"{role:<12}{'  '.join(map(str, names))}" for role, names in self._roles if names]
@@ -245,7 +254,19 @@ class System:
         lines += [*map(str, self.jumps.steps), *(f"{one} becomes {value}" for one, value in jumps if one != value)]
         lines += self._shown_transposed()
         starts = (f"{one} = {start}" for one, start in zip(self.states, self.starts, strict=True))
-        return "\n".join([*lines, f"{'start':<12}{'  '.join(starts)}"]) + "\n"
+        return [*lines, f"{'start':<12}{'  '.join(starts)}"]
+
+    def _named(self, formulas: Sequence[Expr]) -> System:
+        """Return the system with steps for the parts that its rates and their derivatives share, to be shown only."""
+        taken = {*self.taken, *(step.target.tensor for step in self.steps)}
+        named, written = with_names(formulas, lambda number: Element(take(f"part{number}", taken)))
+        steps = (Step(element, value) for element, value in named.items())
+        count, linear = len(self.rates), self.linear
+        if linear:
+            end = count + len(linear.slopes.values)
+            slopes, bend = replace(linear.slopes, values=written[count:end]), replace(linear.bend, values=written[end:])
+            linear = replace(linear, slopes=slopes, bend=bend)
+        return replace(self, steps=(*self.steps, *steps), rates=written[:count], linear=linear)
 
     def _shown_linear(self) -> list[str]:
         """Return lines with the derivatives of rates that are not zero."""
