@@ -13,6 +13,7 @@ from sympy.codegen.cfunctions import exp2, expm1
 
 from nncodegen.errors import ModelError
 from nncodegen.ir.evaluate import interpret
+from nncodegen.ir.graphs import ExpressionGraph, graph_of
 
 DIGITS = 20
 
@@ -32,25 +33,41 @@ def check_numbers(expression: Expr, role: str, precision: str = "float64") -> No
                 raise ModelError(f"{role} contains {_shown(number)}, which is too large for {precision}: scale it")
 
 
-def _numbers(node: Any) -> Iterator[Expr]:
+def _numbers(expression: Any) -> Iterator[Expr]:
     """Yield the largest constant parts of an expression, without the numbers that every precision can hold."""
-    seen: dict[int, Any] = {}  # by the identity of objects, which it keeps alive
-    waiting = [node]
+    graph = graph_of([expression])
+    constant = _constant(graph)
+    waiting, seen = [*graph.roots], {*graph.roots}
     while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen[id(node)] = node
-        if isinstance(node, Expr) and node.is_number:
-            if not (node.is_Integer and abs(int(node)) < 2**53) and not isinstance(node, sympy.NumberSymbol):
+        number = waiting.pop()
+        node, operands = graph.nodes[number], graph.operands[number]
+        if constant[number]:
+            if _is_rounded(node):
                 yield node
             continue
-        arguments = node.args
-        if isinstance(node, Mul):  # the constants of a product are multiplied before anything else is
-            numbers = [argument for argument in node.args if argument.is_number]
-            others = (argument for argument in node.args if not argument.is_number)
-            arguments = (*([Mul(*numbers)] if len(numbers) > 1 else numbers), *others)
-        waiting.extend(reversed(arguments))
+        factors = [operand for operand in operands if constant[operand]]
+        if isinstance(node, Mul) and len(factors) > 1:  # its constants are multiplied before anything else is
+            product = Mul(*(graph.nodes[factor] for factor in factors))
+            operands = tuple(operand for operand in operands if not constant[operand])
+            if _is_rounded(product):
+                yield product
+        new = [operand for operand in operands if operand not in seen]
+        seen.update(new)
+        waiting.extend(reversed(new))
+
+
+def _constant(graph: ExpressionGraph) -> list[bool]:
+    """Return for each node of a graph whether it is a number: of most, whether all operands are."""
+    found: list[bool] = []
+    for node, operands in zip(graph.nodes, graph.operands, strict=True):
+        usual = operands and type(node).is_number is Expr.is_number
+        found.append(all(found[operand] for operand in operands) if usual else bool(node.is_number))
+    return found
+
+
+def _is_rounded(number: Any) -> bool:
+    """Return whether some precision may not hold a number."""
+    return not (number.is_Integer and abs(int(number)) < 2**53) and not isinstance(number, sympy.NumberSymbol)
 
 
 def _value(number: Expr, role: str) -> Any:

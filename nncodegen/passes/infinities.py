@@ -208,7 +208,8 @@ def _implied(condition: Boolean) -> dict[Expr, Symbol]:
 
 def _is_sampled(node: Expr) -> bool:
     """Return whether an expression may differ between samples, which is assumed for a Dummy."""
-    return any(SAMPLE in getattr(symbol, "indices", (SAMPLE,)) for symbol in node.free_symbols)
+    symbols = (part for part in objects_of(node) if isinstance(part, Symbol))
+    return any(SAMPLE in getattr(symbol, "indices", (SAMPLE,)) for symbol in symbols)
 
 
 def carries(node: Expr) -> bool:

@@ -154,10 +154,12 @@ class Numbering:
 
     def _atom(self, node: Expr) -> Expr:
         """Return a number, or an element with a sign: z and -z share one step."""
-        if node.is_Atom or (node.is_number and not elements(node)):
+        if node.is_Atom:
             return node
         if node not in self._atoms:
-            if isinstance(node, Add) and node.could_extract_minus_sign():
+            if node.is_number and not elements(node):
+                self._atoms[node] = node
+            elif isinstance(node, Add) and node.could_extract_minus_sign():
                 self._atoms[node] = -self._atom(-node)
             else:
                 self._atoms[node] = self.define(node)
