@@ -220,6 +220,8 @@ class _Check:
     def _solved(self, solution: Solution, size: int, statement: Statement, scope: _Scope) -> _Scope:
         """Return the scope in which an equation has given an index one of its values."""
         self._operands((e for e, _ in solution.terms if isinstance(e, Element)), statement, scope)
+        if solution.index in scope.ranges:
+            self._fail(f"the index {solution.index} has a value already where an equation gives it one", statement)
         given = {**scope.given, solution.index: solution}
         return _Scope({**scope.ranges, solution.index: (0, size - 1)}, scope.loops, given)
 

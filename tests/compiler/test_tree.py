@@ -10,10 +10,11 @@ import nncodegen as nn
 from nncodegen.certificates import scheduled
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element
+from nncodegen.ir.equations import Solution
 from nncodegen.schedule.plain import plan_gradient
 from nncodegen.schedule.plain_lowering import PlainLowering
 from nncodegen.schedule.text import show
-from nncodegen.schedule.tree import Combine, Group, Let, Loop, Store, Value, Variable, Way
+from nncodegen.schedule.tree import Combine, Gather, Group, Let, Loop, Store, Value, Variable, Way
 from nncodegen.schedule.verify import verify_trees
 from nncodegen.schedule.walks import rewritten, walk
 from tests.support.attention import beside_recurrent
@@ -63,15 +64,18 @@ def over(target, value, way=Way.IN_TURN, end=20):
 
 
 S1 = Element("s1", "nj")
+GATHER = Gather(Solution("j", (), 3, 1), 20)
 
 
 @pytest.mark.parametrize(("plant", "message"), [
     (over(S1, Element("t2", "nj")), r"t2\[n, j\] is used before it is defined, in: store s1\[n, j\] = t2\[n, j\]"),
     (over(S1, sympy.S.One, end=10**6), r"s1\[n, j\] is at \d+ to \d+ of \d+ in work memory"),
     (over(Element("s1", "0j"), sympy.S.One), "iterations over n write to one place"),
+    ((Loop("j", 20, (GATHER,), Way.IN_TURN),), "the index j has a value already where an equation gives it one"),
+    ((GATHER, GATHER), "the index j has a value already where an equation gives it one"),
 ])  # fmt: skip
 def test_what_breaks_a_rule_is_named(plant, message):
-    """A value that is used before it is defined, an index out of its buffer, two iterations that write to one place."""
+    """A value that is used before it is defined, an index out of its buffer or given twice, a place written twice."""
     broken(())  # nothing is wrong without it
     with pytest.raises(ProgramError, match=message):
         broken(plant)
