@@ -235,6 +235,30 @@ def test_no_pass_grows_faster_than_n_log_n(counted, few, many, apart):
     assert operations(many) / operations(few) <= bound
 
 
+def rates_of(depth, units=2):
+    """Stiff equations of two states with pairs of layers of few units, which are written out there, as formulas."""
+    layers = [layer for _ in range(depth) for layer in (nn.Dense(units, "tanh"), nn.LayerNormalization())]
+    network = nn.Sequential([*layers, nn.Dense(1)], inputs=2)
+    return nn.Dynamics(
+        ["u' = -k*(u - f(v, t))", "v' = u - v"], {"u": 1, "v": 0}, {"k": 2.0}, times=3, method="rodas5p",
+        networks={"f": network}, name="grown_rates",
+    )  # fmt: skip
+
+
+def test_rates_of_layers_are_read_as_graphs():
+    """Their derivatives by all weights take calls as the square of the weights, and a logarithm, though the formulas as
+    trees have ten times as many nodes with each pair of layers; nor do their texts grow with the trees."""
+
+    def operations(*sizes):
+        return calls_of(lambda: nn.compile_model(rates_of(*sizes), until="emit", apart=True))
+
+    operations(1, 1)  # what is computed once in a process
+    few, many, weights = operations(1), operations(2), (13, 23)
+    assert many / few <= (weights[1] / weights[0]) ** 2 * math.log(weights[1]) / math.log(weights[0])
+    texts = [len(rates_of(depth).describe().show()) for depth in (2, 3)]
+    assert texts[1] < 3 * texts[0]
+
+
 def test_allocated_bytes_show_copies():
     """A dictionary that is copied for each of its keys allocates the square of their number."""
     few, many = (dict.fromkeys(range(count)) for count in (500, 2000))
