@@ -246,8 +246,8 @@ def rates_of(depth, units=2):
 
 
 def test_rates_of_layers_are_read_as_graphs():
-    """Their derivatives by all weights take calls as the square of the weights, and a logarithm, though the formulas as
-    trees have ten times as many nodes with each pair of layers; nor do their texts grow with the trees."""
+    """Their derivatives by all weights take calls as the square of the weights, and a logarithm, although the formulas
+    grow much faster as trees; nor do their texts grow like these."""
 
     def operations(*sizes):
         return calls_of(lambda: nn.compile_model(rates_of(*sizes), until="emit", apart=True))
