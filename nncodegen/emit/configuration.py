@@ -53,7 +53,7 @@ def configuration(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             HAS_PADDING=schedule.long and not schedule.blocks,
             TILES_ONLY=schedule.blocks and not single,
             HAS_WINDOWS=bool(single and program.moves),
-            HAS_PATHS=any(Shape.PATH in kernel.shapes for kernel in schedule.kernels),
+            HAS_PATHS=_solves(schedule),
             HAS_METRICS=bool(gradient.outputs),
             HAS_CLASSES=program.labels,
             HAS_NOISE=bool(program.noise),
@@ -83,6 +83,7 @@ def configuration_of_many(schedule: Schedule, group: GroupEmitter) -> dict[str, 
         "How it is trained.": _set(
             TILE=schedule.tile,
             HAS_BLOCKS=schedule.blocks,
+            HAS_PATHS=_solves(schedule),
             LONG=LONG if schedule.blocks else 0,
             SINGLE_SAMPLES=int(schedule.blocks),
             DESCENT=descent.update if descent else 0,
@@ -96,6 +97,11 @@ def configuration_of_many(schedule: Schedule, group: GroupEmitter) -> dict[str, 
 def configuration_of_step(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     """Return in the same way what a step of a sequence must know: it has no tiles, and no blocks."""
     return {**_sizes(schedule), "It is that of one sample.": {"TILE": 1}}
+
+
+def _solves(schedule: Schedule) -> bool:
+    """Return whether differential equations are solved in steps that are chosen at run time."""
+    return any(Shape.PATH in kernel.shapes for kernel in schedule.kernels)
 
 
 def _flushes(schedule: Schedule) -> bool:

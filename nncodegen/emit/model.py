@@ -56,6 +56,7 @@ def emit_kernel(schedule: Schedule) -> str:
 def emit_many(schedule: Schedule, group: SideBySide) -> str:
     """Return the kernels of a group of models side by side, in the same way: NAME_many.c."""
     kernels = Lines()
+    emit_systems(schedule.program, kernels)
     emitter = GroupEmitter(schedule.program, group, kernels)
     emitter.emit()
     _emit_own_rules(schedule.program, kernels)

@@ -32,8 +32,9 @@ Predictions of formulas run over whole vectors, so that the bits of a prediction
 
 Where layers are computed in blocks, single samples have kernels of their own (see ``single_sample`` and
 ``single_sequence``). Small programs also have a form in which every value is a scalar, for training on single samples
-(see ``registers``), and formulas for many models (see ``formulas``); many models of a network have a kernel with a
-model in each lane (see ``layers``). Exports as plain C have plain loops for one sample (see ``plain``).
+(see ``registers``), and formulas for many models (see ``formulas``); many models of a network, or of equations of
+motion, have a kernel with a model in each lane (see ``layers`` and ``trajectories``). Exports as plain C have plain
+loops for one sample (see ``plain``).
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ from nncodegen.schedule.side_by_side import SideBySide, SingleSample
 from nncodegen.schedule.single_sample import choose_single_sample
 from nncodegen.schedule.single_sequence import choose_single_sequence
 from nncodegen.schedule.storage import Memory, Place, Storage
+from nncodegen.schedule.trajectories import choose_trajectories
 from nncodegen.schedule.transposed import choose_transposed
 from nncodegen.schedule.tree import When
 from nncodegen.schedule.unrolled import choose_unrolled
@@ -110,6 +112,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     )
     unrolled, formula = choose_unrolled(program, layout, gradient)
     side_by_side = formula or choose_layers(program, layout, gradient)
+    side_by_side = side_by_side or choose_trajectories(program, layout, gradient)
     moves = program.moves
     single_sample = choose_single_sequence(program, layout) if moves else choose_single_sample(program, layout, kernels)
     decided = tuple(lower(kernel, program, layout) for kernel in kernels)

@@ -49,11 +49,11 @@ def choose_layers(program: Program, layout: Layout, gradient: Kernel) -> SideByS
         return None
     layout = Layout(SAMPLES, models, (), ())
     kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
-    kernel = _in_order(_without_copies(replace(kernel, plan=LAYERS)), program)
+    kernel = in_order(without_copies(replace(kernel, plan=LAYERS)), program)
     return SideBySide(layout, lower(kernel, program, layout))
 
 
-def _without_copies(kernel: Kernel) -> Kernel:
+def without_copies(kernel: Kernel) -> Kernel:
     """Return the kernel without copies of inputs and targets: a group copies these before, and reads them in place."""
 
     def copies(step: Step) -> bool:
@@ -74,7 +74,7 @@ def _without_copies(kernel: Kernel) -> Kernel:
     return replace(kernel, trees=kernel.trees.each(without), storage=storage)
 
 
-def _in_order(kernel: Kernel, program: Program) -> Kernel:
+def in_order(kernel: Kernel, program: Program) -> Kernel:
     """Return the kernel with sums in the order of the gradient: first the loss, then the derivatives.
 
     A sum that is a derivative gets its place in the gradient; other sums follow after all derivatives. A scalar that

@@ -46,6 +46,8 @@ LAYERS = Plan(
     rewrites=(together, request, bound, expand, on_request, join),
 )  # fmt: skip
 
+TRAJECTORIES = replace(LAYERS, name="models side by side, over time", samples=Role.ABSENT)
+
 FITS = replace(LAYERS, name="fits side by side", samples=Role.ABSENT, units=Role.UNROLLED, lanes="FITS")
 
 SWEEPS = replace(FITS, name="fits side by side, in loops", units=Role.ONE_BY_ONE)

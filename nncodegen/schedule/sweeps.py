@@ -12,7 +12,6 @@ while values leave the first-level cache.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from nncodegen.ir import Program
 from nncodegen.schedule.kernel import Kernel
@@ -23,7 +22,7 @@ from nncodegen.schedule.plans import SWEEPS
 from nncodegen.schedule.side_by_side import SideBySide
 from nncodegen.schedule.storage import Place, Storage
 from nncodegen.schedule.tree import Tree
-from nncodegen.schedule.walks import Site, computed, steps_in
+from nncodegen.schedule.walks import computed, steps_in
 
 BYTES = 2**24
 """Bytes of a group up to which its values may lie side by side."""
@@ -37,17 +36,17 @@ def group_of_sweeps(program: Program) -> SideBySide | None:
     values = kernel.memory.arrays + program.width(program.outputs)
     if bytes_of(values * models, program) > BYTES:
         return None
-    kernel = replace(kernel, name="rows", plan=SWEEPS, trees=kernel.trees.each(partial(computed, rule=_of_one)))
-    return SideBySide(layout, lower(_in_memory(kernel), program, layout))
+    kernel = replace(kernel, name="rows", plan=SWEEPS, trees=kernel.trees.each(of_one))
+    return SideBySide(layout, lower(in_memory(kernel), program, layout))
 
 
-def _of_one(site: Site) -> Tree:
+def of_one(tree: Tree) -> Tree:
     """Return the loops of one sample."""
-    return (replace(site.compute, samples=False),)
+    return computed(tree, lambda site: (replace(site.compute, samples=False),))
 
 
-def _in_memory(kernel: Kernel) -> Kernel:
-    """Return the kernel with places in work memory for values without indices: each fit has its own."""
+def in_memory(kernel: Kernel) -> Kernel:
+    """Return the kernel with places in work memory for values without indices: each fit or model has its own."""
     storage, arrays = dict(kernel.storage), kernel.memory.arrays
     for step in (step for tree in kernel.trees.without_metrics for step in steps_in(tree)):
         name = step.target.tensor

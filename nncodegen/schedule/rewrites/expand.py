@@ -183,13 +183,14 @@ class _Expand:
     def _sums(self, compute: Compute) -> Tree:
         sums = tuple(step.target for step in compute.sums)
         (own,) = self._defined(compute)
+        gathers, exists = self._gathered(compute)
         if self._models:
             zeros = self._innermost(compute.outer, compute, tuple(Store(each, Value((S.Zero,))) for each in sums))
-            first = (If(Asked.NEW, zeros),) if compute.samples else ()
+            several = compute.samples or bool(compute.reduced)
+            first = (If(Asked.NEW, zeros),) if several else ()
             indices = (*compute.outer, *compute.reduced, *_samples(compute))
-            body = self._statements(own, samples=compute.samples)
+            body = (*gathers, *self._statements(own, exists=exists, samples=several))
             return (*first, *self._innermost(indices, compute, body))
-        gathers, exists = self._gathered(compute)
         body = (*gathers, *self._statements(own, exists=exists))
         loops = self._innermost(_samples(compute), compute, body, Way.SUMMED, sums)
         variables = tuple(Variable(target) for target in sums)

@@ -121,6 +121,26 @@ static UNUSED void update_by_sample(const NN(many) *run, int with_loss, double u
     update_group(run, updates, g);
 }
 
+/* Ends the training of a model, whose parameters go to the results. NaN takes their place, so that the others do not
+   wait for differential equations that take it very many steps. */
+static COLD void end_model(const NN(many) *run, size_t first, size_t m, group *g)
+{
+    g->active[m] = g->all = 0;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        if (first + m < run->last)
+            run->parameters[(first + m)*PARAMETERS + p] = g->parameters[p*MODELS + m];
+        g->parameters[p*MODELS + m] = (real) NAN;
+    }
+}
+
+/* Takes the parameters of the models whose training has ended from the results again. */
+static COLD void take_ended(const NN(many) *run, size_t first, group *g)
+{
+    for (size_t m = 0; m < MODELS && !g->all; m++)
+        for (size_t p = 0; p < PARAMETERS && !g->active[m]; p++)
+            g->parameters[p*MODELS + m] = run->parameters[model_in(run, first, m)*PARAMETERS + p];
+}
+
 /* Makes the next parameters of the models in training the current ones. A model has diverged if its next parameters
    are not finite or, with a history, its loss; then it keeps its current parameters. */
 static UNUSED void take_over(const NN(many) *run, size_t first, const real *loss, group *g)
@@ -140,7 +160,7 @@ static UNUSED void take_over(const NN(many) *run, size_t first, const real *loss
         for (size_t p = 0; p < PARAMETERS; p++)
             finite = finite && isfinite(g->next[p*MODELS + m]);
         if (g->active[m] && !finite) {
-            g->active[m] = g->all = 0;
+            end_model(run, first, m, g);
             if (first + m < run->last) {
                 run->status[first + m] = NN(DIVERGED);
                 run->done[first + m] = g->epoch;
@@ -190,7 +210,7 @@ static UNUSED int record(const NN(many) *run, size_t first, group *g)
         run->done[first + m] = g->epoch + 1;
         if (g->largest[m] < run->tolerance) {
             run->status[first + m] = NN(CONVERGED);
-            g->active[m] = g->all = 0;
+            end_model(run, first, m, g);
         }
     }
     for (size_t m = 0; m < count; m++)
@@ -308,6 +328,7 @@ COLD int NN(train_many)(NN(many) *run)
                 active = record(run, first, &g);
             }
         }
+        take_ended(run, first, &g);
         if (of_group.sum_up(run, 1, first, 0, run->samples, &g)) /* the losses at the end */
             return 1;
         finish(run, first, &g);

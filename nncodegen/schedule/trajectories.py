@@ -1,0 +1,50 @@
+"""Many models whose samples go over time side by side, one in each lane of a vector: equations of motion.
+
+A gradient goes through one sample of each model after the other. Its loops over time are those of one sample, or one
+call solves the equations of all models of the group, each in steps of its own. Within each loop, the innermost one runs
+over the models, whose values are contiguous: ``path[(k*2 + s)*MODELS + lane]``. The vectors of a single model hold
+samples instead: of a model that has one trajectory, all but one lane of them are empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nncodegen.ir import RECURRENCES, Program
+from nncodegen.ir.systems import systems_of
+from nncodegen.schedule.kernel import Kernel
+from nncodegen.schedule.layers import in_order, without_copies
+from nncodegen.schedule.layout import LONGEST, Layout, bytes_of, in_lanes
+from nncodegen.schedule.loops import make_kernel
+from nncodegen.schedule.lowering import lower
+from nncodegen.schedule.plans import TRAJECTORIES
+from nncodegen.schedule.shapes import Shape
+from nncodegen.schedule.side_by_side import SideBySide
+from nncodegen.schedule.sweeps import in_memory, of_one
+
+BYTES = 2**24
+"""Bytes of a group up to which its values may lie side by side."""
+
+
+def choose_trajectories(program: Program, layout: Layout, gradient: Kernel) -> SideBySide | None:
+    """Return the kernel of a group of models, given that of one model.
+
+    Return None for a program without recurrences or differential equations, and for one with products of matrices,
+    random numbers, statistics of a batch, equations that are solved for one sample after the other, or values that take
+    much memory.
+    """
+    systems = systems_of(program.steps)
+    over_time = systems or any(step.operator in RECURRENCES for step in program.steps)
+    if not over_time or not program.parameters or program.noise or program.batch or layout.segmented:
+        return None
+    models = LONGEST[program.precision]
+    usual = bytes_of(gradient.memory.arrays // layout.tile * models, program)
+    if usual > BYTES or not gradient.shapes <= {Shape.PATH, Shape.PACK} or not all(map(in_lanes, systems)):
+        return None
+    layout = Layout(1, models, (), ())
+    kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
+    if not kernel.shapes <= {Shape.PATH}:
+        return None
+    kernel = replace(kernel, plan=TRAJECTORIES, trees=kernel.trees.each(of_one))
+    kernel = in_memory(in_order(without_copies(kernel), program))
+    return SideBySide(layout, lower(kernel, program, layout))
