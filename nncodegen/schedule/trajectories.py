@@ -13,7 +13,7 @@ from dataclasses import replace
 from nncodegen.ir import RECURRENCES, Program
 from nncodegen.ir.systems import systems_of
 from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layers import in_order, without_copies
+from nncodegen.schedule.layers import PARAMETERS, in_order, without_copies
 from nncodegen.schedule.layout import LONGEST, Layout, bytes_of, in_lanes
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
@@ -21,30 +21,42 @@ from nncodegen.schedule.plans import TRAJECTORIES
 from nncodegen.schedule.shapes import Shape
 from nncodegen.schedule.side_by_side import SideBySide
 from nncodegen.schedule.sweeps import in_memory, of_one
+from nncodegen.schedule.tree import Tree
+from nncodegen.schedule.walks import Site, computed
 
 BYTES = 2**24
 """Bytes of a group up to which its values may lie side by side."""
+
+SHAPES = frozenset((Shape.PATH, Shape.PACK, Shape.PLACES, Shape.ADD_UP))
+"""The shapes of steps in a kernel of one model that may be loops in that of a group. Products of matrices may not."""
 
 
 def choose_trajectories(program: Program, layout: Layout, gradient: Kernel) -> SideBySide | None:
     """Return the kernel of a group of models, given that of one model.
 
     Return None for a program without recurrences or differential equations, and for one with products of matrices,
-    random numbers, statistics of a batch, equations that are solved for one sample after the other, or values that take
-    much memory.
+    random numbers, statistics of a batch, equations that are solved for one sample after the other, many parameters, or
+    values that take much memory.
     """
     systems = systems_of(program.steps)
     over_time = systems or any(step.operator in RECURRENCES for step in program.steps)
-    if not over_time or not program.parameters or program.noise or program.batch or layout.segmented:
+    close = 0 < program.parameter_count <= PARAMETERS
+    if not (over_time and close) or program.noise or program.batch or layout.segmented:
         return None
     models = LONGEST[program.precision]
     usual = bytes_of(gradient.memory.arrays // layout.tile * models, program)
-    if usual > BYTES or not gradient.shapes <= {Shape.PATH, Shape.PACK} or not all(map(in_lanes, systems)):
+    if usual > BYTES or not gradient.shapes <= SHAPES or not all(map(in_lanes, systems)):
         return None
     layout = Layout(1, models, (), ())
     kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
-    if not kernel.shapes <= {Shape.PATH}:
+    if not kernel.shapes <= SHAPES:
         return None
-    kernel = replace(kernel, plan=TRAJECTORIES, trees=kernel.trees.each(of_one))
-    kernel = in_memory(in_order(without_copies(kernel), program))
+    trees = kernel.trees.each(lambda tree: computed(of_one(tree), _in_loops))
+    kernel = in_memory(in_order(without_copies(replace(kernel, plan=TRAJECTORIES, trees=trees)), program))
     return SideBySide(layout, lower(kernel, program, layout))
+
+
+def _in_loops(site: Site) -> Tree:
+    """Return steps in loops, unless they are the path of a system: the vectors are full whatever their shape is."""
+    compute = site.compute
+    return (compute if compute.shape is Shape.PATH else replace(compute, shape=Shape.LOOPS),)
