@@ -364,10 +364,11 @@ class Module(Protocol):
         threads         the number of threads that share the work, at least 1; it does not change the results
 
         The other options are those of train. The models of a formula that is not very long are trained side by side, in
-        vectors, with the results of train up to rounding, and so are those of a network without noise of up to 512
-        parameters; all others one by one, with the same bits as train. The bits of a model do not depend on the other
-        models. A model that diverges or converges keeps its parameters while the others continue; a RuntimeWarning
-        tells how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
+        vectors, with the results of train up to rounding, and so are those of a network without noise and those of
+        equations of motion, of up to 512 parameters; all others one by one, with the same bits as train. The bits of a
+        model do not depend on the other models. A model that diverges or converges keeps its parameters while the
+        others continue; a RuntimeWarning tells how many diverged. Returns a ManyResult. Raises ValueError for an
+        invalid argument.
         """
 
     def fit(

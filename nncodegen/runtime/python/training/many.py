@@ -65,8 +65,9 @@ def train_many(
     The other options are those of train. The models of a formula that is not very long are trained side by side, in
     vectors, with the results of train up to rounding, and so are those of a network without noise and those of
     equations of motion, of up to 512 parameters; all others one by one, with the same bits as train. The bits of a
-    model do not depend on the other models. A model that diverges or converges keeps its parameters while the others
-    continue; a RuntimeWarning tells how many diverged. Returns a ManyResult. Raises ValueError for an invalid argument.
+    model do not depend on the other models. A model that diverges or converges keeps its parameters while the
+    others continue; a RuntimeWarning tells how many diverged. Returns a ManyResult. Raises ValueError for an
+    invalid argument.
     """
     check_trainable(model)
     X, Y = _beside(model, "X", X), _beside(model, "Y", Y)
