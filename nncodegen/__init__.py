@@ -3,11 +3,9 @@
 Each name is imported when it is first used, so that a program waits only for what it uses.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nncodegen.collector import without_collector
+from nncodegen.on_use import homes_of, imported_on_use
 
 if TYPE_CHECKING:
     from nncodegen.building.targets import get_include
@@ -169,20 +167,6 @@ _NAMES = {
 }
 """The names that each module gives; those that are in no list come from ``describe``."""
 
-_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+_HOMES = dict.fromkeys(__all__, "describe") | homes_of(_NAMES)
 
-
-def __getattr__(name: str) -> Any:
-    """Return a name of the package, or one of its modules, which is imported now."""
-    if name in __all__:
-        with without_collector():
-            home = import_module(f"{__name__}.{_HOMES.get(name, 'describe')}")
-        globals()[name] = found = getattr(home, "build_module" if name == "build" else name)
-        return found
-    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = imported_on_use(__name__, _HOMES, __all__, called={"build": "build_module"})

@@ -5,8 +5,7 @@ Layers are imported when they are first used: a formula needs none of them.
 
 import hashlib
 from dataclasses import replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nncodegen.describe.checks import bounded, check_name, check_program
 from nncodegen.describe.describable import Describable
@@ -16,6 +15,7 @@ from nncodegen.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program
 from nncodegen.ir.program import BITS, DEFAULT, DIGITS, NATIVE, OFF, PORTABLE
+from nncodegen.on_use import homes_of, imported_on_use
 
 if TYPE_CHECKING:
     from nncodegen.describe.attention import GroupQueryAttention, MultiHeadAttention
@@ -134,16 +134,6 @@ _NAMES = {
 }
 """The names that each module gives which is imported when one of them is first used."""
 
-_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+_HOMES = homes_of(_NAMES)
 
-
-def __getattr__(name: str) -> Any:
-    """Return a name of a module that is imported now."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = imported_on_use(__name__, _HOMES, __all__)

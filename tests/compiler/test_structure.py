@@ -20,7 +20,7 @@ EMBEDDED = PACKAGE / "runtime" / "python"
 
 HOUSE = (
     "bounds collector errors generated orders printable runtime",
-    "ir module userfile",
+    "ir module on_use userfile",
     "check infinities latency slow typeset",
     "derivatives notebook numbering rules schedule",
     "linearize",
@@ -223,8 +223,7 @@ def test_names_come_from_the_modules_that_type_checkers_read(package):
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    default = dict.fromkeys(package.__all__, "describe") if package is nncodegen else {}
-    assert default | package._HOMES == told
+    assert told == package._HOMES
     assert {*told} <= {*package.__all__} <= {*dir(package)}
 
 
