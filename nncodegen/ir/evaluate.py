@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, S, sympify
 
+from nncodegen.errors import ProgramError
 from nncodegen.ir.arithmetics import Arrays, Exact
 from nncodegen.ir.element import SAMPLE, Element, elements
 from nncodegen.ir.equations import solve
@@ -45,8 +46,13 @@ def evaluate(
     parameters has shape (P,), X (N, inputs), Y (N, targets), weight (N,), by default 1/N each; noise maps names to
     arrays (N, ...), by default 0; present (N,) is 0 for rows that no statistics of a batch count, by default 1. With
     ``digits``, the results hold mpmath numbers; pass decimal numbers as mpmath numbers then, since a float such as 0.1
-    is not exactly 0.1. Where ``results`` are given, only what they need is computed.
+    is not exactly 0.1. Where ``results`` are given, only what they need is computed; without Y, what the outputs need,
+    which is the whole program if it has no targets. Raises ProgramError where X or Y is missing and needed.
     """
+    if Y is None and program.targets and not results:
+        results = program.outputs
+    steps = needed(program.steps, results) if results else program.steps
+    _check_given(program, steps, results, X, Y)
     with mpmath.workdps(digits or mpmath.mp.dps), np.errstate(all="ignore"):
         values = _bind(program, parameters, X, Y, weight, present, digits)
         samples = len(values[program.weight.name])
@@ -55,7 +61,7 @@ def evaluate(
                 np.asarray((noise or {}).get(tensor.name, 0.0)), (samples, *(size or 0 for size in tensor.shape[1:]))
             )
         lengths = {index: samples if size is None else size for index, size in program.sizes.items()}
-        for item in grouped(needed(program.steps, results) if results else program.steps):
+        for item in grouped(steps):
             add_values(item, values, lengths, digits)
     return values
 
@@ -92,6 +98,20 @@ def add_values(
         evaluation.repeat(item, values, lengths)
     else:
         values[item.target.tensor] = evaluation.compute(item, values, lengths)
+
+
+def _check_given(
+    program: Program, steps: Iterable[Step], results: Iterable[Element], X: ArrayLike | None, Y: ArrayLike | None
+) -> None:
+    """Raise ProgramError where steps read inputs or targets that were not given."""
+    for data, tensors, given in (("X", program.inputs, X), ("Y", program.targets, Y)):
+        if given is not None or not tensors:
+            continue
+        read = {element.tensor for step in steps for element in step.operands} | {one.tensor for one in results}
+        missing = [tensor.name for tensor in tensors if tensor.name in read]
+        if missing:
+            columns = sum(tensor.size for tensor in tensors)
+            raise ProgramError(f"the program reads {', '.join(missing)}: give {data}, of shape (N, {columns})")
 
 
 def _bind(
