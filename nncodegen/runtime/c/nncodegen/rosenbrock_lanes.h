@@ -149,7 +149,7 @@ INLINE void solve_blocks_in_lanes(size_t lanes, const equations *own, const line
         substitute_lanes(lanes, block, steps, b + i*lanes);
 }
 
-/* Writes two weighted sums of some stages, whose number is constant; u is added to the first one. */
+/* Writes two weighted sums of some stages; u is added to the first one. */
 INLINE void add_two_sums(size_t lanes, size_t states, size_t stages, const real *first, const real *second,
     const real *u, const real *k, real *one, real *two)
 {
@@ -168,38 +168,19 @@ INLINE void add_two_sums(size_t lanes, size_t states, size_t stages, const real 
     }
 }
 
-/* The same for any number of stages. */
+/* Writes these sums for any number of stages, which is a constant up to 8. */
 INLINE void combine_stages(size_t lanes, size_t states, size_t stages, const real *first, const real *second,
     const real *u, const real *k, real *one, real *two)
 {
+#define SUMS_OF(number) add_two_sums(lanes, states, number, first, second, u, k, one, two)
+#define CASE(number) case number: SUMS_OF(number); break;
     switch (stages) {
-    case 1:
-        add_two_sums(lanes, states, 1, first, second, u, k, one, two);
-        break;
-    case 2:
-        add_two_sums(lanes, states, 2, first, second, u, k, one, two);
-        break;
-    case 3:
-        add_two_sums(lanes, states, 3, first, second, u, k, one, two);
-        break;
-    case 4:
-        add_two_sums(lanes, states, 4, first, second, u, k, one, two);
-        break;
-    case 5:
-        add_two_sums(lanes, states, 5, first, second, u, k, one, two);
-        break;
-    case 6:
-        add_two_sums(lanes, states, 6, first, second, u, k, one, two);
-        break;
-    case 7:
-        add_two_sums(lanes, states, 7, first, second, u, k, one, two);
-        break;
-    case 8:
-        add_two_sums(lanes, states, 8, first, second, u, k, one, two);
-        break;
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
     default:
-        add_two_sums(lanes, states, stages, first, second, u, k, one, two);
+        SUMS_OF(stages);
     }
+#undef CASE
+#undef SUMS_OF
 }
 
 /* Writes a bound of the absolute values of the eigenvalues in each lane: see bound_of. There is room for a row in
