@@ -188,6 +188,21 @@ def test_stopped_is_the_callback(decay):
     assert (few.status, few.success) == ("max_iterations", False)
 
 
+@pytest.mark.parametrize("method", ["BFGS", "CG"])
+def test_a_search_in_exact_data_has_converged(decay, method):
+    """Where the outputs are the targets up to rounding, no loss is lower; elsewhere, a search may stall."""
+    pytest.importorskip("scipy")
+    exact = decay.predict([1.9, 0.7], X)[:, 0] * (1 + 2.0**-52 * (-1) ** np.arange(len(X)))
+    found = decay.minimize(X, exact, [1.5, 1], method=method, options={"gtol": 1e-30})
+    np.testing.assert_allclose(found.parameters, [1.9, 0.7], rtol=1e-13)
+    assert (found.status, found.success) == ("converged", True)
+    for others in ({"l2": 1e-3}, {"Y": Y}):
+        given = {"Y": exact, **others}
+        with pytest.warns(RuntimeWarning, match=f"SciPy's {method} stalled"):
+            stalled = decay.minimize(X, parameters=[1.5, 1], method=method, options={"gtol": 1e-30}, **given)
+        assert (stalled.status, stalled.success) == ("stalled", False)
+
+
 def test_missing_packages(decay, monkeypatch):
     """A package that is not installed is one error, with one wording."""
     import sys

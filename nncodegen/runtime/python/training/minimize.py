@@ -14,6 +14,7 @@ from ..arguments.labels import classes_of
 from ..arguments.samples import CheckedSamples, statistics_of
 from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_samples
+from ..evaluation.evaluate import outputs_of
 from ..evaluation.hessian import check_hessian, products, symmetric
 from ..ground.missing import needed
 from ..ground.same_bits import refuse
@@ -46,6 +47,9 @@ LEFT = (
 )
 """The message where a minimizer leaves the parameters that have a loss."""
 
+EXACT = 4
+"""Outputs whose residuals are below this number of roundings of the targets, by their norms, are the targets."""
+
 
 @MINIMIZE
 def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
@@ -62,10 +66,11 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     The other arguments are those of ``train``. Returns a Result: its history holds the loss with the penalties
     after each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is
     that of SciPy. Its status is "converged", "max_iterations", "stopped" by the callback, which raises
-    StopIteration, or for any other end "stalled", with a RuntimeWarning. Where a minimizer ends at a loss that is
-    not finite, that is "stalled", too: the parameters are the last ones with a finite loss, and the message says
-    so. ``train`` cannot resume a result. With BatchNormalization, all samples are one batch, and the moving
-    statistics become those of all samples.
+    StopIteration, or for any other end "stalled", with a RuntimeWarning. Least squares have also converged where
+    outputs are targets up to rounding, though SciPy finds no lower loss there. Where a minimizer ends at a loss that is
+    not finite, that is "stalled", too: the parameters are the last ones with a finite loss, and the message says so.
+    ``train`` cannot resume a result. With BatchNormalization, all samples are one batch, and the moving statistics
+    become those of all samples.
     """
     refuse(model.facts, "what a minimizer of SciPy computes")
     with needed("minimize", "SciPy", "scipy"):
@@ -99,6 +104,8 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     elif lost or not found.success:
         used_up = not lost and found.status in OUT_OF_ITERATIONS.get(method, (1,))
         reached.status = "max_iterations" if used_up else "stalled"
+    if reached.status == "stalled" and not (settings.l1 or settings.l2) and _is_exact(data, reached.parameters):
+        reached.status = "converged"
     if reached.status == "stalled":
         solver = "" if math.isfinite(reached.loss) else model.facts.solver
         if solver:
@@ -107,6 +114,21 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
             reached._message = LEFT
         warn(f"SciPy's {settings.method} stalled: {reached.message}", RuntimeWarning)
     return with_samples(reached, samples)
+
+
+def _is_exact(data: CheckedSamples, parameters: Array) -> bool:
+    """Return whether the loss is a sum of squares, and all of its residuals are 0 up to rounding.
+
+    No loss is lower there, whatever a minimizer says that looks for a descent.
+    """
+    facts = data.model.facts
+    if facts.not_fitted or facts.curved or not facts.fits_outputs or data.Y is None:
+        return False
+    used = slice(None) if data.weights is None else data.weights > 0
+    targets = data.Y[used].astype(float)
+    residuals = outputs_of(data, parameters)[used] - targets
+    noise = EXACT * data.model.epsilon * np.linalg.norm(targets, axis=0)
+    return bool((np.linalg.norm(residuals, axis=0) <= noise).all())
 
 
 def _complete(options: dict[str, Any], model: Model, objective: Objective, method: str, name: Any) -> None:
