@@ -40,6 +40,9 @@ class DynamicsRegressor(LeastSquaresRegressor):
     module takes them; a row of y has the values of the first output at all times, then those of the next one. An
     observation that is missing is NaN in y. So cross-validations leave out whole trajectories.
 
+    The columns of a DataFrame X that have names of the model, such as t[0], t[1], dose, are found by them, in any order
+    and among others, which are left out. If none has one, all are taken in the order of the model.
+
     dynamics        the model, nncodegen.Dynamics(...)
     p0              where to start: a mapping from names of parameters to numbers, or (P,) in the order of the model.
                     The other parameters begin at the values that the model has for them, or within their bounds.
@@ -138,7 +141,7 @@ class DynamicsRegressor(LeastSquaresRegressor):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.dtype(self._precision), reset=False)
-        return self._predicted(X)
+        return self._predicted(self._ordered(self.dynamics_, X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination R2 over the observations that exist, the mean over the outputs.
@@ -178,10 +181,9 @@ class DynamicsRegressor(LeastSquaresRegressor):
     def exportable(self) -> Exportable:
         """Return the model with its parameters, for ``nncodegen.export``. Its inputs are those of X."""
         check_is_fitted(self)
-        return Exportable(
-            self.dynamics_, self._precision, self._values(), tuple(map(str, getattr(self, "feature_names_in_", ()))),
-            (), self._bits,
-        )  # fmt: skip
+        names, columns = self._features(), _columns(self.dynamics_.describe().inputs)
+        inputs = tuple(columns) if _named(names, columns) else tuple(names)
+        return Exportable(self.dynamics_, self._precision, self._values(), inputs, (), self._bits)
 
     def _values(self) -> list[float]:
         """Return the parameters in the order of the model."""
@@ -196,13 +198,7 @@ class DynamicsRegressor(LeastSquaresRegressor):
         observations = {"ensure_2d": False, "ensure_all_finite": "allow-nan", "dtype": number}
         X, Y = validate_data(self, X, y, reset=reset, validate_separately=({"dtype": number}, observations))
         check_consistent_length(X, Y)
-        program = model.describe()
-        inputs, outputs = _columns(program.inputs), _columns(program.targets)
-        if X.shape[1] != len(inputs):
-            raise ValueError(
-                f"X has {X.shape[1]} features; {model.name} takes {len(inputs)} for each trajectory, in a row: "
-                f"{cut(', '.join(inputs))}"
-            )
+        X, outputs = self._ordered(model, X), _columns(model.describe().targets)
         if Y.ndim == 1 and len(outputs) == 1:
             Y = Y[:, None]
         if Y.shape != (len(X), len(outputs)):
@@ -211,6 +207,31 @@ class DynamicsRegressor(LeastSquaresRegressor):
                 f"{(len(X), len(outputs))}, NaN where an observation is missing"
             )
         return X, Y
+
+    def _features(self) -> list[str]:
+        """Return the names of the columns of X, none if it was no DataFrame with texts as names."""
+        return [str(name) for name in getattr(self, "feature_names_in_", ())]
+
+    def _ordered(self, model: Dynamics, X: Any) -> Any:
+        """Return the columns of X in the order of the model, by their names if some are names of the model.
+
+        Raises ValueError for columns that are missing.
+        """
+        names, inputs = self._features(), _columns(model.describe().inputs)
+        if _named(names, inputs):
+            missing = [name for name in inputs if name not in names]
+            if missing:
+                raise ValueError(
+                    f"X has no column {cut(', '.join(missing))}; {model.name} takes, for each trajectory, in a row: "
+                    f"{cut(', '.join(inputs))}"
+                )
+            return np.ascontiguousarray(X[:, [names.index(name) for name in inputs]])
+        if X.shape[1] != len(inputs):
+            raise ValueError(
+                f"X has {X.shape[1]} features; {model.name} takes {len(inputs)} for each trajectory, in a row: "
+                f"{cut(', '.join(inputs))}"
+            )
+        return X
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -245,6 +266,11 @@ def _columns(tensors: Iterable[Tensor]) -> list[str]:
     return [
         f"{tensor.name}[{k}]" if tensor.shape[1:] else tensor.name for tensor in tensors for k in range(tensor.size)
     ]
+
+
+def _named(names: Iterable[str], inputs: Iterable[str]) -> bool:
+    """Return whether columns of X have names of the model, so that they are found by these."""
+    return not {*names}.isdisjoint(inputs)
 
 
 def _told(model: Dynamics) -> str:

@@ -248,6 +248,36 @@ def test_scikit_learn(check):
     getattr(estimator_checks, check)("DynamicsRegressor", DynamicsRegressor(MODEL))
 
 
+# --- names -------------------------------------------------------------------------------------------------------
+
+
+def test_columns_by_name():
+    """Columns of a DataFrame with names of the model may have any order, and stand among others."""
+    names = [*(f"t[{k}]" for k in range(TIMES)), "dose"]
+    expected = DynamicsRegressor(MODEL).fit(X, Y)
+    frame = pandas.DataFrame(X, columns=names)[names[::-1]].assign(weight=70.0)
+    found = DynamicsRegressor(MODEL).fit(frame, Y)
+    assert [*found.feature_names_in_] == [*names[::-1], "weight"]
+    assert found.n_features_in_ == len(names) + 1
+    np.testing.assert_array_equal(values(found), values(expected))
+    np.testing.assert_array_equal(found.predict(frame), expected.predict(X))
+    assert found.score(frame, Y) == expected.score(X, Y)
+    assert found.exportable().inputs == (*names,)
+    again = pickle.loads(pickle.dumps(found))
+    np.testing.assert_array_equal(again.predict(frame), expected.predict(X))
+
+
+def test_missing_columns():
+    """If columns have names of the model, those without one are named, though there are enough columns."""
+    names = [*(f"t[{k}]" for k in range(TIMES)), "dose"]
+    frame = pandas.DataFrame(X, columns=names).rename(columns={"dose": "amount", "t[2]": "third"})
+    message = (
+        r"^X has no column t\[2\], dose; absorption takes, for each trajectory, in a row: t\[0\], t\[1\], t\[2\], .*"
+    )
+    with pytest.raises(ValueError, match=message):
+        DynamicsRegressor(MODEL).fit(frame, Y)
+
+
 # --- exports -----------------------------------------------------------------------------------------------------
 
 
