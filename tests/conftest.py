@@ -38,6 +38,9 @@ _seconds = {}
 _networks = {}
 """For each compiler, the modules of estimators' networks that it has made in this process."""
 
+_begins = {}
+"""For each file of tests with a generator RNG, its state after the file was imported."""
+
 DURATIONS = Path(__file__).with_name("durations.json")
 """The seconds of CPU time that each file of tests takes, as ``--store-durations`` has measured them."""
 
@@ -72,6 +75,8 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "thorough" in item.keywords:
                 item.add_marker(skip)
+    for module in dict.fromkeys(item.module for item in items if hasattr(getattr(item, "module", None), "RNG")):
+        _begins[module] = module.RNG.bit_generator.state
     if config.getoption("--part"):
         first, count = map(int, config.getoption("--part").split("/"))
         thorough = sorted({_apart(item) for item in items if "thorough" in item.keywords})
@@ -80,6 +85,13 @@ def pytest_collection_modifyitems(config, items):
     if hasattr(config, "workerinput"):  # the longest first, so that all processes end at once
         seconds = json.loads(DURATIONS.read_text())
         items.sort(key=lambda item: -seconds.get(_file(item.nodeid), math.inf))  # a file that is new may take long
+
+
+@pytest.fixture(autouse=True)
+def begun_again(request):
+    """Let the generator RNG of a file of tests begin again in each test, so that no data depend on their order."""
+    if request.module in _begins:
+        request.module.RNG.bit_generator.state = _begins[request.module]
 
 
 def _apart(item):
