@@ -608,6 +608,15 @@ class Module(Protocol):
         data holds samples as for ``train``, of all terms or of some.
         """
 
+    def outcomes(self, parameters: ArrayLike, X: ArrayLike | None = None) -> tuple[str, ...]:
+        """Return for each sample how the chosen steps of its differential equations ended: "solved", or why it is NaN.
+
+        Then it is "too many steps" (more than max_steps: the text says what to do about it), "steps too short" (where a
+        solution leaves the range of numbers, or its rate jumps), "times before the start", or "not a number" where what
+        is observed is NaN by itself, or keeps no reason; ``outcomes`` of the model tells these apart. It takes the time
+        of ``predict``. Raises ValueError for a model whose steps are not chosen.
+        """
+
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the inputs, outputs and parameters of the model by name, with their shapes and parameter counts.
 

@@ -26,10 +26,10 @@ from nncodegen.emit import Sources
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program, evaluate, slices_of
 from nncodegen.ir.evaluate import columns_of, outcomes
-from nncodegen.ir.integrate import SOLVED
 from nncodegen.ir.systems import System
 from nncodegen.module import Module
 from nncodegen.runtime.python.ground.certificate import HOLDS, METHOD, WRONG, Fault, Figure
+from nncodegen.runtime.python.ground.outcomes import SOLVED
 
 REFERENCE = "the differential equations of the model, solved by extrapolation of simple methods in many digits"
 

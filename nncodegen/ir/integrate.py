@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.ir.systems import REACH, LinearlyImplicit, System, Table
+from nncodegen.runtime.python.ground.outcomes import SOLVED, TOO_EARLY, TOO_MANY, TOO_SHORT
 
 Array = NDArray[Any]
 
@@ -55,12 +56,6 @@ Rates = Callable[[Any, Array], Array]
 
 Transpose = Callable[[Any, Array, Array], Array]
 """The derivatives of the sum of all rates at a time and states, each times its factor, by states and all else."""
-
-SOLVED = "solved"
-TOO_MANY = "too many steps"
-TOO_SHORT = "steps too short"
-TOO_EARLY = "times before the start"
-"""The outcomes of a path. Steps become too short where a solution leaves the range of numbers, or jumps."""
 
 
 class Derivatives(NamedTuple):

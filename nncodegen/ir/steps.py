@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from sympy import Expr, Mul
 
 from nncodegen.ir.element import Element, elements
-from nncodegen.ir.integrate import SOLVED, Back, Derivatives, Stops, Taken, integrate, swept_back
+from nncodegen.ir.integrate import Back, Derivatives, Stops, Taken, integrate, swept_back
 from nncodegen.ir.recurrence import Group
 from nncodegen.ir.reductions import reduction
 from nncodegen.ir.step import RECURRENCES, Step
 from nncodegen.ir.systems import INTEGRATE, Formulas, System, swept
+from nncodegen.runtime.python.ground.outcomes import SOLVED
 
 Array = NDArray[Any]
 """An array of floating-point numbers, or of numbers of mpmath."""

@@ -22,7 +22,6 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Tensor, needed
 from nncodegen.ir.evaluate import outcomes
 from nncodegen.ir.graphs import symbols_of
-from nncodegen.ir.integrate import TOO_MANY
 from nncodegen.ir.names import take, unused
 from nncodegen.ir.systems import Control
 from nncodegen.motion.adaptive import Problem, path_of
@@ -33,21 +32,15 @@ from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
 from nncodegen.motion.methods.tsit5 import TSIT5
 from nncodegen.motion.networks import Networks, calls_of
-from nncodegen.motion.reasons import UNTOLD, Outcomes, outcomes_in
 from nncodegen.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
 from nncodegen.runtime.python.arguments.joined import check_times
+from nncodegen.runtime.python.ground.outcomes import UNTOLD, Outcomes, advised, outcomes_in
 
 MOST_STEPS = 10_000_000
 """The largest number of steps of a trajectory."""
 
 RTOL, ATOL, MOST_CHOSEN_STEPS = 1e-6, 1e-9, 100_000
 """The tolerances of steps that are chosen, and their largest number, where a model does not say others."""
-
-RAISE = " (raise max_steps or rtol)"
-"""The end of the outcome of another method that took too many steps."""
-
-IF_STIFF = ' (if the equations are stiff, method="rodas5p" takes few)'
-"""The end of the outcome of an explicit method that took too many steps."""
 
 HELD, LINEAR = INTERPOLATIONS = ("held", "linear")
 """The courses of columns between two times: the value at the time before, or a straight line."""
@@ -164,7 +157,7 @@ class Dynamics(ModelBase):
         parameters has shape (P,), X (N, inputs). Without ``module``, NumPy takes these steps again, in double
         precision, which is slow. With the compiled module of the model, the outcomes are those of its predictions: they
         take the time of ``predict``, and NumPy's only for trajectories whose predictions are NaN without a reason, as
-        may be those of observed functions.
+        may be those of observed functions. ``module.outcomes`` tells the same without the model, but for these.
 
         Raises ModelError for a number of steps, for equations from time to time and for the module of another model,
         and ValueError for data that ``predict`` does not take.
@@ -178,8 +171,7 @@ class Dynamics(ModelBase):
         data = _finite("X", X, (None, columns), "a row of times and inputs for each sample")
         check_times(self.time, data[:, : self.times], 0)
         found = self._outcomes(flat, data) if module is None else self._outcomes_of(module, flat, data)
-        advice = IF_STIFF if isinstance(METHODS[self.method], RungeKutta) else RAISE
-        return Outcomes(f"{one}{advice}" if one == TOO_MANY else one for one in found)
+        return advised(found, isinstance(METHODS[self.method], RungeKutta))
 
     def _outcomes(self, parameters: Any, X: Any) -> Sequence[str]:
         """Return how the steps end that NumPy takes."""

@@ -261,6 +261,7 @@ def test_outcomes_of_a_module(method, observed, precision, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(Dynamics, "_outcomes", None)
             assert one.outcomes(p, X, module) == expected
+            assert module.outcomes(p, X) == expected
     assert expected[0] == "solved"
     assert expected[1].startswith("too many steps")
     with pytest.raises(nn.ModelError, match="the module many computes another model than told_"):
@@ -275,6 +276,14 @@ def test_outcomes_of_values_without_a_reason():
     module, X = nn.build(model, fit=False), np.array([[0, 1, 2, 1], [0, 1, 2, -1.0]])
     assert np.isnan(module.predict([1], X)).any(axis=1).tolist() == [False, True]
     assert model.outcomes([1], X, module) == ("solved", "solved")
+    assert module.outcomes([1], X) == ("solved", "not a number")
+
+
+def test_no_outcomes_of_other_modules():
+    """A module whose steps are not chosen says so."""
+    model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, steps=2, name="counted")
+    with pytest.raises(ValueError, match=r"^counted chooses no steps: outcomes are of .* without steps=\.\.\.$"):
+        nn.build(model, fit=False).outcomes([1], [[0, 1, 2]])
 
 
 def test_single_precision():

@@ -14,11 +14,11 @@ from nncodegen.ir import Element, Step, verify
 from nncodegen.ir.systems import INTEGRATE, systems_of
 from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
-from nncodegen.motion.reasons import STATUS
 from nncodegen.passes.augment import augmented
 from nncodegen.passes.simplify import simplify
 from nncodegen.pipeline import compile_model
 from nncodegen.runtime.python.ground.endings import STATUSES
+from nncodegen.runtime.python.ground.outcomes import STATUS
 from tests.support.motion import outputs
 from tests.support.solutions import EXAMPLES
 

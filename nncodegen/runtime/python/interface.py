@@ -13,6 +13,7 @@ from .evaluation.evaluate import evaluate, loss, loss_and_gradient, predict
 from .evaluation.generate import generate, step
 from .evaluation.hessian import hessian, hessian_product
 from .evaluation.jacobian import jacobian
+from .evaluation.outcomes import outcomes
 from .evaluation.summary import summary
 from .fitting.fit import fit
 from .fitting.fit_many import fit_many
@@ -62,7 +63,7 @@ FUNCTIONS = (
     initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient,
     evaluate, train,
     train_on_stream, partial_fit, train_many, fit, fit_many, minimize, load, step, generate,
-    stack, derivatives, residuals, summary,
+    stack, derivatives, residuals, outcomes, summary,
 )  # fmt: skip
 """The functions of a module; their first argument is its model."""
 
@@ -92,6 +93,7 @@ class Interface(Model):
     stack = stack
     derivatives = derivatives
     residuals = residuals
+    outcomes = outcomes
     summary = summary
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..ground.endings import UNFINISHED
 from ..ground.markup import listed
+from ..ground.outcomes import is_explicit
 
 if TYPE_CHECKING:
     from .fitted import Fitted
@@ -76,7 +77,7 @@ def not_told(names: Sequence[str]) -> str:
 def unsolved(solver: str) -> str:
     """Return a clause about differential equations that have no solution at the start of a fit."""
     other = "or raise rtol or max_steps"
-    if solver.startswith("tsit5 ") or solver.startswith("tsit5,"):
+    if is_explicit(solver):
         other = 'raise rtol or max_steps, or take method="rodas5p" if the equations are stiff'
     return (
         "there, a solution leaves the range of numbers before its last time, or takes more steps than it may "
