@@ -146,8 +146,9 @@ def test_softmax():
     """A regression of classes, with labels, whose parameters are determined up to a shift alone."""
     pytest.importorskip("scipy")
     module = nn.build(nn.Sequential([nn.Dense(3, "softmax")], 2, "categorical_crossentropy"), fit=True)
-    points = RNG.normal(size=(400, 2))
-    labels = np.argmax(points @ [[1.0, -1, 0], [0, 1, -1]] + RNG.gumbel(size=(400, 3)), axis=1)
+    random = np.random.default_rng(0)  # of 24 seeds, rounding hides one of the three shifts from the rank with 13 alone
+    points = random.normal(size=(400, 2))
+    labels = np.argmax(points @ [[1.0, -1, 0], [0, 1, -1]] + random.gumbel(size=(400, 3)), axis=1)
     result = module.fit(points, labels)
     best = module.minimize(points, labels, options={"gtol": 1e-12, "ftol": 1e-15})
     assert result.converged
