@@ -118,7 +118,7 @@ typedef union {
     word bits;
 } real_bits;
 
-/* Why a path has no states from some time on (nncodegen/motion/reasons.py reads this from NaN). */
+/* Why a path has no states from some time on (nncodegen/runtime/python/ground/outcomes.py reads this from NaN). */
 enum { STEPS_TOO_MANY = 1, STEPS_TOO_SHORT, TIMES_TOO_EARLY };
 
 /* log2(x) of a positive normal number to 1e-7, which is enough for the lengths of steps, and has the same bits with
