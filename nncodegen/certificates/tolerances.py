@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from nncodegen.building.build import build_plainly, load
 from nncodegen.certificates.exact import many
-from nncodegen.certificates.extrapolation import DIGITS
 from nncodegen.certificates.points import Point, Points
 from nncodegen.certificates.products import Array
+from nncodegen.certificates.radau import DIGITS
 from nncodegen.certificates.results import SEVERITY, machine
 from nncodegen.certificates.trajectories import Exact, Values, allowed_of, exact_of, step_of
 from nncodegen.certificates.ulps import LARGEST, Precision, precision_of
@@ -31,7 +31,7 @@ from nncodegen.module import Module
 from nncodegen.runtime.python.ground.certificate import HOLDS, METHOD, WRONG, Fault, Figure
 from nncodegen.runtime.python.ground.outcomes import SOLVED
 
-REFERENCE = "the differential equations of the model, solved by extrapolation of simple methods in many digits"
+REFERENCE = "the differential equations of the model, solved by Radau IIA methods of high order in many digits"
 
 BOUND = 100.0
 """The largest error that holds, in units of the tolerance."""

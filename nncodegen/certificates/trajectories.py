@@ -1,9 +1,9 @@
 """Exact trajectories of differential equations whose steps are chosen, and what a tolerance makes of all results.
 
 The rates, starts and jumps are those of the described program. Their solution, and its derivatives by parameters and
-initial values, come from ``extrapolation``; it is computed twice, and counts only where both agree. All other steps of
-the program are computed in many digits, as in other certificates. Derivatives of these steps are differences at a
-distance of 10**-20, except that those of the loss by the states come from the reverse sweep of ``exact``.
+initial values, come from ``radau``; it is computed twice, and counts only where both agree. All other steps of the
+program are computed in many digits, as in other certificates. Derivatives of these steps are differences at a distance
+of 10**-20, except that those of the loss by the states come from the reverse sweep of ``exact``.
 
 The *unit* of a state is atol + rtol*|u|, with the largest |u| at the times of a sample. That of any other result is the
 change that follows from it: the sum of what a change of each state by its unit, at each time, changes. The derivatives
@@ -22,23 +22,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.certificates.exact import bind, derivatives, run
-from nncodegen.certificates.expressions import formula
-from nncodegen.certificates.extrapolation import DIGITS, DISTANCE, Extrapolation, NoSolution, State
+from nncodegen.certificates.expressions import CompiledExpression, formula
 from nncodegen.certificates.points import Point, only
-from nncodegen.certificates.products import array_of
+from nncodegen.certificates.products import Array, array_of
+from nncodegen.certificates.radau import DIGITS, NoSolution, Radau
 from nncodegen.ir import Element, Program, Step, needed
 from nncodegen.ir.systems import INTEGRATE, System
 
-Array = NDArray[Any]
+DISTANCE = "1e-20"
+"""The distance of differences, relative to what is changed; fifty digits leave thirty of them."""
 
-EXPLICIT, IMPLICIT = 1e-7, 1e-5
-"""The allowed error of a step of exact solutions, in units, for explicit and for implicit methods.
+PART, RELATIVE = 1e-7, 1e-13
+"""The allowed error of a step of exact solutions: this part of a unit, and at most this part of a state."""
 
-With rtol=1e-6, they are 1e-13 and 1e-11. Where equations are stiff, another two digits take six times as long.
-"""
+STAGES, FEWER = 7, 5
+"""The stages of exact solutions, of the order 13; and of those of the order 9 with which they must agree."""
 
-COARSER = 10.0
-"""The factor of that error for the second solution, with which the first must agree."""
+COARSER = 100.0
+"""The factor of the allowed error for the solution with fewer stages."""
 
 AGREED = 1e-2
 """The largest difference of both solutions, in units."""
@@ -46,12 +47,6 @@ AGREED = 1e-2
 MOST_EVALUATIONS = 20_000
 """The largest number of evaluations of rates for a solution, and half of it for one with derivatives; no certificate
 waits for longer ones."""
-
-EXPLICIT_PART = 2
-"""The part of these evaluations after which an explicit method gives way to an implicit one."""
-
-START = 1
-"""The lane whose initial states differ from those of the first one, each by a part of its unit."""
 
 
 @dataclass(frozen=True)
@@ -88,131 +83,107 @@ def step_of(program: Program) -> Step | None:
     return next((step for step in program.steps if step.operator == INTEGRATE), None)
 
 
-class _Equations:
-    """The differential equations of one sample, for several lanes."""
+MOVED = None
+"""The direction that changes each initial state by its unit, up and down in turn."""
 
-    def __init__(self, system: System, rows: Sequence[Any], course: Sequence[Any], slopes: bool) -> None:
-        self.system, self._course = system, course
-        names = (*system.given, *system.fixed)
-        known: dict[Element, Any] = dict(zip(names, rows, strict=True))
-        self.changes = [mpmath.mpf(DISTANCE) * (abs(known[one]) or 1) for one in system.given if slopes]
-        moved = [
-            {**known, one: known[one] + by} for one, by in zip(system.given, self.changes, strict=slopes)
-        ]  # fmt: skip
-        self.known = [known, dict(known), *moved]
+
+class _Equations:
+    """The differential equations of one sample, whose columns are the states and their derivative along each direction.
+
+    A direction is one of the system's ``given``, or ``MOVED``.
+    """
+
+    def __init__(
+        self, system: System, rows: Sequence[Any], course: Sequence[Any], directions: Sequence[Element | None] = ()
+    ) -> None:
+        self.system, self._course, self._directions = system, course, directions
+        self._known: dict[Element, Any] = dict(zip((*system.given, *system.fixed), rows, strict=True))
         self._rates = [formula(rate) for rate in system.rates]
         self._jumps = [formula(value) for value in system.jumps.values]
 
     @property
-    def starts(self) -> list[State]:
-        """Return the initial states of all lanes."""
-        control, found = self.system.control, []
-        for known in self.known:
-            own = [known[one] if one in known else formula(one).value(()) for one in self.system.starts]
-            found.append([mpmath.mpf(one) for one in own])
-        for s, u in enumerate(found[START]):
-            found[START][s] = u + (-1) ** s * mpmath.mpf(DISTANCE) * (control.atol + control.rtol * abs(u))
-        return found
+    def starts(self) -> Array:
+        """Return the columns at the start."""
+        control, known, found = self.system.control, self._known, []
+        for s, one in enumerate(self.system.starts):
+            u = mpmath.mpf(known[one] if one in known else formula(one).value(()))
+            moved = (-1) ** s * (control.atol + control.rtol * abs(u))
+            found.append([u, *(moved if to is MOVED else mpmath.mpf(one == to) for to in self._directions)])
+        return np.array(found, dtype=object)
 
     def enter(self, number: int) -> None:
         """Read what rates and jumps read of the interval that leads to the time of a number."""
-        for known in self.known:
-            known.update(zip(self.system.course, self._course[number] if self.system.course else (), strict=True))
+        self._known.update(zip(self.system.course, self._course[number] if self.system.course else (), strict=True))
 
-    def rates(self, lane: int, t: Any, u: State) -> State:
-        """Return the rates of a lane."""
-        now = self._now(lane, t, u)
-        return [rate.value([now[e] for e in rate.operands]) for rate in self._rates]
+    def rates(self, t: Any, u: Array) -> Array:
+        """Return the rates."""
+        return self._values(self._rates, t, u)
 
-    def slopes(self, t: Any, u: State) -> list[State]:
-        """Return the Jacobian of the first lane."""
-        now, found = self._now(0, t, u), []
-        for rate in self._rates:
-            partials = dict(zip(rate.operands, rate.partials([now[e] for e in rate.operands]), strict=True))
-            found.append([partials.get(one, mpmath.mpf(0)) for one in self.system.states])
-        return found
+    def slopes(self, t: Any, u: Array) -> Array:
+        """Return the derivatives of the rates by the states, and along each direction apart from these."""
+        return self._partials(self._rates, t, u)
 
-    def jumped(self, t: Any, lanes: Sequence[State]) -> list[State]:
-        """Return what the states of all lanes become at a time."""
+    def jumped(self, t: Any, columns: Array) -> Array:
+        """Return what the columns become at a time."""
         if not self._jumps:
-            return [*lanes]
-        every = [self._now(lane, t, u) for lane, u in enumerate(lanes)]
-        return [[jump.value([now[e] for e in jump.operands]) for jump in self._jumps] for now in every]
+            return columns
+        u, along = columns[:, 0], columns[:, 1:]
+        partials, count = self._partials(self._jumps, t, u), len(u)
+        changed = partials[:, :count] @ along + partials[:, count:]
+        return np.column_stack([self._values(self._jumps, t, u), changed])
 
-    def error(self, allowed: float) -> Callable[[Sequence[State], Sequence[State]], float]:
-        """Return the norm of a difference of states, and of their derivatives, in allowed parts of units."""
+    def allowed(self, part: float) -> Callable[[Array], NDArray[np.float64]]:
+        """Return the allowed error of columns as a function of these, given the part of a unit."""
         control = self.system.control
-        atol, rtol = (mpmath.mpf(one) * allowed for one in (control.atol, control.rtol))
+        return lambda columns: part * (control.atol + control.rtol * abs(columns).astype(float))
 
-        def norm(before: Sequence[State], after: Sequence[State]) -> float:
-            largest = 0.0
-            pairs = [(before[0], after[0])]
-            for k, by in enumerate(self.changes):
-                lane = START + 1 + k
-                pairs.append(tuple([(a - b) / by for a, b in zip(own[lane], own[0], strict=True)]
-                                   for own in (before, after)))  # type: ignore[arg-type]  # fmt: skip
-            for one, other in pairs:
-                for a, b in zip(one, other, strict=True):
-                    part = float(abs(a - b) / (atol + rtol * abs(b)))
-                    if not part < np.inf:
-                        return np.inf
-                    largest = max(largest, part)
-            return largest
+    def _values(self, formulas: Sequence[CompiledExpression], t: Any, u: Array) -> Array:
+        now = self._now(t, u)
+        return array_of((one.value([now[e] for e in one.operands]) for one in formulas), (len(formulas),))
 
-        return norm
+    def _partials(self, formulas: Sequence[CompiledExpression], t: Any, u: Array) -> Array:
+        """Return the derivatives of formulas by the states, and along each direction apart from these."""
+        now, by, found = self._now(t, u), (*self.system.states, *self._directions), []
+        for one in formulas:
+            partials = dict(zip(one.operands, one.partials([now[e] for e in one.operands]), strict=True))
+            found.append([partials.get(to, mpmath.mpf(0)) for to in by])
+        return np.array(found, dtype=object)
 
-    def _now(self, lane: int, t: Any, u: State) -> Mapping[Element, Any]:
-        return {**self.known[lane], self.system.time: t, **dict(zip(self.system.states, u, strict=True))}
+    def _now(self, t: Any, u: Array) -> Mapping[Element, Any]:
+        return {**self._known, self.system.time: t, **dict(zip(self.system.states, u, strict=True))}
 
 
 def trajectory(system: System, times: Sequence[Any], rows: Sequence[Any], course: Any, slopes: bool) -> Trajectory:
     """Return the exact solution of one sample. Raise NoSolution where there is none, or none that is certain."""
-    if not system.implicit:
-        try:
-            return _agreed(system, times, rows, course, slopes, False)
-        except NoSolution:  # they may be stiff all the same
-            pass
-    return _agreed(system, times, rows, course, slopes, True)
-
-
-def _agreed(
-    system: System, times: Sequence[Any], rows: Sequence[Any], course: Any, slopes: bool, implicit: bool
-) -> Trajectory:
-    """Return the exact solution by an implicit or an explicit method. Raise NoSolution where it is not certain."""
-    found = _solved(_Equations(system, rows, course, slopes), times, allowed_of(system), implicit)
-    again = _solved(_Equations(system, rows, course, False), times, COARSER * allowed_of(system), implicit)
-    if not np.all(abs(found.states - again.states) <= AGREED * found.largest(system)[0]):
+    part = allowed_of(system)
+    directions = (MOVED, *(system.given if slopes else ()))
+    found = _solved(_Equations(system, rows, course, directions), times, STAGES, part)
+    again = _solved(_Equations(system, rows, course), times, FEWER, COARSER * part)
+    solution = Trajectory(found[:, :, 0], found[:, :, 2:], found[:, :, 1])
+    if not np.all(abs(solution.states - again[:, :, 0]) <= solution.largest(system)[0] * AGREED):
         raise NoSolution("two solutions differ")
-    return found
+    return solution
 
 
 def allowed_of(system: System) -> float:
     """Return the allowed error of a step of the exact solution, in units."""
-    return IMPLICIT if system.implicit else EXPLICIT
+    return min(PART, RELATIVE / system.control.rtol)
 
 
-def _solved(equations: _Equations, times: Sequence[Any], allowed: float, implicit: bool) -> Trajectory:
-    """Return the solution of one sample, with an allowed error of each step."""
-    system = equations.system
-    start = system.control.start
-    lanes, now = equations.starts, times[0] if start is None else mpmath.mpf(start)
-    most = MOST_EVALUATIONS // 2 if equations.changes else MOST_EVALUATIONS
-    if not implicit:
-        most //= EXPLICIT_PART
-    slopes = equations.slopes if implicit else None
-    solver = Extrapolation(equations.rates, slopes, equations.error(allowed), most)
-    every = []
+def _solved(equations: _Equations, times: Sequence[Any], stages: int, part: float) -> Array:
+    """Return the columns of one sample at all times, with an allowed error of each step in units."""
+    start, columns = equations.system.control.start, equations.starts
+    now = times[0] if start is None else mpmath.mpf(start)
+    most = MOST_EVALUATIONS // 2 if columns.shape[1] > 2 else MOST_EVALUATIONS
+    solver = Radau(stages, equations.rates, equations.slopes, equations.allowed(part), most)
+    found = []
     for number, time in enumerate(times):
         equations.enter(number)
         if time > now:
-            lanes, now = solver.solve(now, time, lanes), time
-        every.append(lanes)
-        lanes = equations.jumped(now, lanes)
-    states = np.array([[*each[0]] for each in every], dtype=object)
-    others = [np.array([[*each[lane]] for each in every], dtype=object) for lane in range(START, len(lanes))]
-    moved = (others[0] - states) / mpmath.mpf(DISTANCE)
-    derived = [(own - states) / by for own, by in zip(others[1:], equations.changes, strict=True)]
-    return Trajectory(states, np.stack(derived, axis=2) if derived else np.zeros((*states.shape, 0), object), moved)
+            columns, now = solver.solve(now, time, columns), time
+        found.append(columns)
+        columns = equations.jumped(now, columns)
+    return np.stack(found)
 
 
 class Exact:
@@ -241,12 +212,12 @@ class Exact:
         self.states, self.slopes = self.solution.largest(self.system)
 
     @property
-    def start(self) -> tuple[State, State]:
+    def start(self) -> tuple[Array, Array]:
         """Return the states at the first time, after a jump, and their rates."""
-        equations = _Equations(self.system, self._numbers(self._known), self._course, False)
+        equations = _Equations(self.system, self._numbers(self._known), self._course)
         equations.enter(0)
-        (u, *_) = equations.jumped(self.times[0], equations.starts)
-        return u, equations.rates(0, self.times[0], u)
+        u = equations.jumped(self.times[0], equations.starts)[:, 0]
+        return u, equations.rates(self.times[0], u)
 
     @cached_property
     def outputs(self) -> Values:

@@ -1,0 +1,231 @@
+"""Solutions of differential equations, stiff or not, in many digits, by Radau IIA methods of high order.
+
+A step of length h from the states u at the time t is a polynomial of degree s whose derivative is that of the equations
+at s *stages*, the zeros c_1 < ... < c_s = 1 of the derivative of order s - 1 of x**(s - 1)*(x - 1)**s:
+
+    Z_i = h*sum_j a_ij*f(t + c_j*h, u + Z_j)        u(t + h) = u + Z_s
+
+with a_ij the integrals to c_i of Lagrange's polynomials of the zeros. The order is 2*s - 1, and s at least where
+equations are stiff: E. Hairer and G. Wanner, Solving Ordinary Differential Equations II, IV.5 and IV.8. The methods
+that modules take share nothing with it: no coefficients, no loop, no estimate of an error.
+
+The equations for Z are solved by iterative refinement: residuals have many digits, and the matrix that makes a
+correction of them, that of Newton's method, is inverted in double precision. Derivatives of the states along some
+*directions* follow from linear equations with the same matrix. A step and both halves of it give two results, whose
+difference is the estimate of an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import comb
+from typing import Any
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.certificates.products import Array, array_of, each, summed_over, zeros
+
+DIGITS = 50
+"""The digits of all numbers."""
+
+GUARD = 20
+"""Digits that are lost at most where coefficients are computed."""
+
+SAFE, GROWTH, SHRINKING = 0.85, 4.0, 0.1
+"""The part of the length that an estimate proposes, and the most by which a length grows and shrinks in a step."""
+
+SHORTEST = "1e-25"
+"""A step that is shorter, as a part of the interval, leads nowhere."""
+
+SETTLED = 1e-3
+"""The correction of stages, as a part of the error that is allowed, that is the last one."""
+
+SLOW = 1e-2
+"""The ratio of two corrections beyond which the matrix is computed again, from the last stages."""
+
+MOST_CORRECTIONS = 20
+"""The number of corrections after which a step is too long."""
+
+
+class NoSolution(Exception):  # noqa: N818 (it is an answer, caught where points are drawn)
+    """The solution leaves the range of numbers, or takes more evaluations of rates than are allowed."""
+
+
+class _TooLong(Exception):  # noqa: N818 (it is an answer, caught where a step is taken)
+    """The stages of a step are not found: it is taken again with a shorter length."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """The coefficients of a number of stages: their places (s,), the inverse of a_ij, and predictions of both halves.
+
+    ``halves`` (2, s, s) give the stages of each half of a step, less the states at its begin, from those of the step.
+    """
+
+    places: Array
+    inverse: Array
+    halves: NDArray[np.float64]
+
+
+@lru_cache
+def method_of(stages: int) -> Method:
+    """Return the coefficients of a number of stages."""
+    with mpmath.workdps(DIGITS + GUARD):
+        whole = [(-1) ** k * comb(stages, k) for k in range(stages + 1)] + [0] * (stages - 1)
+        for _ in range(stages - 1):
+            whole = [factor * (len(whole) - 1 - k) for k, factor in enumerate(whole[:-1])]
+        places = sorted(mpmath.re(one) for one in mpmath.polyroots(whole, maxsteps=200, extraprec=200))
+        powers = mpmath.matrix([[c**k for k in range(stages)] for c in places])
+        integrals = mpmath.matrix([[c ** (k + 1) / (k + 1) for k in range(stages)] for c in places])
+        inverse = powers * integrals**-1
+        # stages of a half are those of the step at c/2 or (1 + c)/2, less the states at 0 or 1/2
+        halves = [
+            [_weights(places, (c + half) / 2) - _weights(places, half / 2) for c in places] for half in (0.0, 1.0)
+        ]
+    return Method(array_of(places, (stages,)), array_of(inverse, (stages, stages)), np.array(halves, dtype=float))
+
+
+def _weights(places: Sequence[Any], x: Any) -> Array:
+    """Return the weights of changes at some places in the value at x of the polynomial through them and through 0."""
+    return np.array([
+        mpmath.fprod((x - one) / (place - one) for one in (0, *places) if one != place) for place in places
+    ])  # fmt: skip
+
+
+@dataclass
+class Radau:
+    """The solution from one time to the next.
+
+    States are columns (n, 1 + directions): the states themselves, and their derivative along each direction.
+
+    stages     the number of stages
+    rates      the rates (n,) at a time and states (n,)
+    slopes     the derivatives of the rates at a time and states, (n, n + directions): by the states, and along each
+               direction as far as it does not go through the states
+    unit       the error that is allowed in a step of each of some columns
+    left       the number of evaluations of rates that are still allowed
+    length     the length that the last step has proposed
+    """
+
+    stages: int
+    rates: Callable[[Any, Array], Array]
+    slopes: Callable[[Any, Array], Array]
+    unit: Callable[[Array], NDArray[np.float64]]
+    left: int
+    length: Any = None
+
+    def solve(self, now: Any, end: Any, columns: Array) -> Array:
+        """Return the columns at the end of an interval. Raise NoSolution where there are none."""
+        whole = end - now
+        if self.length is None:
+            self.length = whole / 100
+        while now < end:
+            asked, last = self.length, now + self.length >= end
+            length = end - now if last else asked
+            if length < whole * mpmath.mpf(SHORTEST):
+                raise NoSolution("steps become too short")
+            after = self._step(now, length, columns)
+            if after is None:
+                continue
+            if last:  # it was shortened to end there: the next interval begins with the usual length, if that is longer
+                self.length = max(self.length, asked)
+            columns, now = after, end if last else now + length
+        return columns
+
+    def _step(self, now: Any, length: Any, columns: Array) -> Array | None:
+        """Return the columns after a step, or None where its error is too large; propose the length of the next one."""
+        try:
+            with np.errstate(all="ignore"):  # numbers beyond the range of doubles make a step too long
+                once, twice = self._halved(now, length, columns)
+                error = _largest((once - twice) / 2**self.stages, self.unit(twice))
+        except (_TooLong, np.linalg.LinAlgError):
+            error = np.inf
+        order = 2 * self.stages
+        factor = GROWTH if error == 0 else SAFE * error ** (-1 / order)
+        self.length = length * min(GROWTH, max(SHRINKING, factor))
+        return twice if error <= 1 else None
+
+    def _halved(self, now: Any, length: Any, columns: Array) -> tuple[Array, Array]:
+        """Return the columns after one step, and those after two steps of half its length."""
+        whole = self._stages(now, length, columns)
+        after, half = columns, length / 2
+        for number, weights in enumerate(method_of(self.stages).halves):
+            guess = weights @ whole[:, :, 0].astype(float)
+            after = after + self._stages(now + half * number, half, after, guess)[-1]
+        return columns + whole[-1], after
+
+    def _stages(self, now: Any, length: Any, columns: Array, guess: NDArray[np.float64] | None = None) -> Array:
+        """Return the changes of columns at the stages of a step, (s, n, 1 + directions)."""
+        u, times = columns[:, 0], method_of(self.stages).places * length + now
+        if guess is None:
+            changes, slopes = zeros((self.stages, len(u))), np.stack([self.slopes(now, u)] * self.stages)
+        else:
+            changes = each(mpmath.mpf, guess.astype(object))
+            slopes = self._slopes(times, u, changes)
+        unit, before, inverse = self.unit(columns), np.inf, self._inverted(length, slopes)
+        for _ in range(MOST_CORRECTIONS):
+            self._spend(self.stages)
+            rates = np.stack([self.rates(t, u + change) for t, change in zip(times, changes, strict=True)])
+            correction = self._correction(inverse, length, rates[:, :, None], changes[:, :, None])[:, :, 0]
+            changes = changes + correction
+            size = _largest(correction, unit[:, 0])
+            if size <= SETTLED:
+                along = self._along(times, length, columns, changes, unit[:, 1:])
+                return np.concatenate([changes[:, :, None], along], axis=2)
+            if size == np.inf:
+                break
+            if size > SLOW * before:
+                inverse = self._inverted(length, self._slopes(times, u, changes))
+            before = size
+        raise _TooLong
+
+    def _along(self, times: Array, length: Any, columns: Array, changes: Array, unit: NDArray[np.float64]) -> Array:
+        """Return the changes of the derivatives along all directions at the stages, (s, n, directions)."""
+        u, along, n = columns[:, 0], columns[:, 1:], len(columns)
+        found = zeros((self.stages, *along.shape))
+        if not found.size:
+            return found
+        slopes = self._slopes(times, u, changes)
+        inverse, by_states, apart = self._inverted(length, slopes), slopes[:, :, :n], slopes[:, :, n:]
+        for _ in range(MOST_CORRECTIONS):
+            rates = summed_over([by_states[:, :, :, None], (along + found)[:, None]], (2,)) + apart
+            correction = self._correction(inverse, length, rates, found)
+            found = found + correction
+            if _largest(correction, unit) <= SETTLED:
+                return found
+        raise _TooLong
+
+    def _slopes(self, times: Array, u: Array, changes: Array) -> Array:
+        """Return the slopes at all stages, (s, n, n + directions)."""
+        return np.stack([self.slopes(t, u + change) for t, change in zip(times, changes, strict=True)])
+
+    def _correction(self, inverse: NDArray[np.float64], length: Any, rates: Array, changes: Array) -> Array:
+        """Return corrections of changes (s, n, any number), given the rates with them."""
+        given = summed_over([method_of(self.stages).inverse[:, :, None, None], changes[None]], (1,))
+        residuals = (rates * length - given).astype(float)
+        found = inverse @ residuals.reshape(len(inverse), -1)
+        return each(mpmath.mpf, found.reshape(changes.shape).astype(object))
+
+    def _inverted(self, length: Any, slopes: Array) -> NDArray[np.float64]:
+        """Return the inverse of the matrix of all stages, given the slopes at each."""
+        count, n, _ = slopes.shape
+        whole = np.kron(method_of(count).inverse.astype(float), np.eye(n)).reshape(count, n, count, n)
+        for k, own in enumerate(slopes):
+            whole[k, :, k] -= float(length) * own[:, :n].astype(float)
+        return np.linalg.inv(whole.reshape(count * n, count * n))
+
+    def _spend(self, count: int) -> None:
+        """Count evaluations of rates. Raise NoSolution where they are too many."""
+        self.left -= count
+        if self.left < 0:
+            raise NoSolution("it takes too many steps")
+
+
+def _largest(change: Array, unit: NDArray[np.float64]) -> float:
+    """Return the largest change, in units; infinity where one is no number."""
+    found = float(np.max(abs(change).astype(float) / unit))
+    return np.inf if np.isnan(found) else found
