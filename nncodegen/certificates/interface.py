@@ -33,7 +33,6 @@ from nncodegen.certificates.tolerances import (
     check_examined,
     digits_of,
     faults_of,
-    figures_of,
     points_of,
     system_of,
 )
@@ -132,12 +131,12 @@ def verify(module: Module | str | Path) -> Certificate:
     count = max(stated.points.values())
     if system_of(described):
         solved, counts = compared_at(_variants(loaded, path), described, count, stated.rows, stated.seed)
-        worst = figures_of(solved)
+        worst = figures([one.figure for one in solved], tuple(counts))
     else:
         programs = _programs(described)
         extent = Extent(count, stated.rows, extent_of(programs, None).pairs)
         found, counts = _examine(loaded, path, programs, extent, stated.seed)
-        worst = figures(found, tuple(counts))
+        worst = figures([one.figure for one in found], tuple(counts))
     bounds = {(figure.quantity, figure.kind): figure.bound for figure in stated.figures}
     again = tuple(_held(figure, bounds) for figure in worst)
     return replace(
@@ -243,7 +242,7 @@ def _certificate(
     faults = diagnosis.conclude(found)
     certificate = Certificate(
         **stated, reference=what, digits=DIGITS, points=counts, rows=extent.rows,
-        figures=figures(found, tuple(counts)),
+        figures=figures([one.figure for one in found], tuple(counts)),
         steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared,
         left_out=left_out(described, simplified, steps is not None, network),
         faults=faults, program=to_data(described),
@@ -259,7 +258,7 @@ def _of_method(
     assert system
     count = points_of(described, points)
     found, counts = compared_at(_variants(module, path), described, count, ROWS, stated["seed"])
-    table = figures_of(found)
+    table = figures([one.figure for one in found], tuple(counts))
     return Certificate(
         **stated, reference=REFERENCE, digits=digits_of(described), points=counts, rows=ROWS,
         figures=table, left_out=left_out_of_method(described, table),

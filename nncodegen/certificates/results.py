@@ -137,12 +137,12 @@ def compare(module: Module, examined: Examined) -> Iterator[Found]:
                 yield _found(f"d_{tensor.name}", parts, _OfGradients(rows, places), examined)
 
 
-def figures(found: Sequence[Found], kinds: Sequence[str]) -> tuple[Figure, ...]:
+def figures(found: Sequence[Figure], kinds: Sequence[str]) -> tuple[Figure, ...]:
     """Return, for each quantity and kind of points, the figure with the worst verdict, and of these the worst error."""
     table = []
-    for quantity in dict.fromkeys(one.figure.quantity for one in found):
+    for quantity in dict.fromkeys(one.quantity for one in found):
         for kind in kinds:
-            those = [one.figure for one in found if one.figure.quantity == quantity and one.figure.kind == kind]
+            those = [one for one in found if one.quantity == quantity and one.kind == kind]
             if those:
                 table.append(max(those, key=lambda one: (SEVERITY.index(one.verdict), one.error)))
     return tuple(table)

@@ -19,7 +19,7 @@ from nncodegen.certificates.exact import many
 from nncodegen.certificates.points import Point, Points
 from nncodegen.certificates.products import Array
 from nncodegen.certificates.radau import DIGITS
-from nncodegen.certificates.results import SEVERITY, machine
+from nncodegen.certificates.results import machine
 from nncodegen.certificates.trajectories import Exact, Values, allowed_of, exact_of, step_of
 from nncodegen.certificates.ulps import LARGEST, Precision, precision_of
 from nncodegen.emit import Sources
@@ -122,21 +122,6 @@ def examined(
             "they are less stiff, or have no pole"
         )
     return found, counts
-
-
-def figures_of(found: Sequence[Compared]) -> tuple[Figure, ...]:
-    """Return the worst error of each quantity and kind of points."""
-    table: dict[tuple[str, str], Figure] = {}
-    for figure in (one.figure for one in found):
-        key = figure.quantity, figure.kind
-        known = table.get(key)
-        if known is None or (SEVERITY.index(figure.verdict), figure.error) > (
-            SEVERITY.index(known.verdict),
-            known.error,
-        ):
-            table[key] = figure
-    quantities = dict.fromkeys(quantity for quantity, _ in table)
-    return tuple(table[q, kind] for q in quantities for kind in KINDS if (q, kind) in table)
 
 
 def digits_of(program: Program) -> int:

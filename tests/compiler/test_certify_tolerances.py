@@ -12,7 +12,8 @@ import nncodegen as nn
 from nncodegen.certificates import tolerances
 from nncodegen.certificates.description import from_data, to_data
 from nncodegen.certificates.points import Point
-from nncodegen.certificates.tolerances import KINDS, examined, figures_of, system_of
+from nncodegen.certificates.results import figures
+from nncodegen.certificates.tolerances import KINDS, examined, system_of
 from nncodegen.certificates.trajectories import exact_of
 from nncodegen.describe import identity_of
 from nncodegen.runtime.python.ground.certificate import Certificate
@@ -251,7 +252,7 @@ def figures_for(program, machine):
     """The figures of a machine for a program."""
     found, counts = examined([machine], program, 1, 2, 0)
     assert counts == dict.fromkeys(KINDS, 1)
-    return found, figures_of(found)
+    return found, figures([one.figure for one in found], KINDS)
 
 
 def changed(program, change):
