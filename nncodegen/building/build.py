@@ -45,6 +45,7 @@ from nncodegen.building.targets import (
     PYTHON_FLAGS,
     RUNTIME,
     SAME_BITS_FLAGS,
+    SAME_BITS_GCC_FLAGS,
     WRAPPER,
     WRAPPER_FLAGS,
     compiler_digest,
@@ -526,8 +527,8 @@ def _is_kept(path: Path) -> bool:
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
         *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.source(),
-        *without_paths(KERNEL_FLAGS), *GCC_FLAGS, *LONG_FILE_FLAGS, *SAME_BITS_FLAGS, *LINKED,
-        *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
+        *without_paths(KERNEL_FLAGS), *GCC_FLAGS, *LONG_FILE_FLAGS, *SAME_BITS_FLAGS,
+        *SAME_BITS_GCC_FLAGS, *LINKED, *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
         compiler.macros, repr(compiler.variants), *interface_of_python(), version("cython"),
     ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

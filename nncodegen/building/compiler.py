@@ -18,9 +18,11 @@ from nncodegen.building.targets import (
     LONG_FILE,
     LONG_FILE_FLAGS,
     PLAIN,
+    SAME_BITS_GCC_FLAGS,
     TUNING,
     Variant,
     interface_of_python,
+    is_same_everywhere,
     supported,
     variant_of,
 )
@@ -79,7 +81,8 @@ class Compiler:
         """Return the further flags for a file of kernels, which only GCC has: fewer passes for a long one."""
         if "#define __GNUC__ " not in self.macros or "__clang__" in self.macros:
             return ()
-        return (*GCC_FLAGS, *(LONG_FILE_FLAGS if text.count("\n") > LONG_FILE else ()))
+        same_bits = SAME_BITS_GCC_FLAGS if is_same_everywhere(text) else ()
+        return (*GCC_FLAGS, *same_bits, *(LONG_FILE_FLAGS if text.count("\n") > LONG_FILE else ()))
 
     @property
     def linked(self) -> tuple[str, ...]:
