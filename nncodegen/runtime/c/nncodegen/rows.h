@@ -136,6 +136,10 @@ static inline UNUSED void row_times_1(size_t inner, const real *restrict a0, con
     *(unaligned *) out = s00 + t00 + u00 + v00;
 }
 
+/* The vectors of a row that are multiplied one after the other: two, where a sum has more than one vector of parts. A
+   pass for each would read the lines of the cache twice. */
+enum { PAIR = SUM_VECTORS > 1 ? 2 : 1 };
+
 /* Computes out[j*step] = sum(i) a[j*row + i]*x[i], a matrix times a vector: four rows at once, in vectors of terms,
    and then in vectors of four terms. If fewer than four rows are left, the last one is computed again for the
    missing ones. */
@@ -149,19 +153,33 @@ static HOT void row_product(size_t rows, size_t inner, const real *restrict a, s
         four sums = {0};
         if (whole > 0) {
             vector s[4*SUM_VECTORS] = {{0}};
-            for (size_t part = 0; part < SUM_VECTORS; part++) {
+            for (size_t part = 0; part < SUM_VECTORS; part += PAIR) {
                 vector s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+                vector t0 = {0}, t1 = {0}, t2 = {0}, t3 = {0};
                 for (size_t i = part*LANES; i < whole; i += SUM_LANES) {
                     const vector values = load(x + i);
                     ADD_PRODUCT(s0, load(a0 + i), values);
                     ADD_PRODUCT(s1, load(a1 + i), values);
                     ADD_PRODUCT(s2, load(a2 + i), values);
                     ADD_PRODUCT(s3, load(a3 + i), values);
+                    if (PAIR > 1) {
+                        const vector next = load(x + i + LANES);
+                        ADD_PRODUCT(t0, load(a0 + i + LANES), next);
+                        ADD_PRODUCT(t1, load(a1 + i + LANES), next);
+                        ADD_PRODUCT(t2, load(a2 + i + LANES), next);
+                        ADD_PRODUCT(t3, load(a3 + i + LANES), next);
+                    }
                 }
                 s[part] = s0;
                 s[SUM_VECTORS + part] = s1;
                 s[2*SUM_VECTORS + part] = s2;
                 s[3*SUM_VECTORS + part] = s3;
+                if (PAIR > 1) {
+                    s[part + 1] = t0;
+                    s[SUM_VECTORS + part + 1] = t1;
+                    s[2*SUM_VECTORS + part + 1] = t2;
+                    s[3*SUM_VECTORS + part + 1] = t3;
+                }
             }
             sums_of_four(s, &sums);
         }
