@@ -21,7 +21,8 @@ class Dialect:
     """The differences between the places where C expressions stand.
 
     functions   the name of a function in SymPy -> its text, with {} for each argument; "sqrt" stands for square roots,
-                and "power" for the power of a base by the number of the update. Functions that have no text are those
+                "power" for the power of a base by the number of the update, and "same_power" for others whose bits
+                depend on neither the CPU nor the compiler, if it is not POWER. Functions that have no text are those
                 of the C library; without one for decay, it is an exponential, whose argument has the other sign.
     helpers     the names of functions -> what must stand in the file where they are called
     any_type    whether numbers are cast to real, in a text that does not know what type that is
@@ -47,11 +48,13 @@ OF_ONE_ARGUMENT = {f.__name__: f.__name__ for f in (exp_plus_1, half_expm1_plus_
 OF_ONE_ARGUMENT |= {"exp": "exp_scalar"}
 """Functions that have a variant with a shorter latency for one argument at a time -> its name in C."""
 
-POWER = "power_of"
-"""The function for powers whose bits depend on neither the CPU nor the compiler (powers.h)."""
+POWER, POWER_OF_ONE = "power_of", "power_scalar"
+"""The functions for powers whose bits depend on neither the CPU nor the compiler (powers.h): for many bases at once,
+and for one at a time."""
 
 FUNCTIONS = frozenset(
-    {POWER, *OWN_FUNCTIONS.values(), *OF_ONE_ARGUMENT.values(), *(record.c for record in RECORDS if record.c)}
+    {POWER, POWER_OF_ONE, *OWN_FUNCTIONS.values(), *OF_ONE_ARGUMENT.values()}
+    | {record.c for record in RECORDS if record.c}
     | {name for name in known_functions_C99.values() if isinstance(name, str)}
 )
 """The functions that printed text may call."""
@@ -75,4 +78,5 @@ def in_registers(known: Mapping[Element, int]) -> Dialect:
     ``known`` has the cycles until each element is ready.
     """
     names = {name: called for name, called in OWN_FUNCTIONS.items() if name != "decay"} | OF_ONE_ARGUMENT
-    return Dialect(calls(names), order=lambda parts: sorted(parts, key=lambda part: (ready(part, known), str(part))))
+    texts = {**calls(names), "same_power": f"{POWER_OF_ONE}({{}}, {{}})"}
+    return Dialect(texts, order=lambda parts: sorted(parts, key=lambda part: (ready(part, known), str(part))))

@@ -130,7 +130,8 @@ class Printer(C99CodePrinter):
         if "power" in self._dialect.functions and exponent == Element("t"):
             return self._call("power", [base])
         if self._fuses and exponent != S.Half:
-            return f"{POWER}({self._print(base)}, {self._print(exponent)})"
+            called = self._dialect.functions.get("same_power", f"{POWER}({{}}, {{}})")
+            return called.format(self._print(base), self._print(exponent))
         return str(super()._print_Pow(power))
 
     def _factor(self, base: Expr) -> str:

@@ -300,3 +300,42 @@ def test_rare_arguments_are_one_function(bits, tmp_path):
     assembly = (tmp_path / "sum.s").read_text()
     assert len(re.findall(r"^_?exp_outside(?:\.\w+)*:", assembly, re.MULTILINE)) == 1
     assert len(re.findall(r"\b_?exp_outside\b", assembly)) > 4
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_powers_one_at_a_time(bits, tmp_path):
+    """The power of one base has the bits of the same power among many, where power_scalar branches as elsewhere."""
+    real, size = {64: "double", 32: "float"}[bits], np.dtype(f"f{bits // 8}")
+    lines = [
+        *list(loops(bits))[:3],
+        f"void loop_of(const {real} *restrict x, const {real} *restrict e, {real} *restrict y, long count)",
+        "{ for (long n = 0; n < count; n++) y[n] = power_of(x[n], e[n]); }",
+        f"void loop_scalar(const {real} *restrict x, const {real} *restrict e, {real} *restrict y, long count)",
+        "{ for (long n = 0; n < count; n++) y[n] = power_scalar(x[n], e[n]); }",
+    ]
+    (tmp_path / "powers.c").write_text("\n".join(lines) + "\n")
+    compiler = next(name for name in ("gcc", "clang", "cc") if shutil.which(name))
+    options = [*PORTABLE, *INCLUDES, "-std=c11", *WARNINGS, "-fno-trapping-math", "-fno-math-errno", "-shared", "-fPIC"]
+    subprocess.run([compiler, *options, "-o", "powers.so", "powers.c", "-lm"], cwd=tmp_path, check=True)
+    library = ctypes.CDLL(str(tmp_path / "powers.so"))
+    rng, top = np.random.default_rng(6), float(np.log(np.finfo(size).max))
+    bases = np.exp(np.concatenate([rng.uniform(-s, s, 20_000) for s in (1e-6, 0.4, 3, top)]))
+    exponents = rng.uniform(-1.2 * top, 1.2 * top, bases.size) / np.maximum(abs(np.log(bases)), 1e-3)
+    few = rng.uniform(-4, 4, bases.size)
+    edges = [*SPECIAL, 0.5, -0.5, 3.0, *(float(x) for x in (np.finfo(size).tiny, np.finfo(size).max, 1e-310, 1e-42))]
+    pairs = np.array([(p, q) for p in edges for q in edges])
+    x = np.concatenate([bases, bases, pairs[:, 0]]).astype(size)
+    e = np.concatenate([exponents, few, pairs[:, 1]]).astype(size)
+    found = []
+    for name in ("loop_of", "loop_scalar"):
+        y = np.empty_like(x)
+        getattr(library, name)(*(ctypes.c_void_p(a.ctypes.data) for a in (x, e, y)), ctypes.c_long(x.size))
+        found.append(y)
+    np.testing.assert_array_equal(np.isnan(found[0]), np.isnan(found[1]))
+    number = ~np.isnan(found[0])
+    assert found[0][number].tobytes() == found[1][number].tobytes()
+    normal = (x > 0) & np.isfinite(x) & np.isfinite(e)
+    with np.errstate(all="ignore"):
+        expected = np.power(x, e)
+    rounding, tiny = 4 * np.finfo(size).eps, np.finfo(size).tiny
+    np.testing.assert_allclose(found[1][normal], expected[normal], rtol=rounding, atol=tiny)

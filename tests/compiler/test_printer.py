@@ -63,6 +63,9 @@ def test_registers():
     dialect = in_registers({x: 50, y: 0})
     assert text(x + y + x * y + 1, dialect=dialect) == "1 + y + x + y*x"
     assert text(exp(x) * decay(y), dialect=dialect) == "exp_scalar(-y)*exp_scalar(x)"
+    assert text(x**y, dialect=dialect) == "pow(x, y)"
+    same = Printer("float64", lambda element: element.tensor, dialect, fuses=True)
+    assert same.print(x**y) == "power_scalar(x, y)"
 
 
 def test_any_type():
