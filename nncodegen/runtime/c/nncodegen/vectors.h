@@ -287,7 +287,11 @@ INLINE real sum_of_lanes(const vector *whole)
 /* Computes the sum of the values of each of four short vectors. */
 INLINE void add_fours(const four *a, four *sums)
 {
-#if SHUFFLES
+#if SHUFFLES && NN_BITS == 64 && NN_SAME_BITS /* which moves fewer values from one half of a vector to the other */
+    const four b0 = __builtin_shufflevector(a[0], a[1], 0, 4, 2, 6) + __builtin_shufflevector(a[0], a[1], 1, 5, 3, 7);
+    const four b1 = __builtin_shufflevector(a[2], a[3], 0, 4, 2, 6) + __builtin_shufflevector(a[2], a[3], 1, 5, 3, 7);
+    *sums = __builtin_shufflevector(b0, b1, 0, 1, 4, 5) + __builtin_shufflevector(b0, b1, 2, 3, 6, 7);
+#elif SHUFFLES
     const four b0 = NEIGHBOURS_4(a[0], a[1]), b1 = NEIGHBOURS_4(a[2], a[3]);
     *sums = NEIGHBOURS_4(b0, b1);
 #else
@@ -296,10 +300,50 @@ INLINE void add_fours(const four *a, four *sums)
 #endif
 }
 
-/* Computes the sum of the lanes of each of four vectors, or of four times SUM_VECTORS. */
+/* The halves of two vectors of 8 or 16 values, added up: the results of the first, then those of the second. */
+#if SHUFFLES
+#define HALVES_8(a, b) \
+    __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
+#define HALVES_16(a, b) \
+    __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) \
+    + __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
+#endif
+
+/* Computes the sum of the lanes of each of four vectors, or of four times SUM_VECTORS. Where results must not depend on
+   the CPU, each sum adds halves until four values are left, and then neighbours, as sum_of_lanes does; the longer
+   vectors do so for several sums at once. */
 INLINE void sums_of_four(const vector *s, four *sums)
 {
 #if NN_SAME_BITS
+#if SHUFFLES && NN_BITS == 64
+    if (LANES == 8) {
+        const unaligned_eight *const a = (const unaligned_eight *) s;
+        const eight p = HALVES_8(a[0], a[1]), q = HALVES_8(a[2], a[3]);
+        const eight two = __builtin_shufflevector(p, q, 0, 8, 2, 10, 4, 12, 6, 14)
+            + __builtin_shufflevector(p, q, 1, 9, 3, 11, 5, 13, 7, 15);
+        *sums = __builtin_shufflevector(two, two, 0, 4, 1, 5) + __builtin_shufflevector(two, two, 2, 6, 3, 7);
+        return;
+    }
+#elif SHUFFLES
+    if (LANES == 16) {
+        const unaligned_sixteen *const a = (const unaligned_sixteen *) s;
+        const sixteen p = HALVES_16(a[0], a[1]), q = HALVES_16(a[2], a[3]);
+        const sixteen r = __builtin_shufflevector(p, q, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+            + __builtin_shufflevector(p, q, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+        const sixteen two = r + __builtin_shufflevector(r, r, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+        const sixteen all
+            = two + __builtin_shufflevector(two, two, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+        *sums = __builtin_shufflevector(all, all, 0, 4, 8, 12);
+        return;
+    }
+    if (LANES == 8) {
+        const unaligned_eight *const a = (const unaligned_eight *) s;
+        const eight a0 = a[0] + a[1], a1 = a[2] + a[3], a2 = a[4] + a[5], a3 = a[6] + a[7];
+        const eight p = HALVES_8(a0, a1), q = HALVES_8(a2, a3), two = NEIGHBOURS_8(p, q), all = NEIGHBOURS_8(two, two);
+        *sums = __builtin_shufflevector(all, all, 0, 4, 1, 5);
+        return;
+    }
+#endif
     add_fours((const four [4]) {folded(s), folded(s + SUM_VECTORS), folded(s + 2*SUM_VECTORS),
         folded(s + 3*SUM_VECTORS)}, sums);
     return;
