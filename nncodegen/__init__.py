@@ -122,6 +122,7 @@ if TYPE_CHECKING:
         GroupedFit,
         ManyFits,
         ManyResult,
+        Outcomes,
         Points,
         Progress,
         Result,
@@ -139,13 +140,13 @@ __all__ = [
     "GlobalMaxPooling2D", "Graph", "GroupQueryAttention", "GroupedFit", "Hyperparameter", "Input", "Layer",
     "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum",
     "MissingDependencyError", "Model", "ModelError", "Module", "MultiHeadAttention", "Multiply", "Network",
-    "NncodegenError", "Node", "Optimizer", "PReLU", "Part", "Permute", "Points", "Polynomial", "PositionEmbedding",
-    "Program", "ProgramError", "Progress", "RMSNormalization", "Report", "Reshape", "Result", "RotaryEmbedding",
-    "Sequential", "SimpleRNN", "Subtract", "TableError", "UserFileError", "WideAndDeep", "add", "average", "before",
-    "build", "certify", "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export", "from_onnx",
-    "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh", "maximum",
-    "minimum", "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu", "softplus", "softsign",
-    "subtract", "tanh", "verify", "with_weights", "xlogy",
+    "NncodegenError", "Node", "Optimizer", "Outcomes", "PReLU", "Part", "Permute", "Points", "Polynomial",
+    "PositionEmbedding", "Program", "ProgramError", "Progress", "RMSNormalization", "Report", "Reshape", "Result",
+    "RotaryEmbedding", "Sequential", "SimpleRNN", "Subtract", "TableError", "UserFileError", "WideAndDeep", "add",
+    "average", "before", "build", "certify", "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export",
+    "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh",
+    "maximum", "minimum", "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu", "softplus",
+    "softsign", "subtract", "tanh", "verify", "with_weights", "xlogy",
 ]  # fmt: skip
 
 _NAMES = {
@@ -162,7 +163,8 @@ _NAMES = {
     "motion": "Dynamics before",
     "pipeline": "build compile_model",
     "reports": "Report report",
-    "runtime.python": "FitProgress FitResult FitWithErrors GroupedFit ManyFits ManyResult Points Progress Result",
+    "runtime.python": "FitProgress FitResult FitWithErrors GroupedFit ManyFits ManyResult Outcomes Points Progress "
+    "Result",
     "runtime.python.ground.certificate": "Certificate",
 }
 """The names that each module gives; those that are in no list come from ``describe``."""

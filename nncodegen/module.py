@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Progress, Result
+from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Outcomes, Progress, Result
 from nncodegen.runtime.python.ground.certificate import Certificate
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -608,13 +608,14 @@ class Module(Protocol):
         data holds samples as for ``train``, of all terms or of some.
         """
 
-    def outcomes(self, parameters: ArrayLike, X: ArrayLike | None = None) -> tuple[str, ...]:
+    def outcomes(self, parameters: ArrayLike, X: ArrayLike | None = None) -> Outcomes:
         """Return for each sample how the chosen steps of its differential equations ended: "solved", or why it is NaN.
 
         Then it is "too many steps" (more than max_steps: the text says what to do about it), "steps too short" (where a
         solution leaves the range of numbers, or its rate jumps), "times before the start", or "not a number" where what
-        is observed is NaN by itself, or keeps no reason; ``outcomes`` of the model tells these apart. It takes the time
-        of ``predict``. Raises ValueError for a model whose steps are not chosen.
+        is observed is NaN by itself, or keeps no reason; ``outcomes`` of the model tells these apart. The tuple of
+        these texts has arrays ``status``, ``success`` and ``message``, (N,). It takes the time of ``predict``. Raises
+        ValueError for a model whose steps are not chosen.
         """
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:

@@ -37,7 +37,7 @@ PROTOCOL = '''\
 from __future__ import annotations
 
 {imports}
-from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Progress, Result
+from nncodegen.runtime.python import FitProgress, FitResult, ManyFits, ManyResult, Outcomes, Progress, Result
 from nncodegen.runtime.python.ground.certificate import Certificate
 
 {array}
@@ -58,7 +58,7 @@ STUB = '''\
 
 {imports}
 from nncodegen import FitProgress, FitResult, ManyFits, ManyResult  # type: ignore[import-not-found, unused-ignore]
-from nncodegen import Certificate, Progress, Result  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import Certificate, Outcomes, Progress, Result  # type: ignore[import-not-found, unused-ignore]
 
 {array}
 

@@ -10,6 +10,7 @@ from .arguments.optimizers import short_rule
 from .arguments.options import CheckedOptions
 from .arguments.points import Points
 from .ground.facts import Hyperparameter, Rule, read
+from .ground.outcomes import Outcomes
 from .ground.progress import FitProgress, Progress
 from .ground.share import calls
 from .interface import Interface, fill
@@ -23,6 +24,6 @@ from .results.result import Result
 
 __all__ = [
     "TRAIN", "CheckedOptions", "FitProgress", "FitResult", "FitWithErrors", "GroupedFit", "Hyperparameter", "Interface",
-    "ManyFits", "ManyResult", "Points", "Progress", "Result", "Rule", "address_of_part", "calls", "fill", "read",
-    "short_rule",
+    "ManyFits", "ManyResult", "Outcomes", "Points", "Progress", "Result", "Rule", "address_of_part", "calls", "fill",
+    "read", "short_rule",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""How the chosen steps of differential equations end, without the model that was compiled."""
+"""The outcomes of chosen steps of differential equations, without the model that was compiled."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def outcomes(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
     """Return for each sample how the chosen steps of its differential equations ended: "solved", or why it is NaN.
 
     Then it is "too many steps" (more than max_steps: the text says what to do about it), "steps too short" (where a
-    solution leaves the range of numbers, or its rate jumps), "times before the start", or "not a number" where what is
-    observed is NaN by itself, or keeps no reason; ``outcomes`` of the model tells these apart. The tuple of these texts
-    has arrays ``status``, ``success`` and ``message``, (N,). It takes the time of ``predict``. Raises ValueError for a
-    model whose steps are not chosen.
+    solution leaves the range of numbers, or its rate jumps), "times before the start", or "not a number" where what
+    is observed is NaN by itself, or keeps no reason; ``outcomes`` of the model tells these apart. The tuple of
+    these texts has arrays ``status``, ``success`` and ``message``, (N,). It takes the time of ``predict``. Raises
+    ValueError for a model whose steps are not chosen.
     """
     solver = model.facts.solver
     if not solver:

@@ -1,4 +1,4 @@
-"""How the chosen steps of differential equations can end, and how a compiled module tells it.
+"""The ways in which chosen steps of differential equations end, and how a compiled module tells them.
 
 The solver in C writes reasons in the lowest bits of NaN (solve.h).
 """

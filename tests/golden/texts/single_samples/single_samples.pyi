@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncodegen import FitProgress, FitResult, ManyFits, ManyResult  # type: ignore[import-not-found, unused-ignore]
-from nncodegen import Certificate, Progress, Result  # type: ignore[import-not-found, unused-ignore]
+from nncodegen import Certificate, Outcomes, Progress, Result  # type: ignore[import-not-found, unused-ignore]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -136,7 +136,7 @@ def derivatives(parameters: ArrayLike, X: ArrayLike) -> dict[str, Array]:
     """Return the outputs for the rows of X, and their derivatives that occur in the losses: arrays (N,) by name."""
 def residuals(parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:
     """Return the residuals of the terms at their samples, before squaring: arrays (N,), or (N, equations)."""
-def outcomes(parameters: ArrayLike, X: ArrayLike | None = None) -> tuple[str, ...]:
+def outcomes(parameters: ArrayLike, X: ArrayLike | None = None) -> Outcomes:
     """Return for each sample how the chosen steps of its differential equations ended: "solved", or why it is NaN."""
 def summary(print_fn: Callable[[str], Any] | None = None) -> None:
     """Print the inputs, outputs and parameters of the model by name, with their shapes and parameter counts."""
