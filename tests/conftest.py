@@ -94,6 +94,15 @@ def begun_again(request):
         request.module.RNG.bit_generator.state = _begins[request.module]
 
 
+@pytest.fixture
+def forget_derivatives():
+    """The function that a test calls when it has changed a rule: derivatives that are known are forgotten, after it too."""
+    from nncodegen.passes.derivatives import derivative
+
+    yield derivative.cache_clear
+    derivative.cache_clear()
+
+
 def _apart(item):
     """The name of a test, or of all that share a fixture with one parameter: what is built for it serves one part."""
     chosen, fixtures = getattr(item, "callspec", None), item._fixtureinfo.name2fixturedefs

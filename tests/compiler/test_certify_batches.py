@@ -117,7 +117,7 @@ def test_exact_derivatives_through_statistics():
     check_derivatives(program, parameters, X, Y[:, :1])
 
 
-def test_a_wrong_derivative_through_statistics_is_named(monkeypatch):
+def test_a_wrong_derivative_through_statistics_is_named(monkeypatch, forget_derivatives):
     """Where a rule is wrong, the stage and the step of the sweep through the statistics are named."""
 
     def fault():
@@ -130,6 +130,7 @@ def test_a_wrong_derivative_through_statistics_is_named(monkeypatch):
     assert fault() is None
     power = derivatives.PARTIALS[sympy.Pow]
     monkeypatch.setitem(derivatives.PARTIALS, sympy.Pow, lambda node, k: 2 * power(node, k))
+    forget_derivatives()
     found = fault()
     assert found.stage == "differentiate"
     assert found.step.startswith("d_")

@@ -239,9 +239,10 @@ def test_values_of_large_programs_are_drawn():
 
 
 @pytest.mark.thorough
-def test_a_fault_within_a_loop_over_time(monkeypatch):
+def test_a_fault_within_a_loop_over_time(monkeypatch, forget_derivatives):
     """A wrong rule is named by its stage and step within a loop over time, too."""
     monkeypatch.setattr(functions.tanh, "fdiff", lambda self, argindex=1: functions.sech(self.args[0]))
+    forget_derivatives()
     certificate = nn.certify(gathered(), points=1, fit=False)
     assert not certificate.holds
     assert certificate.faults[0].stage == "differentiate"
