@@ -22,6 +22,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.network import modules
+from nncodegen.passes.derivatives import derivative
 from tests.support.aarch64 import python_for_aarch64
 from tests.support.command import Commands
 from tests.support.compilers import LIGHT_AND_STRICT, QUICK, VECTORS_AND_STRICT
@@ -96,9 +97,7 @@ def begun_again(request):
 
 @pytest.fixture
 def forget_derivatives():
-    """The function that a test calls when it has changed a rule: derivatives that are known are forgotten, after it too."""
-    from nncodegen.passes.derivatives import derivative
-
+    """The function that a test calls when it has changed a rule; after the test, derivatives are forgotten again."""
     yield derivative.cache_clear
     derivative.cache_clear()
 

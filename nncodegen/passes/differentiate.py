@@ -20,6 +20,7 @@ from nncodegen.passes.reverse import reverse_sweep
 from nncodegen.passes.stepwise import stepwise, why_not_stepwise
 from nncodegen.passes.tangent import fields, tangent, with_field_steps
 from nncodegen.passes.transposed import with_transposed
+from nncodegen.runtime.python.ground.facts import WITHOUT_FIT
 
 OF_A_BATCH = (
     "the rows of a fit are of single samples, and its BatchNormalization needs statistics of them all (with "
@@ -94,7 +95,7 @@ def _with_companions(derived: Program, program: Program, told: Program, fit: boo
         return replace(derived, not_fitted=never)
     others = (fields(told),) if program.fields and not apart else ()
     if fit is False or (fit is None and program.layered and not program.fitted):
-        return replace(derived, not_fitted="it was built without fit=True", companions=others)
+        return replace(derived, not_fitted=WITHOUT_FIT, companions=others)
     found = fit_of(program)
     twice = all(map(has_second_derivatives, systems_of(program.steps)))
     others = (hessian(program), *others) if twice and not apart else others

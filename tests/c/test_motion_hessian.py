@@ -75,6 +75,25 @@ def test_minimize_reads_them():
     np.testing.assert_allclose(found.parameters, truth, rtol=1e-3)
 
 
+@pytest.mark.parametrize("method", ["trust-exact", "trust-ncg", "trust-krylov"])
+def test_minimize_rejects_steps_without_a_loss(method):
+    """A trust region shrinks where a solution reaches a pole: the minimum is that of a method without derivatives."""
+    module = built(nn.Dynamics("u' = -k*u**2", {"u": 1}, {"k": 1}, times=3, name="falling_or_growing"))
+    given = [[0, 0.5, 0.9]], [[1, 2, 3]]
+    assert np.isnan(module.loss([-1.2], *given))
+    found = module.minimize(*given, [1.0], method=method)
+    assert found.status == "converged"
+    expected = module.minimize(*given, [1.0], method="Nelder-Mead", tol=1e-10)
+    np.testing.assert_allclose(found.parameters, expected.parameters, rtol=1e-5)
+
+
+def test_built_without_a_fit():
+    """Then there are no second derivatives either, and the error says why, though the method has some."""
+    module = built(STEERED, fit=False)
+    with pytest.raises(ValueError, match=r"it was built without fit=True$"):
+        module.hessian(module.initial_parameters(), X, Y)
+
+
 def test_what_has_none():
     """Stiff methods, and equations of very many states with their derivatives, have none, which is no fault of fits."""
     stiff = built(nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=2, method="rodas5p", name="stiff_decay"))

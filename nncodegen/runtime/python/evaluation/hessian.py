@@ -8,6 +8,8 @@ import numpy as np
 
 from ..arguments.arguments import check_parameters, to_array, to_finite
 from ..arguments.samples import CheckedSamples
+from ..ground.facts import WITHOUT_FIT
+from ..ground.outcomes import is_explicit
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -64,8 +66,9 @@ def hessian_product(
 def check_hessian(model: Model, function: str) -> None:
     """Raise ValueError, with the reason, if a model has no second derivatives."""
     if not model.native.has_hessian:
-        solver = f"its equations are solved by {model.facts.solver}; a fixed number of steps has second derivatives"
-        reason = solver if model.facts.solver else model.facts.not_fitted
+        solver, reason = model.facts.solver, model.facts.not_fitted
+        if solver and not (reason == WITHOUT_FIT and is_explicit(solver)):
+            reason = f"its equations are solved by {solver}; a fixed number of steps has second derivatives"
         raise ValueError(f"{function} needs second derivatives; {model.name} has none: {reason}")
 
 

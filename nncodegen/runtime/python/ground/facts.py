@@ -90,6 +90,9 @@ NO_TOKENS = (
 )
 """Why most models cannot generate sequences."""
 
+WITHOUT_FIT = "it was built without fit=True"
+"""Why a module of a model that may have a fit has none, and no second derivatives."""
+
 
 class Facts(NamedTuple):
     """The facts of a model. Inputs, targets and outputs are pairs of a name and a number of columns."""

@@ -87,6 +87,8 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     search = _Search(objective, start, options.pop("callback", None), method in WITH_ANSWERS)
     gradient = method not in WITHOUT_GRADIENT
     function = objective.value_and_gradient if gradient else objective.value
+    if method in NOT_WITHOUT:
+        function = objective.value_or_infinity
     try:
         know_blas(model)
         with model.native.blas_held():  # the vectors of a minimizer are too short for threads to pay
@@ -144,7 +146,7 @@ def _complete(options: dict[str, Any], model: Model, objective: Objective, metho
         if method in NOT_WITHOUT:
             check_hessian(model, f"the method {name!r}")
         if method in WITH_HESSIAN and model.native.has_hessian:
-            options["hess"] = objective.hessian
+            options["hess"] = objective.finite_hessian if method in NOT_WITHOUT else objective.hessian
         if method in WITH_PRODUCTS and model.native.has_hessian:
             options["hessp"] = objective.hessian_product
     if method == "l-bfgs-b" and model.dtype == np.float32 and "tol" not in options:
@@ -219,6 +221,11 @@ class Objective:
             slope = np.concatenate([slope + self.l1 * self.penalized, self.l1 * self.penalized - slope])
         return value, slope
 
+    def value_or_infinity(self, variables: Array) -> tuple[float, Array]:
+        """Return the objective and its gradient; infinity, at which a trust region shrinks, for NaN."""
+        value, slope = self.value_and_gradient(variables)
+        return math.inf if math.isnan(value) else value, slope
+
     def value(self, variables: Array) -> float:
         """Return the objective."""
         if self._last[0] is not None and np.array_equal(variables, self._last[0]):
@@ -251,6 +258,14 @@ class Objective:
         units = np.eye(self.model.parameter_count)
         whole = symmetric(self._products(variables, units)) + np.diag(self.l2 * self.penalized)
         return np.block([[whole, -whole], [-whole, whole]]) if self.l1 else whole
+
+    def finite_hessian(self, variables: Array) -> Array:
+        """Return the second derivatives of the objective, zeros where one is not finite.
+
+        SciPy's trust-exact asks for them before it rejects a step to parameters that have no loss.
+        """
+        whole = self.hessian(variables)
+        return whole if np.isfinite(whole).all() else np.zeros_like(whole)
 
     def hessian_product(self, variables: Array, vector: Array) -> Array:
         """Return the second derivatives of the objective times a vector."""
