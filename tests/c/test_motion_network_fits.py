@@ -114,7 +114,7 @@ def test_a_loss_that_is_no_sum_of_squares():
     )  # fmt: skip
     module, rows = built(model), released(20)
     truth = np.array([1.0, -0.2, -1.5, 0.5])
-    counts = RNG.poisson(np.exp(module.predict(truth, rows)))
+    counts = np.random.default_rng(3).poisson(np.exp(module.predict(truth, rows)))
     start_gradient = module.loss_and_gradient(truth * 1.2, rows, counts)[1]
     found = module.fit(rows, counts, p0=truth * 1.2)
     assert found.converged

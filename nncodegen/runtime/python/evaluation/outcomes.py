@@ -10,10 +10,11 @@ from .evaluate import predict
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from ..ground.outcomes import Outcomes
     from ..native.model import Model
 
 
-def outcomes(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None) -> tuple[str, ...]:
+def outcomes(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None) -> Outcomes:
     """Return for each sample how the chosen steps of its differential equations ended: "solved", or why it is NaN.
 
     Then it is "too many steps" (more than max_steps: the text says what to do about it), "steps too short" (where a
