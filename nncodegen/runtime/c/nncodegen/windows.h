@@ -148,6 +148,33 @@ static inline UNUSED void block_of_sums(const offset_pair *rows, size_t row_coun
     }
 }
 
+/* Like block_of_sums, for two rows and a single vector of samples, where a sum has lanes in two vectors: the second one
+   is 0, and is not stored. */
+static inline UNUSED void block_of_first(const offset_pair *rows, size_t row_count, const offset_pair *columns,
+    size_t column_count, const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b,
+    double *restrict sums)
+{
+    const size_t c = column_count - 1;
+    const real *const a0 = a + rows[0].first, *const a1 = a + rows[row_count - 1].first;
+    const real *const b0 = b + columns[0].first, *const b1 = b + columns[c < 1 ? c : 1].first;
+    const real *const b2 = b + columns[c < 2 ? c : 2].first, *const b3 = b + columns[c < 3 ? c : 3].first;
+    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0}, s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
+    for (size_t k = 0; k < term_count; k++) {
+        const ptrdiff_t i = terms[k].first, j = terms[k].second;
+        const vector x0 = load(b0 + j), x1 = load(b1 + j), x2 = load(b2 + j), x3 = load(b3 + j);
+        const vector y0 = load(a0 + i), y1 = load(a1 + i);
+        ADD_PRODUCT(s00, y0, x0), ADD_PRODUCT(s01, y0, x1), ADD_PRODUCT(s02, y0, x2), ADD_PRODUCT(s03, y0, x3);
+        ADD_PRODUCT(s10, y1, x0), ADD_PRODUCT(s11, y1, x1), ADD_PRODUCT(s12, y1, x2), ADD_PRODUCT(s13, y1, x3);
+    }
+    const vector none = {0};
+    four totals[2];
+    sums_of_four((const vector []) {s00, none, s01, none, s02, none, s03, none}, &totals[0]);
+    sums_of_four((const vector []) {s10, none, s11, none, s12, none, s13, none}, &totals[1]);
+    for (size_t k = 0; k < row_count; k++)
+        for (size_t l = 0; l < column_count; l++)
+            sums[rows[k].second + columns[l].second] += (double) totals[k][l];
+}
+
 /* Adds the products of a vector of samples, or of two, to the sums of pairs_of_sums. */
 #define ADD_FIRST(i, j) \
     { \
@@ -210,8 +237,15 @@ static HOT void place_sums(const offset_pair *rows, size_t row_count, const offs
     if (SUM_VECTORS == 2 && padded > LANES) {
         for (size_t c = 0; c < column_count; c += 2)
             for (size_t r = 0; r < row_count; r += 3)
-                pairs_of_sums(rows + r, row_count - r < 3 ? row_count - r : 3, columns + c, column_count - c < 2 ? 1 : 2, terms,
-                    term_count, a, b, sums, padded);
+                pairs_of_sums(rows + r, row_count - r < 3 ? row_count - r : 3, columns + c,
+                    column_count - c < 2 ? 1 : 2, terms, term_count, a, b, sums, padded);
+        return;
+    }
+    if (SUM_VECTORS == 2) {
+        for (size_t c = 0; c < column_count; c += 4)
+            for (size_t r = 0; r < row_count; r += 2)
+                block_of_first(rows + r, row_count - r < 2 ? 1 : 2, columns + c,
+                    column_count - c < 4 ? column_count - c : 4, terms, term_count, a, b, sums);
         return;
     }
     for (size_t c = 0; c < column_count; c += 4)
