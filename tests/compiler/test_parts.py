@@ -20,7 +20,9 @@ import nncodegen as nn
 from nncodegen.building import parts
 from nncodegen.building.build import load
 from nncodegen.building.files import is_intact
+from nncodegen.emit import facts
 from nncodegen.passes.rules.forms import stable_form
+from nncodegen.runtime.python.ground.facts import read
 from nncodegen.schedule import verify
 from tests.support import ROOT
 from tests.support.allocated import allocated
@@ -74,6 +76,18 @@ def test_parts_compute_the_same_bits_as_a_whole_module(empty_cache):
         assert np.array_equal(call(module), call(whole))
     assert {*libraries(module)} == {"fitting", "hessian", "many"}
     assert not libraries(whole)
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "rk4", "steps": 2}], ids=["chosen", "a number of steps"])
+def test_models_side_by_side_are_left_for_later(options):
+    """The sources of a build without parts have none of many models, and know all else about them."""
+    model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=4, name="left_for_later", **options)
+    later, whole = (nn.compile_model(model, until="emit", apart=apart) for apart in (True, False))
+    assert not [file for file in later.sources.files if file.endswith("_many.c")]
+    assert "left_for_later_many.c" in whole.sources.files
+    told = [read(facts(one["schedule"])) for one in (later, whole)]
+    assert told[0].side_by_side
+    assert told[0].lanes == told[1].lanes
 
 
 def test_the_values_of_equations_are_a_part(empty_cache):
@@ -177,7 +191,7 @@ def test_without_the_package_a_part_says_what_to_do(empty_cache, monkeypatch):
     """A module of the cache that is loaded without nncodegen names the part, and how to get a whole module."""
     module = nn.build(decay())
     monkeypatch.setitem(sys.modules, "nncodegen.building.parts", None)
-    with pytest.raises(ImportError, match=r"the part 'fitting' .* nncodegen.build\(model, out=FOLDER\)"):
+    with pytest.raises(ImportError, match=r"the part 'fitting' .*not with out=FOLDER.* needs nncodegen"):
         module.fit(X, DATA)
 
 
