@@ -1,6 +1,9 @@
 """Compiled differential equations whose steps are chosen by an estimate of their error, against SciPy and NumPy."""
 
+import os
+import pickle
 import re
+import sys
 from subprocess import run
 
 import numpy as np
@@ -18,6 +21,8 @@ pytestmark = pytest.mark.usefixtures("vector_compiler")
 RTOL, ATOL = 1e-7, 1e-9
 RNG = np.random.default_rng(4)
 PREY = EXAMPLES["prey"]
+WITHOUT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+"""The environment of a process that cannot import nncodegen."""
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +282,25 @@ def test_outcomes_of_values_without_a_reason():
     assert np.isnan(module.predict([1], X)).any(axis=1).tolist() == [False, True]
     assert model.outcomes([1], X, module) == ("solved", "solved")
     assert module.outcomes([1], X) == ("solved", "not a number")
+
+
+def test_pickled_outcomes(tmp_path):
+    """A process that can import the module reads the outcomes that another one has pickled, without nncodegen."""
+    nn.build(nn.Dynamics("u' = u**2", {"u": 1}, {}, times=3, name="told_again"), fit=False, out=tmp_path)
+    told = "import pickle, told_again; found = told_again.outcomes([], [[0, 0.5, 0.9], [0, 0.5, 1.5]])"
+    write = f"{told}; pickle.dump(found, open('told.pkl', 'wb'))"
+    read = "import pickle; found = pickle.load(open('told.pkl', 'rb')); print(found, *found.status)"
+    run([sys.executable, "-c", write], cwd=tmp_path, env=WITHOUT, check=True)
+    done = run([sys.executable, "-c", read], cwd=tmp_path, env=WITHOUT, check=True, capture_output=True, text=True)
+    assert done.stdout == "('solved', 'steps too short') solved short_steps\n"
+
+
+def test_outcomes_of_a_model_are_pickled():
+    """They need no module."""
+    found = nn.Dynamics("u' = u**2", {"u": 1}, {}, times=2, name="told").outcomes([], [[0, 0.5], [0, 1.5]])
+    again = pickle.loads(pickle.dumps(found))
+    assert again == found
+    assert again.status.tolist() == ["solved", "short_steps"]
 
 
 def test_no_outcomes_of_other_modules():

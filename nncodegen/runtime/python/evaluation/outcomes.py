@@ -27,4 +27,4 @@ def outcomes(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
     if not solver:
         raise ValueError(f"{model.name} chooses no steps: outcomes are of differential equations without steps=...")
     found = (NOT_FINITE if one == UNTOLD else one for one in outcomes_in(predict(model, parameters, X)))
-    return advised(found, is_explicit(solver))
+    return model.told_outcomes(advised(found, is_explicit(solver)))

@@ -5,7 +5,7 @@ The solver in C writes reasons in the lowest bits of NaN (solve.h).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from .endings import SUCCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -54,7 +53,8 @@ class Outcomes(tuple[str, ...]):
     ``status``, ``success`` and ``message`` are arrays (N,), as those of many fits.
     """
 
-    __slots__ = ()
+    _model: Any = None
+    """The compiled model that tells them, if any: with its module, a process can read their pickle."""
 
     @property
     def status(self) -> NDArray[Any]:
@@ -70,6 +70,10 @@ class Outcomes(tuple[str, ...]):
     def message(self) -> NDArray[Any]:
         """Return the texts, (N,)."""
         return np.array(self, str)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the texts, and the name of the module that tells them: this class may be part of the module."""
+        return self._model.told_outcomes if self._model else Outcomes, (tuple(self),)
 
 
 def outcomes_in(predicted: NDArray[Any]) -> list[str]:

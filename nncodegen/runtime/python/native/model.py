@@ -12,11 +12,12 @@ import numpy as np
 
 from ..ground.draw import constant_parameters
 from ..ground.facts import Facts, Rule, columns, flat_names, slices
+from ..ground.outcomes import Outcomes
 from ..ground.rules import RULES, ShortRule
 from ..ground.same_bits import PORTABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..ground.types import Array
     from .native import Native
@@ -113,6 +114,12 @@ class Model:
         """Return an empty result of this model, given the name of its class: pickles of results are read by it."""
         kind = _RESULTS[name]
         found = kind.__new__(kind)
+        found._model = self
+        return found
+
+    def told_outcomes(self, texts: Iterable[str]) -> Outcomes:
+        """Return the outcomes that this model tells, given their texts: pickles of them are read by it."""
+        found = Outcomes(texts)
         found._model = self
         return found
 
