@@ -155,6 +155,8 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     guards = len(schedule.companion.guards)
     settings |= _set(FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=guards, CHANGES=schedule.program.changes)
     settings |= _set(FIT_INPUT_GUARDS=schedule.companion.input_guards)
+    if schedule.companion.block < schedule.companion.outputs:
+        settings |= _set(FIT_BLOCK=schedule.companion.block)
     if schedule.fits:
         settings |= _set(
             HAS_GROUP_ROWS=1, FITS=schedule.fits.models, FITS_VALUES=max(1, schedule.fits.kernel.memory.arrays)

@@ -485,7 +485,8 @@ class Companion:
     their values are in the rows; the last ``input_guards`` of them depend on changes of inputs alone. ``linear`` names
     parameters in which the outputs are affine together. ``stepwise`` says what one step of a sequence reads and gives,
     if the program is that of a step. ``forward`` says that a row of a fit has the derivatives of all outputs, by one
-    parameter after the other, so that the program has no seeds.
+    parameter after the other, so that they need no seeds. ``block`` is the number of successive outputs
+    that a curved loss sees together (see ``passes.fitting.blocks``).
     """
 
     name: str
@@ -499,6 +500,7 @@ class Companion:
     linear: tuple[str, ...] = ()
     stepwise: Stepwise | None = None
     forward: bool = False
+    block: int = 0
 
 
 def verify(program: Program) -> Program:

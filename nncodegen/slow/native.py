@@ -117,9 +117,10 @@ class NumpyNative:
             raise ValueError("the model has no fits")
         program, count = self._fitting.program, self._fitting.outputs
         if self._fitting.forward:
-            for rows, values in _chunks(program, program.outputs, parameters, X, None, np.ones(samples)):
+            unread = np.zeros((samples, sum(tensor.size for tensor in program.targets))) if program.targets else None
+            for rows, values in _chunks(program, program.outputs, parameters, X, unread, np.ones(samples)):
                 columns = columns_of(values, program.outputs, rows.stop - rows.start)
-                by_parameters = columns[:, count:].reshape(len(columns), -1, count)
+                by_parameters = columns[:, -count * program.parameter_count :].reshape(len(columns), -1, count)
                 derivatives[rows] = self._rounded(by_parameters.transpose(0, 2, 1))
             return
         targets = sum(tensor.size for tensor in program.targets)

@@ -100,6 +100,27 @@ def test_each_value_has_a_likelihood(samples):
     assert many.status.tolist() == ["converged"] * 2
 
 
+def test_long_series_of_counts():
+    """2,000 counts are fitted with little memory, as the generalized linear model that they are of."""
+    model = nn.Dynamics(
+        "u' = -k*u", {"u": "u0"}, {"k": 0.5, "u0": 9.0}, times=2000, steps=1, start=0, observed={"h": "log(u)"},
+        loss=lambda h, count: sympy.exp(h) - count * h, name="long_series",
+    )  # fmt: skip
+    assert "#define NN_FIT_BLOCK 1\n" in stage(model, "emit").files["long_series_fitting.c"]
+    times = np.linspace(0, 5, 2000)
+    Y = np.random.default_rng(7).poisson(12 * np.exp(-0.3 * times)).astype(float)
+    result = built(model).fit(times[None], Y[None])
+    design, line = np.column_stack([-times, np.ones(2000)]), np.array([0.3, np.log(12)])
+    for _ in range(20):
+        rates = np.exp(design @ line)
+        information = design.T @ (design * rates[:, None])
+        line += np.linalg.solve(information, design.T @ (Y - rates))
+    by_logarithm = np.diag([1, np.exp(line[1])])
+    np.testing.assert_allclose(result.parameters, [line[0], np.exp(line[1])], rtol=1e-7)
+    expected = by_logarithm @ np.linalg.inv(information) @ by_logarithm
+    np.testing.assert_allclose(result.covariance, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("samples", [1, 3])
 def test_r2_has_a_mean_over_all_times_for_each_output(samples):
     """Also one trajectory has an r2: that of its outputs, each with its weighted mean over the times that are seen."""

@@ -15,10 +15,10 @@ DECAY = a * sympy.exp(-b * x)
 WAVE = sympy.sin(a * x) / x
 
 
-def two_outputs(losses):
+def two_outputs(losses, second=2):
     """A network with outputs of different sizes, which depend on different parameters."""
     inputs = nn.Input(2)
-    return nn.Network(inputs, [Dense(3)(inputs), Dense(2)(inputs)], losses, name="m")
+    return nn.Network(inputs, [Dense(3)(inputs), Dense(second)(inputs)], losses, name="m")
 
 
 def permuted(loss):
@@ -46,7 +46,22 @@ CURVED = {
     "outputs": two_outputs(["huber", "log_cosh"]),
     "linear_in_one": two_outputs(["nll", "huber"]),
     "logits": Sequential([Dense(3)], inputs=2, loss="categorical_crossentropy_from_logits", name="m"),
+    "steps": Sequential([Dense(3, "softmax")], inputs=(4, 2), loss="categorical_crossentropy", name="m"),
+    "alike": two_outputs(["categorical_crossentropy_from_logits"] * 2, 3),
 }  # fmt: skip
+
+BLOCKS = {
+    "huber": (1, CURVED["huber"]),
+    "outputs": (1, CURVED["outputs"]),
+    "linear_in_one": (1, CURVED["linear_in_one"]),
+    "logits": (3, CURVED["logits"]),
+    "steps": (3, CURVED["steps"]),
+    "alike": (3, CURVED["alike"]),
+    "of_several_sizes": (5, two_outputs(["categorical_crossentropy_from_logits"] * 2)),
+    "coupled": (2, Model("m", x, y, {a: 1.3, b: 0.4}, (a * x, b * x),
+        (y - a * x) ** 2 * sympy.exp(-b * x) + b * x)),
+}  # fmt: skip
+"""Models, and the number of outputs in each block of second derivatives."""
 
 
 LINEAR = ("logistic", "poisson_of_logarithm", "logits")
@@ -173,6 +188,49 @@ def test_curvature(name):
             return sum(row[:, 1 + k, None] * row[:, 1 + 2 * count :] for k, row in enumerate(rows_of)).mean(axis=0)
 
         assert matrix == pytest.approx(differences(gradient, parameters), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks(name):
+    """The curvature is 0 outside of its blocks, and a seed of 1 in each of them gives a column of all."""
+    expected, model = BLOCKS[name]
+    companion = derived(model)
+    count, size = companion.outputs, companion.block
+    assert size == expected
+    parameters, X, Y = data(stable(model))
+    products = slice(1 + count, 1 + 2 * count)
+    whole = np.stack([rows(companion, parameters, X, Y, seed)[:, products] for seed in units(count)], axis=1)
+    inside = np.kron(np.eye(count // size), np.ones((size, size)))
+    assert not whole[:, inside == 0].any()
+    for place in range(size):
+        columns = rows(companion, parameters, X, Y, np.tile(np.eye(size)[place], count // size))[:, products]
+        assert columns == pytest.approx((whole * np.tile(np.eye(size)[place], count // size)).sum(axis=2), rel=1e-13)
+
+
+def counts(times, observed=("log(u)",)):
+    """Counts at times, of a decay, whose loss is a function of the logarithm of the rate."""
+    return nn.Dynamics(
+        "u' = -k*u", {"u": "u0"}, {"k": 0.4, "u0": 3.0}, times=times, steps=1, name="m",
+        observed={f"h{number}": text for number, text in enumerate(observed)},
+        loss=lambda h, count: sympy.exp(h) - count * h,
+    )  # fmt: skip
+
+
+def test_rows_of_motion():
+    """With few parameters, a row has the derivatives of all outputs at all times, and each time is a block."""
+    model = counts(5, ("log(u)", "sin(u)"))
+    program, companion = stable(model), derived(model)
+    assert (companion.outputs, companion.block, companion.forward) == (10, 1, True)
+    parameters, X, Y = data(program)
+    X.sort(axis=1)
+    found = rows(companion, parameters, X, Y, np.ones(10))
+    outputs = outputs_of(program, X, Y)
+    expected = differences(outputs, parameters)
+    h = outputs(parameters)
+    assert found[:, 0] == pytest.approx(np.mean(np.exp(h) - Y * h, axis=1), rel=1e-12)
+    assert found[:, 1:11] == pytest.approx((np.exp(h) - Y) / 10, rel=1e-12)
+    assert found[:, 11:21] == pytest.approx(np.exp(h) / 10, rel=1e-12)
+    assert found[:, 21:].reshape(SAMPLES, 2, 10) == pytest.approx(np.swapaxes(expected, 1, 2), rel=1e-7, abs=1e-8)
 
 
 def test_what_cannot_be_fitted():

@@ -1,10 +1,14 @@
 """Fits by losses that are no sums of squares: generalized Gauss-Newton, and what it refuses."""
 
+import importlib
+
 import numpy as np
 import pytest
 import sympy
 
 import nncodegen as nn
+
+curvature = importlib.import_module("nncodegen.passes.fitting.curvature")
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -172,3 +176,50 @@ def test_no_curvature():
         module.fit(X, COUNTS)
     with pytest.raises(nn.ModelError, match="no curvature in the outputs"):
         nn.build(nn.Sequential([nn.Dense(1)], 1, "mae"), fit=True)
+
+
+def several(name, ending=""):
+    """A model with a convex loss of several outputs, and data for it."""
+    random = np.random.default_rng(8)
+    if name == "motion":
+        model = nn.Dynamics(
+            "u' = -k*u", {"u": "u0"}, {"k": 0.5, "u0": 30.0}, times=9, steps=2, name=f"counts_of_motion{ending}",
+            observed={"h": "log(u)", "g": "log(u**2 + 1)"}, loss=lambda h, count: sympy.exp(h) - count * h,
+        )  # fmt: skip
+        times = np.sort(random.uniform(0, 4, (3, 9)), axis=1)
+        rates = 20 * np.exp(-0.4 * times)
+        return model, times, random.poisson(np.hstack([rates, rates**2 + 1])).astype(float)
+    points = random.normal(size=(90, 8))
+    if name == "outputs":
+        model = nn.Sequential(
+            [nn.Dense(2, "tanh"), nn.Dense(3, "sigmoid")], 8, "binary_crossentropy", name=f"yes_or_no{ending}"
+        )
+        return model, points, (random.random((90, 3)) < 0.4).astype(float)
+    model = nn.Sequential([nn.Dense(3, "softmax")], (4, 2), "categorical_crossentropy", name=f"steps{ending}")
+    return model, points, np.eye(3)[random.integers(0, 3, (90, 4))].reshape(90, 12)
+
+
+def built_with_block(model):
+    """A module with fits, and the number of outputs in each block of its second derivatives."""
+    program = nn.compile_model(model, until="simplify", fit=True)["simplify"]
+    return nn.build(model, fit=True), next(one.block for one in program.companions if one.curved)
+
+
+@pytest.mark.filterwarnings("ignore:the fit of .* did not converge")
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(("name", "size"), [("motion", 1), ("outputs", 1), ("steps", 3)])
+def test_blocks(name, size, missing, monkeypatch):
+    """Taken in blocks, second derivatives give the fit that they give as one matrix."""
+    model, points, targets = several(name)
+    if missing:
+        targets[1, 2] = np.nan
+    in_blocks, found_size = built_with_block(model)
+    monkeypatch.setattr(curvature, "block_of", lambda steps, seeds, products, program: targets.shape[1])
+    whole, all_outputs = built_with_block(several(name, "_whole")[0])
+    assert (found_size, all_outputs) == (size, targets.shape[1])
+    found, expected = (module.fit(points, targets, max_iterations=4) for module in (in_blocks, whole))
+    assert (found.used, found.rank, found.iterations) == (expected.used, expected.rank, expected.iterations)
+    assert found.cost == pytest.approx(expected.cost, rel=1e-11)
+    assert np.allclose(found.parameters, expected.parameters, rtol=1e-8, atol=1e-9)
+    covariances = [np.nan_to_num(fit.covariance, posinf=-1.0) for fit in (found, expected)]
+    assert np.allclose(*covariances, rtol=1e-6)

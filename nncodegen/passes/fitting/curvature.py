@@ -7,7 +7,8 @@ loss is convex in u, this matrix has no negative eigenvalue, as a fit requires.
 
 A row holds the loss of a sample, its derivatives g by each u, the product of its second derivatives by u with a seed
 for each u, the guards (see ``guards``), and the derivatives by each parameter of the sum of all u times their seeds.
-A single u needs no seeds.
+A single u needs no seeds. Recurrences with few parameters have the derivatives of each u by each parameter instead, as
+in ``jacobian``; their seeds are for the second derivatives alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from dataclasses import replace
 from sympy import Expr, Function, Mul
 
 from nncodegen.ir import Companion, Element, Program, Step, Tensor, needed
+from nncodegen.passes.fitting.blocks import block_of
 from nncodegen.passes.fitting.guards import guards_of, with_guards
+from nncodegen.passes.fitting.jacobian import forward_rows, runs_forward
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
@@ -28,6 +31,10 @@ ABOUT = (
     "seeds by the parameters"
 )
 
+ABOUT_FORWARD = (
+    "the loss, its first derivatives by each u, its second ones times seeds, and the derivatives of all u by each "
+    "parameter"
+)
 
 Cut = tuple[tuple[Step, ...], tuple[Element, ...], bool]
 """The steps of a program, written with u, the elements of u, and whether these are the outputs."""
@@ -63,10 +70,18 @@ def curvature(program: Program) -> Companion | str:
     products = derivatives(summed(gradient, seeds, numbering))
     if all(_is_zero(product, numbering.steps) for product in products):
         return WITHOUT_CURVATURE
+    later = _needed_given(given, numbering.steps, *products)
+    block = block_of(later, seeds, products, program) if seeds else 1
     total = summed(given, seeds, numbering)
-    rows = reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
     guards = guards_of(needed(steps, [program.loss]), program)
-    results = (one, *gradient, *products, *with_guards(guards.expressions, known, numbering), *rows)
+    before = (one, *gradient, *products, *with_guards(guards.expressions, known, numbering))
+    forward = runs_forward(program)
+    rows = (
+        forward_rows(program, given, before, numbering)
+        if forward
+        else reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
+    )
+    results = (*before, *rows)
     derived = replace(
         program,
         targets=(*program.targets, *(Tensor(seed.tensor, shape_of(seed, program)) for seed in seeds)),
@@ -77,7 +92,10 @@ def curvature(program: Program) -> Companion | str:
         labels=False,
     )
     count = sum(program.count(element.indices) for element in given)
-    return Companion(NAME, ABOUT, derived, count, curved=True, of_outputs=of_outputs, guards=guards.texts)
+    return Companion(
+        NAME, ABOUT_FORWARD if forward else ABOUT, derived, count, curved=True, of_outputs=of_outputs,
+        guards=guards.texts, forward=forward, block=block,
+    )  # fmt: skip
 
 
 def _is_zero(element: Element, steps: Iterable[Step]) -> bool:
@@ -166,10 +184,10 @@ def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program
     return not read & outside and all(element.tensor in read for element in inner)
 
 
-def _needed_given(inner: Iterable[Element], steps: Iterable[Step], result: Element) -> tuple[Step, ...]:
-    """Return the steps on which a result depends, given u."""
+def _needed_given(inner: Iterable[Element], steps: Iterable[Step], *results: Element) -> tuple[Step, ...]:
+    """Return the steps on which results depend, given u."""
     given = {element.tensor for element in inner}
-    return needed((step for step in steps if step.target.tensor not in given), [result])
+    return needed((step for step in steps if step.target.tensor not in given), results)
 
 
 def _terms(program: Program) -> tuple[Expr, ...]:

@@ -12,6 +12,7 @@ derivatives of all outputs by the first parameter, those by the second, and so o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sympy import S
@@ -74,18 +75,7 @@ def runs_forward(program: Program) -> bool:
 
 def _forward(program: Program, outputs: list[Element], numbering: Numbering) -> Companion:
     """Return the program whose rows have the outputs, and the derivatives of all of them by each parameter."""
-    steps = needed(numbering.steps, outputs)
-    rows: list[Element] = []
-    for parameter in program.parameters:
-        alone = replace(program, parameters=(replace(parameter, trained=True),))
-        for output, value in zip(
-            outputs, forward_sweep(alone, steps, {parameter.name: S.One}, outputs, numbering), strict=True
-        ):
-            found = laid_out(value, output.indices, numbering)
-            if found in (*outputs, *rows):  # each result has a place of its own
-                found = Element(numbering.fresh(), output.indices)
-                numbering.steps.append(Step(found, value))
-            rows.append(found)
+    rows = forward_rows(program, outputs, outputs, numbering)
     unread = numbering.define(Element(program.weight.name, (SAMPLE,)), "unread", (), "sum", (SAMPLE,))
     derived = replace(
         program,
@@ -98,3 +88,25 @@ def _forward(program: Program, outputs: list[Element], numbering: Numbering) -> 
     )
     count = sum(program.count(output.indices) for output in program.outputs)
     return Companion(NAME, ABOUT_FORWARD, derived, count, forward=True)
+
+
+def forward_rows(
+    program: Program, outputs: Sequence[Element], before: Sequence[Element], numbering: Numbering
+) -> list[Element]:  # fmt: skip
+    """Return the derivatives of all outputs by the first parameter, by the second, and so on, by forward sweeps.
+
+    ``before`` are the values before them in a row.
+    """
+    steps = needed(numbering.steps, outputs)
+    rows: list[Element] = []
+    for parameter in program.parameters:
+        alone = replace(program, parameters=(replace(parameter, trained=True),))
+        for output, value in zip(
+            outputs, forward_sweep(alone, steps, {parameter.name: S.One}, outputs, numbering), strict=True
+        ):
+            found = laid_out(value, output.indices, numbering)
+            if found in (*before, *rows):  # each result has a place of its own
+                found = Element(numbering.fresh(), output.indices)
+                numbering.steps.append(Step(found, value))
+            rows.append(found)
+    return rows

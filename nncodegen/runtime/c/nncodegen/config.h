@@ -162,8 +162,11 @@
 #ifndef NN_FIT_CURVED
 #define NN_FIT_CURVED 0 /* whether the loss of a fit is no sum of squares, so that rows hold its curvature: convex.h */
 #endif
+#ifndef NN_FIT_BLOCK
+#define NN_FIT_BLOCK NN_FIT_OUTPUTS /* if curved: how many outputs have second derivatives with each other: convex.h */
+#endif
 #ifndef NN_FIT_FORWARD
-#define NN_FIT_FORWARD 0 /* whether a row of a fit holds the derivatives of all outputs, so that there are no seeds */
+#define NN_FIT_FORWARD 0 /* whether a row of a fit holds the derivatives of all outputs, which need no seeds then */
 #endif
 #ifndef NN_FIT_GUARDS
 #define NN_FIT_GUARDS 0 /* the number of values in each row whose signs a fit keeps: guards.h */

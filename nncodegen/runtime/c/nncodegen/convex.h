@@ -6,10 +6,14 @@
    Let D = L L^T be the second derivatives of the loss of a sample by the outputs, and J the derivatives of the outputs
    by the parameters. The Hessian of the cost is approximately the sum of J^T D J (Schraudolph, Fast Curvature
    Matrix-Vector Products for Second-Order Gradient Descent, 2002). The rows that are folded into the triangle are L^T
-   J. The kernel is called for each column of D, then for the rows, with the columns of L as seeds. The gradient, the
-   sum of J^T g, need not be in the range of these rows, because a loss may have a slope where it has no curvature. It
-   is summed separately. Column n of the triangle holds it instead of a right-hand side: damping.h solves for that
-   (semi-normal equations). */
+   J. The gradient, the sum of J^T g, need not be in the range of these rows, because a loss may have a slope where it
+   has no curvature. It is summed separately. Column n of the triangle holds it instead of a right-hand side: damping.h
+   solves for that (semi-normal equations).
+
+   D consists of blocks of FIT_BLOCK successive outputs, and is 0 elsewhere: a loss that is a sum over times has a block
+   for each time. With a seed of 1 for one output of each block, the kernel gives a column of all blocks at once; it is
+   called FIT_BLOCK times. With FIT_FORWARD, its rows have all of J. Otherwise, it is called for each row of L^T J, with
+   a column of L as seeds, and, if there are several blocks, once for J^T g, with g as seeds. */
 
 #ifndef NNCODEGEN_CONVEX_H
 #define NNCODEGEN_CONVEX_H
@@ -25,9 +29,26 @@
    does not matter, unless everything else is flat in this direction. It vanishes at a solution. */
 #define LEAST_CURVATURE 1e-4
 
-INLINE double *curvature_of(const fit_memory *m, size_t sample)
+#define FIT_BLOCKS (FIT_OUTPUTS/FIT_BLOCK)
+
+/* The number of calls of the kernel for a tile. */
+#define CURVED_CALLS (FIT_BLOCK + (FIT_FORWARD ? 0 : FIT_OUTPUTS + (FIT_BLOCKS > 1)))
+
+/* Returns a block of second derivatives of a sample, or of L: column k begins at k*FIT_BLOCK. */
+INLINE double *curvature_of(const fit_memory *m, size_t sample, size_t block)
 {
-    return m->curvature + sample*FIT_OUTPUTS*FIT_OUTPUTS;
+    return m->curvature + (sample*FIT_OUTPUTS + block*FIT_BLOCK)*FIT_BLOCK;
+}
+
+/* Sets seeds that select one output of each block. */
+static UNUSED void seed_blocks(size_t place, row_memory r)
+{
+    for (size_t n = 0; SEEDED && n < TILE; n++) {
+        real *const seeds = r.seeds + n*TARGETS + FIT_TARGETS;
+        for (size_t first = 0; first < FIT_OUTPUTS; first += FIT_BLOCK)
+            for (size_t i = 0; i < FIT_BLOCK; i++)
+                seeds[first + i] = i == place;
+    }
 }
 
 /* Copies the targets of a tile to the positions before the seeds. */
@@ -53,32 +74,68 @@ static UNUSED void take_losses(size_t count, fit_memory *m, residual_sums *sums)
     }
 }
 
-/* Adds the contribution of one output to the gradient, and keeps its column of the second derivatives of samples. */
-static HOT void take_derivatives(size_t count, size_t output, fit_memory *m)
+/* Adds the gradient of a tile, if the rows of the kernel have the derivatives of all outputs. */
+static HOT void add_slopes(size_t count, fit_memory *m)
 {
+    const size_t outputs = FIT_OUTPUTS;
     for (size_t n = 0; n < count; n++) {
-        const real *const row = m->rows.rows + n*OUTPUTS, *const derivatives = row + DERIVATIVES;
-        const double slope = (double) row[1 + output];
-        double *const column = curvature_of(m, n) + output*FIT_OUTPUTS;
-        if (m->factors[n] == 0) {
-            memset(column, 0, FIT_OUTPUTS*sizeof *column);
-            continue;
-        }
-        for (size_t k = 0; k < m->n; k++)
-            m->slope[k] += slope*(double) derivatives[m->free[k]];
-        for (size_t k = 0; k < FIT_OUTPUTS; k++) {
-            column[k] = (double) row[1 + FIT_OUTPUTS + k];
-            m->curviest = larger(m->curviest, fabs(column[k]));
-        }
+        const real *const slopes = m->rows.rows + n*OUTPUTS + 1, *const derivatives = slopes - 1 + DERIVATIVES;
+        for (size_t k = 0; m->factors[n] != 0 && k < m->n; k++)
+            for (size_t output = 0; output < outputs; output++)
+                m->slope[k] += (double) slopes[output]*(double) derivatives[m->free[k]*outputs + output];
     }
 }
 
-/* Replaces a matrix D = L L^T by its factor L; column k begins at k*FIT_OUTPUTS. A column of L is 0 if nothing is left
-   of D. whole has room for its diagonal. Returns 0 if D has a negative eigenvalue that rounding cannot explain, else
-   1. */
+/* Adds the gradient of a tile by a call of the kernel with the derivatives of the loss by the outputs as seeds. */
+static HOT void add_gradient(const NN(fitting) *run, fit_memory *m, const real *parameters, size_t first, size_t count)
+{
+    for (size_t n = 0; n < count; n++)
+        copy_row(m->rows.rows + n*OUTPUTS + 1, m->rows.seeds + n*TARGETS + FIT_TARGETS, FIT_OUTPUTS);
+    rows_of_tile(parameters, run->inputs, first, count, m->rows);
+    for (size_t n = 0; n < count; n++) {
+        const real *const derivatives = m->rows.rows + n*OUTPUTS + DERIVATIVES;
+        if (m->factors[n] == 0)
+            continue;
+        for (size_t k = 0; k < m->n; k++)
+            m->slope[k] += (double) derivatives[m->free[k]];
+    }
+}
+
+/* Keeps a column of the second derivatives of samples: that of the same output of each block. If all outputs are one
+   block, the rows hold the derivatives of this output: adds its contribution to the gradient. */
+static HOT void take_derivatives(size_t count, size_t place, fit_memory *m)
+{
+    const size_t size = FIT_BLOCK, outputs = FIT_OUTPUTS;
+    const size_t alone = size == outputs && !FIT_FORWARD ? m->n : 0; /* the number of derivatives of one output */
+    double curviest = m->curviest;
+    for (size_t n = 0; n < count; n++) {
+        const real *const row = m->rows.rows + n*OUTPUTS, *const derivatives = row + DERIVATIVES;
+        const real *const products = row + 1 + outputs;
+        const double slope = (double) row[1 + place];
+        double *const columns = curvature_of(m, n, 0) + place*size;
+        if (m->factors[n] == 0) {
+            for (size_t first = 0; first < outputs; first += size)
+                memset(columns + first*size, 0, size*sizeof *columns);
+            continue;
+        }
+        for (size_t k = 0; k < alone; k++)
+            m->slope[k] += slope*(double) derivatives[m->free[k]];
+        for (size_t first = 0; first < outputs; first += size) {
+            double *const column = columns + first*size;
+            for (size_t i = 0; i < size; i++) {
+                column[i] = (double) products[first + i];
+                curviest = larger(curviest, fabs(column[i]));
+            }
+        }
+    }
+    m->curviest = curviest;
+}
+
+/* Replaces a block D = L L^T by its factor L. A column of L is 0 if nothing is left of D. whole has room for its
+   diagonal. Returns 0 if D has a negative eigenvalue that rounding cannot explain, else 1. */
 static UNUSED int factorize_curvature(double *matrix, double *restrict whole, double curviest)
 {
-    const size_t n = FIT_OUTPUTS;
+    const size_t n = FIT_BLOCK;
     for (size_t k = 0; k < n; k++)
         whole[k] = matrix[k*n + k];
     for (size_t j = 0; j < n; j++) {
@@ -96,20 +153,45 @@ static UNUSED int factorize_curvature(double *matrix, double *restrict whole, do
     return 1;
 }
 
-/* Folds in the rows of column i of all L of a tile. */
-static HOT void fold_curved(const NN(fitting) *run, fit_memory *m, const real *parameters, size_t first, size_t count,
-    size_t i, double *triangle)
+/* Makes the rows of the system for a column of a block of all L of a tile, if the rows of the kernel have all of J. */
+static HOT void combine_rows(size_t count, size_t block, size_t place, fit_memory *m)
 {
-    if (SEEDED) {
-        for (size_t n = 0; n < count; n++)
-            for (size_t k = 0; k < FIT_OUTPUTS; k++)
-                m->rows.seeds[n*TARGETS + FIT_TARGETS + k] = (real) curvature_of(m, n)[i*FIT_OUTPUTS + k];
+    const size_t rows = whole_rows(count);
+    memset(m->columns + m->n*COLUMN, 0, rows*sizeof *m->columns); /* the right-hand side stays 0 */
+    for (size_t k = 0; k < m->n; k++) {
+        double *const to = m->columns + k*COLUMN;
+        memset(to, 0, rows*sizeof *to);
+        for (size_t i = place; i < FIT_BLOCK; i++) {
+            const real *const from = derivatives_of(block*FIT_BLOCK + i, m->rows) + m->free[k]*BETWEEN;
+            for (size_t n = 0; n < count; n++) {
+                const double value = (double) from[n*OUTPUTS]*curvature_of(m, n, block)[place*FIT_BLOCK + i];
+                to[n] += m->factors[n] != 0 ? value : 0;
+            }
+        }
+    }
+}
+
+/* Folds in the rows of a column of a block of all L of a tile. */
+static HOT void fold_curved(const NN(fitting) *run, fit_memory *m, const real *parameters, size_t first, size_t count,
+    size_t block, size_t place, double *triangle)
+{
+    if (FIT_FORWARD) {
+        combine_rows(count, block, place, m);
+    } else if (SEEDED) {
+        for (size_t n = 0; n < count; n++) {
+            real *const seeds = m->rows.seeds + n*TARGETS + FIT_TARGETS;
+            const double *const column = curvature_of(m, n, block) + place*FIT_BLOCK;
+            memset(seeds, 0, FIT_OUTPUTS*sizeof *seeds);
+            for (size_t i = 0; i < FIT_BLOCK; i++)
+                seeds[block*FIT_BLOCK + i] = (real) column[i];
+        }
         rows_of_tile(parameters, run->inputs, first, count, m->rows);
+        take_rows(count, 0, m);
     } else {
         for (size_t n = 0; n < count; n++)
-            m->factors[n] *= *curvature_of(m, n);
+            m->factors[n] *= m->curvature[n];
+        take_rows(count, 0, m);
     }
-    take_rows(count, 0, m);
     fold(triangle, 0, m->n, m->columns, whole_rows(count), m->products);
 }
 
@@ -118,27 +200,33 @@ static HOT void fold_curved(const NN(fitting) *run, fit_memory *m, const real *p
 static HOT int evaluate_tile(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, size_t first,
     size_t count, residual_sums *sums)
 {
+    const size_t blocks = FIT_BLOCKS;
     take_targets(run, first, count, m->rows);
-    for (size_t output = 0; output < FIT_OUTPUTS; output++) {
-        seed(output, m->rows);
+    for (size_t place = 0; place < FIT_BLOCK; place++) {
+        seed_blocks(place, m->rows);
         rows_of_tile(parameters, run->inputs, first, count, m->rows);
-        if (output == 0)
+        if (place == 0)
             take_losses(count, m, sums);
-        if (crosses_pole(output, count, m))
+        if (crosses_pole(place, count, m))
             return NOT_FINITE;
-        take_derivatives(count, output, m);
+        take_derivatives(count, place, m);
     }
     if (!(sums->chi2 < HUGE_VAL))
         return NOT_FINITE;
-    for (size_t n = 0; n < count; n++) {
-        if (!factorize_curvature(curvature_of(m, n), m->diagonal, m->curviest)) {
-            run->sample = first + n;
+    for (size_t k = 0; k < count*blocks; k++) {
+        if (!factorize_curvature(m->curvature + k*FIT_BLOCK*FIT_BLOCK, m->diagonal, m->curviest)) {
+            run->sample = first + k/blocks;
             return NOT_CONVEX;
         }
     }
+    if (FIT_FORWARD)
+        add_slopes(count, m);
+    else if (blocks > 1)
+        add_gradient(run, m, parameters, first, count);
     memset(m->residuals, 0, FOLDED_ROWS*sizeof *m->residuals); /* the right-hand side stays 0 */
-    for (size_t i = 0; i < FIT_OUTPUTS; i++)
-        fold_curved(run, m, parameters, first, count, i, triangle);
+    for (size_t block = 0; block < blocks; block++)
+        for (size_t place = 0; place < FIT_BLOCK; place++)
+            fold_curved(run, m, parameters, first, count, block, place, triangle);
     return EVALUATED;
 }
 
@@ -169,7 +257,7 @@ static HOT int evaluate_convex(NN(fitting) *run, fit_memory *m, const real *para
         const int found = evaluate_tile(run, m, parameters, triangle, first, count, sums);
         if (found != EVALUATED)
             return found;
-        if (stopped(&run->poll, 2.0*FIT_OUTPUTS*OPERATIONS*(double) count))
+        if (stopped(&run->poll, (double) CURVED_CALLS*OPERATIONS*(double) count))
             return STOPPED;
     }
     if (sums->cost > limit)

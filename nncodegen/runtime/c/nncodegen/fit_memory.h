@@ -23,8 +23,8 @@
     PART(double, columns, ENTRIES*COLUMN) /* of rows that are folded in, or of the system */ \
     PART(double, factors, FIT_OUTPUTS*FOLDED_ROWS) /* of the rows of a tile, for each output */ \
     PART(double, residuals, FIT_OUTPUTS*FOLDED_ROWS) /* if FIT_CURVED, the derivatives of the loss by each output */ \
-    PART(double, curvature, FIT_CURVED*FIT_OUTPUTS*FIT_OUTPUTS*FOLDED_ROWS) /* see convex.h */ \
-    PART(double, diagonal, FIT_CURVED*FIT_OUTPUTS) \
+    PART(double, curvature, FIT_CURVED*FIT_OUTPUTS*FIT_BLOCK*FOLDED_ROWS) /* see convex.h */ \
+    PART(double, diagonal, FIT_CURVED*FIT_BLOCK) \
     PART(double, products, ENTRIES) \
     PART(double, scale, ENTRIES) /* of each parameter: the largest length that its column has had */ \
     PART(double, by_scale, ENTRIES) /* 1/scale */ \
