@@ -8,7 +8,7 @@ from functools import partial
 from nncodegen.describe.base import ModelBase
 from nncodegen.describe.checks import bounded
 from nncodegen.describe.given import Given, with_initial
-from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, terms_together
+from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, targets_of, terms_together, values_of_mean
 from nncodegen.describe.losses import LossFunction, usual_name
 from nncodegen.describe.optimizers import Optimizer
 from nncodegen.describe.written import written
@@ -78,6 +78,7 @@ class Graph(ModelBase):
             threshold=entry.threshold,
             least_squares=self.loss == "mse",
             extents=self.extents,
+            mean_over=values_of_mean(terms),
         )
 
     def __repr__(self) -> str:

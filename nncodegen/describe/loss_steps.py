@@ -49,6 +49,13 @@ class Term(NamedTuple):
     classes: tuple[str, ...]
 
 
+def values_of_mean(terms: Sequence[Term]) -> int:
+    """Return the number of values of a sample of whose losses the loss is the mean; 1 if it is no such mean."""
+    scales = {term.scale for term in terms}
+    inverse = 1 / scales.pop() if len(scales) == 1 else sympy.S.One
+    return int(inverse) if inverse.is_Integer else 1
+
+
 def term_of(loss: Loss, output: Output, shape: tuple[int, ...], weight: Any = 1) -> Term:
     """Return the term of an output with the given shape: the mean over its values, or the sum over its last axis."""
     values = shape if loss.total == "mean" else shape[:-1]

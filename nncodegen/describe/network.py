@@ -16,7 +16,7 @@ from nncodegen.describe.call import PRESENT, Shape, checked_name, count, layer_n
 from nncodegen.describe.checks import bounded, is_finite
 from nncodegen.describe.given import Given, with_initial
 from nncodegen.describe.layer import Layer, Node
-from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, term_of
+from nncodegen.describe.loss_steps import Output, entry_of, loss_steps, term_of, values_of_mean
 from nncodegen.describe.losses import LossFunction, usual_name
 from nncodegen.describe.optimizers import Optimizer
 from nncodegen.describe.physics import Physics, physics_of
@@ -135,7 +135,8 @@ class Network(ModelBase):
         targets = _targets(self._names, assembly.outputs, free)
         entries = [entry_of(loss) for loss in self.loss]
         of_outputs = zip(entries, assembly.outputs, uses.shapes, self.loss_weights, strict=True)
-        losses = loss_steps([term_of(*of_output) for of_output in of_outputs], targets, uses.layers + 1, free)
+        terms = [term_of(*of_output) for of_output in of_outputs]
+        losses = loss_steps(terms, targets, uses.layers + 1, free)
         single, shape = len(entries) == 1, uses.shapes[0]
         labels = single and entries[0].labels and len(shape) == 1 and count(shape) > 1
         of_targets = zip(targets, entries, uses.shapes, strict=True)
@@ -157,6 +158,7 @@ class Network(ModelBase):
             extents=assembly.extents,
             present=tensor,
             statistics=statistics,
+            mean_over=values_of_mean(terms) if all(weight == 1 for weight in self.loss_weights) else 1,
         )
 
     def _equations(

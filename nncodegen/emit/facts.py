@@ -45,10 +45,10 @@ def facts(schedule: Schedule) -> str:
     others["guards"] = tuple(text for one in program.companions for text in one.guards)
     others["linear"] = tuple(name for one in program.companions for name in one.linear)
     told = (
-        "quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "over_times",
-        "mean_over", "own",
+        "quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "over_times", "own",
     )  # fmt: skip
     others |= {name: getattr(program, name) for name in told}
+    others["mean_over"] = program.mean_over if any(one.curved for one in program.companions) else 1
     solvers = [one.control for one in systems_of(program.steps)]
     others["solver"] = "; ".join(map(str, solvers[:1]))
     others["rtol"] = max((one.rtol for one in solvers), default=0.0)

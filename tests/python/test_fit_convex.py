@@ -72,6 +72,40 @@ def test_poisson_regression(poisson):
     assert np.allclose(result.covariance, inverse, rtol=1e-9)
 
 
+def test_outputs_that_are_fitted_together(poisson):
+    """Two regressions as one network: parameters, errors and costs are those of each alone, and values are counted."""
+    module = nn.build(nn.Sequential([nn.Dense(2, sympy.exp)], 1, "poisson", name="two_rates"), fit=True)
+    both = np.hstack([COUNTS, RNG.poisson(np.exp(0.2 - 0.7 * X))])
+    costs = []
+    together = module.fit(X, both, callback=lambda progress: costs.append(progress.cost))
+    alone = [poisson.fit(X, targets) for targets in both.T]
+    expected = np.concatenate([fit.parameters for fit in alone])
+    slopes, constants = together.parameters[:2], together.parameters[2:]
+    assert np.allclose(np.column_stack([constants, slopes]).ravel(), expected, rtol=1e-9)
+    errors = together.standard_errors
+    expected = np.concatenate([fit.standard_errors for fit in alone])
+    assert np.allclose(np.column_stack([errors[2:], errors[:2]]).ravel(), expected, rtol=1e-7)
+    assert together.used == 600
+    assert together.cost == pytest.approx(sum(fit.cost for fit in alone), rel=1e-9)
+    assert costs[-1] == pytest.approx(together.cost, rel=1e-12)
+
+
+def test_steps_of_a_sequence():
+    """Each step of a sequence of classes has a likelihood: errors are those of its steps as samples of their own."""
+    sequence, points, targets = several("steps")
+    module, single = (
+        nn.build(model, fit=True)
+        for model in (sequence, nn.Sequential([nn.Dense(3, "softmax")], 2, "categorical_crossentropy", name="class_of"))
+    )
+    held = {"fixed": [2, 5, 8]}  # of three classes, one may have any parameters
+    found = module.fit(points, targets, **held)
+    expected = single.fit(points.reshape(-1, 2), targets.reshape(-1, 3), p0=found.p0, **held)
+    assert found.used == expected.used == 360
+    assert np.allclose(found.parameters, expected.parameters, rtol=1e-7)
+    assert np.allclose(found.covariance, expected.covariance, rtol=1e-6)
+    assert (found.cost, found.bic) == pytest.approx((expected.cost, expected.bic), rel=1e-9)
+
+
 def test_bounds(poisson):
     """A bound that holds a parameter leaves the best of the other."""
     result = poisson.fit(X, COUNTS, bounds={"b": (None, 0.2)})

@@ -81,8 +81,8 @@ def fit(
 
     It finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over N samples. A model whose
     loss is not a sum of squares, but convex in the outputs, is fitted by generalized Gauss-Newton: it minimizes the
-    sum of the losses, which counts as a negative log-likelihood, so that the covariance is the inverse of the
-    Fisher information.
+    sum of the losses of all values, which counts as a negative log-likelihood, so that the covariance is the
+    inverse of the Fisher information.
 
     X               (N, inputs); with one input also (N,)
     Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of

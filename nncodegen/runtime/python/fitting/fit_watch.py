@@ -26,6 +26,8 @@ class FitWatch(Watch):
         self.native: NativeFit | None = None
         self.count: int | None = None
         """The number of parameters that are shown, the first ones; None: all of them."""
+        self.mean_over = 1
+        """The number of values of a sample whose losses have the loss as their mean; see Facts."""
 
     def count_done(self) -> int:
         """Return the number of iterations that are done."""
@@ -33,7 +35,7 @@ class FitWatch(Watch):
 
     def figures(self) -> dict[str, float]:
         """Return the cost of the best parameters so far."""
-        return {} if self.native is None else {"cost": self.native.cost}
+        return {} if self.native is None else {"cost": self.native.cost * self.mean_over}
 
     def parameters(self) -> Array:
         """Return a copy of the best parameters so far."""

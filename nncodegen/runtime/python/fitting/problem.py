@@ -120,6 +120,9 @@ class Problem:
         guards = self.model.facts.guards
         changed = bytearray(len(guards)) if guards else None
         costs = np.empty(min(kept, self.max_iterations))
+        values = self.model.facts.mean_over if self.model.facts.curved else 1
+        if watch is not None:
+            watch.mean_over = values
         try:
             numbers = self.model.native.fit(
                 self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, LOSSES[self.loss], self.f_scale,
@@ -132,8 +135,8 @@ class Problem:
         ended = watch.reason if watch is not None and ENDS[numbers[6]] == "interrupted" else ""
         poles = tuple(compress(guards, changed)) if changed else ()
         found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
-        if self.model.facts.curved and self.model.facts.mean_over > 1:
-            found = _of_all_values(found, self.model.facts.mean_over)
+        if values > 1:
+            found = _of_all_values(found, values)
         if found.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "

@@ -50,7 +50,7 @@ class FitResult(Shown, Fitted):
     chi2            the sum of the squared residuals; NaN with such a loss
     residuals       (N, K), (output - target)/sigma; NaN where a target is missing; None with such a loss
     used            the number of residuals that are not missing; with such a loss, of samples,
-                    or of all values of these with equations of motion
+                    or of all values of these where the loss of a sample is a mean over its values
     iterations      the number of steps that were accepted or tried
     evaluations     the number of evaluations of the model for all samples
     absolute_sigma  whether sigma counts as known; otherwise it is known up to a factor
@@ -60,9 +60,10 @@ class FitResult(Shown, Fitted):
                     starts so
 
     A loss that is no sum of squares counts as a negative log-likelihood: the covariance is the inverse of its second
-    derivatives, aic is 2*cost + 2*F, and bic is 2*cost + F*log(used); chi2, reduced_chi2 and r2 are NaN. With equations
-    of motion, each value at each time has such a likelihood: the cost is the sum of all their losses, of which the loss
-    of a sample is the mean, and used counts them.
+    derivatives, aic is 2*cost + 2*F, and bic is 2*cost + F*log(used); chi2, reduced_chi2 and r2 are NaN. Where
+    the loss of a sample is the mean over several outputs or times, each of these values has such a likelihood: the cost
+    is the sum of all their losses, and used counts them. Where it is none, because of loss_weights or outputs with
+    different numbers of values, the likelihood is that of a sample.
 
     All other values are computed when they are first used.
     """
