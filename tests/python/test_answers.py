@@ -60,6 +60,7 @@ def test_status(result):
 
 def test_every_class_is_asked(decay):
     """The calls of these tests give every class of results that there is, and each is a public one, or a kind of it."""
+    pytest.importorskip("scipy")
     kinds = {type(call(decay)) for call in CALLS.values()}
     subclasses = set(Shown.__subclasses__())
     while more := {kind for one in subclasses for kind in one.__subclasses__()} - subclasses:
