@@ -46,12 +46,11 @@ GCC_FLAGS = ("-fno-tree-loop-distribute-patterns",)
 """Further flags of GCC. It would make a memset of a short loop that sets sums to 0, whose narrow stores delay vectors
 that are read next: a network with two convolutions trained 10 % slower."""
 
-SAME_BITS_GCC_FLAGS = ("-fno-tree-loop-distribution", "-fno-tree-pre")
-"""Further flags of GCC for results that do not depend on the CPU and the compiler, which change no bits: two passes
-treat calls of fma unlike products and sums. One makes many loops of a loop with many of them, which write what they
-share to memory and read it again: the gradient of two GRUs of 5 and 4 units took a quarter longer in single precision.
-The schedule decides what has a loop of its own. The other computes what follows from a clamped argument for the bound
-as well, and chooses between the two after each operation: a loop with erfc and exp had a fifth more instructions."""
+SAME_BITS_GCC_FLAGS = ("-fno-tree-loop-distribution",)
+"""Further flags of GCC for results that do not depend on the CPU and the compiler, which change no bits: a pass treats
+calls of fma unlike products and sums. It makes many loops of a loop with many of them, which write what they share to
+memory and read it again: the gradient of two GRUs of 5 and 4 units took a quarter longer in single precision. The
+schedule decides what has a loop of its own."""
 
 LONG_FILE = 4000
 """Lines from which a file of kernels is a long one: a formula of some two hundred parameters, written out."""

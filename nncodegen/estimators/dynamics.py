@@ -67,7 +67,7 @@ class DynamicsRegressor(LeastSquaresRegressor):
     parameters_       {name: value}
     standard_errors_  {name: standard error}, infinite for parameters that the data do not determine
     covariance_       (P, P), in the same order
-    n_iter_           the number of iterations
+    n_iter_           the number of iterations, 1 if there were none
     result_           the result of the module's ``fit``, with everything about the fit: print it. It is not pickled
     dynamics_         the model that was fitted
     n_features_in_, feature_names_in_

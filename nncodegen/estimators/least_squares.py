@@ -67,7 +67,7 @@ class LeastSquaresRegressor(RegressorMixin, BaseEstimator):
         self.parameters_ = dict(zip(names, values.tolist(), strict=True))
         self.standard_errors_ = dict(zip(names, errors.tolist(), strict=True))
         self.covariance_ = covariance
-        self.n_iter_ = result.iterations
+        self.n_iter_ = max(1, result.iterations)  # scikit-learn expects at least 1
         self.result_ = result
         self._precision, self._bits = self.precision, self.bits
 

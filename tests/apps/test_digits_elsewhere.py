@@ -55,8 +55,8 @@ def test_onnx(tmp_path, exact):
 
 def test_without_a_compiler(exact):
     """The evaluator, which predicts where there is no compiler, has the chosen form."""
-    with pytest.warns(RuntimeWarning, match="evaluate"):
-        module = evaluated_module(model("evaluated_roots"), choices={"digits": "best"})
+    with pytest.warns(RuntimeWarning, match="for a test of forms"):  # told once in a process for each reason
+        module = evaluated_module(model("evaluated_roots"), reason="for a test of forms", choices={"digits": "best"})
     assert np.allclose(module.predict(np.ones(1), T), exact, rtol=1e-15, atol=0)
 
 

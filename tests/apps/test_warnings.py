@@ -52,7 +52,7 @@ def test_estimators():
     from nncodegen.estimators import FormulaRegressor, NNRegressor
 
     network = NNRegressor(hidden_layer_sizes=(2,), max_iter=1, random_state=0)
-    formula = FormulaRegressor(FORMULA, p0={"a": 1e3, "b": 1e3}, max_iterations=1)
+    formula = FormulaRegressor(FORMULA, p0={"a": 1e3, "b": 1e3}, max_iter=1)
     for estimator, expected in ((network, "max_iter=1 "), (formula, "did not converge")):
         assert expected in warned(estimator.fit, X[:, None], Y)
         assert expected in warned(pipeline.make_pipeline(estimator).fit, X[:, None], Y)

@@ -35,6 +35,8 @@ MODELS = {
     "tsit5": lambda: lotka_volterra_model("tsit5", 3, 9, "prey_models_steps"),
 }
 KEPT = {name: make() for name, make in MODELS.items()}
+LONG = pytest.mark.thorough
+"""The mark of "auto", whose kernels hold both methods and take long to compile."""
 
 
 def data(module, trajectories=1, count=COUNT, seed=0):
@@ -63,8 +65,14 @@ def check(module, many, X, Y, starts, **options):
         np.testing.assert_allclose(many.loss[m], one.loss, rtol=bound, atol=bound)
 
 
-@pytest.mark.parametrize(("kind", "precision"), [*((kind, "float64") for kind in MODELS), ("rk4", "float32"),
-                                                 ("chosen", "float32")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [
+        *(pytest.param(kind, "float64", marks=LONG if kind == "both" else ()) for kind in MODELS),
+        ("rk4", "float32"),
+        ("chosen", "float32"),
+    ],
+)
 def test_each_model_is_that_of_train(kind, precision):
     """With data, a rate and a penalty of its own, by Adam; and with batches of one trajectory in own orders."""
     module = built(KEPT[kind], precision, fit=False)
@@ -93,8 +101,11 @@ def test_gradients_are_those_of_numpy(kind):
         np.testing.assert_allclose((starts[m] - after[m]) / 1e-6, gradient, rtol=1e-7, atol=1e-8)
 
 
-@pytest.mark.parametrize("options", [{"method": "tsit5"}, {"method": "auto"}, {"method": "tsit5", "steps": 3}],
-                         ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [{"method": "tsit5"}, pytest.param({"method": "auto"}, marks=LONG), {"method": "tsit5", "steps": 3}],
+    ids=str,
+)
 def test_models_with_jumps_and_columns(options):
     """Each model has two trajectories with times, doses and infusions of their own, in one batch."""
     module = built(dosing.dosing(name="dosing_models", **options), fit=False)
@@ -136,7 +147,7 @@ def test_networks_in_equations():
     check(module, module.train_many(X, Y, starts, **given), X, Y, starts, **given)
 
 
-@pytest.mark.parametrize("kind", ["chosen", "both", "tsit5"])
+@pytest.mark.parametrize("kind", ["chosen", pytest.param("both", marks=LONG), "tsit5"])
 def test_bits_do_not_depend_on_other_models(kind):
     """Alone, in another order and lane, among other models, and on two threads, a model has the same bits."""
     module = built(KEPT[kind], fit=False)

@@ -93,10 +93,11 @@ ALIKE = ("describe", "stabilize", "simplify", "schedule", "build")
 @pytest.mark.parametrize(
     "stage", [pytest.param(stage, marks=[pytest.mark.thorough] if stage in ALIKE else []) for stage in PLANTED]
 )
-def test_a_planted_fault_is_named(stage, monkeypatch):
+def test_a_planted_fault_is_named(stage, monkeypatch, forget_derivatives):
     """The certificate of a model with one wrong rule does not hold; it says in which stage and step that begins."""
     plant, step = PLANTED[stage]
     plant(monkeypatch)
+    forget_derivatives()
     model = perceptron.model if stage == "stabilize" else network()
     certificate = nn.certify(model, points=1, fit=False)
     assert not certificate.holds

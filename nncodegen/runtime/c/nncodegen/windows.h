@@ -178,31 +178,26 @@ static inline UNUSED void block_of_first(const offset_pair *rows, size_t row_cou
 /* Adds the products of a vector of samples, or of two, to the sums of pairs_of_sums. */
 #define ADD_FIRST(i, j) \
     { \
-        const vector x0 = load(b0 + (j)), x1 = load(b1 + (j)); \
-        const vector y0 = load(a0 + (i)), y1 = load(a1 + (i)), y2 = load(a2 + (i)); \
+        const vector x0 = load(b0 + (j)), x1 = load(b1 + (j)), y0 = load(a0 + (i)), y1 = load(a1 + (i)); \
         ADD_PRODUCT(s00, y0, x0), ADD_PRODUCT(s01, y0, x1), ADD_PRODUCT(s10, y1, x0), ADD_PRODUCT(s11, y1, x1); \
-        ADD_PRODUCT(s20, y2, x0), ADD_PRODUCT(s21, y2, x1); \
     }
 #define ADD_PAIRS(i, j) \
     { \
         ADD_FIRST(i, j) \
         const vector x0 = load(b0 + (j) + LANES), x1 = load(b1 + (j) + LANES); \
-        const vector y0 = load(a0 + (i) + LANES), y1 = load(a1 + (i) + LANES), y2 = load(a2 + (i) + LANES); \
+        const vector y0 = load(a0 + (i) + LANES), y1 = load(a1 + (i) + LANES); \
         ADD_PRODUCT(t00, y0, x0), ADD_PRODUCT(t01, y0, x1), ADD_PRODUCT(t10, y1, x0), ADD_PRODUCT(t11, y1, x1); \
-        ADD_PRODUCT(t20, y2, x0), ADD_PRODUCT(t21, y2, x1); \
     }
 
-/* Like block_of_sums, for three rows and two columns, where a sum has lanes in two vectors: their samples, which are
-   neighbours in memory, are read together. Twelve sums wait for no load: ten loads come with twelve products. */
+/* Like block_of_sums, for two rows and two columns, where a sum has lanes in two vectors: their samples, which are
+   neighbours in memory, are read together. */
 static inline UNUSED void pairs_of_sums(const offset_pair *rows, size_t row_count, const offset_pair *columns,
     size_t column_count, const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b,
     double *restrict sums, size_t padded)
 {
-    const size_t r = row_count - 1;
-    const real *const a0 = a + rows[0].first, *const a1 = a + rows[r < 1 ? r : 1].first, *const a2 = a + rows[r].first;
+    const real *const a0 = a + rows[0].first, *const a1 = a + rows[row_count - 1].first;
     const real *const b0 = b + columns[0].first, *const b1 = b + columns[column_count - 1].first;
-    vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, s20 = {0}, s21 = {0};
-    vector t00 = {0}, t01 = {0}, t10 = {0}, t11 = {0}, t20 = {0}, t21 = {0};
+    vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, t00 = {0}, t01 = {0}, t10 = {0}, t11 = {0};
     if (padded == SUM_LANES) {
         for (size_t k = 0; k < term_count; k++)
             ADD_PAIRS(terms[k].first, terms[k].second)
@@ -216,13 +211,11 @@ static inline UNUSED void pairs_of_sums(const offset_pair *rows, size_t row_coun
                 ADD_FIRST(i + whole, j + whole)
         }
     }
-    four totals[2];
-    sums_of_four((const vector []) {s00, t00, s01, t01, s10, t10, s11, t11}, &totals[0]);
-    if (row_count > 2)
-        sums_of_four((const vector []) {s20, t20, s21, t21, s20, t20, s21, t21}, &totals[1]);
+    four totals;
+    sums_of_four((const vector []) {s00, t00, s01, t01, s10, t10, s11, t11}, &totals);
     for (size_t k = 0; k < row_count; k++)
         for (size_t l = 0; l < column_count; l++)
-            sums[rows[k].second + columns[l].second] += (double) totals[k/2][2*(k%2) + l];
+            sums[rows[k].second + columns[l].second] += (double) totals[2*k + l];
 }
 
 #undef ADD_FIRST
@@ -236,9 +229,9 @@ static HOT void place_sums(const offset_pair *rows, size_t row_count, const offs
 {
     if (SUM_VECTORS == 2 && padded > LANES) {
         for (size_t c = 0; c < column_count; c += 2)
-            for (size_t r = 0; r < row_count; r += 3)
-                pairs_of_sums(rows + r, row_count - r < 3 ? row_count - r : 3, columns + c,
-                    column_count - c < 2 ? 1 : 2, terms, term_count, a, b, sums, padded);
+            for (size_t r = 0; r < row_count; r += 2)
+                pairs_of_sums(rows + r, row_count - r < 2 ? 1 : 2, columns + c, column_count - c < 2 ? 1 : 2, terms,
+                    term_count, a, b, sums, padded);
         return;
     }
     if (SUM_VECTORS == 2) {
