@@ -1,6 +1,7 @@
 """Names that have changed: the old ones work in this version, and warn; nothing else of the project uses them."""
 
 import ast
+import inspect
 import pickle
 import re
 import warnings
@@ -117,6 +118,16 @@ def test_build_and_results(decay):
         nn.build(model, schedule={"blas": False})
     with pytest.raises(TypeError, match="schedule and choices are the same argument"):
         nn.build(model, schedule={}, choices={})
+    with pytest.raises(TypeError, match="parameters and p0 are the same argument"):
+        decay.fit(X, Y, [1, 1], parameters=[1, 1])
+    with pytest.raises(TypeError, match=r"fit\(\) got an unexpected keyword argument 'sigmas'"):
+        decay.fit(X, Y, sigmas=1)
+    with pytest.warns(DeprecationWarning, match="the argument starts is named n_starts now") as caught:
+        old = decay.fit(X, Y, sigma=0.1, bounds=(0, 5), starts=2, seed=3)
+    assert {one.filename for one in caught} == {__file__}
+    new = decay.fit(X, Y, sigma=0.1, bounds=(0, 5), n_starts=2, seed=3)
+    np.testing.assert_array_equal(old.parameters, new.parameters)
+    assert "old" not in inspect.signature(decay.fit).parameters
     result = decay.fit(X, Y)
     with pytest.warns(DeprecationWarning, match="the attribute start of FitResult is named p0 now"):
         np.testing.assert_array_equal(result.start, result.p0)

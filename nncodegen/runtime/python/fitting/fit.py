@@ -19,7 +19,7 @@ from ..arguments.terms import take_terms
 from ..evaluation.jacobian import check_fitted
 from ..ground.facts import flat_names
 from ..ground.poles import warn_of_poles
-from ..ground.renamed import renamed
+from ..ground.renamed import by_present_names, renamed
 from ..ground.warn import warn
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
@@ -76,6 +76,7 @@ def fit(
     groups: Any = None,
     own: Any = None,
     sigma_x: Any = None,
+    **old: Any,
 ) -> FitResult:
     """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
@@ -133,6 +134,8 @@ def fit(
     an argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
     for a loss that turns out not to be convex in the outputs.
     """
+    if old:
+        return by_present_names(fit, old, locals())  # type: ignore[no-any-return]
     check_fitted(model, "fit")
     X, Y, terms = take_terms(model, X, Y, data, loss_weights, "sigma, 1/sqrt(weight)")
     inputs, samples = check_inputs(model, X)

@@ -83,6 +83,10 @@ cdef tuple _use_variant(nncodegen_functions *kernel):
     return tuple(usable)
 
 
+cdef enum:
+    FEW_VALUES = 512  # up to this number, checking values takes no longer than to release Python's lock and take it again
+
+
 cdef class _Native  # a model in C, below
 
 
@@ -172,6 +176,8 @@ cdef class _Native:
         if not array or array.axes != axes or array.shape[axes - 1] != columns or array.shape[0] < 1:
             return False
         count = <size_t> (columns if axes == 1 else array.shape[0]*columns)
+        if count <= FEW_VALUES:
+            return _is_finite(self, array, count)
         with nogil:
             position = self.kernel.first_not_finite(<const real *> array.data, count)
         return position == count
