@@ -30,7 +30,7 @@ from nncodegen.errors import CertificateError, ModelError, NncodegenError
 from nncodegen.exports import export as write_export
 from nncodegen.exports.command import DESTINATIONS
 from nncodegen.ir import Program
-from nncodegen.ir.program import BITS, DEFAULT, DIGITS, NATIVE
+from nncodegen.ir.program import BITS, DEFAULT, DIGITS, NATIVE, OFF, PORTABLE
 from nncodegen.module import Module
 from nncodegen.pipeline import Compiled, Stage, check_out, compile_model, write_out
 from nncodegen.printable import printable
@@ -92,7 +92,8 @@ def command() -> None:
 @click.option("--segment-length", type=click.IntRange(1), metavar="STEPS",
               help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
                    "computes the steps between again. Less memory, more time.")  # fmt: skip
-@click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True, help=ABOUT_DIGITS)
+@click.option("--digits", type=click.Choice(DIGITS), show_default=f"{DEFAULT}; {OFF} with --bits {PORTABLE}",
+              help=ABOUT_DIGITS)  # fmt: skip
 @click.option(
     "--bits",
     type=click.Choice(BITS),
@@ -106,7 +107,7 @@ def command() -> None:
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
     model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str,
-    segment_length: int | None, digits: str, bits: str, force: bool, certify: bool, quiet: bool,
+    segment_length: int | None, digits: str | None, bits: str, force: bool, certify: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compile the model of a Python file.
 
@@ -120,8 +121,8 @@ def build(
         chosen = Named(chosen, name)
     folder = out or Path("generated") / identifier(chosen.name)
     check_out(folder, chosen)  # before the work, not after it
-    choices: dict[str, object] = {"digits": digits}
-    choices |= {} if segment_length is None else {"segment_length": segment_length}
+    given = {"digits": digits, "segment_length": segment_length}
+    choices: dict[str, object] = {name: choice for name, choice in given.items() if choice is not None}
     own = model is None
     with _working(console, "compiling"):
         compiled = compile_model(

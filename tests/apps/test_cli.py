@@ -9,6 +9,7 @@ import textwrap
 import pytest
 from click.testing import CliRunner
 
+import nncodegen as nn
 from nncodegen import compile_model, perceptron
 from nncodegen.cli import command
 from tests.support import ROOT
@@ -76,6 +77,20 @@ def test_build_a_model(run):
     done = run("build", "models.py:second", "--quiet", "--force")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not (run.folder / "generated" / "second" / "stages").exists()
+
+
+def test_build_the_same_bits_everywhere(run):
+    """--bits portable needs no further option, and gives the C of nn.build's; what it does not go with is told."""
+    run.write("models.py", MODELS)
+    done = run("build", "models.py:first", "--out", "there", "--bits", "portable", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    model = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], inputs=3, name="first")
+    expected = compile_model(model, bits="portable", until="emit").sources.files["first.c"]
+    assert (run.folder / "there" / "first.c").read_text() == expected
+    assert expected != compile_model(model, until="emit").sources.files["first.c"]
+    done = run("build", "models.py:first", "--out", "there", "--bits", "portable", "--digits", "best")
+    assert done.returncode == 1
+    assert "bits=\"portable\" goes without digits='best'" in done.stderr
 
 
 def test_a_model_finds_its_neighbours(run):
