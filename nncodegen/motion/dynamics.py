@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -114,9 +115,9 @@ class Dynamics(ModelBase):
         optimizers: Sequence[Optimizer] = (),
     ) -> None:
         super().__init__(name, optimizers)
-        self.equations = read_equations(equations, name)
-        self.differential = any(one.order for one in self.equations)
         self.time = _names([time], f"the time of {name}")[0]
+        self.equations = read_equations(equations, name, self.time)
+        self.differential = any(one.order for one in self.equations)
         self.inputs = _names(inputs, f"the inputs of {name}")
         self.columns = _names(columns, f"the columns of {name}")
         self.parameters = _parameters(parameters, name)
@@ -265,7 +266,7 @@ class Dynamics(ModelBase):
         moving = [symbol(one.name, order) for one in self.equations for order in range(max(one.order, 1))]
         varying = [*moving, *map(Symbol, self.columns)]
         everything = [*constant, *varying, Symbol(self.time)]
-        reader = Reader(everything, [*varying, Symbol(self.time)], self.networks.functions)
+        reader = Reader(everything, [*varying, Symbol(self.time)], self.networks.functions, self.time)
         rights = {one.name: reader.read(one.right, f"the equation {one.left} = ... of {self.name}", everything)
                   for one in self.equations}  # fmt: skip
         self._check_kinds(rights)
@@ -650,9 +651,13 @@ def _parameters(given: Any, name: str) -> dict[str, float]:
 
 def _count(value: Any, word: str, least: int, role: str) -> int:
     """Return a whole number. Raise ModelError for anything else."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+    try:
+        number = None if isinstance(value, bool) else index(value)
+    except TypeError:  # of a list of times, a float or an array with more than one number
+        number = None
+    if number is None or number < least:
         raise ModelError(f"{role} is a whole number from {least} on: {word}={value!r} is none")
-    return int(value)
+    return number
 
 
 def _tolerance(value: Any, word: str, name: str) -> float:

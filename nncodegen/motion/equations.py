@@ -54,13 +54,18 @@ def symbol(name: str, order: int = 0) -> Symbol:
     return Symbol(name + PRIME * order)
 
 
-def read_equations(given: Given, model: str) -> tuple[Equation, ...]:
-    """Return the equations, one for each state. Raise ModelError for a left side that is none, or is given twice."""
+def read_equations(given: Given, model: str, time: str = "t") -> tuple[Equation, ...]:
+    """Return the equations, one for each state. Raise ModelError for a left side that is none, or is given twice.
+
+    ``time`` is the name of the argument of SymPy's functions.
+    """
     if not isinstance(given, Mapping | Iterable) or not given:
         raise ModelError(f"{model} needs equations, such as {EXAMPLE}, not {given!r}")
     found: dict[str, Equation] = {}
     for left, right in _sides(given, model):
-        name, order = left_side(left, f"the left side of an equation of {model}")
+        role = f"the left side of an equation of {model}"
+        name, order = left_side(left, role)
+        check_of_time(left, time, role)
         if name in found:
             raise ModelError(
                 f"{model} has two equations for {name}: {found[name].left} = ..., {shown(name, order)} = ..."
@@ -104,20 +109,45 @@ def left_side(given: Any, role: str) -> tuple[str, int]:
     raise ModelError(f"{role} is a state or its derivative in time, such as u, u' or u'', not {str(given).strip()!r}")
 
 
+def check_of_time(given: Any, time: str, role: str) -> None:
+    """Raise ModelError where a function of SymPy, or what is derived in a derivative, is not of the time alone."""
+    if isinstance(given, Derivative):
+        check_of_time(given.expr, time, role)
+        (derived, _), *_ = given.variable_count
+        if getattr(derived, "name", None) != time:
+            raise ModelError(f"{role} has {given}: derivatives are those in time, {time}{_another(derived)}")
+    elif isinstance(given, AppliedUndef) and [getattr(one, "name", None) for one in given.args] != [time]:
+        function = given.func.__name__
+        if len(given.args) > 1:
+            raise ModelError(f"{role} has {given}: states are functions of the time alone, {function}({time})")
+        if isinstance(given.args[0], Symbol):
+            raise ModelError(f"{role} has {given}: the time is {time}{_another(given.args[0])}")
+        raise ModelError(
+            f"{role} has {given}: rates are of states at the same time, {function}({time}); equations with delays "
+            f"cannot be written, and before({function}) is for equations from time to time"
+        )
+
+
+def _another(given: Any) -> str:
+    """Return the words that name another symbol as the time."""
+    return f'; if {given} is the time, say so: time="{given}"' if isinstance(given, Symbol) else ""
+
+
 class Reader:
     """Reads formulas of names that are known: ``symbols`` in all formulas, ``varying`` of them in time.
 
     ``calls`` are further functions by name, which stay in formulas as calls of functions of SymPy without a meaning.
-    Functions of time in SymPy's formulas are symbols here, and so are their derivatives.
+    Functions of ``time`` in SymPy's formulas are symbols here, and so are their derivatives.
     """
 
     def __init__(
         self,
         symbols: Sequence[Symbol],
         varying: Sequence[Symbol],
-        calls: Mapping[str, Callable[..., Expr]] | None = None,
+        calls: Mapping[str, Callable[..., Expr]] | None,
+        time: str,
     ) -> None:
-        self.symbols, self.varying, self._calls = tuple(symbols), tuple(varying), calls or {}
+        self.symbols, self.varying, self._calls, self._time = tuple(symbols), tuple(varying), calls or {}, time
         self._names = {one.name: one for one in self.symbols}
 
     def read(self, given: Any, role: str, among: Sequence[Symbol] | None = None) -> Expr:
@@ -158,11 +188,15 @@ class Reader:
     def _plain(self, value: Expr, role: str) -> Expr:
         """Return an expression of SymPy with plain symbols in place of functions of time and their derivatives."""
         changed: dict[Basic, Basic] = {}
-        for node in value.atoms(Derivative):
+        for node in sorted(value.atoms(Derivative), key=str):
             changed[node] = symbol(*left_side(node, f"a derivative in {role}"))
-        for node in value.atoms(AppliedUndef):
-            if node.func.__name__ not in self._calls:
-                changed[node] = symbol(node.func.__name__)
+            check_of_time(node, self._time, role)
+        for node in sorted(value.atoms(AppliedUndef), key=str):
+            name = node.func.__name__
+            if name not in self._calls:
+                changed[node] = symbol(name)
+                if name in self._names:
+                    check_of_time(node, self._time, role)
         changed |= {one: self._names[one.name] for one in symbols_of(value) if one.name in self._names}
         found = value.xreplace(changed)
         return sympify(found)

@@ -225,6 +225,7 @@ WRONG = {
     "a start too many": ("u' = -k*u", {"u": 1, "w": 1}, {}, "w, which needs no start; what does: u"),
     "no steps": ("u' = -k*u", {"u": 1}, {"steps": 0}, "whole number from 1 on: steps=0 is none"),
     "no times": ("u' = -k*u", {"u": 1}, {"times": 0}, "times=0 is none"),
+    "times in place of their number": ("u' = -k*u", {"u": 1}, {"times": np.arange(3.0)}, "times=array([0., 1., 2.])"),
     "an unknown method": (
         "u' = -k*u",
         {"u": 1},
@@ -283,3 +284,29 @@ def test_what_is_refused(case):
         nn.Dynamics(equations, initial, {"k": 1}, **{"times": 3, **options})
     assert message in str(error.value)
     assert "\N{MODIFIER LETTER PRIME}" not in str(error.value)
+
+
+t, s = sympy.symbols("t s")
+k = sympy.Symbol("k")
+u = sympy.Function("u")(t)
+DELAYED = {
+    "a delay": ({u.diff(t): -k * u.subs(t, t - 1)}, "has u(t - 1)", "before(u) is for equations from time to time"),
+    "a place": ({u.diff(t): -k * u.subs(t, 0)}, "has u(0)", "rates are of states at the same time, u(t)"),
+    "another time": ({u.diff(t): -k * u.subs(t, s)}, "has u(s)", 'if s is the time, say so: time="s"'),
+    "a delay on the left": ({u.subs(t, t - 1): -k * u.diff(t)}, "the left side", "has u(t - 1)"),
+    "an equation of places": (
+        {sympy.Function("u")(t, s).diff(t): k * sympy.Function("u")(t, s).diff(s, 2)}, "the left side", "u(t)",
+    ),
+    "a derivative by something else": ({u.diff(t): k * sympy.Function("u")(s).diff(s)}, "has u(s)", "the time is t"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DELAYED)
+def test_functions_are_of_the_time_alone(case):
+    """A state at another time, and one of several arguments, is refused: it was taken for the state at this time."""
+    equations, *messages = DELAYED[case]
+    with pytest.raises(nn.ModelError) as error:
+        nn.Dynamics(equations, {"u": 1}, {k: 1}, times=3)
+    assert all(message in str(error.value) for message in messages), error.value
+    again = nn.Dynamics({u.diff(t).subs(t, s): -k * u.subs(t, s)}, {u: 1}, {k: 1}, times=3, time=s)
+    assert again.describe().show() == nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, time="s").describe().show()
