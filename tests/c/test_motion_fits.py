@@ -140,6 +140,50 @@ def test_r2_has_a_mean_over_all_times_for_each_output(samples):
     assert 0.5 < result.r2 < 1
 
 
+def test_r2_of_a_solution_that_ends_early():
+    """A fit whose outputs are not finite at some times has no r2: that of the other times alone was stated."""
+    module = built(nn.Dynamics("u' = k*u**2", {"u": 1}, {"k": 1}, times=3, name="growing"))
+    with pytest.warns(RuntimeWarning, match="not finite at the start"):
+        result = module.fit([[0, 0.5, 1.5]], [[1, 2, 3]])
+    assert np.isnan([result.chi2, result.r2]).all()
+    assert np.isnan(module.fit([[0, 0.5, 0.9]], [[1, np.nan, np.nan]]).r2)
+    assert module.fit([[0, 0.5, 0.9]], [[1, np.nan, 9.9]]).r2 > 0.99
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_fits_are_drawn_over_the_times(samples, pyplot):
+    """Each output has points at the times of all samples, and a line for each sample through its outputs."""
+    module = built(MODELS["chosen"]())
+    X = np.tile(TIMES, (samples, 1)) + np.linspace(0, 0.5, samples)[:, None]
+    Y = module.predict(TRUTH, X) * (1 + 0.05 * np.random.default_rng(5).normal(size=(samples, 18)))
+    Y[0, [4, 11]] = np.nan
+    result = module.fit(X, Y, p0=TRUTH)
+    for interval in (None, "confidence"):
+        upper, lower = result.plot(interval=interval).axes
+        assert (lower.get_xlabel(), upper.get_ylabel()) == ("t", "u, v")
+        outputs = module.predict(result.parameters, X)
+        for place, (points, line) in enumerate(zip(upper.lines[::2], upper.lines[1::2], strict=True)):
+            own = slice(9 * place, 9 * place + 9)
+            np.testing.assert_array_equal(points.get_xdata(), X.ravel())
+            np.testing.assert_array_equal(points.get_ydata(), Y[:, own].ravel())
+            np.testing.assert_array_equal(line.get_ydata().reshape(samples, 10)[:, :9], outputs[:, own])
+            assert np.isnan(line.get_ydata()[9::10]).all()
+        words = [one.get_text() for one in upper.get_legend().get_texts()]
+        assert {"u, data", "u, fit", "v, data", "v, fit"} <= {*words}
+        assert len(words) == (4 if interval is None else 6)
+    with pytest.raises(ValueError, match="drawn on two axes"):
+        result.plot(X, Y)
+
+
+def test_fits_of_series_are_drawn_over_their_times(pyplot):
+    """Equations that do not read the times have their number as the abscissa."""
+    rows = np.random.default_rng(0).normal(size=(1, 30))
+    ar = nn.Dynamics("x1 = p*before(x)", {"x": 0}, {"p": 0}, columns="x", times=30, name="series")
+    upper, lower = built(ar).fit(rows, rows).plot(interval=None).axes
+    assert (lower.get_xlabel(), upper.get_ylabel()) == ("time", "x1")
+    np.testing.assert_array_equal(upper.lines[0].get_xdata(), np.arange(30))
+
+
 @pytest.mark.parametrize("method", ["tsit5", "auto"])
 def test_fits_with_jumps_and_columns(method):
     """Each fit has times, doses and infusions of its own, and times without an observation."""

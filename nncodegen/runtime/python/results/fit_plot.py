@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ground.facts import slices
 from ..ground.pictures import curve_above_residuals
 from .goodness import per_value
 from .intervals import predict_with_interval
@@ -22,12 +23,90 @@ def plot(result: Fitted, axes: Any, interval: str | None, level: float) -> Any:
     """Draw a fit on two axes. Returns their figure."""
     if result.residuals is None:
         raise ValueError("there are no residuals to draw: the loss of the model is no sum of squares")
-    upper, lower = curve_above_residuals() if axes is None else axes
+    if axes is None:
+        axes = curve_above_residuals()
+    elif np.size(axes) != 2:
+        raise ValueError("a fit is drawn on two axes of matplotlib, one above the other: give axes=(upper, lower)")
+    upper, lower = np.ravel(axes)
+    draw(result, upper, lower, interval, level)
+    lower.axhline(0, color="black", lw=1)
+    lower.set_xlabel(abscissa(result))
+    lower.set_ylabel("residual" if result._sigma is None else "residual / sigma")
+    upper.set_ylabel(ordinate(result))
+    upper.set_title(result._model.name)
+    upper.legend()
+    return upper.figure
+
+
+def draw(result: Fitted, upper: Any, lower: Any | None, interval: str | None, level: float) -> None:
+    """Draw the data of a fit and its outputs, and its residuals on other axes.
+
+    Outputs over times are drawn over these. The abscissa of others is the input if there is one; with several inputs,
+    the targets are drawn against the outputs, beside the line on which they are equal.
+    """
+    if result._model.facts.over_times:
+        draw_trajectories(result, upper, lower, interval, level)
+        return
     X = draw_data(result, upper, lower)
     if X is not None and X.shape[1] == 1:
         draw_curves(result, upper, X[:, 0], interval, level, len(result._model.output_names) > 1)
-    _label(result, upper, lower, X)
-    return upper.figure
+
+
+def abscissa(result: Any) -> str:
+    """Return the name of what the data of a fit are drawn over."""
+    facts = result._model.facts
+    if facts.over_times:
+        return facts.rising[0] if facts.rising else "time"
+    names = result._model.input_names
+    return names[0] if len(names) == 1 else "output" if names else "sample"
+
+
+def ordinate(result: Any) -> str:
+    """Return the names of the data of a fit."""
+    facts = result._model.facts
+    return ", ".join([name for name, _ in facts.outputs] if facts.over_times else result._model.target_names)
+
+
+def draw_trajectories(result: Fitted, upper: Any, lower: Any | None, interval: str | None, level: float) -> None:
+    """Draw data and outputs over the times of all samples, with a band around each, and the residuals on other axes."""
+    residuals = result.residuals
+    assert residuals is not None  # the callers know
+    model: Any = result._model
+    facts = model.facts
+    X = None if result._X is None else np.asarray(result._X, float).reshape(len(result._Y), -1)
+    sigma = per_value(result._sigma, residuals.shape)
+    observed = np.where(np.isnan(residuals), np.nan, np.asarray(result._Y, float))
+    count = residuals.shape[1] // len(facts.outputs)
+    if X is None or not facts.rising:
+        times = np.tile(np.arange(float(count)), (len(observed), 1))
+    else:
+        times = X[:, dict(slices(facts.inputs))[facts.rising[0]]]
+    ends: Any = None
+    if X is None:
+        outputs = observed + residuals * sigma
+    elif interval is None:
+        outputs = np.asarray(model.predict(result.parameters, X), float)
+    else:
+        outputs, *ends = predict_with_interval(result, X, interval, level, None)
+    several = len(facts.outputs) > 1
+    for place, (name, _) in enumerate(facts.outputs):
+        own = slice(place * count, (place + 1) * count)
+        label, color = f"{name}, " if several else "", f"C{place}"
+        bars = None if result._sigma is None else sigma[:, own].ravel()
+        upper.errorbar(times.ravel(), observed[:, own].ravel(), bars, fmt="o", ms=4, color=color, alpha=0.6,
+                       label=f"{label}data")  # fmt: skip
+        if lower is not None:
+            lower.plot(times.ravel(), residuals[:, own].ravel(), "o", ms=4, color=color, alpha=0.6)
+        color, at = color if several else "C1", _apart(times)
+        upper.plot(at, _apart(outputs[:, own]), color=color, lw=1.5, label=f"{label}fit")
+        if ends is not None and np.isfinite(ends[1][:, own]).all():
+            text = f"{label}{100 * level:g} % {interval}"
+            upper.fill_between(at, *(_apart(end[:, own]) for end in ends), color=color, alpha=0.2, lw=0, label=text)
+
+
+def _apart(rows: Array) -> Array:
+    """Return the values of all rows, with a NaN after each, at which a line is interrupted."""
+    return np.pad(rows, ((0, 0), (0, 1)), constant_values=np.nan).ravel()
 
 
 def draw_data(result: Fitted, upper: Any, lower: Any | None) -> Array | None:
@@ -82,14 +161,3 @@ def grid_over(x: Array) -> Array:
     if low > 0:
         grid = np.concatenate([grid, np.geomspace(low, high, POINTS)])
     return np.unique(grid)
-
-
-def _label(result: Fitted, upper: Any, lower: Any, X: Array | None) -> None:
-    names = result._model.input_names
-    several_inputs = X is not None and X.shape[1] > 1
-    lower.axhline(0, color="black", lw=1)
-    lower.set_xlabel("output" if several_inputs else names[0] if names else "sample")
-    lower.set_ylabel("residual" if result._sigma is None else "residual / sigma")
-    upper.set_ylabel(", ".join(result._model.target_names))
-    upper.set_title(result._model.name)
-    upper.legend()

@@ -141,7 +141,8 @@ class FitResult(Shown, Fitted):
 
         axes are two axes of matplotlib, one above the other; by default those of a new figure. The abscissa is the
         input if there is one; with several inputs the targets are drawn against the outputs, without inputs against
-        their index. interval is that of ``predict``, or None for no band, which needs no SciPy.
+        their index, and with equations of motion over the times of all samples. interval is that of ``predict``, or
+        None for no band, which needs no SciPy.
 
         Returns the figure, which ``savefig`` writes to a file; its ``axes`` are these two.
         """

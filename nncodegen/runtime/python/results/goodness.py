@@ -18,10 +18,12 @@ def r2(Y: Array, residuals: Array, sigma: Any, facts: Facts, algebra: Algebra = 
     """Return 1 - sum(r**2)/sum(((y - mean)/sigma)**2), for data and residuals of the shape (N, K).
 
     The mean is that of each column, weighted by 1/sigma**2; of an output over times, that of all its times, as a single
-    trajectory has one value in each column. Missing values (NaN among the residuals) do not count. The result is NaN if
-    the data do not vary.
+    trajectory has one value in each column. Missing values (NaN in Y) do not count. The result is NaN if the data do
+    not vary, and if the output of a value is not finite.
     """
     used = ~np.isnan(residuals)
+    if not used[~np.isnan(np.asarray(Y, float))].all():
+        return math.nan
     weights = np.where(used, 1 / per_value(sigma, residuals.shape) ** 2, 0)
     values = np.where(used, Y, 0).astype(float)
     if facts.over_times:  # all outputs have the same times

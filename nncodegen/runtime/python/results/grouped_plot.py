@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ground.pictures import new_axes
-from .fit_plot import draw_curves, draw_data
+from .fit_plot import abscissa, draw, ordinate
 
 MOST_GROUPS, MOST_COLUMNS = 100, 6
 """The most groups that are drawn, and the most side by side."""
@@ -27,15 +27,12 @@ def plot_groups(result: Any, axes: Any, interval: str | None, level: float) -> A
     names = result.names[len(result.shared) :: max(len(result.own), 1)]
     for one, label, name in zip(axes, labels, names, strict=False):
         fit = result.group(label)
-        X = draw_data(fit, one, None)
-        if X is not None and X.shape[1] == 1:
-            draw_curves(fit, one, X[:, 0], interval, level, len(fit._model.output_names) > 1)
+        draw(fit, one, None, interval, level)
         one.set_title(name[name.index("[") + 1 : -1], fontsize="small")
     for one in axes[len(labels) :]:
         one.set_visible(False)
-    inputs = result._model.input_names
     figure = axes[0].figure
     figure.suptitle(result.model_name)
-    figure.supxlabel(inputs[0] if len(inputs) == 1 else "output" if inputs else "sample")
-    figure.supylabel(", ".join(result._model.target_names))
+    figure.supxlabel(abscissa(result))
+    figure.supylabel(ordinate(result))
     return figure
