@@ -42,7 +42,10 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             missing = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
             made += reversed(missing)
-            handle, beside = mkstemp(dir=path.parent, prefix=".")
+            try:
+                handle, beside = mkstemp(dir=path.parent, prefix=".")
+            except OSError as error:  # which names the temporary file
+                raise OSError(error.errno, error.strerror, str(path)) from error
             waiting.append((Path(beside), path))
             with open(handle, "wb") as file:
                 file.write(content)

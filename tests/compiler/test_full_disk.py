@@ -82,6 +82,25 @@ def test_a_result_on_a_full_disk(tmp_path, monkeypatch):
     assert contents(tmp_path) == before
 
 
+def test_errors_name_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    """A result or a file that cannot be written is named itself, and not a temporary file beside it."""
+    result = nn.build(MODEL).train(np.zeros((4, 2)), [0, 1, 0, 1], epochs=1)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*gone, and nothing was written: '.*gone/a.npz'$"):
+        result.save(tmp_path / "gone" / "a.npz")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"and nothing was written: '[^']*folder'$"):
+        result.save(tmp_path / "folder")
+    assert not contents(tmp_path)
+
+    def mkstemp(dir, prefix):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"{dir}/{prefix}y1wmgsip")
+
+    monkeypatch.setattr(files, "mkstemp", mkstemp)
+    with pytest.raises(PermissionError) as error:
+        files.write_at_once(tmp_path / "fit.csv", b"")
+    assert error.value.filename == str(tmp_path / "fit.csv")
+
+
 def compiler(folder, text):
     """A C compiler that does what a script says, where it compiles a kernel."""
     path = folder / "compiler"

@@ -64,7 +64,10 @@ def head(model: Model, form: str) -> dict[str, Array]:
 
 
 def write_archive(path: str | os.PathLike[str], arrays: dict[str, Array]) -> None:
-    """Write arrays to a file atomically: a reader of that name finds the old content or the new."""
+    """Write arrays to a file atomically: a reader of that name finds the old content or the new.
+
+    Raises OSError, which names this file.
+    """
     path = os.path.abspath(path)
     beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}")
     try:
@@ -76,9 +79,14 @@ def write_archive(path: str | os.PathLike[str], arrays: dict[str, Array]) -> Non
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(beside)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise OSError(error.errno, "the disk is full, and nothing was written", path) from error
-        raise
+        if not isinstance(error, OSError):
+            raise
+        reason = error.strerror or str(error)
+        if error.errno == errno.ENOSPC:
+            reason = "the disk is full"
+        elif not os.path.isdir(os.path.dirname(path)):
+            reason = f"there is no folder {os.path.dirname(path)}"
+        raise OSError(error.errno, f"{reason}, and nothing was written", path) from error
 
 
 def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
