@@ -250,3 +250,10 @@ def test_others_are_trained_one_by_one(monkeypatch):
     assert not stage(model, "schedule", fit=False).many
     monkeypatch.setattr("nncodegen.schedule.trajectories.BYTES", 1000)
     assert not stage(MODELS["rk4"](), "schedule", fit=False).many
+
+
+def test_many_without_a_solution_are_told_what_to_look_at():
+    """The warning names the solver and the outcomes, as that of one training does: no learning rate helps here."""
+    module = built(nn.Dynamics("u' = k*u**2", {"u": 1}, {"k": 1}, times=3, name="growing_many"))
+    with pytest.warns(RuntimeWarning, match=r"finite at the start; .* \(tsit5, .*look at the model's outcomes"):
+        module.train_many([[0, 0.5, 1.5]], [[1, 2, 3]], models=2, epochs=2)

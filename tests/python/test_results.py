@@ -197,6 +197,7 @@ def test_refused_files(chain, tmp_path, monkeypatch):
         archive.getvalue(): "it holds 'notes.txt', which is no array",
         rewritten(path, format=None): "it lacks 'format'",
         bytes(damaged): "damaged", rewritten(path, format=np.array("other")): "its format is 'other'",
+        rewritten(path, format=np.array("nncodegen result, version 99")): "saved by another version of nncodegen: its",
         rewritten(path, parameters=bomb): "no result that was saved",
         rewritten(path, numbers=None): "it lacks 'numbers'",
         rewritten(path, parameters=np.zeros(3)): r"parameters has the shape \(3,\) .* expected \(43,\)",

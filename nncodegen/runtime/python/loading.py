@@ -21,7 +21,7 @@ from .results.many_fits import ENDINGS as ENDINGS_OF_MANY
 from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
 from .results.result import Result
-from .results.saved import FIT, GROUPED, LABELS, MANY, MANY_FITS, read_arrays
+from .results.saved import FIT, GROUPED, LABELS, MANY, MANY_FITS, OtherFormatError, read_arrays
 
 if TYPE_CHECKING:
     from .native.model import Model
@@ -39,6 +39,11 @@ def load(model: Model, /, path: str | PathLike[str]) -> Any:
                 return _RESTORE.get(str(found["format"]), _restore)(model, found)
         except KeyError as error:
             raise ValueError(f"{path!s} is no result that was saved: it lacks {error}") from error
+        except OtherFormatError as error:
+            raise ValueError(
+                f"{path!s} was saved by another version of nncodegen: {error}; load it with a module that this version "
+                f"built, or save the result again with this one"
+            ) from error
         except Exception as error:  # reading a damaged archive may raise any error
             raise ValueError(f"{path!s} is damaged, or no result that was saved: {error}") from error
     raise ValueError(

@@ -54,6 +54,10 @@ LABELS: dict[str, Any] = {"labels": "U", "whole_labels": np.int64, "real_labels"
 """The arrays that hold the labels of groups: texts, whole numbers and others."""
 
 
+class OtherFormatError(ValueError):
+    """The error for a file whose format is that of another version."""
+
+
 def head(model: Model, form: str) -> dict[str, Array]:
     """Return the arrays with which every file begins: its format marker, and the model that it belongs to."""
     return {
@@ -97,7 +101,8 @@ def read_arrays(model: Model, file: IO[bytes]) -> dict[str, Array] | str:
         members = members_of(archive, file)
         version = str(read_member(archive, members["format"], (), "U"))
         if version not in (FORMAT, WITHOUT_RATES, *_FORMS):
-            raise ValueError(f"its format is {version[:50]!r}, which is none of {', '.join((FORMAT, *_FORMS))}")
+            kind = OtherFormatError if version.startswith("nncodegen ") else ValueError
+            raise kind(f"its format is {version[:50]!r}, which is none of {', '.join((FORMAT, *_FORMS))}")
         if str(read_member(archive, members["identity"], (), "U")) != model.facts.identity:
             return " in ".join(map(str, read_member(archive, members["model"], (2,), "U")))
         expected = _FORMS.get(version, _forms)(model, set(members))

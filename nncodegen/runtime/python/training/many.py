@@ -18,6 +18,7 @@ from ..arguments.samples import size_of_batch
 from ..arguments.scalars import SEED, flag, integer, number
 from ..ground.share import is_ended, share
 from ..ground.warn import warn
+from ..results.advice import unsolved
 from ..results.many_result import ManyResult
 from .training import train
 
@@ -162,9 +163,11 @@ class _Many:
         self.status[~np.isfinite(self.loss)] = STATUS.index("diverged")
         diverged = np.count_nonzero(self.status == STATUS.index("diverged"))
         if diverged:
+            solver = self.model.facts.solver
+            start = f", or look whether the loss is finite at the start; {unsolved(solver)}" if solver else ""
             warn(
-                f"training diverged for {diverged} of {self.count} models: a loss or a parameter is no "
-                f"longer finite; their parameters are those of the last completed update; try a lower learning_rate",
+                f"training diverged for {diverged} of {self.count} models: a loss or a parameter is no longer finite; "
+                f"their parameters are those of the last completed update; try a lower learning_rate{start}",
                 RuntimeWarning,
             )
         rates = self.rates if self.model.rules[self.rule.name].scheduled else None
