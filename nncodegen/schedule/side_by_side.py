@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from nncodegen.ir import Program
 from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layout import Layout
+from nncodegen.schedule.layout import Layout, bytes_of
+
+BYTES = 2**24
+"""Bytes of a group up to which the values of its recurrences may lie side by side."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class SideBySide:
         samples = f"{self.samples} samples of each in a tile" if self.samples > 1 else "one sample of each"
         head = f"{self.models} models side by side, {samples}\n"
         return "\n".join([head, self.kernel.show()])
+
+
+def takes_much_memory(values: int, models: int, program: Program) -> bool:
+    """Return whether this number of values of each model or fit is too much for a group of them."""
+    return bytes_of(values * models, program) > BYTES
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,14 @@ from dataclasses import replace
 
 from nncodegen.ir import Program
 from nncodegen.schedule.kernel import Kernel
-from nncodegen.schedule.layout import LONGEST, Layout, bytes_of
+from nncodegen.schedule.layout import LONGEST, Layout
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.plans import SWEEPS
-from nncodegen.schedule.side_by_side import SideBySide
+from nncodegen.schedule.side_by_side import SideBySide, takes_much_memory
 from nncodegen.schedule.storage import Place, Storage
 from nncodegen.schedule.tree import Tree
 from nncodegen.schedule.walks import computed, steps_in
-
-BYTES = 2**24
-"""Bytes of a group up to which its values may lie side by side."""
 
 
 def group_of_sweeps(program: Program) -> SideBySide | None:
@@ -34,7 +31,7 @@ def group_of_sweeps(program: Program) -> SideBySide | None:
     layout = Layout(1, models, (), ())
     kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
     values = kernel.memory.arrays + program.width(program.outputs)
-    if bytes_of(values * models, program) > BYTES:
+    if takes_much_memory(values, models, program):
         return None
     kernel = replace(kernel, name="rows", plan=SWEEPS, trees=kernel.trees.each(of_one))
     return SideBySide(layout, lower(in_memory(kernel), program, layout))

@@ -14,18 +14,15 @@ from nncodegen.ir import RECURRENCES, Program
 from nncodegen.ir.systems import systems_of
 from nncodegen.schedule.kernel import Kernel
 from nncodegen.schedule.layers import PARAMETERS, in_order, without_copies
-from nncodegen.schedule.layout import LONGEST, Layout, bytes_of, in_lanes
+from nncodegen.schedule.layout import LONGEST, Layout, in_lanes
 from nncodegen.schedule.loops import make_kernel
 from nncodegen.schedule.lowering import lower
 from nncodegen.schedule.plans import TRAJECTORIES
 from nncodegen.schedule.shapes import Shape
-from nncodegen.schedule.side_by_side import SideBySide
+from nncodegen.schedule.side_by_side import SideBySide, takes_much_memory
 from nncodegen.schedule.sweeps import in_memory, of_one
 from nncodegen.schedule.tree import Tree
 from nncodegen.schedule.walks import Site, computed
-
-BYTES = 2**24
-"""Bytes of a group up to which its values may lie side by side."""
 
 SHAPES = frozenset((Shape.PATH, Shape.PACK, Shape.PLACES, Shape.ADD_UP))
 """The shapes of steps in a kernel of one model that may be loops in that of a group. Products of matrices may not."""
@@ -44,8 +41,9 @@ def choose_trajectories(program: Program, layout: Layout, gradient: Kernel) -> S
     if not (over_time and close) or program.noise or program.batch or layout.segmented:
         return None
     models = LONGEST[program.precision]
-    usual = bytes_of(gradient.memory.arrays // layout.tile * models, program)
-    if usual > BYTES or not gradient.shapes <= SHAPES or not all(map(in_lanes, systems)):
+    if takes_much_memory(gradient.memory.arrays // layout.tile, models, program):
+        return None
+    if not gradient.shapes <= SHAPES or not all(map(in_lanes, systems)):
         return None
     layout = Layout(1, models, (), ())
     kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
