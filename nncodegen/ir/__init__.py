@@ -28,7 +28,7 @@ from nncodegen.ir.program import (
     verify,
 )
 from nncodegen.ir.ranges import ranges_of
-from nncodegen.ir.recurrence import Group, gathered, grouped, steps_of
+from nncodegen.ir.recurrence import Group, dependent, gathered, grouped, steps_of
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
 from nncodegen.runtime.python.ground.facts import Hyperparameter, Term
@@ -37,6 +37,6 @@ __all__ = [
     "EARLIER", "LATER", "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE",
     "Companion", "DeferredUpdate", "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise",
     "Program", "Size", "Solution", "Solved", "Statistic", "Step", "Stepwise", "Tensor", "Term", "Update",
-    "columns_of", "elements", "evaluate", "gathered", "grouped", "needed", "ranges_of", "renamed",
+    "columns_of", "dependent", "elements", "evaluate", "gathered", "grouped", "needed", "ranges_of", "renamed",
     "show_step", "slices_of", "solve", "steps_of", "verify",
 ]  # fmt: skip

@@ -74,6 +74,20 @@ def steps_of(item: Step | Group) -> tuple[Step, ...]:
     return item.steps if isinstance(item, Group) else (item,)
 
 
+def dependent(steps: Iterable[Step], names: Iterable[str]) -> set[str]:
+    """Return some names of tensors, and those of all steps that depend on any of these tensors.
+
+    The result is used for membership only: a set has no fixed order.
+    """
+    found = {*names}
+    for item in grouped(steps):
+        own = steps_of(item)
+        for step in (*own, *own) if isinstance(item, Group) else own:  # twice: then all of a group are known
+            if any(operand.tensor in found for operand in step.operands):
+                found.add(step.target.tensor)
+    return found
+
+
 def _item(steps: Sequence[Step], numbers: Sequence[int], read: Sequence[Sequence[int]]) -> Step | Group:
     """Return one step, or a group of steps that depend on each other."""
     if len(steps) == 1 and numbers[0] not in read[numbers[0]]:

@@ -29,9 +29,9 @@ from nncodegen.ir import (
     SAMPLE,
     Element,
     Equation,
-    Group,
     Program,
     Step,
+    dependent,
     elements,
     grouped,
     renamed,
@@ -126,17 +126,8 @@ def _neighbour(step: Step, numbering: Numbering) -> Element:
 
 
 def active(program: Program, steps: tuple[Step, ...]) -> set[str]:
-    """Return the names of the tensors that depend on trained parameters.
-
-    The result is used for membership only: a set has no fixed order.
-    """
-    found = {tensor.name for tensor in program.parameters if tensor.trained}
-    for item in grouped(steps):
-        own = steps_of(item)
-        for step in (*own, *own) if isinstance(item, Group) else own:  # twice: then all of a group are known
-            if any(operand.tensor in found for operand in elements(step.expression)):
-                found.add(step.target.tensor)
-    return found
+    """Return the names of the tensors that depend on trained parameters, for membership only."""
+    return dependent(steps, (tensor.name for tensor in program.parameters if tensor.trained))
 
 
 def _adjoint(target: Element, terms: Terms, numbering: Numbering) -> Expr:

@@ -37,14 +37,12 @@ from nncodegen.ir import (
     SAMPLE,
     Companion,
     Element,
-    Group,
     Program,
     Step,
+    dependent,
     elements,
-    grouped,
     needed,
     renamed,
-    steps_of,
 )
 from nncodegen.ir.functions import defined, plain_conditions
 from nncodegen.ir.names import take
@@ -88,7 +86,7 @@ class _Tangents:
     def __init__(self, program: Program) -> None:
         self.steps: list[Step] = []
         self._inputs = [tensor.name for tensor in program.inputs]
-        self._varying = _varying(program)
+        self._varying = dependent(program.steps, self._inputs)
         self._taken = {*program.shapes}
         self._defined: dict[str, Step] = {}
         self._derivatives: dict[tuple[str, Order | Sum], Expr] = {}
@@ -280,14 +278,3 @@ def _plain(step: Step) -> Step:
     """Return a step without its sum: each of its terms."""
     whole = step.target if step.operator in NORMALIZATIONS else Element(step.target.tensor, step.indices)
     return replace(step, target=whole, operator=None, over=(), where=())
-
-
-def _varying(program: Program) -> set[str]:
-    """Return the names of the tensors that depend on inputs (used for membership only: a set has no fixed order)."""
-    found = {tensor.name for tensor in program.inputs}
-    for item in grouped(program.steps):
-        own = steps_of(item)
-        for step in (*own, *own) if isinstance(item, Group) else own:  # twice: then all of a group are known
-            if any(operand.tensor in found for operand in step.operands):
-                found.add(step.target.tensor)
-    return found

@@ -9,6 +9,7 @@ from sympy import Add, Expr, S
 
 from nncodegen.ir import SAMPLE, Element, Program, Step, elements, needed
 from nncodegen.passes.derivatives import derivative
+from nncodegen.passes.reverse import active
 
 
 @dataclass(frozen=True)
@@ -46,26 +47,17 @@ def sweep(program: Program) -> list[Row]:
     forward = needed(program.steps, [program.in_training.loss])
     known = {step.target.tensor for step in forward_steps(program)}
     backward = [step for step in program.steps if step.target.tensor not in known]
-    active = _active(program, forward)
+    trained = active(program, forward)
     adjoints = _adjoints(program, forward, backward)
     owners = _owners(program, forward, backward, adjoints)
     rows = []
     for k, step in enumerate(reversed(forward)):
         own = tuple(each for each in backward if owners[each.target.tensor] == step.target.tensor)
-        local = tuple(each for each in _local(step) if each.operand.tensor in active)
+        local = tuple(each for each in _local(step) if each.operand.tensor in trained)
         adjoint = adjoints.get(step.target.tensor)
         named = any(each.target == adjoint and each.target.tensor == f"d_{step.target.tensor}" for each in own)
         rows.append(Row(len(forward) - k, step, local, None if named else adjoint, own))
     return rows
-
-
-def _active(program: Program, forward: tuple[Step, ...]) -> set[str]:
-    """Return the names of tensors that depend on a trained parameter (used for membership only)."""
-    active = {tensor.name for tensor in program.parameters if tensor.trained}
-    for step in (*forward, *forward):  # twice: a recurrence reads what is defined after it
-        if any(element.tensor in active for element in step.operands):
-            active.add(step.target.tensor)
-    return active
 
 
 def _owners(

@@ -8,13 +8,13 @@ data. Draws of all kinds compete; the best of them are combined and varied, and 
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..ground.same_bits import refuse
 from ..ground.share import is_ended
+from ..ground.watch import ended_by
 from .problem import Problem, of_samples
 from .starting_points import reached
 
@@ -93,12 +93,8 @@ def automatic_start(
     points = start[None]
     if np.isnan(problem.Y).all():
         return start, start
-    try:
-        with nullcontext() if watch is None else watch.asked_by_calls():
-            points = np.vstack([start, _chosen(_Projected(problem, start, held), np.random.default_rng(seed))])
-    except KeyboardInterrupt:
-        if watch is None or not watch.reason:
-            raise
+    with ended_by(watch):
+        points = np.vstack([start, _chosen(_Projected(problem, start, held), np.random.default_rng(seed))])
     begun = points
     if problem.samples > MANY and len(points) > FINALISTS:
         order, parameters = _ranked(_part(problem, MANY // 2), points, held, threads, watch)

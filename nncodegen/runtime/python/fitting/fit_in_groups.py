@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +14,7 @@ from ..arguments.grouping import Grouping, grouping_of, own_of
 from ..arguments.named import name_of, place_of
 from ..ground.endings import ENDINGS
 from ..ground.facts import flat_names
+from ..ground.watch import ended_by
 from ..results.grouped_fit import GroupedFit
 from ..results.grouped_with_errors import GroupedFitWithErrors
 from .automatic import automatic_start
@@ -89,14 +89,10 @@ def _start_without_errors(grouped: GroupedProblem, start: Array, watch: FitWatch
 
     Far from a solution, residuals are many times as large as errors are, so that inputs move far, too.
     """
-    try:
-        with nullcontext() if watch is None else watch.asked_by_calls():
-            found = grouped.solve(start, looks_for_strays=True)
-    except KeyboardInterrupt:
-        if watch is None or not watch.reason:
-            raise
-        return start
-    return found.parameters if ENDINGS[found.ending].converged else start
+    with ended_by(watch):
+        found = grouped.solve(start, looks_for_strays=True)
+        return found.parameters if ENDINGS[found.ending].converged else start
+    return start
 
 
 def starts_of(model: Model, sharing: Sharing, initial: Array, p0: Any, fixed: Any, limits: Bounds | None) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..ground.facts import flat_names
 from ..ground.missing import needed
 from ..ground.share import is_ended, share
+from ..ground.watch import ended_by
 from ..results.many_fits import ManyFits, beyond_rounding
 
 if TYPE_CHECKING:
@@ -44,12 +44,8 @@ def reached(
     """
     side_by_side = problem.loss == "linear" and problem.model.native.fits_lanes
     fits = _SideBySide(problem, points, held, threads) if side_by_side else _OneByOne(problem, points, held)
-    try:
-        with nullcontext() if watch is None else watch.asked_by_calls():
-            fits.run()
-    except KeyboardInterrupt:
-        if watch is None or not watch.reason:
-            raise
+    with ended_by(watch):
+        fits.run()
     return fits.reached()
 
 

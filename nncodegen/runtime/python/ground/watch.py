@@ -107,3 +107,17 @@ class Watch:
         self._display.show(self._watched.count_done(), self._watched.figures(), self._watched.seconds())
         if last:
             self._display.close()
+
+
+@contextmanager
+def ended_by(watch: Watch | None) -> Iterator[None]:
+    """Open a context that a watch, if there is one, may end early, without an error. Yields nothing."""
+    if watch is None:
+        yield
+        return
+    try:
+        with watch.asked_by_calls():
+            yield
+    except KeyboardInterrupt:
+        if not watch.reason:
+            raise
