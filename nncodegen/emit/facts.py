@@ -49,6 +49,7 @@ def facts(schedule: Schedule) -> str:
     )  # fmt: skip
     others |= {name: getattr(program, name) for name in told}
     others["mean_over"] = program.mean_over if any(one.curved for one in program.companions) else 1
+    others["apart"] = max((one.apart for one in program.companions), default=0) or 1
     solvers = [one.control for one in systems_of(program.steps)]
     others["solver"] = "; ".join(map(str, solvers[:1]))
     others["rtol"] = max((one.rtol for one in solvers), default=0.0)

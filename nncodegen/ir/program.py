@@ -486,7 +486,8 @@ class Companion:
     parameters in which the outputs are affine together. ``stepwise`` says what one step of a sequence reads and gives,
     if the program is that of a step. ``forward`` says that a row of a fit has the derivatives of all outputs, by one
     parameter after the other, so that they need no seeds. ``block`` is the number of successive outputs
-    that a curved loss sees together (see ``passes.fitting.blocks``).
+    that a curved loss sees together (see ``passes.fitting.blocks``). ``apart`` is the number of such blocks of a sample
+    if a missing target leaves out its block alone, and 0 if it leaves out the sample.
     """
 
     name: str
@@ -501,6 +502,7 @@ class Companion:
     stepwise: Stepwise | None = None
     forward: bool = False
     block: int = 0
+    apart: int = 0
 
 
 def verify(program: Program) -> Program:

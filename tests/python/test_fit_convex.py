@@ -250,7 +250,7 @@ def test_blocks(name, size, missing, monkeypatch):
     """Taken in blocks, second derivatives give the fit that they give as one matrix."""
     model, points, targets = several(name, "_in_blocks")
     if missing:
-        targets[1, 2] = np.nan
+        targets[1] = np.nan  # as one matrix, a row is left out whole
     given = points, targets, HELD if name == "steps" else []
     found, block = fit_and_block(model, *given)
     monkeypatch.setattr(curvature, "block_of", lambda steps, seeds, products, program: targets.shape[1])
@@ -260,3 +260,56 @@ def test_blocks(name, size, missing, monkeypatch):
     assert found.cost == pytest.approx(expected.cost, rel=1e-11)
     assert np.allclose(found.parameters, expected.parameters, rtol=1e-7, atol=1e-9)
     assert np.allclose(found.covariance, expected.covariance, rtol=1e-6)
+
+
+def losses_of(name, predicted, targets):
+    """The losses of "motion", "outputs" or "steps", one for each block of outputs."""
+    if name == "motion":
+        return np.exp(predicted) - targets * predicted
+    if name == "outputs":
+        return -targets * np.log(predicted) - (1 - targets) * np.log1p(-predicted)
+    return -(targets * np.log(predicted)).reshape(-1, 4, 3).sum(axis=2)
+
+
+@pytest.mark.filterwarnings("ignore:the fit of .* did not converge")
+@pytest.mark.parametrize(("name", "block"), [("motion", 1), ("outputs", 1), ("steps", 3)])
+def test_missing_targets_of_several(name, block):
+    """A missing target leaves out its own value, or the step one of whose probabilities it is, and no others."""
+    model, points, targets = several(name, "_with_gaps")
+    targets[0, 0] = targets[1, 2] = np.nan
+    targets[2, :] = np.nan
+    module = nn.build(model, fit=True)
+    result = module.fit(points, targets, max_iterations=4, fixed=HELD if name == "steps" else [])
+    losses = losses_of(name, module.predict(result.parameters, points), targets)
+    assert result.used == np.isfinite(losses).sum() == targets.size // block - 2 - targets.shape[1] // block
+    assert result.cost == pytest.approx(np.nansum(losses), rel=1e-12)
+
+
+def test_errors_with_missing_targets():
+    """The minimum and the Fisher information are those of the values that are known."""
+    model, times, counts = several("motion", "_with_some")
+    missing = np.random.default_rng(4).random(counts.shape) < 0.3
+    counts[missing] = np.nan
+    module = nn.build(model, fit=True)
+    result = module.fit(times, counts)
+    assert result.converged
+    means = np.exp(module.predict(result.parameters, times))
+    slopes = module.jacobian(result.parameters, times)[~missing]
+    information = slopes.T @ (means[~missing][:, None] * slopes)
+    assert np.allclose(slopes.T @ (means - counts)[~missing], 0, atol=1e-4 * np.sqrt(np.diag(information)))
+    assert np.allclose(result.covariance, np.linalg.inv(information), rtol=1e-6)
+
+
+def test_a_loss_of_all_targets():
+    """Where a loss sees all outputs together, as those of a softmax, a missing target leaves out the row."""
+    random = np.random.default_rng(9)
+    module = nn.build(
+        nn.Sequential([nn.Dense(3, "softmax")], 2, "categorical_crossentropy", name="one_of_three"), fit=True
+    )
+    points, targets = random.normal(size=(60, 2)), np.eye(3)[random.integers(0, 3, 60)]
+    targets[7, 1] = np.nan
+    known = np.arange(60) != 7
+    held = [4, 5, 8]
+    result, expected = (module.fit(*data, fixed=held) for data in ((points, targets), (points[known], targets[known])))
+    assert result.used == expected.used == 59
+    assert np.allclose(result.parameters, expected.parameters, rtol=1e-9)

@@ -13,7 +13,7 @@ from itertools import takewhile
 from nncodegen.ir import RECURRENCES, Element, Program, Step
 
 Places = tuple[int | None, ...]
-"""For each index of a seed, its place among the indices of an element; None if it is lost."""
+"""For each index of a given tensor, such as a seed, its place among those of an element; None if it is lost."""
 
 
 def block_of(steps: Sequence[Step], seeds: Sequence[Element], products: Sequence[Element], program: Program) -> int:
@@ -25,7 +25,7 @@ def block_of(steps: Sequence[Step], seeds: Sequence[Element], products: Sequence
     count = sum(program.count(seed.indices) for seed in seeds)
     if any(step.operator in RECURRENCES for step in steps):
         return count
-    found = _dependence(steps, seeds)
+    found = dependence(steps, {seed.tensor: len(seed.indices) for seed in seeds})
     sizes = set()
     for seed, product in zip(seeds, products, strict=True):
         read = found.get(product.tensor, {})
@@ -37,11 +37,12 @@ def block_of(steps: Sequence[Step], seeds: Sequence[Element], products: Sequence
     return sizes.pop() if len(sizes) == 1 else count
 
 
-def _dependence(steps: Iterable[Step], seeds: Iterable[Element]) -> dict[str, dict[str, Places]]:
-    """Return the seeds on which each tensor depends, with the places of their indices."""
-    found: dict[str, dict[str, Places]] = {
-        seed.tensor: {seed.tensor: tuple(range(len(seed.indices)))} for seed in seeds
-    }
+def dependence(steps: Iterable[Step], given: Mapping[str, int]) -> dict[str, dict[str, Places]]:
+    """Return on which of some tensors each tensor depends, with the places of their indices.
+
+    ``given`` has the number of indices of each by its name.
+    """
+    found: dict[str, dict[str, Places]] = {name: {name: tuple(range(count))} for name, count in given.items()}
     for step in steps:
         own: dict[str, Places] = {}
         for operand in step.operands:

@@ -7,7 +7,8 @@ loss is convex in u, this matrix has no negative eigenvalue, as a fit requires.
 
 A row holds the loss of a sample, its derivatives g by each u, the product of its second derivatives by u with a seed
 for each u, the guards (see ``guards``), and the derivatives by each parameter of the sum of all u times their seeds.
-A single u needs no seeds. Recurrences with few parameters have the derivatives of each u by each parameter instead, as
+A single u needs no seeds. After the seeds, there may be a number for each block of outputs, whether its targets are
+known (see ``known``). Recurrences with few parameters have the derivatives of each u by each parameter instead, as
 in ``jacobian``; their seeds are for the second derivatives alone.
 """
 
@@ -22,6 +23,7 @@ from nncodegen.ir import Companion, Element, Program, Step, Tensor, needed
 from nncodegen.passes.fitting.blocks import block_of
 from nncodegen.passes.fitting.guards import guards_of, with_guards
 from nncodegen.passes.fitting.jacobian import forward_rows, runs_forward
+from nncodegen.passes.fitting.known import with_known
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
@@ -72,6 +74,7 @@ def curvature(program: Program) -> Companion | str:
         return WITHOUT_CURVATURE
     later = _needed_given(given, numbering.steps, *products)
     block = block_of(later, seeds, products, program) if seeds else 1
+    one, kept = with_known(one, _needed_given(given, numbering.steps, one), given, block, program, numbering)
     total = summed(given, seeds, numbering)
     guards = guards_of(needed(steps, [program.loss]), program)
     before = (one, *gradient, *products, *with_guards(guards.expressions, known, numbering))
@@ -84,7 +87,7 @@ def curvature(program: Program) -> Companion | str:
     results = (*before, *rows)
     derived = replace(
         program,
-        targets=(*program.targets, *(Tensor(seed.tensor, shape_of(seed, program)) for seed in seeds)),
+        targets=(*program.targets, *(Tensor(each.tensor, shape_of(each, program)) for each in (*seeds, *kept))),
         steps=needed(numbering.steps, (*results, total)),
         outputs=results,
         loss=total,
@@ -95,6 +98,7 @@ def curvature(program: Program) -> Companion | str:
     return Companion(
         NAME, ABOUT_FORWARD if forward else ABOUT, derived, count, curved=True, of_outputs=of_outputs,
         guards=guards.texts, forward=forward, block=block,
+        apart=program.width(kept),
     )  # fmt: skip
 
 

@@ -165,6 +165,9 @@
 #ifndef NN_FIT_BLOCK
 #define NN_FIT_BLOCK NN_FIT_OUTPUTS /* if curved: how many outputs have second derivatives with each other: convex.h */
 #endif
+#ifndef NN_FIT_APART
+#define NN_FIT_APART 0 /* the blocks of a sample that missing targets leave out one by one; 0: the sample is left out */
+#endif
 #ifndef NN_FIT_FORWARD
 #define NN_FIT_FORWARD 0 /* whether a row of a fit holds the derivatives of all outputs, which need no seeds then */
 #endif

@@ -13,7 +13,10 @@
    D consists of blocks of FIT_BLOCK successive outputs, and is 0 elsewhere: a loss that is a sum over times has a block
    for each time. With a seed of 1 for one output of each block, the kernel gives a column of all blocks at once; it is
    called FIT_BLOCK times. With FIT_FORWARD, its rows have all of J. Otherwise, it is called for each row of L^T J, with
-   a column of L as seeds, and, if there are several blocks, once for J^T g, with g as seeds. */
+   a column of L as seeds, and, if there are several blocks, once for J^T g, with g as seeds.
+
+   A missing target leaves out the sample. With FIT_APART, it leaves out its block alone: targets belong to blocks in
+   their order, and the kernel leaves out the loss of blocks whose targets are not known. */
 
 #ifndef NNCODEGEN_CONVEX_H
 #define NNCODEGEN_CONVEX_H
@@ -51,26 +54,49 @@ static UNUSED void seed_blocks(size_t place, row_memory r)
     }
 }
 
-/* Copies the targets of a tile to the positions before the seeds. */
-static UNUSED void take_targets(const NN(fitting) *run, size_t first, size_t count, row_memory r)
+/* Returns the factors of the samples of a tile for a block of outputs: 0 if a target is missing, and else 1. */
+INLINE double *factors_of(const fit_memory *m, size_t block)
 {
-    for (size_t n = 0; n < TILE; n++)
-        copy_row(run->targets + (first + (n < count ? n : count - 1))*FIT_TARGETS, r.seeds + n*TARGETS, FIT_TARGETS);
+    return m->factors + (FIT_APART > 0 ? block : 0)*FOLDED_ROWS;
 }
 
-/* Adds up the losses of a tile. The factor of a sample is 0 if a target is missing, and else 1. */
-static UNUSED void take_losses(size_t count, fit_memory *m, residual_sums *sums)
+/* Copies the targets of a tile to the positions before the seeds, and sets the factors and what the kernel reads of
+   them. */
+static UNUSED void take_targets(const NN(fitting) *run, size_t first, size_t count, fit_memory *m)
 {
-    const size_t targets = FIT_TARGETS;
+    const size_t parts = FIT_PARTS, length = FIT_TARGETS/parts;
+    for (size_t n = 0; n < TILE; n++) {
+        real *const targets = m->rows.seeds + n*TARGETS;
+        copy_row(run->targets + (first + (n < count ? n : count - 1))*FIT_TARGETS, targets, FIT_TARGETS);
+        for (size_t part = 0; part < parts; part++) {
+            int known = 1;
+            for (size_t k = part*length; k < (part + 1)*length; k++)
+                known &= targets[k] == targets[k];
+            m->factors[part*FOLDED_ROWS + n] = known;
+            if (FIT_APART > 0)
+                targets[FIT_TARGETS + FIT_OUTPUTS + part] = (real) known;
+        }
+    }
+}
+
+/* Returns the number of parts of a sample whose targets are known. */
+INLINE size_t count_known(size_t n, const fit_memory *m)
+{
+    size_t known = 0;
+    for (size_t part = 0; part < (size_t) FIT_PARTS; part++)
+        known += m->factors[part*FOLDED_ROWS + n] != 0;
+    return known;
+}
+
+/* Adds up the losses of a tile. */
+static UNUSED void take_losses(size_t count, const fit_memory *m, residual_sums *sums)
+{
     for (size_t n = 0; n < count; n++) {
-        int known = 1;
-        for (size_t k = 0; k < targets; k++)
-            known &= m->rows.seeds[n*TARGETS + k] == m->rows.seeds[n*TARGETS + k];
-        const double loss = known ? (double) m->rows.rows[n*OUTPUTS] : 0;
-        m->factors[n] = known;
+        const size_t known = count_known(n, m);
+        const double loss = known > 0 ? (double) m->rows.rows[n*OUTPUTS] : 0;
         sums->cost += loss;
         sums->chi2 += fabs(loss);
-        sums->used += (size_t) known;
+        sums->used += known;
     }
 }
 
@@ -80,21 +106,27 @@ static HOT void add_slopes(size_t count, fit_memory *m)
     const size_t outputs = FIT_OUTPUTS;
     for (size_t n = 0; n < count; n++) {
         const real *const slopes = m->rows.rows + n*OUTPUTS + 1, *const derivatives = slopes - 1 + DERIVATIVES;
-        for (size_t k = 0; m->factors[n] != 0 && k < m->n; k++)
+        for (size_t k = 0; k < m->n; k++)
             for (size_t output = 0; output < outputs; output++)
-                m->slope[k] += (double) slopes[output]*(double) derivatives[m->free[k]*outputs + output];
+                if (factors_of(m, output/FIT_BLOCK)[n] != 0)
+                    m->slope[k] += (double) slopes[output]*(double) derivatives[m->free[k]*outputs + output];
     }
 }
 
 /* Adds the gradient of a tile by a call of the kernel with the derivatives of the loss by the outputs as seeds. */
 static HOT void add_gradient(const NN(fitting) *run, fit_memory *m, const real *parameters, size_t first, size_t count)
 {
-    for (size_t n = 0; n < count; n++)
-        copy_row(m->rows.rows + n*OUTPUTS + 1, m->rows.seeds + n*TARGETS + FIT_TARGETS, FIT_OUTPUTS);
+    const size_t outputs = FIT_OUTPUTS;
+    for (size_t n = 0; n < count; n++) {
+        const real *const slopes = m->rows.rows + n*OUTPUTS + 1;
+        for (size_t output = 0; output < outputs; output++)
+            m->rows.seeds[n*TARGETS + FIT_TARGETS + output] =
+                factors_of(m, output/FIT_BLOCK)[n] != 0 ? slopes[output] : 0;
+    }
     rows_of_tile(parameters, run->inputs, first, count, m->rows);
     for (size_t n = 0; n < count; n++) {
         const real *const derivatives = m->rows.rows + n*OUTPUTS + DERIVATIVES;
-        if (m->factors[n] == 0)
+        if (count_known(n, m) == 0)
             continue;
         for (size_t k = 0; k < m->n; k++)
             m->slope[k] += (double) derivatives[m->free[k]];
@@ -113,15 +145,14 @@ static HOT void take_derivatives(size_t count, size_t place, fit_memory *m)
         const real *const products = row + 1 + outputs;
         const double slope = (double) row[1 + place];
         double *const columns = curvature_of(m, n, 0) + place*size;
-        if (m->factors[n] == 0) {
-            for (size_t first = 0; first < outputs; first += size)
-                memset(columns + first*size, 0, size*sizeof *columns);
-            continue;
-        }
-        for (size_t k = 0; k < alone; k++)
+        for (size_t k = 0; m->factors[n] != 0 && k < alone; k++)
             m->slope[k] += slope*(double) derivatives[m->free[k]];
         for (size_t first = 0; first < outputs; first += size) {
             double *const column = columns + first*size;
+            if (factors_of(m, first/size)[n] == 0) {
+                memset(column, 0, size*sizeof *column);
+                continue;
+            }
             for (size_t i = 0; i < size; i++) {
                 column[i] = (double) products[first + i];
                 curviest = larger(curviest, fabs(column[i]));
@@ -165,7 +196,7 @@ static HOT void combine_rows(size_t count, size_t block, size_t place, fit_memor
             const real *const from = derivatives_of(block*FIT_BLOCK + i, m->rows) + m->free[k]*BETWEEN;
             for (size_t n = 0; n < count; n++) {
                 const double value = (double) from[n*OUTPUTS]*curvature_of(m, n, block)[place*FIT_BLOCK + i];
-                to[n] += m->factors[n] != 0 ? value : 0;
+                to[n] += factors_of(m, block)[n] != 0 ? value : 0;
             }
         }
     }
@@ -175,6 +206,8 @@ static HOT void combine_rows(size_t count, size_t block, size_t place, fit_memor
 static HOT void fold_curved(const NN(fitting) *run, fit_memory *m, const real *parameters, size_t first, size_t count,
     size_t block, size_t place, double *triangle)
 {
+    const size_t part = FIT_APART > 0 ? block : 0;
+    memset(m->residuals + part*FOLDED_ROWS, 0, FOLDED_ROWS*sizeof *m->residuals); /* the right-hand side stays 0 */
     if (FIT_FORWARD) {
         combine_rows(count, block, place, m);
     } else if (SEEDED) {
@@ -186,7 +219,7 @@ static HOT void fold_curved(const NN(fitting) *run, fit_memory *m, const real *p
                 seeds[block*FIT_BLOCK + i] = (real) column[i];
         }
         rows_of_tile(parameters, run->inputs, first, count, m->rows);
-        take_rows(count, 0, m);
+        take_rows(count, part, m);
     } else {
         for (size_t n = 0; n < count; n++)
             m->factors[n] *= m->curvature[n];
@@ -201,7 +234,7 @@ static HOT int evaluate_tile(NN(fitting) *run, fit_memory *m, const real *parame
     size_t count, residual_sums *sums)
 {
     const size_t blocks = FIT_BLOCKS;
-    take_targets(run, first, count, m->rows);
+    take_targets(run, first, count, m);
     for (size_t place = 0; place < FIT_BLOCK; place++) {
         seed_blocks(place, m->rows);
         rows_of_tile(parameters, run->inputs, first, count, m->rows);
@@ -223,7 +256,6 @@ static HOT int evaluate_tile(NN(fitting) *run, fit_memory *m, const real *parame
         add_slopes(count, m);
     else if (blocks > 1)
         add_gradient(run, m, parameters, first, count);
-    memset(m->residuals, 0, FOLDED_ROWS*sizeof *m->residuals); /* the right-hand side stays 0 */
     for (size_t block = 0; block < blocks; block++)
         for (size_t place = 0; place < FIT_BLOCK; place++)
             fold_curved(run, m, parameters, first, count, block, place, triangle);

@@ -14,6 +14,9 @@
 /* The relative rounding of the values that the kernel computes. */
 #define ROUNDING (sizeof(real) > 4 ? 2.3e-16 : 1.2e-7)
 
+/* If FIT_CURVED: the parts of a sample that missing targets leave out one by one. */
+#define FIT_PARTS (FIT_APART > 0 ? FIT_APART : 1)
+
 /* The parts of it: type, name, number of values. Parts for parameters have a value for each one that is not fixed. */
 #define PARTS_OF_FIT(PART) \
     PART(double, triangle, TRIANGLE_VALUES) /* of the rows at the parameters */ \
@@ -21,7 +24,7 @@
     PART(double, system, TRIANGLE_VALUES) /* of scaled columns, for the parameters that may move: see damping.h */ \
     PART(double, damped, TRIANGLE_VALUES) \
     PART(double, columns, ENTRIES*COLUMN) /* of rows that are folded in, or of the system */ \
-    PART(double, factors, FIT_OUTPUTS*FOLDED_ROWS) /* of the rows of a tile, for each output */ \
+    PART(double, factors, FIT_OUTPUTS*FOLDED_ROWS) /* of the rows of a tile, for each output; if FIT_CURVED, part */ \
     PART(double, residuals, FIT_OUTPUTS*FOLDED_ROWS) /* if FIT_CURVED, the derivatives of the loss by each output */ \
     PART(double, curvature, FIT_CURVED*FIT_OUTPUTS*FIT_BLOCK*FOLDED_ROWS) /* see convex.h */ \
     PART(double, diagonal, FIT_CURVED*FIT_BLOCK) \
@@ -55,7 +58,7 @@
 typedef struct {
     double cost;
     double chi2; /* the sum of squares, before a robust loss; if FIT_CURVED, of the sizes of losses */
-    size_t used; /* the number of residuals that are not missing; if FIT_CURVED, of samples */
+    size_t used; /* the number of residuals that are not missing; if FIT_CURVED, of parts of samples */
 } residual_sums;
 
 typedef struct {

@@ -23,7 +23,7 @@ INLINE void begin_guards(fit_memory *m)
 static HOT void take_guards(size_t count, fit_memory *m)
 {
     double *const counts = m->columns; /* not yet in use */
-    const size_t outputs = FIT_CURVED ? 1 : FIT_OUTPUTS, guards = FIT_GUARDS;
+    const size_t outputs = FIT_CURVED ? FIT_PARTS : FIT_OUTPUTS, guards = FIT_GUARDS;
     for (size_t n = 0; n < count; n++)
         counts[n] = m->factors[n] != 0;
     for (size_t k = 1; k < outputs; k++)

@@ -4,7 +4,8 @@
    program are the outputs of a model and their derivatives by the parameters; with several outputs, the derivatives of
    their sum weighted by the targets of the program, its seeds. If a loss is no sum of squares (FIT_CURVED), a row
    contains the loss, its derivatives by each output, its second derivatives times the seeds, and then the derivatives
-   of outputs, or of the arguments of activations instead; the targets of the model are before the seeds. With
+   of outputs, or of the arguments of activations instead; the targets of the model are before the seeds, and after them
+   FIT_APART numbers that say which blocks of outputs have known targets (convex.h). With
    FIT_FORWARD, a row has the derivatives of all outputs, by one parameter after the other, and there are no seeds but
    those of second derivatives. Gives rows_of_tile, rows_of_output, derivatives_of, seed, jacobian. */
 
@@ -18,7 +19,7 @@
 KERNELS(row_kernels, of_rows, ROW_KERNELS)
 
 #define SEEDED (FIT_OUTPUTS > 1 && (FIT_CURVED || !FIT_FORWARD))
-#define FIT_TARGETS (TARGETS - SEEDED*FIT_OUTPUTS) /* targets of the program before its seeds */
+#define FIT_TARGETS (TARGETS - SEEDED*FIT_OUTPUTS - FIT_APART) /* targets of the program before its seeds */
 
 /* The offset of the derivatives by the parameters in a row. Before them are the guards (guards.h). */
 #define DERIVATIVES ((FIT_CURVED ? 1 + 2*FIT_OUTPUTS : FIT_OUTPUTS) + FIT_GUARDS)

@@ -86,8 +86,9 @@ def fit(
     inverse of the Fisher information.
 
     X               (N, inputs); with one input also (N,)
-    Y               (N, targets); with one target also (N,). NaN means missing; with a loss that is no sum of
-                    squares, the whole row is missing then. Labels (N,), if train takes them
+    Y               (N, targets); with one target also (N,). NaN means missing; with a loss that sees several
+                    outputs together, such as those of a softmax, they are all missing then. Labels (N,),
+                    if train takes them
     p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
                     parameters, moved into the bounds if necessary. "auto": no start is needed, since one is
                     looked for, as with n_starts="auto"

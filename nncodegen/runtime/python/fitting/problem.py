@@ -136,7 +136,7 @@ class Problem:
         poles = tuple(compress(guards, changed)) if changed else ()
         found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
         if values > 1:
-            found = _of_all_values(found, values)
+            found = _of_all_values(found, values, self.model.facts.apart)
         if found.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
@@ -186,14 +186,15 @@ def of_samples(problem: LeastSquares, rows: Array | slice) -> Problem:
     )  # fmt: skip
 
 
-def _of_all_values(found: Solution, count: int) -> Solution:
+def _of_all_values(found: Solution, count: int, apart: int) -> Solution:
     """Return the solution for the sum of the losses of all values, each a negative log-likelihood, not for their mean.
 
-    ``count`` is the number of values of a sample. Parameters are the same, and errors smaller by the root of count.
+    ``count`` is the number of values of a sample, of which the parts that are left out ``apart`` are counted already.
+    Parameters are the same, and errors smaller by the root of count.
     """
     return found._replace(
         triangle=found.triangle * math.sqrt(count), cost=found.cost * count, chi2=found.chi2 * count,
-        used=found.used * count, costs=None if found.costs is None else found.costs * count,
+        used=found.used * (1 if apart > 1 else count), costs=None if found.costs is None else found.costs * count,
     )  # fmt: skip
 
 

@@ -155,6 +155,8 @@ class Facts(NamedTuple):
     """True if the columns of each output are one quantity at the times of a sample."""
     mean_over: int = 1
     """The number of values of a sample, each with a likelihood of its own, whose losses have the loss as their mean."""
+    apart: int = 1
+    """The number of parts of a sample that a fit with such a loss leaves out one by one where targets are missing."""
     solver: str = ""
     """The method and the limits of differential equations whose steps are chosen by an estimate of their error."""
     rtol: float = 0.0

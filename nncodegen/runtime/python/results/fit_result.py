@@ -50,7 +50,7 @@ class FitResult(Shown, Fitted):
     chi2            the sum of the squared residuals; NaN with such a loss
     residuals       (N, K), (output - target)/sigma; NaN where a target is missing; None with such a loss
     used            the number of residuals that are not missing; with such a loss, of samples,
-                    or of all values of these where the loss of a sample is a mean over its values
+                    or of all their values, or groups of outputs, where the loss is a sum or mean over these
     iterations      the number of steps that were accepted or tried
     evaluations     the number of evaluations of the model for all samples
     absolute_sigma  whether sigma counts as known; otherwise it is known up to a factor
