@@ -14,15 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from nncodegen.building.targets import (
-    GCC_FLAGS,
-    LONG_FILE,
-    LONG_FILE_FLAGS,
     PLAIN,
-    SAME_BITS_GCC_FLAGS,
     TUNING,
     Variant,
+    effort,
     interface_of_python,
-    is_same_everywhere,
     supported,
     variant_of,
 )
@@ -78,11 +74,8 @@ class Compiler:
     """True if it is $CC: then everything in a module is made by it."""
 
     def effort(self, text: str) -> tuple[str, ...]:
-        """Return the further flags for a file of kernels, which only GCC has: fewer passes for a long one."""
-        if "#define __GNUC__ " not in self.macros or "__clang__" in self.macros:
-            return ()
-        same_bits = SAME_BITS_GCC_FLAGS if is_same_everywhere(text) else ()
-        return (*GCC_FLAGS, *same_bits, *(LONG_FILE_FLAGS if text.count("\n") > LONG_FILE else ()))
+        """Return the further flags for a file of kernels, which only GCC has."""
+        return effort(self.macros, text)
 
     @property
     def linked(self) -> tuple[str, ...]:

@@ -174,19 +174,32 @@ def supported(command: Sequence[str]) -> tuple[Variant, ...]:
     """
     untuned = (each._replace(flags=tuple(flag for flag in each.flags if flag != TUNING[0])) for each in VARIANTS)
     pairs = zip(VARIANTS, untuned, strict=True)
-    found = (next((one for one in pair if one.macro in _macros((*command, *one.flags))), None) for pair in pairs)
+    found = (
+        next((one for one in pair if one.macro in _defined(macros_of((*command, *one.flags)))), None) for pair in pairs
+    )
     return tuple(variant for variant in found if variant)
 
 
-def _macros(command: Sequence[str]) -> set[str]:
-    """Return the names of the macros that a compiler defines; none if it does not work with these options."""
+def macros_of(command: Sequence[str]) -> str:
+    """Return the macros that a compiler defines, as lines ``#define NAME VALUE``; none if it refuses the options."""
     asked = [*command, "-dM", "-E", "-x", "c", os.devnull]
-    done = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    return _defined(done.stdout)
+    return subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False).stdout
 
 
 def _defined(macros: str) -> set[str]:
     return {line.split()[1] for line in macros.splitlines() if line.startswith("#define ")}
+
+
+def effort(macros: str, text: str) -> tuple[str, ...]:
+    """Return the further flags for a file of kernels, which only GCC has: fewer passes for a long one.
+
+    ``macros`` are those that the compiler defines.
+    """
+    defined = _defined(macros)
+    if "__GNUC__" not in defined or "__clang__" in defined:
+        return ()
+    same_bits = SAME_BITS_GCC_FLAGS if is_same_everywhere(text) else ()
+    return (*GCC_FLAGS, *same_bits, *(LONG_FILE_FLAGS if text.count("\n") > LONG_FILE else ()))
 
 
 def kernel_objects(

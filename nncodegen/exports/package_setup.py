@@ -24,12 +24,14 @@ class BuildExtension(build_ext):
 
     def build_extension(self, extension: Extension) -> None:
         """Compile the objects of the kernel, and add them to those that the extension is linked from."""
-        variants = TARGETS["supported"](self.compiler.compiler_so)
+        command = self.compiler.compiler_so
+        variants, macros = TARGETS["supported"](command), TARGETS["macros_of"](command)
         for part, source, options in TARGETS["kernel_objects"](NAME, variants, MODEL["companions"]):
+            effort = TARGETS["effort"](macros, Path(f"c/{source}").read_text(encoding="utf-8"))
             extension.extra_objects += self.compiler.compile(
                 [f"c/{source}"],
                 output_dir=f"{self.build_temp}/{part}",
-                extra_postargs=[*TARGETS["KERNEL_FLAGS"], *SAME_BITS_FLAGS, *options],
+                extra_postargs=[*TARGETS["KERNEL_FLAGS"], *SAME_BITS_FLAGS, *effort, *options],
             )
         super().build_extension(extension)
 

@@ -23,6 +23,7 @@ from sympy import asin, exp, log, symbols
 
 import nncodegen as nn
 from nncodegen.building.build import VARIANT_VARIABLE
+from nncodegen.building.compiler import find_compiler
 from nncodegen.building.targets import get_include
 from nncodegen.emit.fused import RUNTIME, print_fused
 from nncodegen.runtime.python.ground import same_bits
@@ -356,6 +357,23 @@ def test_source_distributions(tmp_path):
     refused = compiled_by_setup(folder, CFLAGS="-ffast-math")
     assert refused.returncode != 0
     assert "this C promises the same bits everywhere: compile it without -ffast-math" in refused.stderr
+
+
+@pytest.mark.thorough
+def test_a_source_distribution_beside_a_build(tmp_path):
+    """What setup.py compiles has the flags of GCC, and the bits, of the module that nn.build compiles."""
+    name = "binary"
+    folder, module = unpacked(tmp_path, name), build(name, "float64")
+    done = compiled_by_setup(folder)
+    assert done.returncode == 0, done.stderr
+    flags = {*find_compiler().effort((folder / "c" / f"{name}.c").read_text())}
+    commands = [shlex.split(line) for line in done.stdout.splitlines() if f"c/{name}.c" in line]
+    assert commands
+    assert all(flags <= {*command} for command in commands)
+    command = [sys.executable, "-W", "ignore", hashes.__file__, f"{name}.{name}"]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "site")}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
+    assert json.loads(done.stdout) == {f"{name}.{name}": hashes.hashes(module)}
 
 
 @pytest.mark.parametrize(
