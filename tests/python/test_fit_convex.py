@@ -179,11 +179,12 @@ def test_robust_losses(loss):
     assert result.cost / 300 <= best.loss * (1 + 1e-12)
 
 
-def test_softmax():
+@pytest.mark.parametrize("seed", [0, 13])  # rounding once hid one of the three shifts with 13
+def test_softmax(seed):
     """A regression of classes, with labels, whose parameters are determined up to a shift alone."""
     pytest.importorskip("scipy")
     module = nn.build(nn.Sequential([nn.Dense(3, "softmax")], 2, "categorical_crossentropy"), fit=True)
-    random = np.random.default_rng(0)  # of 24 seeds, rounding hides one of the three shifts from the rank with 13 alone
+    random = np.random.default_rng(seed)
     points = random.normal(size=(400, 2))
     labels = np.argmax(points @ [[1.0, -1, 0], [0, 1, -1]] + random.gumbel(size=(400, 3)), axis=1)
     result = module.fit(points, labels)

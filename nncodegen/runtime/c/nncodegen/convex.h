@@ -25,7 +25,7 @@
 #include "guards.h"
 
 /* A second derivative counts as rounding below this relative size: relative to the largest one seen if it is negative;
-   relative to its value before if it is the rest of a subtraction. */
+   if it is the rest of a subtraction, relative to the values from which its rounding comes. */
 #define IN_DOUBT (1000*ROUNDING)
 
 /* The fraction of the squared gradient, relative to the size of the cost, that counts as curvature: so small that it
@@ -162,21 +162,25 @@ static HOT void take_derivatives(size_t count, size_t place, fit_memory *m)
     m->curviest = curviest;
 }
 
-/* Replaces a block D = L L^T by its factor L. A column of L is 0 if nothing is left of D. whole has room for its
-   diagonal. Returns 0 if D has a negative eigenvalue that rounding cannot explain, else 1. */
-static UNUSED int factorize_curvature(double *matrix, double *restrict whole, double curviest)
+/* Replaces a block D = L L^T by its factor L. A column of L is 0 if nothing is left of D but rounding. That of a rest is
+   relative to what it was subtracted from, and so is what a small rest, as a divisor, brings into later ones: sizes has
+   room for the values on the diagonal to which rounding is relative. Returns 0 if D has a negative eigenvalue that
+   rounding cannot explain, else 1. */
+static UNUSED int factorize_curvature(double *matrix, double *restrict sizes, double curviest)
 {
     const size_t n = FIT_BLOCK;
     for (size_t k = 0; k < n; k++)
-        whole[k] = matrix[k*n + k];
+        sizes[k] = matrix[k*n + k];
     for (size_t j = 0; j < n; j++) {
         double *const column = matrix + j*n;
         const double left = column[j];
         if (left < -IN_DOUBT*curviest)
             return 0;
-        const double by_root = left > IN_DOUBT*whole[j] ? 1/sqrt(left) : 0;
+        const double by_root = left > IN_DOUBT*sizes[j] ? 1/sqrt(left) : 0;
         for (size_t i = 0; i < n; i++)
             column[i] = i < j || by_root == 0 ? 0 : column[i]*by_root;
+        for (size_t i = j + 1; i < n; i++)
+            sizes[i] += column[i]*column[i]*(by_root*by_root*sizes[j]);
         for (size_t k = j + 1; k < n; k++)
             for (size_t i = k; i < n; i++)
                 matrix[k*n + i] -= column[i]*column[k];
