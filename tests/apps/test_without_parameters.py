@@ -81,7 +81,7 @@ def test_outputs_that_are_inputs():
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_c(tmp_path, precision):
     """Plain C has no arrays without elements, which C99 does not know, and calls take NULL."""
-    plain = loaded(tmp_path, {"pool": (pool, {"precision": precision})})["pool"]
+    plain = loaded(tmp_path, {"pool": (pool, {"precision": precision})}, tested=["pool"])["pool"]
     assert plain.predict(None, X) == pytest.approx(OUTPUTS, rel=1e-6)
     folder = tmp_path / "pool"
     assert "pool_parameters" not in (folder / "pool.h").read_text() + (folder / "pool.c").read_text()

@@ -58,6 +58,9 @@ SINGLES = {
 SLOW = ("robertson", "robertson_own", "hires")
 """Those whose steps take seconds in NumPy."""
 
+SELF_TESTS = [("prey_own32", COMPILERS[0]), ("pulled_auto", COMPILERS[-1]), ("robertson32", COMPILERS[-1])]
+"""Exports whose tests are run, and the compilers."""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -75,7 +78,7 @@ def functions(folder, request):
         for name, (model, given) in (MODELS | SINGLES).items()
         if name != "hires" or request.config.getoption("--thorough")
     }
-    return loaded(folder, exports, COMPILERS[0], ("-Og",))
+    return loaded(folder, exports, COMPILERS[0], ("-Og",), tested=[name for name, _ in SELF_TESTS])
 
 
 def data(name):
@@ -206,9 +209,7 @@ def test_paths_that_fail(folder):
     assert np.isnan(c.predict(None, [[-1, 1], [0, 1]])).tolist() == [[True, True], [False, False]]
 
 
-@pytest.mark.parametrize(
-    ("name", "compiler"), [("prey_own32", COMPILERS[0]), ("pulled_auto", COMPILERS[-1]), ("robertson32", COMPILERS[-1])]
-)
+@pytest.mark.parametrize(("name", "compiler"), SELF_TESTS)
 def test_self_tests(name, compiler, folder, functions):
     """The test that comes with an export passes, without a warning, and nothing is read or written beside arrays."""
     assert functions[name]

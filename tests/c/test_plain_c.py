@@ -52,8 +52,8 @@ RULE_EXPORTS = {
 @pytest.fixture(scope="module")
 def functions(folder):
     """All exports, compiled in one go by GCC or Clang without a warning: name -> functions."""
-    return loaded(folder, {name: (model, {"train": True, **given}) for name, (model, given) in
-                           (EXPORTS | RULE_EXPORTS).items()}, COMPILERS[0], ("-Og",))  # fmt: skip
+    exports = {name: (model, {"train": True, **given}) for name, (model, given) in (EXPORTS | RULE_EXPORTS).items()}
+    return loaded(folder, exports, COMPILERS[0], ("-Og",), tested=exports)
 
 
 def data(program, precision, seed=0):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.exports import c
 from nncodegen.exports.c import sizes
 from tests.support import compilers
 
@@ -21,10 +22,15 @@ COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)
 REALS = {"float64": ctypes.c_double, "float32": ctypes.c_float}
 
 
-def exported(model, folder, **options):
-    """The export of a model to a folder: its texts by name. Its size is not measured, which takes as long."""
+def exported(model, folder, *, tested=True, **options):
+    """The export of a model to a folder: its texts by name. Its size is not measured, which takes as long.
+
+    Without ``tested``, the text of its test is empty: what that compares with, NumPy evaluates, which may take longer.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sizes, "measure", lambda *_: [])
+        if not tested:
+            patch.setattr(c, "self_test", lambda _: "")
         written = nn.export(model, "c", folder, **options)
     return {name: content.decode() for name, content in written.files.items()}
 
@@ -94,9 +100,15 @@ class PlainC:
         return self.call("loss_and_gradient", *given, gradient, *counter, self.work, returns=True), gradient
 
 
-def loaded(folder, exports, compiler="gcc", options=("-O1",)):
-    """The functions of several exports, compiled in one go: {name: (model, options of the export)} -> by name."""
-    texts = {name: exported(model, folder / name, name=name, **given) for name, (model, given) in exports.items()}
+def loaded(folder, exports, compiler="gcc", options=("-O1",), tested=()):
+    """The functions of several exports, compiled in one go: {name: (model, options of the export)} -> by name.
+
+    Only the exports that ``tested`` names come with their tests.
+    """
+    texts = {
+        name: exported(model, folder / name, tested=name in tested, name=name, **given)
+        for name, (model, given) in exports.items()
+    }
     sources = [folder / name / f"{name}.c" for name in texts]
     library = compiled(sources, folder / f"exports-{compiler}.so", compiler, options)
     return {
