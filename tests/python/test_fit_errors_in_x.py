@@ -389,9 +389,15 @@ def test_residuals_of_a_fit_that_is_stopped_at_once(line):
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
-@pytest.mark.parametrize("samples", [6_000, pytest.param(8_000, marks=pytest.mark.thorough)])
-def test_errors_of_a_fit_that_is_stopped_have_no_dampings(quick_compiler, monkeypatch, samples):
-    """Wherever a fit is stopped whose changes of x are damped, its errors are those of the point without dampings."""
+@pytest.mark.parametrize(
+    ("samples", "every"),
+    [(6_000, 3), *(pytest.param(samples, 1, marks=pytest.mark.thorough) for samples in (6_000, 8_000))],
+)
+def test_errors_of_a_fit_that_is_stopped_have_no_dampings(quick_compiler, monkeypatch, samples, every):
+    """Wherever a fit is stopped whose changes of x are damped, its errors are those of the point without dampings.
+
+    It asks some forty times whether to stop, and is stopped at each third of these; at each one in thorough tests.
+    """
     module = nn.build(nn.Model("steep", "x", "y", {"a": 2, "b": 0.5}, "a*exp(b*x)"))
     x = np.tile([0.982, 1.998, 4.978, 6.01], samples // 4) + 0.05 * np.random.default_rng(0).normal(size=samples)
     y = np.tile([2.7, 7.4, 148.0, 403.0], samples // 4)
@@ -408,7 +414,7 @@ def test_errors_of_a_fit_that_is_stopped_have_no_dampings(quick_compiler, monkey
     monkeypatch.setattr(FitWatch, "stops", stops)
     assert module.fit(x, y, **options).converged
     times, begun, placing = asked, 0, 0
-    for number in range(1, times + 1):
+    for number in range(times, 0, -every):
         asked, last = 0, number
         found = module.fit(x, y, absolute_sigma=True, **options)
         assert found.status == "time_limit"
