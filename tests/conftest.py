@@ -24,7 +24,7 @@ import nncodegen as nn
 from nncodegen.network import modules
 from nncodegen.passes.derivatives import derivative
 from tests.support.aarch64 import python_for_aarch64
-from tests.support.command import Commands
+from tests.support.command import RUNNING, Commands
 from tests.support.compilers import LIGHT_AND_STRICT, QUICK, VECTORS_AND_STRICT
 from tests.support.search import repeat, search
 
@@ -119,9 +119,9 @@ def _file(node):
 
 
 def _cpu_time():
-    """The seconds of CPU time of this process and of all that it has waited for, such as compilers."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    """The seconds of CPU time of this process, of all that it has waited for, such as compilers, and of commands."""
+    times, commands = os.times(), sum(each.cpu_time() for each in RUNNING)
+    return times.user + times.system + times.children_user + times.children_system + commands
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,8 +10,12 @@ import os
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.support import ROOT
+
+RUNNING = []
+"""The commands whose process has not ended."""
 
 
 class Commands:
@@ -25,6 +29,15 @@ class Commands:
         self.server = subprocess.Popen(
             command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        RUNNING.append(self)
+
+    def cpu_time(self):
+        """The seconds of CPU time of the process and of its commands until now; 0 where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.server.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime, stime, cutime, cstime
 
     def run(self, arguments, folder, environment):
         """The finished command, as ``subprocess.run`` gives it, with both streams as text."""
@@ -38,6 +51,7 @@ class Commands:
         self.server.stdin.close()
         self.server.stdout.close()
         self.server.wait()
+        RUNNING.remove(self)
 
 
 IMPORTS = {
