@@ -18,6 +18,7 @@ from tests.support.compilers import WARNINGS
 from tests.support.plain import COMPILERS
 from tests.support.stepping import NETWORKS, STEPS, TOKENS
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 PROMPT = [1, 3]
 CALLS = (
     {"steps": 6, "temperature": 0.0}, {"steps": 6, "seed": 3}, {"steps": 5, "temperature": 0.5, "top_k": 3, "seed": 9},

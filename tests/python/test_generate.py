@@ -16,6 +16,7 @@ from nncodegen.schedule.walks import rewritten
 from tests.support.built import built, stage
 from tests.support.stepping import LOGITS, NETWORKS, PROBABILITIES, STEPS, TOKENS, softmax
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 SEQUENCES = np.random.default_rng(0).integers(0, TOKENS, (3, STEPS))
 
 
