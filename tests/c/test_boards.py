@@ -71,7 +71,13 @@ def test_self_test_on_a_cortex_m4(digits):
 
 
 @needs_arm
-@pytest.mark.parametrize("options", [{}, {"precision": "float32", "libm": False}], ids=["float64", "own float32"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="float64", marks=pytest.mark.thorough),
+        pytest.param({"precision": "float32", "libm": False}, id="own float32"),
+    ],
+)
 def test_differential_equations_on_a_cortex_m4(options, tmp_path):
     """Steps that are chosen there, of both methods, give what NumPy evaluates; the compiler warns of nothing."""
     example = STIFF["HIRES"]._replace(end=1)

@@ -23,6 +23,8 @@ RNG = np.random.default_rng(4)
 PREY = EXAMPLES["prey"]
 WITHOUT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 """The environment of a process that cannot import nncodegen."""
+ALIKE = ("growth", "oscillator", "weather", "epidemic", "enzyme")
+"""Equations with nothing in their rates that others do not have: products, functions, quotients, powers, the time."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,9 @@ def near(p, share=0.05):
     return p * (1 + share * RNG.uniform(-1, 1, p.shape))
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.thorough) if name in ALIKE else name for name in EXAMPLES]
+)
 def test_solutions(name):
     """The global error is within 100 times the tolerance, and NumPy takes the same steps: results agree to 1e-12."""
     example = EXAMPLES[name]
@@ -54,7 +58,9 @@ def test_solutions(name):
     assert (abs(found - same) <= 1e-12 * np.maximum(size, 1)).all()
 
 
-@pytest.mark.parametrize("name", ["prey", "pendulum", "driven", "enzyme"])
+@pytest.mark.parametrize(
+    "name", ["prey", "driven", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("pendulum", "enzyme"))]
+)
 def test_jacobian_against_differences(name):
     """At tolerances of 1e-12, each column is that of central differences of SciPy's solutions, to 1e-6 of its norm."""
     example = EXAMPLES[name]

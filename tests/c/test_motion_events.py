@@ -32,9 +32,9 @@ def test_solutions(method):
         exact = solution(START, row, KINDS[method])
         assert (abs(values - exact) <= 1e-10 * np.maximum(1, abs(exact).max(axis=1, keepdims=True))).all()
     program = stage(exact_model(method))
-    same = nn.evaluate(program, START, ROWS[:2], np.zeros((2, 2 * TIMES)))
+    same = nn.evaluate(program, START, ROWS[:1], np.zeros((1, 2 * TIMES)))
     same = np.stack([same[one.tensor] for one in program.outputs], axis=1)
-    np.testing.assert_allclose(found[:2], same, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(found[:1], same, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("method", KINDS)

@@ -300,7 +300,7 @@ def test_very_long_recurrences_are_fitted_one_after_the_other(monkeypatch):
         assert np.array_equal(many.parameters[m], module.fit(TIMES[None], Y[m], p0=starts[m]).parameters)
 
 
-@pytest.mark.parametrize(("times", "observed"), [(1, "u"), (2, ["u", "v"])])
+@pytest.mark.parametrize(("times", "observed"), [(1, "u"), pytest.param(2, ["u", "v"], marks=pytest.mark.thorough)])
 def test_fewer_outputs_than_parameters(times, observed):
     """Of trajectories seen once or twice each: Jacobians are differences, and fits those of single ones."""
     model = nn.Dynamics(

@@ -42,7 +42,14 @@ def robertson():
     return built(FITTED)
 
 
-@pytest.mark.parametrize("name", [name for name in STIFF if STIFF[name].published])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.thorough) if name in ("van der Pol", "Oregonator") else name
+        for name in STIFF
+        if STIFF[name].published
+    ],
+)
 @pytest.mark.parametrize("rtol", [pytest.param(1e-4, marks=pytest.mark.thorough), 1e-7])
 def test_published_solutions(name, rtol):
     """The global error at the last time is within 100 times the tolerance, and few steps lead there."""
@@ -75,7 +82,7 @@ def test_solutions(name, method):
     assert (abs(found - same) <= 1e-9 * scale_of(exact)).all()
 
 
-@pytest.mark.parametrize("name", ["robertson", "pulled", "HIRES"])
+@pytest.mark.parametrize("name", ["robertson", "pulled", pytest.param("HIRES", marks=pytest.mark.thorough)])
 def test_jacobian_against_differences(name):
     """At tolerances of 1e-12, columns are those of central differences of solutions, to 1e-6 of their norms."""
     example = STIFF[name]
@@ -143,6 +150,7 @@ def test_messages_of_failed_solutions():
         assert 'take method="rodas5p"' in result.message
 
 
+@pytest.mark.thorough
 def test_automatic_steps():
     """Solutions and derivatives of a method that chooses agree with those of rodas5p to the tolerance."""
     example = STIFF["HIRES"]

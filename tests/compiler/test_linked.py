@@ -23,7 +23,7 @@ def decay():
     return nn.Model("decay", "x", "y", {"a": 1, "b": 1, "c": 0}, "a*exp(-b*x) + c/(1 + b*x)")
 
 
-@pytest.fixture(params=["float64", "float32"])
+@pytest.fixture(params=["float64", pytest.param("float32", marks=pytest.mark.thorough)])
 def pair(request, tmp_path, monkeypatch):
     """Modules of both models, linked with the library and without it."""
     monkeypatch.setenv("CC", LIGHT_AND_STRICT)

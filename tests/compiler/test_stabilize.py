@@ -33,6 +33,7 @@ from nncodegen.ir.shares import share
 from nncodegen.passes.derivatives import derivative
 from nncodegen.passes.rules import RULES
 from nncodegen.passes.rules.forms import stable_form
+from tests.support.search import examples
 
 u, v, w, y, z = (Element(name) for name in "uvwyz")
 E = sympy.Float(2.71828182845905)
@@ -119,6 +120,7 @@ def test_rule(formula, expected):
     sinh(z) * exp(-Abs(z)), log(exp(u) / (exp(u) + exp(v) + exp(w))), exp(u) * exp(v), 1 / (1 + exp(z)) ** 3,
     Add(1, -sigmoid(u), -sigmoid(v)), exp(-2 * z) * sigmoid(z) ** 3, *(case[0] for case in SHARES),
 ], ids=str)  # fmt: skip
+@examples(30)
 @given(numbers=st.lists(st.floats(0.01, 20), min_size=5, max_size=5))
 def test_the_value_is_kept(formula, numbers):
     """The stable form has the value of the formula, at 50 digits; v is negative, the others positive."""

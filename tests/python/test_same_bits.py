@@ -102,7 +102,7 @@ def check_no_number(precision):
             assert (np.isnan(module.predict([], X[k : k + 1])) == places[k]).all(), (name, k)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", [pytest.param("float64", marks=pytest.mark.thorough), "float32"])
 def test_no_number(precision):
     """NaN is in the places in which NumPy has it, wherever in a row it is."""
     check_no_number(precision)
@@ -119,7 +119,7 @@ def test_no_number_anywhere(compiler, flags, monkeypatch):
         check_no_number(precision)
 
 
-@pytest.mark.parametrize("name", ["fit_decay", "network_fit_squares"])
+@pytest.mark.parametrize("name", [pytest.param("fit_decay", marks=pytest.mark.thorough), "network_fit_squares"])
 def test_other_kernels_of_numpy(name, tmp_path):
     """What follows from a fit does not depend on the vectors that NumPy and its BLAS use."""
     nn.build(MODELS[name](name), out=tmp_path, bits="portable", fit=FITTED.get(name))
