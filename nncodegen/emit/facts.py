@@ -53,6 +53,7 @@ def facts(schedule: Schedule) -> str:
     solvers = [one.control for one in systems_of(program.steps)]
     others["solver"] = "; ".join(map(str, solvers[:1]))
     others["rtol"] = max((one.rtol for one in solvers), default=0.0)
+    others["max_steps"] = max((one.most for one in solvers), default=0)
     others["lanes"] = schedule.side_by_side.models if schedule.side_by_side and solvers else 0
     entries |= {name: _literal(found) for name, found in others.items() if found != Facts._field_defaults[name]}
     if program.terms:

@@ -38,6 +38,14 @@ ON_TILE = f"count, padded, times, {GIVEN}, out, out_time, out_state, out_sample,
 
 OUT = "real *restrict out, size_t out_time, size_t out_state, size_t out_sample"
 
+LIMIT = "size_t limit"
+"""The largest number of steps, where a call has one below that of the model; else 0."""
+
+OF_CALL = "(size_t) work[ARRAYS]"
+
+LIMITS = {"predict": OF_CALL, "jacobian": OF_CALL, "rows": "(size_t) values[NN_FITS_VALUES*FITS]"}
+"""Where the kernels of outputs and of rows have this limit: after their arrays."""
+
 
 def emit_systems(program: Program, lines: Lines) -> None:
     """Write the tables of the methods of all systems that a program solves, and the functions of those of formulas."""
@@ -92,6 +100,7 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
     ):
         raise ProgramError(f"the states of {step.target} do not follow each other in memory")
     work += [str(int(kept))] * len(work)
+    work.append(LIMITS.get(at.kernel.name, "0"))
     arguments = ", ".join([head, *given, _array(step.target, (index, states[-1]), at), *work])
     return tuple(wrapped(f"solve_equations_{number}({arguments});"))
 
@@ -215,7 +224,7 @@ class SystemEmitter:
         """Write the function that solves the system for the samples of a tile."""
         course = self._course_arguments
         self._lines.add("", "/* Solves these equations for the samples of a tile. */")
-        with self._lines.function(f"static HOT void solve_{self._name}({SAMPLES},\n    {course}{OUT})"):
+        with self._lines.function(f"static HOT void solve_{self._name}({SAMPLES},\n    {course}{OUT}, {LIMIT})"):
             self._emit_call()
 
     def _emit_starts(self) -> None:
@@ -298,14 +307,15 @@ class SystemEmitter:
     def _unused(self, arguments: set[str]) -> None:
         """Note the arguments that a function does not use, where compilers ask for that."""
 
-    def _emit_equations(self) -> None:
-        """Write the description of the equations that a solver takes."""
+    def _emit_equations(self, limited: bool = False) -> None:
+        """Write the description of the equations that a solver takes; ``limited`` says that a call may limit steps."""
         system, control, lines, name = self._system, self._system.control, self._lines, self._functions
         lines.add("const equations own = {")
         changing = len(system.course)
         sizes = (len(system.states), system.first, system.block, len(system.given), len(system.fixed) + changing)
         start = "(double) NAN" if control.start is None else repr(control.start)
-        lines.add(f"    {', '.join(map(str, sizes))}, {control.rtol!r}, {control.atol!r}, {start}, {control.most},")
+        most = f"fewer_steps({control.most}, limit)" if limited else str(control.most)
+        lines.add(f"    {', '.join(map(str, sizes))}, {control.rtol!r}, {control.atol!r}, {start}, {most},")
         jumps = f"{name}_jumps" if system.jumps.values else "NULL"
         course = self._course if changing else "NULL, 0, 0, 0"
         events = f"{{{jumps}, {int(system.steered)}, {changing}, {course}}}" if system.stops else "NO_EVENTS"
@@ -337,7 +347,7 @@ class SystemEmitter:
     def _emit_call(self) -> None:
         """Write the body of the function that solves the system."""
         table, lines = self._system.control.table, self._lines
-        self._emit_equations()
+        self._emit_equations(limited=True)
         begin, pivots = f"solve_samples(own, &{table.name}", ""
         if isinstance(table, LinearlyImplicit):
             begin = f"solve_stiff_samples(own, local, &{table.name}, {self._emit_parts()}"
@@ -403,7 +413,7 @@ class _LanesEmitter(SystemEmitter):
         """Write the body of the function that solves the system."""
         system, lines = self._system, self._lines
         table, states = system.control.table, len(system.states)
-        self._emit_equations()
+        self._emit_equations(limited=True)
         formulas = [*system.formulas]
         begin = f"solve_in_lanes(own, {self._name}_rates, &{table.name}"
         if isinstance(table, LinearlyImplicit):

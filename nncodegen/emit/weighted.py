@@ -17,7 +17,7 @@ from nncodegen.emit.lines import Lines, wrapped
 from nncodegen.emit.loops import LoopPrinter
 from nncodegen.emit.plain import PlainCalls, PlainElements
 from nncodegen.emit.printer import Printer
-from nncodegen.emit.systems import ARGUMENTS, GIVEN, ON_TILE, OUT, SAMPLES, PlainSystemEmitter, SystemEmitter
+from nncodegen.emit.systems import ARGUMENTS, GIVEN, LIMIT, ON_TILE, OUT, SAMPLES, PlainSystemEmitter, SystemEmitter
 from nncodegen.ir import Element, Program
 from nncodegen.ir.program import PORTABLE
 from nncodegen.ir.systems import System, systems_of
@@ -74,9 +74,9 @@ class _WeightedEmitter(SystemEmitter):
         lines.add("/* Solves these equations for the samples of a tile. */")
         with lines.function(
             f"static HOT void solve_{name}({SAMPLES},\n    {weights}, {self._course_arguments}{OUT},\n"
-            "    real *restrict work, int keeps)"
+            f"    real *restrict work, int keeps, {LIMIT})"
         ):
-            self._emit_equations()
+            self._emit_equations(limited=True)
             lines.add(*wrapped(f"solve_weighted({solver}, {sizes}, keeps, {row}, {ON_TILE});"))
         lines.add("")
         if not rates.transposed:

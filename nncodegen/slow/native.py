@@ -87,8 +87,12 @@ class NumpyNative:
 
     # --- outputs, losses, derivatives
 
-    def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array) -> None:
-        """Write the outputs of some rows."""
+    def predict(
+        self, parameters: Array, X: Array | None, samples: int, outputs: Array, max_steps: int = 0
+    ) -> None:  # fmt: skip
+        """Write the outputs of some rows. Raise CompilerNotFoundError for a limit of steps, which only fits have."""
+        if max_steps:
+            self._refuse("fitted")
         program = self._program
         for rows, values in _chunks(program, program.outputs, parameters, X, None, np.ones(samples)):
             outputs[rows] = self._rounded(columns_of(values, program.outputs, rows.stop - rows.start))
@@ -111,8 +115,12 @@ class NumpyNative:
         gradient[...] = self._rounded(total)
         return float(self._rounded(loss))
 
-    def jacobian(self, parameters: Array, X: Array | None, samples: int, derivatives: Array) -> None:
-        """Write the derivatives of the outputs of some rows: (N, outputs, P)."""
+    def jacobian(
+        self, parameters: Array, X: Array | None, samples: int, derivatives: Array, max_steps: int = 0
+    ) -> None:  # fmt: skip
+        """Write the derivatives of the outputs of some rows, (N, outputs, P), with a limit of steps as for them."""
+        if max_steps:
+            self._refuse("fitted")
         if self._fitting is None:
             raise ValueError("the model has no fits")
         program, count = self._fitting.program, self._fitting.outputs

@@ -219,6 +219,7 @@ COLD void NN(fit)(NN(fitting) *run)
 {
     fit_memory m = carve_fit(run->work);
     errors_in_x errors;
+    set_step_limit(m.rows.m, &run->poll);
     if (run->sigma_x) {
         errors = carve_errors((char *) run->errors_work + bytes_of_scratch(), run->errors_work, run->samples);
         clear_errors(&errors);

@@ -93,6 +93,7 @@ static COLD int evaluate_group_with_errors(const NN(groups) *run, size_t group, 
 int NN(fit_groups)(NN(groups) *run)
 {
     fit_memory m = carve_fit(run->work);
+    set_step_limit(m.rows.m, &run->poll);
     NN(fitting) one = {
         .sigmas = run->sigmas, .robust = run->robust, .robust_scale = run->robust_scale, .poll = run->poll
     };

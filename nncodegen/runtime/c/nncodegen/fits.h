@@ -224,6 +224,8 @@ int NN(fit_many)(NN(fits) *run)
     if (run->first >= run->last)
         return 0;
     carve_fits(run->work, run->samples, &g);
+    if (LIMITED)
+        g.values[NN_FITS_VALUES*FITS] = (real) run->poll.max_steps;
     begin_all(run, &g);
     while (g.active > 0 && !stop) {
         const size_t samples = most_samples(&g);

@@ -26,6 +26,7 @@ enum {
     COLUMNS = PARAMETERS + 1, /* the derivatives by all parameters, followed by the residual */
     SIGNS = GUARDED > 0 ? 2*GUARDED : 1, /* words that hold the signs */
     SWEPT = NN_FIT_FORWARD ? NN_OUTPUTS : 0, /* values that group_rows gives at once for all outputs */
+    LIMITED = NN_FIT_FORWARD && NN_HAS_PATHS, /* whether group_rows reads a limit of steps after its values */
     SEEDS = NN_FIT_FORWARD ? 0 : OBSERVED*OBSERVED,
     BEFORE = NN_FIT_FORWARD ? 0 : OBSERVED + GUARDED, /* values of a row before its columns */
     ROW = BEFORE + COLUMNS, /* the output of group_rows for one seed, and the residual */

@@ -27,7 +27,7 @@
     ARRAY(ended, TRIANGLE) /* J'J of fits that have ended */ \
     ARRAY(inverse, TRIANGLE) /* the inverse of ended */ \
     ARRAY(seeds, SEEDS) /* for each output, 1 for itself and 0 for the others */ \
-    ARRAY(values, NN_FITS_VALUES + SWEPT) /* the values of group_rows */ \
+    ARRAY(values, NN_FITS_VALUES + LIMITED + SWEPT) /* the values of group_rows, the limit of steps, its results */ \
     ARRAY(rows, ROWS_AT_ONCE*OBSERVED*ROW)
 
 /* The arrays that errors in the inputs need: name, number of values of each fit. */

@@ -23,7 +23,7 @@ static HOT void rows_of_samples(const real *restrict parameters, const real *res
     const real *restrict targets, const real *restrict seeds, size_t count, real *restrict values, real *restrict rows)
 {
 #if NN_FIT_FORWARD
-    real *restrict const swept = values + NN_FITS_VALUES*FITS;
+    real *restrict const swept = values + (NN_FITS_VALUES + LIMITED)*FITS;
     for (size_t n = 0; n < count; n++) {
         group_rows(parameters, inputs + n*INPUTS*FITS, NULL, values, swept);
         for (size_t k = 0; k < OBSERVED; k++) {

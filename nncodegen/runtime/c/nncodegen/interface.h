@@ -15,13 +15,15 @@
 
 typedef NN_REAL NN(real);
 
-/* How a call is stopped: it calls stop(context) regularly, and ends if that returns a value other than 0. */
+/* How a call is stopped: it calls stop(context) regularly, and ends if that returns a value other than 0. And how soon
+   each solution of differential equations gives up in a prediction, Jacobian or fit. */
 typedef struct {
     int (*stop)(void *context); /* may be NULL */
     void *context; /* the argument of stop; may be NULL */
     double interval; /* the least time between two calls of stop, in seconds */
     double spent; /* operations since the clock was last read; 0 at first */
     double asked; /* the time of the last call of stop; 0 at first */
+    size_t max_steps; /* the largest number of steps of a solution, if the model allows more; 0: what the model allows */
 } NN(poll);
 
 /* Samples: for each, a row of inputs and a row of targets, and its weight in the loss (weights) and in metrics

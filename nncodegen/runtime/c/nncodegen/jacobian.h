@@ -93,6 +93,7 @@ int NN(jacobian)(const real *parameters, const real *inputs, size_t samples, voi
 {
     const row_memory r = carve_rows(work);
     const size_t unknown = FIT_CURVED ? TILE*TARGETS : 0;
+    set_step_limit(r.m, poll);
     for (size_t k = 0; k < unknown; k++)
         r.seeds[k] = 0; /* derivatives of outputs do not depend on targets */
     prepare_rows(parameters, samples, r);

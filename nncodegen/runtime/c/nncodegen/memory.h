@@ -1,6 +1,6 @@
 /* Work memory: the arrays of a call, cut from one block that the caller allocates.
 
-   Needs vectors.h. Gives memory, carve, clear, size_of_work. */
+   Needs vectors.h and the header of the model. Gives memory, carve, set_step_limit, clear, size_of_work. */
 
 #ifndef NNCODEGEN_MEMORY_H
 #define NNCODEGEN_MEMORY_H
@@ -33,7 +33,8 @@
     PART(size_t, sample_numbers, HAS_NOISE ? TILE : 0) /* the indices of samples, for noise */ \
     PART(real, outputs, SAMPLES_AT_ONCE*OUTPUTS) /* the outputs of samples that do not fill a vector */ \
     PART(real, arrays, KEPT*ARRAYS + 1) /* the arrays of the kernels for a tile, or for several tiles that are
-                                              kept */ \
+                                              kept. Where outputs or rows are computed, the limit of steps follows
+                                              those of the first tile: see set_step_limit */ \
     PART(double, measures, MEASURES) /* those of an epoch so far, while updates are tried */ \
     PART(double, options, OPTIONS) /* the hyperparameters of an update */
 
@@ -54,7 +55,15 @@ static UNUSED memory carve(void *work)
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
     memory m;
     PARTS_OF_MEMORY(TAKE)
+    m.arrays[ARRAYS] = 0;
     return m;
+}
+
+/* Limits the steps of solutions of differential equations in the calls of kernels that follow: those of outputs and of
+   rows read the limit after their arrays; 0 stands for what the model allows. */
+static UNUSED void set_step_limit(memory m, const NN(poll) *poll)
+{
+    m.arrays[ARRAYS] = poll ? (real) poll->max_steps : 0;
 }
 
 /* Returns the size of work memory in bytes. */

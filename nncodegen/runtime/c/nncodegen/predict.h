@@ -15,6 +15,7 @@ int NN(predict)(const real *parameters, const real *inputs, size_t samples, void
     NN(poll) *poll)
 {
     const memory m = carve(work);
+    set_step_limit(m, poll);
     if (HAS_WINDOWS && !TILES_ONLY && samples <= ONE_BY_ONE) {
         predict_one_by_one(parameters, inputs, samples, m, outputs);
         return stopped(poll, (double) OPERATIONS*(double) samples);

@@ -1,11 +1,11 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
 
    Needs base.h. Gives the types rates_function, starts_function, method, events, equations, places, observations,
-   step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, STEP_SAFE, STEP_BEFORE and STEP_NEAR, the reasons
-   why a path has no states, rough_log2 and rough_exp2, the parts of solvers norm_of, first_length, shorter, longer,
-   weights_at, observe, take_step, copy_values, has_events, values_of_times, enter_interval, pass_times, start_of,
-   fail_path, begin_path, aim_of, next_step, observe_step, begin_after, accept_step, land, row_of and pad_samples, and
-   solve_samples. */
+   step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, STEP_SAFE, STEP_BEFORE and STEP_NEAR, the reasons why a
+   path has no states, rough_log2 and rough_exp2, fewer_steps, the parts of solvers norm_of, first_length, shorter,
+   longer, weights_at, observe, take_step, copy_values, has_events, values_of_times, enter_interval, pass_times,
+   start_of, fail_path, begin_path, aim_of, next_step, observe_step, begin_after, accept_step, land, row_of and
+   pad_samples, and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -120,6 +120,12 @@ typedef union {
 
 /* Why a path has no states from some time on (nncodegen/runtime/python/ground/outcomes.py reads this from NaN). */
 enum { STEPS_TOO_MANY = 1, STEPS_TOO_SHORT, TIMES_TOO_EARLY };
+
+/* Returns the largest number of steps of a solution: what the model allows, or a limit below that; 0 is none. */
+INLINE size_t fewer_steps(size_t allowed, size_t limit)
+{
+    return limit > 0 && limit < allowed ? limit : allowed;
+}
 
 /* log2(x) of a positive normal number to 1e-7, which is enough for the lengths of steps, and has the same bits with
    each C library. Its polynomial meets log2 at the nodes of Chebyshev. */

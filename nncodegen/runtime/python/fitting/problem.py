@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -81,7 +82,9 @@ class Solution(NamedTuple):
 class Problem:
     """The arguments of a fit, except its start. It is pickled with the result of a fit, which may solve it again."""
 
-    __slots__ = ("X", "Y", "bounds", "f_scale", "loss", "max_iterations", "model", "samples", "sigma", "tolerance")
+    __slots__ = (
+        "X", "Y", "bounds", "f_scale", "loss", "max_iterations", "max_steps", "model", "samples", "sigma", "tolerance",
+    )  # fmt: skip
 
     def __init__(
         self, model: Model, X: Array | None, Y: Array, sigma: Array | None, bounds: Bounds | None, loss: str,
@@ -97,12 +100,19 @@ class Problem:
         self.f_scale = f_scale
         self.tolerance = tolerance
         self.max_iterations = max_iterations
+        self.max_steps = 0  # as many steps of a solution as the model allows
 
     def with_iterations(self, most: int) -> Problem:
         """Return this problem with another maximum number of iterations."""
         return Problem(
             self.model, self.X, self.Y, self.sigma, self.bounds, self.loss, self.f_scale, self.tolerance, most
-        )
+        ).limited(self.max_steps)
+
+    def limited(self, steps: int) -> Problem:
+        """Return this problem with a limit of the steps of each solution of differential equations; 0 is none."""
+        found = copy(self)
+        found.max_steps = steps
+        return found
 
     def solve(
         self, start: Array, fixed: Array | None, with_residuals: bool = True, kept: int = KEPT,
@@ -127,7 +137,7 @@ class Problem:
             numbers = self.model.native.fit(
                 self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, LOSSES[self.loss], self.f_scale,
                 self.tolerance, self.max_iterations, parameters, residuals, triangle, active, changed, costs,
-                watch, errors,
+                watch, errors, self.max_steps,
             )  # fmt: skip
         finally:
             if watch is not None:
@@ -158,6 +168,7 @@ class Problem:
         return {name: getattr(self, name) for name in self.__slots__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self.max_steps = 0  # which earlier files do not have
         for name, value in state.items():
             setattr(self, name, value)
 

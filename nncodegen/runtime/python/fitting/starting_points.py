@@ -110,6 +110,7 @@ class _SideBySide:
             model.native.fit_many(
                 (problem.X, problem.Y, sigma, points, None, None), strides, problem.samples, (low, high, self._held),
                 beyond_rounding(model, problem.tolerance), STEPS, False, first, last, self._fits.arrays(),
+                problem.max_steps,
             )  # fmt: skip
 
         share(fit, len(points), model.native.fits_lanes, self._threads)

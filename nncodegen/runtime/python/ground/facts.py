@@ -161,6 +161,8 @@ class Facts(NamedTuple):
     """The method and the limits of differential equations whose steps are chosen by an estimate of their error."""
     rtol: float = 0.0
     """The relative tolerance of these steps; 0 for models without such equations."""
+    max_steps: int = 0
+    """The largest number of these steps of a solution; 0 likewise."""
     lanes: int = 0
     """The number of samples whose equations are solved side by side, in such steps; 0 if they are not."""
 

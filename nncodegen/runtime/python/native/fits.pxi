@@ -1,7 +1,7 @@
 # Many fits side by side.
 
 cdef _fit_many(_Native native, tuple data, strides, size_t samples, tuple limits, double tolerance,
-        size_t max_iterations, bint absolute_sigma, size_t first, size_t last, tuple results):
+        size_t max_iterations, bint absolute_sigma, size_t first, size_t last, tuple results, size_t max_steps):
     """Make the fits first <= m < last (see native.py)."""
     cdef _Call call = _Call(native)
     cdef nncodegen_fits run
@@ -22,6 +22,7 @@ cdef _fit_many(_Native native, tuple data, strides, size_t samples, tuple limits
     run.cost_tolerance = run.step_tolerance = run.gradient_tolerance = tolerance
     run.max_iterations = max_iterations
     run.absolute_sigma = absolute_sigma
+    call.poll.max_steps = max_steps
     run.poll = call.poll
     run.first, run.last = first, last
     run.work = <void *> _address(work)

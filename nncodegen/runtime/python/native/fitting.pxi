@@ -57,7 +57,8 @@ cdef bytearray _memory_of(size_t size):
 
 
 cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale,
-        double tolerance, size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors):
+        double tolerance, size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors,
+        size_t max_steps):
     """Fit the model: write parameters, residuals, triangle, active, poles, costs and changes; see NN(fitting) in interface.h."""
     cdef _Fit fit = _Fit(native)
     cdef nncodegen_fitting *run = &fit.run
@@ -79,6 +80,7 @@ cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int 
         run.errors_work = <void *> _address(work)
     if watch is not None:
         fit.be_watched(watch, parameters)
+    fit.poll.max_steps = max_steps
     run.poll = fit.poll
     run.parameters = <real *> _address(parameters)
     run.residuals = <double *> _address(residuals)

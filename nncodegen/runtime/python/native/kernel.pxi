@@ -36,6 +36,7 @@ static const nncodegen_option nncodegen_options[] = {
         double interval
         double spent
         double asked
+        size_t max_steps
 
     ctypedef struct nncodegen_data:
         const real *inputs

@@ -92,20 +92,28 @@ class Native(Protocol):
     def in_ranges(self, X: Array, rows: int) -> bool:
         """Return whether the inputs that have ranges are whole numbers within them, in all rows."""
 
-    def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array) -> None:
-        """Write the outputs of some rows."""
+    def predict(
+        self, parameters: Array, X: Array | None, samples: int, outputs: Array, max_steps: int = 0
+    ) -> None:  # fmt: skip
+        """Write the outputs of some rows.
+
+        A solution of differential equations takes at most ``max_steps`` chosen steps, here and in ``jacobian``, ``fit``
+        and ``fit_many``; 0, or more than the model allows, stands for what it allows.
+        """
 
     def predict_short(self, parameters: Any, X: Any) -> Array | None:
         """Return the outputs of a few rows; None for arguments that need closer checks."""
 
-    def jacobian(self, parameters: Array, X: Array | None, samples: int, derivatives: Array) -> None:
+    def jacobian(
+        self, parameters: Array, X: Array | None, samples: int, derivatives: Array, max_steps: int = 0
+    ) -> None:  # fmt: skip
         """Write the derivatives of the outputs of some rows."""
 
     def fit(
         self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
         parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: bytearray | None,
-        costs: Array, watch: Watch | None, errors: tuple[Array, Array] | None = None,
+        costs: Array, watch: Watch | None, errors: tuple[Array, Array] | None = None, max_steps: int = 0,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fit the model to data, starting from the given parameters, and overwrite these with the best ones.
 
@@ -216,7 +224,7 @@ class Native(Protocol):
     def fit_many(
         self, data: tuple[Array | None, ...], strides: Array, samples: int, limits: tuple[Array | None, ...],
         tolerance: float, max_iterations: int, absolute_sigma: bool, first: int, last: int,
-        results: tuple[Array | None, ...],
+        results: tuple[Array | None, ...], max_steps: int = 0,
     ) -> None:  # fmt: skip
         """Make the fits first <= m < last side by side.
 

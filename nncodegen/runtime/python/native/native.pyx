@@ -185,8 +185,9 @@ cdef class _Native:
     def in_ranges(self, X, size_t rows):
         return _in_ranges(self, <const real *> _address(X), rows)
 
-    def predict(self, parameters, X, size_t samples, outputs):
+    def predict(self, parameters, X, size_t samples, outputs, size_t max_steps=0):
         cdef _Call call = _Call(self)
+        call.poll.max_steps = max_steps
         cdef const real *p = <const real *> _address(parameters)
         cdef const real *x = <const real *> _address(X)
         cdef real *result = <real *> _address(outputs)
@@ -198,8 +199,9 @@ cdef class _Native:
         if stopped:
             raise call.error or KeyboardInterrupt
 
-    def jacobian(self, parameters, X, size_t samples, derivatives):
+    def jacobian(self, parameters, X, size_t samples, derivatives, size_t max_steps=0):
         cdef _Call call = _Call(self)
+        call.poll.max_steps = max_steps
         cdef const real *p = <const real *> _address(parameters)
         cdef const real *x = <const real *> _address(X)
         cdef real *result = <real *> _address(derivatives)
@@ -213,10 +215,11 @@ cdef class _Native:
             raise call.error or KeyboardInterrupt
 
     def fit(self, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
-            size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors=None):
+            size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors=None,
+            size_t max_steps=0):
         self.need("fitting")
         return _fit(self, X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations,
-            parameters, residuals, triangle, active, poles, costs, watch, errors)
+            parameters, residuals, triangle, active, poles, costs, watch, errors, max_steps)
 
     def fit_groups(self, tuple data, begins, int robust, double robust_scale, parameters, columns, signs, size_t first,
             size_t last, tuple results, errors=None):
@@ -398,9 +401,10 @@ cdef class _Native:
             raise call.error or KeyboardInterrupt
 
     def fit_many(self, tuple data, strides, size_t samples, tuple limits, double tolerance, size_t max_iterations,
-            bint absolute_sigma, size_t first, size_t last, tuple results):
+            bint absolute_sigma, size_t first, size_t last, tuple results, size_t max_steps=0):
         self.need_fits()
-        _fit_many(self, data, strides, samples, limits, tolerance, max_iterations, absolute_sigma, first, last, results)
+        _fit_many(self, data, strides, samples, limits, tolerance, max_iterations, absolute_sigma, first, last, results,
+            max_steps)
 
     def blas_counter(self):
         return _blas_counter()

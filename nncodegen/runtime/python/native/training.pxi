@@ -20,6 +20,7 @@ cdef class _Call:
         self.poll.interval = 0.03
         self.poll.spent = 0
         self.poll.asked = 0
+        self.poll.max_steps = 0
 
     def __dealloc__(self):
         free(self.work)
