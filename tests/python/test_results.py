@@ -4,6 +4,7 @@ import builtins
 import io
 import os
 import pickle
+import re
 import signal
 import struct
 import tracemalloc
@@ -546,13 +547,48 @@ def test_minimizing_where_there_is_no_loss(method):
     found = module.minimize(method=method)
     assert found.parameters[0] > 0
     assert found.loss == module.loss(found.parameters) <= module.loss([2.0, 1.0])
-    if method == "L-BFGS-B":
+    if method != "Nelder-Mead":
         assert found.status == "stalled"
-        assert "the loss is not finite at the parameters that it tried" in found.message
+        assert re.search(r"the loss is not finite at [\d,]+ of the parameters that it tried", found.message)
         assert "give bounds" in found.message
     ended = module.minimize(method="L-BFGS-B", bounds=[(0.01, None), (None, None)])
     assert ended.status == "converged"
     assert ended.parameters == pytest.approx([0.01, 0], abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP"])
+def test_steps_end_before_parameters_without_a_loss(method):
+    """A search along a line shortens a step to where the loss is not finite, and goes on to the minimum."""
+    pytest.importorskip("scipy")
+    a, b = sympy.symbols("a b")
+    loss = a - 3 * sympy.log(a - 2) + (b - 1) ** 4 + sympy.sqrt(b)
+    module = nn.build(nn.Model("edge", parameters={a: 4.0, b: 1.0}, loss=loss))
+    assert not np.isfinite(module.loss([4.0, -0.5]))
+    found = module.minimize(method=method, tol=1e-8)
+    lowest = min((v - 1) ** 4 + np.sqrt(v) for v in np.linspace(0.3, 0.6, 300_001))
+    assert found.loss == pytest.approx(5 - 3 * np.log(3) + lowest, abs=1e-5)
+    assert found.parameters[0] == pytest.approx(5, abs=5e-3)
+    assert found.status in ("converged", "stalled")  # rounding may end a search at the minimum
+
+
+def test_a_minimizer_that_begins_without_a_loss():
+    """It ends there, and says so."""
+    pytest.importorskip("scipy")
+    a = sympy.Symbol("a")
+    module = nn.build(nn.Model("nowhere", parameters={a: -1.0}, loss=sympy.log(a) ** 2))
+    with pytest.warns(RuntimeWarning, match="stalled"):
+        assert module.minimize(method="BFGS").status == "stalled"
+
+
+@pytest.mark.parametrize(("name", "advice"), [
+    ("p0", "give the start as parameters"), ("maxiter", 'give options={"maxiter": ...}'), ("tolerance", "give tol"),
+    ("jac", "the module gives the gradient to SciPy itself"), ("colour", "it takes those of SciPy: tol, bounds"),
+])  # fmt: skip
+def test_arguments_that_minimize_does_not_have(chain, name, advice):
+    """They are named, with what to give instead."""
+    pytest.importorskip("scipy")
+    with pytest.raises(TypeError, match=rf"minimize\(\) got an unexpected argument '{name}': .*{re.escape(advice)}"):
+        chain.minimize(X, Y, **{name: 1})
 
 
 def test_minimizing_is_interrupted(chain):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,9 @@ WITH_PRODUCTS = ("trust-ncg", "trust-krylov", "newton-cg")
 NOT_WITHOUT = ("trust-exact", "dogleg", "trust-ncg", "trust-krylov")
 """The minimizers that take no gradient; that take the Hessian; that take products with it; that need one of these."""
 
+SEARCHES = ("bfgs", "cg", "l-bfgs-b", "newton-cg", "tnc", "slsqp")
+"""The minimizers that search along a line: NaN ends them, and a value that is too high shortens the step."""
+
 WITH_ANSWERS = ("trust-constr",)
 """The minimizers that a true value of the callback ends; StopIteration ends all."""
 
@@ -41,11 +44,27 @@ OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsq
                      "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
 """The statuses of a minimizer that has used up its iterations or evaluations; 1 for all others."""
 
-LEFT = (
-    "the loss is not finite at the parameters that it tried: these are the last ones before; give bounds within which "
-    "the model has values, or begin elsewhere"
-)
+ELSEWHERE = "give bounds within which the model has values, or begin elsewhere"
+
+LEFT = f"the loss is not finite at the parameters that it tried: these are the last ones before; {ELSEWHERE}"
 """The message where a minimizer leaves the parameters that have a loss."""
+
+STEEPER = 3.0
+"""The slope at the end of a step without a loss, in units of that at its begin."""
+
+OTHERS = ("tol", "bounds", "constraints", "callback", "options", "hess", "hessp")
+"""The arguments of SciPy's function that a call may give."""
+
+ELSEWHERE_NAMED = {
+    "p0": "give the start as parameters", "x0": "give the start as parameters", "start": "give the start as parameters",
+    "fun": "the module gives the loss to SciPy itself", "jac": "the module gives the gradient to SciPy itself",
+    "args": "the module gives X and Y to the loss itself",
+    "maxiter": 'give options={"maxiter": ...}', "max_iterations": 'give options={"maxiter": ...}',
+    "max_iter": 'give options={"maxiter": ...}', "epochs": 'give options={"maxiter": ...}',
+    "tolerance": "give tol", "sigma": "give sample_weight, 1/sigma**2 of each sample, or use fit",
+    "fixed": "give equal bounds of a parameter, or use fit",
+}  # fmt: skip
+"""What to do instead of an argument that other functions have."""
 
 EXACT = 4
 """Outputs whose residuals are below this number of roundings of the targets, by their norms, are the targets."""
@@ -67,10 +86,11 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     after each iteration, metrics["step_length"] the norm of the change of the parameters in each, and message is
     that of SciPy. Its status is "converged", "max_iterations", "stopped" by the callback, which raises
     StopIteration, or for any other end "stalled", with a RuntimeWarning. Least squares have also converged where
-    outputs are targets up to rounding, though SciPy finds no lower loss there. Where a minimizer ends at a loss
-    that is not finite, that is "stalled", too: the parameters are the last ones with a finite loss, and the message
-    says so. ``train`` cannot resume a result. With BatchNormalization, all samples are one batch, and the moving
-    statistics become those of all samples.
+    outputs are targets up to rounding, though SciPy finds no lower loss there. BFGS, CG, L-BFGS-B, Newton-CG, TNC
+    and SLSQP shorten a step that ends where the loss is not finite. Where a minimizer ends at such a loss, that is
+    "stalled", too: the parameters are the last ones with a finite loss, and the message says so. ``train`` cannot
+    resume a result. With BatchNormalization, all samples are one batch, and the moving statistics become those of
+    all samples.
     """
     refuse(model.facts, "what a minimizer of SciPy computes")
     with needed("minimize", "SciPy", "scipy"):
@@ -89,6 +109,8 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     function = objective.value_and_gradient if gradient else objective.value
     if method in NOT_WITHOUT:
         function = objective.value_or_infinity
+    elif method in SEARCHES:
+        function = objective.value_or_hill
     try:
         know_blas(model)
         with model.native.blas_held():  # the vectors of a minimizer are too short for threads to pay
@@ -96,7 +118,8 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
                 function, search.last, jac=gradient, method=settings.method, callback=search, **options
             )
         lost = not math.isfinite(objective.value(found.x))
-        reached = search.result(search.finite if lost else found.x, "converged", str(found.message))
+        kept = "constraints" in options or (found.success and not lost)
+        reached = search.result(search.kept(found.x, lost, not kept), "converged", str(found.message))
         reached.loss, reached.classes = objective.loss(reached.parameters), classes
     except BaseException as interrupt:  # Ctrl-C, or an error of a callback
         interrupt.result = search.result(search.last, "interrupted", "")  # type: ignore[attr-defined]
@@ -109,11 +132,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     if reached.status == "stalled" and not (settings.l1 or settings.l2) and _is_exact(data, reached.parameters):
         reached.status = "converged"
     if reached.status == "stalled":
-        solver = "" if math.isfinite(reached.loss) else model.facts.solver
-        if solver:
-            reached._message = f"the loss is not finite; {unsolved(solver)}"
-        elif lost and math.isfinite(reached.loss):
-            reached._message = LEFT
+        reached._message = _told(reached, model.facts.solver, lost, objective.hills)
         warn(f"SciPy's {settings.method} stalled: {reached.message}", RuntimeWarning)
     return with_samples(reached, samples)
 
@@ -133,11 +152,35 @@ def _is_exact(data: CheckedSamples, parameters: Array) -> bool:
     return bool((np.linalg.norm(residuals, axis=0) <= noise).all())
 
 
+def _told(reached: Result, solver: str, lost: bool, hills: int) -> str:
+    """Return the message of a minimizer that stalled: where the loss is not finite, what to do about it.
+
+    ``solver`` tells how the model solves differential equations; ``lost`` says that it left the parameters that have a
+    loss, ``hills`` how many steps it shortened.
+    """
+    finite = math.isfinite(reached.loss)
+    if solver and not finite:
+        return f"the loss is not finite; {unsolved(solver)}"
+    if lost and finite:
+        return LEFT
+    if hills:
+        tried = "parameters that it tried, before which it ended steps"
+        message = reached.message.rstrip(":. ")
+        return f"{message}; the loss is not finite at {hills:,} of the {tried}: {ELSEWHERE}"
+    return reached.message
+
+
+def _check_names(options: dict[str, Any]) -> None:
+    """Raise TypeError for arguments that SciPy's function does not have, or that the module gives."""
+    for key in options:
+        if key not in OTHERS:
+            advice = ELSEWHERE_NAMED.get(key, f"besides its own, it takes those of SciPy: {', '.join(OTHERS)}")
+            raise TypeError(f"minimize() got an unexpected argument {key!r}: {advice}")
+
+
 def _complete(options: dict[str, Any], model: Model, objective: Objective, method: str, name: Any) -> None:
     """Check the arguments of SciPy, and add those that follow from the objective and the precision."""
-    for key in ("fun", "x0", "args", "jac"):
-        if key in options:
-            raise TypeError(f"minimize() got an unexpected argument {key!r}: the module gives it to SciPy itself")
+    _check_names(options)
     if objective.l1:
         if method not in WITH_BOUNDS or "bounds" in options:
             raise ValueError(f"l1 needs the method L-BFGS-B, TNC, SLSQP or trust-constr, and no bounds, not {name!r}")
@@ -175,6 +218,7 @@ class _Search:
         self.history.append(self.objective.value(self.last))
         if math.isfinite(self.history[-1]):
             self.finite = self.last
+        self.objective.went_on(self.last)
         try:
             answer = None if self.callback is None else self.callback(*given)
         except StopIteration:
@@ -182,6 +226,15 @@ class _Search:
             raise
         self.stopped = self.asks and bool(answer)
         return answer
+
+    def kept(self, variables: Array, lost: bool, best: bool) -> Array:
+        """Return the variables to keep: those reached, or the last finite ones if those are lost; or the best tried.
+
+        The best ones count only where steps ended before variables without a finite objective.
+        """
+        reached = self.finite if lost else variables
+        place = self.objective.best if best and self.objective.hills else None
+        return place.variables if place and place.value < self.objective.value(reached) else reached
 
     def result(self, variables: Array, status: str, message: str) -> Result:
         """Return the Result at some variables, without the loss."""
@@ -192,6 +245,14 @@ class _Search:
         return Result(model, reached, math.nan, metrics, status, None, time.perf_counter() - self.begun, message)
 
 
+class _Place(NamedTuple):
+    """Variables at which the objective and its gradient are finite."""
+
+    variables: Array
+    value: float
+    slope: Array
+
+
 class Objective:
     """The loss with its penalties in double precision; with l1, of positive and negative parts of the parameters."""
 
@@ -200,6 +261,11 @@ class Objective:
         parameters = model.facts.parameters
         self.penalized = np.repeat([float(one.penalized) for one in parameters], [one.size for one in parameters])
         self._last: tuple[Any, float] = (None, math.nan)
+        self._tried: list[_Place] = []
+        self.best: _Place | None = None
+        """Where the objective was least."""
+        self.hills = 0
+        """The number of times that a step ended where the loss is not finite."""
 
     def split(self, parameters: Array) -> Array:
         """Return the variables of the minimizer for given parameters."""
@@ -225,6 +291,36 @@ class Objective:
         """Return the objective and its gradient; infinity, at which a trust region shrinks, for NaN."""
         value, slope = self.value_and_gradient(variables)
         return math.inf if math.isnan(value) else value, slope
+
+    def value_or_hill(self, variables: Array) -> tuple[float, Array]:
+        """Return the objective and its gradient; those of a hill where one is not finite, so that steps end before it.
+
+        Along the step from where the last iteration ended, the hill is the parabola that begins with the slope there,
+        m < 0, and is as much higher at the end of the step as m alone would be lower: its slope there is -3*m. A search
+        that interpolates goes back to a quarter of the step.
+        """
+        value, slope = self.value_and_gradient(variables)
+        if math.isfinite(value) and np.isfinite(slope).all():
+            place = _Place(variables.copy(), value, slope)
+            self._tried.append(place)
+            if self.best is None or value < self.best.value:
+                self.best = place
+            return value, slope
+        if not self._tried:
+            return value, slope
+        begin = self._tried[0]
+        step = variables - begin.variables
+        length = float(np.linalg.norm(step))
+        rise = abs(float(begin.slope @ step)) or abs(begin.value) or 1.0
+        if not (0 < length < math.inf and math.isfinite(rise)):
+            return value, slope
+        self.hills += 1
+        return begin.value + rise, (STEEPER * rise / length) * (step / length)
+
+    def went_on(self, variables: Array) -> None:
+        """Take the variables at which an iteration ended as the begin of the next steps."""
+        same = [place for place in self._tried if np.array_equal(place.variables, variables)]
+        self._tried = same[-1:] or self._tried[:1]
 
     def value(self, variables: Array) -> float:
         """Return the objective."""
