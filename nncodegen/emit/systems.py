@@ -20,6 +20,7 @@ from nncodegen.ir.program import PORTABLE
 from nncodegen.ir.systems import Formulas, LinearlyImplicit, System, Table, path, swept, systems_of
 from nncodegen.schedule.kernel import Role
 from nncodegen.schedule.layout import in_lanes, room_in_lane, room_of
+from nncodegen.schedule.rates import room_of_states
 from nncodegen.schedule.tree import Call
 from nncodegen.schedule.vectors import has_library
 from nncodegen.schedule.walks import steps_in
@@ -101,6 +102,9 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
         raise ProgramError(f"the states of {step.target} do not follow each other in memory")
     work += [str(int(kept))] * len(work)
     work.append(LIMITS.get(at.kernel.name, "0"))
+    if read.weights:
+        room, end = room_of_states(at.kernel, at.program, at.layout), at.kernel.memory.arrays + at.kernel.memory.paths
+        work += [f"work + {end - room}", "work[ARRAYS + 1] > 0"] if room else ["NULL", "0"]
     arguments = ", ".join([head, *given, _array(step.target, (index, states[-1]), at), *work])
     return tuple(wrapped(f"solve_equations_{number}({arguments});"))
 

@@ -74,10 +74,10 @@ class _WeightedEmitter(SystemEmitter):
         lines.add("/* Solves these equations for the samples of a tile. */")
         with lines.function(
             f"static HOT void solve_{name}({SAMPLES},\n    {weights}, {self._course_arguments}{OUT},\n"
-            f"    real *restrict work, int keeps, {LIMIT})"
+            f"    real *restrict work, int keeps, {LIMIT}, real *restrict saved, int solved)"
         ):
             self._emit_equations(limited=True)
-            lines.add(*wrapped(f"solve_weighted({solver}, {sizes}, keeps, {row}, {ON_TILE});"))
+            lines.add(*wrapped(f"solve_weighted({solver}, {sizes}, keeps, {row}, {ON_TILE}, saved, solved);"))
         lines.add("")
         if not rates.transposed:
             return

@@ -118,7 +118,7 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     decided = tuple(lower(kernel, program, layout) for kernel in kernels)
     companions = () if program.apart else tuple(map(schedule_companion, program.companions))
     rates = choose_rates(program)
-    decided = tuple(with_room(kernel, rates, layout) for kernel in decided)
+    decided = tuple(with_room(kernel, program, rates, layout) for kernel in decided)
     return Schedule(program, layout, decided, unrolled, side_by_side, single_sample, companions, rates=rates)
 
 

@@ -51,7 +51,7 @@ def schedule_companion(companion: Companion) -> Schedule:
         group = group_of_sweeps(program)
     elif grouped and not program.layered and not rates:  # each fit would have weights of its own
         group = group_of_rows(program, kernel)
-    kernels = (with_room(lower(kernel, program, layout), rates, layout),)
+    kernels = (with_room(lower(kernel, program, layout), program, rates, layout),)
     return Schedule(program, layout, kernels, fits=group, companion=companion, rates=rates)
 
 

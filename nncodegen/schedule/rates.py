@@ -11,6 +11,7 @@ steps that are known, up to the largest one that the model allows, and adds at m
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element, Program
@@ -84,7 +85,19 @@ def choose_rates(program: Program) -> tuple[Rates, ...]:
     return tuple(_rates(system, program) for system in systems_of(program.steps) if system.weights)
 
 
-def with_room(kernel: Kernel, rates: tuple[Rates, ...], layout: Layout) -> Kernel:
+def room_of_states(kernel: Kernel, program: Program, layout: Layout) -> int:
+    """Return the values of the states at all times that rows keep for the seeds of the next output, or 0.
+
+    They are solved once for all seeds: their steps are kept, and the memory of the path has other values by then.
+    """
+    called = [step for step in steps_in(kernel.trees.tile) if step.operator == INTEGRATE]
+    kept = [step for step in called if not isinstance(step.expression, swept)]
+    if kernel.name != "jacobian" or len(kept) != 1 or len(called) < 2:
+        return 0
+    return layout.tile * prod(program.sizes[index] or 0 for index in kept[0].target.indices[1:])
+
+
+def with_room(kernel: Kernel, program: Program, rates: tuple[Rates, ...], layout: Layout) -> Kernel:
     """Return a kernel with memory for the solutions that it calls."""
     if not rates or Shape.PATH not in kernel.shapes:
         return kernel
@@ -92,6 +105,7 @@ def with_room(kernel: Kernel, rates: tuple[Rates, ...], layout: Layout) -> Kerne
     called = [step.expression for step in steps_in(kernel.trees.tile) if step.operator == INTEGRATE]
     records = layout.tile if any(isinstance(one, swept) for one in called) else 0
     room = max((known[one.system].room(records) for one in called if one.system in known), default=0)
+    room += room_of_states(kernel, program, layout)
     aligned = -kernel.memory.arrays % layout.padding
     return replace(kernel, memory=replace(kernel.memory, arrays=kernel.memory.arrays + aligned, paths=room))
 

@@ -7,6 +7,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 
 import nncodegen as nn
+from nncodegen.schedule import rates
 from tests.support.built import built
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
@@ -62,6 +63,38 @@ def test_jacobians_against_differences():
         )
         expected = (4 * near - far) / 3
         assert np.linalg.norm(slopes[:, :, p] - expected) < 1e-8 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(("room", "levels"), [(1, 6), (1200, 3)])
+def test_jacobians_do_not_depend_on_how_many_steps_are_kept(room, levels, monkeypatch):
+    """The rows of all observations, for which one solution is reversed over and over, have the same bits."""
+    module, model = built(TIGHT), moved(f"moved_{levels}", rtol=1e-12, atol=1e-12, max_steps=4000)
+    expected = module.jacobian(PARAMETERS, X)
+    monkeypatch.setattr(rates, "MOST_OF_STEPS", room)
+    other = nn.build(model)
+    (chosen,) = nn.compile_model(model, until="schedule")["schedule"].rates
+    assert chosen.levels == levels
+    np.testing.assert_array_equal(other.jacobian(PARAMETERS, X), expected)
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-13])
+def test_rows_are_gradients_of_one_observation(rtol):
+    """Each row of a long path without jumps is the gradient of a loss that reads this observation alone."""
+    network = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1)], inputs=2)
+    model = nn.Dynamics(
+        ["u' = v", "v' = f(u, v) - 4*u"], {"u": "u0", "v": 0}, inputs="u0", times=TIMES, rtol=rtol, atol=rtol / 10,
+        networks={"f": network}, name=f"rows_{-round(np.log10(rtol))}",
+    )  # fmt: skip
+    module = built(model)
+    rows = np.hstack([np.sort(RNG.uniform(0, 12, (3, TIMES)), axis=1), RNG.normal(size=(3, 1))])
+    parameters = RNG.normal(size=module.parameter_count) / 3
+    predicted, slopes = module.predict(parameters, rows), module.jacobian(parameters, rows)
+    for n, row in enumerate(rows):
+        for k in range(2 * TIMES):
+            Y = predicted[n : n + 1].copy()
+            Y[0, k] -= 1
+            gradient = module.loss_and_gradient(parameters, row[None], Y)[1] * TIMES
+            np.testing.assert_allclose(slopes[n, k], gradient, rtol=1e-9, atol=1e-9 * abs(slopes[n, k]).max())
 
 
 @pytest.mark.parametrize(("precision", "close"), [("float64", 1e-11), ("float32", 1e-4)])

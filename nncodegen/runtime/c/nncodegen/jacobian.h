@@ -7,7 +7,7 @@
    of outputs, or of the arguments of activations instead; the targets of the model are before the seeds, and after them
    FIT_APART numbers that say which blocks of outputs have known targets (convex.h). With
    FIT_FORWARD, a row has the derivatives of all outputs, by one parameter after the other, and there are no seeds but
-   those of second derivatives. Gives rows_of_tile, rows_of_output, derivatives_of, seed, jacobian. */
+   those of second derivatives. Gives rows_of_seeds, rows_of_tile, rows_of_output, derivatives_of, seed, jacobian. */
 
 #ifndef NNCODEGEN_JACOBIAN_H
 #define NNCODEGEN_JACOBIAN_H
@@ -60,21 +60,30 @@ static UNUSED void seed(size_t output, row_memory r)
             r.seeds[n*TARGETS + FIT_TARGETS + k] = k == output;
 }
 
-/* Computes the rows of a tile, with the derivatives that the seeds select. */
-static UNUSED void rows_of_tile(const real *parameters, const real *inputs, size_t first, size_t count, row_memory r)
+/* Computes the rows of a tile, with the derivatives that the seeds select; solved says that only these have changed
+   since the last call. */
+static UNUSED void rows_of_seeds(const real *parameters, const real *inputs, size_t first, size_t count, int solved,
+    row_memory r)
 {
     const tile now = fill(r.m, inputs, NULL, NULL, NULL, 1, first, count);
+    set_solved(r.m, solved);
     of_rows.tile(parameters, now.inputs, SEEDED || FIT_CURVED ? r.seeds : NULL, r.m.weights, count, r.m.arrays, r.rows);
 }
 
-/* Computes the rows of a tile with the derivatives of an output, unless those of the first output have them. */
+/* Computes the rows of a tile, with the derivatives that the seeds select. */
+static UNUSED void rows_of_tile(const real *parameters, const real *inputs, size_t first, size_t count, row_memory r)
+{
+    rows_of_seeds(parameters, inputs, first, count, 0, r);
+}
+
+/* Computes the rows of a tile with the derivatives of an output, of one output after the other, unless those of the first output have them. */
 static UNUSED void rows_of_output(const real *parameters, const real *inputs, size_t first, size_t count, size_t output,
     row_memory r)
 {
     if (FIT_FORWARD && output > 0)
         return;
     seed(output, r);
-    rows_of_tile(parameters, inputs, first, count, r);
+    rows_of_seeds(parameters, inputs, first, count, output > 0, r);
 }
 
 /* Returns the derivatives of an output in the rows of a tile. */

@@ -1,6 +1,6 @@
 /* Work memory: the arrays of a call, cut from one block that the caller allocates.
 
-   Needs vectors.h and the header of the model. Gives memory, carve, set_step_limit, clear, size_of_work. */
+   Needs vectors.h and the header of the model. Gives memory, carve, set_step_limit, set_solved, clear, size_of_work. */
 
 #ifndef NNCODEGEN_MEMORY_H
 #define NNCODEGEN_MEMORY_H
@@ -32,9 +32,9 @@
     PART(real, weights, TILE) \
     PART(size_t, sample_numbers, HAS_NOISE ? TILE : 0) /* the indices of samples, for noise */ \
     PART(real, outputs, SAMPLES_AT_ONCE*OUTPUTS) /* the outputs of samples that do not fill a vector */ \
-    PART(real, arrays, KEPT*ARRAYS + 1) /* the arrays of the kernels for a tile, or for several tiles that are
-                                              kept. Where outputs or rows are computed, the limit of steps follows
-                                              those of the first tile: see set_step_limit */ \
+    PART(real, arrays, KEPT*ARRAYS + 2) /* the arrays of the kernels for a tile, or for several tiles that are
+                                              kept. Where outputs or rows are computed, two numbers follow those of
+                                              the first tile: see set_step_limit, set_solved */ \
     PART(double, measures, MEASURES) /* those of an epoch so far, while updates are tried */ \
     PART(double, options, OPTIONS) /* the hyperparameters of an update */
 
@@ -55,7 +55,7 @@ static UNUSED memory carve(void *work)
     char *next = (char *) (((uintptr_t) work + 63)/64*64);
     memory m;
     PARTS_OF_MEMORY(TAKE)
-    m.arrays[ARRAYS] = 0;
+    m.arrays[ARRAYS] = m.arrays[ARRAYS + 1] = 0;
     return m;
 }
 
@@ -64,6 +64,13 @@ static UNUSED memory carve(void *work)
 static UNUSED void set_step_limit(memory m, const NN(poll) *poll)
 {
     m.arrays[ARRAYS] = poll ? (real) poll->max_steps : 0;
+}
+
+/* Says whether the kernel of rows has solved the differential equations of the samples of a tile in its last call: then
+   the next one goes back through the steps that were taken there, for other seeds. */
+static UNUSED void set_solved(memory m, int solved)
+{
+    m.arrays[ARRAYS + 1] = (real) solved;
 }
 
 /* Returns the size of work memory in bytes. */

@@ -5,7 +5,8 @@
    the reverse goes back through the stages of each, from the last one to the first. Memory does not grow with the
    number of steps: level 0 keeps a number of steps that follow each other, level 1 the first of each such run, level 2
    the first of each run of runs, and so on. Where a run is not kept any more, it is taken again from what the next
-   level has. A step has the same bits each time, as it begins with the same numbers.
+   level has. A step has the same bits each time, as it begins with the same numbers. So one solution may be reversed
+   several times, for the derivatives of one observation after the other; the steps after an observation add nothing.
 
    Where rates or states change at the times of a sample, a step ends at each of them. The reverse then enters the
    intervals between times from the last one to the first, and goes back through the jump after each time, from the
@@ -15,7 +16,7 @@
    byte by byte, whatever the alignment of this memory is.
 
    Needs solve.h. Gives transposed_function, reverse_functions, weight_row, record_sizes, step_record, path_operands,
-   reverse_arrays, NOT_GIVEN, record_of, solve_kept, reverse_path, solve_weighted and reverse_weighted. */
+   reverse_arrays, NOT_GIVEN, record_of, solve_kept, reverse_path, copy_path, solve_weighted and reverse_weighted. */
 
 #ifndef NNCODEGEN_SOLVE_REVERSE_H
 #define NNCODEGEN_SOLVE_REVERSE_H
@@ -39,10 +40,11 @@ typedef struct {
     size_t count;
 } weight_row;
 
-/* Where a path ends: the time, the number of steps, and whether the time is the last one. */
+/* Where a path ends: the time, the number of steps, and whether the time is the last one; and which steps are in its
+   record: on each level, those of the run that has the step of the number held. */
 typedef struct {
     double now;
-    size_t steps;
+    size_t steps, held;
     int solved;
 } path_end;
 
@@ -157,27 +159,47 @@ INLINE double time_of(const path_operands *path, size_t number)
     return (double) path->time[number*path->next_time];
 }
 
-/* Makes a step known again that no run has any more: takes the steps of a run, or of a run of runs, up to it. All
-   times but the first done are after its end. */
-INLINE void take_again(const equations *own, const method *with, const step_record *kept, size_t number,
-    const path_operands *path, size_t done, const real *given, real *fixed, const step_arrays *a)
+/* Returns the place of a step on level 1, or of the run that begins with it; SIZE_MAX if it is not there. */
+INLINE size_t place_of_run(const step_record *kept, size_t number, size_t held)
 {
-    const size_t states = own->states;
-    size_t level = 1, run = kept->length;
-    while (level + 1 < kept->levels && (number + 1) % (run*kept->length) == 0) {
-        level++;
-        run *= kept->length;
+    const size_t length = kept->length;
+    return kept->levels > 1 && number/length/length == held/length/length ? length + number/length % length : SIZE_MAX;
+}
+
+/* Makes a step known: takes the steps of a run again, or first those of a run of runs, until level 0 has it. Each level
+   has the whole run of its size around the step held. */
+INLINE void hold_step(const equations *own, const method *with, const step_record *kept, size_t number, path_end *last,
+    const path_operands *path, const real *given, real *fixed, const step_arrays *a)
+{
+    const size_t states = own->states, length = kept->length;
+    while (number/length != last->held/length) {
+        size_t level = 1, run = length;
+        while (number/run/length != last->held/run/length) {
+            level++;
+            run *= length;
+        }
+        const size_t first = number - number % run, place = level*length + first/run % length;
+        const size_t end = last->steps - first < run ? last->steps : first + run;
+        step_begin from = begin_of(kept, place);
+        size_t left = own->most, done = path->times;
+        copy_values(states, kept->states + 2*place*states, a->u);
+        copy_values(states, kept->states + (2*place + 1)*states, a->k);
+        while (done > 0 && time_of(path, done - 1) > from.now)
+            done--;
+        enter_interval(own, done, path->values, fixed);
+        observations again = {path->times, done, path->next_time, path->time, a->error, 0, 1}; /* nobody reads these */
+        take_kept_steps(own, with, kept, level, first, end, path->values, given, fixed, a, &left, &from, &again, 0);
+        last->held = end - 1;
     }
-    const size_t first = number + 1 - run, place = level*kept->length + first/run % kept->length;
-    step_begin from = begin_of(kept, place);
-    size_t left = own->most;
-    copy_values(states, kept->states + 2*place*states, a->u);
-    copy_values(states, kept->states + (2*place + 1)*states, a->k);
-    while (done > 0 && time_of(path, done - 1) > from.now)
-        done--;
-    enter_interval(own, done, path->values, fixed);
-    observations again = {path->times, done, path->next_time, path->time, a->error, 0, 1}; /* nobody reads the states */
-    take_kept_steps(own, with, kept, level, first, number + 1, path->values, given, fixed, a, &left, &from, &again, 0);
+}
+
+/* Returns whether the states at the time of a number have factors that are not 0. */
+INLINE int has_factors(const equations *own, const path_operands *path, size_t number)
+{
+    int found = 0;
+    for (size_t i = 0; i < own->states; i++)
+        found |= path->adjoint[number*path->adjoint_time + i*path->adjoint_item] != 0;
+    return found;
 }
 
 /* Goes back through the stages of a step of length h: from the derivatives by the states at its end (bar), by the
@@ -263,7 +285,7 @@ INLINE void solve_kept(const equations *own, const method *with, const step_reco
         steps = take_kept_steps(own, with, kept, levels, 0, SIZE_MAX, values, given, fixed, a, &left, &from, &seen, 1);
     }
     if (levels > 0) {
-        const path_end end = {from.now, steps, seen.done == seen.times};
+        const path_end end = {from.now, steps, steps > 0 ? steps - 1 : 0, seen.done == seen.times};
         copy_bytes(sizeof end, &end, kept->end);
     }
     fail_path(own, &seen, left > 0);
@@ -276,16 +298,34 @@ INLINE void reverse_path(const equations *own, const method *with, reverse_funct
     const size_t *starts, const step_record *kept, const path_operands *path, const real *given, real *fixed,
     const reverse_arrays *a)
 {
-    const path_end last = end_of(kept);
+    path_end last = end_of(kept);
     const size_t states = own->states, steps = last.steps;
     const int stops = has_events(own);
     clear_values(others, a->total);
     clear_values(states, a->bar);
     double end = last.now;
-    size_t left = path->times;
-    for (size_t number = steps; number-- > 0;) {
-        if (number + 1 < steps && (number + 1) % kept->length == 0)
-            take_again(own, with, kept, number, path, left, given, fixed, &a->step);
+    size_t left = path->times, counted = path->times;
+    while (counted > 0 && !has_factors(own, path, counted - 1))
+        counted--;
+    size_t number = counted > 0 ? steps : 0;
+    while (number > 0) { /* steps, or whole runs of them, after all times with factors add nothing */
+        const double until = time_of(path, counted - 1);
+        const size_t back_in_run = (number - 1) % kept->length, run = place_of_run(kept, number - 1, last.held);
+        if (run != SIZE_MAX && begin_of(kept, run).now >= until) {
+            end = begin_of(kept, run).now;
+            number -= back_in_run + 1;
+            continue;
+        }
+        hold_step(own, with, kept, number - 1, &last, path, given, fixed, &a->step);
+        if (begin_of(kept, back_in_run).now < until)
+            break;
+        end = begin_of(kept, back_in_run).now;
+        number--;
+    }
+    while (left > counted && time_of(path, left - 1) > end)
+        left--;
+    while (number-- > 0) {
+        hold_step(own, with, kept, number, &last, path, given, fixed, &a->step);
         const size_t place = number % kept->length;
         const int cut = stops ? left > 0 && end == time_of(path, left - 1) : number + 1 == steps;
         const step_begin from = begin_of(kept, place);
@@ -310,6 +350,7 @@ INLINE void reverse_path(const equations *own, const method *with, reverse_funct
         for (size_t i = 0; i < states; i++)
             a->bar[i] += path->adjoint[left*path->adjoint_time + i*path->adjoint_item];
     }
+    copy_bytes(sizeof last, &last, kept->end);
     for (size_t i = 0; i < states; i++)
         if (starts[i] != NOT_GIVEN)
             a->total[starts[i]] += a->bar[i];
@@ -323,24 +364,45 @@ INLINE step_record record_of(record_sizes sizes, size_t states, real *values)
     return (step_record) {sizes.levels, sizes.length, values, first, kept, kept + 2*begins*states};
 }
 
+/* Copies the states of a sample at all times, one after the other, to memory (saves), or back from there. */
+INLINE void copy_path(int saves, size_t times, size_t states, real *saved, real *out, size_t out_time, size_t out_state)
+{
+    for (size_t k = 0; k < times; k++)
+        for (size_t i = 0; i < states; i++) {
+            if (saves)
+                saved[k*states + i] = out[k*out_time + i*out_state];
+            else
+                out[k*out_time + i*out_state] = saved[k*states + i];
+        }
+}
+
 /* Solves equations with weights for count samples, and keeps their steps if keeps is set; those that pad a tile get the
-   values of the last one. There is room for the records of all samples of a tile, then for the weights, both rows, and
+   values of the last one. If saved is not NULL, it is memory for their states. These are copied there, and, if solved
+   says that the last call was one for the same samples, back from there: their steps are kept as well. There is room for the records of all samples of a tile, then for the weights, both rows, and
    stages + 3 times the states in work, which is aligned as vectors are. */
 INLINE void solve_weighted(equations own, const method *with, record_sizes sizes, int keeps, weight_row weights,
     size_t count, size_t padded, size_t times, places time, places given, places fixed, real *out, size_t out_time,
-    size_t out_state, size_t out_sample, real *work)
+    size_t out_state, size_t out_sample, real *work, real *saved, int solved)
 {
     real *const row = work + (keeps ? padded*sizes.values : 0), *const constants = row + own.given + weights.count;
     real *const u = constants + own.fixed;
     const step_arrays a = {u, u + own.states, u + 2*own.states, u + 3*own.states};
+    const size_t returned = own.states - own.first;
     copy_values(weights.count, weights.values, row + own.given);
     for (size_t n = 0; n < count; n++) {
+        real *const states = saved ? saved + n*times*returned : NULL;
+        if (states && solved) {
+            copy_path(0, times, returned, states, out + n*out_sample, out_time, out_state);
+            continue;
+        }
         const step_record kept = record_of(sizes, own.states, work + n*sizes.values);
         const observations seen = {times, 0, time.next, time.values + n*time.sample, out + n*out_sample, out_time,
             out_state};
         row_of(n, given, own.given, row);
         row_of(n, fixed, own.fixed - own.at_times.count, constants);
         solve_kept(&own, with, &kept, keeps ? sizes.levels : 0, seen, values_of_times(&own, n), row, constants, &a);
+        if (states)
+            copy_path(1, times, returned, states, out + n*out_sample, out_time, out_state);
     }
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }
