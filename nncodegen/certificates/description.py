@@ -175,9 +175,7 @@ def _to_tensor(row: Any) -> Tensor:
 
 
 def _system(system: System) -> dict[str, Any]:
-    """Return differential equations as data, without what follows from them. Raise ProgramError for networks."""
-    if system.weights or system.steps or system.jumps.steps:
-        raise ProgramError(f"the equations of {system.name} have networks, which no certificate has")
+    """Return differential equations as data, without what follows from them."""
     control = system.control
     return {
         "name": system.name,
@@ -185,6 +183,9 @@ def _system(system: System) -> dict[str, Any]:
         **{role: [_tree(one) for one in getattr(system, role)] for role in _ROLES},
         "time": _tree(system.time),
         "jumps": [_tree(one) for one in system.jumps.values],
+        "weights": [_tree(one) for one in system.weights],
+        "steps": [_step(one) for one in system.steps],
+        "sizes": [list(pair) for pair in system.sizes],
     }
 
 
@@ -199,7 +200,7 @@ def _to_system(data: Any, own: Mapping[str, Any]) -> System:
         name=str(data["name"]),
         control=Control(METHODS[name].table, float(rtol), float(atol), int(most), start),
         time=_to_expression(data["time"], own),
-        steps=(),
+        steps=tuple(_to_step(row, own) for row in data.get("steps", ())),
         states=rows["states"],
         given=rows["given"],
         fixed=rows["fixed"],
@@ -208,6 +209,8 @@ def _to_system(data: Any, own: Mapping[str, Any]) -> System:
         block=len(rows["states"]),
         course=rows["course"],
         jumps=Formulas(tuple(_to_expression(one, own) for one in data["jumps"])),
+        weights=tuple(_to_expression(one, own) for one in data.get("weights", ())),
+        sizes=tuple((str(index), int(size)) for index, size in data.get("sizes", ())),
     )
     return linearized(system) if system.implicit else system
 

@@ -7,7 +7,7 @@ each other are computed for one value of their index after the other, and back i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import mpmath
@@ -53,8 +53,18 @@ def run(
     program: Program, given: Mapping[str, Array], then: Callable[[Step, Array], Array] = as_computed
 ) -> dict[str, Array]:
     """Return the values of all given tensors and of all steps; ``then`` may change the value of a step."""
-    values, lengths = dict(given), lengths_of(program, len(given[program.weight.name]))
-    for item in grouped(program.steps):
+    return computed(program.steps, given, lengths_of(program, len(given[program.weight.name])), then)
+
+
+def computed(
+    steps: Iterable[Step],
+    given: Mapping[str, Array],
+    lengths: Mapping[str, int],
+    then: Callable[[Step, Array], Array] = as_computed,
+) -> dict[str, Array]:
+    """Return the values of given tensors and of steps, with the length of each index."""
+    values = dict(given)
+    for item in grouped(steps):
         if isinstance(item, Group):
             CERTAIN.repeat(item, values, lengths, then)
         else:
@@ -75,7 +85,19 @@ def derivatives(
     With ``seeds``, they are those of the sum of other tensors times these numbers.
     """
     lengths = lengths_of(program, len(values[program.weight.name]))
-    received: dict[str, Array] = dict(seeds or {program.loss.tensor: np.asarray(mpmath.mpf(1), dtype=object)})
+    seeds = seeds or {program.loss.tensor: np.asarray(mpmath.mpf(1), dtype=object)}
+    received = received_by(program.steps, values, lengths, seeds)
+    for tensor in program.parameters:
+        if tensor.name not in received or not tensor.trained:
+            received[tensor.name] = zeros([size or 1 for size in tensor.shape])
+    return received
+
+
+def received_by(
+    steps: Iterable[Step], values: Mapping[str, Array], lengths: Mapping[str, int], seeds: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Return the derivatives of the sum of tensors times their seeds, by all tensors that steps lead to them from."""
+    received: dict[str, Array] = dict(seeds)
 
     def back(step: Step, at: Mapping[str, int]) -> None:
         if step.target.tensor in received:
@@ -90,11 +112,8 @@ def derivatives(
                 place[...] = place + part
                 received[element.tensor] = whole
 
-    for item in reversed(grouped(program.steps)):
+    for item in reversed(grouped(steps)):
         for at in reversed(times_of(item, lengths)) if isinstance(item, Group) else [{}]:
             for step in reversed(steps_of(item)):
                 back(step, at)
-    for tensor in program.parameters:
-        if tensor.name not in received or not tensor.trained:
-            received[tensor.name] = zeros([size or 1 for size in tensor.shape])
     return received

@@ -44,8 +44,18 @@ SHORTEST = "1e-25"
 SETTLED = 1e-3
 """The correction of stages, as a part of the error that is allowed, that is the last one."""
 
+LOST = 1e-1
+"""The bound of the rounding of derivatives in double precision, as a part of the error that is allowed in a step, up to
+which they need no more digits."""
+
 SLOW = 1e-2
 """The ratio of two corrections beyond which the matrix is computed again, from the last stages."""
+
+DIFFERENCE = 2.0**-26
+"""The distance of differences in double precision, relative to a state."""
+
+ROUNDING = 1e-10
+"""The correction of stages in double precision, relative to the largest, that may be due to rounding."""
 
 MOST_CORRECTIONS = 20
 """The number of corrections after which a step is too long."""
@@ -103,19 +113,22 @@ class Radau:
     States are columns (n, 1 + directions): the states themselves, and their derivative along each direction.
 
     stages     the number of stages
-    rates      the rates (n,) at a time and states (n,)
-    slopes     the derivatives of the rates at a time and states, (n, n + directions): by the states, and along each
-               direction as far as it does not go through the states
+    rates      the rates (k, n) at some times (k,) and the states there (k, n)
+    slopes     the derivatives of the rates there, (k, n, n + directions): by the states, and along each direction as
+               far as it does not go through the states
     unit       the error that is allowed in a step of each of some columns
     left       the number of evaluations of rates that are still allowed
+    rough      the rates in double precision, if stages are first solved with them, and derivatives along directions as
+               far as their rounding allows: for rates whose evaluation in many digits takes long
     length     the length that the last step has proposed
     """
 
     stages: int
-    rates: Callable[[Any, Array], Array]
-    slopes: Callable[[Any, Array], Array]
+    rates: Callable[[Array, Array], Array]
+    slopes: Callable[[Array, Array], Array]
     unit: Callable[[Array], NDArray[np.float64]]
     left: int
+    rough: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]] | None = None
     length: Any = None
 
     def solve(self, now: Any, end: Any, columns: Array) -> Array:
@@ -151,57 +164,129 @@ class Radau:
 
     def _halved(self, now: Any, length: Any, columns: Array) -> tuple[Array, Array]:
         """Return the columns after one step, and those after two steps of half its length."""
-        whole = self._stages(now, length, columns)
+        stages, whole = self._stages(now, length, columns)
         after, half = columns, length / 2
         for number, weights in enumerate(method_of(self.stages).halves):
-            guess = weights @ whole[:, :, 0].astype(float)
-            after = after + self._stages(now + half * number, half, after, guess)[-1]
-        return columns + whole[-1], after
+            guess = weights @ stages.astype(float)
+            after = after + self._stages(now + half * number, half, after, guess)[1]
+        return columns + whole, after
 
-    def _stages(self, now: Any, length: Any, columns: Array, guess: NDArray[np.float64] | None = None) -> Array:
-        """Return the changes of columns at the stages of a step, (s, n, 1 + directions)."""
+    def _stages(
+        self, now: Any, length: Any, columns: Array, guess: NDArray[np.float64] | None = None
+    ) -> tuple[Array, Array]:
+        """Return the changes of states at the stages of a step, (s, n), and those of columns with it."""
         u, times = columns[:, 0], method_of(self.stages).places * length + now
-        if guess is None:
-            changes, slopes = zeros((self.stages, len(u))), np.stack([self.slopes(now, u)] * self.stages)
+        unit, before = self.unit(columns), np.inf
+        if self.rough:
+            rough, inverse = self._roughly(times, length, u, unit[:, 0], guess)
+            changes = each(mpmath.mpf, rough.astype(object))
+        elif guess is None:
+            changes = zeros((self.stages, len(u)))
+            at_begin = self.slopes(np.array([now], dtype=object), u[None])
+            inverse = self._inverted(length, np.repeat(at_begin, self.stages, axis=0))
         else:
             changes = each(mpmath.mpf, guess.astype(object))
-            slopes = self._slopes(times, u, changes)
-        unit, before, inverse = self.unit(columns), np.inf, self._inverted(length, slopes)
+            inverse = self._inverted(length, self.slopes(times, u + changes))
         for _ in range(MOST_CORRECTIONS):
             self._spend(self.stages)
-            rates = np.stack([self.rates(t, u + change) for t, change in zip(times, changes, strict=True)])
+            rates = self.rates(times, u + changes)
             correction = self._correction(inverse, length, rates[:, :, None], changes[:, :, None])[:, :, 0]
             changes = changes + correction
             size = _largest(correction, unit[:, 0])
             if size <= SETTLED:
                 along = self._along(times, length, columns, changes, unit[:, 1:])
-                return np.concatenate([changes[:, :, None], along], axis=2)
+                return changes, np.concatenate([changes[-1][:, None], along], axis=1)
             if size == np.inf:
                 break
             if size > SLOW * before:
-                inverse = self._inverted(length, self._slopes(times, u, changes))
+                inverse = self._inverted(length, self.slopes(times, u + changes))
             before = size
         raise _TooLong
 
+    def _roughly(
+        self, times: Array, length: Any, u: Array, unit: NDArray[np.float64], guess: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the changes of states at the stages as far as double precision has them, and the last matrix."""
+        at, start, h = times.astype(float), u.astype(float), float(length)
+        changes = np.zeros((self.stages, len(u))) if guess is None else guess
+        own, before = method_of(self.stages).inverse.astype(float), np.inf
+        inverse = self._inverted(length, self._differences(at, start + changes))
+        for _ in range(MOST_CORRECTIONS):
+            self._spend(1)  # it takes less time than one evaluation in many digits
+            residuals = h * self._rough(at, start + changes) - own @ changes
+            correction = (inverse @ residuals.reshape(-1)).reshape(changes.shape)
+            changes = changes + correction
+            size = _largest(correction, unit)
+            rounding = np.max(abs(correction)) <= ROUNDING * np.max(abs(start + changes))
+            if size <= SETTLED or (rounding and size > before / 2):
+                return changes, inverse
+            if size == np.inf or size > before * 2:
+                break
+            if size > SLOW * before:
+                inverse = self._inverted(length, self._differences(at, start + changes))
+            before = size
+        raise _TooLong
+
+    def _differences(self, times: NDArray[np.float64], states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the derivatives of the rates by the states, (k, n, n), as differences of rates in double precision."""
+        k, n = states.shape
+        moves = DIFFERENCE * np.maximum(abs(states), np.max(abs(states)) / 1000 or 1.0)
+        moved = states[:, None] + np.concatenate([np.zeros((k, 1, n)), moves[:, :, None] * np.eye(n)], axis=1)
+        rates = self._rough(np.repeat(times, n + 1), moved.reshape(-1, n)).reshape(k, n + 1, n)
+        return np.asarray(np.swapaxes((rates[:, 1:] - rates[:, :1]) / moves[:, :, None], 1, 2))
+
+    def _rough(self, times: NDArray[np.float64], states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rates in double precision."""
+        assert self.rough
+        return self.rough(times, states)
+
     def _along(self, times: Array, length: Any, columns: Array, changes: Array, unit: NDArray[np.float64]) -> Array:
-        """Return the changes of the derivatives along all directions at the stages, (s, n, directions)."""
+        """Return the changes of the derivatives along all directions at the last stage, (n, directions)."""
         u, along, n = columns[:, 0], columns[:, 1:], len(columns)
-        found = zeros((self.stages, *along.shape))
-        if not found.size:
-            return found
-        slopes = self._slopes(times, u, changes)
+        if not along.size:
+            return along
+        slopes = self.slopes(times, u + changes)
         inverse, by_states, apart = self._inverted(length, slopes), slopes[:, :, :n], slopes[:, :, n:]
+        rough, lost = self._roughly_along(length, inverse, *(one.astype(float) for one in (by_states, apart, along)))
+        last = each(mpmath.mpf, rough[-1].astype(object))
+        enough = np.all(lost <= LOST * unit, axis=(0, 1)) & bool(self.rough)
+        more = np.flatnonzero(~enough)
+        if len(more):
+            along, apart, unit = along[:, more], apart[:, :, more], unit[:, more]
+            last[:, more] = self._closely_along(inverse, length, by_states, apart, along, unit, rough[:, :, more])
+        return last
+
+    def _closely_along(
+        self, inverse: NDArray[np.float64], length: Any, by_states: Array, apart: Array, along: Array,
+        unit: NDArray[np.float64], rough: NDArray[np.float64],
+    ) -> Array:  # fmt: skip
+        """Return the changes along directions at the last stage in many digits, given those in double precision."""
+        found = each(mpmath.mpf, rough.astype(object))
         for _ in range(MOST_CORRECTIONS):
             rates = summed_over([by_states[:, :, :, None], (along + found)[:, None]], (2,)) + apart
             correction = self._correction(inverse, length, rates, found)
             found = found + correction
             if _largest(correction, unit) <= SETTLED:
-                return found
+                return np.asarray(found[-1])
         raise _TooLong
 
-    def _slopes(self, times: Array, u: Array, changes: Array) -> Array:
-        """Return the slopes at all stages, (s, n, n + directions)."""
-        return np.stack([self.slopes(t, u + change) for t, change in zip(times, changes, strict=True)])
+    def _roughly_along(
+        self,
+        length: Any,
+        inverse: NDArray[np.float64],
+        by_states: NDArray[np.float64],
+        apart: NDArray[np.float64],
+        along: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the changes along all directions in double precision, and a bound of what their rounding is."""
+        size, own = len(inverse), method_of(self.stages).inverse.astype(float)
+        given = float(length) * (by_states @ along + apart)
+        found = (inverse @ given.reshape(size, -1)).reshape(given.shape)
+        terms = float(length) * by_states @ found - np.tensordot(own, found, 1)
+        found = found + (inverse @ (given + terms).reshape(size, -1)).reshape(given.shape)
+        sums = abs(float(length) * by_states) @ (abs(along) + abs(found)) + abs(float(length) * apart)
+        sums = sums + np.tensordot(abs(own), abs(found), 1)
+        return found, np.finfo(float).eps * (abs(inverse) @ sums.reshape(size, -1)).reshape(given.shape)
 
     def _correction(self, inverse: NDArray[np.float64], length: Any, rates: Array, changes: Array) -> Array:
         """Return corrections of changes (s, n, any number), given the rates with them."""

@@ -13,7 +13,7 @@ of states are a part of the solution, whose unit is found in the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -21,13 +21,14 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.certificates.exact import bind, derivatives, run
-from nncodegen.certificates.expressions import CompiledExpression, formula
+from nncodegen.certificates.exact import bind, lengths_of, received_by, run
+from nncodegen.certificates.expressions import formula
+from nncodegen.certificates.places import AtPlaces, along, at_each_place, repeated
 from nncodegen.certificates.points import Point, only
-from nncodegen.certificates.products import Array, array_of
+from nncodegen.certificates.products import Array, array_of, zeros
 from nncodegen.certificates.radau import DIGITS, NoSolution, Radau
-from nncodegen.ir import Element, Program, Step, needed
-from nncodegen.ir.systems import INTEGRATE, System
+from nncodegen.ir import Element, Program, Step, needed, slices_of
+from nncodegen.ir.systems import INTEGRATE, Formulas, System
 
 DISTANCE = "1e-20"
 """The distance of differences, relative to what is changed; fifty digits leave thirty of them."""
@@ -44,6 +45,10 @@ COARSER = 100.0
 AGREED = 1e-2
 """The largest difference of both solutions, in units."""
 
+MOST_WEIGHTS, DRAWN = 300, 4
+"""The number of weights of networks up to which derivatives by all of them are compared. Of more, about as many are
+drawn, of each tensor at least ``DRAWN``, if it has them."""
+
 MOST_EVALUATIONS = 20_000
 """The largest number of evaluations of rates for a solution, and half of it for one with derivatives; no certificate
 waits for longer ones."""
@@ -58,8 +63,17 @@ class Values:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """The numbers that equations of one sample read: of its row, at each of its times, and weights by their names."""
+
+    rows: Sequence[Any]
+    course: Sequence[Any] = ()
+    weights: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Trajectory:
-    """The exact solution of one sample: states (times, states), and their derivatives (times, states, given).
+    """The exact solution of one sample: states (times, states), and their derivatives (times, states, numbers).
 
     ``moved`` is how far the states move, where the initial ones move by a unit.
     """
@@ -69,7 +83,7 @@ class Trajectory:
     moved: Array
 
     def largest(self, system: System) -> tuple[Array, Array]:
-        """Return the units of states (states,), and those of their derivatives (states, given)."""
+        """Return the units of states (states,), and those of their derivatives (states, numbers)."""
         rtol, atol = (mpmath.mpf(one) for one in (system.control.rtol, system.control.atol))
         return atol + rtol * np.max(abs(self.states), axis=0), atol + rtol * np.max(abs(self.slopes), axis=0)
 
@@ -83,82 +97,94 @@ def step_of(program: Program) -> Step | None:
     return next((step for step in program.steps if step.operator == INTEGRATE), None)
 
 
-MOVED = None
+MOVED = -1
 """The direction that changes each initial state by its unit, up and down in turn."""
+
+_By = tuple[str, tuple[int, ...]]
+"""The name of a tensor, and its shape at one place."""
 
 
 class _Equations:
     """The differential equations of one sample, whose columns are the states and their derivative along each direction.
 
-    A direction is one of the system's ``given``, or ``MOVED``.
+    A direction is the number of one of the system's ``given``, or after these of a value of its weights; or ``MOVED``.
     """
 
-    def __init__(
-        self, system: System, rows: Sequence[Any], course: Sequence[Any], directions: Sequence[Element | None] = ()
-    ) -> None:
-        self.system, self._course, self._directions = system, course, directions
-        self._known: dict[Element, Any] = dict(zip((*system.given, *system.fixed), rows, strict=True))
-        self._rates = [formula(rate) for rate in system.rates]
-        self._jumps = [formula(value) for value in system.jumps.values]
+    def __init__(self, system: System, numbers: Numbers, directions: Sequence[int] = ()) -> None:
+        self.system, self._course, self._directions = system, numbers.course, directions
+        names = (one.tensor for one in (*system.given, *system.fixed))
+        self._known: dict[str, Array] = {
+            **{name: np.asarray(one, dtype=object) for name, one in zip(names, numbers.rows, strict=True)},
+            **numbers.weights,
+        }
+        self._double: dict[str, NDArray[np.float64]] = {}
+        self._rates = AtPlaces(system, Formulas(system.rates, system.steps))
+        self._jumps = AtPlaces(system, system.jumps)
+        everything = [(one.tensor, ()) for one in system.given] + [(n, w.shape) for n, w in numbers.weights.items()]
+        self._by: Sequence[_By] = everything if any(one != MOVED for one in directions) else ()
 
     @property
     def starts(self) -> Array:
         """Return the columns at the start."""
-        control, known, found = self.system.control, self._known, []
+        control, given, found = self.system.control, self.system.given, []
         for s, one in enumerate(self.system.starts):
-            u = mpmath.mpf(known[one] if one in known else formula(one).value(()))
+            u = mpmath.mpf(self._known[one.tensor].item() if isinstance(one, Element) else formula(one).value(()))
             moved = (-1) ** s * (control.atol + control.rtol * abs(u))
-            found.append([u, *(moved if to is MOVED else mpmath.mpf(one == to) for to in self._directions)])
+            own = given.index(one) if one in given else None
+            found.append([u, *(moved if to == MOVED else mpmath.mpf(to == own) for to in self._directions)])
         return np.array(found, dtype=object)
 
     def enter(self, number: int) -> None:
         """Read what rates and jumps read of the interval that leads to the time of a number."""
-        self._known.update(zip(self.system.course, self._course[number] if self.system.course else (), strict=True))
+        if self.system.course:
+            row = (np.asarray(one, dtype=object) for one in self._course[number])
+            self._known.update(zip((one.tensor for one in self.system.course), row, strict=True))
+        self._double = {name: array.astype(float) for name, array in self._known.items()}
 
-    def rates(self, t: Any, u: Array) -> Array:
-        """Return the rates."""
-        return self._values(self._rates, t, u)
+    def rates(self, times: Array, states: Array) -> Array:
+        """Return the rates at each of some times."""
+        return self._rates.values(self._known, times, states)
 
-    def slopes(self, t: Any, u: Array) -> Array:
+    def rough(self, times: NDArray[np.float64], states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rates at each of some times in double precision."""
+        return np.asarray(self._rates.rough(self._double, times, states), dtype=float)
+
+    def slopes(self, times: Array, states: Array) -> Array:
         """Return the derivatives of the rates by the states, and along each direction apart from these."""
-        return self._partials(self._rates, t, u)
+        return self._partials(self._rates, times, states)
 
     def jumped(self, t: Any, columns: Array) -> Array:
         """Return what the columns become at a time."""
-        if not self._jumps:
+        if not self.system.jumps.values:
             return columns
-        u, along = columns[:, 0], columns[:, 1:]
-        partials, count = self._partials(self._jumps, t, u), len(u)
+        u, along, times = columns[:, 0], columns[:, 1:], np.array([t], dtype=object)
+        (partials,), count = self._partials(self._jumps, times, u[None]), len(u)
         changed = partials[:, :count] @ along + partials[:, count:]
-        return np.column_stack([self._values(self._jumps, t, u), changed])
+        return np.column_stack([self._jumps.values(self._known, times, u[None])[0], changed])
 
     def allowed(self, part: float) -> Callable[[Array], NDArray[np.float64]]:
         """Return the allowed error of columns as a function of these, given the part of a unit."""
         control = self.system.control
         return lambda columns: part * (control.atol + control.rtol * abs(columns).astype(float))
 
-    def _values(self, formulas: Sequence[CompiledExpression], t: Any, u: Array) -> Array:
-        now = self._now(t, u)
-        return array_of((one.value([now[e] for e in one.operands]) for one in formulas), (len(formulas),))
-
-    def _partials(self, formulas: Sequence[CompiledExpression], t: Any, u: Array) -> Array:
+    def _partials(self, formulas: AtPlaces, times: Array, states: Array) -> Array:
         """Return the derivatives of formulas by the states, and along each direction apart from these."""
-        now, by, found = self._now(t, u), (*self.system.states, *self._directions), []
-        for one in formulas:
-            partials = dict(zip(one.operands, one.partials([now[e] for e in one.operands]), strict=True))
-            found.append([partials.get(to, mpmath.mpf(0)) for to in by])
-        return np.array(found, dtype=object)
-
-    def _now(self, t: Any, u: Array) -> Mapping[Element, Any]:
-        return {**self._known, self.system.time: t, **dict(zip(self.system.states, u, strict=True))}
+        found, count = formulas.slopes(self._known, times, states, self._by), states.shape[1]
+        columns = [
+            np.full(found.shape[:2], mpmath.mpf(0), dtype=object) if to == MOVED else found[:, :, count + to]
+            for to in self._directions
+        ]
+        return np.concatenate([found[:, :, :count], *(one[:, :, None] for one in columns)], axis=2)
 
 
-def trajectory(system: System, times: Sequence[Any], rows: Sequence[Any], course: Any, slopes: bool) -> Trajectory:
-    """Return the exact solution of one sample. Raise NoSolution where there is none, or none that is certain."""
+def trajectory(system: System, times: Sequence[Any], numbers: Numbers, by: Sequence[int] | None) -> Trajectory:
+    """Return the exact solution of one sample, with its derivatives by some of what is given, and of weights.
+
+    Raise NoSolution where there is none, or none that is certain.
+    """
     part = allowed_of(system)
-    directions = (MOVED, *(system.given if slopes else ()))
-    found = _solved(_Equations(system, rows, course, directions), times, STAGES, part)
-    again = _solved(_Equations(system, rows, course), times, FEWER, COARSER * part)
+    found = _solved(_Equations(system, numbers, (MOVED, *(by or ()))), times, STAGES, part)
+    again = _solved(_Equations(system, numbers), times, FEWER, COARSER * part)
     solution = Trajectory(found[:, :, 0], found[:, :, 2:], found[:, :, 1])
     if not np.all(abs(solution.states - again[:, :, 0]) <= solution.largest(system)[0] * AGREED):
         raise NoSolution("two solutions differ")
@@ -175,7 +201,8 @@ def _solved(equations: _Equations, times: Sequence[Any], stages: int, part: floa
     start, columns = equations.system.control.start, equations.starts
     now = times[0] if start is None else mpmath.mpf(start)
     most = MOST_EVALUATIONS // 2 if columns.shape[1] > 2 else MOST_EVALUATIONS
-    solver = Radau(stages, equations.rates, equations.slopes, equations.allowed(part), most)
+    rough = equations.rough if equations.system.steps else None  # layers take long in many digits
+    solver = Radau(stages, equations.rates, equations.slopes, equations.allowed(part), most, rough)
     found = []
     for number, time in enumerate(times):
         equations.enter(number)
@@ -189,70 +216,79 @@ def _solved(equations: _Equations, times: Sequence[Any], stages: int, part: floa
 class Exact:
     """The exact results of one sample of a program whose path has steps that are chosen, each with its unit.
 
-    ``derived`` says whether its derivatives are computed as well.
+    ``derived`` says whether its derivatives are computed as well: by the parameters of the numbers ``compared``.
     """
 
     def __init__(self, program: Program, point: Point, row: int, derived: bool) -> None:
         step = step_of(program)
         assert step
-        self._program, self._path, self._derived = program, step.target, derived
+        self._program, self._path, self.compared = program, step.target, compared_of(program)
         self.system: System = step.expression.system
         self._read = step.expression
         self._before = needed(program.steps, step.operands)
         own = {one.target.tensor for one in (*self._before, step)}
         self._rest = only(program, tuple(one for one in program.steps if one.target.tensor not in own))
         self._first = only(program, self._before)
+        self._others = tuple(one for one in program.steps if one is not step)
         self._parameters = np.asarray([mpmath.mpf(float(one)) for one in point.parameters], dtype=object)
         self._point, self._rows = point, slice(row, row + 1)
         self._known = self._given(self._parameters)
-        course = () if self._read.course is None else self._known[self._read.course.tensor][0]
+        self._weights = {k: number for number, k in enumerate(_weights_of(program), len(self.system.given))}
+        by = [*range(len(self.system.given)), *(self._weights[k] for k in self.compared if k in self._weights)]
+        self._columns = {number: column for column, number in enumerate(by)}
         self.times, self.time_name = [*self._known[self._read.time.tensor][0]], self._read.time.tensor
-        self._course, numbers = course, self._numbers(self._known)
-        self.solution = trajectory(self.system, self.times, numbers, course, derived)
+        self._numbers = Numbers(
+            self._row(self._known),
+            () if self._read.course is None else self._known[self._read.course.tensor][0],
+            {one.tensor: self._known[one.tensor] for one in self._read.weights},
+        )
+        self.solution = trajectory(self.system, self.times, self._numbers, by if derived else None)
         self.states, self.slopes = self.solution.largest(self.system)
 
     @property
     def start(self) -> tuple[Array, Array]:
         """Return the states at the first time, after a jump, and their rates."""
-        equations = _Equations(self.system, self._numbers(self._known), self._course)
+        equations = _Equations(self.system, self._numbers)
         equations.enter(0)
         u = equations.jumped(self.times[0], equations.starts)[:, 0]
-        return u, equations.rates(self.times[0], u)
+        return u, equations.rates(np.array(self.times[:1], dtype=object), u[None])[0]
 
     @cached_property
     def outputs(self) -> Values:
         """Return the outputs (outputs, times)."""
         with mpmath.workdps(DIGITS):
-            exact = self._outputs(self._values())
-            return Values(exact, np.max(np.sum(abs(self._by_states) * self.states, axis=2), axis=1, keepdims=True)
+            values = self._values()
+            exact = np.stack([values[one.tensor][0] for one in self._program.outputs])
+            by_states, _ = self._of_outputs
+            return Values(exact, np.max(np.sum(abs(by_states) * self.states, axis=2), axis=1, keepdims=True)
                           + np.zeros_like(exact))  # fmt: skip
 
     @cached_property
     def loss(self) -> Values:
         """Return the loss."""
         with mpmath.workdps(DIGITS):
-            values = self._values()
-            unit = np.sum(abs(self._received(values)) * self.states)
-            return Values(_one(values[self._program.loss.tensor].item()), _one(unit))
+            by_states, _ = self._of_loss
+            return Values(
+                _one(self._values()[self._program.loss.tensor].item()), _one(np.sum(abs(by_states) * self.states))
+            )
 
     @cached_property
     def gradient(self) -> Values:
-        """Return the derivatives of the loss by all parameters (P,)."""
+        """Return the derivatives of the loss by the parameters that are compared (P,)."""
         with mpmath.workdps(DIGITS):
-            whole = self._received(self._values())
-            bends = np.sum([abs(self._received(self._values(moved)) - whole) for moved in self._near], axis=0)
-            loss = self._program.loss.tensor
-            found = self._chained(whole[None], bends[None], lambda values: _one(values[loss].item()))
+            found = self._chained(self._of_loss, [self._derivatives_of_loss(path) for path in self._near])
             return Values(found.exact[0], found.unit[0])
 
     @cached_property
     def jacobian(self) -> Values:
-        """Return the derivatives of all outputs by all parameters, (outputs*times, P)."""
+        """Return the derivatives of all outputs by the parameters that are compared, (outputs*times, P)."""
         with mpmath.workdps(DIGITS):
-            bends = np.sum([abs(self._slopes_of_outputs(moved) - self._by_states) for moved in self._near], axis=0)
-            alone = np.eye(len(self.times), dtype=int)[None, :, :, None]  # an output reads the states at its own time
-            slopes, bends = ((each[:, None] * alone).reshape(-1, *each.shape[1:]) for each in (self._by_states, bends))
-            return self._chained(slopes, bends, lambda values: self._outputs(values).reshape(-1))
+            count = len(self._program.outputs) * len(self.times)
+            alone = [
+                (by_states.reshape(count, 1, -1), direct.reshape(count, -1))  # an output reads states at its own time
+                for by_states, direct in (self._of_outputs, *map(self._derivatives_of_outputs, self._near))
+            ]
+            return self._chained(alone[0], alone[1:], len(self._program.outputs))
 
     # --- steps before and after the path -------------------------------------------------------------------------
 
@@ -261,23 +297,14 @@ class Exact:
         point, rows = self._point, self._rows
         return run(self._first, bind(self._program, parameters, point.X[rows], point.Y[rows]))
 
-    def _numbers(self, known: Mapping[str, Array]) -> list[Any]:
+    def _row(self, known: Mapping[str, Array]) -> list[Any]:
         """Return the values of given and fixed."""
         return [number for row in self._read.rows for number in known[row.tensor][0]]
 
-    def _values(self, path: Array | None = None, known: Mapping[str, Array] | None = None) -> dict[str, Array]:
+    def _values(self, path: Array | None = None) -> dict[str, Array]:
         """Return the values of all steps, given the path."""
         states = self.solution.states if path is None else path
-        return run(self._rest, {**(known or self._known), self._path.tensor: states[None]})
-
-    def _outputs(self, values: Mapping[str, Array]) -> Array:
-        """Return all outputs, (outputs, times)."""
-        return np.stack([values[one.tensor][0] for one in self._program.outputs])
-
-    def _received(self, values: Mapping[str, Array]) -> Array:
-        """Return the derivatives of the loss by the states at all times."""
-        found = derivatives(self._rest, values).get(self._path.tensor)
-        return np.zeros_like(self.solution.states) if found is None else found[0]
+        return run(self._rest, {**self._known, self._path.tensor: states[None]})
 
     @property
     def _near(self) -> list[Array]:
@@ -287,59 +314,99 @@ class Exact:
                 for k in every]  # fmt: skip
 
     @cached_property
-    def _by_states(self) -> Array:
-        """Return the derivatives of outputs by the states at the same time, (outputs, times, states)."""
-        return self._slopes_of_outputs(self.solution.states)
-
-    def _slopes_of_outputs(self, path: Array) -> Array:
-        whole, found = self._outputs(self._values(path)), []
-        for s, unit in enumerate(self.states):
-            by = mpmath.mpf(DISTANCE) * unit
-            moved = path.copy()
-            moved[:, s] += by
-            found.append((self._outputs(self._values(moved)) - whole) / by)
-        return np.stack(found, axis=2)
+    def _of_loss(self) -> tuple[Array, Array]:
+        return self._derivatives_of_loss(self.solution.states)
 
     @cached_property
-    def _moves(self) -> list[tuple[Any, dict[str, Array], Array]]:
-        """Return for each parameter a small change, the values with it, and the derivatives of given."""
-        found, count, whole = [], len(self.system.given), self._numbers(self._known)
-        for k, one in enumerate(self._parameters):
-            by = mpmath.mpf(DISTANCE) * (abs(one) or 1)
+    def _of_outputs(self) -> tuple[Array, Array]:
+        return self._derivatives_of_outputs(self.solution.states)
+
+    def _derivatives_of_loss(self, path: Array) -> tuple[Array, Array]:
+        """Return the derivatives of the loss by the path, (1, times, states), and by parameters beside it, (1, P)."""
+        values = self._values(path)
+        received = received_by(
+            self._others, values, lengths_of(self._program, 1), {self._program.loss.tensor: _one(1).reshape(())}
+        )
+        sizes = {tensor.name: tensor.size for tensor in self._program.parameters}
+        direct = [received[one].reshape(-1) if one in received else zeros([n]) for one, n in sizes.items()]
+        by_states = received.get(self._path.tensor, zeros(path.shape)[None])
+        return by_states, np.concatenate([zeros([0]), *direct])[None, self.compared]
+
+    def _derivatives_of_outputs(self, path: Array) -> tuple[Array, Array]:
+        """Return the derivatives of outputs at each time by the path there, (outputs, times, states).
+
+        Those by parameters beside it are (outputs, times, P).
+        """
+        program, index, count = self._program, self._read.time.indices[1], len(path)
+        steps, values = needed(self._others, program.outputs), self._values(path)
+        read = {one.tensor: one for step in steps for one in (step.target, *step.operands)}
+        same = {name for name, one in read.items() if index not in one.indices}
+        same |= {tensor.name for tensor in program.parameters}
+        values |= {name: repeated(values[name], count) for name in same}
+        by = [(self._path.tensor, path.shape[1:]), *((one.name, one.shape) for one in program.parameters)]
+        found = at_each_place(along(steps, index, same), values, lengths_of(program, 1), program.outputs, by)
+        states = path.shape[1]
+        return found[:, :, :states], found[:, :, states:][:, :, self.compared]
+
+    @cached_property
+    def _moves(self) -> list[dict[int, Any]]:
+        """Return for each parameter that is compared its derivatives of numbers, each with the column of these."""
+        found, count, whole = [], len(self.system.given), self._row(self._known)
+        trained = np.concatenate([[], *([one.trained] * one.size for one in self._program.parameters)])
+        for k in self.compared:
+            if k in self._weights or not trained[k]:
+                found.append({self._columns[self._weights[k]]: mpmath.mpf(1)} if trained[k] else {})
+                continue
+            by = mpmath.mpf(DISTANCE) * (abs(self._parameters[k]) or 1)
             moved = self._parameters.copy()
             moved[k] += by
-            known = self._given(moved)
-            change = [(a - b) / by for a, b in zip(self._numbers(known)[:count], whole[:count], strict=True)]
-            found.append((by, known, np.array(change, dtype=object)))
+            pairs = zip(self._row(self._given(moved))[:count], whole[:count], strict=True)
+            found.append({column: (a - b) / by for column, (a, b) in enumerate(pairs) if a != b})
         return found
 
-    def _chained(self, by_states: Array, bends: Array, result: Callable[[Mapping[str, Array]], Array]) -> Values:
-        """Return the derivatives of numbers by all parameters, (numbers, P).
+    def _chained(
+        self, whole: tuple[Array, Array], near: Sequence[tuple[Array, Array]], repeats: int | None = None
+    ) -> Values:
+        """Return the derivatives of numbers by the parameters that are compared, (numbers, P).
 
-        Those by the states, and how much a unit of each state may change them, are (numbers, times, states).
+        ``whole`` are those by the states, (numbers, times, states), and by parameters beside these, (numbers, P);
+        ``near`` the same with each of the states moved by its unit. With ``repeats``, each of the numbers is one of the
+        results at one time.
         """
-        exact, unit = [], []
-        for by, known, change in self._moves:
-            slopes = np.sum(self.solution.slopes * change, axis=2)
-            of_slopes = np.sum(abs(by_states) * np.sum(self.slopes * abs(change), axis=1), axis=(1, 2))
-            exact.append(np.sum(by_states * slopes, axis=(1, 2)))
-            unit.append(of_slopes + np.sum(bends * abs(slopes), axis=(1, 2)))
-            if self._direct:
-                direct, *near = (
-                    (result(self._values(path, known)) - result(self._values(path))) / by
-                    for path in (self.solution.states, *self._near)
-                )
-                exact[-1] = exact[-1] + direct
-                unit[-1] = unit[-1] + sum(abs(one - direct) for one in near)
-        if not exact:
-            return Values(*[np.zeros((len(by_states), 0), dtype=object)] * 2)
-        return Values(np.stack(exact, axis=1), np.stack(unit, axis=1))
+        by_states, direct = whole
+        bends = np.sum([abs(one - by_states) for one, _ in near], axis=0)
+        exact, unit = direct.copy(), np.sum([abs(one - direct) for _, one in near], axis=0) + zeros(direct.shape)
+        for p, change in enumerate(self._moves):
+            slopes, of_slopes = zeros(self.solution.states.shape), zeros(self.states.shape)
+            for column, factor in change.items():
+                slopes = slopes + self.solution.slopes[:, :, column] * factor
+                of_slopes = of_slopes + self.slopes[:, column] * abs(factor)
+            if repeats is not None:
+                slopes = np.tile(slopes[:, None], (repeats, 1, 1))
+            exact[:, p] += np.sum(by_states * slopes, axis=(1, 2))
+            unit[:, p] += np.sum(abs(by_states) * of_slopes + bends * abs(slopes), axis=(1, 2))
+        return Values(exact, unit)
 
-    @property
-    def _direct(self) -> bool:
-        """Return whether results read parameters beside the states."""
-        read = {operand.tensor for step in self._rest.steps for operand in step.operands}
-        return any(tensor.name in read for tensor in self._program.parameters)
+
+def _weights_of(program: Program) -> list[int]:
+    """Return the numbers of the parameters that are weights of networks in equations, in the order of the system."""
+    step, found = step_of(program), list[int]()
+    places = {tensor.name: own for tensor, own in slices_of(program.parameters)}
+    for one in step.expression.weights if step else ():
+        found += range(places[one.tensor].start, places[one.tensor].stop)
+    return found
+
+
+def compared_of(program: Program) -> NDArray[np.int64]:
+    """Return the numbers of the parameters by which derivatives are compared: of very many weights, those drawn."""
+    weights, random = _weights_of(program), np.random.default_rng(0)
+    kept = np.ones(program.parameter_count, bool)
+    kept[weights] = len(weights) <= MOST_WEIGHTS
+    for tensor, own in slices_of(program.parameters):
+        if not kept[own].all():
+            count = max(DRAWN, MOST_WEIGHTS * tensor.size // len(weights))
+            kept[own.start + random.permutation(tensor.size)[:count]] = True
+    return np.flatnonzero(kept)
 
 
 def _one(number: Any) -> Array:
