@@ -82,6 +82,8 @@ def exponential_terms(node: Expr) -> list[tuple[Expr, Expr]] | None:
         return None
     terms: list[tuple[Expr, Expr]] = []
     for term in node.args:
+        if not all(isinstance(factor, exp) or factor.is_number for factor in Mul.make_args(term)):
+            return None  # before SymPy looks for exponentials in all parts of the term
         coefficient, factor = term.as_independent(exp, as_Add=False)
         if not coefficient.is_number or not coefficient.is_positive:
             return None

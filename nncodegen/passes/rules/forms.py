@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from sympy import Add, Expr, Function, Mul, Pow, preorder_traversal
+from sympy import Add, Expr, Function, Max, Min, Mul, Pow, preorder_traversal
 
 from nncodegen.passes.rules import RULES, Rule
 from nncodegen.passes.rules.factors import without_factors, without_terms
@@ -69,10 +69,11 @@ class Forms:
         """Return a node with its arguments in stable form.
 
         A function of arguments that have stayed the same is left as it is: SymPy would look for its values again, which
-        takes as long as all rules.
+        takes as long as all rules; and it would compare the arguments of a maximum, which takes very long if they are
+        maxima themselves.
         """
         arguments = tuple(self.of(argument) for argument in node.args)
-        if isinstance(node, Function) and arguments == node.args and not node.is_number:
+        if isinstance(node, Function | Max | Min) and arguments == node.args and not node.is_number:
             return node
         result: Expr = node.func(*arguments)
         return result

@@ -21,10 +21,11 @@ def function_over_function(node: Expr) -> Expr | None:
     """sin(a*x)/sinh(b*x) = sin_over(a, x)*over_sinh(b, x), for functions that are 0 at 0, also of their powers."""
     powers = [(factor, *as_power(factor)) for factor in node.args]
     vanishing = [(*each, each[1].args[0]) for each in powers if each[1].func in QUOTIENTS and each[2].is_Integer]
-    for above, f, k, first in vanishing:
-        for below, g, m, second in vanishing:
+    dividing = [each for each in vanishing if each[2] <= 0]
+    for above, f, k, first in vanishing if dividing else ():
+        for below, g, m, second in dividing if k >= 0 else ():
             shared = Mul(*(part for part in Mul.make_args(first) if part in Mul.make_args(second)))
-            if k < 0 or m > 0 or shared.is_number:
+            if shared.is_number:
                 continue
             count = min(k, -m)
             left = Mul(f ** (k - count), g ** (m + count), others(node, above, below))
@@ -88,6 +89,8 @@ def difference_of_cosines_over_square(node: Expr) -> Expr | None:
     for factor in node.args:
         if not isinstance(factor, Add) or len(factor.args) != 2:
             continue
+        if not all(any(isinstance(part, sympy.cos | sympy.cosh) for part in Mul.make_args(t)) for t in factor.args):
+            continue  # before SymPy looks for cosines in all parts of the terms
         (p, first), (q, second) = (term.as_independent(sympy.cos, sympy.cosh, as_Add=False) for term in factor.args)
         if p + q != 0 or first.func is not second.func or first.func not in (sympy.cos, sympy.cosh):
             continue
@@ -155,6 +158,8 @@ def vanishing_times_log(node: Expr) -> Expr | None:
     for factor in node.args:
         arguments = _logarithms(factor)
         powers = {part for argument in arguments for part in _vanishing_parts(argument)}
+        if not powers:
+            continue
         shared = [
             other
             for other, (u, b) in zip(node.args, map(as_power, node.args), strict=True)
