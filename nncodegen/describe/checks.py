@@ -20,7 +20,7 @@ from nncodegen.describe.constants import check_numbers
 from nncodegen.errors import ModelError
 from nncodegen.ir import Program, elementary
 from nncodegen.ir.functions import Primitive, StableFunction, plain_conditions
-from nncodegen.ir.graphs import ExpressionGraph, graph_of, objects_of
+from nncodegen.ir.graphs import ExpressionGraph, graph_of, objects_of, tree_size
 from nncodegen.ir.systems import formulas_of
 
 
@@ -37,6 +37,12 @@ STRUCTURE = (
 """The other classes of nodes that an expression may contain."""
 
 INFINITE = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
+
+MOST_ASKED = 200
+"""The largest number of nodes, as a tree, of an expression whose sign SymPy is asked for as it is."""
+
+SIGNS = "extended_positive", "extended_negative", "extended_nonnegative", "extended_nonpositive"
+"""What SymPy may know about the sign of an expression."""
 
 NO_DERIVATIVE = (sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracDelta)
 
@@ -90,8 +96,8 @@ def check_expression(expression: Any, symbols: Iterable[Symbol], role: str) -> E
 def check_piece(expression: Expr, symbols: Collection[Symbol], role: str) -> Expr:
     """Check an expression as ``check_expression`` does, but not its size: a formula, or a step cut from a large one."""
     expression = plain_conditions(expression)
-    _check_nodes(expression, role)
-    check_numbers(expression, role)
+    _check_nodes([expression], role)
+    check_numbers([expression], role)
     _check_symbols(graph_of([expression]), symbols, role)
     return expression
 
@@ -121,32 +127,32 @@ def check_large(graph: ExpressionGraph, symbols: Iterable[Symbol], role: str) ->
 def check_program(program: Program) -> None:
     """Raise ModelError if a stage has made a formula that cannot be compiled, such as a complex derivative."""
     for step in program.steps:
-        for formula in formulas_of(step):
-            if not _can_be_compiled(formula, program.precision):
-                _check_formula(formula, program.precision, f"{step.target} of {program.name}")
+        formulas = formulas_of(step)
+        if not _can_be_compiled(formulas, program.precision):
+            _check_formulas(formulas, program.precision, f"{step.target} of {program.name}")
     for companion in program.companions:
         check_program(companion.program)
 
 
 @lru_cache(maxsize=100_000)
-def _can_be_compiled(expression: Expr, precision: str) -> bool:
-    """Return whether a formula of a program can be compiled. Stages and companions share most of their formulas."""
+def _can_be_compiled(formulas: tuple[Expr, ...], precision: str) -> bool:
+    """Return whether the formulas of a step can be compiled. Stages and companions share most of them."""
     try:
-        _check_formula(expression, precision, "a formula")
+        _check_formulas(formulas, precision, "a formula")
     except ModelError:
         return False
     return True
 
 
-def _check_formula(expression: Expr, precision: str, role: str) -> None:
+def _check_formulas(formulas: Collection[Expr], precision: str, role: str) -> None:
     """Raise ModelError, naming the culprit, for a formula of a program that cannot be compiled."""
-    _check_nodes(expression, role, (Primitive, sympy.Derivative, sympy.Tuple))
-    check_numbers(expression, role, precision)
+    _check_nodes(formulas, role, (Primitive, sympy.Derivative, sympy.Tuple))
+    check_numbers(formulas, role, precision)
 
 
-def _check_nodes(expression: Expr, role: str, others: tuple[Any, ...] = ()) -> None:
+def _check_nodes(expressions: Iterable[Expr], role: str, others: tuple[Any, ...] = ()) -> None:
     functions = (*accepted(), *others)
-    for node in objects_of(expression):
+    for node in objects_of(*expressions):
         _check_kind(node, role, functions)
         if _is_complex(node):
             raise ModelError(f"{role} is complex: it contains {node}; nncodegen computes with real numbers")
@@ -171,8 +177,29 @@ def _check_kind(node: Any, role: str, functions: tuple[type, ...]) -> None:
 def _is_complex(node: Any) -> bool:
     """Return whether a node is the root or the logarithm of an expression that is negative for all real arguments."""
     if isinstance(node, sympy.Pow):
-        return not node.exp.is_integer and bool(node.base.is_extended_negative)
-    return isinstance(node, sympy.log) and bool(node.args[0].is_extended_negative)
+        return not node.exp.is_integer and bool(_asked(node.base).is_extended_negative)
+    return isinstance(node, sympy.log) and bool(_asked(node.args[0]).is_extended_negative)
+
+
+@lru_cache(maxsize=10_000)
+def _asked(node: Expr) -> Expr:
+    """Return an expression whose sign SymPy tells without a walk over a large tree.
+
+    The parts of a large one are symbols with the signs of these.
+    """
+    if tree_size(node) <= MOST_ASKED:
+        return node
+    return node.func(*(part if tree_size(part) <= MOST_ASKED else _of_sign(part) for part in node.args))
+
+
+@lru_cache(maxsize=10_000)
+def _of_sign(node: Any) -> Any:
+    """Return a symbol in place of a part of an expression, with the sign of this, as far as it is known."""
+    if not isinstance(node, Expr):
+        return node  # a condition
+    asked = _asked(node)
+    known = {sign: True for sign in SIGNS if getattr(asked, f"is_{sign}")}
+    return sympy.Dummy(extended_real=True, **known)
 
 
 def _check_symbols(graph: ExpressionGraph, symbols: Collection[Symbol], role: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import mpmath
@@ -23,19 +23,19 @@ MOST = 10_000
 _EXPONENTIALS = (sympy.exp, expm1, exp2, sympy.sinh, sympy.cosh)
 
 
-def check_numbers(expression: Expr, role: str, precision: str = "float64") -> None:
+def check_numbers(expressions: Iterable[Expr], role: str, precision: str = "float64") -> None:
     """Raise ModelError, naming the culprit, for a number that is not real, or too large for the precision."""
     largest = float(np.finfo(precision).max)
     with mpmath.workdps(DIGITS):
-        for number in _numbers(expression):
+        for number in _numbers(expressions):
             value = _value(number, role)
             if abs(value) > largest:
                 raise ModelError(f"{role} contains {_shown(number)}, which is too large for {precision}: scale it")
 
 
-def _numbers(expression: Any) -> Iterator[Expr]:
-    """Yield the largest constant parts of an expression, without the numbers that every precision can hold."""
-    graph = graph_of([expression])
+def _numbers(expressions: Iterable[Any]) -> Iterator[Expr]:
+    """Yield the largest constant parts of some expressions, without the numbers that every precision can hold."""
+    graph = graph_of(expressions)
     constant = _constant(graph)
     waiting, seen = [*graph.roots], {*graph.roots}
     while waiting:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from sympy import Add, Basic, Expr, Mul, Symbol
@@ -147,14 +147,14 @@ def with_names(expressions: Iterable[Expr], name: Callable[[int], Name]) -> tupl
     return named, tuple(found[root] for root in graph.roots)
 
 
-def objects_of(expression: Basic) -> Iterator[Basic]:
-    """Yield the parts of an expression from the root down, as SymPy's ``preorder_traversal``, but each object once.
+def objects_of(*expressions: Basic) -> Iterator[Basic]:
+    """Yield the parts of some expressions from the roots down, as SymPy's ``preorder_traversal``, but each object once.
 
     Equal parts that are different objects are yielded each, since finding them would take longer than most questions
     about parts.
     """
     arguments: dict[int, tuple[Basic, ...]] = {}  # by the identity of objects, which the expressions keep alive
-    waiting = [expression]
+    waiting = [*reversed(expressions)]
     while waiting:
         node = waiting.pop()
         if id(node) not in arguments:
@@ -166,6 +166,12 @@ def objects_of(expression: Basic) -> Iterator[Basic]:
 def contains(expression: Basic, *kinds: type) -> bool:
     """Return whether an expression has a part of some kinds."""
     return any(isinstance(node, kinds) for node in objects_of(expression))
+
+
+@lru_cache(maxsize=100_000)
+def tree_size(expression: Basic) -> int:
+    """Return the number of nodes of an expression as a tree, up to MOST_NODES: each part is counted once."""
+    return min(MOST_NODES, 1 + sum(tree_size(part) for part in expression.args))
 
 
 FEWEST = 2

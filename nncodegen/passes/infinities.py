@@ -59,6 +59,7 @@ MOST_KNOWN = 100_000
 """The largest number of answers that each of the questions here remembers, since formulas share most of their parts."""
 
 
+@lru_cache(maxsize=MOST_KNOWN)
 def is_total(node: Expr) -> bool:
     """Return whether an expression and its derivatives are finite for all finite values of its elements."""
     if node.is_Atom:

@@ -17,9 +17,11 @@ from typing import Any
 
 from sympy import Add, Expr, Mul, Piecewise, Pow
 from sympy.core.relational import Relational
+from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
 
 from nncodegen.ir import RECURRENCES, ROW, SAMPLE, Element, Equation, Step, elements, gathered, renamed
+from nncodegen.ir.graphs import tree_size
 from nncodegen.ir.names import take
 from nncodegen.passes.infinities import is_total
 
@@ -31,12 +33,23 @@ with the square and the cube of the number of factors.
 """
 
 
+MOST_COMPARED = 500
+"""The largest number of nodes, as a tree, of a sum whose sign SymPy is asked for before its terms are elements."""
+
+MOST_BRANCHES = 8
+"""The largest number of branches of a Piecewise that is differentiated, if all further ones stay finite.
+
+Each of its derivatives has all branches, so that their total number grows with the square of the number of branches.
+"""
+
+
 class Numbering:
     """A growing list of steps, no two of which define the same value.
 
     ``lower`` may rewrite a node after its operands have become elements. With ``to_differentiate`` a Piecewise stays in
     one step with its branches: its derivative must not multiply by a branch that is not taken, which may be infinite.
-    With it, a product of many factors also becomes a product of products.
+    With it, a product of many factors also becomes a product of products, and the last of many branches a step of their
+    own.
     """
 
     def __init__(
@@ -159,13 +172,20 @@ class Numbering:
         if node not in self._atoms:
             if node.is_number and not elements(node):
                 self._atoms[node] = node
-            elif isinstance(node, Add) and node.could_extract_minus_sign():
+            elif isinstance(node, Add) and self._has_minus_sign(node):
                 self._atoms[node] = -self._atom(-node)
             else:
                 self._atoms[node] = self.define(node)
         return self._atoms[node]
 
+    def _has_minus_sign(self, node: Expr) -> bool:
+        """Return whether a sum is written as minus another one. SymPy compares all of both, as trees."""
+        asked = node if tree_size(node) <= MOST_COMPARED else self.simple(node)
+        return bool(asked.could_extract_minus_sign())
+
     def _piecewise(self, node: Piecewise) -> Expr:
+        node = self._of_few_branches(node) if self._to_differentiate else node
+
         def branch(value: Expr) -> Expr:
             if isinstance(value, Piecewise) and self._to_differentiate:
                 return self._piecewise(value)
@@ -180,6 +200,17 @@ class Numbering:
             return part.func(*(cut(argument) for argument in part.args))
 
         return Piecewise(*((branch(value), condition(where)) for value, where in node.args))
+
+    def _of_few_branches(self, node: Piecewise) -> Piecewise:
+        """Return a Piecewise whose last branch is an element that holds the value of all further ones.
+
+        These are computed where they are not taken, too, and so are their derivatives: all must be finite there.
+        """
+        branches = [*node.args]
+        while len(branches) > MOST_BRANCHES and all(is_total(value) for value, _ in branches[-MOST_BRANCHES:]):
+            last = self.define(Piecewise(*branches[-MOST_BRANCHES:]))
+            branches[-MOST_BRANCHES:] = [ExprCondPair(last, True)]
+        return node if len(branches) == len(node.args) else Piecewise(*branches, evaluate=False)
 
 
 def split(steps: Iterable[Step], numbering: Numbering) -> Known:
