@@ -42,7 +42,7 @@ MOST_ASKED = 200
 """The largest number of nodes, as a tree, of an expression whose sign SymPy is asked for as it is."""
 
 SIGNS = "extended_positive", "extended_negative", "extended_nonnegative", "extended_nonpositive"
-"""What SymPy may know about the sign of an expression."""
+"""The properties of SymPy that say something about the sign of an expression."""
 
 NO_DERIVATIVE = (sympy.floor, sympy.ceiling, sympy.frac, sympy.Mod, sympy.DiracDelta)
 

@@ -20,8 +20,17 @@ import nncodegen as nn
 from nncodegen.building import parts
 from nncodegen.building.build import load
 from nncodegen.building.files import is_intact
+from nncodegen.describe import check_program
 from nncodegen.emit import facts
+from nncodegen.ir import evaluate
+from nncodegen.ir.graphs import graph_of
+from nncodegen.ir.systems import formulas_of
+from nncodegen.passes.differentiate import differentiate
+from nncodegen.passes.hessian import NAME
 from nncodegen.passes.rules.forms import stable_form
+from nncodegen.passes.rules.holes import vanishing_times_log
+from nncodegen.passes.simplify import simplify
+from nncodegen.passes.stabilize import stabilize
 from nncodegen.runtime.python.ground.facts import read
 from nncodegen.schedule import verify
 from tests.support import ROOT
@@ -249,13 +258,13 @@ def test_no_pass_grows_faster_than_n_log_n(counted, few, many, apart):
     assert operations(many) / operations(few) <= bound
 
 
-def rates_of(depth, units=2):
+def rates_of(depth, units=2, name="f"):
     """Stiff equations of two states with pairs of layers of few units, which are written out there, as formulas."""
     layers = [layer for _ in range(depth) for layer in (nn.Dense(units, "tanh"), nn.LayerNormalization())]
     network = nn.Sequential([*layers, nn.Dense(1)], inputs=2)
     return nn.Dynamics(
-        ["u' = -k*(u - f(v, t))", "v' = u - v"], {"u": 1, "v": 0}, {"k": 2.0}, times=3, method="rodas5p",
-        networks={"f": network}, name="grown_rates",
+        [f"u' = -k*(u - {name}(v, t))", "v' = u - v"], {"u": 1, "v": 0}, {"k": 2.0}, times=3, method="rodas5p",
+        networks={name: network}, name="grown_rates",
     )  # fmt: skip
 
 
@@ -271,6 +280,83 @@ def test_rates_of_layers_are_read_as_graphs():
     assert many / few <= (weights[1] / weights[0]) ** 2 * math.log(weights[1]) / math.log(weights[0])
     texts = [len(rates_of(depth).describe().show()) for depth in (2, 3)]
     assert texts[1] < 3 * texts[0]
+
+
+def parts_in(program):
+    """The number of different parts of all formulas of a program."""
+    return len(graph_of(formula for step in program.steps for formula in formulas_of(step)).nodes)
+
+
+@pytest.mark.parametrize("passes", [(stabilize,), (stabilize, differentiate, simplify)], ids=["stable", "simple"])
+def test_passes_over_rates_take_calls_in_proportion_to_their_parts(passes):
+    """So do the checks after each pass: what grows with the square of the weights are the derivatives themselves."""
+
+    def counted(depth, units=2):
+        program = rates_of(depth, units, f"f{len(passes)}{depth}{units}").describe()  # no part of which is known yet
+        found = []
+        for own in (lambda given: given, *passes):
+            size, done = parts_in(program), []
+            calls = calls_of(lambda own=own, given=program, done=done: done.append(own(given)))
+            (program,) = done
+            calls += calls_of(lambda given=program: check_program(given))
+            both = size + parts_in(program)
+            found.append(calls / (both * math.log(both)))
+        return found
+
+    counted(1, 1)  # what is computed once in a process
+    few, many = counted(1), counted(2 if len(passes) > 1 else 4)
+    assert all(other < 1.3 * one for one, other in zip(few, many, strict=True))
+
+
+def branches_of(count):
+    """A line for each interval of x, in one Piecewise."""
+    p = [sympy.symbols(f"a{k} b{k}") for k in range(count)]
+    output = sympy.Piecewise(*((a * x + b, x < k) for k, (a, b) in enumerate(p[:-1])), (p[-1][0] * x + p[-1][1], True))
+    return nn.Model("branches", x, y, {s: 0.1 * k for k, s in enumerate(s for row in p for s in row)}, output)
+
+
+def test_many_branches_take_calls_in_proportion():
+    """The derivative of each branch does not repeat the conditions of all others."""
+
+    def operations(count):
+        return calls_of(lambda: nn.compile_model(branches_of(count), until="emit"))
+
+    operations(3)  # what is computed once in a process
+    assert operations(40) / operations(10) <= 40 * math.log(80) / (10 * math.log(20))
+
+
+@pytest.mark.parametrize("row", [[-1.0], [3.0], [7.5], [11.0], [30.0]])
+def test_derivatives_of_many_branches(row):
+    """At each place they are those of the line there, of the first and of the second order."""
+    count, target = 20, 0.3
+    program = nn.compile_model(branches_of(count), until="simplify")["simplify"]
+    values, at = np.linspace(-1, 1, 2 * count), row[0]
+    here = next((k for k in range(count - 1) if at < k), count - 1)
+    slope = np.zeros(2 * count)
+    slope[2 * here : 2 * here + 2] = at, 1
+    error = values @ slope - target
+    found = evaluate(program, values, [row], [[target]])
+    gradient = [float(found[e.tensor]) for e in program.gradient]
+    assert gradient == pytest.approx(2 * error * slope, rel=1e-12, abs=1e-15)
+    (second,) = (one.program for one in program.companions if one.name == NAME)
+    direction = np.cos(np.arange(2 * count))
+    found = evaluate(second, np.concatenate([values, direction]), [row], [[target]])
+    changes = [float(found[e.tensor]) for e in second.gradient]
+    assert changes == pytest.approx(2 * slope * (slope @ direction), rel=1e-12, abs=1e-15)
+
+
+def test_rules_of_logarithms_look_through_no_product_without_one():
+    """The rules for products visit each of many factors a few times, not once for each other factor."""
+    p = sympy.symbols("p:160")
+    few, many = (sympy.Mul(*(1 + one * x for one in p[:count])) for count in (40, 160))
+    assert calls_of(lambda: vanishing_times_log(many)) < 6 * calls_of(lambda: vanishing_times_log(few))
+
+
+def test_maxima_that_stay_are_not_compared_again(monkeypatch):
+    """Without a rule that changes it, a maximum is not constructed anew: SymPy would compare its arguments."""
+    written = sympy.Max(x * y, x + 1)
+    monkeypatch.setattr(sympy.Max, "_is_connected", classmethod(lambda cls, a, b: pytest.fail("compared")))
+    assert stable_form(written) is written
 
 
 def test_allocated_bytes_show_copies():
