@@ -64,7 +64,7 @@ ELSEWHERE_NAMED = {
     "tolerance": "give tol", "sigma": "give sample_weight, 1/sigma**2 of each sample, or use fit",
     "fixed": "give equal bounds of a parameter, or use fit",
 }  # fmt: skip
-"""What to do instead of an argument that other functions have."""
+"""Advice for arguments that other functions have: what to give here instead."""
 
 EXACT = 4
 """Outputs whose residuals are below this number of roundings of the targets, by their norms, are the targets."""
