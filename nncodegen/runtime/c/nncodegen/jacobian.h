@@ -5,9 +5,9 @@
    their sum weighted by the targets of the program, its seeds. If a loss is no sum of squares (FIT_CURVED), a row
    contains the loss, its derivatives by each output, its second derivatives times the seeds, and then the derivatives
    of outputs, or of the arguments of activations instead; the targets of the model are before the seeds, and after them
-   FIT_APART numbers that say which blocks of outputs have known targets (convex.h). With
-   FIT_FORWARD, a row has the derivatives of all outputs, by one parameter after the other, and there are no seeds but
-   those of second derivatives. Gives rows_of_seeds, rows_of_tile, rows_of_output, derivatives_of, seed, jacobian. */
+   FIT_APART numbers that say which blocks of outputs have known targets (convex.h). With FIT_FORWARD, a row has the
+   derivatives of all outputs, by one parameter after the other, and there are no seeds but those of second derivatives.
+   Gives rows_of_seeds, rows_of_tile, rows_of_output, derivatives_of, seed, jacobian. */
 
 #ifndef NNCODEGEN_JACOBIAN_H
 #define NNCODEGEN_JACOBIAN_H
@@ -76,7 +76,8 @@ static UNUSED void rows_of_tile(const real *parameters, const real *inputs, size
     rows_of_seeds(parameters, inputs, first, count, 0, r);
 }
 
-/* Computes the rows of a tile with the derivatives of an output, of one output after the other, unless those of the first output have them. */
+/* Computes the rows of a tile with the derivatives of an output, of one output after the other, unless those of the
+   first output have them. */
 static UNUSED void rows_of_output(const real *parameters, const real *inputs, size_t first, size_t count, size_t output,
     row_memory r)
 {

@@ -378,8 +378,9 @@ INLINE void copy_path(int saves, size_t times, size_t states, real *saved, real 
 
 /* Solves equations with weights for count samples, and keeps their steps if keeps is set; those that pad a tile get the
    values of the last one. If saved is not NULL, it is memory for their states. These are copied there, and, if solved
-   says that the last call was one for the same samples, back from there: their steps are kept as well. There is room for the records of all samples of a tile, then for the weights, both rows, and
-   stages + 3 times the states in work, which is aligned as vectors are. */
+   says that the last call was one for the same samples, back from there: their steps are kept as well. There is room
+   for the records of all samples of a tile, then for the weights, both rows, and stages + 3 times the states in work,
+   which is aligned as vectors are. */
 INLINE void solve_weighted(equations own, const method *with, record_sizes sizes, int keeps, weight_row weights,
     size_t count, size_t padded, size_t times, places time, places given, places fixed, real *out, size_t out_time,
     size_t out_state, size_t out_sample, real *work, real *saved, int solved)

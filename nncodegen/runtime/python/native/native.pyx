@@ -84,7 +84,7 @@ cdef tuple _use_variant(nncodegen_functions *kernel):
 
 
 cdef enum:
-    FEW_VALUES = 512  # up to this number, checking values takes no longer than to release Python's lock and take it again
+    FEW_VALUES = 512  # up to this number, to check values takes no longer than to release Python's lock and retake it
 
 
 cdef class _Native  # a model in C, below
