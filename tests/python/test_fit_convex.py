@@ -212,6 +212,37 @@ def test_no_curvature():
         nn.build(nn.Sequential([nn.Dense(1)], 1, "mae"), fit=True)
 
 
+@pytest.mark.parametrize("times", [2, 6])
+def test_likelihood_as_an_output(times):
+    """A loss that is affine in the outputs is refused, with what to use: its parameters are those of minimize."""
+    at = np.linspace(0, 2, times)
+    data = 3 * np.exp(-0.5 * at) + 0.1 * RNG.normal(size=(20, times))
+    model = nn.Dynamics(
+        "u' = -0.5*u",
+        initial={"u": "u0"},
+        parameters={"u0": 1, "log_sigma": 0},
+        columns="seen",
+        observed={"value_loss": "log_sigma + (u - seen)**2/2*exp(-2*log_sigma)"},
+        loss=lambda value_loss, _: value_loss,
+        times=times,
+        steps=4,
+        name=f"likelihood_{times}",
+    )
+    module = nn.build(model)
+    rows, unused = np.hstack([np.tile(at, (20, 1)), data]), np.zeros((20, times))
+    for refused in (module.fit, lambda *_: module.jacobian(np.ones(2), rows)):
+        with pytest.raises(ValueError, match=r"affine in the outputs.*; use minimize: .* hessian") as e:
+            refused(rows, unused)
+        assert "is none" not in str(e.value)
+    best = module.minimize(rows, unused)
+    curve = np.exp(-0.5 * at)
+    u0 = (data @ curve).mean() / (curve @ curve)
+    deviation = np.sqrt(((data - u0 * curve) ** 2).mean())
+    assert np.allclose(best.parameters, [u0, np.log(deviation)], atol=1e-5)
+    information = data.size * module.hessian(best.parameters, rows, unused)
+    assert np.allclose(np.linalg.inv(information)[1, 1], 1 / (2 * data.size), rtol=1e-3)  # of a normal distribution
+
+
 HELD = [4, 5, 8]
 """The parameters of one of the classes of "steps", which may have any: the others determine the probabilities."""
 

@@ -45,6 +45,11 @@ WITHOUT_CURVATURE = (
     "its loss has no curvature in the outputs, so that generalized Gauss-Newton does not apply; use train or minimize"
 )
 
+AFFINE = (
+    "its loss is affine in the outputs, where generalized Gauss-Newton has no curvature; use minimize: if the loss is "
+    "a negative log-likelihood, hessian there, times the number of values, is the inverse of the covariance"
+)
+
 
 def curvature(program: Program) -> Companion | str:
     """Return the program whose outputs are such rows, or a reason why it cannot be made, as a text.
@@ -71,7 +76,8 @@ def curvature(program: Program) -> Companion | str:
     gradient = derivatives(summed([one], [], numbering))
     products = derivatives(summed(gradient, seeds, numbering))
     if all(_is_zero(product, numbering.steps) for product in products):
-        return WITHOUT_CURVATURE
+        slopes = _needed_given(given, numbering.steps, *gradient)
+        return WITHOUT_CURVATURE if _read(slopes) & {element.tensor for element in given} else AFFINE
     later = _needed_given(given, numbering.steps, *products)
     block = block_of(later, seeds, products, program) if seeds else 1
     one, kept = with_known(one, _needed_given(given, numbering.steps, one), given, block, program, numbering)
@@ -102,9 +108,10 @@ def curvature(program: Program) -> Companion | str:
     )  # fmt: skip
 
 
-def _is_zero(element: Element, steps: Iterable[Step]) -> bool:
-    """Return whether a step defines an element as 0."""
-    return any(step.target.tensor == element.tensor and step.expression == 0 for step in steps)
+def _is_zero(element: Element, steps: Sequence[Step]) -> bool:
+    """Return whether steps define an element as 0, or as a copy of one that is 0."""
+    defined = next((step.expression for step in steps if step.target.tensor == element.tensor), None)
+    return _is_zero(defined, steps) if isinstance(defined, Element) else defined == 0
 
 
 def _cuts(program: Program) -> Iterator[Cut]:
@@ -184,8 +191,13 @@ def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program
     """Return whether the loss depends on nothing but u and the targets."""
     outside = {tensor.name for tensor in (*program.inputs, *program.parameters)}
     later = _needed_given(inner, steps, program.loss)
-    read = {operand.tensor for step in later for operand in step.operands}
+    read = _read(later)
     return not read & outside and all(element.tensor in read for element in inner)
+
+
+def _read(steps: Iterable[Step]) -> set[str]:
+    """Return the names of the tensors that steps read."""
+    return {operand.tensor for step in steps for operand in step.operands}
 
 
 def _needed_given(inner: Iterable[Element], steps: Iterable[Step], *results: Element) -> tuple[Step, ...]:

@@ -39,5 +39,5 @@ def check_fitted(model: Model, function: str) -> None:
     """Raise ValueError, with the reason, if a model cannot be fitted."""
     if model.facts.not_fitted:
         raise ValueError(
-            f"{function} is for convex losses and least squares; {model.name} is none: {model.facts.not_fitted}"
+            f"{function} is for convex losses and least squares; {model.name} has no fit: {model.facts.not_fitted}"
         )
