@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from nncodegen.curve.formula import Formula, read_formula, with_quantities
 from nncodegen.curves.named import read
 from nncodegen.curves.table import RECORDS
-from nncodegen.describe.hints import shown
+from nncodegen.describe.hints import BEFORE, shown
 from nncodegen.errors import ModelError
 
 EXAMPLE, BY_NAME = '"y = a*exp(-b*x) + c"', '"y ~ gaussian + line"'
@@ -29,6 +29,8 @@ def read_equation(
     """
     sign = "~" if "~" in text else "="
     parts = text.split("~") if sign == "~" else re.split(r"(?<![<>=!])=(?!=)", text)
+    if len(parts) != 2 and re.search(r"\bbefore\s*\(", text):
+        raise ModelError(f"{shown(text)} is not one equation: {BEFORE}")
     if len(parts) != 2:
         raise ModelError(
             f"{shown(text)} is no equation: write it like {EXAMPLE} or {BY_NAME}, with the column to fit on the left"

@@ -25,6 +25,12 @@ SYNONYMS = {
 }  # fmt: skip
 """Names of functions and numbers in other languages -> what formulas have instead."""
 
+BEFORE = (
+    "equations that lead from each time to the next are for nncodegen.Dynamics, in Python: "
+    'Dynamics("u = a*before(u)", initial={"u": 1}, parameters={"a": 1}, times=...)'
+)
+"""The message on ``before`` in a formula that is none of motion."""
+
 NOT_FINITE = ("inf", "infinity", "nan", "oo", "zoo")
 """Names of numbers that are not finite, in small letters."""
 
@@ -170,6 +176,8 @@ def about_call(name: str, symbols: Collection[str], functions: Collection[str]) 
         return f"there is no function {name}: write {SYNONYMS[name]}"
     if name in symbols:
         return f"there is no function {name}, which is a symbol: for a product, write {name}*(...)"
+    if name == "before":
+        return f"there is no function before here: {BEFORE}"
     near = get_close_matches(name, functions, 1)
     return f"there is no function {name}{f'; did you mean {near[0]}?' if near else ''}"
 

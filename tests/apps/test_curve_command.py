@@ -325,6 +325,9 @@ TEXT.loc[4, "y"] = "n/d"
     (ONE, ["y = a"], "the formula 'a' uses none of the columns; there are: x, s"),
     (ONE, ["y = x"], "has no parameters"),
     (ONE, ["y = a*frob(x)"], "there is no function frob"),
+    (ONE, ["y = a*before(y)"], "there is no function before here: equations that lead from each time to the next are "
+                               "for nncodegen.Dynamics, in Python: "),
+    (ONE, ["y = a*before(y); x = b"], "is not one equation: equations that lead from each time to the next"),
     (ONE, [EQUATION, "--sigma", "q"], "data.csv has no column 'q'"),
     (ONE, [EQUATION, "--by", "q"], "data.csv has no column 'q', by which groups are made; it has: 'x', 'y', 's'"),
     (TEXT, [EQUATION], "data.csv, line 6, column y: 'n/d' is no number"),

@@ -212,6 +212,7 @@ def test_hyperparameters_of_numpy():
     ("\N{GREEK SMALL LETTER THETA}*x", "GREEK SMALL LETTER THETA"),
     ("x \N{MINUS SIGN} a", "U\\+2212.*write -"), ("x\N{SUPERSCRIPT TWO}", "write \\*\\*2"),
     ("2x*a", "as in 2\\*x"), ("a(x + 1)", r"write a\*\("), ("ln(x)", "write log"), ("sqare(x)", "did you mean sqrt"),
+    ("a*before(x)", "no function before here: .* nncodegen.Dynamics, in Python"),
     ("x if x > 0 else a", "write Piecewise"), ("0 < x < 1", "one comparison at a time"),
     ("(x > 0) and (x < 1)", "joined by &"), ("not (x > 0)", "negated by ~"), ("0,5*x", "with a point"),
     ("y = a*x", "right side alone"), ("y' = a*x", "motion, which nncodegen.Dynamics"),
