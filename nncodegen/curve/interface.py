@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from functools import cache
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +14,8 @@ import numpy as np
 from nncodegen.curve.formula import Formula, Given, module_of, names_of_columns, quoted, read_formula, with_quantities
 from nncodegen.curve.full_output import full_output_of
 from nncodegen.curve.start import limits_of, named, start_and_search
+from nncodegen.describe.hints import shown
+from nncodegen.module import Module
 from nncodegen.runtime.python.ground.poles import warn_of_poles
 from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.ground.warn import warn
@@ -66,6 +71,9 @@ def curve_fit(
     RuntimeWarning says why. Raises ModelError for a formula that cannot be read, ValueError for data that do not fit to
     it, and RuntimeError where the fit fails.
     """
+    if options:
+        _check_options(options)
+    _refuse_texts(formula, x, y)
     given = named(p0, bounds, options.get("fixed"))
     names, columns = _columns(formula, x, given)
     read = read_formula(formula, names, given)
@@ -113,6 +121,34 @@ def refuse_two_values(role: str, start: Any, fixed: Any) -> None:
             raise ValueError(f"{role} and fixed give different values of {name}: leave it out of {role}")
 
 
+def _check_options(options: Collection[str]) -> None:
+    """Raise TypeError, as Python does, for an option that neither ``curve_fit`` nor the ``fit`` of a module has."""
+    known = _names_of_options()
+    for name in options:
+        if name not in known:
+            alike = {one.lower(): one for one in known}
+            near = get_close_matches(name.lower(), alike, 1)
+            hint = f"did you mean {alike[near[0]]}?" if near else f"there are: {', '.join(known)}"
+            raise TypeError(f"curve_fit() got an unexpected keyword argument {name!r}; {hint}")
+
+
+@cache
+def _names_of_options() -> tuple[str, ...]:
+    """Return the names of the arguments of ``curve_fit``, and of the options that it hands on to a module's ``fit``."""
+    own = [name for name in signature(curve_fit).parameters if name != "options"]
+    handed = [name for name in signature(Module.fit).parameters if name not in ("self", "X", "Y")]
+    return tuple(dict.fromkeys((*own, *handed)))
+
+
+def _refuse_texts(formula: Any, x: Any, y: Any) -> None:
+    """Raise ValueError for a text where data are expected: it may be the formula, in another place."""
+    for role, data, expected in (("x", x, "(N,), (k, N), or a mapping from names to (N,)"), ("y", y, "(N,)")):
+        if isinstance(data, str):
+            if not isinstance(formula, Given):
+                raise ValueError(f"the formula and {role} are swapped: write curve_fit({shown(data)}, x, y)")
+            raise ValueError(f"{role} is the text {shown(data)}; expected data, numbers of the shape {expected}")
+
+
 def _columns(formula: Given, x: Any, given: Collection[str]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
     """Return the names of the data, and the data by their names. Raises ValueError where these are not clear."""
     if x is None:
@@ -134,6 +170,8 @@ def _matrix(formula: Formula, columns: Mapping[str, Any]) -> Any:
     data = {name: np.asarray(columns[name]) for name in formula.columns}
     first = next(iter(data))
     for name, values in data.items():
+        if values.ndim == 0:
+            raise ValueError(f"{name} is {shown(str(values))}; expected data, numbers of the shape (N,)")
         if values.ndim != 1 or len(values) != len(data[first]):
             raise ValueError(f"{name} has the shape {values.shape}; expected ({len(data[first])},), as {first} has")
     return data[first] if len(data) == 1 else np.column_stack(list(data.values()))

@@ -207,6 +207,32 @@ def test_formulas_that_are_none(formula, message):
         nn.curve_fit(formula, X, Y)
 
 
+@pytest.mark.parametrize(("arguments", "message"), [
+    ((X, "a*x", Y), r"^the formula and x are swapped: write curve_fit\('a\*x', x, y\)$"),
+    ((X, Y, "a*x"), r"^the formula and y are swapped: write curve_fit\('a\*x', x, y\)$"),
+    (("a*x", "x", Y), r"^x is the text 'x'; expected data, numbers of the shape \(N,\), \(k, N\), or a mapping"),
+    (("a*x", X, "y"), r"^y is the text 'y'; expected data, numbers of the shape \(N,\)$"),
+    (("a*x", {"x": "x"}, Y), r"^x is 'x'; expected data, numbers of the shape \(N,\)$"),
+    (("a*t", {"t": 3}, Y), r"^t is '3'; expected data, numbers of the shape \(N,\)$"),
+])  # fmt: skip
+def test_texts_in_place_of_data(arguments, message):
+    """A text where data are expected is refused by the name of the argument, which may be swapped with the formula."""
+    with pytest.raises(ValueError, match=message):
+        nn.curve_fit(*arguments)
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("P0", r"'P0'; did you mean p0\?$"),
+    ("nstarts", r"'nstarts'; did you mean n_starts\?$"),
+    ("X", r"'X'; did you mean x\?$"),
+    ("jac", r"'jac'; there are: formula, x, y, p0, sigma, .*, fixed, loss, f_scale, n_starts, .*, sigma_x$"),
+])  # fmt: skip
+def test_options_that_do_not_exist(name, message):
+    """The error on an unknown option names curve_fit, and the option that may be meant, or all of them."""
+    with pytest.raises(TypeError, match=rf"^curve_fit\(\) got an unexpected keyword argument {message}"):
+        nn.curve_fit("a*x", X, Y, **{name: 1})
+
+
 def test_no_text_is_run(tmp_path):
     """What would be a program is not one."""
     file = tmp_path / "made"
