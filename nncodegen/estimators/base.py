@@ -10,8 +10,9 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from nncodegen.estimators.columns import validated
 from nncodegen.estimators.layers import initial, layer_views
 from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
 from nncodegen.estimators.training import (
@@ -144,7 +145,7 @@ class BaseNN(BaseEstimator):
 
     def _validate(self, X: Any, y: Any, reset: bool) -> Any:
         numeric = not self._stratifies
-        return validate_data(
+        return validated(
             self, X, y, accept_sparse="csr", multi_output=True, y_numeric=numeric, dtype=np.dtype(self.precision),
             order="C", reset=reset,
         )  # fmt: skip
@@ -153,7 +154,7 @@ class BaseNN(BaseEstimator):
         """Return the outputs of the network, of shape (N, outputs)."""
         check_is_fitted(self)
         precision = np.dtype(self.description_.precision)
-        X = validate_data(self, X, accept_sparse="csr", dtype=precision, order="C", reset=False)
+        X = validated(self, X, accept_sparse="csr", dtype=precision, order="C", reset=False)
         self.description_.check(self.hash_)
         return predict(self.description_, self.parameters_, X, self.threads, self._built_inputs)
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from nncodegen.curve.interface import refuse_two_values
 from nncodegen.describe import describe, identity_of
 from nncodegen.describe.hints import cut
 from nncodegen.errors import ModelError
+from nncodegen.estimators.columns import validated
 from nncodegen.estimators.least_squares import LeastSquaresRegressor
 from nncodegen.exports import Exportable
 from nncodegen.ir import Tensor
@@ -140,7 +141,7 @@ class DynamicsRegressor(LeastSquaresRegressor):
         model tells why.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.dtype(self._precision), reset=False)
+        X = validated(self, X, dtype=np.dtype(self._precision), reset=False)
         return self._predicted(self._ordered(self.dynamics_, X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -196,7 +197,7 @@ class DynamicsRegressor(LeastSquaresRegressor):
         """Return X and y as matrices. Raises ValueError where they are not trajectories of the model."""
         number = np.dtype(precision)
         observations = {"ensure_2d": False, "ensure_all_finite": "allow-nan", "dtype": number}
-        X, Y = validate_data(self, X, y, reset=reset, validate_separately=({"dtype": number}, observations))
+        X, Y = validated(self, X, y, reset=reset, validate_separately=({"dtype": number}, observations))
         check_consistent_length(X, Y)
         X, outputs = self._ordered(model, X), _columns(model.describe().targets)
         if Y.ndim == 1 and len(outputs) == 1:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula, with_quantities
 from nncodegen.curve.interface import refuse_two_values
 from nncodegen.curve.start import limits_of, named, start_and_search
+from nncodegen.estimators.columns import validated
 from nncodegen.estimators.least_squares import LeastSquaresRegressor
 from nncodegen.exports import Exportable
 from nncodegen.ir.program import NATIVE, PORTABLE
@@ -106,7 +107,7 @@ class FormulaRegressor(LeastSquaresRegressor):
         sample_weight is (N,), 1/sigma**2 with the standard deviations sigma of y; a row with the weight 0 is left out.
         Raises ModelError for a formula that cannot be read, ValueError for unsuitable data or arguments.
         """
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.dtype(self.precision))
+        X, y = validated(self, X, y, multi_output=True, y_numeric=True, dtype=np.dtype(self.precision))
         y = column_or_1d(y, warn=True).astype(self.precision, copy=False)
         X, y, sigma = self._weighed(X, y, sample_weight)
         formula, places = self._read()
@@ -130,7 +131,7 @@ class FormulaRegressor(LeastSquaresRegressor):
     def predict(self, X: Any) -> Any:
         """Return the value of the formula for each row of X (N, features): (N,)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.dtype(self._precision), reset=False)
+        X = validated(self, X, dtype=np.dtype(self._precision), reset=False)
         module = module_of(self.formula_, self._precision, getattr(self, "_bits", NATIVE))
         return module.predict(self._values(), X[:, self._places])[:, 0]
 

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import nncodegen as nn
-from nncodegen.estimators import FormulaRegressor, NNClassifier, NNRegressor, training
+from nncodegen.estimators import DynamicsRegressor, FormulaRegressor, NNClassifier, NNRegressor, training
 from nncodegen.network import modules
 from tests.support import ROOT
 
@@ -334,6 +334,35 @@ def test_frames(library):
     np.testing.assert_allclose(pipeline.predict_proba(frame), plain.predict_proba(X), rtol=1e-9)
     with pytest.raises(ValueError, match="feature names"):
         pipeline[-1].predict(frames.DataFrame({name: X[:, k] for k, name in enumerate("dcba")}))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("estimator", [
+    NNClassifier(**ONE_BATCH), NNRegressor(**ONE_BATCH), FormulaRegressor("a*size"), DynamicsRegressor(
+        nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 1}, times=3, name="texts"),
+    ),
+], ids=lambda one: type(one).__name__)  # fmt: skip
+def test_texts_in_a_frame(library, estimator):
+    """A column of texts is refused by its name, with what to do; texts of numbers are numbers."""
+    frames = pytest.importorskip(library)
+    data = {"size": [1.0, 2.0, 3.0], "colour": ["0.5", "red", "blue"], "kind": ["a", "b", "c"]}
+    message = r"^the column 'colour' of X has texts, such as 'red': leave it out, or encode it .*OneHotEncoder.*table"
+    with pytest.raises(ValueError, match=message):
+        clone(estimator).fit(frames.DataFrame(data), [0, 1, 2])
+    with pytest.raises(ValueError, match=r"^column 2 of X has texts, such as 'a': leave it out"):
+        clone(estimator).fit([[1, "0.5", "a"], [2, "1", "b"]], [0, 1])
+
+
+def test_texts_in_predictions():
+    """So it is in a prediction; a frame of other names is refused for these."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"size": [1.0, 2.0, 3.0], "width": ["1", "2", "4"]})
+    found = FormulaRegressor("a*size + b*width").fit(frame, [3, 6, 11])
+    assert np.allclose(found.predict(frame), [3, 6, 11])
+    with pytest.raises(ValueError, match=r"^the column 'width' of X has texts, such as 'wide'"):
+        found.predict(frame.assign(width="wide"))
+    with pytest.raises(ValueError, match="feature names"):
+        found.predict(frame.assign(width="wide").rename(columns={"size": "length"}))
 
 
 def test_a_pickle_is_plain_and_needs_no_compiler(tmp_path):
