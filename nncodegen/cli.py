@@ -53,6 +53,9 @@ class _Bench(click.Command):
 
 ABOUT_DIGITS = "What a form of a formula may cost that keeps more digits."
 
+OF_BITS = f"{DEFAULT}; {OFF} with --bits {PORTABLE}"
+"""The default of --digits, as the help tells it."""
+
 RENAMED = "0.3.0", {
     "--start": "--p0", "--starts": "--n-starts", "--robust": "--loss", "--robust-scale": "--f-scale",
 }  # fmt: skip
@@ -92,8 +95,7 @@ def command() -> None:
 @click.option("--segment-length", type=click.IntRange(1), metavar="STEPS",
               help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
                    "computes the steps between again. Less memory, more time.")  # fmt: skip
-@click.option("--digits", type=click.Choice(DIGITS), show_default=f"{DEFAULT}; {OFF} with --bits {PORTABLE}",
-              help=ABOUT_DIGITS)  # fmt: skip
+@click.option("--digits", type=click.Choice(DIGITS), show_default=OF_BITS, help=ABOUT_DIGITS)
 @click.option(
     "--bits",
     type=click.Choice(BITS),
@@ -486,7 +488,7 @@ def report(
 @click.option("--cross", metavar="CPU-SYSTEM", help="Another machine to make binaries for: aarch64-linux-gnu.")
 @click.option("--generate", is_flag=True, help="What is written can continue sequences of tokens step by step.")
 @click.option("--name", help="Another name than the model's own.")
-@click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True, help=ABOUT_DIGITS)
+@click.option("--digits", type=click.Choice(DIGITS), show_default=OF_BITS, help=ABOUT_DIGITS)
 @click.option(
     "--bits", type=click.Choice(BITS), help="portable: a package, or C with --vectors, has the same bits everywhere."
 )
@@ -494,7 +496,7 @@ def report(
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")
 def export(
     model: str, target: str, parameters: Path | None, train: bool, optimizers: str, precision: str | None,
-    no_libm: bool, vectors: bool, cross: str | None, generate: bool, name: str | None, digits: str,
+    no_libm: bool, vectors: bool, cross: str | None, generate: bool, name: str | None, digits: str | None,
     bits: str | None, opset: int | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Write a model for use elsewhere: as C, for another runtime, or as a package.

@@ -68,6 +68,15 @@ def check_bits(bits: str | None) -> str | None:
     return bits
 
 
+def check_digits(digits: str, bits: str) -> None:
+    """Raise ModelError for a value of digits or bits that does not exist, and for two that exclude each other."""
+    if digits not in DIGITS:
+        raise ModelError(f"digits must be one of {', '.join(map(repr, DIGITS))}, not {digits!r}")
+    check_bits(bits)
+    if bits == PORTABLE and digits != OFF:
+        raise ModelError(f'bits="portable" goes without digits={digits!r}: the search for forms measures on this CPU')
+
+
 @bounded("the model")
 def describe(model: Describable, precision: str = "float64", digits: str = DEFAULT, bits: str = NATIVE) -> Program:
     """Return the model as a Program, with the updates of all optimizers.
@@ -79,11 +88,7 @@ def describe(model: Describable, precision: str = "float64", digits: str = DEFAU
         raise ModelError(f"{model!r} is not a model: use nncodegen.Model or nncodegen.Sequential")
     if precision not in PRECISIONS:
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
-    if digits not in DIGITS:
-        raise ModelError(f"digits must be one of {', '.join(map(repr, DIGITS))}, not {digits!r}")
-    check_bits(bits)
-    if bits == PORTABLE and digits != OFF:
-        raise ModelError(f'bits="portable" goes without digits={digits!r}: the search for forms measures on this CPU')
+    check_digits(digits, bits)
     check_name(model.name, "the name of a model")  # which may have been changed
     own = tuple(optimizer.update for optimizer in model.optimizers)
     updates = (*(describe_update(name) for name in OPTIMIZERS), *own)

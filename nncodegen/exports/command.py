@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nncodegen.describe import check_bits, describe
+from nncodegen.describe import check_bits, check_digits, describe
 from nncodegen.emit import identifier
 from nncodegen.errors import ModelError
 from nncodegen.exports.folder import check_folder, write_files
@@ -59,7 +59,7 @@ def export(
     vectors: bool = False,
     cross: str | None = None,
     name: str | None = None,
-    digits: str = DEFAULT,
+    digits: str | None = None,
     generate: bool = False,
     bits: str | None = None,
     opset: int | None = None,
@@ -71,14 +71,15 @@ def export(
     only if an earlier export wrote them. parameters are trained ones, which are written as constants: an array (P,), a
     mapping from names to arrays, a Result or FitResult, or the path of an .npz archive of these. With ``train``, what
     is written can train, too, by the named optimizers. precision is "float64" or "float32", by default the model's own.
-    With ``libm=False``, C calls no function of another library; with ``vectors``, it is the fast one of ``build``,
-    not the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the
-    place of the model's own; a name that is taken where the files are used, such as numpy, is refused. digits is how
-    much a form of a formula may cost that keeps more digits: "off", "fast" or "best", as for ``build``. With
-    ``generate``, what is written can continue sequences of tokens step by step, as ``module.generate`` does. With
-    ``bits="portable"``, packages, and C with ``vectors``, have the bits of a module that is built so; by default bits
-    are those of an estimator, where the destination can keep them: the report says where it cannot. opset is the
-    version of the operators of ONNX: 13, or 23, which has operators for attention.
+    With ``libm=False``, C calls no function of another library; with ``vectors``, it is the fast one of ``build``, not
+    the small one. cross names another machine to make binaries for, such as "aarch64-linux-gnu". name takes the place
+    of the model's own; a name that is taken where the files are used, such as numpy, is refused. digits is how much a
+    form of a formula may cost that keeps more digits: "off", "fast" or "best", as for ``build``; by default it is
+    "fast", and "off" where bits are portable, which go without the others. With ``generate``, what is written can
+    continue sequences of tokens step by step, as ``module.generate`` does. With ``bits="portable"``, packages, and C
+    with ``vectors``, have the bits of a module that is built so; by default bits are those of an estimator, where the
+    destination can keep them: the report says where it cannot. opset is the version of the operators of ONNX: 13, or
+    23, which has operators for attention.
 
     Returns what was written. Raises ModelError for a model that the destination cannot take, BuildError where a
     compiler or the disk fails.
@@ -99,7 +100,9 @@ def export(
         raise ModelError(f'{PLAIN}: give vectors=True as well (--vectors), or leave out bits="portable"')
     promised = (bits or subject.bits) == PORTABLE
     subject = replace(subject, bits=PORTABLE if promised and keeps else NATIVE)
-    digits = OFF if subject.bits == PORTABLE and digits == DEFAULT else digits
+    if digits is None:
+        digits = OFF if subject.bits == PORTABLE else DEFAULT
+    check_digits(digits, subject.bits)
     if train and not describe(subject.model, subject.precision, digits).parameters:
         raise ModelError(
             f"{subject.model.name} has no parameters, so there is nothing to train: export it without train"

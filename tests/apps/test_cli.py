@@ -88,9 +88,12 @@ def test_build_the_same_bits_everywhere(run):
     expected = compile_model(model, bits="portable", until="emit").sources.files["first.c"]
     assert (run.folder / "there" / "first.c").read_text() == expected
     assert expected != compile_model(model, until="emit").sources.files["first.c"]
-    done = run("build", "models.py:first", "--out", "there", "--bits", "portable", "--digits", "best")
-    assert done.returncode == 1
-    assert "bits=\"portable\" goes without digits='best'" in done.stderr
+    for digits in ("fast", "best"):
+        for words in (("build",), ("export", "--target", "sdist")):
+            done = run(*words, "models.py:first", "--out", "refused", "--bits", "portable", "--digits", digits)
+            assert done.returncode == 1
+            assert f"bits=\"portable\" goes without digits='{digits}'" in done.stderr
+    assert not (run.folder / "refused").exists()
 
 
 def test_a_model_finds_its_neighbours(run):
