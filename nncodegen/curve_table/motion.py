@@ -18,6 +18,7 @@ from nncodegen.describe.hints import PRIME, shown
 from nncodegen.errors import ModelError, TableError
 from nncodegen.ir import evaluate
 from nncodegen.motion import Dynamics
+from nncodegen.motion.dynamics import HELD, LINEAR
 from nncodegen.motion.equations import Equation, read_equations
 from nncodegen.pipeline import build_module
 from nncodegen.runtime.python import FitResult
@@ -58,7 +59,8 @@ class Motion:
         """Return the model of a table with a number of rows."""
         return Dynamics(
             self.text, self.starts, {name: start[name] for name in self.names}, times=times, columns=self.columns,
-            observed=self.observed, steps=steps, time=self.time, interpolation="linear", name=NAME,
+            observed=self.observed, steps=steps, time=self.time, interpolation=LINEAR if self.columns else HELD,
+            name=NAME,
         )  # fmt: skip
 
 

@@ -206,6 +206,12 @@ class Dynamics(ModelBase):
             raise ModelError(f"there is no method {method!r}; there are: {', '.join(METHODS)}")
         if interpolation not in INTERPOLATIONS:
             raise ModelError(f"interpolation is {' or '.join(map(repr, INTERPOLATIONS))}, not {interpolation!r}")
+        if interpolation != HELD and not (self.columns and self.differential):
+            missing = "it has none" if self.differential else "its equations lead from time to time"
+            raise ModelError(
+                f"interpolation={interpolation!r} is the course of columns of {name} between its times, and {missing}: "
+                f"leave it out"
+            )
         if start is not None and not is_finite(start):
             raise ModelError(f"the start of {name} is the time of its initial values, a finite number, not {start!r}")
         if not self.differential and (steps not in (None, 1) or start is not None):

@@ -267,6 +267,18 @@ WRONG = {
     "code": ("u' = __import__('os').system('ls')*k", {"u": 1}, {}, "is not allowed here"),
     "a start that is not finite": ("u' = -k*u", {"u": 1}, {"start": math.inf}, "a finite number, not inf"),
     "an interpolation": ("u' = -k*u", {"u": 1}, {"interpolation": "cubic"}, "'held' or 'linear', not 'cubic'"),
+    "an interpolation of nothing": (
+        "u' = -k*u",
+        {"u": 1},
+        {"interpolation": "linear"},
+        "interpolation='linear' is the course of columns of dynamics between its times, and it has none: leave it out",
+    ),
+    "an interpolation from time to time": (
+        "u = k*before(u) + f",
+        {"u": 1},
+        {"interpolation": "linear", "columns": "f"},
+        "its equations lead from time to time: leave it out",
+    ),
     "a name that is given twice": (
         "u' = -k*u",
         {"u": 1},
