@@ -34,7 +34,7 @@ def peak(x: Array, y: Array) -> tuple[float, float]:
     left = top - int(np.argmax(relative[top::-1] < 0.1))  # where the peak has fallen to a tenth, on either side
     right = top + int(np.argmax(relative[top:] < 0.1))
     left, right = left if left < top else 0, right if right > top else len(x) - 1
-    width = float(np.trapezoid(relative[left : right + 1], x[left : right + 1]))
+    width = float(integral(x[left : right + 1], relative[left : right + 1])[-1])
     return float(x[top]), min(max(width, span(x) / (4 * len(x))), span(x))
 
 

@@ -207,7 +207,7 @@ def test_many_columns(runtime):
         x = library.array(rng.normal(size=(samples, 45))).astype(float)
         y = library.array(x @ np.linspace(-1, 1, 45) + rng.normal(size=samples)).astype(float)
         found = fit(library, x, y, np.ones(45))
-        best = np.linalg.lstsq(x, y)[0]
+        best = np.linalg.lstsq(x, y, rcond=None)[0]
         assert found.status in CONVERGED
         assert found.parameters == pytest.approx(best, abs=1e-10 if library.bits == 64 else 1e-2)
         assert found.rank == 45
@@ -306,7 +306,7 @@ def test_damped_steps(runtime, n):
     for damping in (0.0, 1e-6, 0.5, 1e4):
         assert library.call("damped", n, triangle, scales, damping, work, step) == n
         rows = np.vstack([triangle[:, :n], np.sqrt(damping) * np.diag(scales)])
-        best = np.linalg.lstsq(rows, -np.concatenate([side, np.zeros(n)]))[0]
+        best = np.linalg.lstsq(rows, -np.concatenate([side, np.zeros(n)]), rcond=None)[0]
         assert step == pytest.approx(best, rel=1e-8, abs=1e-10 * abs(best).max())
     if n > 2:
         triangle[:, 1] = 2 * triangle[:, 0]
@@ -314,6 +314,6 @@ def test_damped_steps(runtime, n):
         triangle[0, n - 1] = 1
         independent = np.linalg.matrix_rank(triangle[:, :n])
         assert library.call("damped", n, triangle, scales, 0.0, work, step) == independent
-        best = np.linalg.lstsq(triangle[:, :n], -side)[0]
+        best = np.linalg.lstsq(triangle[:, :n], -side, rcond=None)[0]
         residuals = triangle[:, :n] @ step + side, triangle[:, :n] @ best + side
         assert np.linalg.norm(residuals[0]) == pytest.approx(np.linalg.norm(residuals[1]), rel=1e-10, abs=1e-12)

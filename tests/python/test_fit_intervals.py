@@ -59,7 +59,7 @@ def test_profiles_of_a_nonlinear_model():
     def lowest(b):
         """chi2 for a rate b; a and c are linear."""
         columns = np.stack([np.exp(-b * x[:, 0]), np.ones(len(x))], axis=1)
-        rest = y - columns @ np.linalg.lstsq(columns, y)[0]
+        rest = y - columns @ np.linalg.lstsq(columns, y, rcond=None)[0]
         return rest @ rest
 
     limit = result.chi2 + stats.f.ppf(0.9, 1, 5) * result.reduced_chi2
