@@ -67,6 +67,8 @@ class Arrays(Values):
         """Return a power; roots and reciprocals are computed as in C."""
         if symbol == sympy.Rational(1, 2):
             return np.sqrt(base)
+        if symbol == 2:  # as in C: a power of NumPy 1 is off by more than the rounding, in float32
+            return base * base
         return 1 / base if symbol == -1 else POWER.array(base, exponent)
 
     def call(self, function: Elementary, values: Sequence[Any]) -> Any:
@@ -79,7 +81,7 @@ class Arrays(Values):
 
     def choose(self, branches: Sequence[Any]) -> Asking[Any]:
         """Ask for all branches, the last one first; return the value of the first condition that holds."""
-        result: Any = np.nan
+        result: Any = self.number(NAN)  # beside numbers alone, NumPy 1 takes the NaN of Python for float64
         for value, condition in reversed(branches):
             holds = yield condition
             result = np.where(holds, (yield value), result)
