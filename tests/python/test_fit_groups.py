@@ -351,6 +351,7 @@ def test_what_a_result_shows(peaks, tmp_path):
     again = pickle.loads(pickle.dumps(result))
     assert again.parameters.tobytes() == result.parameters.tobytes()
     assert again.group("plate 2").chi2 == result.group("plate 2").chi2
+    assert again.standard_errors.tobytes() == result.standard_errors.tobytes()
     result.save(tmp_path / "groups.npz")
     loaded = peaks.load(tmp_path / "groups.npz")
     assert loaded.labels == result.labels

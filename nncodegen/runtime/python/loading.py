@@ -13,6 +13,7 @@ from .fitting.grouped import GroupedProblem, GroupedSolution, Rows
 from .fitting.grouped_with_errors import GroupedProblemWithErrors
 from .fitting.problem import LOSSES, Problem
 from .ground.endings import ENDINGS, STATUSES
+from .results.bordered import in_lanes
 from .results.fit_result import FitResult
 from .results.fit_with_errors import FitWithErrors
 from .results.grouped_fit import GroupedFit
@@ -170,7 +171,7 @@ def _restore_all_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
         model, X, Y, sigma, grouping.begins, own, shared, tuple(np.flatnonzero(arrays["own"]).tolist()), bounds, loss,
         f_scale, tolerance, most, threads,
     )  # fmt: skip
-    rows = Rows(arrays["triangles"], arrays["costs"], arrays["signs"], np.zeros(groups))
+    rows = Rows(in_lanes(arrays["triangles"]), arrays["costs"], arrays["signs"], np.zeros(groups))
     found = GroupedSolution(
         arrays["parameters"], rows, ending, iterations, evaluations, arrays["history"], arrays["own_at_bound"],
         arrays["shared_at_bound"], arrays["unfinished"],
