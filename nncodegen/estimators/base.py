@@ -63,6 +63,8 @@ class BaseNN(BaseEstimator):
         X, y = self._validate(X, y, first)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
         Y, weight = self._encode(y, weight, first, incremental)
+        if weight is not None and not weight.any():
+            raise ValueError("sample_weight is 0 for every sample: some must be above 0")
 
         output_activation, loss, total = self._head(Y)
         layers = [(u, activation_text(a, k)) for k, (u, a) in enumerate(zip(hidden, activations, strict=True), 1)]
