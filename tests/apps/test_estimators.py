@@ -50,6 +50,7 @@ def both(targets, **parameters):
 
 WEIGHT = np.linspace(0.5, 2, len(X))
 
+# scikit-learn 1.7 stops early for classes that are numbers alone: it looks for NaN among those that it predicts
 CASES = {
     "classes": (NAMES, {}),
     "classes, weighted": (NAMES, {"sample_weight": WEIGHT}),
@@ -58,8 +59,8 @@ CASES = {
     "classes, invscaling": (NAMES, {"learning_rate": "invscaling", "momentum": 0}),
     "classes, Polyak": (NAMES, {"nesterovs_momentum": False}),
     "classes, stopped": (NAMES, {"tol": 0.01, "n_iter_no_change": 3, "max_iter": 200}),
-    "classes, early stopping": (NAMES, {"early_stopping": True, "n_iter_no_change": 3, "max_iter": 100}),
-    "two classes": (BINARY, {"activation": "logistic", "early_stopping": True}),
+    "classes, early stopping": (Y, {"early_stopping": True, "n_iter_no_change": 3, "max_iter": 100}),
+    "two classes": ((Y == 0).astype(int), {"activation": "logistic", "early_stopping": True}),
     "labels": (LABELS, {"activation": "tanh"}),
     "numbers": (LENGTH, {"activation": "tanh"}),
     "numbers, early stopping": (LENGTH, {"activation": "tanh", "early_stopping": True, "sample_weight": WEIGHT}),
@@ -327,6 +328,8 @@ def test_frames(library):
     frames = pytest.importorskip(library)
     names = ["a", "b", "c", "d"]
     frame = frames.DataFrame({name: X[:, k] for k, name in enumerate(names)})
+    if not hasattr(StandardScaler().fit(frame), "feature_names_in_"):
+        pytest.skip(f"this scikit-learn finds no names in frames of this {library}")
     pipeline = make_pipeline(StandardScaler(), NNClassifier(**ONE_BATCH)).set_output(transform=library)
     pipeline.fit(frame, NAMES)
     assert pipeline[-1].feature_names_in_.tolist() == names

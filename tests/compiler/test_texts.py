@@ -3,6 +3,7 @@
 import decimal
 import fractions
 import os
+import sys
 
 import mpmath
 import numpy as np
@@ -119,7 +120,9 @@ TOO_LARGE = [
     "sigmoid(10**9*log(2))*z", "(sqrt(2)*sqrt(3) + 1 == sqrt(6) + 1.0000000000001)*z",
     "max(exp(exp(exp(exp(10)))), exp(exp(exp(exp(11)))))*z", "exp(exp(exp(10))) + z > z", "cosh(exp(700))*z",
     "max(sqrt(2) + sqrt(3) - sqrt(5 + 2*sqrt(6)), 0)*z", "1e999*z", "10**400*z", "1e300*z*1e300", "9" * 5000 + "*z",
-    "0x" + "f" * 50000 + "*z", "z**(10**400)", "-" * 200_000 + "z", "+".join(["z"] * 20_000),
+    "0x" + "f" * 50000 + "*z", "z**(10**400)", "-" * 200_000 + "z",
+    pytest.param("+".join(["z"] * 20_000), marks=pytest.mark.skipif(
+        sys.version_info < (3, 11), reason="Python 3.10 parses a sum of any length, and it is read in a second")),
     "(" * 1000 + "z" + ")" * 1000, "z**" * 3000 + "z", "silu(" * 40 + "z" + ")" * 40,
     "gelu(" * 60 + "z" + ")" * 60, "Piecewise((z, Xor(" + ", ".join(f"z > {k}" for k in range(40)) + ")), (0, True))",
     "ITE(" * 20 + "z > 0" + ", z > 1, z > 2)" * 20, "1/0*z", "log(0)*z", "sqrt(-1)*z", "asin(2)*z", "z\ud800", "z\0",
