@@ -20,7 +20,8 @@ from nncodegen.errors import ModelError
 
 OTHER_PYTHONS = frozenset(
     """aifc annotationlib asynchat asyncore audioop binhex cgi cgitb chunk compression crypt distutils imghdr imp
-    lib2to3 mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib test tomllib uu xdrlib""".split()
+    lib2to3 mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib test tomllib uu
+    xdrlib""".split()
 )
 """Modules of the standard library that not every Python from 3.10 to 3.14 has, or that it does not list itself.
 

@@ -343,7 +343,9 @@ def test_no_data(door):
         told = door(DECAY.formula, DECAY.x, np.full(40, np.nan)).told
     except ValueError as error:
         told = str(error)
-    assert re.search("all data are missing|no row in which x, y are all given|0 for every sample|at least one non-zero", told)
+    assert re.search(
+        "all data are missing|no row in which x, y are all given|0 for every sample|at least one non-zero", told
+    )
 
 
 @pytest.mark.parametrize("door", doors_with("callback"))
