@@ -183,10 +183,13 @@ def _sum(step: Step, first: Element, second: Element, program: Program, sizes: S
 
 
 def _total(step: Step, summed: Element, sizes: Sizes) -> Window | None:
-    """Return the sum over samples and other indices of a single array, which has no second factor."""
+    """Return the sum over samples and other indices of a single array, which has no second factor.
+
+    An array without any of the other indices may be that of the weights of samples, which has no place of its own.
+    """
     terms = tuple(index for index in step.over if index != SAMPLE)
     lists = (step.target.indices, terms)
-    if step.where or not terms or any(_is_long(indices, sizes) for indices in lists):
+    if step.where or not {*terms} & {*summed.indices} or any(_is_long(indices, sizes) for indices in lists):
         return None
     return Window(summed, summed, (), lists, (), ())
 
