@@ -93,8 +93,6 @@ def test_operators(name, precision):
     parameters = parameters.astype(precision).astype(float)
     X = X.astype(precision)
     model = loaded(exported(network, precision, parameters, opset=23))
-    if precision == "float64" and RUNTIME < (1, 29) and any(node.op_type == "Cos" for node in model.graph.node):
-        pytest.skip("older versions of onnxruntime have no cosine of opset 22 in float64")
     expected = evaluated(network, parameters, X.astype(float))
     for predicted in predictions(model, X):
         np.testing.assert_allclose(predicted, expected, atol=10 * TOLERANCES[precision])

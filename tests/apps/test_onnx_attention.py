@@ -206,6 +206,8 @@ def test_attention_of_opset_23(how):
             y = file.add("Attention", q, k, v, is_causal=1, scale=0.4)
             y = file.add("Concat", y, file.add("Neg", file.add("Slice", y, *map(np.array, ([0], [1], [3])))), axis=3)
         elif how == "mask":
+            if tuple(map(int, runtime.__version__.split(".")[:2])) < (1, 27):
+                pytest.skip("onnxruntime before 1.27 bounds the scores after the mask, not before it as ONNX says")
             y = file.add("Attention", q, k, v, LOWER | (np.arange(STEPS) == 2), softcap=2.0)
         else:
             k, v = (file.add("Slice", one, *map(np.array, ([0], [1], [1]))) for one in (k, v))

@@ -11,7 +11,7 @@ from sympy import Add, Expr, Mul, Pow
 
 from nncodegen.errors import ModelError
 from nncodegen.exports.onnx.activations import activated, activation, slope_of
-from nncodegen.exports.onnx.functions import call, reciprocal, sqrt
+from nncodegen.exports.onnx.functions import call, exp, reciprocal, sqrt
 from nncodegen.exports.onnx.graph import OnnxGraph, Value
 from nncodegen.ir import Element
 from nncodegen.ir.elementary import Elementary
@@ -121,17 +121,31 @@ class Expressions(Arithmetic[Value]):
     def product(self, node: Mul) -> Asking[Value]:
         """Ask for factors in their order, then for the divisors; return the product."""
         factors = [f for f in node.args if f is not sympy.S.NegativeOne]
+        gates = self._gates(factors)
         result: Value | None = None
         for factor in factors:
-            if not _is_below(factor):
+            if factor not in gates and not _is_below(factor):
                 value = yield factor
                 result = value if result is None else result * value
         if result is None:
             result = self.graph.number(1.0)
         for factor in factors:
-            if _is_below(factor):
+            if factor in gates:
+                result = result / (exp(-(yield gates[factor])) + 1)
+            elif _is_below(factor):
                 result = result / (yield from self._power(factor.base, -factor.exp))
         return -result if len(factors) < len(node.args) else result
+
+    def _gates(self, factors: Sequence[Expr]) -> dict[Expr, Element]:
+        """Return the factors that are sigmoids of other factors, and of which, in float64.
+
+        They are written as divisors: onnxruntime up to 1.28 makes one operator of a value and its Sigmoid, which it
+        lacks in float64.
+        """
+        if self.graph.precision == "float32":
+            return {}
+        found = {factor: activation(factor, self._layered, self.graph.precision) for factor in factors}
+        return {factor: one[1] for factor, one in found.items() if one and one[0] == "sigmoid" and one[1] in factors}
 
     def raised(self, node: Pow) -> Asking[Value]:
         """Ask for a base, and for an exponent unless it is a small number; return the power."""

@@ -2,8 +2,8 @@
 
 A function is the operator that its record in ``ir.elementary`` names, or is composed here of exponentials, logarithms,
 sines and arithmetic, so that it keeps its digits as the stable forms do. ONNX has no expm1 and no log1p, and not all of
-its operators are available in every precision (onnxruntime computes neither erf nor atan nor sinh in float64, and
-``onnx.reference`` computes erf in float32). In float32 an operator is accurate enough.
+its operators are available in every precision (onnxruntime computes neither erf nor atan nor sinh in float64, before
+1.29 no cosine, and ``onnx.reference`` computes erf in float32). In float32 an operator is accurate enough.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _named(name: str) -> Callable[..., Value]:
     return lambda *values: _operator(name, *values)
 
 
-exp, log, sin, cos, sqrt, sign = map(_named, ("Exp", "Log", "Sin", "Cos", "Sqrt", "Sign"))
+exp, log, sin, sqrt, sign = map(_named, ("Exp", "Log", "Sin", "Sqrt", "Sign"))
 hyperbolic_tangent, reciprocal = _named("Tanh"), _named("Reciprocal")
 
 
@@ -64,6 +64,12 @@ def _log1p(z: Value) -> Value:
     d = u - 1
     exact = log(u)
     return _where(d.equals(0), z, _where(d.equals(z), exact, exact * (z / d)))
+
+
+def _cos(z: Value) -> Value:
+    """Return sin(2*z)/(2*sin(z)) where the sine is not small, else 1 - 2*sin(z/2)**2."""
+    s, half = sin(z), sin(z * 0.5)
+    return _where(abs(s) > 0.5, sin(z * 2) / (s * 2), -(half * half * 2) + 1)
 
 
 def _cosh(z: Value) -> Value:
@@ -181,7 +187,8 @@ COMPOSED: Mapping[str, Callable[..., Value]] = {
     "exp2": lambda z: _operator("Pow", 2.0, z),
     "log2": lambda z: log(z) * (1 / math.log(2)),
     "log10": lambda z: log(z) * (1 / math.log(10)),
-    "tan": lambda z: sin(z) / cos(z),
+    "cos": _cos,
+    "tan": lambda z: sin(z) / _cos(z),
     "asin": _asin,
     "acos": _acos,
     "atan": _atan,
