@@ -576,8 +576,28 @@ def test_a_minimizer_that_begins_without_a_loss():
     pytest.importorskip("scipy")
     a = sympy.Symbol("a")
     module = nn.build(nn.Model("nowhere", parameters={a: -1.0}, loss=sympy.log(a) ** 2))
-    with pytest.warns(RuntimeWarning, match="stalled"):
-        assert module.minimize(method="BFGS").status == "stalled"
+    for method in ("BFGS", "L-BFGS-B", "trust-constr"):
+        with pytest.warns(RuntimeWarning, match="stalled: the loss is not finite at the start: give bounds"):
+            assert module.minimize(method=method, options={"maxiter": 20}).status == "stalled"
+
+
+@pytest.mark.parametrize("method", ["trust-constr", "Powell", None])
+def test_minimizers_go_back_from_where_there_is_no_loss(method):
+    """Others than those that search with a gradient do so, too: NaN held trust-constr and Powell up where they were."""
+    pytest.importorskip("scipy")
+    module = nn.build(nn.Model("logarithm", "x", "y", {"a": 1, "b": 1, "c": 1}, "a*log(b*x + c)"))
+    x = np.linspace(0.1, 4, 30)
+    found = module.minimize(x, 2 * np.log(1.5 * x + 0.02), method=method)
+    assert found.status == "converged"
+    assert found.parameters == pytest.approx([2, 1.5, 0.02], abs=1e-4)
+
+
+def test_evaluations_of_cobyla():
+    """All of them used is the same end as with the others."""
+    pytest.importorskip("scipy")
+    X, y = np.random.default_rng(0).normal(size=(2, 30, 1))
+    module = nn.build(nn.Model("line_for_cobyla", "x", "y", {"a": 1, "b": 1}, "a*x + b"))
+    assert module.minimize(X[:, 0], y[:, 0], method="COBYLA", options={"maxiter": 5}).status == "max_iterations"
 
 
 @pytest.mark.parametrize(("name", "advice"), [

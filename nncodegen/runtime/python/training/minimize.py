@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -44,7 +45,13 @@ OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsq
                      "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
 """The statuses of a minimizer that has used up its iterations or evaluations; 1 for all others."""
 
+USED_UP = "MAXFUN"
+"""A word that only then is in the message of COBYLA, whose statuses mean something else from SciPy 1.16 on."""
+
 ELSEWHERE = "give bounds within which the model has values, or begin elsewhere"
+
+NOWHERE = f"the loss is not finite at the start: {ELSEWHERE}"
+"""The message where no parameters that a minimizer tried have a loss."""
 
 LEFT = f"the loss is not finite at the parameters that it tried: these are the last ones before; {ELSEWHERE}"
 """The message where a minimizer leaves the parameters that have a loss."""
@@ -87,10 +94,10 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     that of SciPy. Its status is "converged", "max_iterations", "stopped" by the callback, which raises
     StopIteration, or for any other end "stalled", with a RuntimeWarning. Least squares have also converged where
     outputs are targets up to rounding, though SciPy finds no lower loss there. BFGS, CG, L-BFGS-B, Newton-CG, TNC
-    and SLSQP shorten a step that ends where the loss is not finite. Where a minimizer ends at such a loss, that is
-    "stalled", too: the parameters are the last ones with a finite loss, and the message says so. ``train`` cannot
-    resume a result. With BatchNormalization, all samples are one batch, and the moving statistics become those of
-    all samples.
+    and SLSQP shorten a step that ends where the loss is not finite, and the trust-... methods and Powell go back
+    from there. Where a minimizer ends at such a loss, that is "stalled", too: the parameters are the last ones with
+    a finite loss, and the message says so. ``train`` cannot resume a result. With BatchNormalization, all samples
+    are one batch, and the moving statistics become those of all samples.
     """
     refuse(model.facts, "what a minimizer of SciPy computes")
     with needed("minimize", "SciPy", "scipy"):
@@ -102,20 +109,20 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     data.weigh_classes(settings.class_weight)
     start = start_of(model, settings.parameters, check_seed(model, settings.seed, settings.parameters))
     objective = Objective(model, data, settings.l1, settings.l2)
-    method = str(settings.method).lower()
-    _complete(options, model, objective, method, settings.method)
+    called = _of_scipy(options, settings.l1) if settings.method is None else settings.method
+    method = str(called).lower()
+    _complete(options, model, objective, method, called)
     search = _Search(objective, start, options.pop("callback", None), method in WITH_ANSWERS)
     gradient = method not in WITHOUT_GRADIENT
-    function = objective.value_and_gradient if gradient else objective.value
-    if method in NOT_WITHOUT:
-        function = objective.value_or_infinity
-    elif method in SEARCHES:
+    function = objective.value_or_infinity if gradient else objective.high_value
+    if method in SEARCHES:
         function = objective.value_or_hill
     try:
         know_blas(model)
-        with model.native.blas_held():  # the vectors of a minimizer are too short for threads to pay
+        # the vectors of a minimizer are too short for threads to pay; infinity less infinity is NaN without a word
+        with model.native.blas_held(), np.errstate(invalid="ignore"):
             found = optimize.minimize(
-                function, search.last, jac=gradient, method=settings.method, callback=search, **options
+                function, search.last, jac=gradient, method=called, callback=search, **options
             )
         lost = not math.isfinite(objective.value(found.x))
         kept = "constraints" in options or (found.success and not lost)
@@ -127,13 +134,13 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     if search.stopped:
         reached.status = "stopped"
     elif lost or not found.success:
-        used_up = not lost and found.status in OUT_OF_ITERATIONS.get(method, (1,))
+        used_up = not lost and (found.status in OUT_OF_ITERATIONS.get(method, (1,)) or USED_UP in str(found.message))
         reached.status = "max_iterations" if used_up else "stalled"
     if reached.status == "stalled" and not (settings.l1 or settings.l2) and _is_exact(data, reached.parameters):
         reached.status = "converged"
     if reached.status == "stalled":
         reached._message = _told(reached, model.facts.solver, lost, objective.hills)
-        warn(f"SciPy's {settings.method} stalled: {reached.message}", RuntimeWarning)
+        warn(f"SciPy's {called} stalled: {reached.message}", RuntimeWarning)
     return with_samples(reached, samples)
 
 
@@ -161,13 +168,20 @@ def _told(reached: Result, solver: str, lost: bool, hills: int) -> str:
     finite = math.isfinite(reached.loss)
     if solver and not finite:
         return f"the loss is not finite; {unsolved(solver)}"
-    if lost and finite:
-        return LEFT
+    if lost:
+        return LEFT if finite else NOWHERE
     if hills:
         tried = "parameters that it tried, before which it ended steps"
         message = reached.message.rstrip(":. ")
         return f"{message}; the loss is not finite at {hills:,} of the {tried}: {ELSEWHERE}"
     return reached.message
+
+
+def _of_scipy(options: Mapping[str, Any], l1: float) -> str:
+    """Return the method that SciPy chooses if none is named."""
+    if options.get("constraints"):
+        return "SLSQP"
+    return "L-BFGS-B" if l1 or options.get("bounds") is not None else "BFGS"
 
 
 def _check_names(options: dict[str, Any]) -> None:
@@ -291,6 +305,11 @@ class Objective:
         """Return the objective and its gradient; infinity, at which a trust region shrinks, for NaN."""
         value, slope = self.value_and_gradient(variables)
         return math.inf if math.isnan(value) else value, slope
+
+    def high_value(self, variables: Array) -> float:
+        """Return the objective; infinity, which is no minimum along a line, for NaN."""
+        value = self.value(variables)
+        return math.inf if math.isnan(value) else value
 
     def value_or_hill(self, variables: Array) -> tuple[float, Array]:
         """Return the objective and its gradient; those of a hill where one is not finite, so that steps end before it.
