@@ -542,10 +542,10 @@ class Module(Protocol):
         that of SciPy. Its status is "converged", "max_iterations", "stopped" by the callback, which raises
         StopIteration, or for any other end "stalled", with a RuntimeWarning. Least squares have also converged where
         outputs are targets up to rounding, though SciPy finds no lower loss there. BFGS, CG, L-BFGS-B, Newton-CG, TNC
-        and SLSQP shorten a step that ends where the loss is not finite. Where a minimizer ends at such a loss, that is
-        "stalled", too: the parameters are the last ones with a finite loss, and the message says so. ``train`` cannot
-        resume a result. With BatchNormalization, all samples are one batch, and the moving statistics become those of
-        all samples.
+        and SLSQP shorten a step that ends where the loss is not finite, and the trust-... methods and Powell go back
+        from there. Where a minimizer ends at such a loss, that is "stalled", too: the parameters are the last ones with
+        a finite loss, and the message says so. ``train`` cannot resume a result. With BatchNormalization, all samples
+        are one batch, and the moving statistics become those of all samples.
         """
 
     def load(self, path: str | PathLike[str]) -> Any:

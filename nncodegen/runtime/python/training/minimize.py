@@ -121,9 +121,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
         know_blas(model)
         # the vectors of a minimizer are too short for threads to pay; infinity less infinity is NaN without a word
         with model.native.blas_held(), np.errstate(invalid="ignore"):
-            found = optimize.minimize(
-                function, search.last, jac=gradient, method=called, callback=search, **options
-            )
+            found = optimize.minimize(function, search.last, jac=gradient, method=called, callback=search, **options)
         lost = not math.isfinite(objective.value(found.x))
         kept = "constraints" in options or (found.success and not lost)
         reached = search.result(search.kept(found.x, lost, not kept), "converged", str(found.message))
