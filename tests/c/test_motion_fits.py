@@ -175,6 +175,23 @@ def test_fits_are_drawn_over_the_times(samples, pyplot):
         result.plot(X, Y)
 
 
+def test_prediction_intervals_of_fits_are_drawn(pyplot):
+    """They have the sigma that the data have at these times; between the data of a formula, there is none."""
+    module = built(MODELS["chosen"]())
+    X, sigma = np.tile(TIMES, (2, 1)), 0.01 * np.arange(1.0, 37).reshape(2, 18)
+    result = module.fit(X, module.predict(TRUTH, X), p0=TRUTH, sigma=sigma, absolute_sigma=True)
+    upper, _ = result.plot(interval="prediction").axes
+    band = upper.collections[1].get_paths()[0].vertices[:, 1]  # after the bars of the first output
+    assert np.ptp(band) > 0
+    _, low, high = result.predict(X, interval="prediction", sigma=sigma)
+    assert {*high[0, :9].round(9)} <= {*band.round(9)}
+    assert {*low[0, :9].round(9)} <= {*band.round(9)}
+    line = built(nn.Model("line_with_sigma", "x", "y", {"a": 1, "b": 1}, "a*x + b"))
+    fitted = line.fit(TIMES, TIMES + np.cos(TIMES), sigma=np.ones(9))
+    with pytest.raises(ValueError, match="draw interval='confidence'"):
+        fitted.plot(interval="prediction")
+
+
 def test_fits_of_series_are_drawn_over_their_times(pyplot):
     """Equations that do not read the times have their number as the abscissa."""
     rows = np.random.default_rng(0).normal(size=(1, 30))

@@ -87,7 +87,8 @@ def draw_trajectories(result: Fitted, upper: Any, lower: Any | None, interval: s
     elif interval is None:
         outputs = np.asarray(model.predict(result.parameters, X), float)
     else:
-        outputs, *ends = predict_with_interval(result, X, interval, level, None)
+        own_sigma = result._sigma if interval == "prediction" and np.ndim(result._sigma) else None
+        outputs, *ends = predict_with_interval(result, X, interval, level, own_sigma)
     several = len(facts.outputs) > 1
     for place, (name, _) in enumerate(facts.outputs):
         own = slice(place * count, (place + 1) * count)
@@ -141,6 +142,11 @@ def draw_data(result: Fitted, upper: Any, lower: Any | None) -> Array | None:
 def draw_curves(result: Fitted, upper: Any, x: Array, interval: str | None, level: float, several: bool) -> None:
     """Draw the outputs over the range of one input, with a band around each."""
     grid = grid_over(x)
+    if interval == "prediction" and np.ndim(result._sigma):
+        raise ValueError(
+            "the fit had a sigma for each of its data, and the curve between them has none for a prediction interval: "
+            "draw interval='confidence' or None, or call predict with the sigma of new observations"
+        )
     if interval is None:
         model: Any = result._model
         outputs, ends = model.predict(result.parameters, grid[:, None]), None
