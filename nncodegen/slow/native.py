@@ -134,8 +134,8 @@ class NumpyNative:
         targets = sum(tensor.size for tensor in program.targets)
         for number in range(count):
             Y = np.zeros((samples, targets))
-            if count > 1:  # the last targets say which output it is
-                Y[:, targets - count + number] = 1.0
+            if count > 1:  # the last targets, but for those that say which others are known, say which output it is
+                Y[:, targets - self._fitting.apart - count + number] = 1.0
             for rows, values in _chunks(program, program.outputs, parameters, X, Y, np.ones(samples)):
                 columns = columns_of(values, program.outputs, rows.stop - rows.start)
                 derivatives[rows, number] = self._rounded(columns[:, -program.parameter_count :])

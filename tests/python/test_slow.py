@@ -8,6 +8,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import sympy
 from sympy import Function, symbols
 
 import nncodegen as nn
@@ -58,6 +59,16 @@ def enzymes():
 
 def same(first, second, rtol=1e-11, atol=1e-12):
     np.testing.assert_allclose(second, first, rtol=rtol, atol=atol)
+
+
+def test_jacobian_of_outputs_with_a_likelihood():
+    """Its seeds are found before the numbers that say which targets are known."""
+    logs = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(3)], 4, lambda y, u: sympy.exp(u) - y * u, name="logs")
+    compiled, evaluated = both(logs, fit=True)
+    parameters = RNG.normal(size=compiled.parameter_count)
+    expected = compiled.jacobian(parameters, ROWS)
+    assert np.abs(expected).max() > 0.1
+    same(expected, evaluated.jacobian(parameters, ROWS))
 
 
 def test_it_says_what_it_is(networks):
