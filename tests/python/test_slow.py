@@ -63,7 +63,7 @@ def same(first, second, rtol=1e-11, atol=1e-12):
 
 def test_jacobian_of_outputs_with_a_likelihood():
     """Its seeds are found before the numbers that say which targets are known."""
-    logs = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(3)], 4, lambda y, u: sympy.exp(u) - y * u, name="logs")
+    logs = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(3)], 4, lambda u, y: sympy.exp(u) - y * u, name="logs")
     compiled, evaluated = both(logs, fit=True)
     parameters = RNG.normal(size=compiled.parameter_count)
     expected = compiled.jacobian(parameters, ROWS)
