@@ -97,6 +97,8 @@ def rows(companion, parameters, X, Y=None, seed=None):
     program, more = companion.program, [] if Y is None else [Y]
     if companion.outputs > 1:
         more.append(np.tile(seed, (SAMPLES, 1)))
+    if companion.apart:  # all targets are known
+        more.append(np.ones((SAMPLES, companion.apart)))
     targets = np.concatenate(more, axis=1) if more else None
     values = evaluate(program, parameters, X, targets)
     columns = []

@@ -76,21 +76,6 @@ def test_memory_does_not_grow_with_the_steps():
     assert longer.memory.arrays - one.memory.arrays < 2 * few.layout.padding
 
 
-@pytest.mark.parametrize("start", [None, 0.0])
-@pytest.mark.parametrize("equation", ["u'' = -u + sin(3*t)", "u'' = -k*u - t*u'"])
-def test_memory_of_rates_that_depend_on_time(equation, start):
-    """The times between steps keep one row as well, in simulations and in predictions of models with parameters."""
-
-    def kept(steps):
-        parameters = {"k": 2} if "k" in equation else {}
-        options = {"observed": "u", "times": 3, "start": start, "steps": steps, "name": "driven"}
-        return stage(nn.Dynamics(equation, {"u": 1, "u'": 0}, parameters, **options), "schedule", fit=False)
-
-    few, many = kept(10), kept(110)
-    assert many.kernels[0].memory.arrays < 100 * many.layout.tile
-    assert many.kernels[0].memory.arrays / many.layout.tile - few.kernels[0].memory.arrays / few.layout.tile < 50
-
-
 def test_derivatives_still_have_all_steps():
     """The reverse sweep reads the states of all steps, which have a row each; a tile is as short as before."""
     model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 2}, times=3, steps=50)
