@@ -411,7 +411,7 @@ REFUSED = {
     "starts without bounds": (["n_starts"], {"n_starts": 3}, "starts .*bounds.* a has none"),
     "no starts": (["n_starts"], {"n_starts": 0, "bounds": dict.fromkeys(NAMES, (0, 5))}, "starts.* 1.*0|starts.*x>=1"),
     "x is NaN": (["array"], {"x": at_3(DECAY.x, np.nan)}, r"X\[3, 0\] is nan; expected .* all finite|X contains NaN"),
-    "x is a text": (["array"], {"x": ["1 m"] * 40}, "'1 m', which is no real number|could not convert .*'1 m'"),
+    "x is a text": (["array"], {"x": ["1 m"] * 40}, "'1 m', which is no real number|texts, such as '1 m'"),
     "x and y are empty": (["array"], {"x": DECAY.x[:0], "y": DECAY.y[:0]}, "at least one sample|0 sample"),
     "y is shorter": (["array"], {"y": DECAY.y[:5]},
                      r"Y has the shape \(5, 1\); expected \(40, 1\)|with N = 5 as in Y|inconsistent .*\[40, 5\]"),
