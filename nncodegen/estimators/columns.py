@@ -9,6 +9,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 from nncodegen.describe.hints import shown
+from nncodegen.runtime.python.ground.cells import is_number
 
 
 def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
@@ -32,7 +33,7 @@ def _about_text(X: Any) -> str | None:
         return None
     names = getattr(X, "columns", None)
     for number, column in enumerate(matrix.T if matrix.ndim == 2 else ()):
-        text = next((value for value in column if isinstance(value, str) and not _is_number(value)), None)
+        text = next((value for value in column if isinstance(value, str) and not is_number(value)), None)
         if text is not None:
             which = f"column {number} of X" if names is None else f"the column {names[number]!r} of X"
             return (
@@ -40,12 +41,3 @@ def _about_text(X: Any) -> str | None:
                 f"OneHotEncoder of scikit-learn; the fit of nncodegen.table encodes columns of texts itself"
             )
     return None
-
-
-def _is_number(text: str) -> bool:
-    """Return whether a text is that of a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
