@@ -28,12 +28,13 @@ INLINE void gather_rows(const real *restrict from, const size_t width, const siz
         copy_row(from + order[n]*width, to + n*width, width);
 }
 
-/* Copies the last of count rows to the rows after it, up to end. */
+/* Copies the last of count rows to the rows after it, up to end: each time as many rows as there are copies already. */
 static COLD void repeat_row(real *rows, size_t width, size_t count, size_t end)
 {
-    for (size_t n = count; n < end; n++)
-        for (size_t k = 0; k < width; k++)
-            rows[n*width + k] = rows[(count - 1)*width + k];
+    real *const last = rows + (count - 1)*width;
+    const size_t all = (end - count + 1)*width;
+    for (size_t done = width; done < all; done *= 2)
+        memcpy(last + done, last, (done < all - done ? done : all - done)*sizeof(real));
 }
 
 /* Copies the rows of samples in an order (NULL: as stored), the last one again up to end. For short rows, a loop over a
