@@ -7,6 +7,11 @@
 
 #include "vectors.h"
 
+enum {
+    KEPT_ROWS = 32, /* the rows of sums whose lanes are kept: 8 kB */
+    KEPT_TERMS = 4 /* the terms that are added to them before the next ones */
+};
+
 /* The offsets of two values from the beginnings of two arrays. */
 typedef struct {
     ptrdiff_t first, second;
@@ -175,51 +180,71 @@ static inline UNUSED void block_of_first(const offset_pair *rows, size_t row_cou
             sums[rows[k].second + columns[l].second] += (double) totals[k][l];
 }
 
-/* Adds the products of a vector of samples, or of two, to the sums of pairs_of_sums. */
-#define ADD_FIRST(i, j) \
+/* Adds the products of a vector of samples to sums of two rows and of two or three columns. */
+#define ADD_PAIRS(s, i, j) \
     { \
-        const vector x0 = load(b0 + (j)), x1 = load(b1 + (j)), y0 = load(a0 + (i)), y1 = load(a1 + (i)); \
-        ADD_PRODUCT(s00, y0, x0), ADD_PRODUCT(s01, y0, x1), ADD_PRODUCT(s10, y1, x0), ADD_PRODUCT(s11, y1, x1); \
-    }
-#define ADD_PAIRS(i, j) \
-    { \
-        ADD_FIRST(i, j) \
-        const vector x0 = load(b0 + (j) + LANES), x1 = load(b1 + (j) + LANES); \
-        const vector y0 = load(a0 + (i) + LANES), y1 = load(a1 + (i) + LANES); \
-        ADD_PRODUCT(t00, y0, x0), ADD_PRODUCT(t01, y0, x1), ADD_PRODUCT(t10, y1, x0), ADD_PRODUCT(t11, y1, x1); \
+        const vector y0 = load(a0 + (i)), y1 = load(a1 + (i)), x0 = load(b0 + (j)), x1 = load(b1 + (j)); \
+        ADD_PRODUCT(s##00, y0, x0), ADD_PRODUCT(s##01, y0, x1); \
+        ADD_PRODUCT(s##10, y1, x0), ADD_PRODUCT(s##11, y1, x1); \
+        if (width == 3) { \
+            const vector x2 = load(b2 + (j)); \
+            ADD_PRODUCT(s##02, y0, x2), ADD_PRODUCT(s##12, y1, x2); \
+        } \
     }
 
-/* Like block_of_sums, for two rows and two columns, where a sum has lanes in two vectors: their samples, which are
-   neighbours in memory, are read together. */
-static inline UNUSED void pairs_of_sums(const offset_pair *rows, size_t row_count, const offset_pair *columns,
-    size_t column_count, const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b,
-    double *restrict sums, size_t padded)
+/* Computes the lanes of the sums of two rows and of two or three columns, as many as width says, where a sum has lanes
+   in two vectors: those of neighbours in memory, which are read together. If add, adds to the lanes. */
+INLINE void pairs_of_sums(const offset_pair *rows, size_t row_count, const offset_pair *columns, size_t column_count,
+    const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b, size_t padded,
+    vector (*restrict lanes)[8], int add, int width)
 {
     const real *const a0 = a + rows[0].first, *const a1 = a + rows[row_count - 1].first;
-    const real *const b0 = b + columns[0].first, *const b1 = b + columns[column_count - 1].first;
-    vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, t00 = {0}, t01 = {0}, t10 = {0}, t11 = {0};
-    if (padded == SUM_LANES) {
-        for (size_t k = 0; k < term_count; k++)
-            ADD_PAIRS(terms[k].first, terms[k].second)
-    } else {
-        const ptrdiff_t whole = (ptrdiff_t) (padded/SUM_LANES*SUM_LANES);
-        for (size_t k = 0; k < term_count; k++) {
-            const ptrdiff_t i = terms[k].first, j = terms[k].second;
-            for (ptrdiff_t n = 0; n < whole; n += SUM_LANES)
-                ADD_PAIRS(i + n, j + n)
-            if ((size_t) whole < padded)
-                ADD_FIRST(i + whole, j + whole)
-        }
+    const real *const b0 = b + columns[0].first, *const b1 = b + columns[column_count > 1].first;
+    const real *const b2 = b + columns[column_count - 1].first;
+    const ptrdiff_t whole = (ptrdiff_t) (padded/SUM_LANES*SUM_LANES);
+    vector s00 = {0}, s01 = {0}, s02 = {0}, s10 = {0}, s11 = {0}, s12 = {0};
+    vector t00 = {0}, t01 = {0}, t02 = {0}, t10 = {0}, t11 = {0}, t12 = {0};
+    if (add) {
+        const vector *const l0 = lanes[0], *const l1 = lanes[1];
+        s00 = l0[0], t00 = l0[1], s01 = l0[2], t01 = l0[3], s02 = l0[4], t02 = l0[5];
+        s10 = l1[0], t10 = l1[1], s11 = l1[2], t11 = l1[3], s12 = l1[4], t12 = l1[5];
     }
-    four totals;
-    sums_of_four((const vector []) {s00, t00, s01, t01, s10, t10, s11, t11}, &totals);
-    for (size_t k = 0; k < row_count; k++)
-        for (size_t l = 0; l < column_count; l++)
-            sums[rows[k].second + columns[l].second] += (double) totals[2*k + l];
+    for (size_t k = 0; k < term_count; k++) {
+        const ptrdiff_t i = terms[k].first, j = terms[k].second;
+        for (ptrdiff_t n = 0; n < whole; n += SUM_LANES) {
+            ADD_PAIRS(s, i + n, j + n)
+            ADD_PAIRS(t, i + n + LANES, j + n + LANES)
+        }
+        if ((size_t) whole < padded)
+            ADD_PAIRS(s, i + whole, j + whole)
+    }
+    const vector none = {0}, found[2][8] = {{s00, t00, s01, t01, s02, t02, none, none},
+        {s10, t10, s11, t11, s12, t12, none, none}};
+    memcpy(lanes, found, sizeof found);
 }
 
-#undef ADD_FIRST
 #undef ADD_PAIRS
+
+/* Like block_of_sums, for many rows and for two or three columns, where a sum has lanes in two vectors. A few terms are
+   added for all rows before the next ones: the values of more terms, which are far from each other, would take each
+   other's places in the cache. */
+INLINE void columns_of_sums(const offset_pair *rows, size_t row_count, const offset_pair *columns,
+    size_t column_count, const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b,
+    double *restrict sums, size_t padded, int width)
+{
+    vector lanes[KEPT_ROWS][8];
+    for (size_t first = 0; first < term_count; first += KEPT_TERMS)
+        for (size_t r = 0; r < row_count; r += 2)
+            pairs_of_sums(rows + r, row_count - r < 2 ? 1 : 2, columns, column_count, terms + first,
+                term_count - first < KEPT_TERMS ? term_count - first : KEPT_TERMS, a, b, padded, lanes + r, first > 0,
+                width);
+    for (size_t r = 0; r < row_count; r++) {
+        four totals;
+        sums_of_four(lanes[r], &totals);
+        for (size_t l = 0; l < column_count; l++)
+            sums[rows[r].second + columns[l].second] += (double) totals[l];
+    }
+}
 
 /* Computes sums[row.second + column.second] += sum(term, n) a[row.first + term.first + n]*b[column.first +
    term.second + n] for all rows and columns, over the samples n of a tile. */
@@ -228,10 +253,17 @@ static HOT void place_sums(const offset_pair *rows, size_t row_count, const offs
     double *restrict sums, size_t padded)
 {
     if (SUM_VECTORS == 2 && padded > LANES) {
-        for (size_t c = 0; c < column_count; c += 2)
-            for (size_t r = 0; r < row_count; r += 2)
-                pairs_of_sums(rows + r, row_count - r < 2 ? 1 : 2, columns + c, column_count - c < 2 ? 1 : 2, terms,
-                    term_count, a, b, sums, padded);
+        for (size_t c = 0; c < column_count;) {
+            const size_t left = column_count - c, width = left == 3 || left > 4 ? 3 : left > 1 ? 2 : 1;
+            for (size_t r = 0; r < row_count; r += KEPT_ROWS) {
+                const size_t count = row_count - r < KEPT_ROWS ? row_count - r : KEPT_ROWS;
+                if (width == 3)
+                    columns_of_sums(rows + r, count, columns + c, 3, terms, term_count, a, b, sums, padded, 3);
+                else
+                    columns_of_sums(rows + r, count, columns + c, width, terms, term_count, a, b, sums, padded, 2);
+            }
+            c += width;
+        }
         return;
     }
     if (SUM_VECTORS == 2) {
