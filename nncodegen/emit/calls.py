@@ -147,7 +147,7 @@ class CallsOfTile(Calls):
         calls = (f"contract({rows}, {whole}, {inners}, {first}, {second}, {column}, {out}, {times}, {scale});",)
         if not call.ragged:
             return calls
-        return (*calls, f"contract_ends({rows}, {columns}, {inners}, {first}, {second}, {out}, {scale});")
+        return (*calls, f"contract_ends({rows}, {columns}, {inners}, {first}, {second}, {column}, {out}, {scale});")
 
     def _dot_products(self, call: Call) -> str:
         """Return the call for the product of a layer for a few samples: both factors lie along the summed index."""

@@ -43,6 +43,13 @@ def _attention(name):
     return nn.Network(x, nn.Dense(2)(nn.Flatten()(attended)), name=name)
 
 
+def _long(name):
+    """Return a network whose sums have more terms than a part, and columns that do not fill vectors."""
+    x = nn.Input((260, 2), name="x")
+    attended = nn.MultiHeadAttention(1, 2)(x, x, use_causal_mask=True)
+    return nn.Network(x, nn.Dense(11)(nn.Flatten()(attended)), name=name)
+
+
 def _two_outputs(name):
     x = nn.Input(5, name="x")
     hidden = nn.Dense(7, "tanh")(x)
@@ -108,6 +115,7 @@ MODELS = {
         loss="categorical_crossentropy",
     ),
     "attending": _attention,
+    "long": _long,
     "outputs": _two_outputs,
     "equation": _equation,
     "fit_decay": _formula(a * exp(-b * t) + c, a=1.0, b=0.5, c=0.1),

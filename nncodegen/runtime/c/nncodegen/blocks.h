@@ -12,7 +12,8 @@
 #include "vectors.h"
 
 /* The terms of a product that small blocks add to several sums, and these sums, added up. Where results must not depend
-   on the CPU, a result has one sum in every block, since CPUs differ in the blocks that they have registers for. */
+   on the CPU, a result has one sum in every block, since CPUs differ in the blocks that they have registers for; only
+   products of a single row have four, everywhere. */
 #if NN_SAME_BITS
 #define PARTS_OF_SUM(terms, sums) 0
 #define SUM_OF_PARTS(one, all) (one)
@@ -361,6 +362,92 @@ static inline UNUSED void block_2x1(size_t left, size_t inner, const real *restr
     if (last < 1)
         return;
     keep(SUM_OF_PARTS(s10, s10 + t10 + u10 + v10), out, 1*out_row, factor, add, scale);
+}
+
+/* 1 row and 2 vectors of a product. */
+static inline UNUSED void block_1x2(size_t inner, const real *restrict a, size_t a_inner, const real *restrict b,
+    size_t b_inner, real *restrict out, const real *restrict factor, int add, real scale)
+{
+    vector s00 = {0}, s01 = {0};
+    vector t00 = {0}, t01 = {0};
+    vector u00 = {0}, u01 = {0};
+    vector v00 = {0}, v01 = {0};
+    size_t k = 0;
+    const size_t whole = inner/4*4;
+    for (; k < whole; k += 4) {
+        {
+            const vector b0 = load(b + (k + 0)*b_inner), b1 = load(b + (k + 0)*b_inner + 1*LANES);
+            const size_t i = (k + 0)*a_inner;
+            ADD_PRODUCT(s00, a[i], b0);
+            ADD_PRODUCT(s01, a[i], b1);
+        }
+        {
+            const vector b0 = load(b + (k + 1)*b_inner), b1 = load(b + (k + 1)*b_inner + 1*LANES);
+            const size_t i = (k + 1)*a_inner;
+            ADD_PRODUCT(t00, a[i], b0);
+            ADD_PRODUCT(t01, a[i], b1);
+        }
+        {
+            const vector b0 = load(b + (k + 2)*b_inner), b1 = load(b + (k + 2)*b_inner + 1*LANES);
+            const size_t i = (k + 2)*a_inner;
+            ADD_PRODUCT(u00, a[i], b0);
+            ADD_PRODUCT(u01, a[i], b1);
+        }
+        {
+            const vector b0 = load(b + (k + 3)*b_inner), b1 = load(b + (k + 3)*b_inner + 1*LANES);
+            const size_t i = (k + 3)*a_inner;
+            ADD_PRODUCT(v00, a[i], b0);
+            ADD_PRODUCT(v01, a[i], b1);
+        }
+    }
+    for (; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
+        const size_t i = k*a_inner;
+        ADD_PRODUCT(s00, a[i], b0);
+        ADD_PRODUCT(s01, a[i], b1);
+    }
+    keep(s00 + t00 + u00 + v00, out, 0, factor, add, scale);
+    keep(s01 + t01 + u01 + v01, out, 1*LANES, factor, add, scale);
+}
+
+/* 1 row and 1 vector of a product. */
+static inline UNUSED void block_1x1(size_t inner, const real *restrict a, size_t a_inner, const real *restrict b,
+    size_t b_inner, real *restrict out, const real *restrict factor, int add, real scale)
+{
+    vector s00 = {0};
+    vector t00 = {0};
+    vector u00 = {0};
+    vector v00 = {0};
+    size_t k = 0;
+    const size_t whole = inner/4*4;
+    for (; k < whole; k += 4) {
+        {
+            const vector b0 = load(b + (k + 0)*b_inner);
+            const size_t i = (k + 0)*a_inner;
+            ADD_PRODUCT(s00, a[i], b0);
+        }
+        {
+            const vector b0 = load(b + (k + 1)*b_inner);
+            const size_t i = (k + 1)*a_inner;
+            ADD_PRODUCT(t00, a[i], b0);
+        }
+        {
+            const vector b0 = load(b + (k + 2)*b_inner);
+            const size_t i = (k + 2)*a_inner;
+            ADD_PRODUCT(u00, a[i], b0);
+        }
+        {
+            const vector b0 = load(b + (k + 3)*b_inner);
+            const size_t i = (k + 3)*a_inner;
+            ADD_PRODUCT(v00, a[i], b0);
+        }
+    }
+    for (; k < inner; k++) {
+        const vector b0 = load(b + k*b_inner);
+        const size_t i = k*a_inner;
+        ADD_PRODUCT(s00, a[i], b0);
+    }
+    keep(s00 + t00 + u00 + v00, out, 0, factor, add, scale);
 }
 
 /* 4 rows and 4 columns of sums of lanes. If fewer are left, the last is computed again for the missing ones,

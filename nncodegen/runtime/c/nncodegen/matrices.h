@@ -10,26 +10,20 @@
 
 #include "products.h"
 
+/* The rows of a triangle that are multiplied at once, with all terms that one of them has: how a long sum is cut into
+   parts depends on it. */
+enum { BAND = NN_SAME_BITS ? 32 : 4*BLOCK_ROWS };
+
 /* Computes out[r][c] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column]; if scale is not 0, adds scale times
    that to out. If b_column is not 1, b_inner is 1. */
 static HOT void multiply_matrices(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
     real scale)
 {
-    const size_t rest = columns%LANES, whole = columns - rest;
+    const size_t whole = columns/LANES*LANES;
     if (whole)
         contract(rows, whole, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, NULL, scale);
-    if (rest && b_column == 1) {
-        contract_ends(rows, columns, inner, a, a_row, a_inner, b, b_inner, out, out_row, scale);
-    } else if (rest) {
-        vector panel[PANEL];
-        for (size_t first = 0; first < inner; first += PANEL) {
-            const size_t depth = inner - first < PANEL ? inner - first : PANEL;
-            transpose(depth, rest, b + first + whole*b_column, b_column, (real *) panel, LANES, LANES);
-            contract_ends(rows, rest, depth, a + first*a_inner, a_row, a_inner, (const real *) panel, LANES,
-                out + whole, out_row, scale == 0 && first > 0 ? 1 : scale);
-        }
-    }
+    contract_ends(rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, scale);
 }
 
 /* Computes what multiply_below_from does (below: k <= first + r) or multiply_above (first is 0), term by term. */
@@ -65,11 +59,10 @@ static HOT void multiply_below(size_t rows, size_t columns, size_t inner, const 
     size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
     real scale)
 {
-    enum { BAND = 4*BLOCK_ROWS };
     for (size_t r = 0; r < rows; r += BAND) {
         const size_t own = rows - r < BAND ? rows - r : BAND, end = r + own < inner ? r + own : inner;
-        multiply_matrices(own, columns, end, a + r*a_row, a_row, a_inner, b, b_inner, b_column, out + r*out_row, out_row,
-            scale);
+        multiply_matrices(own, columns, end, a + r*a_row, a_row, a_inner, b, b_inner, b_column, out + r*out_row,
+            out_row, scale);
     }
     if (scale == 0 && !finite_row(out + (rows - 1)*out_row, columns))
         multiply_exactly(1, 0, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
@@ -80,11 +73,10 @@ static HOT void multiply_above(size_t rows, size_t columns, size_t inner, const 
     size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
     real scale)
 {
-    enum { BAND = 4*BLOCK_ROWS };
     for (size_t r = 0; r < rows; r += BAND) {
         const size_t own = rows - r < BAND ? rows - r : BAND, begin = r < inner ? r : inner;
-        multiply_matrices(own, columns, inner - begin, a + r*a_row + begin*a_inner, a_row, a_inner, b + begin*b_inner, b_inner,
-            b_column, out + r*out_row, out_row, scale);
+        multiply_matrices(own, columns, inner - begin, a + r*a_row + begin*a_inner, a_row, a_inner, b + begin*b_inner,
+            b_inner, b_column, out + r*out_row, out_row, scale);
     }
     if (scale == 0 && !finite_row(out, columns))
         multiply_exactly(0, 0, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);

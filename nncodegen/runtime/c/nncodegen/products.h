@@ -10,6 +10,18 @@
 #include "transpose.h"
 #include "vectors.h"
 
+/* Whether the last block of a product has a function for a single row. Where results must not depend on the CPU, the
+   product itself has a single row then: CPUs differ in how many rows are left after the others. */
+#define HAS_SINGLE_ROW(rows, left) ((left) == 1 && (!NN_SAME_BITS || (rows) == 1))
+
+/* Returns the number of terms of the parts into which a long sum is cut: alike for all columns of a product, those
+   after the last whole vector as well. */
+INLINE size_t part_of_sum(size_t inner)
+{
+    const size_t parts = inner > PANEL ? (inner + PANEL - 1)/PANEL : 1;
+    return (inner + parts - 1)/parts;
+}
+
 /* Computes out[r][c] = sum(k) a[r*a_row + k*a_inner]*b[k*b_inner + c*b_column]; if scale is not 0, adds scale times
    that to out; then multiplies by factor[r][c], unless that is NULL. The rows of out are padded to whole vectors,
    and so are those of b, unless b is transposed, with b_inner 1. Blocks of the result stay in registers. Long sums
@@ -22,7 +34,7 @@ static HOT void contract(size_t rows, size_t columns, size_t inner, const real *
 {
     const real by = scale != 0 ? scale : 1;
     vector panel[2*PANEL];
-    const size_t parts = (inner + PANEL - 1)/PANEL, part = (inner + parts - 1)/parts;
+    const size_t part = part_of_sum(inner);
     const int crosses_lines = rows > COPY_ROWS && ((uintptr_t) b | b_inner*sizeof(real))%VECTOR_BYTES != 0;
     for (size_t c = 0; c < columns; c += 2*LANES) {
         const int pair = columns - c > LANES;
@@ -65,7 +77,11 @@ static HOT void contract(size_t rows, size_t columns, size_t inner, const real *
                 const real *const ar = a + r*a_row + first*a_inner;
                 real *const to = out + r*out_row + c;
                 const real *const times = factor && first + depth == inner ? factor + r*out_row + c : NULL;
-                if (left > 4 && pair)
+                if (HAS_SINGLE_ROW(rows, left) && pair)
+                    block_1x2(depth, ar, a_inner, bc, b_step, to, times, again, by);
+                else if (HAS_SINGLE_ROW(rows, left))
+                    block_1x1(depth, ar, a_inner, bc, b_step, to, times, again, by);
+                else if (left > 4 && pair)
                     block_8x2(left, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
                 else if (left > 4)
                     block_8x1(left, depth, ar, a_row, a_inner, bc, b_step, to, out_row, times, again, by);
@@ -82,8 +98,8 @@ static HOT void contract(size_t rows, size_t columns, size_t inner, const real *
     }
 }
 
-/* If vectors are long, defines a function that does what contract_ends does for rows in blocks of eight, with vectors of
-   fewer values: two of them take the time of a long one, and no more is stored than there is. Every sum is that of
+/* If vectors are long, defines a function that does what contract_ends does for rows in blocks of eight, with vectors
+   of fewer values: two of them take the time of a long one, and no more is stored than there is. Every sum is that of
    block_8x1. */
 #if HAS_SHORT_VECTORS
 #define SHORT_VECTORS(name, type, unaligned_type, ADD) \
@@ -126,16 +142,13 @@ SHORT_VECTORS(blocks_of_eights, eight, unaligned_eight, ADD_EIGHTS)
 #undef SHORT_VECTORS
 #endif
 
-/* Like contract, for the columns after the last whole vector, if the rows of out have no padding. */
-static HOT void contract_ends(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
+/* Computes a part of the sums of contract_ends. */
+static HOT void part_of_ends(size_t rows, size_t rest, size_t inner, const real *restrict a, size_t a_row,
     size_t a_inner, const real *restrict b, size_t b_inner, real *restrict out, size_t out_row, real scale)
 {
     const real by = scale != 0 ? scale : 1;
-    const size_t rest = columns%LANES;
     vector ends[BLOCK_ROWS];
     size_t r = 0;
-    b += columns - rest;
-    out += columns - rest;
 #if HAS_SHORT_VECTORS
     if (rest == 4)
         r = blocks_of_fours(rows, inner, a, a_row, a_inner, b, b_inner, out, out_row, scale != 0, by);
@@ -144,10 +157,12 @@ static HOT void contract_ends(size_t rows, size_t columns, size_t inner, const r
         r = blocks_of_eights(rows, inner, a, a_row, a_inner, b, b_inner, out, out_row, scale != 0, by);
 #endif
 #endif
-    for (; rest && r < rows; r += BLOCK_ROWS) {
+    for (; r < rows; r += BLOCK_ROWS) {
         const size_t left = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;
         const real *const ar = a + r*a_row;
-        if (left > 4)
+        if (HAS_SINGLE_ROW(rows, left))
+            block_1x1(inner, ar, a_inner, b, b_inner, (real *) ends, NULL, 0, 1);
+        else if (left > 4)
             block_8x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
         else if (left > 2)
             block_4x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
@@ -155,6 +170,24 @@ static HOT void contract_ends(size_t rows, size_t columns, size_t inner, const r
             block_2x1(left, inner, ar, a_row, a_inner, b, b_inner, (real *) ends, LANES, NULL, 0, 1);
         for (size_t k = 0; k < left; k++)
             keep_first(ends[k], rest, out + (r + k)*out_row, scale != 0, by);
+    }
+}
+
+/* Like contract, for the columns after the last whole vector, if the rows of out have no padding. */
+static HOT void contract_ends(size_t rows, size_t columns, size_t inner, const real *restrict a, size_t a_row,
+    size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
+    real scale)
+{
+    const size_t rest = columns%LANES, whole = columns - rest;
+    vector panel[PANEL];
+    const size_t part = part_of_sum(inner);
+    for (size_t first = 0; rest && first < inner; first += part) {
+        const size_t depth = inner - first < part ? inner - first : part;
+        const real *bc = b + first*b_inner + whole*b_column;
+        if (b_column > 1)
+            transpose(depth, rest, bc, b_column, (real *) panel, LANES, LANES);
+        part_of_ends(rows, rest, depth, a + first*a_inner, a_row, a_inner, b_column > 1 ? (const real *) panel : bc,
+            b_column > 1 ? LANES : b_inner, out + whole, out_row, scale == 0 && first > 0 ? 1 : scale);
     }
 }
 

@@ -1,11 +1,11 @@
 /* Products of a matrix and a vector, and sums of a row: the operations on single samples.
 
-   Needs vectors.h. Gives row_product, row_times, row_products, column_products, row_sum, row_largest. */
+   Needs blocks.h. Gives row_product, row_times, row_products, column_products, row_sum, row_largest. */
 
 #ifndef NNCODEGEN_ROWS_H
 #define NNCODEGEN_ROWS_H
 
-#include "vectors.h"
+#include "blocks.h"
 
 /* 4 vectors of the product of a vector and a matrix. */
 static inline UNUSED void row_times_4(size_t inner, const real *restrict a0, const real *restrict b,
@@ -48,92 +48,6 @@ static inline UNUSED void row_times_4(size_t inner, const real *restrict a0, con
     *(unaligned *) (out + 1*LANES) = s01 + t01;
     *(unaligned *) (out + 2*LANES) = s02 + t02;
     *(unaligned *) (out + 3*LANES) = s03 + t03;
-}
-
-/* 2 vectors of the product of a vector and a matrix. */
-static inline UNUSED void row_times_2(size_t inner, const real *restrict a0, const real *restrict b,
-    size_t b_inner, real *restrict out)
-{
-    vector s00 = {0}, s01 = {0};
-    vector t00 = {0}, t01 = {0};
-    vector u00 = {0}, u01 = {0};
-    vector v00 = {0}, v01 = {0};
-    size_t k = 0;
-    const size_t whole = inner/4*4;
-    for (; k < whole; k += 4) {
-        {
-            const vector b0 = load(b + (k + 0)*b_inner), b1 = load(b + (k + 0)*b_inner + 1*LANES);
-            const size_t i = (k + 0);
-            ADD_PRODUCT(s00, a0[i], b0);
-            ADD_PRODUCT(s01, a0[i], b1);
-        }
-        {
-            const vector b0 = load(b + (k + 1)*b_inner), b1 = load(b + (k + 1)*b_inner + 1*LANES);
-            const size_t i = (k + 1);
-            ADD_PRODUCT(t00, a0[i], b0);
-            ADD_PRODUCT(t01, a0[i], b1);
-        }
-        {
-            const vector b0 = load(b + (k + 2)*b_inner), b1 = load(b + (k + 2)*b_inner + 1*LANES);
-            const size_t i = (k + 2);
-            ADD_PRODUCT(u00, a0[i], b0);
-            ADD_PRODUCT(u01, a0[i], b1);
-        }
-        {
-            const vector b0 = load(b + (k + 3)*b_inner), b1 = load(b + (k + 3)*b_inner + 1*LANES);
-            const size_t i = (k + 3);
-            ADD_PRODUCT(v00, a0[i], b0);
-            ADD_PRODUCT(v01, a0[i], b1);
-        }
-    }
-    for (; k < inner; k++) {
-        const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES);
-        const size_t i = k;
-        ADD_PRODUCT(s00, a0[i], b0);
-        ADD_PRODUCT(s01, a0[i], b1);
-    }
-    *(unaligned *) out = s00 + t00 + u00 + v00;
-    *(unaligned *) (out + 1*LANES) = s01 + t01 + u01 + v01;
-}
-
-/* 1 vector of the product of a vector and a matrix. */
-static inline UNUSED void row_times_1(size_t inner, const real *restrict a0, const real *restrict b,
-    size_t b_inner, real *restrict out)
-{
-    vector s00 = {0};
-    vector t00 = {0};
-    vector u00 = {0};
-    vector v00 = {0};
-    size_t k = 0;
-    const size_t whole = inner/4*4;
-    for (; k < whole; k += 4) {
-        {
-            const vector b0 = load(b + (k + 0)*b_inner);
-            const size_t i = (k + 0);
-            ADD_PRODUCT(s00, a0[i], b0);
-        }
-        {
-            const vector b0 = load(b + (k + 1)*b_inner);
-            const size_t i = (k + 1);
-            ADD_PRODUCT(t00, a0[i], b0);
-        }
-        {
-            const vector b0 = load(b + (k + 2)*b_inner);
-            const size_t i = (k + 2);
-            ADD_PRODUCT(u00, a0[i], b0);
-        }
-        {
-            const vector b0 = load(b + (k + 3)*b_inner);
-            const size_t i = (k + 3);
-            ADD_PRODUCT(v00, a0[i], b0);
-        }
-    }
-    for (; k < inner; k++) {
-        const vector b0 = load(b + k*b_inner);
-        const size_t i = k;
-        ADD_PRODUCT(s00, a0[i], b0);
-    }
-    *(unaligned *) out = s00 + t00 + u00 + v00;
 }
 
 /* The vectors of a row that are multiplied one after the other: two, where a sum has more than one vector of parts. A
@@ -217,9 +131,9 @@ static HOT void row_times(size_t columns, size_t inner, const real *restrict a, 
         if (vectors >= 4 && !NN_SAME_BITS) /* which has two sums for each result, unlike the others */
             row_times_4(inner, a, b + c, b_row, out + c);
         else if (vectors >= 2)
-            row_times_2(inner, a, b + c, b_row, out + c);
+            block_1x2(inner, a, 1, b + c, b_row, out + c, NULL, 0, 1);
         else
-            row_times_1(inner, a, b + c, b_row, out + c);
+            block_1x1(inner, a, 1, b + c, b_row, out + c, NULL, 0, 1);
         c += (vectors >= 4 && !NN_SAME_BITS ? 4 : vectors >= 2 ? 2 : 1)*LANES;
     }
 }
