@@ -43,7 +43,7 @@ start = {"bottom": 0, "top": 2, "ec50": 3, "slope": 1}
 assay = nn.build(nn.Model("assay", inputs=x, targets=y, parameters=start, output=logistic))
 runs = assay.fit_many(concentration, density)
 
-print(f"{runs.converged.sum()} of {len(density)} runs converged,")
+print(f"{runs.success.sum()} of {len(density)} runs converged,")
 print(f"after {runs.iterations.max()} steps at most\n")
 print("run    ", "".join(f"{name:>18}" for name in assay.parameter_names))
 for number, (values, errors) in enumerate(zip(runs.parameters, runs.standard_errors), start=1):

@@ -134,6 +134,10 @@ def test_build_and_results(decay):
     with pytest.warns(DeprecationWarning, match="the attribute robust_scale of FitResult is named f_scale now"):
         assert result.robust_scale == result.f_scale
     assert not hasattr(pickle.loads(pickle.dumps(result)), "no_such_name")
+    with pytest.warns(RuntimeWarning, match="1 no_data"):
+        many = decay.fit_many(X, [Y, np.full(20, np.nan)])
+    with pytest.warns(DeprecationWarning, match="the attribute converged of ManyFits is named success now"):
+        assert many.converged.tolist() == many.success.tolist() == [True, False]
 
 
 def test_estimators():

@@ -36,7 +36,7 @@ CLASSES = (
     estimators.DynamicsRegressor,
 )  # fmt: skip
 """Those whose methods people call."""
-INNER = {"ManyFits.put", "ManyFits.arrays"}
+INNER = {"ManyFits.put", "ManyFits.arrays", "ManyFits.leave", "ManyFits.done"}
 """Methods that are public in Python, but only for other parts of nncodegen."""
 built = pytest.mark.skipif(not SITE.is_dir(), reason="NNCODEGEN_SITE names no site that was built")
 

@@ -47,7 +47,7 @@ def bits(found, chosen=slice(None)):
 
 def check(many, singles):
     """Fits have the results of single fits: parameters and errors to a small part of the errors."""
-    assert many.converged.all()
+    assert many.success.all()
     for m, single in enumerate(singles):
         errors = np.maximum(single.standard_errors, 1e-12)
         assert (abs(many.parameters[m] - single.parameters) <= 1e-3 * errors).all()
@@ -277,7 +277,7 @@ def test_autoregressions():
         name="ar_many",
     )  # fmt: skip
     many = built(model).fit_many(series[:, None], series[:, None])
-    assert many.converged.all()
+    assert many.success.all()
     for found, y in zip(many.parameters, series, strict=True):
         before = np.column_stack([np.ones(60), np.r_[0, y[:-1]], np.r_[0, 0, y[:-2]]])
         np.testing.assert_allclose(found, np.linalg.lstsq(before, y, rcond=None)[0], rtol=1e-7, atol=1e-9)

@@ -189,6 +189,17 @@ def test_stopped_is_the_callback(decay):
     assert (few.status, few.success) == ("max_iterations", False)
 
 
+def test_converged_is_a_test_of_convergence():
+    """A fit whose data do not determine all parameters has converged, without success, alone and as one of many."""
+    module = nn.build(nn.Model("answering_sum", "x", "y", {"a": 1, "b": 1}, "(a + b)*x"))
+    one = module.fit(X, Y)
+    with pytest.warns(RuntimeWarning, match="2 singular"):
+        many = module.fit_many(X, [Y, Y])
+    for found in (one, many[0]):
+        assert (found.status, found.converged, found.success) == ("singular", True, False)
+    assert not many.success.any()
+
+
 @pytest.mark.parametrize("method", ["BFGS", "CG"])
 def test_a_search_in_exact_data_has_converged(decay, method):
     """Where the outputs are the targets up to rounding, no loss is lower; elsewhere, a search may stall."""

@@ -140,7 +140,7 @@ def test_many_fits_have_them_with_errors_and_need_no_start(module):
     sets = np.stack([by_hand(X, a, 1.4, 0.3) + 0.01 * random.normal(size=60) for a in (1, 30, 0.02)])
     sets[2, 3] = np.nan
     fits = module.fit_many(X, sets, p0="auto", threads=2)
-    assert fits.converged.all()
+    assert fits.success.all()
     assert fits.derived.names == tuple(module.fit(X, sets[0]).derived.names)
     for m in range(3):
         alone = module.fit(X, sets[m], p0="auto")

@@ -256,7 +256,7 @@ def test_many_fits_are_single_ones(decay):
     sigma_x = np.random.default_rng(1).uniform(0.03, 0.07, (21, 40))
     options = {"sigma": 0.02, "bounds": {"k": (0, 3)}, "covariance": True}
     found = decay.fit_many(seen, Y, sigma_x=sigma_x, **options)
-    assert found.converged.all()
+    assert found.success.all()
     for m in (0, 3, 20):
         one = decay.fit(seen[m], Y[m], sigma=0.02, sigma_x=sigma_x[m], bounds={"k": (0, 3)})
         np.testing.assert_allclose(found.parameters[m], one.parameters, rtol=3e-6)
@@ -311,13 +311,13 @@ def test_many_fits_with_several_outputs_or_in_single_precision(surface):
     Y = np.stack([1.5 * np.exp(-0.7 * t) + x, 1.5 * x * t], axis=2) + 0.05 * random.normal(size=(3, 20, 2))
     seen = np.stack([x, t + 0.1 * random.normal(size=(3, 20))], axis=2)
     found = surface.fit_many(seen, Y, sigma=0.05, sigma_x={"t": 0.1})
-    assert found.converged.all()
+    assert found.success.all()
     one = surface.fit(seen[1], Y[1], sigma=0.05, sigma_x={"t": 0.1})
     np.testing.assert_array_equal(found.parameters[1], one.parameters)
     single = nn.build(nn.Model("single", "x", "y", {"a": 1, "k": 1, "c": 0.1}, "a*exp(-k*x) + c"), precision="float32")
     seen, Y = many_decays(20, 100)
     found = single.fit_many(seen, Y, sigma=0.02, sigma_x=0.05)
-    assert found.converged.all()
+    assert found.success.all()
     one = single.fit(seen[2], Y[2], sigma=0.02, sigma_x=0.05)
     np.testing.assert_allclose(found.parameters[2], one.parameters, rtol=2e-3)
 
@@ -328,7 +328,7 @@ def test_hard_fits_are_made_again(quick_compiler):
     seen, Y = np.array([[0.982, 1.998, 4.978, 6.01]] * 2), np.array([[2.7, 7.4, 148.0, 403.0]] * 2)
     seen[1] += [0.01, 0, -0.01, 0]
     found = module.fit_many(seen, Y, sigma_x=1.0, bounds={"a": (0, 10), "b": (0, 0.9)})
-    assert found.converged.all()
+    assert found.success.all()
     for m in range(2):
         one = module.fit(seen[m], Y[m], sigma_x=1.0, bounds={"a": (0, 10), "b": (0, 0.9)})
         assert found.chi2[m] == pytest.approx(one.chi2, rel=1e-6)
@@ -438,7 +438,7 @@ def test_single_precision_adds_the_cost_in_parts(quick_compiler):
     X = random.uniform(0, 1, (3, 40_000))
     Y = 1 + 0.5 * X + random.normal(size=X.shape)
     found = module.fit_many(X[:, :, None], Y, sigma=1.0, sigma_x=0.1)
-    assert found.converged.all()
+    assert found.success.all()
     for m in range(3):
         a, b = found.parameters[m].astype(float)
         expected = (((a + b * X[m].astype("f4") - Y[m].astype("f4")) ** 2) / (1 + (0.1 * b) ** 2)).sum()

@@ -80,7 +80,7 @@ def test_each_fit_is_that_of_curve_fit(decay, problem):
     sigma[::3, 4] = 0  # of a target that is missing
     found = decay.fit_many(TIMES, y, starts, sigma, covariance=True)
     assert isinstance(found, nn.ManyFits)
-    assert found.converged.all()
+    assert found.success.all()
     for m in range(FITS):
         parameters, covariance = curve_fit(TIMES, y[m], starts[m], sigma[m])
         errors, residuals = np.sqrt(np.diag(covariance)), (decay_at(parameters, TIMES) - y[m]) / sigma[m]
@@ -107,7 +107,7 @@ def test_several_targets_in_single_precision(spiral):
     y[rng.uniform(size=y.shape) < 0.1] = np.nan
     found = spiral.fit_many(TIMES, y)
     assert found.parameters.dtype == found.standard_errors.dtype == np.float32
-    assert found.converged.all()
+    assert found.success.all()
     for m in range(FITS):
         there = ~np.isnan(y[m])
         expected = optimize.least_squares(lambda p, m=m, w=there: (spiral_at(p, TIMES) - y[m])[w], [1, 0.5], xtol=1e-12)
@@ -132,7 +132,7 @@ def test_statuses(decay, problem):
     assert found.status[:5].tolist() == ["no_data", "too_few_data", "not_finite", "not_finite", "singular"]
     assert found.data[:2].tolist() == [0, 2]
     assert found.counts == {"converged": 32, "singular": 1, "too_few_data": 1, "no_data": 1, "not_finite": 2}
-    assert (found.converged == (found.status == "converged")).all()
+    assert (found.success == (found.status == "converged")).all()
     assert (found.parameters[[0, 2, 3]] == starts[[0, 2, 3]]).all()
     assert np.isinf(found.standard_errors[:5]).all()
     assert np.isnan(found.chi2[2:4]).all()

@@ -250,7 +250,7 @@ def test_infinite_logarithm():
     rng = np.random.default_rng(0)
     y = 0.5 + 7.5 / (1 + (x / 3) ** 2) + 0.05 * rng.normal(size=(9, 7))
     many = module.fit_many(x[:, None], y)
-    assert many.converged.all()
+    assert many.success.all()
     assert many.parameters[0] == pytest.approx(module.fit(x[:, None], y[0]).parameters, rel=1e-5)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ground.endings import STATUSES
 from ..ground.frames import ERROR, frame_of, joined_columns
+from ..ground.renamed import renamed_attributes
 from ..native.model import Model, result_of_model
 from .many import ROWS, SPREAD, Many, spread
 from .many_plot import plot_fits
@@ -51,6 +52,7 @@ It is pickled with the fits.
 
 
 @result_of_model
+@renamed_attributes("0.3.0", converged="success")
 class ManyFits(Many):
     """The result of ``fit_many``, for M fits of P parameters.
 
@@ -64,7 +66,7 @@ class ManyFits(Many):
                      like that if it starts like that
     free_count       the number of parameters that are not fixed
     derived          the tied parameters and derived quantities, with values and standard_errors (M, Q)
-    success          (M,), whether each converged to parameters that the data determine, as ``converged``
+    success          (M,), whether each converged to parameters that the data determine
     message          (M,), how each ended, as a sentence
 
     ``fits[m]`` is the ``FitResult`` of fit m, and iterating over the fits yields these.
@@ -152,12 +154,6 @@ class ManyFits(Many):
         for number, count in enumerate(np.bincount(self._numbers, minlength=len(STATUS)).tolist()):
             found[STATUS[number]] += count  # a status has several numbers
         return {word: count for word, count in found.items() if count}
-
-    @property
-    def converged(self) -> Array:
-        """Return whether each fit converged to parameters that the data determine, (M,)."""
-        converged: Array = self.status == "converged"
-        return converged
 
     @property
     def degrees_of_freedom(self) -> Array:
@@ -248,10 +244,10 @@ class ManyFits(Many):
 
     def _rows(self) -> list[tuple[str, ...]]:
         """Return the parameters, errors and so on of the fits that converged, and how they are distributed."""
-        if not self.converged.any():
+        if not self.success.any():
             return []
         columns = []
         for p, name in enumerate(self.names[:ROWS]):
             columns += [(name, self.parameters[:, p]), (f"standard error of {name}", self.standard_errors[:, p])]
         columns += [("reduced chi2", self.reduced_chi2), ("iterations", self.iterations)]
-        return [(name, *spread(values[self.converged])) for name, values in columns]
+        return [(name, *spread(values[self.success])) for name, values in columns]
