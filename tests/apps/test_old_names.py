@@ -133,6 +133,9 @@ def test_build_and_results(decay):
         np.testing.assert_array_equal(result.start, result.p0)
     with pytest.warns(DeprecationWarning, match="the attribute robust_scale of FitResult is named f_scale now"):
         assert result.robust_scale == result.f_scale
+    with pytest.warns(DeprecationWarning, match="the attribute start of FitResult is named p0 now"):
+        result.start = result.parameters
+    np.testing.assert_array_equal(result.p0, result.parameters)
     assert not hasattr(pickle.loads(pickle.dumps(result)), "no_such_name")
     with pytest.warns(RuntimeWarning, match="1 no_data"):
         many = decay.fit_many(X, [Y, np.full(20, np.nan)])
@@ -158,6 +161,18 @@ def test_estimators():
         assert {one.filename for one in caught} == {__file__}
         assert (old.tol, old.max_iter) == (1e-3, 7)
         assert {"tol", "max_iter"} <= old.get_params().keys()
+        with pytest.warns(DeprecationWarning, match="the argument max_iterations is named max_iter now") as caught:
+            old.set_params(max_iterations=9, tol=1e-4)
+        assert {one.filename for one in caught} == {__file__}
+        assert (old.tol, old.max_iter) == (1e-4, 9)
+        with pytest.warns(DeprecationWarning, match="the attribute tolerance"):
+            old.tolerance = 1e-5
+        assert old.get_params()["tol"] == 1e-5
+    with pytest.warns(DeprecationWarning, match="is named"):
+        assert new.set_params(robust=None, starts=2) is new
+    assert (new.loss, new.n_starts, new.f_scale) == ("linear", 2, 0.01)
+    with pytest.raises(ValueError, match="Invalid parameter 'starting'"):
+        new.set_params(starting=2)
     given = {"max_iter": 3, "random_state": 0, "hidden_layer_sizes": (2,), "solver": "adam", "tol": 0.0}
     clipped = NNRegressor(**given, train_options={"clip_norm": 0.1})
     with warnings.catch_warnings(record=True) as caught:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
 from typing import Any, TypeVar
 
 from .warn import warn
@@ -21,7 +21,8 @@ Named = TypeVar("Named", bound=Callable[..., Any])
 def renamed(version: str, **names: str) -> Callable[[Named], Named]:
     """Return a decorator for a function or a class that accepts old names of keyword arguments: {old: new}.
 
-    The attributes of a class that have the names of its arguments can be read by the old names, too.
+    The attributes of a class that have the names of its arguments can be read and set by the old names, too, and
+    ``set_params`` of an estimator takes them.
     """
 
     def decorated(found: Named) -> Named:
@@ -39,9 +40,23 @@ def renamed(version: str, **names: str) -> Callable[[Named], Named]:
         if not isinstance(found, type):
             return accepting  # type: ignore[return-value]
         found.__init__ = accepting  # type: ignore[misc]
+        if hasattr(found, "set_params"):  # an estimator of scikit-learn, whose searches set parameters by name
+            found.set_params = _with_old_names(found.set_params, signature(function), version, names)
         return renamed_attributes(version, **names)(found)
 
     return decorated
+
+
+def _with_old_names(function: Any, own: Signature, version: str, names: Mapping[str, str]) -> Any:
+    """Return the ``set_params`` of an estimator with the signature ``own``, for old names as well."""
+
+    @wraps(function)
+    def set_params(estimator: Any, **params: Any) -> Any:
+        left = [new for old, new in names.items() if old in params and params[old] is None]
+        defaults = {new: own.parameters[new].default for new in left}
+        return function(estimator, **{**defaults, **current(version, names, params)})
+
+    return set_params
 
 
 def _hiding_old(function: Any, version: str, names: Mapping[str, str]) -> Any:
@@ -68,7 +83,7 @@ def by_present_names(function: Any, old: Mapping[str, Any], arguments: Mapping[s
 
 
 def renamed_attributes(version: str, **names: str) -> Callable[[Named], Named]:
-    """Return a decorator for a class whose attributes can be read by old names: {old: new}."""
+    """Return a decorator for a class whose attributes can be read and set by old names: {old: new}."""
 
     def decorated(found: Named) -> Named:
         for old, new in names.items():
@@ -99,7 +114,7 @@ def current(version: str, names: Mapping[str, str], named: Mapping[str, Any], wa
 
 
 class _Alias:
-    """An attribute that stands for another one: reading it warns."""
+    """An attribute that stands for another one: reading or setting it warns."""
 
     def __init__(self, owner: str, version: str, old: str, new: str) -> None:
         self._what, self._version, self._new = f"the attribute {old} of {owner}", version, new
@@ -109,6 +124,10 @@ class _Alias:
             raise AttributeError(self._what)
         _warn(self._what, self._new, self._version)
         return getattr(instance, self._new)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        _warn(self._what, self._new, self._version)
+        setattr(instance, self._new, value)
 
 
 def _warn(what: str, new: str, version: str) -> None:
