@@ -544,8 +544,9 @@ class Module(Protocol):
         outputs are targets up to rounding, though SciPy finds no lower loss there. BFGS, CG, L-BFGS-B, Newton-CG, TNC
         and SLSQP shorten a step that ends where the loss is not finite, and the trust-... methods and Powell go back
         from there. Where a minimizer ends at such a loss, that is "stalled", too: the parameters are the last ones with
-        a finite loss, and the message says so. ``train`` cannot resume a result. With BatchNormalization, all samples
-        are one batch, and the moving statistics become those of all samples.
+        a finite loss, and the message says so. Without any, as where that of the start is not finite, it is
+        "not_finite". ``train`` cannot resume a result. With BatchNormalization, all samples are one batch, and the
+        moving statistics become those of all samples.
         """
 
     def load(self, path: str | PathLike[str]) -> Any:

@@ -41,7 +41,7 @@ class Result(Shown):
     epochs       the number of completed epochs
     status       how it ended, as a word: "completed", "converged" (no parameter changed by ``tolerance``),
                  "stopped_early" (``patience``), "stopped" (by the callback), "time_limit", "diverged" or
-                 "interrupted"; of a minimizer of SciPy also "max_iterations" and "stalled"
+                 "interrupted"; of a minimizer of SciPy also "max_iterations", "stalled" and "not_finite"
     success      whether it ended as it was meant to: "completed", "converged" or "stopped_early"
     message      the same as ``status`` as a sentence; that of SciPy for its minimizers
     best_epoch   the epoch, counted from 1, whose ``monitor`` was best; None if it was not looked for

@@ -56,6 +56,9 @@ NOWHERE = f"the loss is not finite at the start: {ELSEWHERE}"
 LEFT = f"the loss is not finite at the parameters that it tried: these are the last ones before; {ELSEWHERE}"
 """The message where a minimizer leaves the parameters that have a loss."""
 
+ENDED = {"stalled": "stalled", "not_finite": "cannot begin"}
+"""The statuses of which a warning tells, and its words for them."""
+
 STEEPER = 3.0
 """The slope at the end of a step without a loss, in units of that at its begin."""
 
@@ -96,8 +99,9 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     outputs are targets up to rounding, though SciPy finds no lower loss there. BFGS, CG, L-BFGS-B, Newton-CG, TNC
     and SLSQP shorten a step that ends where the loss is not finite, and the trust-... methods and Powell go back
     from there. Where a minimizer ends at such a loss, that is "stalled", too: the parameters are the last ones with
-    a finite loss, and the message says so. ``train`` cannot resume a result. With BatchNormalization, all samples
-    are one batch, and the moving statistics become those of all samples.
+    a finite loss, and the message says so. Without any, as where that of the start is not finite, it is
+    "not_finite". ``train`` cannot resume a result. With BatchNormalization, all samples are one batch, and the
+    moving statistics become those of all samples.
     """
     refuse(model.facts, "what a minimizer of SciPy computes")
     with needed("minimize", "SciPy", "scipy"):
@@ -133,12 +137,12 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
         reached.status = "stopped"
     elif lost or not found.success:
         used_up = not lost and (found.status in OUT_OF_ITERATIONS.get(method, (1,)) or USED_UP in str(found.message))
-        reached.status = "max_iterations" if used_up else "stalled"
+        reached.status = "max_iterations" if used_up else "stalled" if math.isfinite(reached.loss) else "not_finite"
     if reached.status == "stalled" and not (settings.l1 or settings.l2) and _is_exact(data, reached.parameters):
         reached.status = "converged"
-    if reached.status == "stalled":
+    if reached.status in ENDED:
         reached._message = _told(reached, model.facts.solver, lost, objective.hills)
-        warn(f"SciPy's {called} stalled: {reached.message}", RuntimeWarning)
+        warn(f"SciPy's {called} {ENDED[reached.status]}: {reached.message}", RuntimeWarning)
     return with_samples(reached, samples)
 
 
@@ -158,7 +162,7 @@ def _is_exact(data: CheckedSamples, parameters: Array) -> bool:
 
 
 def _told(reached: Result, solver: str, lost: bool, hills: int) -> str:
-    """Return the message of a minimizer that stalled: where the loss is not finite, what to do about it.
+    """Return the message of a minimizer that found no minimum: where the loss is not finite, what to do about it.
 
     ``solver`` tells how the model solves differential equations; ``lost`` says that it left the parameters that have a
     loss, ``hills`` how many steps it shortened.
