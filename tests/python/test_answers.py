@@ -200,6 +200,21 @@ def test_converged_is_a_test_of_convergence():
     assert not many.success.any()
 
 
+def test_a_diverged_training_is_drawn(decay):
+    """Losses near the largest number are left out of a picture, which could not be drawn with them."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    line = nn.build(nn.Model("answering_line", "x", "y", {"a": 0, "b": 0}, "a + b*x"))
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        alone = line.train(X, Y, epochs=300, learning_rate=1e9)
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        many = line.train_many(X, Y, models=2, epochs=300, learning_rate=[0.01, 1e9])
+    for found in (alone, many):
+        assert np.nanmax(found.history) > 1e290
+        figure = found.plot()
+        figure.canvas.draw()
+        pyplot.close(figure)
+
+
 @pytest.mark.parametrize("method", ["BFGS", "CG"])
 def test_a_search_in_exact_data_has_converged(decay, method):
     """Where the outputs are the targets up to rounding, no loss is lower; elsewhere, a search may stall."""

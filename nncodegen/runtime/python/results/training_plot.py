@@ -18,6 +18,9 @@ VALIDATION = "val_"
 WIDE = 20.0
 """An axis of positive values is logarithmic if the largest is more than this many times the smallest."""
 
+HIGHEST = 1e250
+"""The largest value that is drawn, as the losses of a diverged training: matplotlib's axes end some decades above."""
+
 MOST_LINES = 200
 """The most models whose losses are drawn."""
 
@@ -70,15 +73,21 @@ def panels_of(metrics: Mapping[str, Array], rates: Array | None) -> dict[str, di
 
 
 def _draw(axes: Any, name: str, lines: dict[str, Array], best_epoch: int | None) -> None:
-    for label, values in lines.items():
+    drawn = {label: _within_axes(values) for label, values in lines.items()}
+    for label, values in drawn.items():
         alone = "o" if np.count_nonzero(~np.isnan(values)) == 1 else ""  # a single epoch makes no line
         axes.plot(np.arange(1, len(values) + 1), values, marker=alone, label=label, lw=1.5)
-    _scale(axes, np.concatenate(list(lines.values())))
+    _scale(axes, np.concatenate(list(drawn.values())))
     axes.set_ylabel(name)
     if best_epoch is not None:
         axes.axvline(best_epoch, color="black", lw=0.8, ls=":", label="best epoch")
     if len(lines) > 1 or best_epoch is not None:
         axes.legend(fontsize="small")
+
+
+def _within_axes(values: Array) -> Array:
+    """Return values with NaN for those that no axis can hold."""
+    return np.where(np.abs(values) <= HIGHEST, values, np.nan)
 
 
 def _scale(axes: Any, values: Array) -> None:
@@ -98,6 +107,7 @@ def plot_histories(name: str, history: Array | None, axes: Any) -> Any:
         raise ValueError("there is no history to draw: train_many keeps it with history=True")
     if axes is None:
         (axes,) = new_axes(figsize=(6.4, 4.0))
+    history = _within_axes(history)
     count = history.shape[1]
     chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_LINES)).astype(int))
     epochs = np.arange(1, len(history) + 1)
