@@ -189,6 +189,18 @@ def test_stopped_is_the_callback(decay):
     assert (few.status, few.success) == ("max_iterations", False)
 
 
+def test_messages_tell_the_status(decay):
+    """A message tells what the word of the status does: data that are too few, and how solutions of equations ended."""
+    few = decay.fit(X[:1], Y[:1])
+    assert (few.status, few.success, few.converged) == ("too_few_data", False, True)
+    assert few.message.endswith("but there are fewer data, 1, than free parameters, 2")
+    growing = nn.Dynamics("u' = a*u**2", {"u": 1}, {"a": 1.0}, times=2, max_steps=90, name="answering_growth")
+    ended = growing.outcomes([1.0], [[0, 0.5], [0, 2]])
+    assert ended.status.tolist() == ["solved", "max_steps"]
+    assert ended.message[0] == STATUSES["solved"]
+    assert ended.message[1] == STATUSES["max_steps"] + ended[1].removeprefix("too many steps")
+
+
 def test_converged_is_a_test_of_convergence():
     """A fit whose data do not determine all parameters has converged, without success, alone and as one of many."""
     module = nn.build(nn.Model("answering_sum", "x", "y", {"a": 1, "b": 1}, "(a + b)*x"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .endings import SUCCESSES
+from .endings import STATUSES, SUCCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,8 +68,10 @@ class Outcomes(tuple[str, ...]):
 
     @property
     def message(self) -> NDArray[Any]:
-        """Return the texts, (N,)."""
-        return np.array(self, str)
+        """Return how each solution ended, as a sentence, (N,), with the advice of its text."""
+        advice = [text.partition(" (")[1:] for text in self]
+        sentences = [STATUSES[word] + "".join(rest) for word, rest in zip(self.status.tolist(), advice, strict=True)]
+        return np.array(sentences, str)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the texts, and the name of the module that tells them: this class may be part of the module."""

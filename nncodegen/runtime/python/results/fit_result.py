@@ -78,6 +78,8 @@ class FitResult(Shown, Fitted):
         advice = advice_of(self) if self._ending in UNFINISHED else ""
         if (self._ending in DOUBTFUL or self.status == "singular") and self.undetermined:
             advice = not_told(self.undetermined)
+        if self.status == "too_few_data":
+            advice = f"but there are fewer data, {self.used:,}, than free parameters, {self.free_count:,}"
         if self._ending == "not_finite" and (solver := self._model.facts.solver):
             advice = unsolved(solver)
         return f"{message}; {advice}" if advice else message
