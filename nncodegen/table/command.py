@@ -51,7 +51,7 @@ def run_fit(
     _compare(console, fitted, settings)
     _judge(console, fitted)
     _line(console, "learned", f"again what was chosen, from all {fitted.rows + fitted.held_out} rows: this is written")
-    fitted.write(folder)
+    fitted.save(folder)
     predict = f"python -m nncodegen predict {folder} DATA{ending_of(data)}"
     console.print(printable(f"\nwritten to    {folder}\npredict with  {predict}", lines=True), markup=False)
 

@@ -16,6 +16,7 @@ import pandas as pd
 from nncodegen.errors import TableError
 from nncodegen.exports import Exportable
 from nncodegen.runtime.python.ground.missing import missing_package
+from nncodegen.runtime.python.ground.renamed import renamed_attributes
 from nncodegen.table.candidates import candidates_for, pieces_of
 from nncodegen.table.choose import Choice, choose
 from nncodegen.table.columns import (
@@ -53,6 +54,7 @@ class Understood:
     left_out: int
 
 
+@renamed_attributes("0.3.0", write="save")
 @dataclass(frozen=True)
 class Fitted:
     """A model, the candidates that were tried and chosen, and metrics on rows that had no part in them.
@@ -79,9 +81,9 @@ class Fitted:
         """Return the prediction for each row of a table, as ``TableModel.predict``."""
         return self.model.predict(data, unknown)
 
-    def write(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write the model to a folder, for ``load_model``."""
-        self.model.write(folder)
+        self.model.save(folder)
 
     def exportable(self) -> Exportable:
         """Return the model, as ``nncodegen.export`` takes it."""

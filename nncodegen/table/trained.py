@@ -24,6 +24,7 @@ from nncodegen.exports import Exportable
 from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded, predict_mean
 from nncodegen.pipeline import build_module
 from nncodegen.runtime.python.ground.archives import members_of, read_member
+from nncodegen.runtime.python.ground.renamed import renamed_attributes
 from nncodegen.table.columns import (
     Column,
     column_from_dict,
@@ -58,6 +59,7 @@ class Member:
     parameters: Any
 
 
+@renamed_attributes("0.3.0", write="save")
 @dataclass(frozen=True)
 class TableModel:
     """Columns, networks with their parameters, and a target; ``report`` holds the results of the training.
@@ -117,7 +119,7 @@ class TableModel:
             output_meanings(self.target),
         )
 
-    def write(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write the folder: the description, the parameters, and the compiled modules with their sources.
 
         Without a C compiler, no modules are written. The folder is created; a model in it is replaced.

@@ -184,6 +184,22 @@ def test_estimators():
     np.testing.assert_array_equal(clipped.predict(X[:, None]), alike.predict(X[:, None]))
 
 
+def test_models_of_tables(tmp_path):
+    """They are saved by a name that has changed."""
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("scipy")
+    from nncodegen.table import Settings, fit, load_model
+
+    table = pd.DataFrame({"x": X, "y": Y})
+    fitted = fit(table, "y", settings=Settings(layers=()))
+    for number, saved in enumerate((fitted, fitted.model)):
+        with pytest.warns(DeprecationWarning, match="the attribute write of (Fitted|TableModel) is named save now"):
+            saved.write(tmp_path / f"old{number}")
+        saved.save(tmp_path / f"new{number}")
+        old, new = (load_model(tmp_path / f"{word}{number}").predict(table[["x"]]) for word in ("old", "new"))
+        pd.testing.assert_frame_equal(old, new)
+
+
 def test_command(tmp_path):
     """The command curve takes old options, with a warning."""
     pytest.importorskip("pandas")

@@ -354,7 +354,7 @@ def test_classes_are_learned_written_and_read(flowers, tmp_path):
     assert understood[0].missing == {"petal": 1}
     assert found.metrics[0].network > 0.9 > found.metrics[0].simple
     out = tmp_path / "model"
-    found.model.write(out)
+    found.model.save(out)
     expected = found.model.predict(read_table(flowers))
     pd.testing.assert_frame_equal(load_model(out).predict(read_table(flowers)), expected)
     np.testing.assert_allclose(expected.iloc[:, 1:].sum(axis=1), 1)
@@ -435,7 +435,7 @@ def test_few_rows(table):
 def written(flowers, tmp_path_factory):
     """A folder with a model."""
     out = tmp_path_factory.mktemp("written") / "model"
-    fit(read_table(flowers), "species", drop=("price",), settings=Settings(layers=(4,), epochs=1)).write(out)
+    fit(read_table(flowers), "species", drop=("price",), settings=Settings(layers=(4,), epochs=1)).save(out)
     return out
 
 
@@ -491,17 +491,17 @@ def test_damaged_folders(written, tmp_path, damage):
 def test_a_folder_of_somebody_else_is_left_alone(written, flowers, tmp_path):
     """A model is written over an earlier one, and never into a folder that holds anything else."""
     model = load_model(written)
-    model.write(tmp_path / "model")
-    model.write(tmp_path / "model")
+    model.save(tmp_path / "model")
+    model.save(tmp_path / "model")
     (tmp_path / "model" / "notes.txt").write_text("mine")
     with pytest.raises(nn.BuildError, match=r"holds files that nncodegen did not write \(notes.txt\)"):
-        model.write(tmp_path / "model")
+        model.save(tmp_path / "model")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "parameters.npz").write_text("mine")
     with pytest.raises(nn.BuildError, match="did not write"):
-        model.write(tmp_path / "other")
+        model.save(tmp_path / "other")
     with pytest.raises(nn.BuildError, match="is a file"):
-        model.write(flowers)
+        model.save(flowers)
     assert (tmp_path / "other" / "parameters.npz").read_text() == "mine"
 
 

@@ -397,7 +397,7 @@ def test_predictions_are_averages(ring, tmp_path):
     predicted = ring.predict(data)
     np.testing.assert_allclose(predicted["probability of out"], expected)
     assert (predicted["t"] == np.where(expected > 0.5, "out", "in")).all()
-    ring.write(tmp_path / "model")
+    ring.save(tmp_path / "model")
     again = load_model(tmp_path / "model")
     pd.testing.assert_frame_equal(again.predict(data), predicted)
     modules = [path.name for path in sorted((tmp_path / "model").iterdir()) if path.is_dir()]
@@ -426,26 +426,26 @@ def test_without_a_compiler_each_kind_of_network_is_tried_once(ring, compiler, m
 @pytest.mark.filterwarnings("ignore:no C compiler was found:RuntimeWarning")
 def test_a_model_is_written_without_a_compiler(ring, tmp_path, monkeypatch):
     """The folder holds no modules then, also none of an earlier model, and predicts the same."""
-    ring.write(tmp_path / "model")
+    ring.save(tmp_path / "model")
     monkeypatch.setenv("CC", "/nonexistent")
     for folder in (tmp_path / "model", tmp_path / "other"):
-        ring.write(folder)
+        ring.save(folder)
         assert sorted(path.name for path in folder.iterdir()) == ["model.json", "parameters.npz"]
         pd.testing.assert_frame_equal(load_model(folder).predict(frame()), ring.predict(frame()))
 
 
 def test_a_simpler_model_replaces_one_with_more_modules(ring, tmp_path):
     """The modules of an earlier model do not remain, but what somebody else has put there does."""
-    ring.write(tmp_path / "model")
+    ring.save(tmp_path / "model")
     (tmp_path / "model" / "module2").mkdir(exist_ok=True)
     line = fit(frame(kind="line"), "t", drop=("z",), settings=Settings(layers=()))
-    line.write(tmp_path / "model")
+    line.save(tmp_path / "model")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "module", "parameters.npz"]
     load_model(tmp_path / "model")
     (tmp_path / "model" / "module2").mkdir()
     (tmp_path / "model" / "module2" / "notes.txt").write_text("mine")
     with pytest.raises(nn.BuildError, match="did not write"):
-        line.write(tmp_path / "model")
+        line.save(tmp_path / "model")
     assert (tmp_path / "model" / "module2" / "notes.txt").read_text() == "mine"
 
 

@@ -327,7 +327,7 @@ def test_later_dates_are_predicted(tmp_path):
     table = read_table(tmp_path / "a.csv")
     settings = Settings(layers=(), epochs=400, learning_rate=0.02)
     model = fit(table.drop(np.arange(400) >= 365), "v", settings=settings).model
-    model.write(tmp_path / "model")
+    model.save(tmp_path / "model")
     predicted = load_model(tmp_path / "model").predict(table.drop(np.arange(400) < 365))["v"]
     assert np.abs(predicted - value[365:]).max() < 3
 

@@ -81,7 +81,7 @@ def test_what_is_learned_is_the_same():
 def test_a_folder_holds_modules_and_their_parameters(tmp_path):
     """The parameters in a folder are those of the modules beside them; the model that is loaded has its own."""
     found = fit(table(5), "t", settings=QUICK)
-    found.write(tmp_path / "model")
+    found.save(tmp_path / "model")
     text = json.loads((tmp_path / "model" / "model.json").read_text())
     again = load_model(tmp_path / "model")
     with np.load(tmp_path / "model" / "parameters.npz") as arrays:
@@ -101,7 +101,7 @@ def test_folders_of_earlier_versions(tmp_path):
     """A folder that says nothing of the inputs of its modules holds networks as they are, and predicts the same."""
     with as_earlier():
         expected = fit(table(5), "t", settings=QUICK)
-        expected.write(tmp_path / "model")
+        expected.save(tmp_path / "model")
     path = tmp_path / "model" / "model.json"
     text = json.loads(path.read_text())
     text["format"] = 2

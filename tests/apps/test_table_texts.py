@@ -220,7 +220,7 @@ def test_models_without_texts_hold_none(tmp_path, monkeypatch, frequent):
     before, after = told[0].columns[0], fitted.model.columns[0]
     assert (before.pieces > 0, before.other, len(before.values)) == (True, False, 30 * frequent)
     assert (after.ngrams, after.new, after.width) == (None, True, before.width)
-    fitted.model.write(tmp_path / "model")
+    fitted.model.save(tmp_path / "model")
     with np.load(tmp_path / "model" / "parameters.npz", allow_pickle=False) as archive:
         assert not [name for name in archive if not name.startswith("parameters")]
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
@@ -234,11 +234,11 @@ def test_a_written_model_predicts_the_same_bits(tmp_path):
     """From the folder come the same bits, for known and new texts; it holds JSON and arrays of numbers alone."""
     frame = jobs()
     model = fit(frame, "salary", settings=QUICK).model
-    model.write(tmp_path / "model")
+    model.save(tmp_path / "model")
     loaded = load_model(tmp_path / "model")
     new = pd.concat([frame, pd.DataFrame({"title": ["lead painter", ""], "years": [1.0, None]})], ignore_index=True)
     assert loaded.predict(new)["salary"].to_numpy().tobytes() == model.predict(new)["salary"].to_numpy().tobytes()
-    loaded.write(tmp_path / "again")
+    loaded.save(tmp_path / "again")
     for name in ("parameters.npz", "model.json"):
         assert b"pickle" not in (tmp_path / "model" / name).read_bytes()
     with np.load(tmp_path / "again" / "parameters.npz", allow_pickle=False) as archive:
@@ -257,7 +257,7 @@ def test_a_written_model_predicts_the_same_bits(tmp_path):
 def test_damaged_texts(tmp_path, damage):
     """N-grams and arrays that cannot be meant are refused, also with a checksum that fits."""
     model = fit(jobs(), "salary", settings=QUICK).model
-    model.write(tmp_path / "model")
+    model.save(tmp_path / "model")
     with np.load(tmp_path / "model" / "parameters.npz") as archive:
         arrays = dict(archive)
     text = json.loads((tmp_path / "model" / "model.json").read_text())
