@@ -70,8 +70,8 @@ result = microgpt.train(
     batch_size=1,
     optimizer="adam",
     learning_rate=0.01,
-    beta1=0.85,
-    beta2=0.99,
+    beta_1=0.85,
+    beta_2=0.99,
     schedule="polynomial",
     seed=1,
 )

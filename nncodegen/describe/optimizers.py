@@ -215,30 +215,30 @@ def rmsprop(
 
 def adam(
     parameter: Expr, gradient: Expr, m: Expr, v: Expr, t: Expr,
-    learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr,
+    learning_rate: Expr, beta_1: Expr, beta_2: Expr, epsilon: Expr,
 ) -> tuple[Expr, ...]:  # fmt: skip
     """Return the update of Adam (Kingma and Ba, 2015, algorithm 1)."""
-    m = beta1 * m + (1 - beta1) * gradient
-    v = beta2 * v + (1 - beta2) * gradient**2
-    scale = learning_rate / (1 - beta1**t)
-    return parameter - scale * m / (sqrt(v / (1 - beta2**t)) + epsilon), m, v
+    m = beta_1 * m + (1 - beta_1) * gradient
+    v = beta_2 * v + (1 - beta_2) * gradient**2
+    scale = learning_rate / (1 - beta_1**t)
+    return parameter - scale * m / (sqrt(v / (1 - beta_2**t)) + epsilon), m, v
 
 
 def adamw(
     parameter: Expr, gradient: Expr, m: Expr, v: Expr, t: Expr,
-    learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr, weight_decay: Expr,
+    learning_rate: Expr, beta_1: Expr, beta_2: Expr, epsilon: Expr, weight_decay: Expr,
 ) -> tuple[Expr, ...]:  # fmt: skip
     """Return the update of Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
 
     Every parameter decays, as in PyTorch.
     """
     decayed = parameter - learning_rate * weight_decay * parameter
-    return adam(decayed, gradient, m, v, t, learning_rate, beta1, beta2, epsilon)
+    return adam(decayed, gradient, m, v, t, learning_rate, beta_1, beta_2, epsilon)
 
 
 def nadam(
     parameter: Expr, gradient: Expr, m: Expr, v: Expr, rest: Expr, t: Expr,
-    learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr, momentum_decay: Expr,
+    learning_rate: Expr, beta_1: Expr, beta_2: Expr, epsilon: Expr, momentum_decay: Expr,
 ) -> tuple[Expr, ...]:  # fmt: skip
     """Return the update of Adam with Nesterov's momentum (Dozat, 2016), as PyTorch writes it.
 
@@ -247,37 +247,37 @@ def nadam(
     """
 
     def momentum(t: Expr) -> Expr:
-        return beta1 * (1 - S.Half * sympy.Rational(96, 100) ** (t * momentum_decay))
+        return beta_1 * (1 - S.Half * sympy.Rational(96, 100) ** (t * momentum_decay))
 
     now, following = momentum(t), momentum(t + 1)
     rest = rest * now + (1 - now)
     next_rest = rest * following + (1 - following)
-    m = beta1 * m + (1 - beta1) * gradient
-    v = beta2 * v + (1 - beta2) * gradient**2
+    m = beta_1 * m + (1 - beta_1) * gradient
+    v = beta_2 * v + (1 - beta_2) * gradient**2
     direction = (1 - now) / rest * gradient + following / next_rest * m
-    return parameter - learning_rate * direction / (sqrt(v / (1 - beta2**t)) + epsilon), m, v, rest
+    return parameter - learning_rate * direction / (sqrt(v / (1 - beta_2**t)) + epsilon), m, v, rest
 
 
 def adamax(
     parameter: Expr, gradient: Expr, m: Expr, u: Expr, t: Expr,
-    learning_rate: Expr, beta1: Expr, beta2: Expr, epsilon: Expr,
+    learning_rate: Expr, beta_1: Expr, beta_2: Expr, epsilon: Expr,
 ) -> tuple[Expr, ...]:  # fmt: skip
     """Return the update of Adam with the infinity norm (Kingma and Ba, 2015, algorithm 2).
 
     epsilon stands inside the maximum, as in PyTorch.
     """
-    m = beta1 * m + (1 - beta1) * gradient
-    u = Max(beta2 * u, Abs(gradient) + epsilon)
-    return parameter - learning_rate / (1 - beta1**t) * m / u, m, u
+    m = beta_1 * m + (1 - beta_1) * gradient
+    u = Max(beta_2 * u, Abs(gradient) + epsilon)
+    return parameter - learning_rate / (1 - beta_1**t) * m / u, m, u
 
 
-def lion(parameter: Expr, gradient: Expr, m: Expr, learning_rate: Expr, beta1: Expr, beta2: Expr) -> tuple[Expr, ...]:
+def lion(parameter: Expr, gradient: Expr, m: Expr, learning_rate: Expr, beta_1: Expr, beta_2: Expr) -> tuple[Expr, ...]:
     """Return the update of Lion (Chen et al., 2023, algorithm 2).
 
     Its decay is the ``weight_decay`` that every optimizer may have.
     """
-    direction = _sign(beta1 * m + (1 - beta1) * gradient)
-    return parameter - learning_rate * direction, beta2 * m + (1 - beta2) * gradient
+    direction = _sign(beta_1 * m + (1 - beta_1) * gradient)
+    return parameter - learning_rate * direction, beta_2 * m + (1 - beta_2) * gradient
 
 
 def rprop(

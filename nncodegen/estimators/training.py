@@ -22,8 +22,8 @@ from nncodegen.runtime.python.ground.renamed import current
 from nncodegen.runtime.python.ground.same_bits import refuse
 from nncodegen.runtime.python.ground.warn import warn
 
-HYPERPARAMETERS = {"momentum": "momentum", "beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}
-"""The parameters of the estimators, by the hyperparameters of optimizers."""
+HYPERPARAMETERS = ("momentum", "beta_1", "beta_2", "epsilon")
+"""The parameters of the estimators that are hyperparameters of optimizers, by the same names."""
 
 AUTO_BATCH = 200
 """The batch size for batch_size="auto", unless there are fewer samples."""
@@ -271,8 +271,7 @@ def _optimizer(estimator: Any, module: Module) -> tuple[str, dict[str, Any]]:
         name = "nesterov" if estimator.nesterovs_momentum else "momentum"
     if not isinstance(name, str) or name not in module.optimizers:
         raise ValueError(f"there is no solver {name!r}; there are: lbfgs, {', '.join(module.optimizers)}")
-    values = {ours: getattr(estimator, theirs) for ours, theirs in HYPERPARAMETERS.items()}
-    return name, {ours: value for ours, value in values.items() if ours in module.optimizers[name]}
+    return name, {key: getattr(estimator, key) for key in HYPERPARAMETERS if key in module.optimizers[name]}
 
 
 def _inverse_scaling(estimator: Any, samples: int, epochs: int) -> Any:

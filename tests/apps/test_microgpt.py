@@ -74,7 +74,7 @@ def test_the_published_training():
     inputs, targets = defined.tokens[order[:1000]], defined.targets[order[:1000]]
     result = module.train(
         inputs, targets, parameters=parameters, epochs=1, batch_size=1, shuffle=False, optimizer="adam",
-        learning_rate=0.01, beta1=0.85, beta2=0.99, epsilon=1e-8, schedule="polynomial",
+        learning_rate=0.01, beta_1=0.85, beta_2=0.99, epsilon=1e-8, schedule="polynomial",
     )  # fmt: skip
     first, second = np.zeros(4192), np.zeros(4192)
     for step in range(1000):

@@ -67,8 +67,9 @@ def test_fits(decay, case):
         ({"validation_fraction": 0.2}, {"validation_split": 0.2}),
         ({"restore_best": False, "patience": 2}, {"restore_best_weights": False, "patience": 2}),
         ({"clip_norm": 0.1, "clip_value": 0.05}, {"clipnorm": 0.1, "clipvalue": 0.05}),
+        ({"optimizer": "adam", "beta1": 0.5, "beta2": 0.9}, {"optimizer": "adam", "beta_1": 0.5, "beta_2": 0.9}),
     ],
-    ids=["validation", "best", "clips"],
+    ids=["validation", "best", "clips", "betas"],
 )
 def test_trainings(network, old, new):
     """So do the old names of train."""

@@ -31,7 +31,7 @@ def test_attributes(chain, perceptron):
     assert perceptron.operations["simplified"] < perceptron.operations["written_out"]
     assert set(chain.optimizers) == {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam",
                                      "adamax", "lion", "rprop"}  # fmt: skip
-    assert chain.optimizers["adam"] == {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    assert chain.optimizers["adam"] == {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
     for function in (chain.predict, chain.loss, chain.loss_and_gradient, chain.train, chain.unpack,
                      chain.initial_parameters):  # fmt: skip
         assert function.__doc__
@@ -184,7 +184,7 @@ def bad(position, value):
         ({"momentum": np.array([0.1, 0.2])}, "momentum must be a number from 0, below 1"),
         ({"learning_rate": 10**400}, "learning_rate must be a number above 0"),
         ({"optimizer": "adam", "epsilon": 0}, "epsilon must be a number above 0, not 0"),
-        ({"optimizer": "adam", "beta1": 1.0}, "beta1 must be a number from 0, below 1, not 1.0"),
+        ({"optimizer": "adam", "beta_1": 1.0}, "beta_1 must be a number from 0, below 1, not 1.0"),
         ({"optimizer": "momentum", "momentum": -0.1}, "momentum must be a number from 0, below 1"),
         ({"update": "both"}, "there is no update 'both'; there are: simultaneous, sequential"),
         ({"tolerance": -1}, "tolerance must be a number from 0, not -1"),
@@ -200,8 +200,8 @@ def test_bad_arguments(chain, arguments, message):
 
 def test_unknown_hyperparameter(chain):
     """A hyperparameter that an optimizer does not have is refused, with those that it has."""
-    with pytest.raises(TypeError, match="'beta1'; the optimizer sgd takes: learning_rate"):
-        chain.train(X, Y, beta1=0.9)
+    with pytest.raises(TypeError, match="'beta_1'; the optimizer sgd takes: learning_rate"):
+        chain.train(X, Y, beta_1=0.9)
 
 
 @pytest.mark.parametrize(("weight", "message"), [

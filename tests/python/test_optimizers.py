@@ -109,7 +109,7 @@ RULES = [
     ("adagrad", {}, onnx_adagrad(0, 1e-8), {"H": 0}),
     ("adagrad", {"decay": 0.1, "epsilon": 1e-3, "initial_accumulator": 0.2}, onnx_adagrad(0.1, 1e-3), {"H": 0.2}),
     ("adam", {}, onnx_adam(0.9, 0.999, 1e-8), {"V": 0, "H": 0}),
-    ("adam", {"beta1": 0.0, "beta2": 0.5, "epsilon": 1e-3}, onnx_adam(0, 0.5, 1e-3), {"V": 0, "H": 0}),
+    ("adam", {"beta_1": 0.0, "beta_2": 0.5, "epsilon": 1e-3}, onnx_adam(0, 0.5, 1e-3), {"V": 0, "H": 0}),
     ("nadam", {}, nadam, {"m": 0, "v": 0, "product": 1}),
     ("lion", {}, lion, {"m": 0}),
     ("rprop", {}, rprop, {"before": 0, "step": 0.01}),
@@ -222,7 +222,7 @@ def test_own_rule():
     assert result.parameters == pytest.approx(steps(module, step, 5, 16, v=0.001), rel=1e-10)
     assert module.optimizers["heavy_ball"] == {"learning_rate": 0.01, "friction": 0.5}
     with pytest.raises(TypeError, match="the optimizer heavy_ball takes: learning_rate, friction"):
-        module.train(X, Y, optimizer="heavy_ball", beta1=0.9)
+        module.train(X, Y, optimizer="heavy_ball", beta_1=0.9)
     with pytest.raises(ValueError, match="friction must be a number, not inf"):
         module.train(X, Y, optimizer="heavy_ball", friction=np.inf)
     formula = nn.Model("formula", parameters={sympy.Symbol("a"): 1.0}, loss=sympy.Symbol("a") ** 2, optimizers=[own])

@@ -71,7 +71,7 @@ def test_the_same_bits(case, count, seed, start, data):
         "parameters": module.initial_parameters(7) if start else None,
     }
     own = set(module.optimizers[arguments["optimizer"]]) | ({"momentum"} if arguments["optimizer"] == "sgd" else set())
-    for name in sorted(own & {"momentum", "beta1", "rho", "epsilon"}):
+    for name in sorted(own & {"momentum", "beta_1", "rho", "epsilon"}):
         if data.draw(st.booleans()):
             arguments[name] = data.draw(st.floats(0.1, 0.9))
     short = module.train(X, Y, **arguments)
@@ -242,8 +242,8 @@ def test_errors(changes, message):
 def test_unknown_hyperparameters():
     """A hyperparameter that the optimizer does not have is refused, with the names of those that it has."""
     module = build((FORMULA, "float64"))
-    with pytest.raises(TypeError, match=r"train\(\) got an unexpected argument 'beta1'; the optimizer sgd takes"):
-        module.train(SHAPED, np.ones(3), module.initial_parameters(), beta1=0.9)
+    with pytest.raises(TypeError, match=r"train\(\) got an unexpected argument 'beta_1'; the optimizer sgd takes"):
+        module.train(SHAPED, np.ones(3), module.initial_parameters(), beta_1=0.9)
 
 
 @pytest.mark.parametrize(

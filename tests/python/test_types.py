@@ -21,7 +21,7 @@ BUILT = """
     import nncodegen as nn
 
     module: nn.Module = nn.build(nn.Sequential([nn.Dense(1)], 4))
-    result = module.train([[1.0, 2, 3, 4]], [1.0], optimizer="adam", epochs=3, beta1=0.5)
+    result = module.train([[1.0, 2, 3, 4]], [1.0], optimizer="adam", epochs=3, beta_1=0.5)
     reveal_type(result)
     reveal_type(module.predict(result.parameters, [[1.0, 2, 3, 4]]))
     reveal_type(module.parameter_shapes)

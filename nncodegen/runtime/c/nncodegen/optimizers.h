@@ -131,23 +131,23 @@ INLINE real rmsprop_step(rmsprop_numbers numbers, real learning_rate, real param
 
 /* adam */
 typedef struct {
-    real beta1, beta2, epsilon_, t3, t6, t7, t13;
+    real beta_1, beta_2, epsilon_, t3, t6, t7, t13;
 } adam_numbers;
 
 INLINE adam_numbers adam_prepare(const double *options, double t)
 {
-    const double beta1 = options[1];
-    const double beta2 = options[2];
+    const double beta_1 = options[1];
+    const double beta_2 = options[2];
     const double epsilon_ = options[3];
-    const double t1 = pow(beta1, t);
+    const double t1 = pow(beta_1, t);
     const double t2 = t1 - 1;
     const double t3 = -1/t2;
-    const double t4 = pow(beta2, t);
+    const double t4 = pow(beta_2, t);
     const double t5 = t4 - 1;
     const double t6 = -1/t5;
-    const double t7 = beta2 - 1;
-    const double t13 = beta1 - 1;
-    return (adam_numbers) {(real) beta1, (real) beta2, (real) epsilon_, (real) t3, (real) t6, (real) t7,
+    const double t7 = beta_2 - 1;
+    const double t13 = beta_1 - 1;
+    return (adam_numbers) {(real) beta_1, (real) beta_2, (real) epsilon_, (real) t3, (real) t6, (real) t7,
         (real) t13};
 }
 
@@ -156,12 +156,12 @@ INLINE real adam_step(adam_numbers numbers, real learning_rate, real parameter, 
 {
     const real m = state[0];
     const real v = state[stride];
-    const real t8 = numbers.beta2*v - gradient*gradient*numbers.t7;
+    const real t8 = numbers.beta_2*v - gradient*gradient*numbers.t7;
     const real t9 = numbers.t6*t8;
     const real t10 = root(t9);
     const real t11 = numbers.epsilon_ + t10;
     const real t12 = 1/t11;
-    const real t14 = numbers.beta1*m - gradient*numbers.t13;
+    const real t14 = numbers.beta_1*m - gradient*numbers.t13;
     const real next_parameter_ = -learning_rate*t12*t14*numbers.t3 + parameter;
     state[0] = t14;
     state[stride] = t8;
@@ -170,25 +170,25 @@ INLINE real adam_step(adam_numbers numbers, real learning_rate, real parameter, 
 
 /* adamw */
 typedef struct {
-    real beta1, beta2, epsilon_, weight_decay_, t3, t6, t7, t13;
+    real beta_1, beta_2, epsilon_, weight_decay_, t3, t6, t7, t13;
 } adamw_numbers;
 
 INLINE adamw_numbers adamw_prepare(const double *options, double t)
 {
-    const double beta1 = options[1];
-    const double beta2 = options[2];
+    const double beta_1 = options[1];
+    const double beta_2 = options[2];
     const double epsilon_ = options[3];
     const double weight_decay_ = options[4];
-    const double t1 = pow(beta1, t);
+    const double t1 = pow(beta_1, t);
     const double t2 = t1 - 1;
     const double t3 = -1/t2;
-    const double t4 = pow(beta2, t);
+    const double t4 = pow(beta_2, t);
     const double t5 = t4 - 1;
     const double t6 = -1/t5;
-    const double t7 = beta2 - 1;
-    const double t13 = beta1 - 1;
-    return (adamw_numbers) {(real) beta1, (real) beta2, (real) epsilon_, (real) weight_decay_, (real) t3, (real) t6,
-        (real) t7, (real) t13};
+    const double t7 = beta_2 - 1;
+    const double t13 = beta_1 - 1;
+    return (adamw_numbers) {(real) beta_1, (real) beta_2, (real) epsilon_, (real) weight_decay_, (real) t3,
+        (real) t6, (real) t7, (real) t13};
 }
 
 INLINE real adamw_step(adamw_numbers numbers, real learning_rate, real parameter, real gradient,
@@ -196,12 +196,12 @@ INLINE real adamw_step(adamw_numbers numbers, real learning_rate, real parameter
 {
     const real m = state[0];
     const real v = state[stride];
-    const real t8 = numbers.beta2*v - gradient*gradient*numbers.t7;
+    const real t8 = numbers.beta_2*v - gradient*gradient*numbers.t7;
     const real t9 = numbers.t6*t8;
     const real t10 = root(t9);
     const real t11 = numbers.epsilon_ + t10;
     const real t12 = 1/t11;
-    const real t14 = numbers.beta1*m - gradient*numbers.t13;
+    const real t14 = numbers.beta_1*m - gradient*numbers.t13;
     const real next_parameter_ = -learning_rate*parameter*numbers.weight_decay_ - learning_rate*t12*t14*numbers.t3 +
         parameter;
     state[0] = t14;
@@ -211,29 +211,29 @@ INLINE real adamw_step(adamw_numbers numbers, real learning_rate, real parameter
 
 /* nadam */
 typedef struct {
-    real beta1, beta2, epsilon_, t3, t4, t12, t15, t19, t22;
+    real beta_1, beta_2, epsilon_, t3, t4, t12, t15, t19, t22;
 } nadam_numbers;
 
 INLINE nadam_numbers nadam_prepare(const double *options, double t)
 {
-    const double beta1 = options[1];
-    const double beta2 = options[2];
+    const double beta_1 = options[1];
+    const double beta_2 = options[2];
     const double epsilon_ = options[3];
     const double momentum_decay_ = options[4];
-    const double t1 = pow(beta2, t);
+    const double t1 = pow(beta_2, t);
     const double t2 = t1 - 1;
     const double t3 = -1/t2;
-    const double t4 = beta2 - 1;
+    const double t4 = beta_2 - 1;
     const double t10 = momentum_decay_*t;
     const double t11 = pow(24.0/25.0, t10);
     const double t12 = (1.0/2.0)*t11 - 1;
-    const double t15 = -beta1*t12 - 1;
+    const double t15 = -beta_1*t12 - 1;
     const double t16 = t + 1;
     const double t17 = momentum_decay_*t16;
     const double t18 = pow(24.0/25.0, t17);
     const double t19 = (1.0/2.0)*t18 - 1;
-    const double t22 = beta1 - 1;
-    return (nadam_numbers) {(real) beta1, (real) beta2, (real) epsilon_, (real) t3, (real) t4, (real) t12,
+    const double t22 = beta_1 - 1;
+    return (nadam_numbers) {(real) beta_1, (real) beta_2, (real) epsilon_, (real) t3, (real) t4, (real) t12,
         (real) t15, (real) t19, (real) t22};
 }
 
@@ -243,17 +243,17 @@ INLINE real nadam_step(nadam_numbers numbers, real learning_rate, real parameter
     const real m = state[0];
     const real v = state[stride];
     const real rest_ = state[2*stride];
-    const real t5 = numbers.beta2*v - gradient*gradient*numbers.t4;
+    const real t5 = numbers.beta_2*v - gradient*gradient*numbers.t4;
     const real t6 = numbers.t3*t5;
     const real t7 = root(t6);
     const real t8 = numbers.epsilon_ + t7;
     const real t9 = 1/t8;
-    const real t13 = -numbers.beta1*rest_*numbers.t12 + numbers.beta1*numbers.t12 + 1;
+    const real t13 = -numbers.beta_1*rest_*numbers.t12 + numbers.beta_1*numbers.t12 + 1;
     const real t14 = 1/t13;
-    const real t20 = -numbers.beta1*t13*numbers.t19 + numbers.beta1*numbers.t19 + 1;
+    const real t20 = -numbers.beta_1*t13*numbers.t19 + numbers.beta_1*numbers.t19 + 1;
     const real t21 = 1/t20;
-    const real t23 = numbers.beta1*m - gradient*numbers.t22;
-    const real t24 = -numbers.beta1*numbers.t19*t21*t23 - gradient*t14*numbers.t15;
+    const real t23 = numbers.beta_1*m - gradient*numbers.t22;
+    const real t24 = -numbers.beta_1*numbers.t19*t21*t23 - gradient*t14*numbers.t15;
     const real next_parameter_ = -learning_rate*t24*t9 + parameter;
     state[0] = t23;
     state[stride] = t5;
@@ -263,19 +263,19 @@ INLINE real nadam_step(nadam_numbers numbers, real learning_rate, real parameter
 
 /* adamax */
 typedef struct {
-    real beta1, beta2, epsilon_, t3, t9;
+    real beta_1, beta_2, epsilon_, t3, t9;
 } adamax_numbers;
 
 INLINE adamax_numbers adamax_prepare(const double *options, double t)
 {
-    const double beta1 = options[1];
-    const double beta2 = options[2];
+    const double beta_1 = options[1];
+    const double beta_2 = options[2];
     const double epsilon_ = options[3];
-    const double t1 = pow(beta1, t);
+    const double t1 = pow(beta_1, t);
     const double t2 = t1 - 1;
     const double t3 = -1/t2;
-    const double t9 = beta1 - 1;
-    return (adamax_numbers) {(real) beta1, (real) beta2, (real) epsilon_, (real) t3, (real) t9};
+    const double t9 = beta_1 - 1;
+    return (adamax_numbers) {(real) beta_1, (real) beta_2, (real) epsilon_, (real) t3, (real) t9};
 }
 
 INLINE real adamax_step(adamax_numbers numbers, real learning_rate, real parameter, real gradient,
@@ -283,12 +283,12 @@ INLINE real adamax_step(adamax_numbers numbers, real learning_rate, real paramet
 {
     const real m = state[0];
     const real u = state[stride];
-    const real t4 = numbers.beta2*u;
+    const real t4 = numbers.beta_2*u;
     const real t5 = magnitude(gradient);
     const real t6 = numbers.epsilon_ + t5;
     const real t7 = maximum(t4, t6);
     const real t8 = 1/t7;
-    const real t10 = numbers.beta1*m - gradient*numbers.t9;
+    const real t10 = numbers.beta_1*m - gradient*numbers.t9;
     const real next_parameter_ = -learning_rate*t10*numbers.t3*t8 + parameter;
     state[0] = t10;
     state[stride] = t7;
@@ -297,26 +297,26 @@ INLINE real adamax_step(adamax_numbers numbers, real learning_rate, real paramet
 
 /* lion */
 typedef struct {
-    real beta1, beta2, t1, t4;
+    real beta_1, beta_2, t1, t4;
 } lion_numbers;
 
 INLINE lion_numbers lion_prepare(const double *options, double t)
 {
-    const double beta1 = options[1];
-    const double beta2 = options[2];
-    const double t1 = beta1 - 1;
-    const double t4 = beta2 - 1;
-    return (lion_numbers) {(real) beta1, (real) beta2, (real) t1, (real) t4};
+    const double beta_1 = options[1];
+    const double beta_2 = options[2];
+    const double t1 = beta_1 - 1;
+    const double t4 = beta_2 - 1;
+    return (lion_numbers) {(real) beta_1, (real) beta_2, (real) t1, (real) t4};
 }
 
 INLINE real lion_step(lion_numbers numbers, real learning_rate, real parameter, real gradient,
     real *state, size_t stride)
 {
     const real m = state[0];
-    const real t2 = numbers.beta1*m - gradient*numbers.t1;
+    const real t2 = numbers.beta_1*m - gradient*numbers.t1;
     const real t3 = (t2 > 0 ? 1 : (t2 < 0 ? -1 : t2));
     const real next_parameter_ = -learning_rate*t3 + parameter;
-    const real next_m_ = numbers.beta2*m - gradient*numbers.t4;
+    const real next_m_ = numbers.beta_2*m - gradient*numbers.t4;
     state[0] = next_m_;
     return next_parameter_;
 }

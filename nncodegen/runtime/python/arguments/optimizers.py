@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..ground.renamed import current
 from ..ground.rules import ShortRule
 from .scalars import flag, number
 
 if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
+
+
+RENAMED = "0.3.0", {"beta1": "beta_1", "beta2": "beta_2"}
+"""The version in which old names of hyperparameters go, and the present names."""
 
 
 class Chosen(NamedTuple):
@@ -39,6 +44,7 @@ def choose(
         raise ValueError(f"there is no optimizer {name!r}; there are: {', '.join(model.rules)}")
     rule = model.rules[name]
     known = [hyperparameter.name for hyperparameter in rule.hyperparameters]
+    values = _by_present_names(values, known)
     decay = 0.0
     if weight_decay is not None and "weight_decay" in known:
         values["weight_decay"] = weight_decay
@@ -59,6 +65,13 @@ def choose(
             state[row] = initial
     array = np.array([*options.values(), *(0.0 for _ in range(len(options), model.option_count))])
     return Chosen(name, model.rule_numbers[name], array, state, decay)
+
+
+def _by_present_names(values: dict[str, Any], known: list[str]) -> dict[str, Any]:
+    """Return values by present names of hyperparameters; a rule of one's own may have a name that is old elsewhere."""
+    version, names = RENAMED
+    old = {name: new for name, new in names.items() if name in values and name not in known and new in known}
+    return current(version, old, values) if old else values
 
 
 def _sgd(model: Model, values: dict[str, Any]) -> str:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 LEARNING_RATE = Hyperparameter("learning_rate", 0.01, excludes_low=True)
 MOMENTUM = Hyperparameter("momentum", 0.9, high=1.0)
-BETA1 = Hyperparameter("beta1", 0.9, high=1.0)
-BETA2 = Hyperparameter("beta2", 0.999, high=1.0)
+BETA1 = Hyperparameter("beta_1", 0.9, high=1.0)
+BETA2 = Hyperparameter("beta_2", 0.999, high=1.0)
 EPSILON = Hyperparameter("epsilon", 1e-8, excludes_low=True)
 ADAM = (LEARNING_RATE, BETA1, BETA2, EPSILON)
 
@@ -32,7 +32,7 @@ RULES: dict[str, Rule] = {
     "adamw": Rule((*ADAM, Hyperparameter("weight_decay", 0.01)), {"m": 0.0, "v": 0.0}),
     "nadam": Rule((*ADAM, Hyperparameter("momentum_decay", 0.004)), {"m": 0.0, "v": 0.0, "rest": 0.0}),
     "adamax": Rule(ADAM, {"m": 0.0, "u": 0.0}),
-    "lion": Rule((LEARNING_RATE, BETA1, Hyperparameter("beta2", 0.99, high=1.0)), {"m": 0.0}),
+    "lion": Rule((LEARNING_RATE, BETA1, Hyperparameter("beta_2", 0.99, high=1.0)), {"m": 0.0}),
     "rprop": Rule(
         (LEARNING_RATE, Hyperparameter("eta_minus", 0.5, high=1.0, excludes_low=True),
          Hyperparameter("eta_plus", 1.2, low=1.0), Hyperparameter("min_step", 1e-6),

@@ -205,20 +205,20 @@ void perceptron_sgd(real *parameters, const real *gradient, real learning_rate)
 /* One update by adam, given the gradient.
    state: 2*PERCEPTRON_PARAMETERS values, at first m = 0, v = 0.
    t: the number of the update, from 1.
-   Usual: beta1 0.9, beta2 0.999, epsilon 1e-08. */
+   Usual: beta_1 0.9, beta_2 0.999, epsilon 1e-08. */
 void perceptron_adam(real *parameters, const real *gradient, real *state, unsigned long t, real learning_rate,
-    double beta1, double beta2, double epsilon_)
+    double beta_1, double beta_2, double epsilon_)
 {
-    const double t1 = power(beta1, t);
+    const double t1 = power(beta_1, t);
     const double t2 = t1 - 1;
     const double t3 = -1/t2;
-    const double t4 = power(beta2, t);
+    const double t4 = power(beta_2, t);
     const double t5 = t4 - 1;
     const double t6 = -1/t5;
-    const double t7 = beta2 - 1;
-    const double t13 = beta1 - 1;
-    const real beta1_now = (real) beta1;
-    const real beta2_now = (real) beta2;
+    const double t7 = beta_2 - 1;
+    const double t13 = beta_1 - 1;
+    const real beta_1_now = (real) beta_1;
+    const real beta_2_now = (real) beta_2;
     const real epsilon_now = (real) epsilon_;
     const real t3_now = (real) t3;
     const real t6_now = (real) t6;
@@ -228,12 +228,12 @@ void perceptron_adam(real *parameters, const real *gradient, real *state, unsign
     for (size_t p = 0; p < PERCEPTRON_PARAMETERS; p++) {
         const real m = state[p];
         const real v = state[PERCEPTRON_PARAMETERS + p];
-        const real t8 = beta2_now*v - gradient[p]*gradient[p]*t7_now;
+        const real t8 = beta_2_now*v - gradient[p]*gradient[p]*t7_now;
         const real t9 = t6_now*t8;
         const real t10 = sqrt(t9);
         const real t11 = epsilon_now + t10;
         const real t12 = 1.0/t11;
-        const real t14 = beta1_now*m - gradient[p]*t13_now;
+        const real t14 = beta_1_now*m - gradient[p]*t13_now;
         const real next_parameter_ = -learning_rate*t12*t14*t3_now + parameters[p];
         parameters[p] = next_parameter_;
         state[p] = t14;

@@ -60,9 +60,9 @@ void perceptron_sgd(double *parameters, const double *gradient, double learning_
 /* One update by adam, given the gradient.
    state: 2*PERCEPTRON_PARAMETERS values, at first m = 0, v = 0.
    t: the number of the update, from 1.
-   Usual: beta1 0.9, beta2 0.999, epsilon 1e-08. */
+   Usual: beta_1 0.9, beta_2 0.999, epsilon 1e-08. */
 void perceptron_adam(double *parameters, const double *gradient, double *state, unsigned long t,
-    double learning_rate, double beta1, double beta2, double epsilon_);
+    double learning_rate, double beta_1, double beta_2, double epsilon_);
 
 #ifdef __cplusplus
 }
