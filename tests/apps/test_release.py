@@ -125,6 +125,16 @@ def test_documents_say_the_version():
     assert "git tag -a v" in (ROOT / "CONTRIBUTING.md").read_text()
 
 
+def test_a_clone_in_use_can_be_released():
+    """What CONTRIBUTING makes in a clone is ignored, the environment included: a release refuses other new files."""
+    (folder,) = re.findall(r"^python3 -m venv (\S+) ", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    made = [f"{folder}/bin/python", "dist/a.whl", "build/a.o", "nncodegen.egg-info/PKG-INFO", "nncodegen/a.abi3.so"]
+    done = subprocess.run(["git", "check-ignore", *made], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 128:
+        pytest.skip("this is no clone")
+    assert done.stdout.split() == made
+
+
 def test_lowest_versions_are_those_of_the_classifiers():
     """The Python that is promised is the one that is tested as the lowest."""
     promised = re.search(r'requires-python = ">=3\.(\d+)"', (ROOT / "pyproject.toml").read_text())[1]
