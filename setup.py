@@ -5,13 +5,19 @@ They become modules of nncodegen.generated.
 The wrapper and the library, which are the same for every model, are compiled for each precision, the library also for
 each CPU that has a variant, and shipped as they are: modules that are built later are linked with them.
 
+Where the system has no C compiler, that of the package ziglang compiles; it is then a requirement of the build, which
+pip installs.
+
 With SOURCE_DATE_EPOCH set, the same sources give the same bytes: of the wheel, and of the archive of the sources.
 """
 
 import gzip
+import importlib.util
 import io
 import os
+import re
 import runpy
+import shlex
 import shutil
 import sysconfig
 import tarfile
@@ -34,6 +40,28 @@ LIBRARY = (TARGETS["RUNTIME"] / "nncodegen" / "library.c").relative_to(Path(__fi
 """The source of the library, relative as the paths of objects follow from it."""
 SINGLE = r"""    "'precision': 'float32',\n","""
 """The line of NAME_module.c that tells a model in single precision."""
+
+
+def choose_compiler():
+    """Name a C compiler in $CC where Python's own is missing, and return the packages that the build needs for it."""
+    own = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    if shutil.which(shlex.split(own)[0]):
+        return []
+    if os.environ.get("CC"):
+        raise SystemExit(f"no C compiler was found: the environment variable CC is {own}: unset it, or correct it")
+    found = next(filter(shutil.which, ("gcc", "clang", "cc")), None)
+    if found:
+        os.environ["CC"] = found
+        return []
+    package = importlib.util.find_spec("ziglang")
+    if package is None:
+        (needed,) = re.findall(r'^compiler = \["(.*)"\]$', Path("pyproject.toml").read_text(), re.MULTILINE)
+        return [needed]
+    program = str(Path(package.submodule_search_locations[0], "zig"))
+    os.environ["CC"] = shlex.join([program, "cc", *TARGETS["ZIG_OPTIONS"], *TARGETS["ZIG_CPUS"]["portable"]])
+    for cache in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"):
+        os.environ.setdefault(cache, str(Path("build", "zig").resolve()))
+    return []
 
 
 class BuildExtension(build_ext):
@@ -163,6 +191,7 @@ if len(JOINTS) < len(list(Path("generated").glob("*/*_module.c"))):
     raise SystemExit("two folders of generated/ hold a module of the same name: remove one of them")
 
 setup(
+    setup_requires=choose_compiler(),
     ext_modules=[
         Extension(
             f"nncodegen.generated.{name}",

@@ -95,6 +95,12 @@ Loops use the longest vectors that the CPU has: by itself, GCC uses half of the 
 slower as well.
 """
 
+ZIG_OPTIONS = ("-fno-sanitize=undefined", "-g0")
+"""Options against defaults of Zig: code that stops at undefined behaviour, and debug information."""
+
+ZIG_CPUS = {"native": (), "portable": ("-mcpu=baseline",)}
+"""Options of Zig for the CPU; without one, it compiles for the CPU on which it runs."""
+
 
 COMPANIONS = ("many", "fitting", "fits", "hessian", "fields", "step")
 """The suffixes of further kernel files, in addition to NAME.c: NAME_fitting.c."""

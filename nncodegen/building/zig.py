@@ -12,14 +12,9 @@ import re
 import sys
 from pathlib import Path
 
+from nncodegen.building.targets import ZIG_CPUS, ZIG_OPTIONS
 from nncodegen.errors import BuildError
 from nncodegen.runtime.python.ground.missing import missing_package
-
-OPTIONS = ("-fno-sanitize=undefined", "-g0")
-"""Options against defaults of Zig: code that stops at undefined behaviour, and debug information."""
-
-CPUS = {"native": (), "portable": ("-mcpu=baseline",)}
-"""Options for the CPU; without one, Zig compiles for the CPU on which it runs."""
 
 FAMILIES = ("aarch64", "riscv64", "x86_64")
 """The CPU families of other machines: 64-bit ones whose Python has the same headers as this one."""
@@ -38,7 +33,7 @@ def zig_program() -> str | None:
 def find_zig(march: str) -> tuple[str, ...] | None:
     """Return the command that compiles C; None if the package is not installed."""
     program = zig_program()
-    return (program, "cc", *OPTIONS, *CPUS[march]) if program else None
+    return (program, "cc", *ZIG_OPTIONS, *ZIG_CPUS[march]) if program else None
 
 
 def find_cross_compiler(cross: str) -> tuple[str, ...]:

@@ -1,10 +1,13 @@
 """A release: the same sources give the same bytes, and the documents of a release say the same version."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
+import sysconfig
 import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,13 @@ SDIST = """
 WHEEL = """
     from setuptools import build_meta
     print(build_meta.build_wheel("dist"))
+    """
+
+NEEDED = """
+    import sys
+    from setuptools import build_meta
+    sys.modules["ziglang"] = None  # as if it were not installed
+    print("needs", *build_meta.get_requires_for_build_wheel())
     """
 
 MODULE = """
@@ -45,13 +55,18 @@ def copy_of(folder):
     return folder
 
 
-def built(folder, program):
-    """Run a program of setuptools in a folder. Returns the path of what it made."""
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=folder, env=environment, capture_output=True, text=True,
-        check=False,
+def run(folder, program, **variables):
+    """Run a program of setuptools in a folder, with variables of the environment; None is one that is not set."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH} | variables
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=folder, capture_output=True, text=True, check=False,
+        env={name: value for name, value in environment.items() if value is not None},
     )  # fmt: skip
+
+
+def built(folder, program, **variables):
+    """Run a program of setuptools in a folder. Returns the path of what it made."""
+    done = run(folder, program, **variables)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder / "dist" / done.stdout.split()[-1]
 
@@ -89,6 +104,38 @@ def test_wheels_are_the_same_bytes(copies, tmp_path):
         [sys.executable, "-m", "auditwheel", "show", str(one)], capture_output=True, text=True, check=True
     )
     assert re.search(r'"manylinux_2_\d+_(x86_64|aarch64)"', done.stdout.replace("\n", " ")), done.stdout
+
+
+def test_sources_bring_a_compiler(copies, tmp_path):
+    """Where there is no C compiler, pip installs one with all else that the build needs; elsewhere it does not."""
+    if Path(sysconfig.get_config_var("CC").split()[0]).is_absolute():
+        pytest.skip("Python's own compiler is found without PATH")
+    done = run(copies[0], NEEDED, PATH=str(tmp_path), CC=None)
+    assert done.stdout.splitlines()[-1] == "needs ziglang>=0.13", done.stderr[-3000:]
+    compiler = tmp_path / "clang"
+    compiler.touch(0o755)
+    done = run(copies[0], NEEDED, PATH=str(tmp_path), CC=None)
+    assert done.stdout.splitlines()[-1] == "needs", done.stderr[-3000:]
+    done = run(copies[0], NEEDED, PATH=str(tmp_path), CC="no_such_compiler -O1")
+    assert "CC is no_such_compiler -O1: unset it, or correct it" in done.stderr
+
+
+@pytest.mark.thorough
+def test_wheels_without_a_compiler(copies, tmp_path):
+    """That compiler builds the wheel, with kernels and a library for the same CPUs as others."""
+    pytest.importorskip("ziglang")
+    if Path(sysconfig.get_config_var("CC").split()[0]).is_absolute():
+        pytest.skip("Python's own compiler is found without PATH")
+    wheel = built(copies[0], WHEEL, PATH=str(tmp_path), CC=None)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    done = subprocess.run(
+        [sys.executable, "-c", "from nncodegen.generated import perceptron; print(*perceptron.variants)"],
+        cwd=tmp_path / "installed", env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["avx512", "avx2", "plain"] or platform.machine() != "x86_64"
 
 
 def test_modules_are_the_same_bytes(quick_compiler, tmp_path):

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 
-from nncodegen.building.zig import OPTIONS as OPTIONS_OF_ZIG
+from nncodegen.building.targets import ZIG_OPTIONS
 from nncodegen.building.zig import zig_program
 from nncodegen.errors import BuildError
 from nncodegen.exports.workbench import said, workbench
@@ -56,7 +56,7 @@ def compilers() -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "clang", (clang, "--target=wasm32")
     zig = zig_program()
     if zig:
-        yield "zig", (zig, "cc", *OPTIONS_OF_ZIG, "-target", "wasm32-freestanding")
+        yield "zig", (zig, "cc", *ZIG_OPTIONS, "-target", "wasm32-freestanding")
 
 
 def _linker(clang: str) -> bool:
