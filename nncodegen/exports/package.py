@@ -49,7 +49,10 @@ input_labels = {inputs}
 output_labels = {outputs}
 
 _file = _Path(__file__).with_name("parameters.npy")
-parameters = _numpy.load(_file, allow_pickle=False) if _file.exists() else None
+try:
+    parameters = _numpy.load(_file, allow_pickle=False) if _file.exists() else None
+except (ValueError, EOFError) as _error:
+    raise ImportError(f"{{_file}} is damaged: {{_error}}; install the package again", path=str(_file)) from _error
 if parameters is not None:
     parameters.setflags(write=False)
 

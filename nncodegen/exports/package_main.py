@@ -10,6 +10,8 @@ import csv
 import importlib
 import math
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,8 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _test() -> int:
     """Compare outputs, loss and gradient with those that were stored when the package was made."""
-    with np.load(Path(__file__).with_name("self_test.npz"), allow_pickle=False) as archive:
-        stored = dict(archive)
+    file = Path(__file__).with_name("self_test.npz")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            stored = dict(archive)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{file} is damaged: {error}; install the package again") from error
     X, Y, parameters = stored.get("X"), stored.get("Y"), stored["parameters"]
     loss, gradient = MODEL.loss_and_gradient(parameters, X, Y)
     found = {"outputs": MODEL.predict(parameters, X), "loss": np.asarray(loss), "gradient": gradient}

@@ -140,6 +140,27 @@ def test_the_test_of_an_installation(installed):
     assert "gradient  differ by" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("pattern", "command"),
+    [("parameters.npy", ["-c", "import flowers"]), ("self_test.npz", ["-m", "flowers"])],
+)
+@pytest.mark.parametrize("share", [0.99, 0.5, 0])
+def test_a_file_that_was_cut(installed, pattern, command, share):
+    """Each file of arrays that was cut is named, with what to do."""
+    (path,) = (installed.packages / "flowers").glob(pattern)
+    kept = path.read_bytes()
+    path.unlink()  # a process may have loaded it
+    path.write_bytes(kept[: int(share * len(kept))])
+    done = installed.run(*command)
+    path.write_bytes(kept)
+    assert done.returncode == 1, done.stdout
+    assert str(path) in done.stderr.splitlines()[-1]
+    assert "damaged" in done.stderr
+    assert "install the package again" in done.stderr
+    assert ("ImportError" if "-c" in command else "error") in done.stderr.splitlines()[-1]
+    assert installed.run(*command).returncode == 0
+
+
 def test_what_the_package_offers(installed):
     """It predicts with its own parameters, trains, keeps and pickles results, and tells names and meanings."""
     program = f"""if True:
