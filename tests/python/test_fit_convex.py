@@ -243,6 +243,31 @@ def test_likelihood_as_an_output(times):
     assert np.allclose(np.linalg.inv(information)[1, 1], 1 / (2 * data.size), rtol=1e-3)  # of a normal distribution
 
 
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [("(a*x - s)**2 + exp(-b*x)", "affine in output2, .*; use minimize"),
+     ("(exp(-b*x) - t)**2*1.5 + a*x*s", "affine in output1, .*; use minimize"),
+     ("(a*x - s)**2 + Abs(exp(-b*x) - t)", "no curvature in output2, .*; use train or minimize")],
+)  # fmt: skip
+def test_some_outputs_without_curvature(loss, reason):
+    """A loss that has no curvature in one of its outputs is refused, by the name of this output."""
+    module = nn.build(nn.Model("half", "x", "s t", {"a": 1, "b": 0.5}, ["a*x", "exp(-b*x)"], loss=loss))
+    at = np.linspace(0.1, 1, 20)[:, None]
+    with pytest.raises(ValueError, match=reason):
+        module.fit(at, np.hstack([2 * at, np.exp(-at)]))
+
+
+def test_curvature_in_each_output():
+    """A loss with curvature in each output is fitted where it is no sum of squares, too: gradients vanish there."""
+    loss = "(a*x - s)**2 + (exp(-b*x) - t)**2 + a*x*exp(-b*x)/10"
+    module = nn.build(nn.Model("both", "x", "s t", {"a": 1, "b": 0.5}, ["a*x", "exp(-b*x)"], loss=loss))
+    at = np.linspace(0.1, 1, 20)[:, None]
+    data = at, np.hstack([2 * at, np.exp(-at)])
+    found = module.fit(*data)
+    assert found.status == "converged"
+    assert np.abs(module.loss_and_gradient(found.parameters, *data)[1]).max() < 1e-7
+
+
 HELD = [4, 5, 8]
 """The parameters of one of the classes of "steps", which may have any: the others determine the probabilities."""
 

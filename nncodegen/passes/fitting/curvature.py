@@ -27,6 +27,7 @@ from nncodegen.passes.fitting.known import with_known
 from nncodegen.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.passes.numbering import Numbering, split
 from nncodegen.passes.reverse import reverse_sweep
+from nncodegen.runtime.python.ground.markup import listed
 
 ABOUT = (
     "the loss, its first derivatives by each u, its second ones times seeds, and the derivatives of the sum of u times "
@@ -42,19 +43,20 @@ Cut = tuple[tuple[Step, ...], tuple[Element, ...], bool]
 """The steps of a program, written with u, the elements of u, and whether these are the outputs."""
 
 WITHOUT_CURVATURE = (
-    "its loss has no curvature in the outputs, so that generalized Gauss-Newton does not apply; use train or minimize"
+    "its loss has no curvature in {}, so that generalized Gauss-Newton does not apply; use train or minimize"
 )
 
 AFFINE = (
-    "its loss is affine in the outputs, where generalized Gauss-Newton has no curvature; use minimize: if the loss is "
-    "a negative log-likelihood, hessian there, times the number of values, is the inverse of the covariance"
+    "its loss is affine in {}, where generalized Gauss-Newton has no curvature; use minimize: if the loss is a "
+    "negative log-likelihood, hessian there, times the number of values, is the inverse of the covariance"
 )
 
 
 def curvature(program: Program) -> Companion | str:
     """Return the program whose outputs are such rows, or a reason why it cannot be made, as a text.
 
-    The reasons: the loss depends on parameters or inputs in addition to u, or all its second derivatives are 0.
+    The reasons: the loss depends on parameters or inputs in addition to u, or all its second derivatives by one of u
+    are 0.
     """
     found = next((cut for cut in _cuts(program) if _separates(cut[0], cut[1], program)), None)
     if found is None:
@@ -75,9 +77,13 @@ def curvature(program: Program) -> Companion | str:
 
     gradient = derivatives(summed([one], [], numbering))
     products = derivatives(summed(gradient, seeds, numbering))
-    if all(_is_zero(product, numbering.steps) for product in products):
-        slopes = _needed_given(given, numbering.steps, *gradient)
-        return WITHOUT_CURVATURE if _read(slopes) & {element.tensor for element in given} else AFFINE
+    flat = [place for place, product in enumerate(products) if _is_zero(product, numbering.steps)]
+    if flat:
+        slopes = _needed_given(given, numbering.steps, *(gradient[place] for place in flat))
+        reason = WITHOUT_CURVATURE if _read(slopes) & {element.tensor for element in given} else AFFINE
+        named = inner if inner == program.residuals else program.outputs
+        some = len(flat) < len(given)
+        return reason.format(listed([named[place].tensor for place in flat]) if some else "the outputs")
     later = _needed_given(given, numbering.steps, *products)
     block = block_of(later, seeds, products, program) if seeds else 1
     one, kept = with_known(one, _needed_given(given, numbering.steps, one), given, block, program, numbering)
