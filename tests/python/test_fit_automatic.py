@@ -117,6 +117,31 @@ def test_a_start_that_is_given_competes():
     assert module.fit(X, y, p0=(2, 37, 1), n_starts="auto").cost <= given.cost * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("count", [5, 7, 20])
+def test_the_lowest_of_the_frequencies_that_fit(count):
+    """At times in equal distances, higher frequencies fit as well: of these, a start that was given keeps its own."""
+    module = module_of(read_formula("a*sin(w*t + c)", ("t",)))
+    own = nn.build(nn.Model("waves", "t", "y", {"a": 1, "w": 1, "c": 0}, "a*sin(w*t + c)", own=["a", "w", "c"]))
+    t = np.linspace(0.5, 3.5, count)
+    highest = np.pi / (t[1] - t[0])
+    draw = np.random.default_rng(count)
+    true = [(draw.uniform(1, 3), draw.uniform(0.15, 0.8) * highest, draw.uniform(-3, 3)) for _ in range(6)]
+    Y = [a * np.sin(w * t + c) + 0.01 * draw.normal(size=count) for a, w, c in true]
+    found = own.fit(np.tile(t, 6), np.concatenate(Y), p0="auto", groups=np.repeat(np.arange(6), count))
+    for group, (a, w, c) in enumerate(true):
+        known = module.fit(t, Y[group], p0=(a, w, c))
+        np.testing.assert_allclose(abs(found.group(group).parameters[1]), known.parameters[1], rtol=1e-5)
+        np.testing.assert_allclose(
+            abs(module.fit(t, Y[group], p0="auto").parameters[1]), known.parameters[1], rtol=1e-5
+        )
+    a, w, c = true[0]
+    alias = 2 * highest - w
+    start = (-a, alias, -(w + alias) * t[0] - c)
+    assert np.allclose(a * np.sin(w * t + c), start[0] * np.sin(start[1] * t + start[2]))
+    kept = module.fit(t, Y[0], p0=start, n_starts="auto")
+    np.testing.assert_allclose(kept.parameters[1], alias, rtol=0.05)
+
+
 def test_many_samples():
     """With many samples, of which some are missing, points are compared by a part of them, and the best fitted to all.
 

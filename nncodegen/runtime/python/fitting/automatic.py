@@ -58,6 +58,16 @@ HUGE = 1e100
 DEPENDENT = 1e-10
 """The share of a column that is left beside those before it, below which it counts as dependent on them."""
 
+EQUAL, ROUNDING = 1e-6, 100
+"""Costs count as equal if they differ by this share, or by what this many units of rounding of all data leave."""
+
+BETWEEN = np.sqrt([2, 3, 5, 7, 11, 13]) % 1
+"""Where a curve is looked at between two samples, as shares of the way: an alias that has nearly the same value at one
+of them has another one elsewhere, as no number times all of these is nearly whole."""
+
+CLEARLY = 0.9
+"""A fit of equal cost is taken in place of the first one if its curve turns by less than this share of that."""
+
 
 class Kind(NamedTuple):
     """A kind of quantity: 10**u * x**of_x * y**of_y, with u between two limits and typical scales of x and y.
@@ -149,8 +159,9 @@ def _search(
         best = order[:FINALISTS]
         begun, points = np.vstack([start, begun[best]]), np.vstack([start, parameters[best]])
     order, parameters, ranks = _ranked(problem, points, held, threads, watch)
-    best = order[0]
-    return _Found(begun[best], parameters[best], ranks[best], projected.unexplained(parameters[best]))
+    equal = _equal(ranks, order, projected.rounding())
+    chosen = 0 if 0 in equal and projected.is_given else projected.smoothest(parameters, equal)
+    return _Found(begun[chosen], parameters[chosen], ranks[chosen], projected.unexplained(parameters[chosen]))
 
 
 def _ranked(
@@ -161,6 +172,13 @@ def _ranked(
     costs = np.where(np.isfinite(costs), costs, np.inf)
     bad = poles | np.isinf(costs)  # a minimum with a pole among the data is none
     return np.lexsort([costs, bad]), parameters, list(zip(bad.tolist(), costs.tolist(), strict=True))
+
+
+def _equal(ranks: list[tuple[bool, float]], order: Array, rounding: float) -> list[int]:
+    """Return the indices of the best fits, in their order, whose costs differ by no more than rounding."""
+    bad, least = ranks[order[0]]
+    most = least * (1 + EQUAL) + rounding
+    return [place for place in order.tolist() if ranks[place][0] == bad and ranks[place][1] <= most]
 
 
 def _part(problem: Problem, most: int) -> Problem:
@@ -179,7 +197,10 @@ def check_automatic(model: Model) -> None:
 
 
 class _Projected:
-    """A problem as a function of the free parameters that are not linear; the linear ones are projected out."""
+    """A problem as a function of the free parameters that are not linear; the linear ones are projected out.
+
+    ``is_given`` says whether its start is another one than that of the model.
+    """
 
     def __init__(self, problem: Problem, start: Array, held: Array | None) -> None:
         model = problem.model
@@ -193,6 +214,8 @@ class _Projected:
         self.low, self.high = np.asarray(low, float), np.asarray(high, float)
         limits = np.concatenate([self.low[self.linear], self.high[self.linear]])
         self.bounded = bool(np.isfinite(limits).any())
+        usual = np.clip(np.asarray(model.constants, float), self.low, self.high)
+        self.is_given = bool((np.asarray(start, float) != usual)[free].any())
         self.max_steps = problem.max_steps
         part = _part(problem, SAMPLES)
         self.X, self.Y = part.X, part.Y.astype(float)
@@ -306,6 +329,35 @@ class _Projected:
             left += float((weight * (data - values[:, own]) ** 2)[weight > 0].sum())
             spread += float((weight * (data - mean) ** 2).sum())
         return left / spread if np.isfinite(left) and spread > 0 else 1.0
+
+    def rounding(self) -> float:
+        """Return a sum of squares that may be left of the data by rounding alone."""
+        return float(((self.weights * self.Y) ** 2).sum() * (ROUNDING * np.finfo(self.model.dtype).eps) ** 2)
+
+    def smoothest(self, parameters: Array, equal: list[int]) -> int:
+        """Return the one of some fits of equal cost, among parameters (K, P), whose curve turns least between the data.
+
+        At times in equal distances, an oscillation has the values of ones with higher frequencies, its aliases: the
+        data do not tell them apart, and the lowest frequency is what people mean. The first fit is kept unless
+        another one is clearly smoother: most fits of equal cost are one curve.
+        """
+        if len(equal) < 2 or self.X is None or len(self.X) < 2:
+            return equal[0]
+        X = self.X[np.lexsort(self.X.T[::-1])]
+        shares = np.repeat(BETWEEN, len(X) - 1)[:, None]
+        before, after = (np.tile(one, (len(BETWEEN), 1)) for one in (X[:-1], X[1:]))
+        rows = np.ascontiguousarray(np.vstack([X, before + shares.astype(X.dtype) * (after - before)]))
+        found = np.empty((len(rows), self.Y.shape[1]), self.model.dtype)
+        turns = []
+        for place in equal:
+            self.model.native.predict(parameters[place], rows, len(rows), found, self.max_steps)
+            at, between = np.split(found.astype(float), [len(X)])
+            first, last = (np.tile(one, (len(BETWEEN), 1)) for one in (at[:-1], at[1:]))
+            with np.errstate(over="ignore", invalid="ignore"):
+                turns.append(float(((between - first - shares * (last - first)) ** 2).sum()))
+        bends = np.where(np.isfinite(turns), turns, np.inf)
+        least = int(np.argmin(bends))
+        return equal[least if bends[least] < CLEARLY * bends[0] else 0]
 
     def drawn(self, count: int, random: np.random.Generator) -> Array:
         """Return points of which each coordinate is a quantity of any kind, within the bounds: (count, others)."""
