@@ -1,4 +1,4 @@
-"""X as a matrix of numbers; a column of texts is refused by its name."""
+"""X as a matrix of numbers, and targets that are numbers; a column of texts is refused by its name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import is_regressor
 from sklearn.utils.validation import validate_data
 
 from nncodegen.describe.hints import shown
@@ -13,31 +14,55 @@ from nncodegen.runtime.python.ground.cells import is_number
 
 
 def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
-    """Return what scikit-learn's ``validate_data`` returns. Raises ValueError, for a text in X with its column."""
+    """Return what scikit-learn's ``validate_data`` returns. Raises ValueError, for a text with its column.
+
+    Texts are refused in X, and in y where it is for a regressor.
+    """
     try:
-        return validate_data(estimator, X, *y, **options)
+        found = validate_data(estimator, X, *y, **options)
     except ValueError as error:
-        told = _about_text(X) if "string" in str(error) else None  # not, for example, for other names of features
+        told = _about_text(estimator, X, *y) if "string" in str(error) else None  # not for other names of features
         if told is None:
             raise
         raise ValueError(told) from error
+    if y and is_regressor(estimator) and found[1].dtype.kind in "US":  # scikit-learn leaves an array of texts alone
+        told = _about_text(estimator, X, *y)
+        if told is not None:
+            raise ValueError(told)
+    return found
 
 
-def _about_text(X: Any) -> str | None:
-    """Return a message on the first column of X with a text that is no number; None without one."""
-    if issparse(X):
+def _about_text(estimator: Any, X: Any, y: Any = None) -> str | None:
+    """Return a message on the first column of X, or of the targets, with a text that is no number; None without one."""
+    if found := _first_text(X, "X"):
+        return (
+            f"{found}: leave it out, or encode it as numbers, for example by OneHotEncoder of scikit-learn; the fit of "
+            f"nncodegen.table encodes columns of texts itself"
+        )
+    if y is not None and is_regressor(estimator) and (found := _first_text(y, "y")):
+        return f"{found}: a regressor learns numbers; the names of classes are for NNClassifier"
+    return None
+
+
+def _first_text(values: Any, role: str) -> str | None:
+    """Return in words which column is the first with a text that is no number, and this text; None without one."""
+    if issparse(values):
         return None
     try:
-        matrix = np.asarray(X, dtype=object)
+        matrix = np.asarray(values, dtype=object)
     except ValueError:  # the rows have different lengths
         return None
-    names = getattr(X, "columns", None)
-    for number, column in enumerate(matrix.T if matrix.ndim == 2 else ()):
+    names = getattr(values, "columns", None)
+    if matrix.ndim == 1 and role == "y":
+        matrix, name = matrix[:, None], getattr(values, "name", None)
+        places = [role if name is None else f"the target {name!r}"]
+    elif matrix.ndim == 2:
+        numbers = range(matrix.shape[1])
+        places = [f"column {k} of {role}" if names is None else f"the column {names[k]!r} of {role}" for k in numbers]
+    else:
+        return None
+    for place, column in zip(places, matrix.T, strict=True):
         text = next((value for value in column if isinstance(value, str) and not is_number(value)), None)
         if text is not None:
-            which = f"column {number} of X" if names is None else f"the column {names[number]!r} of X"
-            return (
-                f"{which} has texts, such as {shown(text)}: leave it out, or encode it as numbers, for example by "
-                f"OneHotEncoder of scikit-learn; the fit of nncodegen.table encodes columns of texts itself"
-            )
+            return f"{place} has texts, such as {shown(text)}"
     return None

@@ -356,6 +356,38 @@ def test_texts_in_a_frame(library, estimator):
         clone(estimator).fit([[1, "0.5", "a"], [2, "1", "b"]], [0, 1])
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("estimator", [
+    NNRegressor(**ONE_BATCH), FormulaRegressor("a*x0"), DynamicsRegressor(
+        nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 1}, times=3, name="texts"),
+    ),
+], ids=lambda one: type(one).__name__)  # fmt: skip
+def test_texts_in_targets(library, estimator):
+    """A text in y of a regressor is refused with its target; texts of numbers are numbers."""
+    frames = pytest.importorskip(library)
+    rows, several = np.ones((3, 3 if isinstance(estimator, DynamicsRegressor) else 1)), {"u": [1, 2, 3]}
+    for y, name in (
+        (frames.Series("dose", ["0.5", "low", "2"]) if library == "polars" else
+         frames.Series(["0.5", "low", "2"], name="dose"), "the target 'dose'"),
+        (["0.5", "low", "2"], "y"), (np.array([0.5, "low", 2], object), "y"), (np.array(["1", "low", "2"]), "y"),
+        (frames.DataFrame(several | {"v": ["0.5", "low", "2"]}), "the column 'v' of y"),
+        ([[1, "0.5"], [2, "low"], [3, "2"]], "column 1 of y"),
+    ):  # fmt: skip
+        with pytest.raises(
+            ValueError, match=f"^{name} has texts, such as 'low': a regressor learns numbers; .*NNClass"
+        ):
+            clone(estimator).fit(rows, y)
+    if not isinstance(estimator, DynamicsRegressor):
+        numbers = clone(estimator).fit(rows, [1, 2, 3]).predict(rows)
+        np.testing.assert_array_equal(clone(estimator).fit(rows, ["1", "2", "3"]).predict(rows), numbers)
+
+
+def test_names_of_classes_are_no_texts_in_the_way():
+    """A text in X is told where y has names of classes."""
+    with pytest.raises(ValueError, match=r"^column 1 of X has texts, such as 'a'"):
+        NNClassifier(**ONE_BATCH).fit([[1, "a"], [2, "b"]], ["yes", "no"])
+
+
 def test_texts_in_predictions():
     """So it is in a prediction; a frame of other names is refused for these."""
     pandas = pytest.importorskip("pandas")
