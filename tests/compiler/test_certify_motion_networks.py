@@ -15,7 +15,7 @@ from nncodegen.certificates.radau import Radau
 from nncodegen.certificates.tolerances import KINDS, _derivatives_of_steps, examined, left_out, system_of
 from nncodegen.certificates.trajectories import MOST_WEIGHTS, compared_of, exact_of
 from nncodegen.describe import identity_of
-from tests.support.motion import weights_of
+from tests.support.motion import Taken, weights_of
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -191,30 +191,6 @@ def test_double_precision_is_only_a_guess(monkeypatch):
 # --- certificates ------------------------------------------------------------------------------------------------
 
 
-class Takes:
-    """A module that takes the steps of a program with NumPy; it has no derivatives."""
-
-    dtype = np.dtype("float64")
-
-    def __init__(self, program):
-        self._program = program
-
-    def predict(self, parameters, X):
-        rows, places = np.unique(X, axis=0, return_inverse=True)  # long batches repeat their rows
-        values = nn.evaluate(self._program, parameters, rows, results=self._program.outputs)
-        return np.hstack([values[one.tensor] for one in self._program.outputs])[places.reshape(-1)]
-
-    def loss(self, parameters, X, Y):
-        rows, places = np.unique(X, axis=0, return_index=True)
-        return nn.evaluate(self._program, parameters, rows, Y[places])["loss"].item()
-
-    def loss_and_gradient(self, parameters, X, Y):
-        return self.loss(parameters, X, Y), np.zeros(len(parameters))
-
-    def jacobian(self, parameters, X):
-        raise ValueError("it has none")
-
-
 def test_a_certificate():
     """Every figure of a network holds, with the derivatives by all of its weights, and holds again when verified."""
     model = planar(4, rtol=1e-5, name="certified_network")
@@ -231,7 +207,7 @@ def test_another_activation_is_found_out():
     """A module whose layers are others than those of the model is far from the exact solution."""
     network, other = (planar(2, activation=one, rtol=1e-4).describe() for one in ("tanh", "softsign"))
     for program, verdicts in ((network, {"holds"}), (other, {"holds", "wrong"})):
-        found, _ = examined([Takes(program)], network, 1, 1, 0)
+        found, _ = examined([Taken(program, differences=False)], network, 1, 1, 0)
         assert {one.figure.verdict for one in found if one.figure.quantity == "u"} == verdicts
         assert any(one.figure.verdict == "wrong" for one in found if one.figure.quantity.startswith("d_f"))
 
@@ -242,7 +218,7 @@ def test_derivatives_of_the_steps_that_are_taken():
     program, X = model.describe(), np.array([[0, 0.5, 1.0, 0.7]])
     point = Point("ordinary", drawn(model), X, np.full((1, 6), 0.3))
     assert _derivatives_of_steps(nn.build(model), program, point)
-    assert not _derivatives_of_steps(Takes(program), program, point)
+    assert not _derivatives_of_steps(Taken(program, differences=False), program, point)
 
 
 def test_equations_are_read_back():

@@ -17,6 +17,7 @@ from nncodegen.certificates.tolerances import KINDS, examined, system_of
 from nncodegen.certificates.trajectories import exact_of
 from nncodegen.describe import identity_of
 from nncodegen.runtime.python.ground.certificate import Certificate
+from tests.support.motion import Taken
 from tests.support.stiff import STIFF
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -69,36 +70,6 @@ def exact_at(model, parameters, X, derived=True):
     )
     assert found
     return found
-
-
-class Takes:
-    """A module that takes the steps with NumPy, of a program that may be another one than that of the certificate."""
-
-    dtype = np.dtype("float64")
-
-    def __init__(self, program):
-        self._program = program
-
-    def predict(self, parameters, X):
-        rows, places = np.unique(X, axis=0, return_inverse=True)  # long batches repeat their rows
-        values = nn.evaluate(self._program, parameters, rows, np.zeros((len(rows), self._targets)))
-        return np.hstack([values[one.tensor] for one in self._program.outputs])[places.reshape(-1)]
-
-    def loss(self, parameters, X, Y):
-        rows, places = np.unique(X, axis=0, return_index=True)
-        return nn.evaluate(self._program, parameters, rows, Y[places])["loss"].item()
-
-    def loss_and_gradient(self, parameters, X, Y):
-        step = 1e-3
-        ends = [self.loss(parameters + side * step * one, X, Y) for one in np.eye(len(parameters)) for side in (1, -1)]
-        return self.loss(parameters, X, Y), np.diff(np.reshape(ends, (-1, 2)), axis=1).ravel() / (-2 * step)
-
-    def jacobian(self, parameters, X):
-        raise ValueError("it has none")
-
-    @property
-    def _targets(self):
-        return sum(tensor.size for tensor in self._program.targets)
 
 
 # --- exact solutions ---------------------------------------------------------------------------------------------
@@ -280,7 +251,7 @@ def loose(control):
 def test_steps_of_numpy_keep_the_tolerance():
     """The same steps in NumPy are within a few units."""
     program = logistic().describe()
-    _, figures = figures_for(program, Takes(program))
+    _, figures = figures_for(program, Taken(program))
     assert max(one.error for one in figures if one.quantity == "u") < 20
 
 
@@ -288,7 +259,7 @@ def test_steps_of_numpy_keep_the_tolerance():
 def test_planted_defects(change):
     """A wrong coefficient of a module, or a tolerance that it ignores, is further than 100 units from the solution."""
     program = logistic().describe()
-    found, figures = figures_for(program, Takes(changed(program, change)))
+    found, figures = figures_for(program, Taken(changed(program, change)))
     assert any(one.verdict == "wrong" for one in figures if one.quantity == "u")
     assert any(one.figure.error > 100 for one in found)
 
@@ -303,13 +274,13 @@ def test_a_fault_of_the_c(monkeypatch):
     """A module that ignores its tolerance has a fault of the C, as the steps of NumPy are right."""
     program = logistic().describe()
     sources = nn.compile_model(logistic(), until="emit").sources
-    machine = Takes(changed(program, loose))
+    machine = Taken(changed(program, loose))
     monkeypatch.setattr(tolerances, "build_plainly", lambda sources: None)
     monkeypatch.setattr(tolerances, "load", lambda built: machine)
     (fault,) = tolerances.faults_of(figures_for(program, machine)[0], program, sources)
     assert fault.stage == "emit"
     assert "also where the C is compiled without optimization" in fault.message
-    monkeypatch.setattr(tolerances, "load", lambda built: Takes(program))
+    monkeypatch.setattr(tolerances, "load", lambda built: Taken(program))
     (fault,) = tolerances.faults_of(figures_for(program, machine)[0], program, sources)
     assert fault.stage == "build"
 
@@ -317,11 +288,11 @@ def test_a_fault_of_the_c(monkeypatch):
 def test_a_fault_of_the_method():
     """Where the steps of NumPy are as far off, or end early, no program is named, but the method."""
     program = changed(logistic().describe(), wrong_weight)
-    (fault,) = tolerances.faults_of(figures_for(program, Takes(program))[0], program, None)
+    (fault,) = tolerances.faults_of(figures_for(program, Taken(program))[0], program, None)
     assert fault.stage == "method"
     assert str(fault).startswith("not solved to the tolerance, in the step")
     few = changed(logistic().describe(), lambda control: replace(control, most=3))
-    (fault,) = tolerances.faults_of(figures_for(few, Takes(few))[0], few, None)
+    (fault,) = tolerances.faults_of(figures_for(few, Taken(few))[0], few, None)
     assert "too many steps" in fault.message
 
 
@@ -338,7 +309,7 @@ def test_networks_that_are_written_out():
     network = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], inputs=1)
     learnt = nn.Dynamics("u' = -k*(u - f(u))", {"u": 1}, {"k": 3}, networks={"f": network}, method="rodas5p", **SMALL)
     program = learnt.describe()
-    _, figures = figures_for(program, Takes(program))
+    _, figures = figures_for(program, Taken(program))
     assert max(one.error for one in figures if one.quantity == "u") < 100
     assert "d_f_W1" in {one.quantity for one in figures}
     assert identity_of(from_data(json.loads(json.dumps(to_data(program))))) == identity_of(program)
