@@ -370,3 +370,55 @@ def test_a_loss_of_all_targets():
     result, expected = (module.fit(*data, fixed=held) for data in ((points, targets), (points[known], targets[known])))
     assert result.used == expected.used == 59
     assert np.allclose(result.parameters, expected.parameters, rtol=1e-9)
+
+
+def test_several_probabilities_of_different_sizes():
+    """Two softmax outputs have the values, losses and gradients of NumPy; their fit is that of one for each.
+
+    Where a target is missing, the sample is left out: their second derivatives are one block.
+    """
+
+    def probabilities(z):
+        powers = np.exp(z - z.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    random, sizes = np.random.default_rng(11), {"kind": 3, "sort": 4}
+    rows = random.normal(size=(150, 2))
+    drawn = [probabilities(rows @ random.normal(size=(2, count))) for count in sizes.values()]
+    labels = [np.eye(p.shape[1])[[random.choice(p.shape[1], p=one) for one in p]] for p in drawn]
+    Y = np.hstack(labels)
+    inputs = nn.Input(2, "x")
+    outputs = {name: nn.Dense(count, "softmax")(inputs) for name, count in sizes.items()}
+    module = nn.build(
+        nn.Network(inputs, outputs, loss=dict.fromkeys(sizes, "categorical_crossentropy"), name="heads"), fit=True
+    )
+
+    def of(parameters):
+        W1, b1, W2, b2 = module.unpack(parameters).values()
+        found = np.hstack([probabilities(rows @ W1.T + b1), probabilities(rows @ W2.T + b2)])
+        slopes = [part.T @ np.c_[rows, np.ones(150)] / 150 for part in np.split(found - Y, [3], axis=1)]
+        gradient = np.concatenate([part.ravel() for slope in slopes for part in (slope[:, :2], slope[:, 2])])
+        return found, -(Y * np.log(found)).sum() / 150, gradient
+
+    start = module.initial_parameters(1)
+    expected, loss, gradient = of(start)
+    np.testing.assert_allclose(module.predict(start, rows), expected, rtol=1e-13)
+    np.testing.assert_allclose(module.loss(start, rows, Y), loss, rtol=1e-13)
+    np.testing.assert_allclose(module.loss_and_gradient(start, rows, Y)[1], gradient, atol=1e-14)
+    trained = module.train(rows, Y, start, learning_rate=0.5, epochs=1)
+    np.testing.assert_allclose(trained.parameters, start - 0.5 * gradient, rtol=1e-12)
+    held = {"b1[2]": 0, "W1[2,0]": 0, "W1[2,1]": 0, "b2[3]": 0, "W2[3,0]": 0, "W2[3,1]": 0}
+    fitted = module.fit(rows, Y, fixed=held)
+    assert fitted.status == "converged"
+    assert np.abs(of(fitted.parameters)[2]).max() < 1e-9
+    singles = [nn.Sequential([nn.Dense(count, "softmax")], 2, "categorical_crossentropy", name=f"head_of_{name}")
+               for name, count in sizes.items()]  # fmt: skip
+    places = [{"b1[2]": 0, "W1[2,0]": 0, "W1[2,1]": 0}, {"b1[3]": 0, "W1[3,0]": 0, "W1[3,1]": 0}]
+    costs = [nn.build(single, fit=True).fit(rows, part, fixed=fixed).cost
+             for single, part, fixed in zip(singles, labels, places, strict=True)]  # fmt: skip
+    np.testing.assert_allclose(fitted.cost, sum(costs), rtol=1e-12)
+    missing = Y.copy()
+    missing[:10, 1], missing[10:15, 5] = np.nan, np.nan
+    again, expected = (module.fit(*data, fixed=held) for data in ((rows, missing), (rows[15:], Y[15:])))
+    assert again.used == expected.used == 135
+    np.testing.assert_allclose(again.parameters, expected.parameters, rtol=1e-7)
