@@ -82,11 +82,11 @@ class FitWithErrors(FitResult):
         point = np.concatenate([self.parameters, np.zeros(inputs, second.dtype)])
         second.native.jacobian(point, np.ascontiguousarray(self.x_estimated), samples, slopes)
         seen = np.asarray(self.residuals)
-        factors = _factors(self.robust, self.f_scale, seen) / per_value(self._sigma, seen.shape)
+        factors = robust_factors(self.robust, self.f_scale, seen) / per_value(self._sigma, seen.shape)
         weighed = np.where(np.isnan(seen)[:, :, None], 0, slopes * np.nan_to_num(factors)[:, :, None])
         with np.errstate(invalid="ignore", divide="ignore"):
             steps = np.where(self.sigma_x > 0, self._changes / self.sigma_x, 0)
-        below = _factors(self.robust, self.f_scale, steps)[:, :, None] * np.eye(inputs)
+        below = robust_factors(self.robust, self.f_scale, steps)[:, :, None] * np.eye(inputs)
         return np.concatenate([weighed[:, :, count:] * self.sigma_x[:, None], below], axis=1), weighed[:, :, :count]
 
     @property
@@ -109,16 +109,19 @@ class FitWithErrors(FitResult):
         return super().__reduce__()
 
 
-def _factors(robust: str | None, scale: float, residuals: Array) -> Array:
-    """Return the factors of rows that a robust loss gives residuals (robust.h)."""
+def robust_factors(robust: str | None, scale: float, residuals: Array) -> Array:
+    """Return the factors of rows that a robust loss gives residuals (robust.h).
+
+    Powers are products and square roots: NumPy rounds others differently on different CPUs.
+    """
     z = (residuals / scale) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         if robust is None:
             return np.ones(residuals.shape)
         if robust == "huber":
-            first, second = np.where(z <= 1, 1, z**-0.5), np.where(z <= 1, 0, -0.5 * z**-1.5)
+            first, second = np.where(z <= 1, 1, 1 / np.sqrt(z)), np.where(z <= 1, 0, -0.5 / (z * np.sqrt(z)))
         elif robust == "soft_l1":
-            first, second = (1 + z) ** -0.5, -0.5 * (1 + z) ** -1.5
+            first, second = 1 / np.sqrt(1 + z), -0.5 / ((1 + z) * np.sqrt(1 + z))
         else:
             first, second = 1 / (1 + z), -1 / (1 + z) ** 2
         found: Array = np.sqrt(np.maximum(first + 2 * second * z, 0.01 * first))
