@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ground.algebra import IN_FIXED_ORDER
 from ..ground.metrics import Predictions
 from ..ground.same_bits import refuse
 from .arguments import are_labels, check_sample_weight, check_samples
@@ -131,8 +132,11 @@ class CheckedSamples:
                     return [low, 1], np.hstack([low == self.Y, self.Y == 1]).astype(float)
         raise ValueError("class_weight needs classes: labels of a categorical loss, or one target that is 0 or 1")
 
-    def measure(self, metrics: tuple[Measure, ...]) -> None:
-        """Prepare metrics: compute how far the targets spread around their means, for r2."""
+    def measure(self, metrics: tuple[Measure, ...], by_kernel: bool = True) -> None:
+        """Prepare metrics: compute how far the targets spread around their means, for r2.
+
+        With ``by_kernel``, the kernel measures those that it has; otherwise all are computed from predictions.
+        """
         of_classes = [metric.name for metric in metrics if metric.figure is not None and metric.figure.needs]
         has_classes = self.model.accepts_labels or self.model.step_classes
         if of_classes and not has_classes and not np.isin(self.Y, (-1, 0, 1)).all():
@@ -140,13 +144,14 @@ class CheckedSamples:
                 f"the metric {of_classes[0]} needs classes: labels of a categorical loss, or targets of 0 and 1"
             )
         for metric in metrics:
-            if metric.figure is not None or metric.native == "r2":
+            if metric.figure is not None and not (by_kernel and metric.native):
                 refuse(self.model.facts, f"the metric {metric.name}")
         if not any(metric.native == "r2" for metric in metrics):
             return
-        weights = np.ones(self.samples) if self.counts is None else self.counts.astype(float)
-        around = self.Y - weights @ self.Y / weights.sum()
-        self.spread = weights @ (around * around)
+        weights = (np.ones(self.samples) if self.counts is None else self.counts.astype(float))[:, None]
+        total = IN_FIXED_ORDER.total
+        around = self.Y - total(weights * self.Y, 0) / total(weights)
+        self.spread = total(weights * around * around, 0)
 
     def measured(self, metrics: tuple[Measure, ...], outputs: Array) -> dict[str, float]:
         """Compute metrics of the outputs for these samples, (N, outputs), by name. Raises ValueError."""

@@ -111,7 +111,7 @@ def evaluate(
     """
     point, chosen = check_parameters(model, parameters), choose_metrics(model, metrics)
     data = CheckedSamples(model, X, Y, sample_weight, classes_of(model, classes, Y))
-    data.measure(chosen)
+    data.measure(chosen, by_kernel=False)
     found = {"loss": data.loss(point)}
     if chosen:
         outputs = outputs_of(data, point, integer("threads", threads, 1, THREADS))
