@@ -14,7 +14,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from nncodegen.describe.losses import LOSSES
 from nncodegen.estimators.base import BaseNN
+from nncodegen.ir.program import PORTABLE
 from nncodegen.network.description import loss_text
+from nncodegen.runtime.python.ground.same_bits import log
 
 LOG_LOSS = ("log_loss", "categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
 MARGIN_LOSSES = ("hinge",)
@@ -151,8 +153,12 @@ class NNClassifier(ClassifierMixin, BaseNN):
     @available_if(lambda self: self._check_probabilities())
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of predict_proba."""
+        probabilities = self.predict_proba(X)
+        if self.description_.bits == PORTABLE:  # NumPy's logarithms depend on the CPU
+            found = [log(value) if value > 0 else value - np.inf for value in probabilities.ravel().tolist()]
+            return np.array(found, probabilities.dtype).reshape(probabilities.shape)
         with np.errstate(divide="ignore"):  # a probability of 0 has the logarithm -inf
-            return np.log(self.predict_proba(X))
+            return np.log(probabilities)
 
     @available_if(lambda self: not self._check_probabilities(raises=False))
     def decision_function(self, X: Any) -> Any:
