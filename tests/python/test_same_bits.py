@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import warnings
 import zipfile
 
 import mpmath
@@ -28,7 +29,7 @@ from nncodegen.emit.fused import RUNTIME, print_fused
 from nncodegen.runtime.python.ground import same_bits
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
 from tests.support import hashes
-from tests.support.same_bits import FAST, FITTED, MODELS, OTHERS, TABLE, build, build_for
+from tests.support.same_bits import FAST, FITTED, MODELS, OTHERS, TABLE, build, build_for, from_numpy
 
 a, b, t, y = symbols("a b t y")
 
@@ -128,6 +129,34 @@ def test_other_kernels_of_numpy(name, tmp_path):
     environment = {**os.environ, **plain, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
     assert json.loads(done.stdout) == {name: COMMITTED[name]["float64"]}
+
+
+def test_what_numpy_computes():
+    """First weights of recurrent layers, and errors of fits with robust losses, go without what depends on the CPU."""
+    features = np.show_config("dicts")["SIMD Extensions"]["found"]
+    plain = {"NPY_DISABLE_CPU_FEATURES": " ".join(features), "OPENBLAS_CORETYPE": "Prescott"}
+    command = [sys.executable, "-c", "from tests.support.same_bits import from_numpy; print(from_numpy())"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **plain}, cwd=TABLE.parents[2], check=True
+    )
+    assert done.stdout == f"{from_numpy()}\n"
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the flags are those of x86-64")
+@pytest.mark.parametrize("name", ["tanh", "classes"])
+def test_metrics(name, monkeypatch):
+    """The metrics that the kernel measures have the same bits with vectors of any length."""
+    found = []
+    for flags in ("", " -mno-avx512f"):
+        monkeypatch.setenv("CC", named("gcc") + flags)
+        module = build(name, "float32")
+        X, Y = hashes.data(module)
+        metrics = ("accuracy", "mae", "r2") if name == "classes" else ("mae", "r2")
+        options = {"metrics": metrics, "validation_split": 0.3, "epochs": 3, "sample_weight": 1 + X[:, 0]}
+        results = [module.train(X, Y, batch_size=batch, **options) for batch in (1, 16, None)]
+        assert all(len(result.metrics) == 2 + 2 * len(metrics) for result in results)
+        found.append(hashes.digest(*(figure for result in results for figure in result.metrics.values())))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -457,8 +486,10 @@ def test_what_a_module_refuses():
     refused = "may differ by rounding between CPUs"
     with pytest.raises(ValueError, match=f"the schedule cosine {refused}"):
         module.train(X, Y, schedule="cosine")
-    with pytest.raises(ValueError, match=f"the metric r2 {refused}"):
-        module.train(X, Y, metrics="r2")
+    with pytest.raises(ValueError, match=f"the metric rmse {refused}"):
+        module.train(X, Y, metrics="rmse")
+    with pytest.raises(ValueError, match=f"the metric mae {refused}"):
+        module.evaluate(module.initial_parameters(), X, Y, metrics="mae")
     with pytest.raises(ValueError, match=f"SciPy computes {refused}"):
         module.minimize(X, Y)
     with pytest.raises(ValueError, match=f'the search for a start, "auto", {refused}'):
@@ -466,6 +497,23 @@ def test_what_a_module_refuses():
     fit = module.fit(*hashes.curve_data()[:2])
     with pytest.raises(ValueError, match=f"the search for the ends of profiles, by SciPy, {refused}"):
         fit.confidence_intervals(method="profile")
+
+
+def test_classifiers():
+    """Early stopping measures accuracies, or r2; logarithms of probabilities are rounded once, as with 40 digits."""
+    pytest.importorskip("sklearn")
+    from nncodegen.estimators import NNClassifier, NNRegressor
+
+    X, Y, *_ = hashes.curve_data()
+    options = {"hidden_layer_sizes": 5, "max_iter": 3, "random_state": 1, "early_stopping": True, "bits": "portable"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 3 epochs are few
+        regressor, classifier = NNRegressor(**options).fit(X, Y), NNClassifier(**options).fit(X, Y > 1)
+    assert len(regressor.validation_scores_) == len(classifier.validation_scores_) == 3
+    probabilities, logarithms = classifier.predict_proba(X), classifier.predict_log_proba(X)
+    with mpmath.workdps(40):
+        exact = [float(mpmath.log(mpmath.mpf(value))) for value in probabilities.ravel().tolist()]
+    assert logarithms.ravel().tolist() == exact
 
 
 def test_draws():

@@ -18,7 +18,9 @@ from sympy import Function, erf, exp, log, sin, symbols
 import nncodegen as nn
 from nncodegen import perceptron
 from nncodegen.building.build import Built
+from nncodegen.describe.initializers import orthogonal
 from nncodegen.pipeline import compile_model
+from nncodegen.runtime.python.results.fit_with_errors import robust_factors
 from tests.support import stepping
 from tests.support.hashes import curve_data, digest, hashes
 
@@ -187,6 +189,15 @@ def estimators():
         "classifier": digest(classifier.predict_proba(X), classifier.loss_curve_),
         "formula": digest(formula.predict(x), formula.covariance_),
         "linear": digest(linear.predict(X), linear.covariance_),
+    }
+
+
+def from_numpy():
+    """Return the hashes of what NumPy computes for models: first weights, and factors of rows in robust fits."""
+    residuals = curve_data()[1]
+    return {
+        "orthogonal": digest(*(orthogonal(gates * 64, 64) for gates in (1, 3, 4))),
+        "robust": digest(*(robust_factors(loss, 0.3, residuals) for loss in ("huber", "soft_l1", "cauchy"))),
     }
 
 
