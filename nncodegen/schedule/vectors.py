@@ -37,7 +37,15 @@ def check_functions(program: Program) -> None:
             raise ModelError(
                 f'bits="portable" has no {missing[0]}: C libraries differ in its last bits. It has exp, log, expm1, '
                 "log1p, sin, cos, tan, erf, erfc, powers, square roots, and what is made of these, such as tanh"
+                + (f": write {WRITTEN[missing[0]]}" if missing[0] in WRITTEN else "")
             )
+
+
+WRITTEN = {
+    "exp2": "2**x", "log2": "log(x)/log(2)", "log10": "log(x)/log(10)", "hypot": "sqrt(x**2 + y**2)",
+    "Cbrt": "x**(1/3), for x that are not negative", "sinh": "(expm1(x) - expm1(-x))/2", "cosh": "(exp(x) + exp(-x))/2",
+}  # fmt: skip
+"""Functions of the C library -> formulas in their place, of functions that are the same everywhere."""
 
 
 def _check_quantities(program: Program) -> None:

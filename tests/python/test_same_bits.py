@@ -26,6 +26,7 @@ from nncodegen.building.build import VARIANT_VARIABLE
 from nncodegen.building.compiler import find_compiler
 from nncodegen.building.targets import get_include
 from nncodegen.emit.fused import RUNTIME, print_fused
+from nncodegen.ir.elementary import log10
 from nncodegen.runtime.python.ground import same_bits
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
 from tests.support import hashes
@@ -464,6 +465,9 @@ def test_what_is_refused():
     formula = nn.Model("formula", t, y, {a: 1.0}, a * exp(-t))
     with pytest.raises(nn.ModelError, match='bits="portable" has no asin'):
         nn.build(nn.Model("inverse", t, y, {a: 0.5}, asin(a * t)), bits="portable")
+    with pytest.raises(nn.ModelError, match=r'bits="portable" has no log10.*: write log\(x\)/log\(10\)$'):
+        nn.build(nn.Model("decades", t, y, {a: 0.5}, log10(a * t)), bits="portable")
+    nn.compile_model(nn.Model("decades", t, y, {a: 0.5}, log(a * t) / log(10)), until="emit", bits="portable")
     with pytest.raises(nn.ModelError, match='bits="portable" has no asin'):
         nn.build(nn.Dynamics("u' = -asin(k*u)", {"u": 1}, {"k": 1}, times=3), bits="portable")
     with pytest.raises(nn.ModelError, match=r"has no (sin|cos) in formulas of parameters, such as that of d"):
