@@ -90,11 +90,15 @@ class Arrays:
             self._release(heappop(self._busy)[-1])
 
         def fits(slot: _Slot) -> bool:
-            """Return whether an array is free, or is read for the last time at this place and may be overwritten."""
+            """Return whether an array is free, or is read for the last time at this place and may be overwritten.
+
+            The last place of a loop over time does not free arrays that last to its end: the next time reads them.
+            """
             return slot.last < first or (
                 alone
                 and slot.strides == strides
                 and slot.last == number
+                and (site.time is None or slot.tensor in self._single)
                 and (not site.segments or slot.tensor in self._local)
                 and self._reads_of(site.compute, number).may_write_over(slot.tensor, step)
                 and not (self._parts and any(self._parts.get(e.tensor) == slot.tensor for e in site.compute.read))

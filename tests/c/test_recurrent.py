@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sympy import sin, tanh
 
 import nncodegen as nn
 from nncodegen.ir import evaluate
@@ -42,6 +43,18 @@ def test_modules_compute_what_layers_mean():
     np.testing.assert_allclose(gradient, expected, atol=1e-13 * np.linalg.norm(expected))
     outputs = module.predict(parameters, X)
     np.testing.assert_allclose(outputs, values[program.outputs[0].tensor], atol=1e-13)
+
+
+def test_an_activation_may_take_several_loops():
+    """Where the activation of a state takes more than one loop, these leave the state to the next time."""
+    layers = [nn.LSTM(6, lambda value: tanh(sin(value))), nn.Dense(1)]
+    model = nn.Sequential(layers, (4, 2), name="late")
+    program, module = stage(model, fit=False), built(model, fit=False)
+    parameters, rows, targets = RNG.normal(size=program.parameter_count), RNG.normal(size=(70, 8)), np.ones((70, 1))
+    values = evaluate(program, parameters, rows, targets)
+    found = module.predict(parameters, rows)
+    np.testing.assert_allclose(found, values[program.outputs[0].tensor], atol=1e-13)
+    assert module.loss(parameters, rows, targets) == pytest.approx(float(values["loss"]), rel=1e-13)
 
 
 def test_a_single_sequence_has_a_kernel_of_its_own():

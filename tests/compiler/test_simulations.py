@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sympy import Ge, Gt
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sympy import Ge, Gt, sin, tanh
 
 import nncodegen as nn
 from nncodegen.certificates.scheduled import carried_out
+from nncodegen.describe.describable import Described
 from nncodegen.errors import ProgramError
 from nncodegen.ir import Element, Step
 from nncodegen.schedule import loops
@@ -21,6 +24,7 @@ from nncodegen.schedule.verify import verify_trees
 from nncodegen.schedule.walks import Site, rewritten, targets, walk
 from tests.support.built import built, stage
 from tests.support.motion import trajectory
+from tests.support.windows import data, states
 
 
 def lorenz(steps, times=3, start=0.0):
@@ -260,6 +264,39 @@ def test_a_value_that_is_read_too_late_is_told():
     assert broken.trees != predict.trees
     with pytest.raises(ProgramError, match=r"x_before\[n, m\] is read where a later value has overwritten it"):
         verify_trees(broken, schedule.program, schedule.layout)
+
+
+# --- the memory of states -----------------------------------------------------------------------------------------
+
+LATE = nn.Sequential([nn.LSTM(6, lambda value: tanh(sin(value))), nn.Dense(1)], (3, 2), name="late")
+"""A network whose loops over a time leave values to later ones after they have read the states for the last time."""
+
+KIND = st.tuples(st.integers(1, 2), st.booleans(), st.booleans(), st.integers(0, 3))
+
+TOGETHER = {
+    "one reads the other": [(1, False, True, 2), (1, False, False, 0)],
+    "products": [(1, True, True, 0), (1, True, True, 1), (1, True, True, 0)],
+    "past one": [(1, False, False, 3), (1, True, False, 1), (2, False, True, 0)],
+}
+
+
+@pytest.mark.parametrize("name", ["late", *TOGETHER])
+def test_the_next_time_reads_states(name):
+    """The memory of a state is not free after its last reader of a time, also where loops are cut."""
+    check_states(states(TOGETHER[name]) if name in TOGETHER else LATE.describe())
+
+
+@pytest.mark.thorough
+@given(st.lists(KIND, min_size=2, max_size=4))
+@settings(max_examples=20)
+def test_the_next_time_reads_random_states(kinds):
+    """So it is for states that read each other in any way."""
+    check_states(states(kinds))
+
+
+def check_states(model):
+    compiled = nn.compile_model(Described(model), until="schedule", fit=False)
+    assert carried_out(compiled["schedule"], *data(model, samples=5)) is None
 
 
 def test_a_row_that_should_be_many_is_found(monkeypatch):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sympy import Expr
 
 import nncodegen as nn
-from nncodegen.ir import Element, Equation, Program, Step, Tensor, evaluate
+from nncodegen.ir import Element, Equation, Program, Step, Tensor, evaluate, needed
 
 WEIGHT, LOSS, LOSS_N = Element("weight", ("n",)), Element("loss"), Element("loss_n", ("n",))
 
@@ -208,6 +208,43 @@ def chain(operations: Sequence[tuple[str, int, int, int]], size: int = 6) -> Pro
     out = Element("out", ("n",))
     steps.append(Step(out, Element("V", (c, u)) * h, "sum", (c, u)))
     return program(steps, out, [Tensor("x", (None, 2, 6))], [*parameters, Tensor("V", (2, size))], **sizes)
+
+
+def states(kinds: Sequence[tuple[int, bool, bool, int]], units: int = 6, times: int = 3) -> Program:
+    """States that read each other at one time; a product of the last one is the output at each time.
+
+    Each state reads the one that comes a number of states before it, or the input if there is none; itself at the time
+    before; and, through a product, either of both. The last number is that of its function.
+    """
+
+    def at(name: str, unit: str = "j") -> Element:
+        return Element(name, ("n", "t", unit))
+
+    functions = (sympy.tanh, lambda z: 1 / (1 + sympy.exp(-z)), sympy.sin, lambda z: z / 2)
+    steps: list[Step] = []
+    parameters: list[Tensor] = []
+
+    def product(name: str, read: Element, size: int) -> Element:
+        parameters.append(Tensor(f"W_{name}", (units, size)))
+        steps.append(Step(at(name), Element(f"W_{name}", ("j", read.indices[-1])) * read, "sum", read.indices[-1:]))
+        return at(name)
+
+    for number, (back, others, own, function) in enumerate(kinds):
+        if back > number:
+            read = product(f"x{number}", at("x", "i"), 2)
+        else:
+            name = f"h{number - back}"
+            read = product(f"s{number}", at(name, "k"), units) if others else at(name)
+        before = at(f"b{number}")
+        steps.append(Step(before, at(f"h{number}"), "before", ("t",)))
+        last = product(f"r{number}", at(f"b{number}", "k"), units) if own else before
+        steps.append(Step(at(f"h{number}"), functions[function](read + last)))
+    out = Element("out", ("n", "t"))
+    steps.append(Step(out, Element("V", ("j",)) * at(f"h{len(kinds) - 1}"), "sum", ("j",)))
+    steps = list(needed(steps, [out]))
+    read = {operand.tensor for step in steps for operand in step.operands}
+    kept = [tensor for tensor in (*parameters, Tensor("V", (units,))) if tensor.name in read]
+    return program(steps, out, [Tensor("x", (None, times, 2))], kept)
 
 
 GROUPED = nn.Sequential(
