@@ -2,7 +2,7 @@
 
 * A local value is defined before it is used, and memory is written before it is read.
 * Every index stays within its buffer.
-* Arrays that share memory are not used at once (see ``lifetimes``).
+* Arrays that share memory are not used at once (see ``lifetimes``), whether loops are cut or not.
 * Nothing reads a value of the time before where that of the current time has overwritten it.
 * Iterations that may run at once, or in any order, write to different places, or add to one place in turn.
 """
@@ -28,6 +28,7 @@ from nncodegen.schedule.tree import (
     Carry,
     Combine,
     Compute,
+    Cut,
     Exists,
     First,
     Gather,
@@ -64,15 +65,24 @@ def verify_trees(kernel: Kernel, program: Program, layout: Layout) -> int:
     Loops over whole vectors may read more rows of an array than it has. The values read there do not matter, but they
     must lie in memory. Raises ProgramError, with the statement, where the trees of a kernel break a rule.
     """
+    reached = _reached(kernel, program, layout, cut=False)
+    if kernel.memory.crossing:  # which are in memory where loops are cut
+        reached = max(reached, _reached(kernel, program, layout, cut=True))
+    return reached
+
+
+def _reached(kernel: Kernel, program: Program, layout: Layout, cut: bool) -> int:
+    """Return the number of values of work memory that a kernel uses if its loops are cut, or not; check the rules."""
     indices = {step.target.tensor: step.target.indices for step in program.steps}
-    check = _Check(kernel, program, layout, Lifetimes(indices))
+    check = _Check(kernel, program, layout, Lifetimes(indices), cut)
     for title, tree in kernel.trees.functions:
         # metrics come after the last part, in its function; a plan with vectors of units has a single function
         if title != "metrics" and kernel.plan.units is not Role.VECTOR:
             check.local.clear()
         check.tree(tree, _Scope({SAMPLE: (0, check.samples - 1), **check.rows}))
     for clash in check.lifetimes.clashes():
-        raise ProgramError(f"the loops of the kernel {kernel.name} of {program.name}: {clash}")
+        where = ", where loops are cut" if cut else ""
+        raise ProgramError(f"the loops of the kernel {kernel.name} of {program.name}{where}: {clash}")
     return check.reached
 
 
@@ -125,6 +135,8 @@ class _Check:
     program: Program
     layout: Layout
     lifetimes: Lifetimes
+    cut: bool = False
+    """True if the target cuts loops: each part of them then runs for all iterations, before the next part."""
     local: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
     """The tensors that have been written to memory."""
@@ -211,6 +223,8 @@ class _Check:
                 self._write(statement.target, statement, scope, computes=False)
             case Carry(step):
                 self._carry(step, statement, scope)
+            case Cut() if self.cut:
+                self._cut(statement, scope)
             case Call():
                 self._call(statement, scope)
             case Compute():
@@ -258,6 +272,15 @@ class _Check:
             index = self.segments.index if self.segments and loop.index == SEGMENTS else loop.index
             self.lifetimes.loop(first, index)
 
+    def _cut(self, cut: Cut, scope: _Scope) -> None:
+        """Check what crosses from one part of some loops to the next one, through memory."""
+        for element in cut.kept:
+            self._write(element, cut, scope)
+        self.lifetimes.now += 1
+        self.local -= {element.tensor for element in cut.read}
+        self._operands(cut.read, cut, scope)
+        self.local |= {element.tensor for element in cut.read}
+
     def _extent(self, extent: Extent, scope: _Scope, least: bool = False) -> int:
         if isinstance(extent, int):
             return extent
@@ -300,11 +323,15 @@ class _Check:
             return
         local, own = set(self.local), set[str]()
         at_once = bool(compute.reduced)  # a reduction writes before it has read everything
-        for step in compute.steps:
-            self._operands((e for e in step.operands if e.tensor not in own), compute, scope, at_once)
-            own.add(step.target.tensor)  # which has a local value
-            if step.target.tensor not in self.kernel.memory.crossing:
-                self._write(step.target, compute, scope, at_once=at_once)
+        for number, part in enumerate(compute.parts if self.cut else [compute.steps]):
+            if number:  # the values of earlier parts are in memory
+                self.lifetimes.now += 1
+                own.clear()
+            for step in part:
+                self._operands((e for e in step.operands if e.tensor not in own), compute, scope, at_once)
+                own.add(step.target.tensor)  # which has a local value
+                if self.cut or step.target.tensor not in self.kernel.memory.crossing:
+                    self._write(step.target, compute, scope, at_once=at_once)
         if compute.loops:
             self.local = {name for name in self.local if name in local or name in self._variables}
 

@@ -299,6 +299,18 @@ def check_states(model):
     assert carried_out(compiled["schedule"], *data(model, samples=5)) is None
 
 
+def test_memory_of_a_state_that_is_taken_is_told():
+    """Trees are refused in which a value that one part of loops leaves to the next takes the place of a state."""
+    schedule = stage(LATE, "schedule", fit=False)
+    predict = schedule.kernels[0]
+    state = predict.storage["c1"]
+    left = next(name for name in sorted(predict.memory.crossing) if predict.storage[name].strides == state.strides)
+    assert left not in {"c1", "c_before1"}
+    broken = replace(predict, storage={**predict.storage, left: state})
+    with pytest.raises(ProgramError, match=f"where loops are cut: c1 and {left} lie in the same memory"):
+        verify_trees(broken, schedule.program, schedule.layout)
+
+
 def test_a_row_that_should_be_many_is_found(monkeypatch):
     """If all times shared a row, although later loops read each, the certificate of the loops would tell."""
     every = lambda sites, kept: {step.operands[0].tensor for site in sites for step in site.carried}  # noqa: E731
