@@ -8,8 +8,8 @@ holds both: each time overwrites the last.
 
 A step that only a group reads is computed in the group as well: its values are still in the cache when they are used,
 and need no memory for all times. This includes the products of inputs with weights, and groups over the same index, in
-the same direction. So does a step that picks some times of a tensor, if nothing else outside reads that: each time
-then puts its value in its place.
+the same direction, such as the times of steps on which rates depend. So does a step that picks some times of a tensor,
+if nothing else outside reads that: each time then puts its value in its place.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ Fuse = Callable[[list[Step], str], Iterable[Compute]]
 
 def in_groups(steps: Sequence[Step], program: Program, forms: dict[str, Form], fuse: Fuse) -> Tree:
     """Return the tree of steps, given how those of one group, or of steps between groups, are fused."""
-    return around_groups(with_own(merged(with_picks(grouped(steps), program)), forms), program, fuse)
+    items = tuple(with_own(merged(with_picks(grouped(steps), program)), forms))
+    items = tuple(with_own(merged(items), forms))  # once more: with steps in the groups, more groups have one reader
+    return around_groups(items, program, fuse)
 
 
 def around_groups(items: Iterable[Step | Group], program: Program, fuse: Fuse, in_segments: bool = False) -> Tree:
@@ -128,10 +130,24 @@ def merged(items: Sequence[Step | Group]) -> tuple[Step | Group, ...]:
         readers = [k for k, other in enumerate(found) if _reads(other, item)] if isinstance(item, Group) else []
         reader = found[readers[0]] if len(readers) == 1 else None
         if isinstance(item, Group) and isinstance(reader, Group) and _in_step(item, reader):
-            found[readers[0]] = replace(reader, steps=(*item.steps, *reader.steps))
+            found[readers[0]] = replace(reader, steps=_one_after_the_other(item, reader))
         else:
             found.append(item)
     return tuple(reversed(found))
+
+
+def _one_after_the_other(group: Group, reader: Group) -> tuple[Step, ...]:
+    """Return the steps of two groups.
+
+    Reductions of what neither of them computes come first: in between, they would separate the loops of other steps.
+    """
+    names = {step.target.tensor for step in (*group.steps, *reader.steps)}
+    first = [
+        step
+        for step in reader.steps
+        if step.over and step.operator not in RECURRENCES and not any(e.tensor in names for e in step.operands)
+    ]
+    return (*first, *group.steps, *(step for step in reader.steps if step not in first))
 
 
 def _reads(item: Step | Group, group: Group) -> bool:

@@ -80,6 +80,21 @@ def test_memory_does_not_grow_with_the_steps():
     assert longer.memory.arrays - one.memory.arrays < 2 * few.layout.padding
 
 
+@pytest.mark.parametrize("start", [None, 0.0])
+@pytest.mark.parametrize("equation", ["u'' = -u + sin(3*t)", "u'' = -k*u - t*u'"])
+def test_memory_of_rates_that_depend_on_time(equation, start):
+    """The times between steps keep one row as well, in simulations and in predictions of models with parameters."""
+
+    def kept(steps):
+        parameters = {"k": 2} if "k" in equation else {}
+        options = {"observed": "u", "times": 3, "start": start, "steps": steps, "name": "driven"}
+        return stage(nn.Dynamics(equation, {"u": 1, "u'": 0}, parameters, **options), "schedule", fit=False)
+
+    few, many = kept(10), kept(110)
+    assert many.kernels[0].memory.arrays < 100 * many.layout.tile
+    assert many.kernels[0].memory.arrays / many.layout.tile - few.kernels[0].memory.arrays / few.layout.tile < 50
+
+
 def test_derivatives_still_have_all_steps():
     """The reverse sweep reads the states of all steps, which have a row each; a tile is as short as before."""
     model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 2}, times=3, steps=50)
@@ -271,6 +286,12 @@ def test_a_value_that_is_read_too_late_is_told():
 LATE = nn.Sequential([nn.LSTM(6, lambda value: tanh(sin(value))), nn.Dense(1)], (3, 2), name="late")
 """A network whose loops over a time leave values to later ones after they have read the states for the last time."""
 
+STACK = nn.Sequential(
+    [nn.LSTM(6, return_sequences=True), nn.GRU(6, return_sequences=True), nn.SimpleRNN(6), nn.Dense(1)], (3, 2),
+    name="stack",
+)  # fmt: skip
+"""Recurrent layers on each other."""
+
 KIND = st.tuples(st.integers(1, 2), st.booleans(), st.booleans(), st.integers(0, 3))
 
 TOGETHER = {
@@ -280,10 +301,19 @@ TOGETHER = {
 }
 
 
-@pytest.mark.parametrize("name", ["late", *TOGETHER])
+@pytest.mark.parametrize("name", ["late", "stack", *TOGETHER])
 def test_the_next_time_reads_states(name):
     """The memory of a state is not free after its last reader of a time, also where loops are cut."""
-    check_states(states(TOGETHER[name]) if name in TOGETHER else LATE.describe())
+    check_states(states(TOGETHER[name]) if name in TOGETHER else {"late": LATE, "stack": STACK}[name].describe())
+
+
+def test_layers_on_each_other_share_a_loop():
+    """Predictions by a stack need no values of all times but those of the last layer."""
+    predict = stage(STACK, "schedule", fit=False).kernels[0]
+    loops = [each for each in walk(predict.trees.tile) if isinstance(each, Loop) and each.way is Way.IN_ORDER]
+    assert len(loops) == 1
+    rows = {name: predict.storage[name].strides[1] for name in ("h1", "c1", "h2", "h3")}
+    assert [name for name, stride in rows.items() if stride] == ["h3"]
 
 
 @pytest.mark.thorough
