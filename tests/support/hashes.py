@@ -144,7 +144,7 @@ def motion_hashes(module):
 
 
 def hashes(module):
-    """Return the hashes of predictions, a gradient, and parameters after 200 updates, or after fewer of a large model."""
+    """Return the hashes of predictions, a gradient, and parameters after 200 updates, fewer of a large model."""
     if module.name.startswith("motion"):
         return motion_hashes(module)
     if module.name.startswith("fit"):
