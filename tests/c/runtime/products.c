@@ -96,15 +96,15 @@ static void test_contractions(void)
 }
 
 /* Rows without padding: whole vectors, and what is left after them. */
-static void dense_once(size_t rows, size_t lanes, size_t inner, real more)
+static void dense_once(size_t rows, size_t lanes, size_t inner, int b_turned, real more)
 {
-    begin_case("contract_ends %zux%zux%zu, more %g", rows, lanes, inner, (double) more);
+    begin_case("contract_ends %zux%zux%zu, turned %d, more %g", rows, lanes, inner, b_turned, (double) more);
     const size_t padded = WHOLE_VECTORS(lanes), whole = lanes/LANES*LANES, room = LANES;
-    product_case p = {rows, lanes, inner, numbers(rows*inner), inner, 1, numbers((inner - 1)*lanes + padded), lanes, 1,
-        numbers(rows*lanes + room), lanes, NULL, more};
+    product_case p = {rows, lanes, inner, numbers(rows*inner), inner, 1, numbers((inner - 1)*lanes + padded),
+        b_turned ? 1 : lanes, b_turned ? inner : 1, numbers(rows*lanes + room), lanes, NULL, more};
     const real *const before = copy_of(p.out, rows*lanes + room);
-    contract(rows, whole, inner, p.a, inner, 1, p.b, lanes, 1, p.out, lanes, NULL, more);
-    contract_ends(rows, lanes, inner, p.a, inner, 1, p.b, lanes, p.out, lanes, more);
+    contract(rows, whole, inner, p.a, inner, 1, p.b, p.b_inner, p.b_lane, p.out, lanes, NULL, more);
+    contract_ends(rows, lanes, inner, p.a, inner, 1, p.b, p.b_inner, p.b_lane, p.out, lanes, more);
     check_product(&p, before, lanes);
     for (size_t k = rows*lanes; k < rows*lanes + room; k++)
         CHECK(p.out[k] == before[k]);
@@ -113,12 +113,18 @@ static void dense_once(size_t rows, size_t lanes, size_t inner, real more)
 
 static void test_rows_without_padding(void)
 {
-    EACH(rows, row_counts)
-        EACH(lanes, lane_counts)
-            EACH(inner, depths) {
-                dense_once(rows, lanes, inner, 0);
-                dense_once(rows, lanes, inner, -2);
+    EACH(lanes, lane_counts)
+        for (int turned = 0; turned < 2; turned++) {
+            EACH(rows, row_counts)
+                EACH(inner, depths) {
+                    dense_once(rows, lanes, inner, turned, 0);
+                    dense_once(rows, lanes, inner, turned, -2);
+                }
+            EACH(inner, long_depths) {
+                dense_once(lanes%2 ? 13 : 1, lanes, inner, turned, 0);
+                dense_once(lanes%2 ? 13 : 1, lanes, inner, turned, -2);
             }
+        }
 }
 
 static void sum_rows_once(size_t lanes, size_t count, real more)
