@@ -117,6 +117,21 @@ def near(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
 
 
+def test_keys_that_no_query_sees():
+    """Causal attention may have many more keys than queries: the last ones have derivatives of 0."""
+    x, z = nn.Input((3, 3), name="x"), nn.Input((70, 2), name="z")
+    narrow = nn.MultiHeadAttention(2, 2)(x, z, use_causal_mask=True)
+    seen = narrow + nn.MultiHeadAttention(1, 17)(x, z, use_causal_mask=True)
+    model = nn.Network([x, z], nn.Dense(2)(nn.Flatten()(seen)), name="unseen")
+    program, module = stage(model), built(model, fit=False)
+    parameters, X, Y = RNG.normal(size=program.parameter_count), RNG.normal(size=(5, 149)), RNG.normal(size=(5, 2))
+    values = evaluate(program, parameters, X, Y)
+    near(
+        module.loss_and_gradient(parameters, X, Y)[1],
+        np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient]),
+    )
+
+
 @pytest.mark.parametrize("of", BESIDE)
 def test_blocks_hold_beside_other_layers(of):
     """Loss, gradient and outputs of one sample and of several are those of the evaluator, and those without blocks."""

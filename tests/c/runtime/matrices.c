@@ -9,6 +9,7 @@
 static const size_t row_counts[] = {1, 2, 5, 8, 9, 33, 70};
 static const size_t column_counts[] = {1, 4, LANES, LANES + 1, 2*LANES + 3};
 static const size_t depths[] = {1, 3, 8, 35, 300};
+static const size_t triangle_depths[] = {0, 1, 3, 35}; /* 0: as many as rows, otherwise also fewer or more */
 
 enum { WHOLE, BELOW, ABOVE };
 
@@ -157,12 +158,14 @@ int main(void)
                     multiply_once(WHOLE, rows, columns, inner, layout & 1, layout >> 1, 0, inner);
                     multiply_once(WHOLE, rows, columns, inner, layout & 1, layout >> 1, 1, inner);
                 }
-            for (int layout = 0; layout < 4; layout++)
-                for (int which = BELOW; which <= ABOVE; which++) {
-                    multiply_once(which, rows, columns, rows, layout & 1, layout >> 1, 0, rows);
-                    multiply_once(which, rows, columns, rows, layout & 1, layout >> 1, 0, rows/2);
-                    multiply_once(which, rows, columns, rows, layout & 1, layout >> 1, (real) -0.5, rows);
-                }
+            EACH(inner, triangle_depths)
+                for (int layout = 0; layout < 4; layout++)
+                    for (int which = BELOW; which <= ABOVE; which++) {
+                        const size_t terms = inner ? inner : rows;
+                        multiply_once(which, rows, columns, terms, layout & 1, layout >> 1, 0, terms);
+                        multiply_once(which, rows, columns, terms, layout & 1, layout >> 1, 0, terms/2);
+                        multiply_once(which, rows, columns, terms, layout & 1, layout >> 1, (real) -0.5, terms);
+                    }
         }
     return 0;
 }

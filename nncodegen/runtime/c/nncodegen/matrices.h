@@ -26,6 +26,14 @@ static HOT void multiply_matrices(size_t rows, size_t columns, size_t inner, con
     contract_ends(rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, scale);
 }
 
+/* Sets the rows from first on to 0. */
+static HOT void clear_rows(size_t first, size_t rows, size_t columns, real *restrict out, size_t out_row)
+{
+    for (size_t r = first; r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            out[r*out_row + c] = 0;
+}
+
 /* Computes what multiply_below_from does (below: k <= first + r) or multiply_above (first is 0), term by term. */
 static COLD void multiply_exactly(int below, size_t first, size_t rows, size_t columns, size_t inner,
     const real *restrict a, size_t a_row, size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column,
@@ -73,11 +81,14 @@ static HOT void multiply_above(size_t rows, size_t columns, size_t inner, const 
     size_t a_inner, const real *restrict b, size_t b_inner, size_t b_column, real *restrict out, size_t out_row,
     real scale)
 {
-    for (size_t r = 0; r < rows; r += BAND) {
-        const size_t own = rows - r < BAND ? rows - r : BAND, begin = r < inner ? r : inner;
-        multiply_matrices(own, columns, inner - begin, a + r*a_row + begin*a_inner, a_row, a_inner, b + begin*b_inner,
-            b_inner, b_column, out + r*out_row, out_row, scale);
+    const size_t end = inner < rows ? inner : rows; /* the rows from here on have no terms */
+    for (size_t r = 0; r < end; r += BAND) {
+        const size_t own = end - r < BAND ? end - r : BAND;
+        multiply_matrices(own, columns, inner - r, a + r*a_row + r*a_inner, a_row, a_inner, b + r*b_inner, b_inner,
+            b_column, out + r*out_row, out_row, scale);
     }
+    if (scale == 0)
+        clear_rows(end, rows, columns, out, out_row);
     if (scale == 0 && !finite_row(out, columns))
         multiply_exactly(0, 0, rows, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row);
 }
@@ -147,9 +158,8 @@ static HOT void multiply_above_from(size_t first, size_t rows, size_t columns, s
     for (size_t k = 0; k < inner; k++)
         for (size_t c = 0; c < columns; c++)
             unknown += b[k*b_inner + c*b_column]*0;
-    for (size_t r = end; scale == 0 && r < rows; r++)
-        for (size_t c = 0; c < columns; c++)
-            out[r*out_row + c] = 0;
+    if (scale == 0)
+        clear_rows(end, rows, columns, out, out_row);
     if (unknown == 0) {
         multiply_matrices(end, columns, inner, a, a_row, a_inner, b, b_inner, b_column, out, out_row, scale);
         return;
