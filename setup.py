@@ -45,7 +45,11 @@ SINGLE = r"""    "'precision': 'float32',\n","""
 def choose_compiler():
     """Name a C compiler in $CC where Python's own is missing, and return the packages that the build needs for it."""
     own = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    if shutil.which(shlex.split(own)[0]):
+    try:
+        command = shlex.split(own)
+    except ValueError as error:  # a quotation without an end
+        raise SystemExit(f"the environment variable CC is no command: {own} ({error})") from error
+    if command and shutil.which(command[0]):
         return []
     if os.environ.get("CC"):
         raise SystemExit(f"no C compiler was found: the environment variable CC is {own}: unset it, or correct it")

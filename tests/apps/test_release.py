@@ -118,6 +118,9 @@ def test_sources_bring_a_compiler(copies, tmp_path):
     assert done.stdout.splitlines()[-1] == "needs", done.stderr[-3000:]
     done = run(copies[0], NEEDED, PATH=str(tmp_path), CC="no_such_compiler -O1")
     assert "CC is no_such_compiler -O1: unset it, or correct it" in done.stderr
+    for wrong, told in ((" ", "CC is  : unset it, or correct it"), ("'gcc", "CC is no command: 'gcc (No closing")):
+        done = run(copies[0], NEEDED, PATH=str(tmp_path), CC=wrong)
+        assert told in done.stderr
 
 
 @pytest.mark.thorough
