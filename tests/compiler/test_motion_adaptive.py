@@ -98,7 +98,7 @@ def test_outcomes():
     assert found == ("steps too short", "solved", "times before the start")
     assert found.status.tolist() == ["short_steps", "solved", "early_times"]
     assert found.success.tolist() == [False, True, False]
-    assert found.message.tolist() == list(found)
+    assert found.message.tolist() == [STATUSES[word] for word in found.status]
     assert pickle.loads(pickle.dumps(found)).status.tolist() == found.status.tolist()
     assert set(STATUS.values()) <= set(STATUSES)
     values = outputs(model, [1], np.array(X))["u"]
