@@ -41,9 +41,6 @@ INFINITE = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)
 MOST_ASKED = 200
 """The largest number of nodes, as a tree, of an expression whose sign SymPy is asked for as it is."""
 
-MOST_OUTERMOST = 20
-"""The largest number of nodes that stay of a large part of such an expression."""
-
 SIGNS = "extended_positive", "extended_negative", "extended_nonnegative", "extended_nonpositive"
 """The properties of SymPy that say something about the sign of an expression."""
 
@@ -188,26 +185,19 @@ def _is_complex(node: Any) -> bool:
 def _asked(node: Expr) -> Expr:
     """Return an expression whose sign SymPy tells without a walk over a large tree.
 
-    Of a large one, the outermost operations stay: log(1 + exp(...)) is positive because of what is in the logarithm.
-    The parts further inside are symbols with the signs of these. So an expression that is negative by what is deep
-    inside may count as one of any sign; the module's values are NaN then.
+    The parts of a large one are symbols with the signs of these.
     """
     if tree_size(node) <= MOST_ASKED:
         return node
-    return node.func(*(part if tree_size(part) <= MOST_ASKED else _part_asked(part) for part in node.args))
+    return node.func(*(part if tree_size(part) <= MOST_ASKED else _of_sign(part) for part in node.args))
 
 
 @lru_cache(maxsize=10_000)
-def _part_asked(node: Any) -> Any:
-    """Return what stands in place of a large part of an expression: itself with symbols inside, or only a symbol.
-
-    A symbol has the sign of the part, as far as it is known.
-    """
+def _of_sign(node: Any) -> Any:
+    """Return a symbol in place of a part of an expression, with the sign of this, as far as it is known."""
     if not isinstance(node, Expr):
         return node  # a condition
     asked = _asked(node)
-    if tree_size(asked) <= MOST_OUTERMOST:
-        return asked
     known = {sign: True for sign in SIGNS if getattr(asked, f"is_{sign}")}
     return sympy.Dummy(extended_real=True, **known)
 

@@ -185,30 +185,6 @@ def test_what_is_wrong_in_a_deep_formula_is_named():
             nn.Model("wrong", x, y, {a: 0.5}, deep)
 
 
-@pytest.mark.parametrize(
-    "negative",
-    [lambda u: sympy.log(-sympy.log(1 + sympy.exp(u))), lambda u: sympy.sqrt(-u**2 - sympy.log(u**4 + u**2 + 2)),
-     lambda u: sympy.log(-sympy.log(sympy.log(u**2 + 2) + 2)), lambda u: sympy.sqrt(-1 - abs(u))],
-)  # fmt: skip
-def test_what_is_negative_outside_is_complex(negative):
-    """Roots and logarithms of what is always negative are refused, however large the parts are."""
-    small = sympy.sin(a * x)
-    large = sympy.Add(*(sympy.sin(k * x + a) * b**k for k in range(1, 60)))
-    for part in (small, large):
-        with pytest.raises(nn.ModelError, match="is complex"):
-            nn.Model("complex", x, y, {a: 0.5, b: 0.5}, negative(part)).describe()
-
-
-def test_what_is_not_known_to_be_negative_is_nan():
-    """It is NaN where NumPy's is, of few nodes and of many."""
-    few, many = sympy.tanh(a * x), sympy.tanh(sympy.Add(*(sympy.sin(k * x + a) * b**k for k in range(1, 60))))
-    for part in (few, many):
-        program = nn.Model("unknown", x, y, {a: 0.5, b: 0.5}, sympy.sqrt(part - 2) + sympy.sqrt(part + 2)).describe()
-        with np.errstate(invalid="ignore"):
-            found = evaluate(program, [0.5, 0.5], [[0.0], [1.0]], [[0.0], [0.0]])
-        assert np.isnan(found[program.outputs[0].tensor]).all()
-
-
 def test_rules_of_numbers_hold_within_pieces():
     """Where a deep formula is cut, its exponentials are still found to be logistic functions, and do not overflow."""
     z = a * x
