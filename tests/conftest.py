@@ -1,4 +1,4 @@
-"""What the tests share: a build cache, compilers, modules, the command line; and five flags.
+"""What the tests share: a build cache, compilers, modules, the command line; and some flags.
 
 What takes long and rarely tells something new needs ``--thorough``: other CPUs in an emulator, sanitizers of C, the
 C runtime in both precisions with either compiler, Hessians of all pairs of an activation and a loss, and more; with
@@ -6,7 +6,8 @@ C runtime in both precisions with either compiler, Hessians of all pairs of an a
 Random examples are the same in every run. ``--search 10`` tries each property with ten times as many, which are others
 in every run: hypothesis prints how to try one of them again. ``--update-golden`` renews the committed texts,
 ``--store-durations`` the seconds that each file of tests takes, by which several processes share them: seconds of CPU
-time, so that nothing else that runs on the machine counts.
+time, so that nothing else that runs on the machine counts. ``--replay-save FOLDER`` keeps every text that the tests
+make, and ``--replay FOLDER`` tells which of them a change alters.
 """
 
 import gc
@@ -23,6 +24,7 @@ import pytest
 import nncodegen as nn
 from nncodegen.network import modules
 from nncodegen.passes.derivatives import derivative
+from tests.support import replay
 from tests.support.aarch64 import python_for_aarch64
 from tests.support.command import RUNNING, Commands
 from tests.support.compilers import LIGHT_AND_STRICT, QUICK, VECTORS_AND_STRICT
@@ -52,6 +54,7 @@ def pytest_addoption(parser):
     parser.addoption("--part", metavar="K/N", help="run only each Nth of the thorough tests, beginning with the Kth")
     parser.addoption("--store-durations", action="store_true", help="keep the CPU time of each file that is run")
     parser.addoption("--search", type=int, metavar="N", help="try N times as many random examples, others in every run")
+    replay.add_options(parser)
 
 
 def pytest_configure(config):
@@ -61,6 +64,7 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     times = config.getoption("--search")
     search(times) if times else repeat()
+    replay.configure(config)
     cache = getattr(config, "cache", None)  # not with -p no:cacheprovider
     folder = cache.mkdir("nncodegen") if cache else tempfile.mkdtemp(prefix="nncodegen")
     os.environ.setdefault("NNCODEGEN_CACHE", str(folder))
