@@ -15,7 +15,7 @@ from math import comb
 import sympy
 from sympy import Add, Derivative, Expr, Rational
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, grouped, needed, steps_of
+from nncodegen.ir import SAMPLE, Element, Program, Step, dependent, gathered, needed
 
 DISTANCE = Rational(1, 10**60)
 
@@ -65,16 +65,13 @@ class _Steps:
             if name not in names:
                 names[name] = f"{name} at place {number}"
                 self.all.append(Step(Element(names[name], (SAMPLE,)), Element(name, (SAMPLE,)) + by))
-        own = {step.target.tensor for step in self.all if " at place " in step.target.tensor}
-        copied = {*names}
-        for item in grouped(needed(tuple(step for step in self.all if step.target.tensor not in own), [element])):
-            steps = steps_of(item)
-            for step in (*steps, *steps):  # twice around: then all of a recurrence is known
-                target = step.target.tensor
-                if target not in names and any(e.tensor in names for e in step.operands):
-                    names[target] = f"{target} at place {number}"
-            for step in (step for step in steps if step.target.tensor in {*names} - copied):
-                known = {e: Element(names[e.tensor], e.indices) for e in step.operands if e.tensor in names}
-                moved = Element(names[step.target.tensor], step.target.indices)
-                self.all.append(replace(step.xreplace(known), target=moved))
+        copies = {step.target.tensor for step in self.all if " at place " in step.target.tensor}
+        steps = gathered(needed(tuple(step for step in self.all if step.target.tensor not in copies), [element]))
+        moving = dependent(steps, names)
+        copied = [step for step in steps if step.target.tensor in moving and step.target.tensor not in names]
+        names |= {step.target.tensor: f"{step.target.tensor} at place {number}" for step in copied}
+        for step in copied:
+            moved = {e: Element(names[e.tensor], e.indices) for e in step.operands if e.tensor in names}
+            target = Element(names[step.target.tensor], step.target.indices)
+            self.all.append(replace(step.xreplace(moved), target=target))
         return Element(names.get(element.tensor, element.tensor), element.indices)

@@ -81,10 +81,9 @@ def dependent(steps: Iterable[Step], names: Iterable[str]) -> set[str]:
     """
     found = {*names}
     for item in grouped(steps):
-        own = steps_of(item)
-        for step in (*own, *own) if isinstance(item, Group) else own:  # twice: then all of a group are known
-            if any(operand.tensor in found for operand in step.operands):
-                found.add(step.target.tensor)
+        members = steps_of(item)
+        if any(operand.tensor in found for step in members for operand in step.operands):
+            found.update(step.target.tensor for step in members)  # in a group, each depends on each
     return found
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nncodegen.errors import ProgramError
-from nncodegen.ir import SAMPLE, Element, Program, Step, grouped, steps_of
+from nncodegen.ir import SAMPLE, Element, Program, Step, grouped, needed, steps_of
 from nncodegen.ir.names import unused
 
 
@@ -55,10 +55,8 @@ def in_phases(steps: Iterable[Step], program: Program, several: bool) -> Phases:
     if not several:
         culprit = next(step for step in steps if SAMPLE in step.indices and numbers[step.target.tensor])
         raise ProgramError(f"the sample index is reduced and used again, in: {culprit}")
-    wanted = set[str]()
-    for step in reversed(steps):
-        if SAMPLE in step.indices or step.target.tensor in wanted:
-            wanted.update(operand.tensor for operand in step.operands)
+    sampled = [operand for step in steps if SAMPLE in step.indices for operand in step.operands]
+    wanted = {operand.tensor for step in needed(steps, sampled) for operand in (step.target, *step.operands)}
     copies: dict[str, str] = {}  # of the finished sums, by their names
     found: list[Step] = []
     phases: dict[str, int] = {}
