@@ -81,6 +81,8 @@ class _Sweep:
             found = self._numbering.recur(step.operator, target.indices, step.over, name)
             self._recurrences.append((found, step.operands[0]))
             self._found[target.tensor] = target, found
+            if self._infinities.is_loose(target):  # and so is its derivative, which is complete only at the end
+                self._infinite.add(target.tensor)
             return
         value = self._derivative(step, name)
         sign = -1 if value.as_coeff_Mul()[0] == -1 else 1  # v and -v share one step

@@ -14,7 +14,7 @@ functions, whose traits are in their records, then for the steps of a program.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
@@ -26,7 +26,7 @@ from sympy.core.relational import Relational
 from sympy.functions.elementary.miscellaneous import Max, Min
 from sympy.logic.boolalg import Boolean
 
-from nncodegen.ir import REDUCTIONS, SAMPLE, Element, Step, elements, functions
+from nncodegen.ir import RECURRENCES, REDUCTIONS, SAMPLE, Element, Step, elements, functions
 from nncodegen.ir.elementary import FUNCTIONS
 from nncodegen.ir.graphs import objects_of
 from nncodegen.ir.limits import power_near_one, product_unless_zero, product_unless_zeros
@@ -238,39 +238,65 @@ class Infinities:
         self.swift: set[Symbol] = set()  # those of them that grow like an exponential, not like a pole
         self._steep_of: dict[Element, set[Element]] = {}  # steep operands, by the target of a step
         self._steep: set[Element] = set()  # elements whose adjoints may be infinite although the loss is finite
+        self._recurs = any(step.operator in RECURRENCES for step in steps)
         self._find_hidden(steps)
         self._find_loose(steps)
         self._find_steep(steps)
 
+    def _passes(self, *found: Sized) -> Iterator[None]:
+        """Yield for each pass over the steps, until one changes no size of what was found: once without recurrences."""
+        known = [-1]
+        while known != (known := [len(each) for each in found]):
+            yield
+            if not self._recurs:
+                return
+
     def _find_hidden(self, steps: tuple[Step, ...]) -> None:
-        for step in reversed(steps):  # reversed: every use of a tensor is visited before its definition
-            if step.operator not in (None, "sum"):
-                continue
-            if step.target in self._chosen or step.expression.has(Piecewise, Max, Min, *GUARDED):
-                self._chosen.update(step.operands)
-            if step.target in self._seen:
-                self._seen.update(_carried(step.expression))
-            shown, hidden = _weakly(step.expression)
-            self._weak.update(hidden, shown if step.target in self._weak else ())
+        for _ in self._passes(self._chosen, self._seen, self._weak):
+            for step in reversed(steps):  # reversed: every use of a tensor is visited before its definition
+                if step.operator not in (None, "sum", *RECURRENCES):
+                    continue
+                if step.target in self._chosen or step.expression.has(Piecewise, Max, Min, *GUARDED):
+                    self._chosen.update(step.operands)
+                if step.target in self._seen and step.operator not in RECURRENCES:  # these leave out an end
+                    self._seen.update(_carried(step.expression))
+                shown, hidden = _weakly(step.expression)
+                self._weak.update(hidden, shown if step.target in self._weak else ())
 
     def _find_loose(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
-            if step.operator not in (None, *REDUCTIONS):
-                continue
-            value = signed(step.expression, self._signs)
-            if value.is_nonnegative:
-                self._signs[step.target] = Dummy(nonnegative=True, positive=value.is_positive or None)
-            if self.hides(step.target) and self._may_be_infinite(step, step.expression):
-                self._loose.add(step.target)
-                if not _has_pole(step.expression) and self._loose.intersection(step.operands) <= self.swift:
-                    self.swift.add(step.target)
+            if step.operator in (None, *REDUCTIONS):
+                value = signed(step.expression, self._signs)
+                if value.is_nonnegative:
+                    self._signs[step.target] = Dummy(nonnegative=True, positive=value.is_positive or None)
+                self._add_loose(step)
+        for _ in self._passes(self._loose) if self._recurs else ():  # what recurrences read is defined later
+            for step in steps:
+                if not self._loose.isdisjoint(step.operands) and step.operator in (None, *REDUCTIONS, *RECURRENCES):
+                    self._add_loose(step)
+        self.swift.update(self._loose)
+        of_loose = [step for step in steps if step.target in self._loose]
+        for _ in self._passes(self.swift):
+            for step in of_loose:
+                if _has_pole(step.expression) or not self._loose.intersection(step.operands) <= self.swift:
+                    self.swift.discard(step.target)
+
+    def _add_loose(self, step: Step) -> None:
+        """Add the target of a step if it may be infinite although the loss is finite."""
+        if self.hides(step.target) and self._may_be_infinite(step, step.expression):
+            self._loose.add(step.target)
 
     def _find_steep(self, steps: tuple[Step, ...]) -> None:
-        for step in reversed(steps):
-            if step.target in self._steep or self._slow(step):
-                self._steep.update(step.operands)
-            else:
-                self._steep.update(self._steep_operands(step))
+        for _ in self._passes(self._steep):
+            for step in reversed(steps):
+                if step.target in self._steep or self._slow(step):
+                    self._steep.update(step.operands)
+                else:
+                    self._steep.update(self._steep_operands(step))
+
+    def is_loose(self, target: Element) -> bool:
+        """Return whether an element may be infinite although the loss is finite."""
+        return target in self._loose
 
     def hides(self, target: Element) -> bool:
         """Return whether the loss may be finite where an element is not."""

@@ -160,3 +160,38 @@ def test_sign_of_nan():
     """What is multiplied by the sign of a NaN is no number, either."""
     loss, _ = found(sympy.sign(a * x) * log(1 + Abs(a * x)), {a: np.nan}, 1.0)
     assert np.isnan(loss)
+
+
+U = "u = p*exp(before(u))"
+"""A state that is infinite from the third time on, since 3*exp(3*exp(3*e)) is; all states begin at 1."""
+
+RECURRENT = {
+    "exponential": ([U, "w = 3*before(u)"], "exp(-w)", 1, lambda u: mpmath.exp(-3 * u)),
+    "pole": ([U, "w = before(u)**2 + 1"], "1/w", 1, lambda u: 1 / (u**2 + 1)),
+    "bounded": (["w = before(u)**2 + 1", U], "tanh(w)", 1, lambda u: mpmath.tanh(u**2 + 1)),
+    "later": (["w = 3*before(v)", "v = before(u)", U], "1/(1 + w)", 2, lambda u: 1 / (1 + 3 * u)),
+}
+"""Equations, in either order, and what is observed: a function of the state some times before."""
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_states_that_grow_at_the_time_before(name):
+    """The value before may be infinite as the state itself may: gradient and rows of a fit are those at 150 digits."""
+    equations, observed, lag, function = RECURRENT[name]
+    starts = {state: 1 for state in "uv" if f"before({state})" in str(equations)}
+    model = nn.Dynamics(equations, starts, {"p": 3.0}, times=4, observed={"o": observed}, name="m")
+    program = nn.compile_model(model, until="simplify")["simplify"]
+    (rows,) = (each.program for each in program.companions if each.name == "fitting")
+
+    def outputs(p):
+        states = [mpmath.mpf(1)] * lag
+        for _ in range(3):
+            states.append(p * mpmath.exp(states[-1]))
+        return [function(state) for state in states[:4]]
+
+    with mpmath.workdps(150):
+        slopes = [mpmath.diff(lambda p, k=k: outputs(p)[k], 3) for k in range(4)]
+        total = sum(value * slope for value, slope in zip(outputs(mpmath.mpf(3)), slopes, strict=True)) / 2
+    derivatives = nn.evaluate(rows, [3.0])[rows.outputs[-1].tensor].ravel()
+    assert derivatives == pytest.approx([*map(float, slopes)], rel=1e-13, abs=1e-300)
+    assert gradient_of(program, [3.0], None, [[0.0] * 4]) == pytest.approx([float(total)], rel=1e-13, abs=1e-300)
