@@ -273,8 +273,8 @@ class Dynamics(ModelBase):
         varying = [*moving, *map(Symbol, self.columns)]
         everything = [*constant, *varying, Symbol(self.time)]
         reader = Reader(everything, [*varying, Symbol(self.time)], self.networks.functions, self.time)
-        rights = {one.name: reader.read(one.right, f"the equation {one.left} = ... of {self.name}", everything)
-                  for one in self.equations}  # fmt: skip
+        roles = {one.name: f"the equation {one.left} = ... of {self.name}" for one in self.equations}
+        rights = {one.name: reader.read(one.right, roles[one.name], everything) for one in self.equations}
         self._check_kinds(rights)
         self._moving = [one for one in self.equations if one.order or not self.differential]
         short = {Symbol(one.name): rights[one.name] for one in self.equations if one not in self._moving}
@@ -283,11 +283,19 @@ class Dynamics(ModelBase):
         self.initial_values = self._read_initial(initial, reader, constant)
         self.observed = self._read_observed(observed, reader)
         self.jumps = self._read_jumps(jumps, reader)
-        formulas = (*self._rights.values(), *self.initial_values.values(), *self.observed.values())
-        used = {*symbols_of(*formulas), *read_by(self.jumps)}
         self._check_calls()
+        self._check_uses({one.name: reader.named.pop(roles[one.name]) for one in self._short}, reader.named.values())
+
+    def _check_uses(self, short: Mapping[str, Collection[str]], others: Iterable[Collection[str]]) -> None:
+        """Raise ModelError for a name that no formula reads, not even one in which it cancels.
+
+        ``short`` has the names in abbreviations, each after those that it reads, ``others`` those in all other formulas.
+        """
+        read = {name for names in others for name in names}
+        for one in reversed(short):
+            read |= {*short[one]} if one in read else set()
         for one in (*self.parameters, *self.inputs, *self.columns):
-            if Symbol(one) not in used:
+            if one not in read:
                 raise ModelError(
                     f"{one} of {self.name} occurs in no equation, no initial value, no jump and nothing observed"
                 )

@@ -14,7 +14,7 @@ from sympy import Basic, Derivative, Eq, Expr, Symbol, sympify
 from sympy.core.function import AppliedUndef
 
 from nncodegen.describe.checks import check_expression
-from nncodegen.describe.grammar import as_expression, parse, primed
+from nncodegen.describe.grammar import as_expression, names_in, parse, primed
 from nncodegen.describe.hints import PRIME
 from nncodegen.errors import ModelError
 from nncodegen.ir.graphs import symbols_of
@@ -149,6 +149,8 @@ class Reader:
     ) -> None:
         self.symbols, self.varying, self._calls, self._time = tuple(symbols), tuple(varying), calls or {}, time
         self._names = {one.name: one for one in self.symbols}
+        self.named: dict[str, set[str]] = {}
+        """The names in the formulas that were read, by role: those of a text also where they cancel."""
 
     def read(self, given: Any, role: str, among: Sequence[Symbol] | None = None) -> Expr:
         """Return a formula of the symbols, or of those ``among`` them, in which ``before`` is of symbols alone.
@@ -175,7 +177,12 @@ class Reader:
         for call in called:
             for argument in call.args:
                 self._without(argument, known, role)
-        return self._without(value, known, role)
+        checked = self._without(value, known, role)
+        named = self.named.setdefault(role, set())
+        named.update(one.name for one in symbols_of(checked))
+        if isinstance(given, str):
+            named.update(names_in(primed(given), role, known))
+        return checked
 
     def _without(self, value: Any, known: Mapping[str, Symbol], role: str) -> Expr:
         """Return an expression that is checked with symbols in place of earlier values and calls."""

@@ -259,6 +259,8 @@ WRONG = {
     "no equation": ("u' == 3", {"u": 1}, {}, "has one ="),
     "a formula on the left": ("u' + 1 = k", {"u": 1}, {}, "a state or its derivative in time"),
     "an unused parameter": ("u' = -k*u", {"u": 1}, {"inputs": "z"}, "z of dynamics occurs in no equation"),
+    "a parameter of an unused abbreviation": ("u' = -u; r = k*u", {"u": 1}, {}, "k of dynamics occurs in no equation"),
+    "a name that cancels, not given": ("u' = -k*C*u/C", {"u": 1}, {}, "C is none of k, u, t"),
     "a syntax error": ("u' = -k*u +", {"u": 1}, {}, "invalid syntax"),
     "a higher derivative": ("u' = -k*u''", {"u": 1}, {}, "u'' is none of k, u, t"),
     "a lag that is none": ("u = before(u, k)", {"u": 1}, {}, "whole number from 1 to 1000, not k"),
@@ -296,6 +298,28 @@ def test_what_is_refused(case):
         nn.Dynamics(equations, initial, {"k": 1}, **{"times": 3, **options})
     assert message in str(error.value)
     assert "\N{MODIFIER LETTER PRIME}" not in str(error.value)
+
+
+CANCELLED = {
+    "an equation": {"equations": "u' = -k*C*u/C"},
+    "an abbreviation": {"equations": "u' = -r*u/C; r = k*q; q = C"},
+    "an initial value": {"equations": "u' = -k*u", "initial": {"u": "C/C"}},
+    "an output": {"equations": "u' = -k*u", "observed": {"seen": "u + C - C"}},
+    "an input": {"equations": "u' = -k*u + z - z", "inputs": "z", "parameters": {"k": 0.5}},
+    "from time to time": {"equations": "u = k*before(u) + C*t - C*t"},
+}
+
+
+@pytest.mark.parametrize("case", CANCELLED)
+def test_names_that_cancel_are_read(case):
+    """What SymPy cancels is read all the same: names are counted before anything is simplified."""
+    model = nn.Dynamics(**{"initial": {"u": 1}, "parameters": {"k": 0.5, "C": 2}, "times": 3} | CANCELLED[case])
+    program = model.describe()
+    assert {one.name for one in (*program.parameters, *program.inputs)} & {"C", "z"}
+    parameters = [0.5, 2][: len(program.parameters)]
+    found = outputs(model, parameters, np.array([[0, 0.5, 1, 7]])[:, : sum(one.size for one in program.inputs)])
+    rate = 0.5 ** np.arange(1, 4) if case == "from time to time" else np.exp(-0.5 * np.array([0, 0.5, 1]))
+    assert np.allclose([*found.values()], rate, rtol=1e-5)
 
 
 t, s = sympy.symbols("t s")
