@@ -286,14 +286,15 @@ class Dynamics(ModelBase):
         self._check_calls()
         self._check_uses({one.name: reader.named.pop(roles[one.name]) for one in self._short}, reader.named.values())
 
-    def _check_uses(self, short: Mapping[str, Collection[str]], others: Iterable[Collection[str]]) -> None:
+    def _check_uses(self, short: dict[str, set[str]], others: Iterable[set[str]]) -> None:
         """Raise ModelError for a name that no formula reads, not even one in which it cancels.
 
-        ``short`` has the names in abbreviations, each after those that it reads, ``others`` those in all other formulas.
+        ``short`` has the names in abbreviations, each after those that it reads; ``others`` has those in all other
+        formulas.
         """
         read = {name for names in others for name in names}
         for one in reversed(short):
-            read |= {*short[one]} if one in read else set()
+            read |= short[one] if one in read else set()
         for one in (*self.parameters, *self.inputs, *self.columns):
             if one not in read:
                 raise ModelError(

@@ -11,8 +11,10 @@ import pytest
 from scipy.optimize import least_squares
 
 import nncodegen as nn
+from nncodegen.building import parts
 from nncodegen.motion import Dynamics
 from nncodegen.pipeline import evaluated_module
+from nncodegen.runtime.python.fitting.problem import Problem
 from nncodegen.schedule import layout
 from tests.support.built import built, stage
 from tests.support.solutions import EXAMPLES
@@ -216,6 +218,23 @@ def test_a_start_without_a_solution(prey):
     ):
         result = prey.fit(PREY.times(21)[None], np.ones((1, 42)), p0=start)
     assert result.status == "not_finite"
+
+
+@pytest.mark.parametrize("loss", ["mse", "log_cosh"])
+def test_a_start_without_a_solution_is_said_at_once(loss, monkeypatch):
+    """Predictions tell that outputs are not finite, before a fit is compiled; the result is that of compiled fits."""
+    growing = nn.Dynamics("u' = k*u**2 - c*u", {"u": 1}, {"k": 1, "c": 0.1}, times=4, loss=loss, name="growing")
+    module, data = nn.build(growing), (np.array([[0, 0.5, 0.7, 2]]), np.array([[1, 2, np.nan, 3.0]]))
+    monkeypatch.setattr(parts, "compile_part", lambda *_: pytest.fail("a part was compiled"))
+    with pytest.warns(RuntimeWarning, match="not finite at the start"):
+        result = module.fit(*data, fixed=["c"])
+    monkeypatch.undo()
+    monkeypatch.setattr(Problem, "unsolved", lambda *_: None)
+    with pytest.warns(RuntimeWarning, match="not finite at the start"):
+        compiled = module.fit(*data, fixed=["c"])
+    assert (result.status, str(result)) == ("not_finite", str(compiled))
+    if loss == "mse":
+        np.testing.assert_array_equal(result.residuals, compiled.residuals)
 
 
 def test_training(prey):

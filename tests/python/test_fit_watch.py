@@ -8,6 +8,8 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.building import parts
+from nncodegen.runtime.python.ground.clock import Clock, clock
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compiler"),
@@ -149,6 +151,44 @@ def test_time_limit_of_many(decay, layers, threads):
     assert np.isinf(found.standard_errors[left]).all()
     done = decay.fit_many(X, np.stack([Y, Y + 1]), time_limit=1000.0, threads=threads)
     assert done.counts == {"converged": 2}  # where there is time enough, nothing is left
+
+
+DOORS = {
+    "fit": lambda module, **limit: module.fit(X, Y, **limit).status,
+    "with errors in x": lambda module, **limit: module.fit(X, Y, sigma=0.05, sigma_x=0.001, **limit).status,
+    "without a start": lambda module, **limit: module.fit(X, Y, p0="auto", **limit).status,
+    "a training": lambda module, **limit: module.train(X, Y, optimizer="lm", epochs=100, **limit).status,
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_time_limits_do_not_count_compilation(door, monkeypatch):
+    """The time in which a part of a module is compiled is none of the fit: here, a clock shows an hour for each."""
+    seconds, compiled = [0.0], parts.compile_part
+
+    def slowly(*arguments):
+        seconds[0] += 3600
+        return compiled(*arguments)
+
+    monkeypatch.setattr(parts, "compile_part", slowly)
+    monkeypatch.setattr(clock, "_timer", lambda: seconds[0])
+    module = nn.build(nn.Model(f"hurried_{[*DOORS].index(door)}", x, y, DECAY.parameters, DECAY.outputs[0]))
+    assert DOORS[door](module, time_limit=60.0) == "converged"
+    assert seconds[0] >= 3600
+
+
+def test_a_clock_that_stands_still():
+    """While something is compiled, a clock stands still, also where two threads compile; before and after, it runs."""
+    seconds = [5.0]
+    one = Clock(lambda: seconds[0])
+    assert one.now() == 5
+    with one.standing():
+        seconds[0] += 10
+        with one.standing():
+            seconds[0] += 20
+        assert one.now() == 5
+    seconds[0] += 2
+    assert one.now() == 7
 
 
 def test_a_bar(decay, capsys):

@@ -112,7 +112,8 @@ def fit(
     threads         1 to 64 threads, which share the starting points
     data, loss_weights
                     for a network with losses by name, in place of X and Y: see train
-    time_limit      the seconds after which to stop, with the best parameters so far
+    time_limit      the seconds after which to stop, with the best parameters so far. They do not count the
+                    compilation of a part of the module, which the first fit may need
     callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
                     after each iteration; it ends the fit if it returns something true
     progress        show a bar on the standard error, as train does
@@ -220,7 +221,8 @@ def automatic(p0: str, n_starts: Any = None) -> str:
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
     """Return the solution from a start, under a watch that may have ended the fit already."""
     if watch is None or not watch.reason:
-        return problem.solve(first, held, watch=watch)
+        found = problem.unsolved(first, held) if problem.model.facts.solver else None
+        return found or problem.solve(first, held, watch=watch)
     return problem.with_iterations(0).solve(first, held)._replace(ended=watch.reason)
 
 

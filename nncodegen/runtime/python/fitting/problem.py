@@ -154,6 +154,23 @@ class Problem:
             )
         return found
 
+    def unsolved(self, start: Array, fixed: Array | None) -> Solution | None:
+        """Return the solution from a start, (P,), where outputs are not finite, as ``solve`` would; None elsewhere.
+
+        It takes the predictions alone, so that this is known before the part of a module that fits is compiled.
+        """
+        outputs = np.empty(self.Y.shape, self.model.dtype)
+        self.model.native.predict(start, self.X, self.samples, outputs, self.max_steps)
+        seen = ~np.isnan(self.Y)
+        if np.isfinite(outputs[seen]).all():
+            return None
+        free = len(start) if fixed is None else len(start) - int(np.count_nonzero(fixed))
+        residuals = None if self.model.facts.curved else (outputs - self.Y).astype(float)
+        return Solution(
+            start.copy(), residuals, np.zeros((free, free)), np.zeros(len(start), np.int8), math.nan, math.nan,
+            int(np.count_nonzero(seen)), 0, 0, 1, ENDS.index("not_finite"), 0, np.empty(0),
+        )  # fmt: skip
+
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""
         held = np.zeros(len(start), np.uint8)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from .clock import clock
 from .display import Display
 from .share import calls
 
@@ -35,8 +35,9 @@ class Watched(Protocol):
 class Watch:
     """The watch of a running training or fit: it checks regularly whether to end, and shows the progress.
 
-    Its time begins when it is created. ``every`` is the number of seconds between two calls of the callbacks; None
-    means after each epoch or iteration. ``total`` is the number of these, or None if it is not known.
+    Its time begins when it is created, and stands still while a part of the module is compiled. ``every`` is the number
+    of seconds between two calls of the callbacks; None means after each epoch or iteration. ``total`` is the number of
+    these, or None if it is not known.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Watch:
         self._callbacks = callbacks or ()
         self._watched = weakref.proxy(watched)  # no reference cycle: memory is freed at once
         self._display = Display(total, unit) if progress else None
-        self.start = time.perf_counter()
+        self.start = clock.now()
         self._deadline = self.start + (math.inf if time_limit is None else time_limit)
         self.after_each = bool(callbacks) and every is None
         """True if the callbacks are called after each epoch or iteration (``calls``)."""
@@ -85,11 +86,11 @@ class Watch:
 
     def stops(self) -> bool:
         """Return whether to end; native loops ask this regularly. Also shows the progress and calls the callbacks."""
-        now = time.perf_counter()
+        now = clock.now()
         self.show()
         if now >= self._next_call:
             stops = self.calls()
-            self._next_call = time.perf_counter() + self._call_every
+            self._next_call = clock.now() + self._call_every
             if stops:
                 return True
         if now >= self._deadline:
@@ -98,7 +99,7 @@ class Watch:
 
     def seconds(self) -> float:
         """Return the seconds since the watch was created."""
-        return time.perf_counter() - self.start
+        return clock.now() - self.start
 
     def show(self, last: bool = False) -> None:
         """Show the progress, if it is requested and due; ``last`` shows it in any case, and closes the display."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..ground.clock import clock
 from ..ground.missing import missing_package
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def with_errors(model: Model) -> Model:
                 f"errors in x (sigma_x, profiles, x_standard_errors) are for formulas (nn.Model), and {model.name} is "
                 "none: leave them out"
             )
-        found = compiler and compiler.module_with_errors(facts.identity, facts.precision, facts.bits)
+        with clock.standing():
+            found = compiler and compiler.module_with_errors(facts.identity, facts.precision, facts.bits)
         if not found:
             model.native.errors_memory(0, 0)  # a module without C says that it has no fits: a second one has none, too
             raise ValueError(
@@ -62,5 +64,6 @@ def address_of_part(file: str, part: str) -> int:
     except ImportError as error:
         what = f"the part {part!r} of {file}, which is compiled when it is first used (not with out=FOLDER),"
         raise missing_package(what, "nncodegen", "nncodegen") from error
-    address: int = compiler.address_of(file, part)
+    with clock.standing():
+        address: int = compiler.address_of(file, part)
     return address

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +16,7 @@ from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_samples
 from ..evaluation.evaluate import outputs_of
 from ..evaluation.hessian import check_hessian, products, symmetric
+from ..ground.clock import clock
 from ..ground.missing import needed
 from ..ground.same_bits import refuse
 from ..ground.warn import warn
@@ -223,7 +223,7 @@ class _Search:
         self.last = self.finite = objective.split(start.astype(float))
         self.history: list[float] = []
         self.lengths: list[float] = []
-        self.begun = time.perf_counter()
+        self.begun = clock.now()
         self.stopped = False
         """True if the callback ended the search."""
 
@@ -258,7 +258,7 @@ class _Search:
         reached = self.objective.followed(check_parameters(model, self.objective.join(variables)))
         count = len(self.history)  # an error in the objective leaves a length without a loss
         metrics = {"loss": np.array(self.history, float), "step_length": np.array(self.lengths[:count], float)}
-        return Result(model, reached, math.nan, metrics, status, None, time.perf_counter() - self.begun, message)
+        return Result(model, reached, math.nan, metrics, status, None, clock.now() - self.begun, message)
 
 
 class _Place(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..arguments.rate_schedules import EXACT, SCHEDULES, RateSchedule
 from ..arguments.start import start_of
 from ..arguments.watching import Best, choose_mode
 from ..evaluation.evaluate import outputs_of
+from ..ground.clock import clock
 from ..ground.progress import Progress
 from ..ground.rules import BY_SIGN
 from ..ground.same_bits import refuse
@@ -77,7 +77,7 @@ class Training:
         self._computed: tuple[Measure, ...] = ()
         self._held_out: CheckedSamples | None = None
         self._best: Best | None = None
-        self._start = time.perf_counter()
+        self._start = clock.now()
         self.data: CheckedSamples | None = None
         self.status = "completed"
 
@@ -220,7 +220,7 @@ class Training:
 
     def seconds(self) -> float:
         """Return the seconds that the training has taken, including those of the training that it resumed."""
-        return time.perf_counter() - self._start + (0.0 if self._resumed is None else self._resumed.seconds)
+        return clock.now() - self._start + (0.0 if self._resumed is None else self._resumed.seconds)
 
     def parameters(self) -> Array:
         """Return a copy of the current parameters."""
