@@ -20,7 +20,7 @@ from nncodegen.ir.names import unused
 from nncodegen.ir.program import NATIVE
 from nncodegen.module import Module
 from nncodegen.pipeline import build_module
-from nncodegen.runtime.python.arguments.named import name_of
+from nncodegen.runtime.python.ground.facts import name_of
 
 NAME, TARGET, ROLE = "curve", "target", "the formula"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
 from inspect import signature
@@ -11,11 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncodegen.curve.formula import Formula, Given, module_of, names_of_columns, quoted, read_formula, with_quantities
+from nncodegen.curve.formula import (
+    Formula,
+    Given,
+    module_of,
+    names_of,
+    names_of_columns,
+    quoted,
+    read_formula,
+    with_quantities,
+)
 from nncodegen.curve.full_output import full_output_of
 from nncodegen.curve.start import limits_of, named, start_and_search
 from nncodegen.describe.hints import shown
 from nncodegen.module import Module
+from nncodegen.runtime.python.arguments.tables import has_names, named_columns
 from nncodegen.runtime.python.ground.poles import warn_of_poles
 from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.ground.warn import warn
@@ -153,14 +164,28 @@ def _columns(formula: Given, x: Any, given: Collection[str]) -> tuple[tuple[str,
     """Return the names of the data, and the data by their names. Raises ValueError where these are not clear."""
     if x is None:
         return (), {}
-    if isinstance(x, Mapping) or hasattr(x, "columns"):
-        return tuple(map(str, x.keys())), {str(name): x[name] for name in x.keys()}  # noqa: SIM118 (a DataFrame)
+    if has_names(x):
+        data = named_columns(x)
+        names = _by_place(formula, x, {*data}, given)
+        return names or tuple(data), dict(zip(names, data.values(), strict=True)) if names else data
     array = np.asarray(x)
     if array.ndim not in (1, 2):
         raise ValueError(f"x has the shape {array.shape}; expected (N,), (k, N), or a mapping from names to (N,)")
     rows = array if array.ndim == 2 else (array,)
     names = names_of_columns(formula, len(rows), given)
     return names, dict(zip(names, rows, strict=True))
+
+
+def _by_place(formula: Given, x: Any, there: Collection[str], given: Collection[str]) -> tuple[str, ...]:
+    """Return the formula's names of the columns of a table that has none of its names; none where they are not clear.
+
+    The keys of a mapping have no order to go by.
+    """
+    if isinstance(x, Mapping) or not {*there}.isdisjoint(names_of(formula, (*there, *given))):
+        return ()
+    with suppress(ValueError):
+        return names_of_columns(formula, len(there), given)
+    return ()
 
 
 def _matrix(formula: Formula, columns: Mapping[str, Any]) -> Any:

@@ -21,7 +21,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 from nncodegen.ir.graphs import contains, graph_of, replaced, symbols_of
 from nncodegen.ir.names import unused
-from nncodegen.runtime.python.arguments.named import name_of
+from nncodegen.runtime.python.ground.facts import name_of
 from nncodegen.runtime.python.ground.markup import listed
 
 

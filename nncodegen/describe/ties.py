@@ -16,8 +16,7 @@ from nncodegen.describe.grammar import as_expression
 from nncodegen.errors import ModelError
 from nncodegen.ir.functions import StableFunction
 from nncodegen.ir.graphs import symbols_of
-from nncodegen.runtime.python.arguments.named import name_of
-from nncodegen.runtime.python.ground.facts import Quantity
+from nncodegen.runtime.python.ground.facts import Quantity, name_of
 from nncodegen.runtime.python.ground.markup import listed
 
 Given: TypeAlias = Mapping[Any, Any]

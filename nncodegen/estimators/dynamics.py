@@ -20,11 +20,12 @@ from nncodegen.errors import ModelError
 from nncodegen.estimators.columns import validated
 from nncodegen.estimators.least_squares import LeastSquaresRegressor
 from nncodegen.exports import Exportable
-from nncodegen.ir import Tensor
+from nncodegen.ir import Program, Tensor
 from nncodegen.module import Module
 from nncodegen.motion import Dynamics
 from nncodegen.passes.fitting import never_fitted
 from nncodegen.pipeline import build_module
+from nncodegen.runtime.python.arguments.tables import Columns, Found, find, warn_of_order
 from nncodegen.runtime.python.fitting.fit import automatic
 from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.ground.warn import warn
@@ -197,9 +198,12 @@ class DynamicsRegressor(LeastSquaresRegressor):
         """Return X and y as matrices. Raises ValueError where they are not trajectories of the model."""
         number = np.dtype(precision)
         observations = {"ensure_2d": False, "ensure_all_finite": "allow-nan", "dtype": number}
-        X, Y = validated(self, X, y, reset=reset, validate_separately=({"dtype": number}, observations))
+        program = model.describe()
+        X, Y = validated(
+            self, X, _targets(program, y), reset=reset, validate_separately=({"dtype": number}, observations)
+        )
         check_consistent_length(X, Y)
-        X, outputs = self._ordered(model, X), _columns(model.describe().targets)
+        X, outputs = self._ordered(model, X), _columns(program.targets)
         if Y.ndim == 1 and len(outputs) == 1:
             Y = Y[:, None]
         if Y.shape != (len(X), len(outputs)):
@@ -218,15 +222,11 @@ class DynamicsRegressor(LeastSquaresRegressor):
 
         Raises ValueError for columns that are missing.
         """
-        names, inputs = self._features(), _columns(model.describe().inputs)
+        names, tensors = self._features(), model.describe().inputs
+        inputs = _columns(tensors)
         if _named(names, inputs):
-            missing = [name for name in inputs if name not in names]
-            if missing:
-                raise ValueError(
-                    f"X has no column {cut(', '.join(missing))}; {model.name} takes, for each trajectory, in a row: "
-                    f"{cut(', '.join(inputs))}"
-                )
-            return np.ascontiguousarray(X[:, [names.index(name) for name in inputs]])
+            found = find("X", Columns(dict(zip(names, X.T, strict=True)), names), _sizes(tensors))
+            return np.ascontiguousarray(np.column_stack([*found.parts.values()]))
         if X.shape[1] != len(inputs):
             raise ValueError(
                 f"X has {X.shape[1]} features; {model.name} takes {len(inputs)} for each trajectory, in a row: "
@@ -262,11 +262,27 @@ def _checked(model: object) -> Dynamics:
     return model
 
 
+def _sizes(tensors: Iterable[Tensor]) -> tuple[tuple[str, int], ...]:
+    return tuple((tensor.name, tensor.size) for tensor in tensors)
+
+
 def _columns(tensors: Iterable[Tensor]) -> list[str]:
     """Return the names of the columns of X or y: t[0], t[1], ..., dose."""
     return [
         f"{tensor.name}[{k}]" if tensor.shape[1:] else tensor.name for tensor in tensors for k in range(tensor.size)
     ]
+
+
+def _targets(program: Program, y: Any) -> Any:
+    """Return y with its columns in the order of the model, if it is a table with names of the model; else unchanged."""
+    tensors = _sizes(program.targets)
+    outputs = tuple((element.tensor, program.count(element.indices)) for element in program.outputs)
+    found = find("y", y, tensors, outputs)
+    if not isinstance(found, Found):
+        return y
+    if found.reordered:
+        warn_of_order("y", found.reordered, tensors)
+    return np.column_stack([*found.parts.values()])
 
 
 def _named(names: Iterable[str], inputs: Iterable[str]) -> bool:

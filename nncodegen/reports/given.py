@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from nncodegen.errors import ModelError
 from nncodegen.exports.subject import parameters_of
 from nncodegen.ir import Program, Tensor
+from nncodegen.runtime.python.arguments.tables import Found, find, has_names
 from nncodegen.runtime.python.ground.archives import NUMBERS, members_of, read_member, shape_of
 from nncodegen.runtime.python.ground.cells import is_number
 
@@ -46,7 +46,8 @@ def data_of(given: Any, program: Program) -> GivenData | None:
         X, Y = given
     else:
         X, Y = given, None
-    X, Y = _joined(X, program.inputs), _joined(Y, program.targets)
+    labelled = tuple(tensor.name for tensor in program.targets) if program.labels else ()
+    X, Y = _joined(X, program.inputs), _joined(Y, program.targets, labelled)
     inputs, targets = _width(program.inputs), _width(program.targets)
     rows = None if X is None or not inputs else _matrix(X, inputs, "inputs", program)
     wanted = None if Y is None or not targets else _targets(Y, targets, program)
@@ -67,14 +68,22 @@ def column_names(tensors: Any) -> list[str]:
     return [tensor.name if tensor.size == 1 else f"{tensor.name}{k}" for tensor in tensors for k in range(tensor.size)]
 
 
-def _joined(given: Any, tensors: tuple[Tensor, ...]) -> Any:
-    """Return arrays by names of tensors as one matrix; flatten the rows of other arrays; return the rest unchanged."""
-    if isinstance(given, Mapping):
-        names = [tensor.name for tensor in tensors]
-        if set(given) != set(names):
-            raise ModelError(f"the data have arrays for {', '.join(map(str, given))}; expected: {', '.join(names)}")
+def _joined(given: Any, tensors: tuple[Tensor, ...], labelled: tuple[str, ...] = ()) -> Any:
+    """Return a mapping or a table as one matrix; flatten the rows of other arrays; return the rest unchanged.
+
+    Tensors are found by their names, those of ``labelled`` also as one column of classes.
+    """
+    if has_names(given):
         try:
-            parts = [np.asarray(given[name], float) for name in names]
+            found = find("the data", given, tuple((tensor.name, tensor.size) for tensor in tensors), (), labelled)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        if not isinstance(found, Found):
+            return found
+        if len(tensors) == 1:
+            return _joined(next(iter(found.parts.values())), tensors)
+        try:
+            parts = [np.asarray(part, float) for part in found.parts.values()]
             return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
         except (TypeError, ValueError) as error:
             raise ModelError(f"the arrays of the data do not fit together: {error}") from error

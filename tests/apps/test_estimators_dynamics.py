@@ -271,9 +271,7 @@ def test_missing_columns():
     """If columns have names of the model, those without one are named, though there are enough columns."""
     names = [*(f"t[{k}]" for k in range(TIMES)), "dose"]
     frame = pandas.DataFrame(X, columns=names).rename(columns={"dose": "amount", "t[2]": "third"})
-    message = (
-        r"^X has no column t\[2\], dose; absorption takes, for each trajectory, in a row: t\[0\], t\[1\], t\[2\], .*"
-    )
+    message = r"^X has no column t\[2\], dose; it has t\[0\], .*; expected one for each of t\[0\], t\[1\], t\[2\], .*"
     with pytest.raises(ValueError, match=message):
         DynamicsRegressor(MODEL).fit(frame, Y)
 

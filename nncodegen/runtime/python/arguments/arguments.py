@@ -161,8 +161,6 @@ def one_hot(model: Model, Y: Any) -> Any:
 
 def are_labels(Y: Any) -> bool:
     """Return whether targets of a model that takes labels are labels, (N,) or (N, 1), and not probabilities."""
-    if isinstance(Y, Mapping):
-        (Y,) = Y.values()
     shape = np.shape(Y)
     return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
 

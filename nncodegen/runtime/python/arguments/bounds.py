@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ground.facts import flat_names
+from ..ground.facts import flat_names, name_of
 from .arguments import for_c, to_array
-from .named import name_of, place_of
+from .named import place_of
 
 if TYPE_CHECKING:
     from ..ground.types import Array

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ground.facts import name_of
 from .arguments import to_array, to_finite
-from .named import name_of
+from .joined import joined
 
 if TYPE_CHECKING:
     from ..ground.types import Array
@@ -31,7 +32,7 @@ def check_many_sigma_x(model: Model, sigma_x: Any, samples: int, expected: str) 
         except ValueError as error:
             raise ValueError(f"the arrays of sigma_x have shapes that do not fit together: {error}") from error
     else:
-        array = to_array(model, "sigma_x", sigma_x, expected)
+        array = to_array(model, "sigma_x", joined(model, "sigma_x", sigma_x, to_array), expected)
         if len(names) == 1 and array.ndim and array.shape[-1] == samples and array.shape[-2:] != (samples, 1):
             array = array[..., None]
     if array.ndim == 0:
@@ -60,7 +61,7 @@ def check_sigma_x(model: Model, sigma_x: Any, samples: int) -> Array:
             found[:, names.index(name_of(key))] = array
     else:
         expected = f"expected a number, ({samples}, {len(names)}), or a mapping from names of inputs"
-        array = to_array(model, "sigma_x", sigma_x, expected)
+        array = to_array(model, "sigma_x", joined(model, "sigma_x", sigma_x, to_array), expected)
         if array.shape == (samples,) and len(names) == 1:
             array = array[:, None]
         if array.shape not in ((), found.shape):

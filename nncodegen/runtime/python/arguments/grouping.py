@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .named import place_of
+from .tables import only_column
 
 if TYPE_CHECKING:
     from ..ground.types import Array
@@ -46,6 +47,7 @@ def begins_of(numbers: Array, groups: int) -> Array:
 
 def places_in(labels: Sequence[Any], groups: Any, samples: int) -> Array:
     """Return the number of the group of each sample, (N,); one label may stand for all. Raises ValueError."""
+    groups = only_column(groups)
     if isinstance(groups, str | tuple) or not hasattr(groups, "__len__"):
         groups = [groups] * samples
     known = {label: place for place, label in enumerate(labels)}
@@ -78,6 +80,7 @@ def own_of(model: Model, own: Any) -> tuple[int, ...]:
 def _factored(groups: Any, samples: int, name: str) -> tuple[list[Any], Array]:
     """Return different labels in the order in which they first occur, and the place of each sample's among them."""
     expected = f"expected a label for each of the {samples} samples"
+    groups = only_column(groups)
     if isinstance(groups, str | bytes | Mapping) or not hasattr(groups, "__len__"):
         raise ValueError(f"{name} is {type(groups).__name__}; {expected}")
     is_list = isinstance(groups, list | tuple)

@@ -10,36 +10,38 @@ import numpy as np
 
 from ..ground.facts import slices
 from .labels import rows_of, rows_of_steps
+from .tables import OF_INPUTS, Found, find, has_names, listed, named_parts
 
 if TYPE_CHECKING:
     from ..native.model import Model
 
 
 def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str, Any, str], Any]) -> Any:
-    """Return X or Y as a matrix if it is given as several arrays or as an array of more than two axes; else unchanged.
+    """Return X, Y, sigma or sigma_x as a matrix if it is several arrays, a table, or an array of more than two axes.
 
     Several arrays are a list in the order of inputs or targets, or a dictionary, whose keys are the names of inputs, or
-    those of targets or of their outputs. In a single array, the first axis is that of the samples, and the others are
-    the shape of its tensor. ``array_of`` converts values to an array. Raises ValueError.
+    those of targets or of their outputs; a table has columns with these names (``tables.find``). In a single array, the
+    first axis is that of the samples, and the others are the shape of its tensor. ``array_of`` converts values to an
+    array. Anything else is returned unchanged. Raises ValueError.
     """
     facts = model.facts
-    tensors = facts.inputs if name == "X" else facts.targets
+    tensors = facts.inputs if name in OF_INPUTS else facts.targets
     labelled = name == "Y" and facts.label_targets
-    usual = values.ndim <= 2 if type(values) is np.ndarray else type(values) is list and len(tensors) == 1
+    if type(values) is np.ndarray:
+        usual = values.ndim <= 2 and values.dtype.names is None
+    else:
+        usual = type(values) is list and len(tensors) == 1
     if usual and not labelled:  # the usual case, decided quickly
         return values
-    if isinstance(values, Mapping):
-        keys = [key for key, _ in tensors]
-        if name == "Y" and set(values) == {key for key, _ in facts.outputs} and len(facts.outputs) == len(keys):
-            keys = [key for key, _ in facts.outputs]
-        if set(values) != set(keys):
-            raise ValueError(f"{name} has arrays for {_listed(values)}; expected one for each of {_listed(keys)}")
-        if len(keys) == 1:
-            return joined(model, name, values[keys[0]], array_of)
-        return _side_by_side(model, name, {key: values[key] for key in keys}, tensors, array_of)
+    if has_names(values):
+        values = named_parts(model, name, values)
+        if isinstance(values, dict):
+            if len(tensors) == 1:
+                return joined(model, name, next(iter(values.values())), array_of)
+            return _side_by_side(model, name, values, tensors, array_of)
     if isinstance(values, list | tuple) and _are_several(name, values, tensors, facts.label_targets):
         if len(values) != len(tensors):
-            names = _listed([key for key, _ in tensors])
+            names = listed([key for key, _ in tensors])
             raise ValueError(f"{name} is a list of {len(values)} arrays; expected one for each of {names}, in order")
         return _side_by_side(model, name, dict(enumerate(values)), tensors, array_of)
     if len(tensors) == 1 and labelled and values is not None:
@@ -120,12 +122,20 @@ def _side_by_side(
     parts = []
     for (key, given), (tensor, size) in zip(values.items(), tensors, strict=True):
         role, shape = f"{name}[{key!r}]", model.facts.shapes.get(tensor)
+        if has_names(given):
+            given = _of_tensor(role, given, tensor, size)
         array = _with_rows(model, role, tensor, array_of(model, role, given, "expected numbers"))
         parts.append(_columns(role, array, size, shape))
     if len({len(part) for part in parts}) > 1:
         told = ", ".join(f"{len(part)} for {key}" for key, part in zip(values, parts, strict=True))
         raise ValueError(f"{name} has arrays with different numbers of rows: {told}")
     return np.concatenate(parts, axis=1)
+
+
+def _of_tensor(role: str, values: Any, tensor: str, size: int) -> Any:
+    """Return what a mapping or a table holds of one tensor; a table without its names as a matrix."""
+    found = find(role, values, ((tensor, size),))
+    return found.parts[tensor] if isinstance(found, Found) else found
 
 
 def _with_rows(model: Model, name: str, tensor: str, array: Any) -> Any:
@@ -151,7 +161,3 @@ def _columns(name: str, array: Any, size: int, shape: tuple[int, ...] | None) ->
         wanted = ", ".join(map(str, shape or (size,)))
         raise ValueError(f"{name} has the shape {array.shape}; expected (samples, {wanted})")
     return array.reshape(len(array), size)
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(map(str, names)) or "nothing"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .tables import of_only_target
+
 if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
@@ -17,6 +19,7 @@ def classes_of(model: Model, given: Any, Y: Any, resumed: Any = None) -> Array |
     They are the given ones, or those of a resumed Result, or else the different texts in Y, sorted. Raises ValueError
     if their number is not the number of classes of the model.
     """
+    Y = of_only_target(model, Y)
     kept = None if resumed is None else getattr(resumed, "classes", None)
     if given is None and kept is None and not _are_texts(Y):
         return None

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ground.facts import name_of
 from .arguments import to_array, to_finite
 from .scalars import integer
 
 if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
-
-
-def name_of(key: Any) -> Any:
-    """Return the name of a key: a text itself, or the name of a SymPy symbol; anything else unchanged."""
-    return key if isinstance(key, str) else getattr(key, "name", key)
 
 
 def place_of(model: Model, argument: str, key: Any) -> slice:

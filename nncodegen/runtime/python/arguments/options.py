@@ -122,12 +122,13 @@ class CheckedOptions:
     X: Any = _option(
         ARRAY, None,
         "(N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,\n"
-        "in their order, or a dictionary; nothing for a formula without inputs",
+        "in their order, or a dictionary; or a table, such as a DataFrame, whose columns are taken by\n"
+        "the names of the inputs where it has these; nothing for a formula without inputs",
     )  # fmt: skip
     Y: Any = _option(
         ARRAY, None,
-        "(N, targets), or (N,) for one target, or arrays as in X; for a categorical loss also the\n"
-        "numbers of classes, (N,), or their names (``classes``)",
+        "(N, targets), or (N,) for one target, or arrays or a table as in X; for a categorical loss\n"
+        "also the numbers of classes, (N,), or their names (``classes``)",
     )  # fmt: skip
     batches: Any = _option(_unchecked("Iterable[Any]"), None, "an iterator of (X, Y) or (X, Y, sample_weight)")
     parameters: Any = _option(

@@ -15,6 +15,7 @@ from .labels import numbers_of
 from .measures import Measure
 from .scalars import number
 from .sparse import Sparse
+from .tables import of_only_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,7 @@ class CheckedSamples:
     def __init__(self, model: Model, X: Any, Y: Any, sample_weight: Any, classes: Array | None = None) -> None:
         self.model = model
         self.classes = classes
+        Y = of_only_target(model, Y)
         if classes is not None:
             Y = numbers_of("Y", Y, classes)
         self.X, self.Y, self.samples = check_samples(model, X, Y, sparse=True)

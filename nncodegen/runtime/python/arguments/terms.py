@@ -13,6 +13,7 @@ from ..ground.renamed import renamed
 from .arguments import check_inputs, check_parameters, to_array, to_column, to_finite
 from .points import Points
 from .scalars import number
+from .tables import Found, find
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -97,11 +98,11 @@ class Samples:
         """Return the targets of a term as (N, targets); they are given by columns, by name, or as one number."""
         columns = len(term.targets)
         expected = f"expected ({samples}, {columns}), with the columns {', '.join(term.targets)}"
-        if isinstance(Y, Mapping):
-            _check_names(name, Y, dict.fromkeys(term.targets))
-            if len(Y) < columns:
-                raise ValueError(f"{name} lacks the target {next(t for t in term.targets if t not in Y)!r}")
-            Y = np.column_stack([np.broadcast_to(np.asarray(Y[target], float), samples) for target in term.targets])
+        found = find(f"the targets of {name}", Y, tuple((target, 1) for target in term.targets))
+        if isinstance(found, Found):
+            parts = [np.broadcast_to(np.asarray(part, float), samples) for part in found.parts.values()]
+            found = np.column_stack(parts)
+        Y = found
         array = to_column(to_array(self.model, f"the targets of {name}", Y, expected), columns)
         if array.ndim == 0:
             array = np.full((samples, columns), array)

@@ -85,8 +85,9 @@ def fit(
     sum of the losses of all values, which counts as a negative log-likelihood, so that the covariance is the
     inverse of the Fisher information.
 
-    X               (N, inputs); with one input also (N,)
-    Y               (N, targets); with one target also (N,). NaN means missing; with a loss that sees several
+    X               (N, inputs); with one input also (N,). Or a table, such as a DataFrame, or a mapping, whose
+                    columns are taken by the names of the inputs
+    Y               (N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that sees several
                     outputs together, such as those of a softmax, they are all missing then. Labels (N,),
                     if train takes them
     p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
@@ -303,7 +304,7 @@ def _sigma(model: Model, sigma: Any, targets: Array) -> Array | None:
         return None
     samples, columns = targets.shape
     expected = f"expected a number, ({samples},) or ({samples}, {columns}), all finite and above 0"
-    array = to_array(model, "sigma", sigma, expected)
+    array = to_array(model, "sigma", joined(model, "sigma", sigma, to_array), expected)
     if array.shape == (samples, 1):
         array = array.reshape(-1)
     if array.shape not in ((), (samples,), (samples, columns)):

@@ -13,6 +13,7 @@ from ..arguments.errors_in_x import check_many_sigma_x
 from ..arguments.initial import initial_parameters
 from ..arguments.joined import check_ranges, check_rising
 from ..arguments.named import check_counts
+from ..arguments.tables import OF_INPUTS, has_names, named_parts
 from .fit import placed, result_of
 from .fit_with_errors import ProblemWithErrors, result_with_errors
 from .problem import Problem, check_iterations
@@ -31,6 +32,28 @@ class FitOptions(NamedTuple):
     fixed: Array
     tolerance: float
     absolute_sigma: bool
+
+
+def by_names(model: Model, name: str, values: Any) -> Any:
+    """Return X, Y or sigma of many fits as an array if it is a table or a mapping, (N,) or (M, N) for each name.
+
+    A list, one entry for each fit, may have tables as well. Anything else is returned unchanged. Raises ValueError.
+    """
+    if isinstance(values, list | tuple) and any(map(has_names, values)):
+        return [by_names(model, name, one) for one in values]
+    parts = named_parts(model, name, values) if has_names(values) else values
+    if not isinstance(parts, dict):
+        return parts
+    arrays = [to_array(model, f"{name}[{key!r}]", part, "expected numbers") for key, part in parts.items()]
+    sizes = [size for _, size in (model.facts.inputs if name in OF_INPUTS else model.facts.targets)]
+    if sizes == [1]:
+        return arrays[0]
+    arrays = [array[..., None] if size == 1 else array for array, size in zip(arrays, sizes, strict=True)]
+    try:
+        rows = np.broadcast_shapes(*(array.shape[:-1] for array in arrays))
+        return np.concatenate([np.broadcast_to(array, (*rows, array.shape[-1])) for array in arrays], axis=-1)
+    except ValueError as error:
+        raise ValueError(f"the arrays of {name} have shapes that do not fit together: {error}") from error
 
 
 class FitData:

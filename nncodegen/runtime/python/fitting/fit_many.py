@@ -19,7 +19,7 @@ from ..ground.watch import Watch
 from ..results.many_fits import ManyFits, beyond_rounding
 from .automatic import automatic_start
 from .fit import AUTO, automatic, check_curved
-from .fit_data import FitData, FitOptions
+from .fit_data import FitData, FitOptions, by_names
 from .many_with_errors import fits_with_errors
 from .one_by_one import fit_one_by_one
 from .problem import Problem, check_iterations, check_tolerance
@@ -60,7 +60,9 @@ def fit_many(
     Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
     samples.
 
-    X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
+    X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N). Or a
+                    table or a mapping, whose columns are taken by the names of the inputs; a list may have one for
+                    each fit
     Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
                     fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
                     unequal lengths, one for each fit, can be given, too; X, sigma and sigma_x are then such lists,
@@ -100,6 +102,7 @@ def fit_many(
         absolute_sigma = True
     if sigma_x is not None and model.facts.curved:
         raise ValueError(f"sigma_x is for least squares; the loss of {model.name} is another: leave it out")
+    X, Y, sigma = by_names(model, "X", X), by_names(model, "Y", Y), by_names(model, "sigma", sigma)
     if any(map(is_ragged, (X, Y, sigma, sigma_x))):
         X, Y, sigma, sigma_x, lengths = _even(X, Y, sigma, sigma_x, lengths)
     looks = isinstance(p0, str) and automatic(p0) == AUTO

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -200,3 +200,8 @@ def flat_names(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
         for parameter in parameters
         for position in product(*map(range, parameter.shape))
     )
+
+
+def name_of(key: Any) -> Any:
+    """Return the name of a key: a text itself, or the name of a SymPy symbol; anything else unchanged."""
+    return key if isinstance(key, str) else getattr(key, "name", key)

@@ -66,6 +66,8 @@ class Model:
         """The initial parameters, if they do not depend on a seed; else None."""
         self.with_errors: Model | None = None
         """The model with the changes of its inputs as further parameters, once it has been needed."""
+        self.has_told_of_order = False
+        """Whether a warning has said that the columns of a table are taken by name."""
         self.drawn: tuple[int, Array] | None = None
         """The seed of the initial parameters that were drawn last, and these parameters."""
         self.accepts_labels = facts.labels

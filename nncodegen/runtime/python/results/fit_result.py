@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments.named import name_of
 from ..ground.endings import DOUBTFUL, ENDINGS, UNFINISHED
+from ..ground.facts import name_of
 from ..ground.frames import frame_of
 from ..ground.renamed import renamed_attributes
 from ..native.model import result_of_model

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments.named import name_of
 from ..ground.algebra import Algebra
 from ..ground.endings import ENDINGS, SUCCESSES
-from ..ground.facts import flat_names, slices
+from ..ground.facts import flat_names, name_of, slices
 from ..native.algebra import algebra_of
 from . import goodness
 from .covariance import Decomposition, correlation, covariance, decompose, least_ratio, undetermined

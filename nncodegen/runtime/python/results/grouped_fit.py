@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments.arguments import check_inputs
 from ..arguments.grouping import places_in
-from ..arguments.named import name_of
+from ..arguments.tables import has_names
 from ..ground.algebra import IN_FIXED_ORDER
 from ..ground.endings import ENDINGS
-from ..ground.facts import flat_names, slices
+from ..ground.facts import flat_names, name_of, slices
 from ..ground.markup import listed
 from ..native.model import result_of_model
 from . import goodness
@@ -392,9 +393,11 @@ class GroupedFit(FitResult):
         """
         if groups is None:
             raise ValueError("predict needs groups: a label for each row of X, or one for all")
-        samples = len(X) if np.ndim(X) else len(groups) if X is None and np.ndim(groups) else 1  # type: ignore[arg-type]
+        given = None
+        if X is not None:
+            given = check_inputs(self._model, X if has_names(X) else np.atleast_1d(X))[0]
+        samples = len(given) if given is not None else len(groups) if np.ndim(groups) else 1
         numbers = places_in(self.labels, groups, samples)
-        given = None if X is None else np.atleast_1d(X)
         width = self._model.output_count
         outputs = np.empty((3, samples, width), self._model.dtype if interval is None else float)
         order = np.argsort(numbers, kind="stable")

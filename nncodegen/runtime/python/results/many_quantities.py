@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments.named import name_of
+from ..ground.facts import name_of
 from ..ground.same_bits import PORTABLE
 from .quantities import evaluated
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments.arguments import check_samples, to_array, to_finite
+from ..arguments.arguments import check_samples, to_array, to_column, to_finite
 from ..arguments.calls import TRAIN, check_trainable
 from ..arguments.initial import initial_parameters
 from ..arguments.joined import joined
@@ -16,6 +17,7 @@ from ..arguments.optimizers import Chosen, choose
 from ..arguments.options import check_options
 from ..arguments.samples import size_of_batch
 from ..arguments.scalars import SEED, flag, integer, number
+from ..arguments.tables import has_names
 from ..ground.share import is_ended, share
 from ..ground.warn import warn
 from ..results.advice import unsolved
@@ -211,11 +213,20 @@ def _count(model: Model, X: Any, Y: Any, parameters: Any, learning_rate: Any, se
 
 
 def _beside(model: Model, name: str, values: Any) -> Any:
-    """Join the arrays of several inputs or targets side by side; return the arrays of several models unchanged."""
-    columns = len(model.input_names if name == "X" else model.target_names)
-    if not isinstance(values, list | tuple) or all(np.shape(one)[1:] == (columns,) for one in values):
+    """Join the arrays of several inputs or targets side by side; return the arrays of several models unchanged.
+
+    The columns of tables, one for each model, are taken by their names.
+    """
+    if not isinstance(values, list | tuple):
         return values
-    return joined(model, name, values, to_array)
+    columns = len(model.input_names if name == "X" else model.target_names)
+    of_models = all(np.shape(one)[1:] == (columns,) for one in values)
+    tensors = model.facts.inputs if name == "X" else model.facts.targets
+    alone = of_models or len(tensors) == 1 or all(isinstance(one, Mapping) for one in values)
+    if alone and any(map(has_names, values)):
+        arrays = [to_array(model, name, joined(model, name, one, to_array), model.expected[name]) for one in values]
+        return [to_column(array, columns) for array in arrays]
+    return values if of_models else joined(model, name, values, to_array)
 
 
 def _data(model: Model, X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool, bool]:
