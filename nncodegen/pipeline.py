@@ -30,6 +30,7 @@ from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.runtime.python.ground.facts import read
 from nncodegen.runtime.python.ground.renamed import renamed
+from nncodegen.runtime.python.interface import BUILT_FROM
 from nncodegen.schedule import NO_CHOICES, Schedule, schedule
 from nncodegen.slow import slow_module
 
@@ -197,9 +198,10 @@ def build_module(
     if out is not None:
         check_out(Path(out), model)  # before the work, not after it
     apart = out is None and march == "native"
+    again = partial(build_module, model, precision, choices=choices, march=march, fit=fit, bits=bits)
     if apart and (kept_whole := _kept_whole(model, precision, choices, fit, bits)):
         if not force:
-            return _loaded(kept_whole, model, precision, bits)
+            return _loaded(kept_whole, model, precision, bits, again)
         apart = False
     try:
         compiled = compile_model(
@@ -208,17 +210,23 @@ def build_module(
     except CompilerNotFoundError as error:
         if out is not None or bits != NATIVE:
             raise
-        return evaluated_module(model, precision, fit, in_one_line(error), choices)
+        return _with_origin(evaluated_module(model, precision, fit, in_one_line(error), choices), again)
     if out is not None:
         write_out(compiled, Path(out), dump)
     if apart:
         offer(compiled.built.path, partial(_whole, compiled["describe"], choices, fit))
-    return _loaded(compiled.built, model, precision, bits)
+    return _loaded(compiled.built, model, precision, bits, again)
 
 
-def _loaded(built: Built, model: Describable, precision: str, bits: str) -> Module:
+def _with_origin(module: Module, again: Callable[[], Module]) -> Module:
+    """Return a module that remembers how it is built again, by which it is pickled."""
+    vars(module)[BUILT_FROM] = again
+    return module
+
+
+def _loaded(built: Built, model: Describable, precision: str, bits: str, again: Callable[[], Module]) -> Module:
     """Return a module, after remembering how the one for errors in the inputs of its model is made, if it has any."""
-    module: Any = load(built)
+    module: Any = _with_origin(load(built), again)
     if isinstance(model, Model) and model.inputs and model.targets:
         make = cache(lambda: build_module(model.with_errors(), precision, bits=bits))
         offer_errors(module._model.facts.identity, precision, bits, make)

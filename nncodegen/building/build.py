@@ -67,15 +67,13 @@ from nncodegen.emit import MARK, Sources
 from nncodegen.errors import BuildError
 from nncodegen.module import Module
 from nncodegen.runtime import embedded
+from nncodegen.runtime.python.native.absent import OF_BUILD
 
 SHIPPED = "nncodegen/wrappers"
 """The folder of an installed package where setup.py puts the objects of the wrapper and of the library."""
 
 VARIANT_VARIABLE = "NNCODEGEN_VARIANT"
 """The environment variable that names the fastest variant of its kernel that a portable module may use."""
-
-MODULES_OF_BUILD = "nncodegen.modules."
-"""The prefix of the names of built modules in ``sys.modules``; no package of that name is imported."""
 
 APART = "apart_"
 """The beginning of the name of the folder of a module that is linked without its parts, and without a wrapper."""
@@ -225,7 +223,7 @@ def prepare_shared(real: str, march: str = "native") -> None:
 def load(built: Built) -> Module:
     """Import a compiled module under a unique name. Raises BuildError if that fails."""
     key = built.path.parent.name.replace(".", "_")
-    name = f"{MODULES_OF_BUILD}{key}.{built.module}"  # its last part is what the library calls itself
+    name = f"{OF_BUILD}{key}.{built.module}"  # its last part is what the library calls itself
     loader = importlib.machinery.ExtensionFileLoader(name, str(built.path))
     spec = importlib.util.spec_from_file_location(name, built.path, loader=loader)
     if spec is None:
@@ -240,6 +238,12 @@ def load(built: Built) -> Module:
     parent = sys.modules.setdefault(name.rpartition(".")[0], ModuleType(name.rpartition(".")[0]))  # for reload
     parent.__path__ = []
     return cast(Module, module)
+
+
+def load_again(path: str) -> Module:
+    """Import a compiled module that another process has built, from the cache. Raises BuildError."""
+    library = Path(path)
+    return load(Built(library.name.partition(".")[0], library, cached=True))
 
 
 def load_variant(built: Built, variant: str) -> Module:

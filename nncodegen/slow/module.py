@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 from hashlib import sha256
-from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from nncodegen.ir import Program
@@ -13,6 +12,7 @@ from nncodegen.module import Module
 from nncodegen.runtime.python import fill
 from nncodegen.runtime.python.ground.facts import Facts
 from nncodegen.runtime.python.ground.warn import warn
+from nncodegen.runtime.python.interface import CompiledModule
 from nncodegen.slow.native import NumpyNative
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ NAME = "nncodegen.modules.numpy"
 """The prefix of the names under which modules evaluated with NumPy are registered; their identity and name follow."""
 
 
-class SlowModule(ModuleType):
+class SlowModule(CompiledModule):
     """A model that is not compiled."""
 
     def __repr__(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
+from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .arguments.initial import initial_parameters, unpack
 from .arguments.points import Points
@@ -17,8 +19,9 @@ from .evaluation.outcomes import outcomes
 from .evaluation.summary import summary
 from .fitting.fit import fit
 from .fitting.fit_many import fit_many
-from .ground.facts import Facts
+from .ground.facts import Facts, literals, of_literals
 from .loading import load
+from .native.absent import OF_BUILD, AbsentNative, module_of
 from .native.blas import use_blas
 from .native.model import Model
 from .results.fit_result import FitResult
@@ -55,6 +58,9 @@ ATTRIBUTES = {
     "certificate": ("Certificate | None", "The errors of its values against exact ones, where they were examined."),
 }
 """The attributes of a module, which are those of its model: the type and the description of each."""
+
+BUILT_FROM = "_built_from"
+"""The attribute of a module of ``nncodegen.build`` that builds it again, without arguments."""
 
 BESIDE = "certificate"
 """The attribute that is read from a file next to the module when it is used."""
@@ -96,6 +102,27 @@ class Interface(Model):
     outcomes = outcomes
     summary = summary
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the model by the name of its module; one of ``nncodegen.build``, which has no such name, as its facts.
+
+        A process that unpickles these needs the module only to compute (``AbsentNative``).
+        """
+        if not self.module.startswith(OF_BUILD):
+            return super().__reduce__()
+        path = getattr(sys.modules.get(self.module), "__file__", None) or getattr(self.native, "_path", None)
+        return restored, (self.module, literals(self.facts), path, self.state_size, self.measures_size)
+
+
+def restored(module: str, facts: dict[str, Any], path: str | None, state_size: int, measures_size: int) -> Model:
+    """Return the model that was pickled, from a module of this process, or else one that has to look for it."""
+    read = of_literals(facts)
+    there = module_of(module, read)
+    if there is not None:
+        model: Model = there._model
+        return model
+    native = cast("Native", AbsentNative(read, module, path, state_size, measures_size))
+    return Interface(read, native, module)
+
 
 class CompiledModule(ModuleType):
     """A module of a compiled model, with a telling repr. The system loads its library only once in a process."""
@@ -111,6 +138,32 @@ class CompiledModule(ModuleType):
                 f"module = nncodegen.build(model), which returns the new module, or start Python anew"
             )
         super().__setattr__(name, value)
+
+    def __copy__(self) -> CompiledModule:
+        """Return the module itself, which nothing changes."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> CompiledModule:
+        """Return the module itself, which nothing changes."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the module by its name, or one of ``nncodegen.build`` by what it was built from, to be built again.
+
+        Raises PicklingError for a model that cannot be pickled.
+        """
+        again = self.__dict__.get(BUILT_FROM)
+        if again is None:
+            return import_module, (self.__name__,)
+        try:
+            pickle.dumps(again)
+        except Exception as error:  # a model may hold any object
+            raise pickle.PicklingError(
+                f"the module of {self.name} is pickled by what it was built from, and its model cannot be: {error}; "
+                f"write functions in it as formulas, or functions of a file that both processes import, or build it "
+                f"into a folder, nncodegen.build(model, out=FOLDER), and import it from there"
+            ) from error
+        return again, ()
 
 
 def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:

@@ -175,9 +175,26 @@ def slices(sizes: Iterable[tuple[T, int]]) -> Iterator[tuple[T, slice]]:
         start += size
 
 
+def literals(facts: Facts) -> dict[str, Any]:
+    """Return facts as a dictionary of literals, from which ``of_literals`` makes them again."""
+    return {name: _literal(value) for name, value in facts._asdict().items()}
+
+
+def _literal(value: Any) -> Any:
+    """Return a value of facts, whose tuples and mappings may have classes of their own, as literals."""
+    if isinstance(value, Mapping):
+        return {key: _literal(one) for key, one in value.items()}
+    return tuple(map(_literal, value)) if isinstance(value, tuple) else value
+
+
 def read(text: str) -> Facts:
     """Return the facts that a text holds as a dictionary of literals."""
-    found = ast.literal_eval(text)
+    return of_literals(ast.literal_eval(text))
+
+
+def of_literals(given: Mapping[str, Any]) -> Facts:
+    """Return the facts in a dictionary of literals."""
+    found = dict(given)
     found["parameters"] = tuple(Parameter(*row) for row in found["parameters"])
     found["rules"] = {
         name: Rule(tuple(Hyperparameter(*row) for row in hyperparameters), state, scheduled)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ground.algebra import BY_LAPACK, Algebra, FixedOrder
+from ..ground.algebra import BY_LAPACK, IN_FIXED_ORDER, Algebra, FixedOrder
 from ..ground.same_bits import PORTABLE
+from .absent import AbsentNative
 
 if TYPE_CHECKING:
     from ..ground.types import Array
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 def algebra_of(model: Model) -> Algebra:
     """Return the linear algebra for the results of a model."""
-    return FixedOrderInC(model) if model.bits == PORTABLE else BY_LAPACK
+    if model.bits != PORTABLE:
+        return BY_LAPACK
+    return IN_FIXED_ORDER if isinstance(model.native, AbsentNative) else FixedOrderInC(model)
 
 
 class FixedOrderInC(FixedOrder):
