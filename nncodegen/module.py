@@ -191,9 +191,10 @@ class Module(Protocol):
         """Minimize the mean loss over the samples, natively and without the interpreter's lock.
 
         X                    (N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,
-                             in their order, or a dictionary; nothing for a formula without inputs
-        Y                    (N, targets), or (N,) for one target, or arrays as in X; for a categorical loss also the
-                             numbers of classes, (N,), or their names (``classes``)
+                             in their order, or a dictionary; or a table, such as a DataFrame, whose columns are taken
+                             by the names of the inputs where it has these; nothing for a formula without inputs
+        Y                    (N, targets), or (N,) for one target, or arrays or a table as in X; for a categorical loss
+                             also the numbers of classes, (N,), or their names (``classes``)
         parameters           where to start: (P,), or {name: value} of some; by default initial_parameters(seed)
         optimizer            a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
                              nesterov, too
@@ -403,10 +404,11 @@ class Module(Protocol):
         sum of the losses of all values, which counts as a negative log-likelihood, so that the covariance is the
         inverse of the Fisher information.
 
-        X               (N, inputs); with one input also (N,)
-        Y               (N, targets); with one target also (N,). NaN means missing; with a loss that sees several
-                        outputs together, such as those of a softmax, they are all missing then. Labels (N,),
-                        if train takes them
+        X               (N, inputs); with one input also (N,). Or a table, such as a DataFrame, or a mapping, whose
+                        columns are taken by the names of the inputs
+        Y               (N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that
+                        sees several outputs together, such as those of a softmax, they are all missing then. Labels
+                        (N,), if train takes them
         p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
                         parameters, moved into the bounds if necessary. "auto": no start is needed, since one is
                         looked for, as with n_starts="auto"
@@ -478,7 +480,9 @@ class Module(Protocol):
         Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
         samples.
 
-        X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N)
+        X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N). Or a
+                        table or a mapping, whose columns are taken by the names of the inputs; a list may have one for
+                        each fit
         Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
                         fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
                         unequal lengths, one for each fit, can be given, too; X, sigma and sigma_x are then such lists,
@@ -500,8 +504,8 @@ class Module(Protocol):
                         units of rounding
         max_iterations  the most steps that a fit tries; by default 1,000 plus 100 for each parameter
         threads         1 to 64 threads, which share the fits
-        time_limit      the seconds after which to stop: the fits that have not ended then keep their starts. They do not
-                        count the compilation of a part of the module, which the first fits may need
+        time_limit      the seconds after which to stop: the fits that have not ended then keep their starts. They do
+                        not count the compilation of a part of the module, which the first fits may need
         progress        show a bar on the standard error, as train does
         sigma_x         standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may
                         have, or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does

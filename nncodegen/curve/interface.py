@@ -23,12 +23,14 @@ from nncodegen.curve.formula import (
     with_quantities,
 )
 from nncodegen.curve.full_output import full_output_of
+from nncodegen.curve.missing import without_missing
 from nncodegen.curve.start import limits_of, named, start_and_search
 from nncodegen.describe.hints import shown
 from nncodegen.module import Module
 from nncodegen.runtime.python.arguments.tables import has_names, named_columns
+from nncodegen.runtime.python.ground.habits import advice
 from nncodegen.runtime.python.ground.poles import warn_of_poles
-from nncodegen.runtime.python.ground.renamed import renamed
+from nncodegen.runtime.python.ground.renamed import known_as, renamed
 from nncodegen.runtime.python.ground.warn import warn
 from nncodegen.runtime.python.results.advice import not_told
 
@@ -38,7 +40,15 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 
+SCIPY = {"f": "formula", "xdata": "x", "ydata": "y", "max_nfev": "maxfev"}
+"""The names of arguments in SciPy's ``curve_fit``, and those here; both may be given."""
+
+METHODS = (None, "lm", "trf", "dogbox")
+"""SciPy's methods of least squares."""
+
+
 @renamed("0.3.0", starts="n_starts", robust="loss", robust_scale="f_scale")
+@known_as(**SCIPY)
 def curve_fit(
     formula: Given,
     x: ArrayLike | Mapping[str, ArrayLike],
@@ -49,6 +59,11 @@ def curve_fit(
     bounds: Any = None,
     full_output: bool = False,
     ties: Mapping[Any, Any] | None = None,
+    *,
+    method: str | None = None,
+    maxfev: int | None = None,
+    check_finite: bool | None = None,
+    nan_policy: str | None = None,
     **options: Any,
 ) -> tuple[Array, Array] | tuple[Array, Array, dict[str, Any], str, int]:
     """Fit a formula to data by least squares: SciPy's ``curve_fit``, for a formula in place of a function.
@@ -71,7 +86,13 @@ def curve_fit(
     ties            parameters that are formulas of others, {"b": "2*a"}: they have no start, and are among the results
                     in the order of the formula, with covariances by the propagation of errors
     full_output     whether to return the additional results of SciPy as well: see below
+    method          "lm", "trf" or "dogbox", without effect: there is one method, which is Levenberg and Marquardt's
+    maxfev          the most evaluations, max_iterations of ``fit``; 0 or None for the default
+    check_finite    whether NaN and infinities in x or y are errors; by default NaN in y means that it is missing
+    nan_policy      "raise": NaN in x or y is an error; "omit": these data are left out
     options         other options of the compiled module's ``fit``: fixed, loss, f_scale, n_starts, tolerance, ...
+
+    The names of SciPy's arguments, f, xdata and ydata, can be given as well.
 
     Returns (popt, pcov): the parameters, (P,), and their covariance, (P, P), as SciPy does. With full_output it is
     (popt, pcov, infodict, mesg, ier): infodict has "nfev", the evaluations; "fvec", the residuals f(x) - y divided by
@@ -84,6 +105,12 @@ def curve_fit(
     """
     if options:
         _check_options(options)
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; there are: 'lm', 'trf', 'dogbox', which all mean the same here")
+    if maxfev:
+        if options.get("max_iterations") is not None:
+            raise TypeError("maxfev and max_iterations are the same argument: leave one of them out")
+        options["max_iterations"] = maxfev
     _refuse_texts(formula, x, y)
     given = named(p0, bounds, options.get("fixed"))
     names, columns = _columns(formula, x, given)
@@ -99,7 +126,8 @@ def curve_fit(
     limits = limits_of(read, bounds)
     with warnings.catch_warnings():  # the warning of a fit that did not converge, which is an error here
         warnings.simplefilter("ignore", RuntimeWarning)
-        module, X = module_of(read), _matrix(read, columns)
+        module = module_of(read)
+        X, y, sigma = without_missing(_matrix(read, columns), y, sigma, check_finite, nan_policy)
         start, options["n_starts"] = start_and_search(read, p0, options.get("n_starts"), limits, "p0", X, y)
         result = module.fit(
             X, y, p0=start, sigma=sigma, absolute_sigma=absolute_sigma, bounds=limits, **options,
@@ -113,7 +141,9 @@ def curve_fit(
         popt, pcov = result.derived.with_parameters(read.every)
     if not np.isfinite(pcov).all():
         what = not_told(result.undetermined)
-        if result.degrees_of_freedom <= 0 and not result.undetermined:
+        if result.used < result.free_count:
+            what = f"there are fewer data, {result.used}, than parameters, {result.free_count}"
+        elif result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
         warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning)
     if full_output:
@@ -140,7 +170,9 @@ def _check_options(options: Collection[str]) -> None:
             alike = {one.lower(): one for one in known}
             near = get_close_matches(name.lower(), alike, 1)
             hint = f"did you mean {alike[near[0]]}?" if near else f"there are: {', '.join(known)}"
-            raise TypeError(f"curve_fit() got an unexpected keyword argument {name!r}; {hint}")
+            raise TypeError(
+                f"curve_fit() got an unexpected keyword argument {name!r}{advice('fit', name) or f'; {hint}'}"
+            )
 
 
 @cache
@@ -148,7 +180,7 @@ def _names_of_options() -> tuple[str, ...]:
     """Return the names of the arguments of ``curve_fit``, and of the options that it hands on to a module's ``fit``."""
     own = [name for name in signature(curve_fit).parameters if name != "options"]
     handed = [name for name in signature(Module.fit).parameters if name not in ("self", "X", "Y")]
-    return tuple(dict.fromkeys((*own, *handed)))
+    return tuple(dict.fromkeys((*own, *SCIPY, *handed)))
 
 
 def _refuse_texts(formula: Any, x: Any, y: Any) -> None:

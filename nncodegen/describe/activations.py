@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from sympy import Expr
 
 from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, selu, sigmoid, silu, softplus, softsign, tanh
+from nncodegen.runtime.python.ground.habits import spelled
 
 Activation = str | Callable[[Expr], Expr]
 
@@ -27,3 +29,8 @@ ACTIVATIONS: dict[str, Callable[[Expr], Expr]] = {
     "swish": silu,
     "gelu": gelu,
 }
+
+
+def usual_activation(activation: Any) -> Any:
+    """Return the name of an activation for another spelling of it, "ReLU"; return any other object unchanged."""
+    return spelled(activation, (*ACTIVATIONS, SOFTMAX))

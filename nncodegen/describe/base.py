@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nncodegen.describe.checks import check_name
 from nncodegen.describe.given import Given, copied
@@ -11,6 +11,7 @@ from nncodegen.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.describe.summary import print_tensors
 from nncodegen.ir import Program
 from nncodegen.notebook import model_html, model_latex
+from nncodegen.runtime.python.ground.habits import MODELS, no_attribute
 
 
 class ModelBase:
@@ -26,6 +27,14 @@ class ModelBase:
         self.name = check_name(name, "the name of a model")
         self.optimizers = check_optimizers(optimizers, name)
         self.initial = copied(initial, name)
+
+    if not TYPE_CHECKING:  # a type checker would believe that there is every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError; for a function that only modules have, it says how to build one."""
+            if name in MODELS:
+                raise no_attribute(f"the model {vars(self).get('name', '')}", name, MODELS[name])
+            return object.__getattribute__(self, name)  # raises what a property has raised, too
 
     def describe(self) -> Program:
         """Return the model as a Program."""

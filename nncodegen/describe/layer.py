@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sympy import Add as Sum
 from sympy import Expr, Mul, Symbol
 
+from nncodegen.describe.activations import usual_activation
 from nncodegen.describe.call import Call, Part, Shape, checked_name, layer_name
 from nncodegen.describe.unknowns import symbols_of
 from nncodegen.describe.written import layer_text
@@ -63,6 +64,12 @@ class Standard(Layer):
     """A layer with a name, the base class of all layers that come with nncodegen."""
 
     name: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Give activations their usual names, "relu" for "ReLU"."""
+        for role in ("activation", "recurrent_activation"):
+            if hasattr(self, role):
+                object.__setattr__(self, role, usual_activation(getattr(self, role)))
 
 
 with_old_names = renamed("0.3.0", bias="use_bias", initializer="kernel_initializer")

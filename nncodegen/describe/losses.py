@@ -14,6 +14,7 @@ from typing import Any
 from sympy import Abs, Eq, Expr, Max, Piecewise, Rational, S, log
 
 from nncodegen.ir.functions import log_cosh, xlogy
+from nncodegen.runtime.python.ground.habits import spelled
 
 LossFunction = Callable[[Expr, Expr], Expr]
 
@@ -77,5 +78,6 @@ SAME = {f"sparse_{name}": name for name in ("categorical_crossentropy", "categor
 
 
 def usual_name(loss: Any) -> Any:
-    """Return the name of a loss in LOSSES for a synonym; return any other object unchanged."""
-    return SAME.get(loss, loss) if isinstance(loss, str) else loss
+    """Return the name of a loss in LOSSES for a synonym, or for another spelling, "MSE"; return others unchanged."""
+    name = spelled(loss, (*LOSSES, *SAME))
+    return SAME.get(name, name) if isinstance(name, str) else loss

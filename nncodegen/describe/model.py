@@ -238,6 +238,10 @@ def _if_of_outputs(step: Step, outputs: Collection[Element]) -> Expr | None:
     return step.expression if {*step.operands} <= {*outputs} else None
 
 
+_NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w*\s*\()")
+"""A name in the text of a formula that is none of a function."""
+
+
 class _Known:
     """The symbols of formulas, which may be given as texts, by their names."""
 
@@ -261,8 +265,11 @@ class _Known:
             return
         if number is not None and any(contains(formula, type(number)) for formula in self._formulas):
             return  # _check_constants raises a more specific error
-        there = listed(sorted(self._symbols)) if self._symbols else "no symbols"
-        raise ModelError(f"the parameter {name!r} occurs neither in the output nor in the loss; there: {there}")
+        there = sorted({*self._symbols, *(word for text in texts for word in _NAME.findall(text))})
+        raise ModelError(
+            f"the parameter {name!r} occurs neither in the output nor in the loss: leave it out, or write it into one "
+            f"of them; their names are: {listed(there) or 'none'}"
+        )
 
 
 def _symbols(given: Any, role: str, known: _Known) -> tuple[Symbol, ...]:

@@ -58,6 +58,8 @@ class LeastSquaresRegressor(RegressorMixin, BaseEstimator):
         if not result.converged:
             message = result.message.replace("max_iterations", "max_iter")  # its name here
             warn(f"the fit did not converge: {message}", ConvergenceWarning)
+        elif result.status == "too_few_data":
+            warn(f"the fit has too few data: {result.message}", ConvergenceWarning)
         if result.poles:
             warn(f"the fit ended at a pole: {told(result.poles)}", ConvergenceWarning)
         return result

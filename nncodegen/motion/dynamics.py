@@ -122,6 +122,13 @@ class Dynamics(ModelBase):
         self.columns = _names(columns, f"the columns of {name}")
         self.parameters = _parameters(parameters, name)
         self.networks = Networks(networks, name)
+        if not isinstance(times, str) and hasattr(times, "__len__"):
+            count = len(times)
+            raise ModelError(
+                f"times of {name} is the number of times of each sample: give times={count}, and the {count} times "
+                f"themselves as columns of X, {self.time}[0] to {self.time}[{count - 1}], which may differ between "
+                "samples"
+            )
         self.times = _count(times, "times", 1, f"the number of times of {name}")
         self.steps = None if steps is None else _count(
             steps, "steps", 1, f"the number of steps of {name} from a time to the next"
@@ -295,11 +302,13 @@ class Dynamics(ModelBase):
         read = {name for names in others for name in names}
         for one in reversed(short):
             read |= short[one] if one in read else set()
-        for one in (*self.parameters, *self.inputs, *self.columns):
-            if one not in read:
-                raise ModelError(
-                    f"{one} of {self.name} occurs in no equation, no initial value, no jump and nothing observed"
-                )
+        for kind, names in (("parameter", self.parameters), ("input", self.inputs), ("column", self.columns)):
+            for one in names:
+                if one not in read:
+                    raise ModelError(
+                        f"{self.name} does not use its {kind} {one}, which occurs in no equation, no initial value, no "
+                        f"jump and nothing observed: leave {one} out, or write it into one of these"
+                    )
 
     def _check_calls(self) -> None:
         """Raise ModelError for calls of networks that do not fit, and for a network that no equation calls."""

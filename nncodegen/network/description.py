@@ -11,7 +11,7 @@ from typing import Any
 from sympy import Expr, Symbol
 
 from nncodegen.describe import Dense, Describable, Dropout, Model, Sequential, WideAndDeep, describe
-from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
+from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation, usual_activation
 from nncodegen.describe.grammar import parse
 from nncodegen.describe.hints import cut
 from nncodegen.describe.layer import Layer
@@ -151,6 +151,7 @@ def activation_of(text: str, number: int) -> Activation:
 
 def activation_text(activation: Any, number: int) -> str:
     """Return an activation as text. Raise ModelError."""
+    activation = usual_activation(activation)
     if isinstance(activation, str) and (activation in ACTIVATIONS or activation == SOFTMAX):
         return activation
     role = f"the activation of layer {number}"

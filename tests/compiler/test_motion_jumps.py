@@ -93,7 +93,10 @@ def test_sympy_gives_the_jumps_of_texts():
         ({"jumps": "depot + amount"}, "maps states to what they become at each time of a sample"),
         ({"jumps": {"depot'": "amount"}}, "has depot', which is no state"),
         ({"jumps": {"depot": "share*before(depot) + amount"}}, "it reads what states are just before it"),
-        ({"jumps": {"depot": "share*depot"}}, "amount of doses occurs in no equation, no initial value, no jump"),
+        (
+            {"jumps": {"depot": "share*depot"}},
+            "doses does not use its column amount, which occurs in no equation, no initial value, no jump",
+        ),
         ({"jumps": {"depot": "share*amount", sympy.Symbol("depot"): "depot"}}, "jumps of doses has depot twice"),
     ],
 )

@@ -198,7 +198,7 @@ def test_labels_in_tables(quick_compiler):
 
 @given(st.data())
 def test_find_gives_each_value_its_column(drawn):
-    """Any tensors are found in any table that holds their values in any order among others, in each way to name them."""
+    """Any tensors are found in a table that holds their values among others, in any order and each way to name them."""
     sizes = drawn.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
     tensors = tuple((f"t{k}", size) for k, size in enumerate(sizes))
     columns, expected, number = {}, [], 0.0

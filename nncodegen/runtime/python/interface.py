@@ -20,6 +20,7 @@ from .evaluation.summary import summary
 from .fitting.fit import fit
 from .fitting.fit_many import fit_many
 from .ground.facts import Facts, literals, of_literals
+from .ground.habits import MODULES, no_attribute
 from .loading import load
 from .native.absent import OF_BUILD, AbsentNative, module_of
 from .native.blas import use_blas
@@ -186,6 +187,8 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
 
     def beside(name: str) -> Certificate | None:
         """Return the attribute of the module that is read from a file."""
+        if name in MODULES:
+            raise no_attribute(f"the module of {model.name}", name, MODULES[name])
         if name != BESIDE:
             raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
         from .ground.certificate import certificate_beside  # noqa: PLC0415 (a module need not import it)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..ground.habits import no_argument
 from ..ground.renamed import current
 from .options import FLAG, OPTIONS, CheckedOptions, Option
 
@@ -72,6 +73,8 @@ class Keywords:
     ) -> tuple[CheckedOptions, dict[str, Any]]:
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         check_trainable(model)
+        if "weights" in named and not model.facts.terms:
+            raise no_argument(self.function, "weights")
         if not RENAMED[1].keys().isdisjoint(named):
             named = current(*RENAMED, named)
         if len(given) > len(self.options):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..ground.habits import advice, spelled
 from ..ground.renamed import current
 from ..ground.rules import ShortRule
 from .scalars import flag, number
@@ -38,6 +39,7 @@ def choose(
 ) -> Chosen:
     """Return the update rule of a name, with checked options. Raises ValueError, or TypeError for an unknown option."""
     values = dict(hyperparameters, learning_rate=learning_rate)
+    name = spelled(name, model.rules)
     if name == "sgd":
         name = _sgd(model, values)
     if not isinstance(name, str) or name not in model.rules:
@@ -52,8 +54,8 @@ def choose(
         decay = number(model, "weight_decay", weight_decay, 0.0, math.inf, False)
     for key in values:
         if key not in known:
-            names = ", ".join(known)
-            raise TypeError(f"train() got an unexpected argument {key!r}; the optimizer {name} takes: {names}")
+            takes = advice("train", key) or f"; the optimizer {name} takes: {', '.join(known)}"
+            raise TypeError(f"train() got an unexpected argument {key!r}{takes}")
     options = {
         key: number(model, key, values.get(key, default), low, high, excludes_low)
         for key, default, low, high, excludes_low in rule.hyperparameters

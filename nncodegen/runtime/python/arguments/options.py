@@ -122,8 +122,8 @@ class CheckedOptions:
     X: Any = _option(
         ARRAY, None,
         "(N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,\n"
-        "in their order, or a dictionary; or a table, such as a DataFrame, whose columns are taken by\n"
-        "the names of the inputs where it has these; nothing for a formula without inputs",
+        "in their order, or a dictionary; or a table, such as a DataFrame, whose columns are taken\n"
+        "by the names of the inputs where it has these; nothing for a formula without inputs",
     )  # fmt: skip
     Y: Any = _option(
         ARRAY, None,

@@ -18,6 +18,7 @@ from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_terms
 from ..evaluation.jacobian import check_fitted
 from ..ground.facts import flat_names
+from ..ground.habits import no_argument
 from ..ground.poles import warn_of_poles
 from ..ground.renamed import by_present_names, renamed
 from ..ground.warn import warn
@@ -87,9 +88,9 @@ def fit(
 
     X               (N, inputs); with one input also (N,). Or a table, such as a DataFrame, or a mapping, whose
                     columns are taken by the names of the inputs
-    Y               (N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that sees several
-                    outputs together, such as those of a softmax, they are all missing then. Labels (N,),
-                    if train takes them
+    Y               (N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that
+                    sees several outputs together, such as those of a softmax, they are all missing then. Labels
+                    (N,), if train takes them
     p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
                     parameters, moved into the bounds if necessary. "auto": no start is needed, since one is
                     looked for, as with n_starts="auto"
@@ -138,6 +139,8 @@ def fit(
     for a loss that turns out not to be convex in the outputs.
     """
     if old:
+        if "weights" in old and not model.facts.terms:
+            raise no_argument("fit", "weights")
         return by_present_names(fit, old, locals())  # type: ignore[no-any-return]
     check_fitted(model, "fit")
     X, Y, terms = take_terms(model, X, Y, data, loss_weights, "sigma, 1/sqrt(weight)")
@@ -205,6 +208,8 @@ def _told(result: FitResult, trained: bool) -> FitResult:
     meant = ("stopped", "max_iterations") if trained else ("stopped",)
     if not result.converged and result.status not in meant:
         warn(f"the fit of {result.model_name} did not converge: {result.message}", RuntimeWarning)
+    elif result.used < result.free_count:
+        warn(f"the fit of {result.model_name} has too few data: {result.message}", RuntimeWarning)
     if result.poles:
         warn_of_poles(result.model_name, result.poles)
     return result

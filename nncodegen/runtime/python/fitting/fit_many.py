@@ -84,8 +84,8 @@ def fit_many(
                     units of rounding
     max_iterations  the most steps that a fit tries; by default 1,000 plus 100 for each parameter
     threads         1 to 64 threads, which share the fits
-    time_limit      the seconds after which to stop: the fits that have not ended then keep their starts. They do not
-                    count the compilation of a part of the module, which the first fits may need
+    time_limit      the seconds after which to stop: the fits that have not ended then keep their starts. They do
+                    not count the compilation of a part of the module, which the first fits may need
     progress        show a bar on the standard error, as train does
     sigma_x         standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may
                     have, or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does

@@ -13,6 +13,7 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, TypeVar
 
+from .habits import no_argument
 from .warn import warn
 
 Named = TypeVar("Named", bound=Callable[..., Any])
@@ -47,6 +48,21 @@ def renamed(version: str, **names: str) -> Callable[[Named], Named]:
     return decorated
 
 
+def known_as(**names: str) -> Callable[[Named], Named]:
+    """Return a decorator for a function that takes keyword arguments by further names, too, for good: {name: own}."""
+
+    def decorated(function: Named) -> Named:
+        @wraps(function)
+        def accepting(*given: Any, **named: Any) -> Any:
+            if not named.keys().isdisjoint(names):
+                named = current("", names, named, warns=False)
+            return function(*given, **named)
+
+        return accepting  # type: ignore[return-value]
+
+    return decorated
+
+
 def _with_old_names(function: Any, own: Signature, version: str, names: Mapping[str, str]) -> Any:
     """Return the ``set_params`` of an estimator with the signature ``own``, for old names as well."""
 
@@ -76,7 +92,7 @@ def by_present_names(function: Any, old: Mapping[str, Any], arguments: Mapping[s
     version, names = function.renamed
     for name in old:
         if name not in names:
-            raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}")
+            raise no_argument(function.__name__, name)
     model, *others = signature(function).parameters.values()
     given = {one.name: arguments[one.name] for one in others if arguments[one.name] is not one.default}
     return function(arguments[model.name], **current(version, names, {**given, **old}))
@@ -105,7 +121,7 @@ def current(version: str, names: Mapping[str, str], named: Mapping[str, Any], wa
         if old not in named:
             continue
         if new in found:
-            raise TypeError(f"{old} and {new} are the same argument, which is named {new} now: leave {old} out")
+            raise TypeError(f"{old} and {new} are the same argument, which is named {new} here: leave {old} out")
         if warns:
             _warn(f"the argument {old}", new, version)
         if named[old] is not None:

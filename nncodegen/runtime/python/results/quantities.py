@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ground.facts import name_of
 from ..ground.same_bits import PORTABLE, SAME_MATH, power
 from .covariance import deviation, root
 from .intervals import quantile
@@ -16,7 +17,7 @@ from .intervals import quantile
 if TYPE_CHECKING:
     from types import CodeType
 
-    from ..ground.facts import Quantity, name_of
+    from ..ground.facts import Quantity
     from ..ground.types import Array
     from .fitted import Fitted
 

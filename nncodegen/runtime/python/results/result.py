@@ -13,6 +13,7 @@ from ..ground.facts import flat_names
 from ..ground.frames import frame_of
 from ..ground.markup import aligned, paragraph, table
 from ..native.model import Model, result_of_model
+from .losses import Losses
 from .many import ROWS, reduced
 from .saved import FORMAT, head, write_archive
 from .shown import Shown
@@ -116,8 +117,8 @@ class Result(Shown):
 
     @property
     def history(self) -> Array:
-        """Return the mean loss of each epoch, as computed before the updates."""
-        return self.metrics["loss"]
+        """Return the mean loss of each epoch, as computed before the updates; ``history["val_loss"]`` is a metric."""
+        return Losses.of(self.metrics)
 
     @property
     def learning_rate(self) -> Array | None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ..ground.habits import RESULTS, no_attribute
 
 
 class Shown:
     """The base class of results."""
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:  # a type checker would believe that there is every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, for an attribute that other libraries have with what is meant by it here."""
+            if name in RESULTS:
+                raise no_attribute(f"a {type(self).__name__}", name, f"see {RESULTS[name]}")
+            return object.__getattribute__(self, name)  # raises what a property has raised, too
 
     def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the result as a table, as ``print(result)`` does.

@@ -17,6 +17,7 @@ from ..arguments.terms import take_samples
 from ..evaluation.evaluate import outputs_of
 from ..evaluation.hessian import check_hessian, products, symmetric
 from ..ground.clock import clock
+from ..ground.habits import advice
 from ..ground.missing import needed
 from ..ground.same_bits import refuse
 from ..ground.warn import warn
@@ -64,17 +65,6 @@ STEEPER = 3.0
 
 OTHERS = ("tol", "bounds", "constraints", "callback", "options", "hess", "hessp")
 """The arguments of SciPy's function that a call may give."""
-
-ELSEWHERE_NAMED = {
-    "p0": "give the start as parameters", "x0": "give the start as parameters", "start": "give the start as parameters",
-    "fun": "the module gives the loss to SciPy itself", "jac": "the module gives the gradient to SciPy itself",
-    "args": "the module gives X and Y to the loss itself",
-    "maxiter": 'give options={"maxiter": ...}', "max_iterations": 'give options={"maxiter": ...}',
-    "max_iter": 'give options={"maxiter": ...}', "epochs": 'give options={"maxiter": ...}',
-    "tolerance": "give tol", "sigma": "give sample_weight, 1/sigma**2 of each sample, or use fit",
-    "fixed": "give equal bounds of a parameter, or use fit",
-}  # fmt: skip
-"""Advice for arguments that other functions have: what to give here instead."""
 
 EXACT = 4
 """Outputs whose residuals are below this number of roundings of the targets, by their norms, are the targets."""
@@ -190,8 +180,8 @@ def _check_names(options: dict[str, Any]) -> None:
     """Raise TypeError for arguments that SciPy's function does not have, or that the module gives."""
     for key in options:
         if key not in OTHERS:
-            advice = ELSEWHERE_NAMED.get(key, f"besides its own, it takes those of SciPy: {', '.join(OTHERS)}")
-            raise TypeError(f"minimize() got an unexpected argument {key!r}: {advice}")
+            takes = advice("minimize", key) or f": besides its own, it takes those of SciPy: {', '.join(OTHERS)}"
+            raise TypeError(f"minimize() got an unexpected argument {key!r}{takes}")
 
 
 def _complete(options: dict[str, Any], model: Model, objective: Objective, method: str, name: Any) -> None:
