@@ -274,6 +274,14 @@ def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[s
     return weights
 
 
+def _of_file(function: Any) -> Any:
+    """Add the options that say how the file of a table is read."""
+    sheet = click.option("--sheet", metavar="NAME", help="The sheet of an Excel file that has several.")
+    encoding = click.option("--encoding", metavar="NAME",
+                            help="That of a CSV file, such as cp1252 or utf-16.  [default: utf-8]")  # fmt: skip
+    return encoding(sheet(function))
+
+
 @command.command()
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.option("--target", required=True, help="The column to predict.")
@@ -309,24 +317,27 @@ def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[s
 @click.option("--threads", type=click.IntRange(1, 10_000), help="The number of threads.  [default: one for each core]")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: DATA_model]")
+@click.option("--overwrite", is_flag=True, help="Replace a model that is in the folder.")
+@_of_file
 @click.option(
     "--quiet", is_flag=True, help="Print only errors, and a warning if the model is no better than the baseline."
 )
 def fit(
     data: Path, target: str, task: str | None, category: tuple[str, ...], drop: tuple[str, ...], keep: tuple[str, ...],
-    out: Path | None, quiet: bool, **options: Any,
+    out: Path | None, overwrite: bool, encoding: str | None, sheet: str | None, quiet: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Learn to predict one column of a table from the others.
 
-    The table is a CSV file with a header (or .csv.gz), or a Parquet file. Linear models and networks with one and two
-    hidden layers are compared by cross-validation, and the best are averaged; options restrict what is tried. A fifth
-    of the rows is held out to measure the result; then the same learns again from all rows. The networks, their
-    parameters and the meaning of the columns are written to a folder of plain files, for `python -m nncodegen predict`.
+    The table is a CSV file with a header (or .csv.gz), a Parquet file, or a sheet of an Excel file (.xlsx). Linear
+    models and networks with one and two hidden layers are compared by cross-validation, and the best are averaged;
+    options restrict what is tried. A fifth of the rows is held out to measure the result; then the same learns again
+    from all rows. The networks, their parameters and the meaning of the columns are written to a folder of plain files,
+    for `python -m nncodegen predict`; a model that is there already is not overwritten without --overwrite.
     """
     from nncodegen.table import Settings  # noqa: PLC0415 (pandas is optional)
     from nncodegen.table.command import run_fit  # noqa: PLC0415
 
-    run_fit(data, target, task, category, drop, keep, Settings(**options), out, quiet)
+    run_fit(data, target, task, category, drop, keep, Settings(**options), out, quiet, overwrite, encoding, sheet)
 
 
 @command.command()
@@ -335,7 +346,10 @@ def fit(
 @click.option("--out", type=click.Path(path_type=Path), help="File to write to.  [default: the standard output]")
 @click.option("--unknown", type=click.Choice(["error", "ignore"]), default="error", show_default=True,
               help="What to do about a category, or a text among numbers, that did not occur in training.")  # fmt: skip
-def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
+@_of_file
+def predict(
+    model: Path, data: Path, out: Path | None, unknown: str, encoding: str | None, sheet: str | None
+) -> None:  # fmt: skip
     """Predict with a model that `fit` has written.
 
     MODEL is its folder. The output is CSV, with one row for each row of the table; for classes, each prediction is
@@ -345,7 +359,7 @@ def predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
 
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
-        run_predict(model, data, out, unknown)
+        run_predict(model, data, out, unknown, encoding, sheet)
 
 
 @command.command()
@@ -410,10 +424,11 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
               help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.")  # fmt: skip
 @click.option("--dask", is_flag=False, flag_value="local", metavar="[ADDRESS]",
               help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
+@_of_file
 def curve(
     data: Path, equation: str | None, models: str | None, p0: str, bounds: str, tie: tuple[str, ...],
     derived: tuple[str, ...], sigma: str | None, sigma_x: str, by: str, shared: str, out: Path | None,
-    plot: Path | None, dask: str | None, **options: Any,
+    plot: Path | None, dask: str | None, encoding: str | None, sheet: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Fit a formula to the columns of a table, by least squares.
 
@@ -439,7 +454,7 @@ def curve(
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:
-            run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask, models)
+            run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask, models, encoding, sheet)
         except ValueError as error:  # the module does not accept the formula or the data
             raise ModelError(str(error)) from error
 

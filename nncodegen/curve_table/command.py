@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,16 @@ SHOWN = 12
 
 def run_curve(
     data: Path, equation: str | None, sigma: str | None, by: tuple[str, ...], settings: FitSettings, out: Path | None,
-    plot: Path | None, dask: str | None, models: str | None = None,
+    plot: Path | None, dask: str | None, models: str | None = None, encoding: str | None = None,
+    sheet: str | None = None,
 ) -> None:  # fmt: skip
     """Fit a formula to the columns of a file, or compare several. Raises TableError, ModelError and BuildError."""
     console = Console(highlight=False, soft_wrap=True, stderr=True)
+    read = partial(read_table, data, encoding, sheet)
+    if dask is not None and (encoding or sheet):
+        raise BuildError("--encoding and --sheet are for single files, and --dask reads Parquet files: leave them out")
     if models is not None:
-        _compare(console, data, equation, models, sigma, by, settings, out, plot, dask)
+        _compare(console, data, read, equation, models, sigma, by, settings, out, plot, dask)
         return
     if equation is None:
         raise ModelError(f"there is no equation: write it like {EXAMPLE} or {BY_NAME}, or compare formulas by --models")
@@ -65,7 +70,7 @@ def run_curve(
             fits = fit_distributed(data, problem, dask, tell)
         _write(console, fits, problem, out)
         return
-    table = read_table(data)
+    table = read()
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
     if is_motion(equation):
         _fit_motion(console, table, equation, sigma, by, settings, out, plot)
@@ -147,8 +152,8 @@ def _fit_motion(
 
 
 def _compare(
-    console: Console, data: Path, equation: str | None, models: str, sigma: str | None, by: tuple[str, ...],
-    settings: FitSettings, out: Path | None, plot: Path | None, dask: str | None,
+    console: Console, data: Path, read: Callable[[], Table], equation: str | None, models: str, sigma: str | None,
+    by: tuple[str, ...], settings: FitSettings, out: Path | None, plot: Path | None, dask: str | None,
 ) -> None:  # fmt: skip
     """Compare formulas on the columns of a file, and print or write the table."""
     for option, value in (
@@ -163,7 +168,7 @@ def _compare(
             raise BuildError(f"{option} is for the fit of one formula: leave it out with --models")
     if out is not None:
         _check_new(out)
-    table = read_table(data)
+    table = read()
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
     others = (*by, *([sigma] if sigma is not None else []))
     target, formulas = read_models(equation, models, table.columns, named(settings.p0, settings.bounds), others)

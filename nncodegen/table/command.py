@@ -17,7 +17,7 @@ from nncodegen.table.read import Table, is_pattern, read_table
 from nncodegen.table.rows import ending_of, stem_of, write_csv
 from nncodegen.table.search import FEW_ERRORS
 from nncodegen.table.settings import Settings
-from nncodegen.table.trained import check_out, load_model
+from nncodegen.table.trained import check_out, holds_model, load_model
 
 _MOST_COLUMNS = 30
 _MOST_CANDIDATES = 10
@@ -34,12 +34,23 @@ def run_fit(
     settings: Settings,
     out: Path | None,
     quiet: bool,
+    overwrite: bool = False,
+    encoding: str | None = None,
+    sheet: str | None = None,
 ) -> None:
-    """Learn from a file, and write a folder. Raises TableError, ModelError and BuildError."""
+    """Learn from a file, and write a folder. Raises TableError, ModelError and BuildError.
+
+    A model in the folder is replaced only with ``overwrite``.
+    """
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     folder = out or Path(f"{data.parent.name or 'data' if is_pattern(data) else stem_of(data)}_model")
     check_out(folder)  # before the work, not after it
-    table = read_table(data)
+    if holds_model(folder) and not overwrite:
+        raise BuildError(
+            f"{folder} holds a model already, which is not overwritten: name another folder with --out, or give "
+            f"--overwrite"
+        )
+    table = read_table(data, encoding, sheet)
     commas = f", with decimal commas as in {table.decimal_comma}" if table.decimal_comma else ""
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns{commas}")
     with console.status("") as status:
@@ -56,7 +67,9 @@ def run_fit(
     console.print(printable(f"\nwritten to    {folder}\npredict with  {predict}", lines=True), markup=False)
 
 
-def run_predict(model: Path, data: Path, out: Path | None, unknown: str) -> None:
+def run_predict(
+    model: Path, data: Path, out: Path | None, unknown: str, encoding: str | None = None, sheet: str | None = None
+) -> None:
     """Predict for the rows of a file, and write to another file or to the standard output.
 
     Raises TableError, ModelError and BuildError.
@@ -64,7 +77,7 @@ def run_predict(model: Path, data: Path, out: Path | None, unknown: str) -> None
     if out is not None and out.exists():
         raise BuildError(f"{out} exists already, and is not overwritten: name another file")
     loaded = load_model(model)
-    text = write_csv(loaded.predict(read_table(data), unknown))
+    text = write_csv(loaded.predict(read_table(data, encoding, sheet), unknown))
     if out is None:
         text = printable(text, lines=True) if sys.stdout.isatty() else text
         sys.stdout.write(text)

@@ -1,4 +1,4 @@
-"""A table in memory, and reading it from a file: CSV, whose cells are text, or Parquet, which has types."""
+"""A table in memory, and reading it from a file: CSV, whose cells are text, or Parquet or Excel, which have types."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ from nncodegen.table.rows import ENDINGS, ending_of, read_csv, read_rows
 INDEX_OF_DASK = "__null_dask_index__"
 """A column that Dask writes for an index without a name."""
 
+EXCEL = ".xlsx"
+"""The end of the name of an Excel file."""
+
 _MISSING = frozenset(MISSING)
 _MOST_NAMES = 20  # an error lists at most this many names
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table and its origin. The cells of a CSV file are text; those of a Parquet file have types."""
+    """A table and its origin. The cells of a CSV file are text; those of other files have types."""
 
     frame: pd.DataFrame
     path: Path
     delimiter: str | None = None
+    encoding: str | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -45,7 +49,7 @@ class Table:
         label = int(self.frame.index[row])
         if self.delimiter is None:
             return f"{self.path}, row {label + 1}, column {printable(column)}"
-        lines, _ = read_rows(self.path)
+        lines, _ = read_rows(self.path, self.encoding)
         line = f", line {lines[label + 1]}" if label + 1 < len(lines) else ""  # after the header
         return f"{self.path}{line}, column {printable(column)}"
 
@@ -137,24 +141,34 @@ class Table:
         return texts
 
 
-def read_table(path: str | PathLike[str]) -> Table:
-    """Return the table in a file that ends in .csv, .tsv, .txt (or one of them with .gz) or .parquet.
+def read_table(path: str | PathLike[str], encoding: str | None = None, sheet: str | None = None) -> Table:
+    """Return the table in a file that ends in .csv, .tsv, .txt (or one of them with .gz), .parquet or .xlsx.
 
     A folder of Parquet files, and a pattern that several match, such as data/2026-*.parquet, are one table, with the
-    rows in the order of the names. Raises TableError, which says what is wrong, and where.
+    rows in the order of the names. ``encoding`` is that of a CSV file, by default UTF-8, and ``sheet`` the name of a
+    sheet of an Excel file that has several. Raises TableError, which says what is wrong, and where, and
+    MissingDependencyError where a package that reads the file is not installed.
     """
     path = Path(path)
     several = parquet_files(path)
     if several is None and not path.is_file():
         raise TableError(f"there is no file {path}")
     ending = ending_of(path)
-    if several is None and ending not in (*ENDINGS, ".parquet"):
+    if several is None and ending not in (*ENDINGS, ".parquet", EXCEL):
         raise TableError(
-            f"{path} does not end in .csv, .tsv, .txt (or one of them with .gz) or .parquet: its format is not known"
+            f"{path} does not end in .csv, .tsv, .txt (or one of them with .gz), .parquet or .xlsx: its format is not "
+            f"known"
         )
+    parquet = several is not None or ending == ".parquet"
+    if encoding is not None and (parquet or ending == EXCEL):
+        raise TableError(f"an encoding is for CSV files, and {path} is none: leave it out")
+    if sheet is not None and ending != EXCEL:
+        raise TableError(f"a sheet is for Excel files, and {path} is none: leave it out")
     try:
-        parquet = several is not None or ending == ".parquet"
-        table = _read_parquet(path, several) if parquet else Table(*read_csv(path))
+        if ending == EXCEL:
+            table = _read_excel(path, sheet)
+        else:
+            table = _read_parquet(path, several) if parquet else Table(*read_csv(path, encoding), encoding)
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror or error}") from error
     header = "the header" if table.delimiter is None else "line 1"
@@ -228,6 +242,33 @@ def _read_parquet(path: Path, files: list[Path] | None) -> Table:
         frame = frame.reset_index(allow_duplicates=True)  # an index with a name becomes a column
     frame = frame.reset_index(drop=True).drop(columns=INDEX_OF_DASK, errors="ignore")
     frame.columns = [str(name) for name in frame.columns]
+    return Table(with_usual_types(frame), path)
+
+
+def _read_excel(path: Path, sheet: str | None) -> Table:
+    """Return the table in a sheet of an Excel file, whose first row has the names of the columns."""
+    try:
+        frames = pd.read_excel(path, sheet_name=None, header=None, engine="openpyxl")
+    except ImportError as error:
+        raise missing_package(f"reading {path}", "openpyxl", "'nncodegen[excel]'") from error
+    except Exception as error:  # a damaged file makes its reader raise any error
+        if isinstance(error, OSError):
+            raise
+        raise TableError(f"{path} is not an Excel file that can be read: {str(error).splitlines()[0]}") from error
+    if sheet is not None and sheet not in frames:
+        raise TableError(f"{path} has no sheet {sheet!r}; it has: {', '.join(map(repr, frames))}")
+    chosen = frames if sheet is None else {sheet: frames[sheet]}
+    filled = {name: rows for name, frame in chosen.items() if len(rows := frame.dropna(how="all"))}
+    if len(filled) > 1:
+        raise TableError(
+            f"{path} has several sheets ({', '.join(map(repr, filled))}): name the one to read (--sheet NAME)"
+        )
+    if not filled:
+        raise TableError(f"{path} is empty")
+    (rows,) = filled.values()
+    rows = rows.loc[:, rows.notna().any()]
+    frame = rows.iloc[1:].reset_index(drop=True).infer_objects()
+    frame.columns = pd.Index(["" if pd.isna(name) else str(name).strip() for name in rows.iloc[0]], dtype=object)
     return Table(with_usual_types(frame), path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -20,6 +21,9 @@ from nncodegen.errors import TableError
 from nncodegen.runtime.python.ground.cells import plain_cell
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+
+UTF_8 = "utf-8-sig"
+"""The name of UTF-8 that leaves out a mark at the begin of a file."""
 
 UNNAMED = "Unnamed: 0"
 """The name of a first column without a name, as in tables that were written with the names of their rows."""
@@ -43,36 +47,57 @@ def stem_of(path: Path) -> str:
     return path.name[: len(path.name) - len(ending_of(path))]
 
 
-def read_csv(path: Path) -> tuple[pd.DataFrame, Path, str]:
-    """Return the cells of a file as text without surrounding spaces in named columns, the path, and the delimiter."""
-    _, (header, *rows) = read_rows(path)
+def read_csv(path: Path, encoding: str | None = None) -> tuple[pd.DataFrame, Path, str]:
+    """Return the cells of a file as text without surrounding spaces in named columns, the path, and the delimiter.
+
+    The encoding is a name that Python has; None for UTF-8.
+    """
+    _, (header, *rows) = read_rows(path, encoding)
     if not header[0] and len(header) > 1 and UNNAMED not in header:
         header[0] = UNNAMED
     cells = np.array(rows, object).reshape(len(rows), len(header))
-    return pd.DataFrame(cells, columns=pd.Index(header, dtype=object), dtype=object), path, _form(path)[0]
+    return (
+        pd.DataFrame(cells, columns=pd.Index(header, dtype=object), dtype=object),
+        path,
+        _form(path, _codec(encoding))[0],
+    )
 
 
-def read_rows(path: Path) -> tuple[list[int], list[list[str]]]:
+def read_rows(path: Path, encoding: str | None = None) -> tuple[list[int], list[list[str]]]:
     """Return the line numbers, from 1, where rows begin, and the rows that are not blank, the header first.
 
-    Raises TableError for a row that is not as long as the header, or whose reading is ambiguous.
+    Raises TableError for a row that is not as long as the header, or whose reading is ambiguous, for an encoding that
+    there is not, and for a file that is not text in it.
     """
+    codec = _codec(encoding)
     try:
-        delimiter, newline = _form(path)
+        delimiter, newline = _form(path, codec)
         with _LIMIT:  # the csv module has one limit of the size of a cell, for the whole process
             limit = csv.field_size_limit(sys.maxsize)
             try:
-                return _read(path, delimiter, newline)
+                return _read(path, delimiter, newline, codec)
             finally:
                 csv.field_size_limit(limit)
-    except UnicodeDecodeError as error:
-        raise TableError(_undecodable(path)) from error
+    except UnicodeError as error:
+        raise TableError(_undecodable(path, codec)) from error
 
 
-def _read(path: Path, delimiter: str, newline: str) -> tuple[list[int], list[list[str]]]:
+def _codec(encoding: str | None) -> str:
+    """Return the name of an encoding; that of UTF-8 leaves out a mark at the begin. Raises TableError."""
+    try:
+        found = codecs.lookup(encoding or UTF_8).name
+        "".encode(found)  # some are of bytes, not of text
+    except (LookupError, ValueError) as error:
+        raise TableError(
+            f"there is no encoding {encoding!r}; there are for instance utf-8, utf-16, cp1252 and latin-1"
+        ) from error
+    return UTF_8 if found == "utf-8" else found
+
+
+def _read(path: Path, delimiter: str, newline: str, codec: str) -> tuple[list[int], list[list[str]]]:
     lines: list[int] = []
     rows: list[list[str]] = []
-    with _open(path) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", newline=newline) as file:
+    with _open(path) as binary, io.TextIOWrapper(binary, encoding=codec, newline=newline) as file:
         reader = csv.reader(_without_zeros(file, path), delimiter=delimiter, strict=True)
         line = 1
         try:
@@ -113,7 +138,7 @@ def _without_zeros(file: Iterator[str], path: Path) -> Iterator[str]:
         yield line
 
 
-def _form(path: Path) -> tuple[str, str]:
+def _form(path: Path, codec: str) -> tuple[str, str]:
     """Return the delimiter, which is the most frequent in the first line outside quotes, and `open`'s newline argument.
 
     Lines end with a line feed and any carriage returns directly before it, or, in old files, with carriage returns
@@ -124,7 +149,7 @@ def _form(path: Path) -> tuple[str, str]:
         while True:
             content = file.read(size)
             sample += content
-            unquoted = _QUOTED.sub('""', sample.decode("utf-8-sig", errors="ignore"))
+            unquoted = _QUOTED.sub('""', sample.decode(codec, errors="ignore"))
             end = re.search(r"(?<=[^\s])\s*?(\r*\n|\r(?!\r*$))", unquoted)
             if end or not content:
                 break
@@ -178,21 +203,23 @@ def write_csv(frame: pd.DataFrame) -> str:
     return str(frame.to_csv(index=False, lineterminator="\n", quoting=quoting))
 
 
-def _undecodable(path: Path) -> str:
-    """Return a message that says where a file is not text in UTF-8."""
+def _undecodable(path: Path, codec: str) -> str:
+    """Return a message that says where a file is not text in its encoding."""
+    if codec != UTF_8:
+        return f"{path} is not text in {codec}: name another encoding"
     with _open(path) as file:
         content = file.read()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return f"{path} is text in UTF-16: save it as UTF-8"
+        return f"{path} is text in UTF-16: save it as UTF-8, or give the encoding utf-16 (--encoding utf-16)"
     try:
         content.decode()
     except UnicodeDecodeError as error:
-        delimiter, _ = _form(path)
+        delimiter, _ = _form(path, codec)
         *lines, last = re.split(r"\r*\n|\r", content[: error.start].decode("latin-1"))
         column = _QUOTED.sub("", last).count(delimiter) + 1
         byte = content[error.start]
         return (
             f"{path}, line {len(lines) + 1}, column {column}: the byte {byte:#04x} is not text in UTF-8; "
-            f"save the file as UTF-8"
+            f"save the file as UTF-8, or give its encoding, such as cp1252 of Windows (--encoding cp1252)"
         )
     return f"{path} is not text in UTF-8: save it as UTF-8"

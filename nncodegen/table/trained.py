@@ -218,6 +218,11 @@ def _remove(folder: Path) -> None:
         folder.rmdir()
 
 
+def holds_model(folder: Path) -> bool:
+    """Return whether a folder holds a model of a table, which writing another one would replace."""
+    return (folder / DESCRIPTION).is_file()
+
+
 def check_out(out: Path) -> None:
     """Raise BuildError if a model cannot be written to a folder: it is a file, or holds files of others."""
     if out.exists() and not out.is_dir():

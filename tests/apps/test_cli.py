@@ -286,7 +286,12 @@ def test_no_better_than_the_baseline(wine):
     lines = [line[:14].strip() for line in done.stdout.splitlines()]
     assert lines.index("NO BETTER") < lines.index("tried") < lines.index("held out")
     assert "accuracy 0.8" in done.stdout
-    quiet = wine("fit", "noise.csv", "--target", "b", "--layers", "", "--quiet")
+    again = wine("fit", "noise.csv", "--target", "b", "--layers", "", "--quiet")
+    assert again.returncode == 1
+    assert "noise_model holds a model already, which is not overwritten: name another folder with --out, or give" in (
+        again.stderr
+    )
+    quiet = wine("fit", "noise.csv", "--target", "b", "--layers", "", "--quiet", "--overwrite")
     assert (quiet.returncode, quiet.stdout) == (0, "")
     assert quiet.stderr.startswith("NO BETTER     than without a model, on the 12 rows held out: accuracy")
 
