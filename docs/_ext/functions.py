@@ -37,7 +37,8 @@ SAME = {"abs": "Abs", "sqrt": "Sqrt", "max": "Max", "min": "Min"}
 """Second names, as people write them."""
 
 ARGUMENTS = {record.name: record.arguments for record in RECORDS if record.about} | {
-    "logaddexp": "u, v", "xlogy": "x, y", "exponential_ratio": "u, b, c", "Piecewise": "(x, x > 0), ..., (0, True)",
+    "logaddexp": "u, v", "xlogy": "x, y", "faddeeva_real": "x, y", "faddeeva_imag": "x, y",
+    "exponential_ratio": "u, b, c", "Piecewise": "(x, x > 0), ..., (0, True)",
     "And": "p, q, ...", "Or": "p, q, ...", "Xor": "p, q, ...", "ITE": "p, q, r", "Not": "p", "Eq": "x, y",
     "Ne": "x, y", "leaky_relu": "z, slope", "elu": "z, alpha",
 }  # fmt: skip

@@ -39,7 +39,7 @@ NAMES: dict[str, Callable[..., Any]] = {
         for name, value in vars(functions).items()
         if isinstance(value, type) and issubclass(value, functions.StableFunction | sympy.Function)
         if value.__module__ in (elementary.__name__, functions.__name__)
-        if value not in (functions.StableFunction, functions.erfcx_derivative)
+        if value not in (functions.StableFunction, functions.erfcx_derivative, functions.faddeeva_derivative)
     },
     **{name: getattr(functions, name) for name in _OWN},
     "abs": sympy.Abs,

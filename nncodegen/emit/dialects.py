@@ -41,7 +41,7 @@ INLINE = {record.name: record.c for record in RECORDS if record.is_inline}
 OWN_FUNCTIONS = {**INLINE, "odds": "odds_of", "Max": "maximum", "Min": "minimum"}
 """The functions that are emitted inline, so that compilers can vectorize loops over them -> their names in C."""
 
-ARGUMENTS = {"tanh_of": 3, "Max": 2, "Min": 2}
+ARGUMENTS = {"tanh_of": 3, "faddeeva_real_of": 2, "faddeeva_imag_of": 2, "Max": 2, "Min": 2}
 """The number of arguments of these functions, if it is not one."""
 
 OF_ONE_ARGUMENT = {f.__name__: f.__name__ for f in (exp_plus_1, half_expm1_plus_1, odds, odds_plus_1)}

@@ -25,6 +25,7 @@ import sympy
 from sympy import Expr, Function
 from sympy.codegen.cfunctions import Cbrt, Sqrt, exp2, expm1, hypot, log1p, log2, log10
 
+from nncodegen.ir import faddeeva
 from nncodegen.ir.traits import NO_TRAITS, Trait
 
 Number = Any
@@ -64,6 +65,18 @@ class tanh_of(Primitive):
     """tanh(z) from z, e = half_expm1(z) and r = 1/(1 + e); the derivative shares e and r."""
 
     nargs = 3
+
+
+class faddeeva_real_of(Primitive):
+    """The real part of the Faddeeva function at x + i*y."""
+
+    nargs = 2
+
+
+class faddeeva_imag_of(Primitive):
+    """The imaginary part of the Faddeeva function at x + i*y."""
+
+    nargs = 2
 
 
 @dataclass(frozen=True)
@@ -169,6 +182,16 @@ def _kept(function: Callable[[Number], Number], parts: Any, bits: int) -> Number
 def _slow(function: Callable[[Number], Number]) -> Callable[[Number], Number]:
     """Return a function that caches its values, as erfc with 800 digits takes a hundredth of a second."""
     return lambda z: _kept(function, z._mpf_, mpmath.mp.prec) if type(z) is mpmath.mpf else function(z)
+
+
+def _faddeeva_real(value: Number, x: Number, y: Number) -> tuple[Number, Number]:
+    real, imaginary = faddeeva.exact_slope(x, y)
+    return real, -imaginary
+
+
+def _faddeeva_imag(value: Number, x: Number, y: Number) -> tuple[Number, Number]:
+    real, imaginary = faddeeva.exact_slope(x, y)
+    return imaginary, real
 
 
 def _vector(function: Callable[[float], float]) -> Callable[..., Any]:
@@ -346,6 +369,14 @@ RECORDS = (
     Elementary(
         tanh_of, lambda z, e, r: np.tanh(z), lambda z, e, r: mpmath.tanh(z),
         lambda f, z, e, r: (1 - f * f, mpmath.mpf(0), mpmath.mpf(0)), c="tanh_of",
+    ),
+    Elementary(
+        faddeeva_real_of, lambda x, y: faddeeva.values(x, y)[0], lambda x, y: faddeeva.exact(x, y)[0], _faddeeva_real,
+        traits=Trait.BOUNDED, c="faddeeva_real_of",
+    ),
+    Elementary(
+        faddeeva_imag_of, lambda x, y: faddeeva.values(x, y)[1], lambda x, y: faddeeva.exact(x, y)[1], _faddeeva_imag,
+        traits=Trait.BOUNDED, c="faddeeva_imag_of",
     ),
 )  # fmt: skip
 """All records, in the order in which the documentation lists them."""

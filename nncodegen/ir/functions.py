@@ -30,6 +30,7 @@ from nncodegen.ir.traits import NO_TRAITS, Trait
 
 Primitive = elementary.Primitive
 decay, half_expm1, tanh_of = elementary.decay, elementary.half_expm1, elementary.tanh_of
+faddeeva_real_of, faddeeva_imag_of = elementary.faddeeva_real_of, elementary.faddeeva_imag_of
 INLINE = elementary.INLINE
 """The primitives of stable forms in C, also by these names."""
 
@@ -423,6 +424,128 @@ def _tail_of_erfcx(n: int) -> tuple[Float, ...]:
 
         found = mpmath.chebyfit(product, [-1, 1], TAIL_TERMS)
         return tuple(Float(str(coefficient), 32) for coefficient in found)
+
+
+class faddeeva_derivative(StableFunction):
+    """A part of the n-th derivative of the Faddeeva function w(z) by z = x + i*y, n > 0: 0 the real, 1 the imaginary.
+
+    w' = 2*i/sqrt(pi) - 2*z*w (Abramowitz and Stegun, 1964, 7.1.20). Far out, where nothing would be left of this
+    difference, it is a polynomial in 1/z**2 times 1/z**(n + 1); exp(-x**2), which is below 1e-62 there, is left out.
+    """
+
+    nargs = 4
+    traits = Trait.BOUNDED
+
+    @staticmethod
+    def definition(x: Expr, y: Expr, n: Expr, part: Expr) -> Expr:
+        return _derivative_of_faddeeva(x, y, int(n))[int(part)]
+
+    @staticmethod
+    def stable(x: Expr, y: Expr, n: Expr, part: Expr) -> Expr:
+        size = x**2 + y**2
+        near, far = _derivative_of_faddeeva(x, y, int(n)), _tail_of_faddeeva(x, y, Max(size, FAR), int(n))
+        return Piecewise((near[int(part)], size < FAR), (far[int(part)], True))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        x, y, n, part = self.args
+        return _along(argindex, faddeeva_derivative(x, y, n + 1, S.Zero), faddeeva_derivative(x, y, n + 1, S.One), part)
+
+
+class faddeeva_real(StableFunction):
+    """The real part of the Faddeeva function w(x + i*y), the Voigt function: exp(-x**2) for y = 0."""
+
+    nargs = 2
+    traits = Trait.BOUNDED
+
+    @classmethod
+    def eval(cls, x: Expr, y: Expr) -> Expr | None:
+        return cls(-x, y) if x.could_extract_minus_sign() else None  # even
+
+    @staticmethod
+    def definition(x: Expr, y: Expr) -> Expr:
+        return faddeeva_real_of(x, y)
+
+    @staticmethod
+    def stable(x: Expr, y: Expr) -> Expr:
+        return faddeeva_real_of(x, y)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return _along(argindex, *_first_derivative(*self.args), S.Zero)
+
+
+class faddeeva_imag(StableFunction):
+    """The imaginary part of the Faddeeva function w(x + i*y): 2/sqrt(pi) times Dawson's integral for y = 0."""
+
+    nargs = 2
+    traits = Trait.BOUNDED
+
+    @classmethod
+    def eval(cls, x: Expr, y: Expr) -> Expr | None:
+        return -cls(-x, y) if x.could_extract_minus_sign() else None  # odd
+
+    @staticmethod
+    def definition(x: Expr, y: Expr) -> Expr:
+        return faddeeva_imag_of(x, y)
+
+    @staticmethod
+    def stable(x: Expr, y: Expr) -> Expr:
+        return faddeeva_imag_of(x, y)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return _along(argindex, *_first_derivative(*self.args), S.One)
+
+
+def _first_derivative(x: Expr, y: Expr) -> tuple[Expr, Expr]:
+    return faddeeva_derivative(x, y, S.One, S.Zero), faddeeva_derivative(x, y, S.One, S.One)
+
+
+def _along(argindex: int, real: Expr, imaginary: Expr, part: Expr) -> Expr:
+    """Return the derivative of a part of f(x + i*y) by x or y, given the parts of f': that by y is i*f'."""
+    return (real, imaginary)[int(part)] if argindex == 1 else (-imaginary, real)[int(part)]
+
+
+FAR = 144
+"""From this |z|**2 on, derivatives of the Faddeeva function are polynomials; below, rounding grows by up to 2*FAR."""
+
+FAR_TERMS = 12
+"""Number of coefficients, enough for the last digit of the first derivatives."""
+
+
+def _product(p: tuple[Expr, Expr], q: tuple[Expr, Expr]) -> tuple[Expr, Expr]:
+    """Return the product of two complex numbers."""
+    return p[0] * q[0] - p[1] * q[1], p[0] * q[1] + p[1] * q[0]
+
+
+def _derivative_of_faddeeva(x: Expr, y: Expr, n: int) -> tuple[Expr, Expr]:
+    """Return the parts of the n-th derivative of w, by the recurrence w(k + 1) = -2*z*w(k) - 2*k*w(k - 1)."""
+    before: tuple[Expr, Expr] = (faddeeva_real(x, y), faddeeva_imag(x, y))
+    u, v = _product((x, y), before)
+    now: tuple[Expr, Expr] = (-2 * u, 2 / sqrt(sympy.pi) - 2 * v)
+    for k in range(1, n):
+        u, v = _product((x, y), now)
+        before, now = now, (-2 * u - 2 * k * before[0], -2 * v - 2 * k * before[1])
+    return now
+
+
+def _tail_of_faddeeva(x: Expr, y: Expr, size: Expr, n: int) -> tuple[Expr, Expr]:
+    """Return the parts of the n-th derivative of i/sqrt(pi)*(1/z + 1/(2*z**3) + ...), given |z|**2.
+
+    The powers of 1/z**2 up to the fourth are used for each four coefficients, so that no part is written many times.
+    """
+    inverse = (x / size, -y / size)
+    powers = [(S.One, S.Zero), ((x**2 - y**2) / size**2, -2 * x * y / size**2)]
+    while len(powers) < 5:
+        powers.append(_product(powers[-1], powers[1]))
+    factors = [Rational(sympy.factorial2(2 * k - 1), 2**k) * sympy.rf(2 * k + 1, n) for k in range(FAR_TERMS)]
+    total: tuple[Expr, Expr] = (S.Zero, S.Zero)
+    for first in reversed(range(0, FAR_TERMS, 4)):
+        few = [sympy.Add(*(factors[first + k] * powers[k][part] for k in range(4))) for part in (0, 1)]
+        shifted = _product(total, powers[4])
+        total = (shifted[0] + few[0], shifted[1] + few[1])
+    factor = reduce(_product, [inverse] * (n + 1))
+    real, imaginary = _product(total, factor)
+    scale = (-1) ** n / sqrt(sympy.pi)
+    return -scale * imaginary, scale * real
 
 
 class softsign(StableFunction):

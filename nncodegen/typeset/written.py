@@ -8,7 +8,7 @@ from functools import lru_cache
 from sympy import Dummy, Expr, Mul, Piecewise, Pow, exp, fraction, log
 
 from nncodegen.ir import Element, functions
-from nncodegen.ir.functions import StableFunction, erfcx_derivative, xlogy
+from nncodegen.ir.functions import StableFunction, erfcx_derivative, faddeeva_derivative, xlogy
 
 WIDTH = 72.0
 """The number of letters for which a line of the page has room, next to the left-hand side of an equation."""
@@ -29,7 +29,7 @@ def as_written(expression: Expr) -> Expr:
 
 def _is_ours(node: Expr) -> bool:
     """Return whether a node is a function that no user writes, or one that a book writes otherwise."""
-    if isinstance(node, xlogy | erfcx_derivative):
+    if isinstance(node, xlogy | erfcx_derivative | faddeeva_derivative):
         return True
     return isinstance(node, StableFunction) and type(node).__module__ != functions.__name__
 

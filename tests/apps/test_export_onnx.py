@@ -178,7 +178,7 @@ RANGES = {
     "cot": (0.1, 3),
 }  # fmt: skip
 SEVERAL = {"atan2": 2, "hypot": 2, "max": 2, "min": 2, "Max": 2, "Min": 2, "logaddexp": 2, "xlogy": 2,
-           "exponential_ratio": 3}  # fmt: skip
+           "faddeeva_real": 2, "faddeeva_imag": 2, "exponential_ratio": 3}  # fmt: skip
 NO_NUMBER = ("And", "Or", "Not", "ITE", "Xor", "Eq", "Ne", "Piecewise")
 CALLED = [
     name

@@ -11,7 +11,9 @@ from functools import lru_cache
 import mpmath
 import numpy as np
 import pytest
+from scipy.special import wofz
 
+from nncodegen.ir import faddeeva
 from tests.support.runtime import INCLUDES, WARNINGS
 
 CALLS = {
@@ -33,6 +35,8 @@ CALLS = {
     "erf_of": "erf_of(x)",
     "erfc_of": "erfc_of(x)",
 }
+OF_TWO = {"faddeeva_real": "faddeeva_real_of(x, z)", "faddeeva_imag": "faddeeva_imag_of(x, z)"}
+"""Functions of two arguments; their errors have a test of their own."""
 EXACT = {"exp_of": mpmath.exp, "exp_scalar": mpmath.exp, "exp_plus_1": lambda x: 1 + mpmath.exp(x),
          "odds": lambda x: mpmath.exp(-x), "odds_of": lambda x: mpmath.exp(-x),
          "odds_plus_1": lambda x: 1 + mpmath.exp(-x),
@@ -137,11 +141,15 @@ def loops(bits):
     for name, call in {**CALLS, **SINES[bits]}.items():
         yield f"void loop_{name}(const {real} *restrict xs, {real} *restrict ys, long count)"
         yield f"{{ for (long n = 0; n < count; n++) {{ const {real} x = xs[n]; ys[n] = {call}; }} }}"
+    for name, call in OF_TWO.items():
+        arrays = f"const {real} *restrict xs, const {real} *restrict zs, {real} *restrict ys"
+        yield f"void loop_{name}({arrays}, long count)"
+        yield f"{{ for (long n = 0; n < count; n++) {{ const {real} x = xs[n], z = zs[n]; ys[n] = {call}; }} }}"
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """call(name, bits, flags, x) -> the values of a function, as C computes them in a loop."""
+    """call(name, bits, flags, *arguments) -> the values of a function, as C computes them in a loop."""
     folder = tmp_path_factory.mktemp("functions")
     compiler = next(name for name in ("gcc", "clang", "cc") if shutil.which(name))
 
@@ -155,10 +163,10 @@ def compiled(tmp_path_factory):
 
     libraries = {(bits, flags): library(bits, flags) for bits in (64, 32) for flags in ALL_FLAGS}
 
-    def call(name, bits, flags, x):
-        y = np.empty_like(x)
+    def call(name, bits, flags, *arguments):
+        y = np.empty_like(arguments[0])
         function = getattr(libraries[bits, flags], f"loop_{name}")
-        function(ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(y.ctypes.data), ctypes.c_long(len(x)))
+        function(*(ctypes.c_void_p(array.ctypes.data) for array in (*arguments, y)), ctypes.c_long(len(y)))
         return y
 
     return call
@@ -251,6 +259,81 @@ def test_special_angles(compiled, name, bits):
     check_special_values(compiled, name, bits, "portable", expected)
 
 
+@lru_cache
+def faddeeva_points(bits, count):
+    """Points of both parts where digits could be lost: near both axes, in the wings, where the rule changes; below 0.
+
+    They are (x, y, values with 40 digits).
+    """
+    rng = np.random.default_rng(bits)
+    wide, low = (26.0, -300) if bits == 64 else (9.0, -35)
+    powers = [10 ** rng.uniform(low / part, 1, count) for part in (1, 1, 15, 15)]
+    beyond = 10 ** rng.uniform(0, 30, (2, count))
+    parts = [
+        (rng.uniform(-8, 8, count), rng.uniform(0, 8, count)),
+        (rng.uniform(-wide, wide, count), powers[0]),
+        (powers[1], rng.uniform(0, 8, count)),
+        (powers[2], powers[3]),
+        (rng.uniform(0, wide, count), np.zeros(count)),
+        (rng.uniform(0, 30, count), rng.uniform(6, 6.6, count)),
+        tuple(beyond if bits == 64 else beyond ** (1 / 3)),
+        (rng.uniform(0, 6, count), rng.uniform(-4, 0, count)),
+    ]
+    x, y = np.concatenate(parts, axis=1).astype(f"f{bits // 8}")
+    with mpmath.workdps(40):
+        return x, y, [faddeeva.exact(float(a), float(b)) for a, b in zip(x, y, strict=True)]
+
+
+@pytest.mark.parametrize("count", [25, pytest.param(400, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("part", [0, 1])
+def test_faddeeva(compiled, count, bits, part):
+    """Both parts of the Faddeeva function are precise for y >= 0, each by itself, and below 0 as its absolute value.
+
+    So are the values with NumPy.
+    """
+    x, y, exact = faddeeva_points(bits, count)
+    smallest, allowed = float(np.finfo(x.dtype).tiny), {64: 1e-14, 32: 5e-6}[bits]
+    values = {flags: compiled(tuple(OF_TWO)[part], bits, flags, x, y) for flags in ALL_FLAGS}
+    if bits == 64:
+        values["NumPy"] = faddeeva.values(x, y)[part]
+    for flags, found in values.items():
+        with mpmath.workdps(40):
+            sizes = [abs(e[part]) if b >= 0 else abs(mpmath.mpc(*e)) for e, b in zip(exact, y, strict=True)]
+            errors = [
+                float(abs(mpmath.mpf(float(f)) - e[part]) / size) if size > smallest else float(f > smallest)
+                for f, e, size in zip(found, exact, sizes, strict=True)
+            ]
+        worst = int(np.argmax(errors))
+        print(f"part {part} float{bits} {flags}: {errors[worst]:.2e} at {x[worst]!r}, {y[worst]!r}")
+        assert errors[worst] < allowed, (flags, x[worst], y[worst])
+
+
+def test_faddeeva_is_that_of_scipy():
+    """The values of the definition, which the other test takes for exact, are those of SciPy."""
+    x, y, exact = faddeeva_points(64, 25)
+    found, expected = np.array([complex(*e) for e in exact]), wofz(x + 1j * y)
+    np.testing.assert_allclose(abs(found - expected) / abs(found), 0, atol=1e-12)
+    above = (y >= 0) & (found.real > 1e-300)
+    np.testing.assert_allclose(found.real[above], expected.real[above], rtol=1e-12)
+    np.testing.assert_allclose(found.imag[above], expected.imag[above], rtol=1e-12)
+
+
+@pytest.mark.parametrize("flags", ALL_FLAGS)
+@pytest.mark.parametrize("bits", [64, 32])
+def test_faddeeva_at_its_ends(compiled, bits, flags):
+    """It is 1 at 0, 0 at infinity, and NaN of NaN, and where exp(y*y) leaves the range of numbers."""
+    lowest, inf, nan = {64: -26, 32: -9}[bits], np.inf, np.nan
+    table = [(0, 0, 1, 0), (-0.0, 0, 1, -0.0), (inf, 1, 0, 0), (-inf, 1, 0, -0.0), (1, inf, 0, 0), (inf, inf, 0, 0),
+             (nan, 1, nan, nan), (1, nan, nan, nan), (1, lowest - 0.1, nan, nan), (1, -inf, nan, nan)]  # fmt: skip
+    x, y, *expected = np.array(table, f"f{bits // 8}").T.copy()
+    for name, values in zip(OF_TWO, expected, strict=True):
+        found = compiled(name, bits, flags, x, y)
+        np.testing.assert_allclose(found, values, atol=0, rtol=1e-14 if bits == 64 else 1e-6)
+        numbers = ~np.isnan(values)
+        np.testing.assert_array_equal(np.signbit(found)[numbers], np.signbit(values)[numbers])
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
 @pytest.mark.parametrize("bits", [64, 32])
 @pytest.mark.parametrize("flags", ["vector", "portable"])
@@ -276,7 +359,7 @@ def test_loops_are_vectorized(flags, bits, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     found = {int(line) for line in re.findall(r"^loops.c:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
     portable = SINES[bits] if flags == "portable" else ()
-    for name in {*CALLS, *portable} - {
+    for name in {*CALLS, *OF_TWO, *portable} - {
         "exp_scalar",
         "exp_plus_1",
         "odds",

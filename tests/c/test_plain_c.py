@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
+from scipy import special
 
 import nncodegen as nn
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
@@ -162,6 +163,24 @@ def test_difference_from_modules(precision, chain, tmp_path):
             ]
             for found, known in pairs:
                 assert np.max(np.abs(np.asarray(found, float) - known)) <= bound * np.max(np.abs(known))
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_functions_that_no_library_has(precision, tmp_path):
+    """With a C library and without one, plain C has the Faddeeva function, besides tanh, in the precision of a model."""
+    formula = "tanh(a*x) + faddeeva_real(x, a) + faddeeva_imag(x, b)"
+    model = nn.Model("own", "x", "y", {"a": 0.7, "b": 0.2}, formula)
+    options = {"train": True, "precision": precision}
+    c = loaded(tmp_path, {"own": (model, options), "own_without": (model, {**options, "libm": False})})
+    X, Y = np.linspace(-3, 20, 24)[:, None], np.zeros((24, 1))
+    z, w = special.wofz(X + 0.7j), special.wofz(X + 0.2j)
+    expected = np.tanh(0.7 * X) + z.real + w.imag
+    slope = X / np.cosh(0.7 * X) ** 2 - (2j / np.sqrt(np.pi) - 2 * (X + 0.7j) * z).imag
+    other = (2j / np.sqrt(np.pi) - 2 * (X + 0.2j) * w).real
+    gradient = [(2 * expected * s).mean() for s in (slope, other)]
+    for each in c.values():
+        assert near(each.predict([0.7, 0.2], X), expected, precision)
+        assert near(each.loss_and_gradient([0.7, 0.2], X, Y)[1], gradient, precision)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ DOMAINS = {
     "erfc": (-5, 25), "hypot": (-1e150, 1e150),
 }  # fmt: skip
 """Where functions are tried, if not from -30 to 30."""
-COUNTS = {"atan2": 2, "hypot": 2, "Max": 2, "Min": 2, "Pow": 2, "Heaviside": 2, "tanh_of": 3}
+COUNTS = {"atan2": 2, "hypot": 2, "Max": 2, "Min": 2, "Pow": 2, "Heaviside": 2, "tanh_of": 3, "faddeeva_real_of": 2,
+          "faddeeva_imag_of": 2}  # fmt: skip
 GRID = [0.0, 1e-12, 1e-3, 0.1, 0.25, 0.375, 0.5, 0.625, 0.75, 0.9, 0.999, 1.0]
 """Parts of a domain, from its middle to either end."""
 TIPS = {

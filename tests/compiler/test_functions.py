@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.ir import Element, functions
+from nncodegen.ir import Element, faddeeva, functions
 from nncodegen.ir.evaluate import interpret
 from nncodegen.ir.functions import (
     StableFunction,
@@ -82,6 +82,39 @@ def test_derivatives_of_erfcx(n, z):
         expected = float(interpret(functions.erfcx_derivative.definition(Z, n), {Z: mpmath.mpf(z)}, exact=True))
     found = sympy.diff(functions.erfcx(Z), Z, n) if n else functions.erfcx(Z)
     assert number(found, z) == pytest.approx(expected, rel=4e-15)
+
+
+FADDEEVA_PLACES = [
+    (0.0, 0.0), (0.3, 0.0), (1.5, 1e-9), (0.0, 1.5), (1e-9, 0.4), (-2.5, 0.7), (6.0, 1e-12), (4.0, 3.0), (0.5, -0.5),
+    (8.0, 7.0), (11.9, 0.4), (0.0, 12.5), (12.1, 1.0), (-40.0, 3.0), (1e3, 1e-3), (1e-3, 1e5), (1e8, 1e8), (20.0, 0.0),
+]  # fmt: skip
+"""Places on both sides of where derivatives of the Faddeeva function are computed in another way."""
+
+
+@pytest.mark.parametrize(("x", "y"), FADDEEVA_PLACES)
+def test_derivatives_of_faddeeva(x, y):
+    """Derivatives of both parts are those of w' = 2*i/sqrt(pi) - 2*z*w, as precise as |w'|, far out and near 0.
+
+    The second ones lose more digits where they are made of the first.
+    """
+    with mpmath.workdps(120):
+        z = mpmath.mpc(x, y)
+        w = mpmath.mpc(*faddeeva.exact(x, y))
+        first = mpmath.mpc(0, 2 / mpmath.sqrt(mpmath.pi)) - 2 * z * w
+        second = -2 * w - 2 * z * first
+    pairs = {functions.faddeeva_real: lambda w: w.real, functions.faddeeva_imag: lambda w: w.imag}
+    for function, part in pairs.items():
+        value_of = function(A, B)
+        for by, expected in (("a", first), ("b", first * 1j), ("aa", second), ("ab", second * 1j), ("bb", -second)):
+            found = value(value_of.diff(*map(Element, by)), a=x, b=y)
+            allowed = 2e-13 if len(by) == 1 else 5e-11
+            assert abs(found - float(part(expected))) <= allowed * float(abs(expected)), (function, by)
+
+
+def test_signs_of_faddeeva():
+    """The real part is even in x and the imaginary part odd, which formulas use."""
+    assert functions.faddeeva_real(-A, B) == functions.faddeeva_real(A, B)
+    assert functions.faddeeva_imag(-A, B) == -functions.faddeeva_imag(A, B)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,17 @@ from nncodegen.emit.dialects import INLINE, OWN_FUNCTIONS, Dialect, calls
 BESIDES = ("half_expm1", "tanh_of")
 """The functions that no C library has: each is a helper with the same name."""
 
+LONG = ("faddeeva_real_of", "faddeeva_imag_of")
+"""Further functions that no C library has, of more lines: those of functions64.h and functions32.h."""
+
 
 def exported(libm: bool) -> Dialect:
     """Return the dialect of kernels, with the functions of the C library or with those of nncodegen."""
-    own, extrema = (BESIDES if libm else INLINE), {name: OWN_FUNCTIONS[name] for name in ("Max", "Min")}
+    own = (*BESIDES, *LONG) if libm else (*INLINE,)
+    extrema = {name: OWN_FUNCTIONS[name] for name in ("Max", "Min")}
     return Dialect(
         calls({name: OWN_FUNCTIONS[name] for name in own} | extrema) | {"sign": "(real) (({0} > 0) - ({0} < 0))"},
-        {**{name: name if libm else "functions" for name in own}, **extrema},
+        {**{name: name if libm and name in BESIDES else "functions" for name in own}, **extrema},
     )
 
 

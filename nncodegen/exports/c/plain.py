@@ -12,7 +12,7 @@ from nncodegen.emit.lines import WIDTH, Lines, wrapped
 from nncodegen.emit.names import identifier
 from nncodegen.emit.systems import emit_plain_systems
 from nncodegen.emit.weighted import emit_plain_weighted
-from nncodegen.exports.c.dialects import exported
+from nncodegen.exports.c.dialects import BESIDES, exported
 from nncodegen.exports.c.functions import Function, functions
 from nncodegen.exports.c.kernels import HELPERS
 from nncodegen.exports.c.model import PlainModel
@@ -64,19 +64,21 @@ def _all_functions(model: PlainModel, helpers: dict[str, None]) -> Iterator[Func
 def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
     """Yield the lines before the functions: the floating-point type, the library of mathematics, helpers."""
     libm, systems = model.request.libm, model.systems
+    inline = bool(systems or not libm or "functions" in helpers)
     yield from ["#include <math.h>"] * libm
-    yield from ["#include <stdint.h>"] * bool(systems or not libm)
+    yield from ["#include <stdint.h>"] * inline
     yield from ("", f"typedef {model.real} real;")
     if libm and any(name in helpers for name in NEEDS_LIBM):
         yield f"#define LIBM(function) function{'##f' if model.real == 'float' else ''}"
-    if systems or not libm:
+    if inline:
         yield from ("", *INLINE.splitlines())
     if not libm:
         yield from ("", *runtime_text(model.mathematics))
     if "functions" in helpers:
         yield from ("", *runtime_text(f"functions{model.request.precision[-2:]}"))
     roots = ["root"] if systems and not libm and model.real == "float" else []
-    yield from helper_texts([*helpers, *roots])
+    defined = BESIDES if "functions" in helpers else ()
+    yield from helper_texts([*(helper for helper in helpers if helper not in defined), *roots])
     if systems:
         yield from ("", f"#define NN_BITS {model.request.precision[-2:]}", *runtime_text("plain/solving"))
         yield from (["#undef sqrt", "#define sqrt(x) root_of(x)"] if roots else [])

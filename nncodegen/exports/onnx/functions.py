@@ -17,6 +17,7 @@ import mpmath
 import numpy as np
 
 from nncodegen.exports.onnx.graph import Value
+from nncodegen.ir import faddeeva
 from nncodegen.ir.elementary import Elementary
 
 LARGE = 1e10
@@ -181,6 +182,19 @@ def _half_expm1(z: Value) -> Value:
     return _expm1(abs(z) * 2) * 0.5
 
 
+def _faddeeva(x: Value, y: Value) -> tuple[Value, Value]:
+    """Return both parts of the Faddeeva function, whose nodes they share."""
+    least = _named("Min")
+    floor, where = _named("Floor"), x.graph.where
+    if x.graph.precision == "float32":
+        largest = float(np.finfo(np.float32).max)
+        of = faddeeva.Operations(exp, sin, _cos, floor, where, least, 11, -9, 2.0**30, largest, 2.0**6)
+    else:
+        of = faddeeva.Operations(exp, sin, _cos, floor, where, least)
+    real, imaginary = faddeeva.rule(x, y, of)
+    return real, imaginary
+
+
 COMPOSED: Mapping[str, Callable[..., Value]] = {
     "expm1": _expm1,
     "log1p": _log1p,
@@ -206,6 +220,8 @@ COMPOSED: Mapping[str, Callable[..., Value]] = {
     "decay": lambda a: exp(-a),
     "half_expm1": _half_expm1,
     "tanh_of": lambda z, e, r: hyperbolic_tangent(z),
+    "faddeeva_real_of": lambda x, y: _faddeeva(x, y)[0],
+    "faddeeva_imag_of": lambda x, y: _faddeeva(x, y)[1],
 }
 """The functions that have no operator, or none in float64, by their keys in ``ir.elementary``."""
 

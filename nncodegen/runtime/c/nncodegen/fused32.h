@@ -2,7 +2,8 @@
    are below 2 units in the last place.
 
    Needs base.h with NN_BITS 32. Gives exp_of, expm1_of, decay_of, log_of, log1p_of, tanh_of and its parts, erf_of,
-   erfc_of, odds_of; and exp_scalar, odds and their like for one argument at a time.
+   erfc_of, odds_of, faddeeva_real_of, faddeeva_imag_of; and exp_scalar, odds and their like for one argument
+   at a time.
 
    Printed from functions32.h by nncodegen/emit/fused.py: products are fused with sums as written. */
 
@@ -283,6 +284,125 @@ INLINE float erfc_of(float x)
 {
     const float near = fmaf(-x, erf_excess(x*x), 1 - x), tail = erfc_tail(fabsf(x)), far = x < 0 ? 2 - tail : tail;
     return fabsf(x) < 0.8125F ? near : far;
+}
+
+/* exp(high - low), where high has at most 24 bits, and low is as large or smaller. */
+INLINE float exp_apart(float high, float low)
+{
+    const float shift = 0x1.8p23F;
+    const union { float real; uint32_t bits; } k = {fmaf(high - low, 0x1.715476p+0F, shift)};
+    const float n = k.real - shift, head = fmaf(-n, 0x1.62ep-1F, high);
+    const float p = 1 + (head + exp_tail(head, fmaf(n, 0x1.0bfbe8p-15F, low)));
+    const uint32_t biased = (k.bits + 256) & 511, half = biased >> 1; /* as in exp_of */
+    const union { uint32_t bits; float real; } first = {(half - 1) << 23}, second = {(biased - half - 1) << 23};
+    return p*first.real*second.real;
+}
+
+/* The sine of r, |r| <= pi/4. */
+INLINE float sine_near(float r)
+{
+    const float z = r*r;
+    const float q12 = fmaf(-z, 0x1.9943f2p-13F, 0x1.11073cp-7F);
+    return fmaf(r*z, fmaf(z, q12, -0x1.555546p-3F), r);
+}
+
+/* The cosine of r, |r| <= pi/4. */
+INLINE float cosine_near(float r)
+{
+    const float z = r*r;
+    const float q12 = fmaf(z, 0x1.99eb9cp-16F, -0x1.6c0c34p-10F);
+    return fmaf(z*z, fmaf(z, q12, 0x1.55554ap-5F), fmaf(-0.5F, z, 1));
+}
+
+/* Both parts of a complex number. */
+typedef struct {
+    float real, imag;
+} complex_parts;
+
+/* weight/|z*z - t*t|**2 for z = a + i*y, given y*y: what the poles t and -t add to the sums of faddeeva. */
+INLINE float faddeeva_pole(float a, float square, float t, float weight)
+{
+    const float before = a - t, after = a + t;
+    return weight/(fmaf(before, before, square)*fmaf(after, after, square));
+}
+
+/* 2*exp(-z*z)/(1 + exp(4*pi*i*(d - z))) for z = a + i*y, where d is the quarter nearest to a: with the angles
+   phi = 2*a*y and theta = 4*pi*(a - d), and r = exp(-4*pi*y), it is
+   2*exp(y*y - a*a)*r*(r*exp(-i*phi) + exp(i*(theta - phi)))/(1 + 2*r*cos(theta) + r*r). a = head + rest, of which
+   head*head is exact. From y = 2*pi on it is 0, as the sums are precise without it. */
+INLINE complex_parts faddeeva_correction(float a, float y, float turns)
+{
+    const float shift = 0x1.8p23F;
+    const union { float real; uint32_t bits; } whole = {a};
+    const union { uint32_t bits; float real; } head = {whole.bits & UINT32_C(0xfffff000)};
+    const float rest = a - head.real, square = head.real*head.real, above = y > 6.5F ? 6.5F : y;
+    const float size = exp_apart(-square, fmaf(-above, above, rest*(a + head.real)));
+    const float r = exp_of((above < -3 ? -3 : above)*-0x1.921fb6p+3F); /* below, 1 + r is r */
+    const float phi = 2*a*above;
+    const union { float real; uint32_t bits; } k = {fmaf(phi, 0x1.45f306p-1F, shift)};
+    const float n = k.real - shift, part = fmaf(-n, 0x1.fb5444p-12F, fmaf(-n, 0x1.92p+0F, phi));
+    const float s = sine_near(part), c = cosine_near(part);
+    const union { float real; uint32_t bits; } across = {k.bits & 1 ? c : s}, along = {k.bits & 1 ? s : c};
+    const union { uint32_t bits; float real; } sine = {across.bits ^ (k.bits & 2) << 30},
+        cosine = {along.bits ^ ((k.bits + 1) & 2) << 30};
+    const float half = turns*0x1.921fb6p+1F, half_sine = sine_near(half);
+    const float other_sine = 2*half_sine*cosine_near(half), other_cosine = fmaf(-(2*half_sine), half_sine, 1);
+    const float factor = y < 6.28F ? 2*size*(r/fmaf(2*r, other_cosine, fmaf(r, r, 1))) : 0;
+    complex_parts result;
+    result.real = factor*fmaf(r, cosine.real, fmaf(other_sine, sine.real, other_cosine*cosine.real));
+    result.imag = factor*fmaf(-r, sine.real, fmaf(-other_cosine, sine.real, other_sine*cosine.real));
+    return result;
+}
+
+/* The Faddeeva function w(z) = exp(-z*z)*erfc(-i*z) at z = x + i*y: the trapezoidal rule for the integral of
+   i/pi*exp(-t*t)/(z - t), whose nodes are 1/2 apart, with the correction for its pole at t = z (C. Chiarella, A.
+   Reichel, Math. Comp. 22, 137, 1968; F. Matta, A. Reichel, Math. Comp. 25, 339, 1971; M. Al Azah, S. N.
+   Chandler-Wilde, SIAM J. Numer. Anal. 59, 2346, 2021). The nodes are k/2 or k/2 + 1/4, whichever are farther from x,
+   at least 1/8; t and -t are added together, so that all terms of the real part have one sign. The rule is precise to
+   exp(-4*pi*pi), and so is its analytic continuation to y < 0; below y = -9 it is NaN. Beyond 2**30, w(z) is
+   i/(sqrt(pi)*z). */
+INLINE complex_parts faddeeva(float x, float y)
+{
+    const float shift = 0x1.8p23F, a = fabsf(x), square = y*y, total = fmaf(a, a, square), near = a > 11 ? 11 : a;
+    const union { float real; uint32_t bits; } k = {fmaf(4, near, shift)};
+    const float turns = fmaf(-0.5F, k.real - shift, 2*near), from = k.bits & 1 ? 0 : 0.25F;
+    const float t0 = from, t1 = from + 0.5F, t2 = from + 1, t3 = from + 1.5F, t4 = from + 2, t5 = from + 2.5F,
+        t6 = from + 3, t7 = from + 3.5F, t8 = from + 4, t9 = from + 4.5F;
+    const float p0 = faddeeva_pole(a, square, t0, k.bits & 1 ? 0x1.45f306p-3F : 0x1.323378p-2F);
+    const float p1 = faddeeva_pole(a, square, t1, k.bits & 1 ? 0x1.fbb2fep-3F : 0x1.7370cep-3F);
+    const float p2 = faddeeva_pole(a, square, t2, k.bits & 1 ? 0x1.dfa3e6p-4F : 0x1.114a7p-4F);
+    const float p3 = faddeeva_pole(a, square, t3, k.bits & 1 ? 0x1.12d6a4p-5F : 0x1.e7d5d6p-7F);
+    const float p4 = faddeeva_pole(a, square, t4, k.bits & 1 ? 0x1.7e13fep-8F : 0x1.0815d6p-9F);
+    const float p5 = faddeeva_pole(a, square, t5, k.bits & 1 ? 0x1.422a76p-11F : 0x1.5ad6cep-13F);
+    const float p6 = faddeeva_pole(a, square, t6, k.bits & 1 ? 0x1.4986a8p-15F : 0x1.144a24p-17F);
+    const float p7 = faddeeva_pole(a, square, t7, k.bits & 1 ? 0x1.98de16p-20F : 0x1.0afbbp-22F);
+    const float p8 = faddeeva_pole(a, square, t8, k.bits & 1 ? 0x1.33b358p-25F : 0x1.38f538p-28F);
+    const float p9 = faddeeva_pole(a, square, t9, k.bits & 1 ? 0x1.18e738p-31F : 0x1.bd02cep-35F);
+    const float squares = fmaf(p1, t1*t1, p0*(t0*t0)) + fmaf(p3, t3*t3, p2*(t2*t2)) + (fmaf(p5, t5*t5,
+        p4*(t4*t4)) + fmaf(p7, t7*t7, p6*(t6*t6))) + fmaf(p9, t9*t9, p8*(t8*t8));
+    const float poles = (((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7))) + (p8 + p9);
+    const complex_parts correction = faddeeva_correction(near, y, turns);
+    const float large = a > fabsf(y) ? a : fabsf(y), scale = large > 0x1p30F ? 0x1p-65F : 1;
+    const float u = a*scale, v = y*scale, inverse = 0x1.20dd76p-1F*scale/fmaf(v, v, u*u);
+    const int outside = large > 0x1.fffffep+127F;
+    complex_parts result;
+    result.real = large > 0x1p30F ? v*inverse : fmaf(y, fmaf(total, poles, squares), correction.real);
+    result.imag = large > 0x1p30F ? u*inverse : fmaf(a, fmaf(total, poles, -squares), correction.imag);
+    result.real = y < -9 ? NAN : outside ? 0 : result.real;
+    result.imag = copysignf(1, x)*(y < -9 ? NAN : outside ? 0 : result.imag);
+    return result;
+}
+
+/* The real part of the Faddeeva function at x + i*y, the Voigt function. */
+INLINE float faddeeva_real_of(float x, float y)
+{
+    return faddeeva(x, y).real;
+}
+
+/* The imaginary part of the Faddeeva function at x + i*y. */
+INLINE float faddeeva_imag_of(float x, float y)
+{
+    return faddeeva(x, y).imag;
 }
 
 #endif

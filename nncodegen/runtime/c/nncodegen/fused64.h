@@ -2,7 +2,8 @@
    are below 2 units in the last place.
 
    Needs base.h with NN_BITS 64. Gives exp_of, expm1_of, decay_of, log_of, log1p_of, tanh_of and its parts, erf_of,
-   erfc_of, odds_of; and exp_scalar, odds and their like for one argument at a time.
+   erfc_of, odds_of, faddeeva_real_of, faddeeva_imag_of; and exp_scalar, odds and their like for one argument
+   at a time.
 
    Printed from functions64.h by nncodegen/emit/fused.py: products are fused with sums as written. */
 
@@ -330,6 +331,133 @@ INLINE double erfc_of(double x)
 {
     const double near = fma(-x, erf_excess(x*x), 1 - x), tail = erfc_tail(fabs(x)), far = x < 0 ? 2 - tail : tail;
     return fabs(x) < 0.8125 ? near : far;
+}
+
+/* exp(high - low), where high has at most 52 bits up to the place of 2**-42, and low is as large or smaller. */
+INLINE double exp_apart(double high, double low)
+{
+    const double shift = 0x1.8p52;
+    const union { double real; uint64_t bits; } k = {fma(high - low, 0x1.71547652b82fep+0, shift)};
+    const double n = k.real - shift, head = fma(-n, 0x1.62e42fefp-1, high);
+    const double p = 1 + (head + exp_tail(head, fma(n, 0x1.473de6af278edp-34, low)));
+    const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* as in exp_of */
+    const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52};
+    return p*first.real*second.real;
+}
+
+/* The sine of r, |r| <= pi/4. */
+INLINE double sine_near(double r)
+{
+    const double z = r*r, z2 = z*z;
+    const double q01 = fma(z, 0x1.111111110d976p-7, -0x1.5555555555534p-3);
+    const double q23 = fma(z, 0x1.71de326b6989bp-19, -0x1.a01a01985f3d5p-13);
+    const double q45 = fma(z, 0x1.5cf3752a696b6p-33, -0x1.ae5c222de3becp-26);
+    return fma(r*z, fma(z2, fma(z2, q45, q23), q01), r);
+}
+
+/* The cosine of r, |r| <= pi/4. */
+INLINE double cosine_near(double r)
+{
+    const double z = r*r, z2 = z*z;
+    const double q01 = fma(-z, 0x1.6c16c16c14f8p-10, 0x1.555555555555p-5);
+    const double q23 = fma(-z, 0x1.27e4f71edad1p-22, 0x1.a01a019bd54bfp-16);
+    const double q45 = fma(-z, 0x1.8f419889c1074p-37, 0x1.1ee92c61919f2p-29);
+    return fma(z2, fma(z2, fma(z2, q45, q23), q01), fma(-0.5, z, 1));
+}
+
+/* Both parts of a complex number. */
+typedef struct {
+    double real, imag;
+} complex_parts;
+
+/* weight/|z*z - t*t|**2 for z = a + i*y, given y*y: what the poles t and -t add to the sums of faddeeva. */
+INLINE double faddeeva_pole(double a, double square, double t, double weight)
+{
+    const double before = a - t, after = a + t;
+    return weight/(fma(before, before, square)*fma(after, after, square));
+}
+
+/* 2*exp(-z*z)/(1 + exp(4*pi*i*(d - z))) for z = a + i*y, where d is the quarter nearest to a: with the angles
+   phi = 2*a*y and theta = 4*pi*(a - d), and r = exp(-4*pi*y), it is
+   2*exp(y*y - a*a)*r*(r*exp(-i*phi) + exp(i*(theta - phi)))/(1 + 2*r*cos(theta) + r*r). a = head + rest, of which
+   head*head is exact. From y = 2*pi on it is 0, as the sums are precise without it. */
+INLINE complex_parts faddeeva_correction(double a, double y, double turns)
+{
+    const double shift = 0x1.8p52;
+    const union { double real; uint64_t bits; } whole = {a};
+    const union { uint64_t bits; double real; } head = {whole.bits & UINT64_C(0xfffffffff8000000)};
+    const double rest = a - head.real, square = head.real*head.real, above = y > 6.5 ? 6.5 : y;
+    const double size = exp_apart(-square, fma(-above, above, rest*(a + head.real)));
+    const double r = exp_of((above < -3 ? -3 : above)*-0x1.921fb54442d18p+3); /* below, 1 + r is r */
+    const double phi = 2*a*above;
+    const union { double real; uint64_t bits; } k = {fma(phi, 0x1.45f306dc9c883p-1, shift)};
+    const double n = k.real - shift, part = fma(-n, 0x1.0b4611a626331p-34, fma(-n, 0x1.921fb544p+0, phi));
+    const double s = sine_near(part), c = cosine_near(part);
+    const union { double real; uint64_t bits; } across = {k.bits & 1 ? c : s}, along = {k.bits & 1 ? s : c};
+    const union { uint64_t bits; double real; } sine = {across.bits ^ (k.bits & 2) << 62},
+        cosine = {along.bits ^ ((k.bits + 1) & 2) << 62};
+    const double half = turns*0x1.921fb54442d18p+1, half_sine = sine_near(half);
+    const double other_sine = 2*half_sine*cosine_near(half), other_cosine = fma(-(2*half_sine), half_sine, 1);
+    const double factor = y < 6.28 ? 2*size*(r/fma(2*r, other_cosine, fma(r, r, 1))) : 0;
+    complex_parts result;
+    result.real = factor*fma(r, cosine.real, fma(other_sine, sine.real, other_cosine*cosine.real));
+    result.imag = factor*fma(-r, sine.real, fma(-other_cosine, sine.real, other_sine*cosine.real));
+    return result;
+}
+
+/* The Faddeeva function w(z) = exp(-z*z)*erfc(-i*z) at z = x + i*y: the trapezoidal rule for the integral of
+   i/pi*exp(-t*t)/(z - t), whose nodes are 1/2 apart, with the correction for its pole at t = z (C. Chiarella, A.
+   Reichel, Math. Comp. 22, 137, 1968; F. Matta, A. Reichel, Math. Comp. 25, 339, 1971; M. Al Azah, S. N.
+   Chandler-Wilde, SIAM J. Numer. Anal. 59, 2346, 2021). The nodes are k/2 or k/2 + 1/4, whichever are farther from x,
+   at least 1/8; t and -t are added together, so that all terms of the real part have one sign. The rule is precise to
+   exp(-4*pi*pi), and so is its analytic continuation to y < 0; below y = -26 it is NaN. Beyond 2**200, w(z) is
+   i/(sqrt(pi)*z). */
+INLINE complex_parts faddeeva(double x, double y)
+{
+    const double shift = 0x1.8p52, a = fabs(x), square = y*y, total = fma(a, a, square), near = a > 28 ? 28 : a;
+    const union { double real; uint64_t bits; } k = {fma(4, near, shift)};
+    const double turns = fma(-0.5, k.real - shift, 2*near), from = k.bits & 1 ? 0 : 0.25;
+    const double t0 = from, t1 = from + 0.5, t2 = from + 1, t3 = from + 1.5, t4 = from + 2, t5 = from + 2.5,
+        t6 = from + 3, t7 = from + 3.5, t8 = from + 4, t9 = from + 4.5, ta = from + 5, tb = from + 5.5, tc = from + 6;
+    const double p0 = faddeeva_pole(a, square, t0, k.bits & 1 ? 0x1.45f306dc9c883p-3 : 0x1.323378294c2bfp-2);
+    const double p1 = faddeeva_pole(a, square, t1, k.bits & 1 ? 0x1.fbb2fd3e63b83p-3 : 0x1.7370ce99b1cfcp-3);
+    const double p2 = faddeeva_pole(a, square, t2, k.bits & 1 ? 0x1.dfa3e572aa123p-4 : 0x1.114a6f33e6973p-4);
+    const double p3 = faddeeva_pole(a, square, t3, k.bits & 1 ? 0x1.12d6a47eec4e7p-5 : 0x1.e7d5d560f7361p-7);
+    const double p4 = faddeeva_pole(a, square, t4, k.bits & 1 ? 0x1.7e13fd7d199b4p-8 : 0x1.0815d6ae9a174p-9);
+    const double p5 = faddeeva_pole(a, square, t5, k.bits & 1 ? 0x1.422a769e2e126p-11 : 0x1.5ad6cd7d941eap-13);
+    const double p6 = faddeeva_pole(a, square, t6, k.bits & 1 ? 0x1.4986a82011d6dp-15 : 0x1.144a23e61215p-17);
+    const double p7 = faddeeva_pole(a, square, t7, k.bits & 1 ? 0x1.98de15352423p-20 : 0x1.0afbaf6c74746p-22);
+    const double p8 = faddeeva_pole(a, square, t8, k.bits & 1 ? 0x1.33b3574d5dd08p-25 : 0x1.38f537a79c317p-28);
+    const double p9 = faddeeva_pole(a, square, t9, k.bits & 1 ? 0x1.18e738aad23efp-31 : 0x1.bd02cd510a96fp-35);
+    const double pa = faddeeva_pole(a, square, ta, k.bits & 1 ? 0x1.3713b5406adeap-38 : 0x1.7fcd8aeb5d909p-42);
+    const double pb = faddeeva_pole(a, square, tb, k.bits & 1 ? 0x1.a1e3ccc0d34dfp-46 : 0x1.918a2e7cd92d1p-50);
+    const double pc = faddeeva_pole(a, square, tc, k.bits & 1 ? 0x1.547e45cb47c08p-54 : 0x1.fd9a442c5e80dp-59);
+    const double squares = fma(p1, t1*t1, p0*(t0*t0)) + fma(p3, t3*t3, p2*(t2*t2)) + (fma(p5, t5*t5,
+        p4*(t4*t4)) + fma(p7, t7*t7, p6*(t6*t6))) + fma(pc, tc*tc, fma(p9, t9*t9, p8*(t8*t8)) + fma(pb, tb*tb,
+        pa*(ta*ta)));
+    const double poles = (((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7))) + (((p8 + p9) + (pa + pb)) + pc);
+    const complex_parts correction = faddeeva_correction(near, y, turns);
+    const double large = a > fabs(y) ? a : fabs(y), scale = large > 0x1p200 ? 0x1p-512 : 1;
+    const double u = a*scale, v = y*scale, inverse = 0x1.20dd750429b6dp-1*scale/fma(v, v, u*u);
+    const int outside = large > 0x1.fffffffffffffp+1023;
+    complex_parts result;
+    result.real = large > 0x1p200 ? v*inverse : fma(y, fma(total, poles, squares), correction.real);
+    result.imag = large > 0x1p200 ? u*inverse : fma(a, fma(total, poles, -squares), correction.imag);
+    result.real = y < -26 ? (double) NAN : outside ? 0 : result.real;
+    result.imag = copysign(1, x)*(y < -26 ? (double) NAN : outside ? 0 : result.imag);
+    return result;
+}
+
+/* The real part of the Faddeeva function at x + i*y, the Voigt function. */
+INLINE double faddeeva_real_of(double x, double y)
+{
+    return faddeeva(x, y).real;
+}
+
+/* The imaginary part of the Faddeeva function at x + i*y. */
+INLINE double faddeeva_imag_of(double x, double y)
+{
+    return faddeeva(x, y).imag;
 }
 
 #endif
