@@ -40,6 +40,7 @@ from nncodegen.curves.peaks import (
     sech_squared,
     skewed_gaussian,
     thompson_voigt,
+    voigt,
 )
 from nncodegen.curves.shapes import (
     arctan_step,
@@ -65,5 +66,5 @@ __all__ = [
     "langmuir", "line", "log_hill4", "log_normal", "logistic", "logistic_step", "lorentzian", "michaelis_menten",
     "moffat", "pearson7", "polynomial", "power", "pseudo_voigt", "quadratic", "read", "rectangle", "richards",
     "saturating_exponential", "sech_squared", "sine", "sips", "skewed_gaussian", "stretched_exponential",
-    "substrate_inhibition", "thompson_voigt", "tight_binding", "von_bertalanffy", "weibull_growth",
+    "substrate_inhibition", "thompson_voigt", "tight_binding", "voigt", "von_bertalanffy", "weibull_growth",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from nncodegen.curves.curve import CurveParameter, Record, linear
@@ -46,6 +47,23 @@ pseudo_voigt = Record(
     lambda x, y: (*_lorentzian(x, y), 0.5),
 )  # fmt: skip
 
+
+def _half_of_each(x: Any, y: Any) -> tuple[float, float, float]:
+    """Return the centre, and half of the widths of a Gaussian and of a Lorentzian peak."""
+    centre, sigma = _gaussian(x, y)
+    return centre, sigma / 2, _lorentzian(x, y)[1] / 2
+
+
+voigt = Record(
+    "voigt",
+    "height*faddeeva_real((x - centre)/(sqrt(2)*sigma), gamma/(sqrt(2)*sigma))/erfcx(gamma/(sqrt(2)*sigma))",
+    "a Voigt peak, a Gaussian convolved with a Lorentzian; its area is "
+    "sqrt(2*pi)*height*sigma/erfcx(gamma/(sqrt(2)*sigma))",
+    (HEIGHT, CENTRE, replace(SIGMA, meaning="standard deviation of the Gaussian"),
+     replace(GAMMA, meaning="half of the width of the Lorentzian at half of its height")),
+    "B. H. Armstrong, J. Quant. Spectrosc. Radiat. Transfer 7, 61, 1967", _half_of_each,
+)  # fmt: skip
+
 _WIDTH = (
     "(f_g**5 + 2.69269*f_g**4*f_l + 2.42843*f_g**3*f_l**2 + 4.47163*f_g**2*f_l**3 + 0.07842*f_g*f_l**4 + f_l**5)**0.2"
 )
@@ -61,10 +79,11 @@ def _thompson() -> str:
 
 thompson_voigt = Record(
     "thompson_voigt", _thompson(),
-    "a Voigt peak by the pseudo-Voigt of Thompson, Cox and Hastings, which differs from it by up to 1.6% of the "
-    "height: the Voigt function itself is the real part of a complex function, for which there is no real formula",
+    "the pseudo-Voigt of Thompson, Cox and Hastings, an approximation of voigt: it differs from it by up to 1.6% of "
+    "the height, and fitted to a Voigt peak with gamma from sigma/10 to 5*sigma, it gives a gamma up to 31% too small "
+    "and a sigma up to 22% too large",
     (HEIGHT, CENTRE, SIGMA, GAMMA), "P. Thompson, D. E. Cox, J. B. Hastings, J. Appl. Cryst. 20, 79, 1987",
-    lambda x, y: (_gaussian(x, y)[0], _gaussian(x, y)[1] / 2, _lorentzian(x, y)[1] / 2),
+    _half_of_each,
 )  # fmt: skip
 
 skewed_gaussian = Record(

@@ -167,7 +167,7 @@ def test_difference_from_modules(precision, chain, tmp_path):
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_functions_that_no_library_has(precision, tmp_path):
-    """With a C library and without one, plain C has the Faddeeva function, besides tanh, in the precision of a model."""
+    """With a C library and without one, plain C has the Faddeeva function, besides tanh, in either precision."""
     formula = "tanh(a*x) + faddeeva_real(x, a) + faddeeva_imag(x, b)"
     model = nn.Model("own", "x", "y", {"a": 0.7, "b": 0.2}, formula)
     options = {"train": True, "precision": precision}

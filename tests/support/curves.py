@@ -22,6 +22,7 @@ EXAMPLES = {
     "gaussian": (UP, (3.0, 0.8, 0.6)),
     "lorentzian": (UP, (3.0, -1.2, 0.5)),
     "pseudo_voigt": (UP, (3.0, 0.8, 0.7, 0.4)),
+    "voigt": (UP, (3.0, 0.8, 0.5, 0.4)),
     "thompson_voigt": (UP, (3.0, 0.8, 0.5, 0.4)),
     "skewed_gaussian": (UP, (3.0, -0.5, 1.2, 2.0)),
     "exponential_gaussian": (UP, (3.0, -1.5, 0.5, 1.2)),
@@ -68,7 +69,7 @@ def _hill(x, ec50, slope):
     return np.where(x > 0, 1 / (1 + (ec50 / np.where(x > 0, x, 1)) ** slope), 0)
 
 
-def _voigt(x, height, centre, sigma, gamma):
+def _thompson(x, height, centre, sigma, gamma):
     g, l = 2 * np.sqrt(2 * np.log(2)) * sigma, 2 * gamma  # noqa: E741 (the letters of the paper)
     f = (g**5 + 2.69269 * g**4 * l + 2.42843 * g**3 * l**2 + 4.47163 * g**2 * l**3 + 0.07842 * g * l**4 + l**5) ** 0.2
     eta = 1.36603 * (l / f) - 0.47719 * (l / f) ** 2 + 0.11116 * (l / f) ** 3
@@ -87,7 +88,8 @@ REFERENCES = {
     "pseudo_voigt": lambda x, a, m, g, f: (
         a * (f * g**2 / ((x - m) ** 2 + g**2) + (1 - f) * 0.5 ** (((x - m) / g) ** 2))
     ),
-    "thompson_voigt": _voigt,
+    "voigt": lambda x, a, m, s, g: a * special.voigt_profile(x - m, s, g) / special.voigt_profile(0, s, g),
+    "thompson_voigt": _thompson,
     "skewed_gaussian": lambda x, a, m, s, k: (
         a * np.exp(-(((x - m) / s) ** 2) / 2) * (1 + special.erf(k * (x - m) / s / np.sqrt(2)))
     ),
