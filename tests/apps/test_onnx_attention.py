@@ -4,78 +4,25 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.ir import evaluate
 
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-RNG = np.random.default_rng(5)
-STEPS, WIDTH, HEADS = 4, 6, 2
-LOWER = np.tri(STEPS, dtype=bool)
-LOWEST = float(np.finfo(np.float32).min)
-
-
-class File:
-    """A graph that is written node by node; arrays become initializers."""
-
-    def __init__(self):
-        self.nodes, self.initializers = [], []
-
-    def add(self, kind, *inputs, **attributes):
-        names = [one if isinstance(one, str) else self.constant(one) for one in inputs]
-        name = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, names, [name], **attributes))
-        return name
-
-    def constant(self, array):
-        name = f"c{len(self.initializers)}"
-        array = np.asarray(array)
-        self.initializers.append(numpy_helper.from_array(array.astype(np.float32) if array.dtype.kind == "f" else array,
-                                                         name))  # fmt: skip
-        return name
-
-    def model(self, result, inputs, opset):
-        given = [helper.make_tensor_value_info(n, kind, ["N", *shape]) for n, kind, shape in inputs]
-        found = helper.make_tensor_value_info(result, TensorProto.FLOAT, ["N", STEPS, WIDTH])
-        graph = helper.make_graph(self.nodes, "attention", given, [found], self.initializers)
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-        onnx.checker.check_model(made, full_check=True)
-        return made
-
-
-def heads_of(file, x):
-    """(N, T, 3*width) of queries, keys and values as (N, heads, T, size) each."""
-    projected = file.add("Add", file.add("MatMul", x, RNG.normal(size=(WIDTH, 3 * WIDTH))), RNG.normal(size=3 * WIDTH))
-    shape = np.array([0, STEPS, 3, HEADS, WIDTH // HEADS])
-    turned = file.add("Transpose", file.add("Reshape", projected, shape), perm=[2, 0, 3, 1, 4])
-    return [file.add("Gather", turned, np.array(k), axis=0) for k in range(3)]
-
-
-def joined(file, y):
-    flat = file.add("Reshape", file.add("Transpose", y, perm=[0, 2, 1, 3]), np.array([0, STEPS, WIDTH]))
-    return file.add("MatMul", flat, RNG.normal(size=(WIDTH, WIDTH)))
-
-
-def compared(model, *inputs):
-    """Checks what is read against onnxruntime, in float32, and that weights may be trained; returns the program."""
-    session = runtime.InferenceSession(model.SerializeToString())
-    names = [one.name for one in session.get_inputs()]
-    (expected,) = session.run(None, dict(zip(names, inputs, strict=True)))
-    program = nn.from_onnx(model).describe()
-    flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
-    rows = np.concatenate([one.reshape(len(one), -1).astype(float) for one in inputs], axis=1)
-    values = evaluate(program, flat, rows, np.zeros((len(rows), STEPS * WIDTH)))
-    found = values[program.outputs[0].tensor].reshape(expected.shape)
-    np.testing.assert_allclose(found, expected, atol=2e-5)
-    return program
-
-
-def given(steps=STEPS, width=WIDTH, samples=3):
-    return RNG.normal(size=(samples, steps, width)).astype(np.float32)
-
-
-SEQUENCE = ("x", TensorProto.FLOAT, (STEPS, WIDTH))
+from tests.support.onnx_attention import (
+    HEADS,
+    LOWER,
+    LOWEST,
+    RNG,
+    SEQUENCE,
+    STEPS,
+    WIDTH,
+    File,
+    compared,
+    given,
+    heads_of,
+    joined,
+)
 
 
 @pytest.mark.parametrize("how", ["plain", "added", "lowest", "chosen", "folded", "triangle", "of heads"])

@@ -99,11 +99,14 @@ def reason(case):
 
 
 def predicted(case):
-    """What the network in a case computes. Whole numbers among its inputs, as shapes, and settings are constants."""
+    """What the network in a case computes. Whole numbers among its inputs, as shapes, and settings are constants.
+
+    Truth values are inputs, such as the mask of an Attention.
+    """
     values, constants = [], {}
     for declared, given in zip(case.model.graph.input, case.data_sets[0][0], strict=True):
         array = array_of(given)
-        if array.dtype.kind == "f" and (not values or case.model.graph.node[0].op_type not in SETTINGS):
+        if array.dtype.kind in "fb" and (not values or case.model.graph.node[0].op_type not in SETTINGS):
             values.append(array.astype(float).ravel())
         else:
             constants[declared.name] = array

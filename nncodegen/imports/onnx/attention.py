@@ -1,8 +1,4 @@
-"""Attention of ONNX: operators of opset 23, normalizations, and softmaxes of scores of which a mask hides some.
-
-A mask is true where a query may look, or a number that is added to scores, minus infinity where a query may not look.
-What is hidden counts as nothing in the softmax: no formula computes with infinity.
-"""
+"""Attention of ONNX: operators of opset 23, normalizations, and what surrounds the softmax of masked scores."""
 
 from __future__ import annotations
 
@@ -12,104 +8,17 @@ from typing import Any
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from sympy.codegen.cfunctions import Sqrt
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
 from nncodegen.imports.onnx.call import OnnxCall
-from nncodegen.imports.onnx.values import Masked, Value, Weights
+from nncodegen.imports.onnx.masks import parts
+from nncodegen.imports.onnx.types import BOOL
+from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir.functions import tanh
 
 Function = Callable[[OnnxCall], Any]
-
-LOWEST = float(np.finfo(np.float32).min)
-"""The largest number that hides a place when it is added to its score; exporters write it, or minus infinity."""
-
-
-# --- scores of which some are hidden -----------------------------------------------------------------------------
-
-
-def hidden_by_sum(call: OnnxCall) -> Masked | None:
-    """Return a sum with minus infinity where a mask hides places, if an operand of Add has it; else None."""
-    operands = list(call.inputs[:2])
-    if not any(_hides(one) for one in operands):
-        return None
-    value: Any = None
-    allowed: Value | None = None
-    for k, one in enumerate(operands):
-        if isinstance(one, Masked):
-            part, mask = one.value, one.allowed
-        elif isinstance(one, Weights) and _hides(one):
-            part, mask = _parts(call, one)
-        else:
-            part, mask = call.value(k), None
-        value = part if value is None else call.builder.elementwise(lambda p, q: p + q, value, part)
-        allowed = _both(call, allowed, mask)
-    return None if allowed is None else Masked(value, allowed)
-
-
-def hidden_by_choice(call: OnnxCall) -> Any:
-    """Return what Where makes of a mask and minus infinity; None where no operand is that."""
-    infinite = [k for k in (1, 2) if _is_lowest(call.inputs[k] if call.given(k) else None)]
-    if len(infinite) != 1:
-        return None
-    (k,) = infinite
-    condition, other = call.inputs[0], call.inputs[3 - k]
-    if isinstance(condition, np.ndarray) and isinstance(other, Weights):
-        chosen = [Weights("", np.array(-np.inf)), other] if k == 1 else [other, Weights("", np.array(-np.inf))]
-        return Weights(call.node.outputs[0], np.where(condition != 0, *(one.array for one in chosen)))
-    allowed = _truth(call, 0)
-    if k == 1:
-        allowed = call.builder.elementwise(lambda z: 1 - z, allowed)
-    if isinstance(other, Masked):
-        return Masked(other.value, _both(call, allowed, other.allowed) or allowed)
-    return Masked(call.value(3 - k), allowed)
-
-
-def softmax_of_masked(call: OnnxCall, masked: Masked) -> Value:
-    """Return the softmax over the last axis of what a mask does not hide."""
-    rank = len(masked.value.axes)
-    if call.axis(call.whole("axis", -1), rank) != rank - 1 or call.opset < 13:
-        raise ModelError(f"{call.node} has scores that a mask hides, and another axis than the last one")
-    return call.builder.softmax_where(masked.value, masked.allowed, False, call.node.outputs[0])
-
-
-def _hides(operand: Any) -> bool:
-    return isinstance(operand, Masked) or (isinstance(operand, Weights) and bool((operand.array <= LOWEST).any()))
-
-
-def _is_lowest(operand: Any) -> bool:
-    return isinstance(operand, Weights) and operand.array.size == 1 and bool((operand.array <= LOWEST).all())
-
-
-def _parts(call: OnnxCall, weights: Weights) -> tuple[Value, Value]:
-    """Return the finite numbers of a mask that is added to scores, and where it is finite."""
-    allowed = weights.array > LOWEST
-    finite = np.where(allowed, weights.array, 0.0)
-    value = call.builder.number(0.0) if not finite.any() else call.builder.parameter(weights.name, finite)
-    return value, _table(call, weights.name, allowed)
-
-
-def _table(call: OnnxCall, name: str, allowed: NDArray[Any]) -> Value:
-    """Return where a mask of the file allows to look, as numbers that no training changes."""
-    value = call.builder.parameter(f"{name} allowed", allowed.astype(np.float64))
-    call.builder.fixed |= dict.fromkeys(sorted(value.undecided))
-    return value
-
-
-def _truth(call: OnnxCall, k: int) -> Value:
-    """Return an operand that is true or false as numbers 1 and 0."""
-    operand = call.inputs[k]
-    if isinstance(operand, np.ndarray):
-        return _table(call, call.node.inputs[k], operand != 0)
-    return call.value(k)
-
-
-def _both(call: OnnxCall, one: Value | None, other: Value | None) -> Value | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return call.builder.elementwise(lambda p, q: p * q, one, other)
 
 
 def _is_nan(call: OnnxCall) -> Value:
@@ -264,21 +173,18 @@ def _attention(call: OnnxCall) -> Value:
         scores = build.elementwise(lambda z: c * tanh(z / c), scores)
     allowed: Value | None = None
     if call.given(3):
-        mask = call.inputs[3]
-        if isinstance(mask, np.ndarray) or (isinstance(mask, Value) and mask.whole):
-            allowed = _truth(call, 3)
+        added: Value | None = None
+        if call.type(3) == BOOL:
+            allowed = call.value(3)
         else:
-            added: Any = mask.value if isinstance(mask, Masked) else None
-            if isinstance(mask, Masked):
-                allowed = mask.allowed
-            elif isinstance(mask, Weights) and _hides(mask):
-                added, allowed = _parts(call, mask)
-            else:
-                added = call.value(3)
-            added = build.inserted(added, 2) if grouped and len(added.axes) == 4 else added
+            added, allowed = parts(call, 3)
+        if grouped:
+            added, allowed = (
+                build.inserted(mask, 2) if mask is not None and len(mask.axes) == 4 else mask
+                for mask in (added, allowed)
+            )
+        if added is not None:
             scores = build.elementwise(lambda p, m: p + m, scores, added)
-        if grouped and allowed is not None and len(allowed.axes) == 4:
-            allowed = build.inserted(allowed, 2)
     weights = build.softmax_where(scores, allowed, bool(call.whole("is_causal", 0)), call.node.outputs[0])
     result = build.product(weights, v)
     if grouped:

@@ -176,7 +176,7 @@ class Broadcasting(Steps):
         self.count(size * size)
         name = self.fresh(f"identity{size}")
         self.parameters[name] = OnnxParameter(name, np.eye(size), [(name, (new, index), np.eye(size))])
-        self.fixed[name] = None
+        self.tables.add(name)
         self.axes.together((new, index))
         return Element(name, (new, index))
 

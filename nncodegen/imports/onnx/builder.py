@@ -86,9 +86,12 @@ class Builder(Broadcasting):
         These are the ones where ``allowed`` is 1, and in a causal row those at or before the place in the axis before.
         """
         axis = len(value.axes) - 1
+        sections = value.axes[axis]
         value = self.held(self.whole(value, axis, f"{name}:places"), "z")
         if allowed is not None:
             allowed = self.padded(self.held(allowed, "allowed"), axis + 1)
+            if allowed.axes[axis] != UNIT:  # else what cuts the mask would cut the scores, too
+                allowed = self.together(allowed, axis, value.axes[axis])
             value, allowed = self._met((value, allowed))
         if len(value.axes[axis]) != 1 or len(value.axes[axis][0]) > 1:
             raise ModelError("the graph hides values by a mask along an axis that it takes apart")
@@ -115,7 +118,8 @@ class Builder(Broadcasting):
             if over:
                 z = self.step("p", value.indices(position), z, "softmax", (*over, *given), where=tuple(where))
             blocks[position] = z if over else sympy.S.One
-        return replace(value, blocks=blocks, summed=False)
+        weights = replace(value, blocks=blocks, summed=False)
+        return self.apart(weights, axis, sections) if over else weights
 
     def shares(self, value: Value, total: Value) -> Value | None:
         """Return positive values divided by their sum along an axis as a softmax of their logarithms.

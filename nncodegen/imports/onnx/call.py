@@ -15,6 +15,7 @@ from nncodegen.errors import ModelError
 from nncodegen.imports.activations import number
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.file import OnnxNode
+from nncodegen.imports.onnx.types import DOUBLE, is_whole
 from nncodegen.imports.onnx.values import Masked, Shape, Value, Weights
 
 SAMPLES_SIZE = -(2**40)
@@ -37,6 +38,17 @@ class Clock:
 
 Operand = Value | Weights | NDArray[Any] | Clock | Masked | None
 """A tensor, numbers of the file, integers such as those of a shape, the counter of a Loop, or nothing."""
+
+
+def type_of_operand(operand: Operand) -> str:
+    """Return the type of an operand's elements; "" for none, and for a type that is not known."""
+    if isinstance(operand, Value):
+        return operand.type
+    if isinstance(operand, Clock):
+        return operand.values.dtype.name
+    if isinstance(operand, np.ndarray):
+        return operand.dtype.name
+    return "" if operand is None else DOUBLE
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,17 @@ class OnnxCall:
         """Return whether the node has operand number k."""
         return k < len(self.inputs) and self.inputs[k] is not None
 
+    def type(self, k: int) -> str:
+        """Return the type of the elements of operand number k, such as "bool"; "" if there is none, or none known."""
+        return type_of_operand(self.inputs[k]) if k < len(self.inputs) else ""
+
+    def refuse_rounding(self, *operands: int) -> None:
+        """Raise ModelError if these operands are whole numbers, of which ONNX makes a whole number by rounding."""
+        if all(is_whole(self.type(k)) for k in operands):
+            raise ModelError(
+                f"{self.node} computes with whole numbers, and would round its result: nncodegen does not round"
+            )
+
     def value(self, k: int, as_parameter: bool = False) -> Value:
         """Return an operand as a tensor; a single number is a parameter only with ``as_parameter``."""
         found = self.as_real(k)
@@ -134,6 +157,8 @@ class OnnxCall:
 
     def weights_value(self, weights: Weights, as_parameter: bool = False) -> Value:
         """Return numbers of the file as a tensor."""
+        if weights.fixed:
+            return self.builder.table(weights.name, weights.array)
         known = weights.name in self.builder.known
         if (known or (as_parameter and weights.array.ndim)) and np.isfinite(weights.array).all():
             return self.builder.parameter(weights.name, weights.array)
@@ -152,11 +177,15 @@ class OnnxCall:
             raise ModelError(f"{self.node} computes with real numbers that were rounded: nncodegen does not round")
         if not isinstance(found, np.ndarray):
             return found
-        if found.size and found.min() <= SAMPLES_SIZE:
+        return Weights(self.node.inputs[k], self._computable(found).astype(np.float64), fixed=True)
+
+    def _computable(self, whole: NDArray[Any]) -> NDArray[Any]:
+        """Return whole numbers of the file. Raise ModelError if one stands for the number of samples, or for many."""
+        if whole.size and whole.min() <= SAMPLES_SIZE:
             raise ModelError(f"{self.node} computes with the number of samples")
-        if found.size > MOST_WHOLE:
-            raise ModelError(f"{self.node} computes with {found.size:,} whole numbers; {MOST_WHOLE:,} at most")
-        return Weights(self.node.inputs[k], found.astype(np.float64))
+        if whole.dtype != np.bool_ and whole.size > MOST_WHOLE:
+            raise ModelError(f"{self.node} computes with {whole.size:,} whole numbers; {MOST_WHOLE:,} at most")
+        return whole
 
     def integers(self, k: int, role: str) -> tuple[int, ...]:
         """Return an operand as integers, which the file holds."""

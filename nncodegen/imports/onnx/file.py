@@ -359,6 +359,8 @@ def array_of(tensor: Any, role: str, beside: Beside) -> NDArray[Any]:
         raise ModelError(f"{role} is damaged: {error}") from error
     if array.shape != shape:
         raise ModelError(f"{role} holds the shape {array.shape}, and says {_shown(shape)}")
+    if kind == "bool":
+        return array.astype(np.bool_)
     if kind not in FLOATS:
         return array.astype(np.int64) if kind != "uint64" or not array.size or array.max() < 2**63 else _large(role)
     array = array.astype(np.float64)

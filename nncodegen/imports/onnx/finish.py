@@ -137,8 +137,7 @@ def _parameters(
     tensors = []
     for one in there:
         prepares = one.name in builder.fixed and one.name not in builder.trained
-        identity = one.name.startswith("identity") and one.name not in places
-        kept = identity or one.name in frozen or one.name in fixed
+        kept = one.name in builder.tables or one.name in frozen or one.name in fixed
         trained = not (kept or (prepares and not undecided))
         for piece, _, values in one.pieces:
             if piece not in pieces:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, exp
 
 from nncodegen.describe import Graph, Optimizer, check_program
@@ -19,19 +19,23 @@ from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError, ProgramError
 from nncodegen.imports.onnx.axes import Cuts, RefinedError
 from nncodegen.imports.onnx.builder import Builder
-from nncodegen.imports.onnx.call import MOST_WHOLE, Clock, OnnxCall, Operand
+from nncodegen.imports.onnx.call import MOST_WHOLE, Clock, OnnxCall, Operand, type_of_operand
 from nncodegen.imports.onnx.classical import CLASSICAL
 from nncodegen.imports.onnx.file import FLOATS, SHORT, Declared, File, OnnxNode, read
 from nncodegen.imports.onnx.finish import Finished, finished
 from nncodegen.imports.onnx.operators import OPERATORS
 from nncodegen.imports.onnx.scan import counted
 from nncodegen.imports.onnx.shapes import as_operand
-from nncodegen.imports.onnx.values import Shape, Value
+from nncodegen.imports.onnx.types import BOOL, is_exact, types_of_results
+from nncodegen.imports.onnx.values import MOST_SIZE, Shape, Value, Weights
 from nncodegen.ir import Step, verify
 from nncodegen.ir.functions import sigmoid
 
 MOST_READINGS = 20_000
 """The largest number of times that nodes are read; a graph is read again where its axes have to be refined."""
+
+_TYPES: Mapping[str, type] = {**dict.fromkeys(FLOATS, np.float64), BOOL: np.bool_}
+"""The types of arrays for constants that are no whole numbers, by the type of the input."""
 
 KNOWN = {**OPERATORS, **CLASSICAL}
 """Every operator that nncodegen reads."""
@@ -104,9 +108,8 @@ def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
     for name, value in given.items():
         if name not in inputs:
             raise ModelError(f"constants has {name!r}, which is no input of the ONNX file; there: {', '.join(inputs)}")
-        real = inputs[name].type in FLOATS
         try:
-            array = np.array(value, np.float64 if real else np.int64)
+            array: NDArray[Any] = np.array(value, _TYPES.get(inputs[name].type, np.int64))
         except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"the constant {name!r} must be an array of numbers: {error}") from error
         shape = inputs[name].shape
@@ -207,8 +210,8 @@ def _traced(
     builder.trained |= file.trained
     builder.known |= file.trained
     known: dict[str, Operand] = {name: as_operand(name, array) for name, array in file.constants.items()}
-    whole = {one.name for one in file.inputs if one.type not in (*FLOATS, "bool")}
-    known |= {name: builder.input(name, shape, name in whole) for name, shape in shapes.items()}
+    types = {one.name: one.type for one in file.inputs}
+    known |= {name: builder.input(name, shape, types[name]) for name, shape in shapes.items()}
     batch = any(shape[:1] == (None,) for shape in shapes.values())
     kept: dict[str, Value] = {}
 
@@ -217,7 +220,9 @@ def _traced(
         for node in nodes:
             operands = [known.get(name) if name else None for name in node.inputs]
             call = OnnxCall(node, operands, builder, file.opset, batch, known, evaluate)
-            for name, result in zip(node.outputs, _results(call), strict=False):
+            types = types_of_results(node, [*map(type_of_operand, operands)], file.opset)
+            for name, result, kind in zip(node.outputs, _results(call), types, strict=False):
+                result = _typed(result, kind)
                 if isinstance(result, Value):
                     kept[name] = result
                     result = builder.held(result, "t") if readers[name] > 1 else result
@@ -243,9 +248,20 @@ def _results(call: OnnxCall) -> Sequence[Operand]:
         raise ModelError(told) from error
     results = given if isinstance(given, list) else [given]
     for result in results:
-        if isinstance(result, np.ndarray) and result.size > MOST_WHOLE:
+        if isinstance(result, np.ndarray) and result.size > (MOST_SIZE if result.dtype == np.bool_ else MOST_WHOLE):
             raise ModelError(f"{node} gives {result.size:,} whole numbers; {MOST_WHOLE:,} at most")
     return results
+
+
+def _typed(result: Operand, kind: str) -> Operand:
+    """Return a result of a node as elements of a type; as it is where that is not known."""
+    if isinstance(result, Value):
+        return replace(result, type=kind) if kind else result
+    if isinstance(result, Weights) and is_exact(kind):
+        result = result.array
+    if isinstance(result, np.ndarray) and is_exact(kind):
+        return np.asarray(result != 0) if kind == BOOL else np.asarray(np.trunc(result)).astype(np.int64)
+    return result
 
 
 def _usual_loss(outputs: Sequence[Output], steps: Sequence[Step]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import sympy
+from numpy.typing import NDArray
 from sympy import Abs, Expr, Max, Min, Piecewise, S
 from sympy.codegen.cfunctions import Sqrt, expm1
 
@@ -27,13 +28,22 @@ from nncodegen.imports.activations import (
     shrink,
     thresholded,
 )
-from nncodegen.imports.onnx.attention import ATTENTION, hidden_by_choice, hidden_by_sum, softmax_of_masked
+from nncodegen.imports.onnx.attention import ATTENTION
 from nncodegen.imports.onnx.axes import UNIT
 from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, OnnxCall
 from nncodegen.imports.onnx.file import FLOATS, SHORT, type_of
+from nncodegen.imports.onnx.masks import (
+    MOVING,
+    hidden_by_choice,
+    hidden_by_factor,
+    hidden_by_sum,
+    of_hidden,
+    softmax_of_masked,
+)
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
 from nncodegen.imports.onnx.scan import loop, scan
 from nncodegen.imports.onnx.shapes import SHAPES
+from nncodegen.imports.onnx.types import BOOL, is_exact, is_whole
 from nncodegen.imports.onnx.values import Masked, Value, Weights
 from nncodegen.imports.onnx.windows import WINDOWS
 from nncodegen.ir.elementary import RECORDS
@@ -171,11 +181,18 @@ def _add(call: OnnxCall) -> Value | Masked:
     return call.builder.elementwise(lambda p, q: p + q, a, b)
 
 
-def _div(call: OnnxCall) -> Value:
+def _mul(call: OnnxCall) -> Value | Masked:
+    if masked := hidden_by_factor(call, lambda p, q: p * q):
+        return masked
+    return call.builder.elementwise(lambda p, q: p * q, call.value(0), call.value(1))
+
+
+def _div(call: OnnxCall) -> Value | Masked:
     """Divide; values divided by their sum are a softmax, as for the classes in a file of scikit-learn."""
+    call.refuse_rounding(0, 1)
+    if masked := hidden_by_factor(call, lambda p, q: p / q):
+        return masked
     p, q = call.value(0), call.value(1)
-    if p.whole and q.whole:
-        raise ModelError(f"{call.node} divides whole numbers, which would be rounded: nncodegen does not round")
     return call.builder.shares(p, q) or call.builder.elementwise(lambda p, q: p / q, p, q)
 
 
@@ -187,23 +204,31 @@ def _variadic(join: Callable[..., Expr]) -> Function:
     return operator
 
 
-def _truth(condition: Callable[[Any, Any], Any]) -> Function:
-    """Return the operator of a comparison: 1 where it holds, else 0."""
+def _truth(of_arrays: Callable[..., NDArray[Any]], formula: Callable[..., Expr]) -> Function:
+    """Return the operator of truth values: 1 where something holds, else 0. Those of the file are computed at once."""
 
-    def function(p: Any, q: Any) -> Expr:
-        return Piecewise((S.One, condition(p, q)), (S.Zero, True))
+    def operator(call: OnnxCall) -> Value | NDArray[Any]:
+        known = [one for one in call.inputs if isinstance(one, np.ndarray)]
+        if len(known) < len(call.inputs) or any(one.min(initial=0) <= SAMPLES_SIZE for one in known):
+            return call.builder.elementwise(formula, *(call.value(k) for k in range(len(call.inputs))))
+        try:
+            return np.asarray(of_arrays(*known))
+        except ValueError as error:
+            raise ModelError(f"{call.node} cannot be computed: {error}") from error
 
-    return lambda call: replace(call.builder.elementwise(function, call.value(0), call.value(1)), whole=True)
+    return operator
 
 
-def _not(call: OnnxCall) -> Value:
-    return replace(call.builder.elementwise(lambda z: 1 - z, call.value(0)), whole=True)
+def _comparison(of_arrays: Callable[..., NDArray[Any]], condition: Callable[[Any, Any], Any]) -> Function:
+    return _truth(of_arrays, lambda p, q: Piecewise((S.One, condition(p, q)), (S.Zero, True)))
 
 
 def _where(call: OnnxCall) -> Any:
     hidden = hidden_by_choice(call)
     if hidden is not None:
         return hidden
+    if all(isinstance(one, np.ndarray) for one in call.inputs):
+        return np.where(*(np.asarray(one) for one in call.inputs))
     values = [call.value(k) for k in range(3)]
     return call.builder.elementwise(lambda c, p, q: Piecewise((q, sympy.Eq(c, 0)), (p, True)), *values)
 
@@ -211,10 +236,14 @@ def _where(call: OnnxCall) -> Any:
 def _pow(call: OnnxCall) -> Value:
     exponent = call.value(1)
     if not exponent.is_number:
+        if not is_whole(call.type(1)):
+            call.refuse_rounding(0)
         return call.builder.elementwise(lambda u, b: u**b, call.value(0), exponent, most=1)
     (b,) = exponent.blocks.values()
     if abs(b) > LARGEST_EXPONENT:
         raise ModelError(f"{call.node} has the exponent {b}; it may be from -{LARGEST_EXPONENT} to {LARGEST_EXPONENT}")
+    if b < 0 or not b.is_integer:
+        call.refuse_rounding(0)
     base = call.value(0)
     base = base if base.is_number else call.builder.held(base, "t")  # otherwise numbers in it would be raised, too
     return call.builder.elementwise(lambda u, b: Sqrt(u) if b == S.Half else u**b, base, exponent)
@@ -349,6 +378,8 @@ def _reduce(operator: str, before: Any = None, after: Any = None, mean: bool = F
 
     def reduced(call: OnnxCall) -> Value:
         value = call.value(0)
+        if mean or after is Sqrt:
+            call.refuse_rounding(0)
         rank = len(value.axes)
         axes = call.wholes("axes", ())
         if call.opset >= since and call.given(1):
@@ -384,15 +415,16 @@ def _cast(call: OnnxCall) -> Any:
     value = call.first
     if kind == "bfloat16":
         raise ModelError(f"{call.node} makes numbers in {SHORT}")
-    if isinstance(value, Value) and kind in ("int32", "int64") and (value.whole or call.builder.is_input(value)):
-        return value if value.whole else replace(value, whole=True, rounded=True)
-    if isinstance(value, Value) and kind in FLOATS:
-        return replace(call.value(0), whole=False)
-    if kind in FLOATS or (isinstance(value, np.ndarray) and kind != "?"):
-        return value.astype(np.int64) if isinstance(value, np.ndarray) and kind not in FLOATS else call.as_real(0)
-    if kind == "bool":
-        truth = call.builder.elementwise(lambda z: Piecewise((S.Zero, sympy.Eq(z, 0)), (S.One, True)), call.value(0))
-        return replace(truth, whole=True)
+    if kind in FLOATS:
+        return call.as_real(0)
+    if not isinstance(value, Value) and is_exact(kind):
+        return value.array if isinstance(value, Weights) else value
+    if isinstance(value, Value) and is_exact(value.type) and (is_whole(kind) or value.type == kind):
+        return value
+    if kind == BOOL:
+        return call.builder.elementwise(lambda z: Piecewise((S.Zero, sympy.Eq(z, 0)), (S.One, True)), call.value(0))
+    if isinstance(value, Value) and is_whole(kind) and call.builder.is_input(value):
+        return replace(value, rounded=True)
     raise ModelError(f"{call.node} makes numbers of the type {kind}: nncodegen computes with real numbers alone")
 
 
@@ -400,20 +432,22 @@ OPERATORS: dict[str, Function] = {
     **{name: _unary(function) for name, function in UNARY.items()},
     **{name: _with_numbers(make) for name, make in WITH_NUMBERS.items()},
     **SHAPES,
+    **{name: of_hidden(SHAPES[name]) for name in MOVING},
     "Add": _of_integers(lambda call, p, q: p + q, _add),
     "Sub": _of_integers(lambda call, p, q: p - q, _arithmetic(lambda p, q: p - q)),
-    "Mul": _of_integers(_product, _arithmetic(lambda p, q: p * q)),
+    "Mul": _of_integers(_product, _mul),
     "Div": _of_integers(_quotient, _div),
     "Mod": _of_integers(_remainder, _mod),
     "Pow": _pow,
-    "Equal": _truth(sympy.Eq),
-    "Greater": _truth(lambda p, q: p > q),
-    "GreaterOrEqual": _truth(lambda p, q: p >= q),
-    "Less": _truth(lambda p, q: p < q),
-    "LessOrEqual": _truth(lambda p, q: p <= q),
-    "And": _arithmetic(lambda p, q: p * q),
-    "Or": _arithmetic(lambda p, q: p + q - p * q),
-    "Not": _not,
+    "Equal": _comparison(np.equal, sympy.Eq),
+    "Greater": _comparison(np.greater, lambda p, q: p > q),
+    "GreaterOrEqual": _comparison(np.greater_equal, lambda p, q: p >= q),
+    "Less": _comparison(np.less, lambda p, q: p < q),
+    "LessOrEqual": _comparison(np.less_equal, lambda p, q: p <= q),
+    "And": _truth(np.logical_and, lambda p, q: p * q),
+    "Or": _truth(np.logical_or, lambda p, q: p + q - p * q),
+    "Xor": _truth(np.logical_xor, lambda p, q: p + q - 2 * p * q),
+    "Not": _truth(np.logical_not, lambda z: 1 - z),
     "Where": _where,
     "Sum": _variadic(sympy.Add),
     "Mean": _variadic(lambda *z: sympy.Add(*z) / len(z)),

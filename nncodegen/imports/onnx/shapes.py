@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, Clock, OnnxCall, Operand
+from nncodegen.imports.onnx.types import is_exact
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir import SAMPLE, Equation, elements
 from nncodegen.ir.evaluate import interpret
@@ -26,7 +27,7 @@ LAST = 2**30
 
 
 def _identity(call: OnnxCall) -> Operand:
-    return call.first
+    return call.inputs[0]
 
 
 def _constant(call: OnnxCall) -> Operand:
@@ -60,15 +61,14 @@ def _constant_of_shape(call: OnnxCall) -> Operand:
 
 def _expand(call: OnnxCall) -> Operand:
     """Broadcast a tensor to a shape."""
-    sizes, number = call.integers(1, "a shape"), call.as_real(0)
+    sizes, given = call.integers(1, "a shape"), call.inputs[0]
     fits = all(0 < n <= MOST_WHOLE for n in sizes) and math.prod(sizes) <= MOST_WHOLE
-    if isinstance(number, Weights) and fits and np.isneginf(number.array).any():
-        return Weights(call.node.outputs[0], np.broadcast_to(number.array, sizes))
-    value = number if isinstance(number, Value) else call.builder.constant(number)
+    if isinstance(given, np.ndarray) and fits:
+        return _array(call, lambda array: np.broadcast_to(array, np.broadcast_shapes(array.shape, sizes)))
+    value = call.value(0)
     if value.is_number:
         (block,) = value.blocks.values()
-        whole = isinstance(call.first, np.ndarray)
-        return _filled(call, np.int64(block) if whole else float(block), sizes)
+        return _filled(call, np.int64(block) if is_exact(call.type(0)) else float(block), sizes)
     shape = tuple(None if n == SAMPLES_SIZE else n for n in sizes)
     if any(n is not None and not 0 < n <= MOST_WHOLE for n in shape):
         raise ModelError(f"{call.node} makes a tensor of the shape {sizes}")
@@ -82,8 +82,7 @@ def _filled(call: OnnxCall, number: Any, sizes: Sequence[int]) -> Operand:
             raise ModelError(f"{call.node} makes a tensor of the shape {tuple(sizes)}")
         return as_operand(call.node.outputs[0], np.full(sizes, number))
     shape = tuple(None if n == SAMPLES_SIZE else n for n in sizes)
-    value = call.builder.filled(call.node.outputs[0], float(number), shape)
-    return replace(value, whole=isinstance(number, np.integer))
+    return call.builder.filled(call.node.outputs[0], float(number), shape)
 
 
 def _shape(call: OnnxCall) -> NDArray[Any]:
@@ -218,10 +217,11 @@ def _unsqueeze(call: OnnxCall) -> Operand:
 
 def _concat(call: OnnxCall) -> Operand:
     if any(isinstance(one, np.ndarray) for one in call.inputs) and not any(isinstance(o, Value) for o in call.inputs):
-        arrays = [one.ravel() for one in call.inputs if isinstance(one, np.ndarray)]
+        arrays = [np.atleast_1d(one) for one in call.inputs if isinstance(one, np.ndarray)]
         if len(arrays) < len(call.inputs) or sum(array.size for array in arrays) > MOST_WHOLE:
             raise ModelError(f"{call.node} joins whole numbers with others, or more than {MOST_WHOLE:,} of them")
-        return np.concatenate(arrays)
+        axis = call.axis(call.whole("axis", 1), arrays[0].ndim) if arrays[0].ndim > 1 else 0
+        return _array(call, lambda _: np.concatenate(arrays, axis))
     values = [call.value(k, as_parameter=True) for k in range(len(call.inputs))]
     ranks = {len(value.axes) for value in values}
     if len(ranks) != 1 or ranks == {0}:

@@ -41,10 +41,14 @@ Blocks = Mapping[tuple[int, ...], Expr]
 
 @dataclass(frozen=True)
 class Weights:
-    """Numbers from the file that may become a parameter or parts of formulas; this is not known yet."""
+    """Numbers from the file that may become a parameter or parts of formulas; this is not known yet.
+
+    Those that are ``fixed`` follow from whole numbers, such as the places of a sequence: they are never a parameter.
+    """
 
     name: str
     array: NDArray[Any]
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ class Value:
     """A tensor: the sections of its axes, and a formula for each block.
 
     ``of_inputs`` says whether it depends on the inputs, ``trained`` whether on a parameter that is trained; the other
-    parameters that it depends on are in ``undecided``. ``summed`` says that it is a product of matrices, ``whole`` that
-    its values are integers, and ``rounded`` that they are real numbers that a Cast has declared to be integers.
+    parameters that it depends on are in ``undecided``. ``summed`` says that it is a product of matrices, and
+    ``rounded`` that its values are real numbers that a Cast has declared to be integers. ``type`` is the type of its
+    elements in the file, such as "bool", whose values are 1 and 0; "" until its node is computed, or if unknown.
     """
 
     axes: tuple[Sections, ...]
@@ -62,13 +67,13 @@ class Value:
     trained: bool = False
     undecided: frozenset[str] = frozenset()
     summed: bool = False
-    whole: bool = False
     rounded: bool = False
+    type: str = ""
 
     @property
     def is_number(self) -> bool:
         """Return whether it is a single number."""
-        return len(self.blocks) == 1 and all(block.is_number for block in self.blocks.values())
+        return all(sections == UNIT for sections in self.axes) and all(b.is_number for b in self.blocks.values())
 
     def positions(self) -> Iterator[tuple[int, ...]]:
         """Return the positions of all blocks, in order."""
@@ -116,6 +121,8 @@ class Steps:
         """Names of constants that are parameters, even if they are single numbers."""
         self.fixed: dict[str, None] = {}
         """Parameters that prepare the inputs, before any trained parameter."""
+        self.tables: set[str] = set()
+        """Parameters that no training may change: whole numbers, truth values and identity matrices."""
         self.time: str | None = None
         """The index of time while the body of a Scan is read: tensors in the body have no axis for it."""
         self.rounds: Any = None
@@ -126,8 +133,8 @@ class Steps:
 
     # --- inputs, parameters and numbers --------------------------------------------------------------------------
 
-    def input(self, name: str, shape: Shape, whole: bool = False) -> Value:
-        """Return an input of a shape; None stands for the samples. Its columns keep their order."""
+    def input(self, name: str, shape: Shape, kind: str = "") -> Value:
+        """Return an input of a shape and a type; None stands for the samples. Its columns keep their order."""
         axes = tuple(
             SAMPLES if size is None else self.axes.sections(f"{name}:{k}", size) for k, size in enumerate(shape)
         )
@@ -139,7 +146,7 @@ class Steps:
             tensor = self.fresh(self._piece(name, value.axes, position), own=True)
             self.inputs.append((tensor, indices))
             blocks[position] = Element(tensor, (SAMPLE, *indices))
-        return self._checked(replace(value, blocks=blocks, whole=whole))
+        return self._checked(replace(value, blocks=blocks, type=kind))
 
     def is_input(self, value: Value) -> bool:
         """Return whether all blocks of a value are inputs, perhaps in other places."""
@@ -192,6 +199,14 @@ class Steps:
         self._parameters += values
         if self._parameters > MOST_PARAMETERS:
             raise ModelError(f"the graph has more than {MOST_PARAMETERS:,} values in its parameters: too many")
+
+    def table(self, name: str, array: NDArray[Any]) -> Value:
+        """Return numbers of the file that no training may change, such as whole numbers and truth values."""
+        if array.size == 1:
+            return self.number(float(array.ravel()[0]), array.ndim)
+        value = self.parameter(name, array.astype(np.float64))
+        self.tables |= value.undecided
+        return replace(value, undecided=frozenset())
 
     def constant(self, weights: Weights) -> Value:
         """Return given numbers: a single one as part of formulas, others as a parameter."""
