@@ -646,3 +646,26 @@ def test_groups_that_were_led_astray_are_fitted_again(quick_compiler):
     np.testing.assert_allclose(result["c"], c, atol=0.15)
     assert result.group_chi2.max() < 50 * 0.02**2 * 2.5
     assert len(result._costs) == result.iterations
+
+
+@pytest.mark.parametrize("loss", ["huber", "cauchy", "soft_l1"])
+def test_robust_fits_in_groups_end_where_no_fit_goes_on(loss):
+    """With outliers, a fit in groups converges: from where it ended, neither it nor SciPy finds a lower cost."""
+    model = nn.build(nn.Model("decay_in_groups", "x", "y", {"a": 1, "k": 1, "c": 0}, "a*exp(-k*x) + c", own="k"))
+    options = {"loss": loss, "f_scale": 0.075}
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        label = np.repeat(np.arange(20), 20)
+        x = np.tile(np.linspace(0, 5, 20), 20)
+        y = 4 * np.exp(-random.uniform(0.3, 2, 20)[label] * x) + 0.5 + random.normal(0, 0.05, len(x))
+        y += np.where(random.random(len(x)) < 0.04, 0.6, 0)
+        found = model.fit(x, y, groups=label, **options)
+        assert found.success, (seed, found.message)
+
+        def residuals(p, x=x, y=y, label=label):
+            return p[0] * np.exp(-p[2:][label] * x) + p[1] - y
+
+        there = np.concatenate([[found["a"], found["c"]], found["k"]])
+        again = model.fit(x, y, groups=label, p0={name: found[name] for name in "akc"}, **options)
+        other = optimize.least_squares(residuals, there, **options)
+        assert min(again.cost, other.cost) > found.cost * (1 - 1e-9), seed

@@ -1,8 +1,11 @@
 """A least-squares problem in which groups of samples have parameters of their own, and its solution from a start.
 
 The method is that of Levenberg and Marquardt, with a damping for the own parameters of each group and one for those
-that all share: a group that is far from its solution shortens its own steps only. Each step is that of ``bordered``, so
-that time and memory grow with the number of groups, not with its square.
+that all share: a group that is far from its solution shortens its own steps only. Dampings that follow the gains alone
+are too small, by many orders of magnitude, when the gains of a group end suddenly, as with outliers. So the lengths of
+steps are limited as well, as in fit.h: their limits shrink from the lengths of steps that failed, and dampings are
+raised at once for them. Each step is that of ``bordered``, so that time and memory grow with the number of groups, not
+with its square.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ MOST_DESCENTS = 4
 """The most descents: one follows where groups began again, or where changes of inputs were damped (see fit.h)."""
 
 ROUNDS = 20
-"""The most times that parameters are clamped at bounds on the way of one step."""
+"""The most times that parameters are clamped at bounds on the way of one step, or that dampings are raised for it."""
 
 EITHER_SIGN = 3
 """The sign of a guard of which no sample has told: see guards.h."""
@@ -256,8 +259,6 @@ class Trials:
 
     length = 0.0
     """That of the last step, apart from the parameters."""
-    limited = False
-    """True where dampings of the parameters alone do not tell how far a step may be trusted."""
 
     def __init__(self, problem: GroupedProblem) -> None:
         self.problem = problem
@@ -421,7 +422,7 @@ class _Descent:
         """Take steps until the descent ends. Returns how."""
         self._look_around()
         tolerance = self.problem.tolerance
-        step = self._first_step()
+        self.reach = self._first_reach()
         ending = ""
         while not ending:
             if self._largest_cosine() <= tolerance:
@@ -429,10 +430,9 @@ class _Descent:
             elif self.iterations >= self.problem.max_iterations:
                 return "max_iterations"
             else:
-                ending = self._try(step)
+                ending = self._try(self._step_within_reach())
                 if self.watch is not None and self._is_ended_by_watch() and not ending:
                     return self.watch.reason
-                step = step if ending else self._next_step()
         return ending
 
     def _try(self, step: _Step) -> str:
@@ -452,8 +452,7 @@ class _Descent:
         is_flat = expected <= least
         taken = ratio > 1e-4 or (gain >= 0 and (is_short or is_flat))
         kept = self._control(gains, falls, ratio, cost)
-        if self.trials.limited:
-            self._change_reach(step, kept, ratio)
+        self._change_reach(step, kept, ratio)
         only_strays = self.strays is not None and self.strays.are_left(self.rows.costs, falls, self._noise())
         if taken:
             self._take(trial, rows)
@@ -487,6 +486,7 @@ class _Descent:
         self.scales[0][found.moved] = 0
         self.damping[found.moved] = self.shared_damping = FIRST_DAMPING
         self._look_around()
+        self.reach = self._first_reach()
         return True
 
     def _take(self, trial: Array, rows: Rows) -> None:
@@ -507,38 +507,30 @@ class _Descent:
         self.shared_damping = min(max(self.shared_damping * factor, LEAST_DAMPING), 10 * MOST_DAMPING)
         return kept
 
-    def _first_step(self) -> _Step:
-        """Return the first step, damped so that it is not longer than a part of the parameters of a group."""
+    def _first_reach(self) -> tuple[Array, float]:
+        """Return the longest first steps: a part of the length of the parameters of each group, and of shared ones."""
         own, shared = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
         lengths, (rest, rest_shared) = self.algebra.lengths, self._least_reach()
         longest = np.maximum(FIRST_RADIUS * lengths(own, 1), rest)
-        self.reach = longest, max(FIRST_RADIUS * float(lengths(shared, 0)), rest_shared)
-        return self._step_within_reach(10.0)
+        return longest, max(FIRST_RADIUS * float(lengths(shared, 0)), rest_shared)
 
-    def _next_step(self) -> _Step:
-        """Return the step after the first one."""
-        if self.trials.limited:
-            return self._step_within_reach(1.5)
-        return self._step(self.damping, self.shared_damping)
+    def _step_within_reach(self) -> _Step:
+        """Return a step that is not longer than the reach, up to a tenth, for dampings that are raised for that.
 
-    def _step_within_reach(self, least: float) -> _Step:
-        """Return a step that is not longer than the reach, for dampings that are raised for that.
-
-        They are raised by the factor that a step needs which a damping makes short, at least by ``least``, at most 10.
+        They are raised by the factor that a step needs which a damping makes short, at least by 2, at most by 10: own
+        and shared steps depend on each other, and those that are damped too much at once are short for long.
         """
         lengths, (longest, longest_shared) = self.algebra.lengths, self.reach
-        for _ in range(12):
+        for _ in range(ROUNDS):
             step = self._step(self.damping, self.shared_damping)
             own, shared = lengths(step.own, 1), float(lengths(step.shared, 0))
-            long, too_long = own > longest, shared > longest_shared
+            long, too_long = own > 1.1 * longest, shared > 1.1 * longest_shared
             if not too_long and not long.any():
                 break
             with np.errstate(divide="ignore"):
-                self.damping[long] *= np.clip(1.2 * own[long] / longest[long], least, 10)
+                self.damping[long] *= np.clip(1.2 * own[long] / longest[long], 2, 10)
             if too_long:
-                self.shared_damping *= (
-                    float(np.clip(1.2 * shared / longest_shared, least, 10)) if longest_shared else 10
-                )
+                self.shared_damping *= float(np.clip(1.2 * shared / longest_shared, 2, 10)) if longest_shared else 10
         return step
 
     def _least_reach(self) -> tuple[Array, float]:
@@ -550,8 +542,8 @@ class _Descent:
         lengths, (rest, rest_shared) = self.algebra.lengths, self._least_reach()
         (longest, longest_shared), own, shared = self.reach, lengths(step.own, 1), float(lengths(step.shared, 0))
         shorter = np.minimum(longest, 10 * own) / 4
-        further = np.where(kept > 0.75, np.maximum(2 * own, rest), longest)
-        far = max(2 * shared, rest_shared) if ratio > 0.75 else longest_shared
+        further = np.where(kept > 0.75, np.maximum(longest, np.maximum(2 * own, rest)), longest)
+        far = max(longest_shared, 2 * shared, rest_shared) if ratio > 0.75 else longest_shared
         near = min(longest_shared, 10 * shared) / 4
         self.reach = np.where(kept > 0.25, further, shorter), far if ratio > 0.25 else near
 

@@ -74,7 +74,6 @@ class _TrialsWithErrors(Trials):
     """The two points of a descent, of which C has the changes of the inputs and the rows of each sample."""
 
     problem: GroupedProblemWithErrors
-    limited = True  # where changes are damped, short steps promise much
 
     def __init__(self, problem: GroupedProblemWithErrors) -> None:
         super().__init__(problem)
