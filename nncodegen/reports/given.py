@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from nncodegen.errors import ModelError
 from nncodegen.exports.subject import parameters_of
 from nncodegen.ir import Program, Tensor
-from nncodegen.runtime.python.arguments.tables import Found, find, has_names
+from nncodegen.runtime.python.arguments.tables import Columns, Found, find, has_names
 from nncodegen.runtime.python.ground.archives import NUMBERS, members_of, read_member, shape_of
 from nncodegen.runtime.python.ground.cells import is_number
+from nncodegen.runtime.python.ground.facts import columns
 
 Array = NDArray[np.float64]
 
@@ -75,7 +76,7 @@ def _joined(given: Any, tensors: tuple[Tensor, ...], labelled: tuple[str, ...] =
     """
     if has_names(given):
         try:
-            found = find("the data", given, tuple((tensor.name, tensor.size) for tensor in tensors), (), labelled)
+            found = find("the table", given, _sizes(tensors), (), labelled)
         except ValueError as error:
             raise ModelError(str(error)) from error
         if not isinstance(found, Found):
@@ -173,12 +174,8 @@ def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[An
         for column, cell in enumerate(row):
             name = header[column] if header and column < len(header) else ""
             table[number, column] = _number(cell, path, number, name)
-    if header and set(inputs) <= set(header):
-        X = table[:, [header.index(name) for name in inputs]]
-        if set(targets) <= set(header):
-            return X, table[:, [header.index(name) for name in targets]]
-        rest = [k for k, name in enumerate(header) if name not in inputs]
-        return X, table[:, rest] if len(rest) in _target_widths(targets, program) else None
+    if header and (found := _by_names(header, table, program)):
+        return found
     own = len(inputs)
     if width - own in _target_widths(targets, program):
         return table[:, :own], table[:, own:]
@@ -189,6 +186,29 @@ def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[An
         f"{path} has {width} columns; {program.name} has {own} inputs and {len(targets)} targets: give {wanted} "
         f"columns, inputs first, or name them in the first row"
     )
+
+
+def _by_names(header: list[str], table: Array, program: Program) -> tuple[Any, Any] | None:
+    """Return X and Y, or None for Y, by the names of the columns; None if none is an input. Raises ModelError.
+
+    A value of a tensor of several is named x[0] or x0. Without columns of targets, these are what is left.
+    """
+    tensors = (*program.inputs, *program.targets)
+    usual = dict(zip(column_names(tensors), columns(_sizes(tensors)), strict=True))
+    names = [usual.get(name, name) for name in header]
+    given = Columns(dict(zip(names, table.T, strict=True)), names)
+    inputs, targets = set(columns(_sizes(program.inputs))), columns(_sizes(program.targets))
+    if inputs.isdisjoint(names):
+        return None
+    X = _joined(given, program.inputs)
+    if not {*targets}.isdisjoint(names):
+        return X, _joined(given, program.targets)
+    rest = [k for k, name in enumerate(names) if name not in inputs]
+    return X, table[:, rest] if len(rest) in _target_widths([*targets], program) else None
+
+
+def _sizes(tensors: Any) -> tuple[tuple[str, int], ...]:
+    return tuple((tensor.name, tensor.size) for tensor in tensors)
 
 
 def _target_widths(targets: list[str], program: Program) -> tuple[int, ...]:

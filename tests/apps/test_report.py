@@ -39,7 +39,7 @@ from nncodegen.reports.attention import attending, attention_plots
 from nncodegen.reports.code import code
 from nncodegen.reports.derivatives import partials
 from nncodegen.reports.formulas import Setter, partial_derivatives
-from nncodegen.reports.given import GivenData
+from nncodegen.reports.given import GivenData, data_of
 from nncodegen.reports.graph import graph_of
 from nncodegen.reports.page import SHARES, _together
 from nncodegen.reports.results import outputs_of
@@ -529,6 +529,21 @@ def test_files_of_data_and_of_results(tmp_path, chain):
     assert f"The learning rate goes from {first:.4g} to {last:.4g}." in text
     with pytest.raises(nn.ModelError, match="another model"):
         nn.report(model, tmp_path / "chain.npz", precision="float32")
+
+
+def test_columns_of_several_values(tmp_path):
+    """Values of an input of several are found by x[0] or x0, in any order; if some are missing, they are named."""
+    program = nn.Sequential([nn.Dense(2)], inputs=3, name="three").describe()
+    for header in ("y1,x[2],x0,note,y0,x[1]", "y[1],x2,x[0],note,y[0],x1"):
+        (tmp_path / "named.csv").write_text(f"{header}\n5,3,1,0,4,2\n")
+        found = data_of(tmp_path / "named.csv", program)
+        assert (found.X.tolist(), found.Y.tolist()) == ([[1, 2, 3]], [[4, 5]])
+    (tmp_path / "named.csv").write_text("x0,x2,y0,y1\n1,3,4,5\n")
+    with pytest.raises(nn.ModelError, match=r"the table has no column x\[1\]; it has x\[0\], x\[2\], y\[0\], y\[1\]"):
+        data_of(tmp_path / "named.csv", program)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([[3.0, 1, 9, 2]], columns=["x[2]", "x[0]", "other", "x[1]"])
+    assert data_of(frame, program).X.tolist() == [[1, 2, 3]]
 
 
 @pytest.mark.parametrize(
