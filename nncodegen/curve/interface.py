@@ -29,6 +29,7 @@ from nncodegen.describe.hints import shown
 from nncodegen.module import Module
 from nncodegen.runtime.python.arguments.tables import has_names, named_columns
 from nncodegen.runtime.python.ground.habits import advice
+from nncodegen.runtime.python.ground.markup import listed
 from nncodegen.runtime.python.ground.poles import warn_of_poles
 from nncodegen.runtime.python.ground.renamed import known_as, renamed
 from nncodegen.runtime.python.ground.warn import warn
@@ -142,7 +143,8 @@ def curve_fit(
     if not np.isfinite(pcov).all():
         what = not_told(result.undetermined)
         if result.used < result.free_count:
-            what = f"there are fewer data, {result.used}, than parameters, {result.free_count}"
+            lost = listed(result.undetermined) or "all of them"
+            what = f"{result.used} data for {result.free_count} parameters do not determine {lost}"
         elif result.degrees_of_freedom <= 0 and not result.undetermined:
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
         warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning)

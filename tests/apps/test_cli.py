@@ -270,6 +270,7 @@ def test_fit_and_predict(wine):
         "stars",
         "--out",
         "wine_model",
+        "--overwrite",
         "--quiet",
     ]
     done = wine("fit", "wine.csv", "--target", "price", "--loss", "abs(output - target)", *options)

@@ -120,8 +120,8 @@ def test_one_row():
 
 def test_options_of_fit():
     """An option that the module's fit does not have is a TypeError."""
-    with pytest.raises(TypeError, match="maxfev"):
-        nn.curve_fit(DECAY, X, Y, maxfev=100)
+    with pytest.raises(TypeError, match="epochs"):
+        nn.curve_fit(DECAY, X, Y, epochs=100)
 
 
 def test_a_fit_that_fails():
@@ -225,7 +225,7 @@ def test_texts_in_place_of_data(arguments, message):
     ("P0", r"'P0'; did you mean p0\?$"),
     ("nstarts", r"'nstarts'; did you mean n_starts\?$"),
     ("X", r"'X'; did you mean x\?$"),
-    ("jac", r"'jac'; there are: formula, x, y, p0, sigma, .*, fixed, loss, f_scale, n_starts, .*, sigma_x$"),
+    ("order", r"'order'; there are: formula, x, y, p0, sigma, .*, fixed, loss, f_scale, n_starts, .*, sigma_x$"),
 ])  # fmt: skip
 def test_options_that_do_not_exist(name, message):
     """The error on an unknown option names curve_fit, and the option that may be meant, or all of them."""

@@ -40,7 +40,7 @@ f = sympy.Function("f")
         ({"loss": "a*("}, "is not a formula"),
         ({"parameters": {}}, "m has no parameters"),
         ({"parameters": [a]}, "must map symbols to initial values"),
-        ({"parameters": {"c": 1.0}}, "the parameter 'c' occurs neither in the output nor in the loss; there: a, x, y"),
+        ({"parameters": {"c": 1.0}}, "the parameter 'c' occurs neither in the output nor .*; their names are: a, x, y"),
         ({"parameters": {3: 1.0}}, "parameters must be symbols"),
         ({"parameters": {a: "one"}}, "initial value of a must be a number, not 'one'"),
         ({"parameters": {a: float("nan")}}, "initial value of a must be finite"),

@@ -188,7 +188,7 @@ def test_fewer_data_than_parameters(decay):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert decay.fit(X[:2], Y[:2], fixed="c").success
-    with pytest.warns(RuntimeWarning, match="is infinite: there are fewer data, 2, than parameters, 3"):
+    with pytest.warns(RuntimeWarning, match="is infinite: 2 data for 3 parameters do not determine a, b, c"):
         nn.curve_fit(TEXT, X[:2], Y[:2])
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ground.facts import slices
+from ..ground.markup import listed
 from .labels import rows_of, rows_of_steps
-from .tables import OF_INPUTS, Found, find, has_names, listed, named_parts
+from .tables import OF_INPUTS, Found, find, has_names, named_parts
 
 if TYPE_CHECKING:
     from ..native.model import Model
@@ -25,13 +26,11 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
     array. Anything else is returned unchanged. Raises ValueError.
     """
     facts = model.facts
-    tensors = facts.inputs if name in OF_INPUTS else facts.targets
     labelled = name == "Y" and facts.label_targets
-    if type(values) is np.ndarray:
-        usual = values.ndim <= 2 and values.dtype.names is None
-    else:
-        usual = type(values) is list and len(tensors) == 1
-    if usual and not labelled:  # the usual case, decided quickly
+    if type(values) is np.ndarray and values.ndim <= 2 and not labelled and values.dtype.names is None:
+        return values  # the usual case, decided quickly
+    tensors = facts.inputs if name in OF_INPUTS else facts.targets
+    if type(values) is list and len(tensors) == 1 and not labelled:
         return values
     if has_names(values):
         values = named_parts(model, name, values)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..ground.facts import columns, name_of
+from ..ground.markup import listed
 from ..ground.warn import warn
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ Tensors = tuple[tuple[str, int], ...]
 
 OF_INPUTS = ("X", "sigma_x")
 """The arguments whose columns are those of inputs; the columns of others are those of targets."""
-
-MOST_LISTED = 12
-"""The most names that a message lists."""
 
 
 class Columns(Mapping[Any, Any]):
@@ -132,8 +130,8 @@ def find(role: str, values: Any, tensors: Tensors, others: Tensors = (), labelle
     what = "array" if table is None else "column"
     missing = first.missing if first else [tensor for tensor, _ in tensors]
     raise ValueError(
-        f"{role} has no {what} {listed(missing)}; it has {listed(keys)}; expected one for each of "
-        f"{listed([name for name, _ in tensors] if table is None else columns(tensors))}"
+        f"{role} has no {what} {listed(missing)}; it has {listed([*map(str, keys)]) or 'nothing'}; expected one for "
+        f"each of {listed([name for name, _ in tensors] if table is None else columns(tensors))}"
     )
 
 
@@ -220,14 +218,7 @@ class _Sought:
 def warn_of_order(role: str, there: Collection[str], tensors: Tensors) -> None:
     """Warn that columns are taken by name, where version 0.1 took them in another order."""
     warn(
-        f"the columns of {role} ({listed(there)}) are taken by their names; version 0.1 took them by their places, as "
-        f"{listed(columns(tensors))}",
+        f"the columns of {role} ({listed([*map(str, there)])}) are taken by their names; version 0.1 took them by "
+        f"their places, as {listed(columns(tensors))}",
         UserWarning,
     )
-
-
-def listed(names: Collection[Any]) -> str:
-    """Return some names with commas between them; many of them are cut."""
-    texts = [str(name) for name in names]
-    shown = texts if len(texts) <= MOST_LISTED else [*texts[: MOST_LISTED - 1], "...", texts[-1]]
-    return ", ".join(shown) or "nothing"
