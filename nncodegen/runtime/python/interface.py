@@ -22,7 +22,7 @@ from .fitting.fit_many import fit_many
 from .ground.facts import Facts, literals, of_literals
 from .ground.habits import MODULES, no_attribute
 from .loading import load
-from .native.absent import OF_BUILD, AbsentNative, module_of
+from .native.absent import OF_BUILD, AbsentNative
 from .native.blas import use_blas
 from .native.model import Model
 from .results.fit_result import FitResult
@@ -116,11 +116,10 @@ class Interface(Model):
 
 def restored(module: str, facts: dict[str, Any], path: str | None, state_size: int, measures_size: int) -> Model:
     """Return the model that was pickled, from a module of this process, or else one that has to look for it."""
-    read = of_literals(facts)
-    there = module_of(module, read)
-    if there is not None:
-        model: Model = there._model
+    if module in sys.modules:
+        model: Model = sys.modules[module]._model
         return model
+    read = of_literals(facts)
     native = cast("Native", AbsentNative(read, module, path, state_size, measures_size))
     return Interface(read, native, module)
 

@@ -6,6 +6,7 @@ offers the same: it is recognised by its attributes, since a module needs NumPy 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,11 +31,11 @@ class Columns(Mapping[Any, Any]):
 
     def __init__(self, table: Any, names: Iterable[Any]) -> None:
         self._table = table
-        self._names = list(names)
+        self._counts = Counter(names)
 
     def __getitem__(self, name: Any) -> Any:
         """Return a column. Raises KeyError, and ValueError for the name of several columns."""
-        count = self._names.count(name)
+        count = self._counts[name]
         if not count:
             raise KeyError(name)
         if count > 1:
@@ -42,10 +43,10 @@ class Columns(Mapping[Any, Any]):
         return self._table[name]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._names)
+        return iter(self._counts)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return self._counts.total()
 
     @property
     def is_structured(self) -> bool:
@@ -58,6 +59,8 @@ class Columns(Mapping[Any, Any]):
             from numpy.lib.recfunctions import structured_to_unstructured  # noqa: PLC0415 (slow, and rarely needed)
 
             return structured_to_unstructured(self._table)
+        if isinstance(self._table, Mapping):
+            return np.column_stack([*self._table.values()])
         return np.asarray(self._table)
 
 
@@ -170,7 +173,7 @@ class _Sought:
         self, keys: dict[Any, Any], given: Mapping[Any, Any], tensors: Tensors, labelled: Collection[str],
         by_value_alone: bool,
     ) -> None:  # fmt: skip
-        self.keys, self.given, self.tensors = keys, given, tensors
+        self.keys, self.given = keys, given
         self.places: dict[str, list[str]] = {}
         """The keys of each tensor that is there, at least in part."""
         self.missing: list[str] = []
@@ -193,6 +196,9 @@ class _Sought:
         """Return the values of each tensor. Raises ValueError where its columns are not equally long vectors."""
         found = {}
         for tensor, names in self.places.items():
+            if isinstance(self.given, Columns) and names == [*self.given] and len(self.given) == len(names) > 1:
+                found[tensor] = self.given.matrix()  # column by column would take long for many
+                continue
             values = [self.given[self.keys[name]] for name in names]
             if len(names) == 1:
                 found[tensor] = values[0]

@@ -50,12 +50,13 @@ class AbsentNative:
     def there(self) -> Native:
         """Return the native part of the same model in this process.
 
-        It is that of a module that this process has built, or of the library that was pickled, if that is in the cache.
-        Raises ImportError, which says what to do, where there is neither.
+        It is that of the module that was pickled, if this process has built it or finds its library in the cache, or
+        of another module of the same model. Raises ImportError, which says what to do, where there is none.
         """
-        module = module_of(self._module, self._facts)
+        module = sys.modules.get(self._module)
         if module is None and self._path is not None and os.path.exists(self._path):
             module = import_module("nncodegen.building.build").load_again(self._path)
+        module = module or _of_same_model(self._facts)
         if module is None:
             raise ImportError(
                 f"this is computed by the module of {self._facts.name}, which was built in another process: build the "
@@ -66,14 +67,12 @@ class AbsentNative:
         return native
 
 
-def module_of(name: str, facts: Facts) -> Any:
-    """Return the module of this process that has a name, or is built of the same model; None without one."""
-    if name in sys.modules:
-        return sys.modules[name]
+def _of_same_model(facts: Facts) -> Any:
+    """Return a module that this process has built of the same model, with the same precision and bits; or None."""
     of_build = [module for other, module in list(sys.modules.items()) if other.startswith(OF_BUILD)]
-    return next((one for one in of_build if hasattr(one, "_model") and _same(one._model.facts, facts)), None)
-
-
-def _same(one: Facts, other: Facts) -> bool:
-    """Return whether two modules are of the same model, in the same precision, with the same promise of its bits."""
-    return all(getattr(one, name) == getattr(other, name) for name in ("identity", "name", "precision", "bits"))
+    alike = ("identity", "name", "precision", "bits")
+    for module in of_build:
+        model = getattr(module, "_model", None)
+        if model is not None and all(getattr(model.facts, name) == getattr(facts, name) for name in alike):
+            return module
+    return None
