@@ -84,11 +84,16 @@ def report(
 def _check_libraries() -> None:
     """Raise MissingDependencyError, which says how to install them, if the libraries of reports are not installed."""
     try:
-        import graphlay  # noqa: F401, PLC0415 (optional)
+        import fontTools  # noqa: F401, PLC0415 (optional)
+        import graphlay  # noqa: F401, PLC0415
         import jinja2  # noqa: F401, PLC0415
         import latex2mathml  # noqa: F401, PLC0415
         import matplotlib  # noqa: F401, PLC0415
         import pygments  # noqa: F401, PLC0415
+
+        from nncodegen.reports.math_font import font_file  # noqa: PLC0415
+
+        font_file()
     except ImportError as error:
         raise missing_package("a report", str(error.name), "'nncodegen[report]'") from error
 

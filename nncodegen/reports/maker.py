@@ -19,16 +19,17 @@ from nncodegen.reports.attention import attention_plots
 from nncodegen.reports.certificate import MISSING, certificate_of, find_certificate
 from nncodegen.reports.given import GivenData, data_of
 from nncodegen.reports.inpage import in_page
+from nncodegen.reports.math_font import face
 from nncodegen.reports.outcome import Outcome, before_of, outcome_of
-from nncodegen.reports.page import LIMIT, SHARES, derivation, render
+from nncodegen.reports.page import FACE, LIMIT, SHARES, derivation, render
 from nncodegen.reports.path import Path, path_plots, train_perceptron
 from nncodegen.reports.results import output_plots, weight_plots
 from nncodegen.reports.several import data_of_best, is_of_many, outcome_of_many
 
 SECTIONS = (
-    ("network", "Network"), ("formulas", "Formulas"), ("sweep", "Reverse sweep"), ("stages", "Stages"),
+    ("graph", "Graph"), ("formulas", "Formulas"), ("sweep", "Reverse sweep"), ("stages", "Stages"),
     ("schedule", "Schedule"), ("c", "The kernel in C"), ("certificate", "Certificate"), ("numbers", "Numbers"),
-    ("train", "Train it here"),
+    ("train", "Training in the page"),
 )  # fmt: skip
 
 
@@ -64,7 +65,8 @@ def make(
         "mark": MARK,
         "lead": _lead(described, subject.model),
         "figures": _figures(compiled),
-        "sections": _sections(outcome is not None),
+        "sections": _sections(outcome is not None, described.layered),
+        "graph_title": _graph_title(described.layered),
         "legend": _legend(described),
         **_numbers(described, outcome, given, path),
         **_training(subject.model, described, given, path),
@@ -74,6 +76,7 @@ def make(
     page = ""
     for share in SHARES:
         page = render({**values, **derivation(compiled, share)})
+        page = page.replace(FACE, face(page), 1)
         if len(page.encode()) <= LIMIT:
             return page
     raise ModelError(
@@ -81,9 +84,15 @@ def make(
     )
 
 
-def _sections(result: bool) -> list[tuple[str, str]]:
+def _sections(result: bool, layered: bool) -> list[tuple[str, str]]:
     """Return the sections in their order: with a result, its numbers come first."""
-    return sorted(SECTIONS, key=lambda section: result and section[0] != "numbers")
+    named = [(id, _graph_title(layered) if id == "graph" else title) for id, title in SECTIONS]
+    return sorted(named, key=lambda section: result and section[0] != "numbers")
+
+
+def _graph_title(layered: bool) -> str:
+    """Return the title of the section with the graph: a formula is no network."""
+    return "Network" if layered else "Graph"
 
 
 def _identity_of_perceptron(program: Program) -> str:
@@ -154,10 +163,10 @@ def _numbers(program: Program, outcome: Outcome | None, data: GivenData | None, 
     """Return the values of the section of numbers."""
     parameters = np.asarray(start_of(program), float) if outcome is None else outcome.after
     about = {
-        None: "No result was given: outputs are those of the parameters with which a training begins.",
-        "parameters": "The parameters were given; how they were found is not known here.",
-        "training": "What the training has reached.",
-        "fit": "What the fit has found, with standard errors of its parameters.",
+        None: "Outputs with the initial parameters, as no result was given.",
+        "parameters": "Outputs with the parameters that were given.",
+        "training": "Results of the training.",
+        "fit": "Results of the fit, with standard errors of the parameters.",
         "many": "" if outcome is None else outcome.about,
     }[None if outcome is None else outcome.kind]
     if data is not None and data.samples:

@@ -16,6 +16,7 @@ from nncodegen.ir.functions import Primitive
 from nncodegen.pipeline import Compiled
 from nncodegen.reports.code import Code, anchor_of, code
 from nncodegen.reports.drawing import Drawing, drawing
+from nncodegen.reports.folded import Folded, folded
 from nncodegen.reports.formulas import Setter, partial_derivatives, training_function
 from nncodegen.reports.graph import graph_of
 from nncodegen.reports.loops import linked, sweep_places
@@ -26,6 +27,9 @@ from nncodegen.shown import ABOUT
 
 LIMIT = 2_000_000
 """The most bytes of a page."""
+
+FACE = "/* the font of formulas */"
+"""What stands in a page where the font of its formulas is to be."""
 
 SHARES = (1.0, 0.4, 0.15, 0.05, 0.01)
 """The shares of the long parts that are tried: the whole, and less where the page would be too large."""
@@ -55,14 +59,17 @@ def derivation(compiled: Compiled, share: float) -> dict[str, Any]:
     listing = _code(compiled, simplified, max(40, int(MOST_LINES * share)))
     rows = sweep(differentiated)
     partials = partial_derivatives(setter, differentiated, max(4, int(MOST_PARTIALS * share)))
+    functions = training_function(setter, described, stable)[:steps]
+    texts = [str(step) for step in described.steps] if described.layered else [f.latex for f in functions]
+    of_function = folded(list(zip(texts, functions, strict=False)), lambda pair: pair[0])
     return {
         "graph": _graph(described, stable),
-        "tensors": _tensors(setter, described),
+        "tensors": folded(_tensors(setter, described), lambda tensor: f"{tensor['name']} {tensor['role']}"),
         "functions_latex": setter.latex.aligned(described.steps[:steps]),
-        "functions": training_function(setter, described, stable)[:steps],
-        "partials": partials,
+        "functions": Folded(*([f for _, f in part] for part in (of_function.shown, of_function.repeated))),
+        "partials": folded(partials, lambda partial: partial.in_values.latex or partial.plain),
         "partials_left": len(differentiated.gradient) - len(partials),
-        "sweep": [_row(setter, row) for row in rows[:steps]],
+        "sweep": _folded_sweep(setter, rows[:steps]),
         "sweep_left": max(0, len(rows) - steps),
         "sweep_latex": setter.latex.aligned(differentiated.steps[:steps]),
         "stages": overview(compiled, ABOUT),
@@ -93,6 +100,7 @@ def _environment() -> Any:
     environment = Environment(
         loader=DictLoader(texts), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
+    environment.globals["face"] = Markup(FACE)
     environment.globals["plain"] = lambda name: Markup(texts[name])
     return environment
 
@@ -137,6 +145,12 @@ def _start(tensor: Any) -> str:
     if initial.distribution == "constant":
         return f"{initial.scale:g}{fixed}"
     return f"{initial.distribution.replace('_', ' ')}, scale {initial.scale:.4g}{fixed}"
+
+
+def _folded_sweep(setter: Setter, rows: list[Row]) -> Folded[dict[str, Any]]:
+    """Return the rows of the sweep, of which those whose steps repeat others are folded."""
+    found = folded(rows, lambda row: str(row.step))
+    return Folded(*([_row(setter, row) for row in part] for part in (found.shown, found.repeated)))
 
 
 def _row(setter: Setter, row: Row) -> dict[str, Any]:
@@ -235,7 +249,7 @@ def _schedule(compiled: Compiled, most: int, rows: list[Row], most_steps: int, l
     reasons = _together([line for line in head.splitlines() if line.strip()])
     shown = [step.target.tensor for step in simplified.steps[:most_steps]]
     text_lines = linked(lines[:most], shown, sweep_places(rows, simplified), listing.places)
-    return {"reasons": reasons, "lines": text_lines, "left": max(0, len(lines) - most)}
+    return {"reasons": folded(reasons, str), "lines": text_lines, "left": max(0, len(lines) - most)}
 
 
 def _together(reasons: list[str]) -> list[str]:

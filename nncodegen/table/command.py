@@ -12,6 +12,7 @@ from rich.console import Console
 from nncodegen.building.files import reason_of, write_at_once
 from nncodegen.errors import BuildError
 from nncodegen.printable import printable
+from nncodegen.table.candidates import FOLDS
 from nncodegen.table.fit import Fitted, Understood, fit
 from nncodegen.table.read import Table, is_pattern, read_table
 from nncodegen.table.rows import ending_of, stem_of, write_csv
@@ -127,9 +128,8 @@ def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
     """Print the candidates with their losses, those that were chosen, and why."""
     search, choice = fitted.search, fitted.choice
     count = len(search.tried)
-    times = {1: "once", 2: "twice", 5: "five times"}.get(fitted.folds, f"{fitted.folds} times")
-    how = f"each learns without a fifth of the {fitted.rows} rows, {times}"
-    _line(console, "tried", f"{count} candidate{'s' if count > 1 else ''} in {fitted.seconds:.1f} s; {how}")
+    candidates = f"{count} candidate{'s' if count > 1 else ''} in {fitted.seconds:.1f} s"
+    _line(console, "tried", f"{candidates}; {_validation(fitted.folds)} on {fitted.rows} rows")
     if search.out_of_time:
         _line(
             console, "", f"stopped by the time limit of {settings.time_limit:g} s: more time may give a better result"
@@ -137,7 +137,7 @@ def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
     ranked = sorted(search.tried, key=lambda one: one.loss)
     shown = [one for k, one in enumerate(ranked) if k < _MOST_CANDIDATES or choice.weight(one) or not one.family.rates]
     width = max(len(one.name) for one in shown)
-    _line(console, "", f"{'candidate':<{width}}  {'epochs':>6}  {'loss where left out':<19}  weight")
+    _line(console, "", f"{'candidate':<{width}}  {'epochs':>6}  {'validation loss':<19}  weight")
     for one in shown:
         epochs = "" if one.epochs is None else one.epochs
         weight = f"{choice.weight(one):.2f}" if choice.weight(one) else ""
@@ -148,12 +148,19 @@ def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
     _line(console, "chosen", _why(fitted))
 
 
+def _validation(used: int) -> str:
+    """Return how candidates are compared, given how many of the folds are left out in turn."""
+    if used == 1:
+        return f"validation on one fold of {FOLDS}"
+    return f"{used}-fold cross-validation" if used >= FOLDS else f"validation on {used} folds of {FOLDS}"
+
+
 def _why(fitted: Fitted) -> str:
     """Return a sentence that says what was chosen, and why."""
     choice = fitted.choice
     simplest, members = choice.simplest, choice.members
     if fitted.search.few_errors:
-        return f"{simplest.name}: at most {FEW_ERRORS} rows are wrong where left out, too few to prefer anything else"
+        return f"{simplest.name}: at most {FEW_ERRORS} validation errors, too few to prefer anything else"
     if len(fitted.search.tried) == 1:
         return f"{simplest.name}: nothing else was tried"
     gain = f"{choice.gain:.4f} ± {choice.error:.4f}"
@@ -165,13 +172,13 @@ def _why(fitted: Fitted) -> str:
         return f"{simplest.name}: the best average is better by {gain}, which may be chance"
     networks = sum(len(member.parameters) for member in fitted.model.members)
     what = f"the average of {len(members)} candidates" if len(members) > 1 else members[0][0].name
-    text = f"{what}, {networks} networks in all, with a loss of {choice.loss:.4f} where left out"
+    text = f"{what}, {networks} networks in all, with a validation loss of {choice.loss:.4f}"
     return text + (f": better than the linear model by {gain}" if not simplest.family.rates else "")
 
 
 def _judge(console: Console, fitted: Fitted) -> None:
     """Print the metrics beside those of the baseline; for classes, also those of each, and the confusion matrix."""
-    _line(console, "held out", f"{fitted.held_out} rows; what was chosen learned without them, and is measured on them")
+    _line(console, "held out", f"{fitted.held_out} rows as a test set, which nothing before has seen")
     for metric in fitted.metrics:
         _line(console, "", f"{metric.name:<24}{metric.network:<10.4g} {metric.baseline}: {metric.simple:.4g}")
     if not fitted.classes:

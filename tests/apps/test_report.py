@@ -1,12 +1,15 @@
 """Reports: what stands in the page is what the compiler derived, and a browser shows it as it should."""
 
+import base64
 import html
 import json
 import os
 import re
 import shutil
+import unicodedata
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +33,21 @@ from tests.support.compilers import QUICK
 from tests.support.models import random_data
 from tests.support.windows import recurrent, window
 
-for _library in ("jinja2", "pygments", "matplotlib", "graphlay", "latex2mathml"):
+for _library in ("jinja2", "pygments", "matplotlib", "graphlay", "latex2mathml", "fontTools", "ziamath"):
     pytest.importorskip(_library)
+
+from fontTools.ttLib import TTFont
 
 from nncodegen.describe.describable import Described
 from nncodegen.reports import maker
 from nncodegen.reports.attention import attending, attention_plots
 from nncodegen.reports.code import code
 from nncodegen.reports.derivatives import partials
+from nncodegen.reports.folded import kind_of
 from nncodegen.reports.formulas import Setter, partial_derivatives
 from nncodegen.reports.given import GivenData, data_of
 from nncodegen.reports.graph import graph_of
+from nncodegen.reports.math_font import font_file, italic
 from nncodegen.reports.page import SHARES, _together
 from nncodegen.reports.results import outputs_of
 from nncodegen.reports.several import data_of_best
@@ -136,18 +143,21 @@ def test_pages_are_small_and_need_nothing(pages):
         assert {link[0] for link in inside} == {"#"}, name
         assert {link[1:] for link in inside} <= set(reader.ids), name
         assert "@import" not in path.read_text()
-        assert set(re.findall(r"url\(([^)]*)", path.read_text())) <= {f"#{each}" for each in reader.ids}, name
+        addresses = re.findall(r"url\(([^)]*)", path.read_text())
+        own = [address for address in addresses if not address.startswith('"data:font/woff;base64,')]
+        assert len(own) == len(addresses) - 1, name
+        assert {*own} <= {f"#{each}" for each in reader.ids}, name
 
 
 def test_what_a_page_shows(pages):
     """Every section is there: graph, formulas, stages, schedule, C, numbers; curves with a band, a surface, a path."""
     texts = {name: path.read_text() for name, path in pages.items()}
     for text in texts.values():
-        for section in ("network", "formulas", "sweep", "stages", "schedule", "c", "certificate", "numbers", "train"):
+        for section in ("graph", "formulas", "sweep", "stages", "schedule", "c", "certificate", "numbers", "train"):
             assert f'<section id="{section}"' in text
-        places = [text.index(f'<section id="{section}"') for section in ("numbers", "network", "train")]
+        places = [text.index(f'<section id="{section}"') for section in ("numbers", "graph", "train")]
         assert places == sorted(places)  # what a fit or a training gave comes first
-        links = [text.index(f'<li><a href="#{section}"') for section in ("numbers", "network", "certificate")]
+        links = [text.index(f'<li><a href="#{section}"') for section in ("numbers", "graph", "certificate")]
         assert links == sorted(links)
     assert "0.649864 to 0.999453" in texts["perceptron"]
     assert re.search(
@@ -163,10 +173,68 @@ def test_what_a_page_shows(pages):
     assert "W1 32 × 64" in re.sub("<[^>]*>", "", texts["digits"])
 
 
+def test_a_formula_is_no_network(pages):
+    """The section with the graph has the name of what it draws."""
+    titles = {name: re.search(r'<h2 id="graph-heading">(\w+)<', path.read_text())[1] for name, path in pages.items()}
+    assert titles == {"perceptron": "Graph", "enzyme": "Graph", "digits": "Network", "plane": "Network",
+                      "chain": "Network"}  # fmt: skip
+
+
+def test_formulas_have_a_font_of_their_own(pages):
+    """A page holds a mathematical font with all signs of its formulas, also in italics, and the license of the font."""
+    for name, path in pages.items():
+        page = path.read_text()
+        data = re.search(r'font-family: formulas; src: url\("data:font/woff;base64,([^"]*)"', page)[1]
+        font = TTFont(BytesIO(base64.b64decode(data)))
+        assert "MATH" in font, name
+        assert any("Open Font License" in str(each) for each in font["name"].names), name
+        assert len(data) < 150_000, name
+        formulas = "".join(re.sub("<[^>]*>", "", each) for each in re.findall(r"<math.*?</math>", page, re.DOTALL))
+        signs = {sign for each in set(html.unescape(formulas)) for sign in (each, italic(each)) if not each.isspace()}
+        with TTFont(font_file(), lazy=True) as complete:
+            whole = complete.getBestCmap()
+        assert {ord(sign) for sign in signs} & {*whole} <= {*font.getBestCmap()}, name
+        assert {ord(sign) for sign in signs} <= {*whole}, name
+
+
+@pytest.mark.parametrize(
+    ("letter", "shown"), [("x", "𝑥"), ("h", "ℎ"), ("W", "𝑊"), ("ω", "𝜔"), ("Σ", "𝛴"), ("ϕ", "𝜙"), ("3", "3")]
+)
+def test_italics_of_letters(letter, shown):
+    """A letter that stands alone is shown in italics, which are signs of their own in Unicode."""
+    assert italic(letter) == shown
+    assert unicodedata.normalize("NFKC", shown) in (letter, unicodedata.normalize("NFKC", letter))
+
+
+def test_what_repeats_is_folded():
+    """Of a long network each kind of step is shown once, and what is folded is all the rest."""
+    blocks = [nn.Dense(5, "tanh") for _ in range(12)]
+    page = nn.report(nn.Sequential([*blocks, nn.Dense(2)], 3, "mse", name="deep")).html
+    steps = page[page.index("The function and its loss") : page.index("The partial derivatives")]
+    shown, _, rest = steps.partition("<details><summary>")
+    assert shown.count("<tr>") - 1 < 10
+    assert shown.count("<tr>") + rest.count("<tr>") - 2 == len(
+        nn.Sequential([*blocks, nn.Dense(2)], 3, "mse").describe().steps
+    )
+    assert re.match(r"\d+ more steps of the same kinds, of other layers</summary>", rest)
+    short = nn.report(nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(2)], 3, "mse", name="short")).html
+    assert "of the same kinds" not in short
+
+
+def test_kinds_of_formulas():
+    """Formulas of one kind differ in numbers and in the names of indices alone."""
+    first, second, other = (
+        "s3[n, k] = sum(j) W3[k, j]*h2[n, j]",
+        "s12[n, i17] = sum(a) W12[i17, a]*h9[n, a]",
+        "s3[n, k] = h2[n, k]",
+    )
+    assert kind_of(first) == kind_of(second) != kind_of(other)
+
+
 def test_without_a_result_the_model_comes_first():
     """Where there is nothing to tell of a training, the page begins with the network."""
     text = nn.report(nn.Sequential([nn.Dense(1)], 2, name="untrained")).html
-    places = [text.index(f'<section id="{section}"') for section in ("network", "certificate", "numbers", "train")]
+    places = [text.index(f'<section id="{section}"') for section in ("graph", "certificate", "numbers", "train")]
     assert places == sorted(places)
 
 
@@ -196,9 +264,9 @@ def test_names_are_never_markup():
 
 def test_a_large_model_stays_within_the_limit(monkeypatch):
     """Where a page would be too large, long lists are cut and say so."""
-    monkeypatch.setattr(maker, "LIMIT", 120_000)
+    monkeypatch.setattr(maker, "LIMIT", 190_000)
     page = nn.report(digits).html
-    assert len(page.encode()) <= 120_000
+    assert len(page.encode()) <= 190_000
     assert "are left out, so that the page stays small" in page
     assert SHARES[0] == 1
 

@@ -223,7 +223,7 @@ def test_nothing_else_is_tried_where_the_linear_model_has_few_errors(tmp_path, c
     path = tmp_path / "data.csv"
     path.write_text(data.to_csv(index=False))
     run_fit(path, "t", None, (), (), (), settings, tmp_path / "model", False)
-    assert "linear, l2 1e-06: at most 2 rows are wrong where left out, too few to prefer" in capsys.readouterr().out
+    assert "linear, l2 1e-06: at most 2 validation errors, too few to prefer" in capsys.readouterr().out
 
 
 def test_the_better_half_goes_on():
