@@ -119,8 +119,9 @@ def read_motion(text: str, columns: Sequence[str], others: Collection[str] = ())
 def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSettings) -> Fitted:
     """Return the fit to a table.
 
-    Steps are quadrupled until doubling them changes the fitted curve by less than ENOUGH. A fit that ends in another way than by converging is not repeated, and its steps are not checked. Raises
-    ModelError where MOST of them are not enough, and TableError.
+    Steps are quadrupled until doubling them changes the fitted curve by less than ENOUGH. A fit that ends in another
+    way than by converging is not repeated, and its steps are not checked. Raises ModelError where MOST of them are not
+    enough, and TableError.
     """
     check_names(problem.names, settings.starts, "--p0")
     check_names(problem.names, settings.bounds, "--bounds")

@@ -263,30 +263,56 @@ def test_search_without_a_server(word, page, tmp_path):
     assert re.search(rf'<a href="[^"]*{page}\.html', text)
 
 
+def measured(names, width, expression, folder):
+    """Values of an expression of JavaScript over the document of each page, by name, in a frame of a width."""
+    probe = """<pre id="found"></pre><script>
+async function measure() {
+    const frame = document.createElement("iframe");
+    frame.style.cssText = "width: WIDTHpx; height: 800px; border: 0";
+    document.body.append(frame);
+    for (const name of NAMES) {
+        await new Promise((done) => { frame.onload = done; frame.src = name; });
+        const page = frame.contentDocument;
+        document.getElementById("found").textContent += `${name} ${EXPRESSION}\\n`;
+    }
+}
+addEventListener("load", measure);
+</script>"""
+    for word, text in (("WIDTH", str(width)), ("NAMES", str(names)), ("EXPRESSION", expression)):
+        probe = probe.replace(word, text)
+    file = SITE.resolve() / "probe.html"
+    file.write_text(f"<!DOCTYPE html><body>{probe}</body>")
+    try:
+        text = browse(file.as_uri(), folder)
+    finally:
+        file.unlink()
+    found = dict(re.findall(r"^(?:<.*>)?([\w./-]+\.html) (\d+)$", text, flags=re.MULTILINE))
+    assert len(found) == len(names)
+    return {name: int(value) for name, value in found.items()}
+
+
 @built
 @pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
 def test_pages_are_as_wide_as_a_telephone(pages, tmp_path):
     """On a screen of 390 pixels, no page of the site is wider than the screen."""
     names = [path.relative_to(SITE).as_posix() for path in pages if "sources" not in path.parts]
-    probe = """<pre id="found"></pre><script>
-async function measure() {
-    const frame = document.createElement("iframe");
-    frame.style.cssText = "width: 390px; height: 800px; border: 0";
-    document.body.append(frame);
-    for (const name of NAMES) {
-        await new Promise((done) => { frame.onload = done; frame.src = name; });
-        const width = frame.contentDocument.documentElement.scrollWidth;
-        document.getElementById("found").textContent += `${name} ${width}\\n`;
-    }
-}
-addEventListener("load", measure);
-</script>"""
-    file = SITE.resolve() / "probe.html"
-    file.write_text(f"<!DOCTYPE html><body>{probe.replace('NAMES', str(names))}</body>")
-    try:
-        text = browse(file.as_uri(), tmp_path)
-    finally:
-        file.unlink()
-    widths = dict(re.findall(r"^(?:<.*>)?([\w./-]+\.html) (\d+)$", text, flags=re.MULTILINE))
-    assert len(widths) == len(names)
-    assert {name: width for name, width in widths.items() if int(width) > 390} == {}
+    widths = measured(names, 390, "page.documentElement.scrollWidth", tmp_path)
+    assert {name: width for name, width in widths.items() if width > 390} == {}
+
+
+@built
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_tables_fit_beside_the_contents(pages, tmp_path):
+    """On a screen of 1300 pixels, all columns of the tables and all formulas are seen."""
+    names = [path.relative_to(SITE).as_posix() for path in pages if "sources" not in path.parts]
+    boxes = "[...page.querySelectorAll('.table-wrapper, .formula')]"
+    beyond = f"Math.max(0, ...{boxes}.map((e) => e.scrollWidth - e.clientWidth))"
+    assert {name: more for name, more in measured(names, 1300, beyond, tmp_path).items() if more > 1} == {}
+
+
+@built
+def test_formulas_have_a_font(pages):
+    """The site has the font that its style names, with the signs of its formulas."""
+    font = SITE / "_static" / "formulas.woff"
+    assert f'url("{font.name}")' in (SITE / "_static" / "style.css").read_text()
+    assert 10_000 < font.stat().st_size < 150_000
