@@ -425,11 +425,13 @@ class Builder(Broadcasting):
             for section in sections:
                 self.axes.into_indices(section, (self.axes.size(section) // inner, inner))
             lengths = [next(k for k in range(len(s) + 1) if self.axes.size(s[k:]) == inner) for s in sections]
-            tails = {section[k:] for section, k in zip(sections, lengths, strict=True)}
-            if len(tails) == 1:  # the sections follow each other along the first of the new axes
+            tails = [section[k:] for section, k in zip(sections, lengths, strict=True)]
+            self.axes.same_sections([(tail,) for tail in tails])
+            pairs = [pair for tail in tails[1:] for pair in zip(tails[0], tail, strict=True)]
+            if all(self.axes.unite(*pair) for pair in pairs):  # sections follow each other along the first new axis
                 outer = tuple(section[:k] for section, k in zip(sections, lengths, strict=True))
                 blocks = {(*p[: axis + 1], 0, *p[axis + 1 :]): block for p, block in value.blocks.items()}
-                axes = (*value.axes[:axis], outer, tuple(tails), *value.axes[axis + 1 :])
+                axes = (*value.axes[:axis], outer, (tails[0],), *value.axes[axis + 1 :])
                 return self._split(replace(value, axes=axes, blocks=blocks), axis + 1, sizes[1:])
         if len(sections) > 1:
             for section in sections:

@@ -108,6 +108,8 @@ def parts(call: OnnxCall, k: int) -> tuple[Value, Value | None]:
     operand = call.inputs[k]
     if isinstance(operand, Masked):
         return operand.value, operand.allowed
+    if isinstance(operand, Weights) and operand.array.size > 1 and not operand.array.any():
+        return call.builder.filled(operand.name, 0.0, operand.array.shape), None  # as a parameter, it would be trained
     if not isinstance(operand, Weights) or not hides(operand):
         return call.value(k), None
     allowed: NDArray[Any] = operand.array > LOWEST

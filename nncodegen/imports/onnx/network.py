@@ -92,13 +92,25 @@ def translated(
     wanted = _wanted(file, outputs)
     nodes = _needed(file, wanted)
     _check_operators(nodes)
-    shapes = _input_shapes(file, batch)
-    cuts: Cuts = {}
-    while len(cuts) * len(nodes) < MOST_READINGS:
-        with suppress(RefinedError):  # there are more cuts
-            builder, values = _traced(file, nodes, shapes, cuts, wanted)
-            return finished(builder, values, tuple(file.constants), file.fixed, frozen)
-    raise ModelError("the ONNX file cuts and merges axes in too many ways to be written in index notation")
+
+    def read_as(shapes: dict[str, Shape]) -> Finished:
+        cuts: Cuts = {}
+        while len(cuts) * len(nodes) < MOST_READINGS:
+            with suppress(RefinedError):  # there are more cuts
+                builder, values = _traced(file, nodes, shapes, cuts, wanted)
+                return finished(builder, values, tuple(file.constants), file.fixed, frozen)
+        raise ModelError("the ONNX file cuts and merges axes in too many ways to be written in index notation")
+
+    try:
+        return read_as(_input_shapes(file, batch))
+    except ModelError:
+        if batch is not None or {one.shape[0] for one in file.inputs if one.shape} != {1}:
+            raise
+        # The graph of a single sample may have shapes that count on its size, such as that of its heads. It is the
+        # same network where this axis belongs to each sample.
+        with suppress(ModelError):
+            return read_as(_input_shapes(file, False))
+        raise
 
 
 def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
@@ -209,6 +221,8 @@ def _traced(
     builder = Builder(cuts, (*file.constants, *shapes, *wanted), file.ours)
     builder.trained |= file.trained
     builder.known |= file.trained
+    declared = {one.shape[0] for one in file.inputs if one.shape and shapes[one.name][:1] == (None,)}
+    builder.exported = next((n for n in declared if isinstance(n, int)), None) if len(declared) == 1 else None
     known: dict[str, Operand] = {name: as_operand(name, array) for name, array in file.constants.items()}
     types = {one.name: one.type for one in file.inputs}
     known |= {name: builder.input(name, shape, types[name]) for name, shape in shapes.items()}

@@ -70,6 +70,10 @@ def _expand(call: OnnxCall) -> Operand:
         (block,) = value.blocks.values()
         return _filled(call, np.int64(block) if is_exact(call.type(0)) else float(block), sizes)
     shape = tuple(None if n == SAMPLES_SIZE else n for n in sizes)
+    if call.builder.exported is not None:
+        own = (0,) * (len(sizes) - len(value.axes)) + call.builder.shape(value)
+        fixed = (m is None and n == call.builder.exported for m, n in zip(own, shape, strict=False))
+        shape = tuple(None if is_samples else n for is_samples, n in zip(fixed, shape, strict=False))
     if any(n is not None and not 0 < n <= MOST_WHOLE for n in shape):
         raise ModelError(f"{call.node} makes a tensor of the shape {sizes}")
     return call.builder.expanded(value, shape, call.node.outputs[0])
@@ -83,6 +87,21 @@ def _filled(call: OnnxCall, number: Any, sizes: Sequence[int]) -> Operand:
         return as_operand(call.node.outputs[0], np.full(sizes, number))
     shape = tuple(None if n == SAMPLES_SIZE else n for n in sizes)
     return call.builder.filled(call.node.outputs[0], float(number), shape)
+
+
+def _range(call: OnnxCall) -> Operand:
+    """Return the numbers from a start to a limit, such as the places of a sequence."""
+    given = [one.array if isinstance(one, Weights) else one for one in call.inputs[:3]]
+    ends = [one.ravel()[0] for one in given if isinstance(one, np.ndarray) and one.size == 1]
+    if len(ends) != 3:
+        raise ModelError(f"{call.node} has a start, a limit or a step that is no number in the file")
+    start, limit, step = ends
+    if min(ends) <= SAMPLES_SIZE:
+        raise ModelError(f"{call.node} counts the samples of a batch: a model computes row by row")
+    if not step or not np.isfinite(ends).all() or not 0 < (limit - start) / step <= MOST_WHOLE:
+        raise ModelError(f"{call.node} counts from {start} to {limit} in steps of {step}")
+    numbers = start + np.arange(math.ceil((limit - start) / step)) * step
+    return numbers if is_exact(call.type(0)) else Weights(call.node.outputs[0], numbers, fixed=True)
 
 
 def _shape(call: OnnxCall) -> NDArray[Any]:
@@ -107,11 +126,31 @@ def _reshape(call: OnnxCall) -> Operand:
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: array.reshape(wanted))
     value = call.builder.unfolded(call.value(0, as_parameter=True))
-    wanted = _without_multiple(call, wanted, value)
+    wanted = _without_multiple(call, _without_exported(call, wanted, value), value)
     folded = _with_rows(call, wanted, value)
     if folded is not None:
         return folded
     return call.builder.reshaped(value, call.shape_to_reshape(wanted, value, bool(call.whole("allowzero", 0))))
+
+
+def _without_exported(call: OnnxCall, wanted: tuple[int, ...], value: Value) -> tuple[int, ...]:
+    """Return a shape of a file whose number of samples is fixed, with -1 for the axis that the samples are in."""
+    old, samples = call.builder.shape(value), call.builder.exported or 1
+    if samples == 1 or None not in old or min(wanted, default=0) <= SAMPLES_SIZE:
+        return wanted
+    sizes = list(wanted)
+    for k, size in enumerate(old[: len(sizes)]):
+        if sizes[k] == 0 and not call.whole("allowzero", 0):
+            sizes[k] = samples if size is None else size
+    total, known = samples * math.prod(n or 1 for n in old), math.prod(n for n in sizes if n != -1)
+    if sizes.count(-1) == 1 and known and total % known == 0:
+        sizes[sizes.index(-1)] = total // known
+    before = math.prod(n or 1 for n in old[: old.index(None)])
+    for k, size in enumerate(sizes):
+        outer = math.prod(sizes[:k])
+        if math.prod(sizes) == total and before % outer == 0 and (outer * size) % (before * samples) == 0:
+            return (*sizes[:k], -1, *sizes[k + 1 :])
+    return wanted
 
 
 def _without_multiple(call: OnnxCall, wanted: tuple[int, ...], value: Value) -> tuple[int, ...]:
@@ -476,6 +515,7 @@ SHAPES: dict[str, Callable[[OnnxCall], Any]] = {
     "Flatten": _flatten,
     "Gather": _gather,
     "Identity": _identity,
+    "Range": _range,
     "Reshape": _reshape,
     "Resize": _resize,
     "ReverseSequence": _reverse_sequence,

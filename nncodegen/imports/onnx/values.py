@@ -125,6 +125,8 @@ class Steps:
         """Parameters that no training may change: whole numbers, truth values and identity matrices."""
         self.time: str | None = None
         """The index of time while the body of a Scan is read: tensors in the body have no axis for it."""
+        self.exported: int | None = None
+        """The number of samples in the shapes of the file, where it is fixed."""
         self.rounds: Any = None
         """The rounds of a Scan or Loop, while its body is read."""
         self._values: dict[str, Value] = {}
