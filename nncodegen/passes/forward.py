@@ -12,6 +12,7 @@ over the steps of a gradient, it gives the Hessian times the direction (Pearlmut
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from sympy import Add, Expr, S
 
@@ -120,12 +121,27 @@ class _Sweep:
     def _of_path(self, step: Step, name: str) -> Expr:
         """Return the derivative of a path: the sum over what is given of its derivatives by each.
 
-        That of these derivatives is the path of a system with their changes, whose direction follows what is fixed.
+        A parameter is at one place, or few, of what is given: then there are no other terms. That of the derivatives of
+        a path is the path of a system with their changes, whose direction follows what is fixed.
         """
         if step.expression.system.first:
             return self._of_slopes(step, name)
         given, slopes = slopes_of(step, self._numbering)
-        return self._numbering.define(slopes * self.of(given), name, step.target.indices, "sum", (given.indices[-1],))
+        define = partial(
+            self._numbering.define, indices=step.target.indices, operator="sum", over=(given.indices[-1],)
+        )
+        places = self._places(self.of(given))
+        if not places or len(places) > max(1, len(step.expression.system.given) // 2):
+            return define(slopes * self.of(given), name)
+        return Add(*(value * define(slopes, where=where) for value, where in places))
+
+    def _places(self, row: Expr) -> list[tuple[Expr, tuple[Equation, ...]]]:
+        """Return the values in a row that are not zero, each with the equation for its place; none if not all have."""
+        steps = {step.target: step for step in self._numbering.steps}
+        whole = steps.get(row)
+        parts = [steps.get(one) for one in Add.make_args(whole.expression if whole and not whole.where else row)]
+        found = [(one.expression, one.where) for one in parts if one and one.where and not one.operator]
+        return found if len(found) == len(parts) else []
 
     def _term(self, step: Step, operand: Element, factor: Expr) -> Expr:
         """Return the part of a derivative from one operand; 0 where one factor is, even if the other is infinite.

@@ -306,11 +306,16 @@ def _overwrites(sites: Sequence[Site], recurrence: Step) -> bool:
 def in_place(steps: Iterable[Step], times: Container[str] = ()) -> Iterator[Step]:
     """Yield the steps, where those that reduce nothing read a part of an array, such as that of a gate, in place.
 
-    Such a part is ``z_0[n, t, j] = sum(g) z[n, t, g, j] where g = 0``, read as ``z[n, t, 0, j]``. Parts along one of
-    the indices ``times`` stay, as no array has all values of these.
+    Such a part is ``z_0[n, t, j] = sum(g) z[n, t, g, j] where g = 0``, read as ``z[n, t, 0, j]``, and so is a part of
+    a part. Parts along one of the indices ``times`` stay, as no array has all values of these.
     """
     parts: dict[str, tuple[Element, Element]] = {}
     defined: set[str] = set()
+
+    def placed(element: Element) -> Element:
+        target, part = parts.get(element.tensor, (element, element))
+        return part.renamed(dict(zip(target.indices, element.indices, strict=True)))
+
     for step in steps:
         read, (equation, *others) = step.expression, step.where or (None,)
         defined.add(step.target.tensor)
@@ -318,15 +323,9 @@ def in_place(steps: Iterable[Step], times: Container[str] = ()) -> Iterator[Step
             numbers = {equation.left: str(equation.offset)}
             fixed = not equation.terms and equation.offset >= 0 and equation.left not in times
             if step.over == (equation.left,) and fixed:
-                parts[step.target.tensor] = step.target, read.renamed(numbers)
+                parts[step.target.tensor] = step.target, placed(read).renamed(numbers)
         if parts and step.operator is None:
-            known = {}
-            for operand in step.operands:
-                if operand.tensor in parts:
-                    target, part = parts[operand.tensor]
-                    names = dict(zip(target.indices, operand.indices, strict=True))
-                    known[operand] = part.renamed(names)
-            step = step.xreplace(known)
+            step = step.xreplace({operand: placed(operand) for operand in step.operands})
         yield step
 
 
