@@ -180,10 +180,10 @@ def test_what_is_no_table(table, text, message):
     assert "data.csv" in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "message"), [("none.csv", "there is no file"), ("a.xlsx", "does not end in .csv")])
+@pytest.mark.parametrize(("name", "message"), [("none.csv", "there is no file"), ("a.xls", "does not end in .csv")])
 def test_what_is_no_file(tmp_path, name, message):
     """A file that is missing, or of another kind, is named."""
-    (tmp_path / "a.xlsx").write_text("x")
+    (tmp_path / "a.xls").write_text("x")
     with pytest.raises(TableError, match=message):
         read_table(tmp_path / name)
 

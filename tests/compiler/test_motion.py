@@ -225,7 +225,7 @@ WRONG = {
     "a start too many": ("u' = -k*u", {"u": 1, "w": 1}, {}, "w, which needs no start; what does: u"),
     "no steps": ("u' = -k*u", {"u": 1}, {"steps": 0}, "whole number from 1 on: steps=0 is none"),
     "no times": ("u' = -k*u", {"u": 1}, {"times": 0}, "times=0 is none"),
-    "times in place of their number": ("u' = -k*u", {"u": 1}, {"times": np.arange(3.0)}, "times=array([0., 1., 2.])"),
+    "times in place of their number": ("u' = -k*u", {"u": 1}, {"times": np.arange(3.0)}, "give times=3, and"),
     "an unknown method": (
         "u' = -k*u",
         {"u": 1},
