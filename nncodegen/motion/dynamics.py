@@ -520,7 +520,7 @@ class Dynamics(ModelBase):
             course=course,
             jumps={one: formula.xreplace(landed) for one, formula in self.jumps.items()},
         )
-        outputs = {one: names[one] for one in rates if self.observed.get(names[one]) == one}
+        outputs = {one: output for one in rates if (output := self._output_of(one))}
         states, extents = path_of(problem, writer, time, at, outputs)
         at |= states
         return extents
@@ -568,9 +568,12 @@ class Dynamics(ModelBase):
         call = partial(self.networks.write, rates.values(), writer, grid.index)
         ends = solved(grid, method, rates, starts, names, known, call, self._jumps_at(grid, at))
         for one, end in ends.items():
-            is_output = self.observed.get(names[one]) == one
-            at[one] = grid.observed(names[one] if is_output else writer.name(f"{names[one]}_observed"), end)
+            at[one] = grid.observed(self._output_of(one) or writer.name(f"{names[one]}_observed"), end)
         return [(STEP, grid.size)] if grid.index == STEP else []
+
+    def _output_of(self, state: Expr) -> str | None:
+        """Return the name of the first output that is a state itself, which is that of its values; None without one."""
+        return next((name for name, formula in self.observed.items() if formula == state), None)
 
     def _jumps_at(self, grid: Grid, at: Mapping[Expr, Expr]) -> dict[Symbol, Expr]:
         """Return what states become at each time, formulas of the states and of all else in the steps that lead there.

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import nncodegen as nn
 from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
+from nncodegen.pipeline import compile_model
 from tests.support.built import stage
 from tests.support.models import differences, gradient_of
 from tests.support.motion import lotka_volterra, lotka_volterra_model, outputs, trajectory
@@ -356,3 +357,13 @@ def test_functions_are_of_the_time_alone(case):
     assert all(message in str(error.value) for message in messages), error.value
     again = nn.Dynamics({u.diff(t).subs(t, s): -k * u.subs(t, s)}, {u: 1}, {k: 1}, times=3, time=s)
     assert again.describe().show() == nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, time="s").describe().show()
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+def test_outputs_keep_their_names(steps):
+    """An output that is a state under another name has this name in every stage, beside one that is made of it."""
+    model = nn.Dynamics(
+        "u' = -k*u; v' = u", {"u": 1, "v": 0}, {"k": 1}, times=3, steps=steps, observed={"o": "u", "q": "2*u", "v": "v"}
+    )
+    for program in (model.describe(), compile_model(model, until="simplify")["simplify"]):
+        assert [element.tensor for element in program.outputs] == ["o", "q", "v"]
