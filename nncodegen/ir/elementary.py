@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import mpmath
 import numpy as np
@@ -67,16 +67,30 @@ class tanh_of(Primitive):
     nargs = 3
 
 
-class faddeeva_real_of(Primitive):
+class FaddeevaPart(Primitive):
+    """A part of the Faddeeva function at x + i*y, of which SymPy knows no value."""
+
+    nargs = 2
+    place: ClassVar[int]
+
+    def _eval_evalf(self, prec: int) -> Expr | None:
+        if not all(argument.is_number for argument in self.args):
+            return None
+        with mpmath.workprec(prec):
+            parts = faddeeva.exact(*(argument._to_mpmath(prec) for argument in self.args))
+        return Expr._from_mpmath(parts[self.place], prec)
+
+
+class faddeeva_real_of(FaddeevaPart):
     """The real part of the Faddeeva function at x + i*y."""
 
-    nargs = 2
+    place = 0
 
 
-class faddeeva_imag_of(Primitive):
+class faddeeva_imag_of(FaddeevaPart):
     """The imaginary part of the Faddeeva function at x + i*y."""
 
-    nargs = 2
+    place = 1
 
 
 @dataclass(frozen=True)

@@ -739,6 +739,16 @@ def test_the_page_fits_every_window(name, pages, page):
 
 
 @in_chromium
+def test_the_notes_of_a_fit_are_seen_on_a_telephone(pages, page):
+    """The table with chi2 and how the fit ended is as wide as the window of a telephone at most."""
+    page.show(360)
+    page.open(pages["enzyme"].as_uri())
+    notes = "[...document.querySelectorAll('.own table:not(:has(th))')]"
+    assert page.evaluate(f"{notes}.some((table) => table.textContent.includes('chi2'))")
+    assert page.evaluate(f"{notes}.every((table) => table.scrollWidth <= table.closest('.own').clientWidth + 1)")
+
+
+@in_chromium
 @pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core: npm install axe-core")
 @pytest.mark.parametrize("name", ["perceptron", "enzyme"])
 def test_the_page_is_accessible(name, pages, page):

@@ -111,6 +111,16 @@ def test_derivatives_of_faddeeva(x, y):
             assert abs(found - float(part(expected))) <= allowed * float(abs(expected)), (function, by)
 
 
+def test_numbers_of_faddeeva():
+    """At numbers both parts have values in SymPy, which constants of formulas take."""
+    with mpmath.workdps(30):
+        found = functions.faddeeva_real(0, 1).evalf(30)._to_mpmath(mpmath.mp.prec)
+        assert abs(found - mpmath.exp(1) * mpmath.erfc(1)) < 1e-28
+    dawson = 0.4525399074037225  # of SciPy
+    assert float(functions.faddeeva_imag(sympy.sqrt(2), 0)) == pytest.approx(2 / np.sqrt(np.pi) * dawson, rel=1e-15)
+    assert functions.faddeeva_real(A, 1).evalf() == functions.faddeeva_real(A, 1)
+
+
 def test_signs_of_faddeeva():
     """The real part is even in x and the imaginary part odd, which formulas use."""
     assert functions.faddeeva_real(-A, B) == functions.faddeeva_real(A, B)
