@@ -23,7 +23,7 @@ from nncodegen.ir.names import take
 from nncodegen.ir.systems import INTEGRATE, SWEPT, Control, Formulas, LinearlyImplicit, Named, System, path
 from nncodegen.motion.networks import Networks
 from nncodegen.motion.steps import COURSE, FIXED, GIVEN, OBSERVATION, STATE, Writer
-from nncodegen.passes.augment import MOST
+from nncodegen.passes.augment import MOST, parts_of
 from nncodegen.passes.linearize import linearized
 
 
@@ -120,8 +120,11 @@ def path_of(
         name = outputs.get(state) or writer.name(f"{problem.names[state]}_observed")
         element = Element(name, (SAMPLE, OBSERVATION))
         found[state] = writer.put(element, whole, "sum", (STATE,), (Equation(STATE, (), number),))
-    swept = [(SWEPT, len(given) + system.offsets[-1])] if weights else []
-    return found, [*((index, len(row)) for index, _, row in rows), (STATE, len(states)), *swept]
+    if weights:
+        derived = [(SWEPT, len(given) + system.offsets[-1])]
+    else:
+        derived = [(part, size) for part, _, size in parts_of(len(states), len(given), GIVEN) if part != GIVEN]
+    return found, [*((index, len(row)) for index, _, row in rows), (STATE, len(states)), *derived]
 
 
 def _written_out(problem: Problem, others: int, taken: set[str]) -> dict[str, NDArray[Any]]:

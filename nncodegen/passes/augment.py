@@ -24,29 +24,43 @@ from nncodegen.ir.systems import Formulas, Linear, System
 from nncodegen.passes.linearize import change, slope, slopes_of
 
 MOST = 1000
-"""The largest number of states together with their sensitivities: their rates lie on the stack of a thread."""
+"""The largest number of states together with their sensitivities: their rates lie on the stack of a thread. Where there
+are more sensitivities, they are solved for in parts, each together with the states."""
+
+
+def parts_of(states: int, given: int, index: str) -> tuple[tuple[str, int, int], ...]:
+    """Return the parts of what is given by which a path is derived at once: the index, first and number of each.
+
+    One part has the index of what is given. There are several where all derivatives together are very many: each has a
+    solution of its own, with its steps.
+    """
+    count = -(-given // max(1, MOST // states - 1))
+    size = -(-given // count)
+    if count == 1:
+        return ((index, 0, given),)
+    firsts = range(0, given, size)
+    return tuple((f"{index}{number}", first, min(size, given - first)) for number, first in enumerate(firsts, 1))
 
 
 @lru_cache(maxsize=100)
-def augmented(system: System) -> System:
-    """Return the system whose path has the derivatives of another path: by each of ``given``, those of all states.
+def augmented(system: System, first: int, count: int) -> System:
+    """Return the system whose path has the derivatives of another path by ``count`` of ``given``, from one on.
 
     Raise ModelError for a system that has derivatives itself, and for very many states.
     """
     size = len(system.states)
     if system.first:
         raise ModelError(f"{system.name} has no second derivatives: its steps follow an estimate of their error")
-    if size * (1 + len(system.given)) > MOST:
+    if 2 * size > MOST:
         raise ModelError(
-            f"{system.name} has {size} states and {len(system.given)} parameters and initial values, together "
-            f"{size * (1 + len(system.given)):,} states and derivatives, more than the {MOST:,} that steps chosen by "
-            "an estimate of the error take; give a number of steps, or initial values as numbers or inputs"
+            f"{system.name} has {size} states, which with their derivatives by one parameter are more than the "
+            f"{MOST:,} that steps chosen by an estimate of the error take; give a number of steps, such as steps=10"
         )
     taken = set(system.taken)
     slopes = [[slope(rate, state) for state in system.states] for rate in system.rates]
     states, starts, rates, jumps = [*system.states], [*system.starts], [*system.rates], [*system.jumps.values]
     turns = [[slope(jump, state) for state in system.states] for jump in jumps]
-    for given in system.given:
+    for given in system.given[first : first + count]:
         own = [Element(take(f"{state.tensor}_by_{given.tensor}", taken)) for state in system.states]
         states += own
         starts += [S.One if start == given else S.Zero for start in system.starts]
@@ -58,11 +72,13 @@ def augmented(system: System) -> System:
             Add(*(by_state * one for by_state, one in zip(row, own, strict=True)), slope(jump, given))
             for jump, row in zip(system.jumps.values, turns, strict=True)
         ]
+    ending = f"_slopes_{first}" if count < len(system.given) else "_slopes"
     found = replace(
-        system, name=f"{system.name}_slopes", states=tuple(states), starts=tuple(starts), rates=tuple(rates),
+        system, name=f"{system.name}{ending}", states=tuple(states), starts=tuple(starts), rates=tuple(rates),
         first=size, jumps=Formulas(tuple(jumps)),
     )  # fmt: skip
-    return replace(found, linear=_linear(system, found, slopes, taken)) if system.linear else found
+    chosen = system.given[first : first + count]
+    return replace(found, linear=_linear(system, found, slopes, chosen, taken)) if system.linear else found
 
 
 def has_second_derivatives(system: System) -> bool:
@@ -98,8 +114,10 @@ def moved_along(system: System) -> System:
     )  # fmt: skip
 
 
-def _linear(system: System, found: System, slopes: Sequence[Sequence[Expr]], taken: set[str]) -> Linear:
-    """Return what an implicit method reads of a system with its sensitivities.
+def _linear(
+    system: System, found: System, slopes: Sequence[Sequence[Expr]], chosen: Sequence[Element], taken: set[str]
+) -> Linear:
+    """Return what an implicit method reads of a system with its sensitivities to what is chosen of ``given``.
 
     With it, the derivatives of a step are those by what is given, exactly: the rates of S are J*S + df/dg, which change
     with u in the direction v as dJ/du*v*S + d(df/dg)/du*v, and all S share the matrix of the states.
@@ -111,7 +129,7 @@ def _linear(system: System, found: System, slopes: Sequence[Sequence[Expr]], tak
 
     bends = [[bent(one) for one in row] for row in slopes]
     size, bend = len(system.states), []
-    for number, given in enumerate(system.given, 1):
+    for number, given in enumerate(chosen, 1):
         own = found.states[number * size : (number + 1) * size]
         bend += [
             Add(*(one * other for one, other in zip(row, own, strict=True)), bent(slope(rate, given)))

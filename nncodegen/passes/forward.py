@@ -12,7 +12,6 @@ over the steps of a gradient, it gives the Hessian times the direction (Pearlmut
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 from sympy import Add, Expr, S
 
@@ -126,21 +125,31 @@ class _Sweep:
         """
         if step.expression.system.first:
             return self._of_slopes(step, name)
-        given, slopes = slopes_of(step, self._numbering)
-        define = partial(
-            self._numbering.define, indices=step.target.indices, operator="sum", over=(given.indices[-1],)
-        )
-        places = self._places(self.of(given))
-        if not places or len(places) > max(1, len(step.expression.system.given) // 2):
-            return define(slopes * self.of(given), name)
-        return Add(*(value * define(slopes, where=where) for value, where in places))
+        read, indices = step.expression, step.target.indices
+        whole, row, parts = read.args[2].indices[-1], self.of(read.args[2]), slopes_of(step, self._numbering)
+        places = self._places(row)
+        terms: list[Expr] = []
+        if places and len(places) <= max(1, len(read.system.given) // 2):
+            for part in parts:
+                for value, at in places:
+                    if at in range(part.first, part.first + part.size):
+                        at_place = (Equation(part.place, (), at - part.first),)
+                        own = self._numbering.define(part.values, None, indices, "sum", (part.place,), at_place)
+                        terms.append(value * own)
+            return Add(*terms)
+        for part in parts:
+            where = () if len(parts) == 1 else (Equation(whole, ((part.place, 1),), part.first),)
+            over = tuple(dict.fromkeys((part.place, whole)))
+            alone = name if len(parts) == 1 else None
+            terms.append(self._numbering.define(part.values * row, alone, indices, "sum", over, where))
+        return Add(*terms)
 
-    def _places(self, row: Expr) -> list[tuple[Expr, tuple[Equation, ...]]]:
-        """Return the values in a row that are not zero, each with the equation for its place; none if not all have."""
+    def _places(self, row: Expr) -> list[tuple[Expr, int]]:
+        """Return the values in a row that are not zero, and the place of each; none if not all have one place."""
         steps = {step.target: step for step in self._numbering.steps}
         whole = steps.get(row)
         parts = [steps.get(one) for one in Add.make_args(whole.expression if whole and not whole.where else row)]
-        found = [(one.expression, one.where) for one in parts if one and one.where and not one.operator]
+        found = [(one.expression, one.where[0].offset) for one in parts if one and one.where and not one.operator]
         return found if len(found) == len(parts) else []
 
     def _term(self, step: Step, operand: Element, factor: Expr) -> Expr:

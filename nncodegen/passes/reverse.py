@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import prod
+from typing import NamedTuple
 
 from sympy import Add, Eq, Expr, Piecewise, S
 
@@ -40,7 +41,7 @@ from nncodegen.ir import (
 )
 from nncodegen.ir.functions import defined, plain_conditions
 from nncodegen.ir.systems import INTEGRATE, SWEPT, Named, swept
-from nncodegen.passes.augment import augmented
+from nncodegen.passes.augment import augmented, parts_of
 from nncodegen.passes.derivatives import derivative, may_vanish, product
 from nncodegen.passes.infinities import Infinities
 from nncodegen.passes.numbering import Numbering
@@ -180,7 +181,7 @@ def _contributions(
     if step.operator == INTEGRATE and step.expression.system.weights:
         return swept_contributions(step, adjoint, numbering)
     if step.operator == INTEGRATE:
-        return [path_contribution(step, adjoint, numbering)]
+        return path_contributions(step, adjoint, numbering)
     if step.operator == "log_softmax":
         return [_log_softmax_contribution(step, adjoint, numbering)]
     if step.operator in ("softmax", "softmax_complement"):
@@ -202,20 +203,37 @@ def _contributions(
     return contributions
 
 
-def slopes_of(step: Step, numbering: Numbering) -> tuple[Element, Element]:
-    """Return what the path of a step has derivatives by, and these: the index of the former precedes the last."""
+class Slopes(NamedTuple):
+    """Derivatives of a path by ``size`` values of what is given, from the ``first`` on; ``place`` is their axis."""
+
+    values: Element
+    place: str
+    first: int
+    size: int
+
+
+def slopes_of(step: Step, numbering: Numbering) -> list[Slopes]:
+    """Return the derivatives of the path of a step by what is given, in parts where they are very many."""
     given, (*others, state) = step.expression.args[2], step.target.indices
-    system = augmented(step.expression.system)
-    indices = (*others, given.indices[-1], state)
-    return given, numbering.define(
-        step.expression.of(system), f"slopes_{step.target.tensor}", indices, INTEGRATE, step.over
-    )
+    system, found = step.expression.system, []
+    for place, first, size in parts_of(len(system.states), len(system.given), given.indices[-1]):
+        path = step.expression.of(augmented(system, first, size))
+        name, indices = f"slopes_{step.target.tensor}", (*others, place, state)
+        found.append(Slopes(numbering.define(path, name, indices, INTEGRATE, step.over), place, first, size))
+    return found
 
 
-def path_contribution(step: Step, adjoint: Expr, numbering: Numbering) -> Contribution:
-    """Return the contribution d_g[g] = sum(k, s) d_path[k, s]*slopes[k, g, s] to what is given."""
-    given, slopes = slopes_of(step, numbering)
-    return given, tuple(index for index in step.target.indices if index not in given.indices), (), adjoint * slopes
+def path_contributions(step: Step, adjoint: Expr, numbering: Numbering) -> list[Contribution]:
+    """Return the contributions d_g[g] = sum(k, s) d_path[k, s]*slopes[k, g, s] to what is given, one for each part."""
+    given = step.expression.args[2]
+    over = tuple(index for index in step.target.indices if index not in given.indices)
+    found: list[Contribution] = []
+    for part in slopes_of(step, numbering):
+        if part.place == given.indices[-1]:
+            return [(given, over, (), adjoint * part.values)]
+        where = (Equation(given.indices[-1], ((part.place, 1),), part.first),)
+        found.append((given, (*over, part.place), where, adjoint * part.values))
+    return found
 
 
 def swept_contributions(step: Step, adjoint: Expr, numbering: Numbering) -> list[Contribution]:

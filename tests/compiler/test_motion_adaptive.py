@@ -14,6 +14,7 @@ from nncodegen.ir import Element, Step, verify
 from nncodegen.ir.systems import INTEGRATE, systems_of
 from nncodegen.motion.method import RungeKutta
 from nncodegen.motion.methods import METHODS
+from nncodegen.passes import augment
 from nncodegen.passes.augment import augmented
 from nncodegen.passes.simplify import simplify
 from nncodegen.pipeline import compile_model
@@ -66,13 +67,13 @@ def test_the_error_follows_the_tolerance(name, rtol):
 def test_sensitivities_are_states():
     """Their rates are df/du*S + df/dp; an initial value that is given starts with the derivative 1."""
     (system,) = systems_of(EXAMPLES["decay"].model().describe().steps)
-    slopes = augmented(system)
+    slopes = augmented(system, 0, len(system.given))
     u, k = Element("u"), Element("k")
     s, s0 = slopes.states[1:]
     assert slopes.starts == (Element("u0"), 0, 1)
     assert slopes.rates == (-k * u, -k * s - u, -k * s0)
     with pytest.raises(nn.ModelError, match="has no second derivatives"):
-        augmented(slopes)
+        augmented(slopes, 0, len(slopes.given))
 
 
 def test_shared_parts_are_computed_once():
@@ -179,13 +180,22 @@ def test_what_is_refused(case):
     assert message in str(error.value)
 
 
-def test_very_many_derivatives_are_refused():
-    """A system whose states and derivatives would not stay on the stack takes a number of steps."""
+def test_very_many_states_are_refused(monkeypatch):
+    """A system whose states and derivatives by one parameter would not stay on the stack takes a number of steps."""
+    monkeypatch.setattr(augment, "MOST", 3)
+    model = nn.Dynamics(["u' = -many*u", "v' = u"], {"u": 1, "v": 0}, {"many": 1}, times=2)
+    with pytest.raises(nn.ModelError, match="has 2 states, which with their derivatives by one parameter are more"):
+        compile_model(model, until="differentiate")
+
+
+def test_predictions_need_the_states_alone():
+    """A model of many states and parameters has one solution for its states, and one for each part of derivatives."""
     equations = [f"u{i}' = -k{i}*u{i}" for i in range(40)]
     initial, parameters = {f"u{i}": 1 for i in range(40)}, {f"k{i}": 1 for i in range(40)}
     model = nn.Dynamics(equations, initial, parameters, times=2)
-    with pytest.raises(nn.ModelError, match="1,640 states and derivatives"):
-        compile_model(model, until="differentiate")
+    program = compile_model(model, until="differentiate", fit=False)["differentiate"]
+    sizes = [len(step.expression.system.states) for step in program.steps if step.operator == INTEGRATE]
+    assert sizes == [40, 40 * 21, 40 * 21]
 
 
 def test_paths_are_verified():
@@ -226,3 +236,29 @@ def test_tiles(inputs, options, tile):
     names = [f"w{k}" for k in range(inputs)]
     model = nn.Dynamics(f"u' = -u*({' + '.join(names)})", {"u": "u0"}, {"u0": 1}, inputs=names, times=2, **options)
     assert compile_model(model, until="schedule", fit=False)["schedule"].tile == tile
+
+
+def _derived(method):
+    """The gradient of a loss and the rows of a fit by the evaluator, and how many solutions they take."""
+    model = nn.Dynamics(
+        ["u' = -k*u + c*v", "v' = k*u - d*v"], {"u": "a", "v": "a + b*c"},
+        {"k": 1.1, "c": 0.4, "d": 0.7, "a": 2, "b": 0.3}, times=3, observed="u*v", method=method, name="pair",
+    )  # fmt: skip
+    program = compile_model(model, until="simplify")["simplify"]
+    X, p = np.array([[0, 0.5, 1.5], [0.2, 1, 2]]), [*model.parameters.values()]
+    values = nn.evaluate(program, p, X, np.zeros((2, 3)))
+    (fit,) = (one.program for one in program.companions if one.name == "fitting")
+    rows = nn.evaluate(fit, p, X, np.zeros((2, 0)))
+    solutions = sum(step.operator == INTEGRATE for step in program.steps)
+    return [*(values[e.tensor] for e in program.gradient), *(rows[e.tensor] for e in fit.outputs)], solutions
+
+
+@pytest.mark.parametrize("method", ["tsit5", "rodas5p"])
+def test_very_many_derivatives_are_solved_for_in_parts(method, monkeypatch):
+    """Where states and derivatives are more than a solution takes, those by some parameters have one of their own."""
+    whole, solutions = _derived(method)
+    monkeypatch.setattr(augment, "MOST", 6)  # two states, and their derivatives by two of six numbers
+    parts, of_parts = _derived(method)
+    assert (solutions, of_parts) == (2, 4)
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)

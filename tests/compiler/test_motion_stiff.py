@@ -150,7 +150,7 @@ def test_derivatives_of_the_rates():
     (other,) = systems_of(STIFF["robertson"].model().describe().steps)
     assert not other.driven
     assert len(other.linear.slopes.values) == 9
-    slopes = augmented(system)
+    slopes = augmented(system, 0, len(system.given))
     assert len(slopes.linear.slopes.values) == 4 + len(slopes.states)
     assert len(slopes.linear.bend.values) == len(slopes.states) - 2
     (explicit,) = systems_of(STIFF["robertson"].model(method="tsit5").describe().steps)
