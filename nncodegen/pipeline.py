@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from nncodegen.building.build import Built, build, check_folder, is_any_kept, kept, load, write
+from nncodegen.building.build import Built, build, check_folder, discard, is_any_kept, kept, load, write
 from nncodegen.building.compiler import find_compiler, in_one_line
 from nncodegen.building.parts import offer, offer_errors
 from nncodegen.building.searches import Searches
@@ -19,7 +19,7 @@ from nncodegen.collector import without_collector
 from nncodegen.describe import Describable, Model, check_program, describe
 from nncodegen.describe.checks import bounded
 from nncodegen.emit import MARK, Sources, emit, facts, identifier
-from nncodegen.errors import BuildError, CompilerNotFoundError, NncodegenError
+from nncodegen.errors import BuildError, CheckError, CompilerNotFoundError, NncodegenError
 from nncodegen.ir import Program, verify
 from nncodegen.ir.program import DEFAULT, NATIVE, OFF, PORTABLE
 from nncodegen.module import Module
@@ -33,6 +33,7 @@ from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.interface import BUILT_FROM
 from nncodegen.schedule import NO_CHOICES, Schedule, schedule
 from nncodegen.slow import slow_module
+from nncodegen.trial import TRIALS, check_built
 
 STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, simplify, schedule, emit, build)
 """The stages from a model to a compiled module; each takes the result of the one before it."""
@@ -190,7 +191,10 @@ def build_module(
 
     Returns a module, whose functions and attributes ``nncodegen.Module`` documents. Without a C compiler, and without
     ``out``, it is not compiled: NumPy evaluates it, which is slow (``module.variant`` is "numpy"), and it cannot be
-    trained; a RuntimeWarning says so once. Raises ModelError and BuildError.
+    trained; a RuntimeWarning says so once.
+
+    What has just been compiled is tried: a derivative that is not that of the values raises CheckError, and the module
+    is not kept (docs/how/promises.md). Raises ModelError and BuildError.
     """
     if dump and out is None:
         raise BuildError("dump writes the text of every stage to the folder out: name one")
@@ -211,11 +215,25 @@ def build_module(
         if out is not None or bits != NATIVE:
             raise
         return _with_origin(evaluated_module(model, precision, fit, in_one_line(error), choices), again)
+    module = _loaded(compiled.built, model, precision, bits, again)
+    if not compiled.built.cached:
+        _check(module, compiled, apart)
     if out is not None:
         write_out(compiled, Path(out), dump)
     if apart:
-        offer(compiled.built.path, partial(_whole, compiled["describe"], choices, fit))
-    return _loaded(compiled.built, model, precision, bits, again)
+        check = partial(check_built, module, compiled["describe"])
+        offer(compiled.built.path, partial(_whole, compiled["describe"], choices, fit), check)
+    return module
+
+
+def _check(module: Module, compiled: Compiled, apart: bool) -> None:
+    """Try the derivatives of a module that has just been compiled. If one is wrong, discard it and raise CheckError."""
+    try:
+        for part in ("",) if apart else TRIALS:
+            check_built(module, compiled["describe"], part)
+    except CheckError:
+        discard(compiled.built)
+        raise
 
 
 def _with_origin(module: Module, again: Callable[[], Module]) -> Module:

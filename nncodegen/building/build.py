@@ -136,18 +136,20 @@ def build(
     return Built(sources.module, path, cached=False)
 
 
-def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[], Sources] | None) -> Path | None:
-    """Return the library of a part of a module in the cache, compiling it if it is missing; None without such a part.
+def compile_part(
+    module: Path, part: str, compiler: Compiler, whole: Callable[[], Sources] | None
+) -> tuple[Path | None, bool]:
+    """Return the library of a part of a module in the cache, or None without such a part; and whether it was compiled.
 
     ``whole`` returns the sources of the model with all parts; they are kept beside the module. Raises BuildError.
     """
     folder = module.parent / f"{PARTS}{compiler_digest()}"
     path = folder / f"{part}{PART_SUFFIX}"
     if _is_kept(path):
-        return path
+        return path, False
     with _work_folder(f"{module.parent.name}_{part}") as work:
         if _is_kept(path):  # another process has compiled it meanwhile
-            return path
+            return path, False
         name = module.name.split(".")[0]
         header, source = folder / f"{name}.h", folder / f"{name}_{part}.c"
         if not header.exists():
@@ -160,7 +162,7 @@ def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[]
             files = (*sources.companions, header.name)  # the header last: with it, all are there
             write_together(folder, {file: sources.files[file].encode() for file in files})
         if not source.exists():
-            return None
+            return None, False
         for file in (source, header):
             shutil.copy(file, work)
         linked, real = f"{part}.linked", "float" if "#define NN_REAL float" in header.read_text() else "double"
@@ -173,7 +175,7 @@ def compile_part(module: Path, part: str, compiler: Compiler, whole: Callable[[]
         command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
         _run(command, work)
         keep(work / linked, path)
-    return path
+    return path, True
 
 
 def build_plainly(sources: Sources) -> Built:
@@ -262,6 +264,12 @@ def load_variant(built: Built, variant: str) -> Module:
         finally:
             os.environ.pop(VARIANT_VARIABLE)
             os.environ.update({VARIANT_VARIABLE: before} if before is not None else {})
+
+
+def discard(built: Built) -> None:
+    """Remove a compiled module from the cache, so that the next build compiles it again. Raises BuildError."""
+    with _errors_of(built.path, CACHE_ADVICE):
+        built.path.unlink(missing_ok=True)
 
 
 def check_folder(out: Path) -> None:

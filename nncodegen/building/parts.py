@@ -17,9 +17,14 @@ from typing import Any
 from nncodegen.building.build import compile_part
 from nncodegen.building.compiler import Compiler, find_compiler
 from nncodegen.emit import Sources
+from nncodegen.errors import CheckError
 
 _OFFERED: dict[Path, tuple[Callable[[], Sources], Compiler]] = {}
 """For the modules of this process: functions that return the sources of the model with all parts, and compilers."""
+_TO_CHECK: dict[Path, Callable[[str], None]] = {}
+"""For the modules of this process: functions that check a part, and raise CheckError if it is wrong."""
+_NEW: dict[tuple[Path, str], Path] = {}
+"""The libraries of parts that this process has compiled and not checked yet."""
 _WITH_ERRORS: dict[tuple[str, str, str], Callable[[], Any]] = {}
 """For the models of this process: functions that return the module that fits each with errors in its inputs.
 
@@ -29,12 +34,15 @@ _LOADED: dict[Path, ctypes.CDLL] = {}
 _LOCK = Lock()
 
 
-def offer(module: Path, whole: Callable[[], Sources]) -> None:
+def offer(module: Path, whole: Callable[[], Sources], check: Callable[[str], None] | None = None) -> None:
     """Remember how the sources of a module's parts are written, for the first time that one of them is needed.
 
-    The compiler is the one in use now, which has made the module. Raises BuildError without a compiler.
+    The compiler is the one in use now, which has made the module; ``check`` is called with the name of each part that
+    is compiled then. Raises BuildError without a compiler.
     """
     _OFFERED[module] = whole, find_compiler()
+    if check:
+        _TO_CHECK[module] = check
 
 
 def offer_errors(identity: str, precision: str, bits: str, make: Callable[[], Any]) -> None:
@@ -56,9 +64,26 @@ def address_of(file: str, part: str) -> int:
     module = Path(file)
     with _LOCK:
         whole, compiler = _OFFERED.get(module, (None, None))
-        path = compile_part(module, part, compiler or find_compiler(), whole)
+        path, is_new = compile_part(module, part, compiler or find_compiler(), whole)
         if path is None:
             return 0
+        if is_new:
+            _NEW[module, part] = path
         if path not in _LOADED:
             _LOADED[path] = ctypes.CDLL(str(path))
         return ctypes.addressof(ctypes.c_char.in_dll(_LOADED[path], "nncodegen_part"))
+
+
+def check(file: str, part: str) -> None:
+    """Check a part that this process has compiled, when its module can call it. Raises CheckError if it is wrong.
+
+    Such a part is not kept. It stays unchecked in this process, so that each further call is refused as well.
+    """
+    if path := _NEW.pop((Path(file), part), None):
+        try:
+            if known := _TO_CHECK.get(Path(file)):
+                known(part)
+        except CheckError:
+            path.unlink(missing_ok=True)
+            _NEW[Path(file), part] = path
+            raise

@@ -22,7 +22,7 @@ HOUSE = (
     "bounds collector errors generated orders printable runtime",
     "ir module on_use userfile",
     "check infinities latency slow typeset",
-    "derivatives notebook numbering rules schedule",
+    "derivatives notebook numbering rules schedule trial",
     "linearize",
     "augment",
     "emit identities reverse simplify successive",

@@ -14,7 +14,7 @@ from .ground.outcomes import Outcomes
 from .ground.progress import FitProgress, Progress
 from .ground.share import calls
 from .interface import Interface, fill
-from .native.parts import address_of_part
+from .native.parts import address_of_part, check_part
 from .results.fit_result import FitResult
 from .results.fit_with_errors import FitWithErrors
 from .results.grouped_fit import GroupedFit
@@ -24,6 +24,6 @@ from .results.result import Result
 
 __all__ = [
     "TRAIN", "CheckedOptions", "FitProgress", "FitResult", "FitWithErrors", "GroupedFit", "Hyperparameter", "Interface",
-    "ManyFits", "ManyResult", "Outcomes", "Points", "Progress", "Result", "Rule", "address_of_part", "calls", "fill",
-    "read", "short_rule",
+    "ManyFits", "ManyResult", "Outcomes", "Points", "Progress", "Result", "Rule", "address_of_part", "calls",
+    "check_part", "fill", "read", "short_rule",
 ]  # fmt: skip

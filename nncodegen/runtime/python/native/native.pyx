@@ -134,6 +134,7 @@ cdef class _Native:
         cdef void **others
         if not self.apart or part in self.asked:
             return
+        cdef nncodegen_functions before = self.kernel
         address = _python.address_of_part(self.namespace["__file__"], part)
         if address:
             others = <void **> address
@@ -141,6 +142,12 @@ cdef class _Native:
                 if others[k] != NULL:
                     own[k] = others[k]
         self.asked.add(part)
+        try:
+            _python.check_part(self.namespace["__file__"], part)  # which calls the functions, if they are new
+        except BaseException:
+            self.kernel = before
+            self.asked.discard(part)
+            raise
 
     @property
     def group_size(self):

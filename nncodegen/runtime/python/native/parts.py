@@ -67,3 +67,8 @@ def address_of_part(file: str, part: str) -> int:
     with clock.standing():
         address: int = compiler.address_of(file, part)
     return address
+
+
+def check_part(file: str, part: str) -> None:
+    """Check a part that has just been compiled, which its module can call now. Raises CheckError if it is wrong."""
+    import_module("nncodegen.building.parts").check(file, part)
