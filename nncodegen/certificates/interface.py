@@ -22,6 +22,7 @@ from nncodegen.certificates.diagnosis import Diagnosis
 from nncodegen.certificates.differences import without_derivatives
 from nncodegen.certificates.examination import Extent, examine, extent_of
 from nncodegen.certificates.given import PROGRAM, given
+from nncodegen.certificates.orders import violation
 from nncodegen.certificates.others import compare_all
 from nncodegen.certificates.precision import DIGITS
 from nncodegen.certificates.results import REST, Examined, Found, Programs, figures
@@ -42,6 +43,7 @@ from nncodegen.certificates.tolerances import (
 from nncodegen.certificates.tolerances import (
     left_out as left_out_of_method,
 )
+from nncodegen.certificates.trajectories import step_of
 from nncodegen.describe import Describable, identity_of
 from nncodegen.describe.describable import Described
 from nncodegen.describe.hints import cut
@@ -51,11 +53,12 @@ from nncodegen.errors import BuildError, ModelError
 from nncodegen.ir import Program
 from nncodegen.ir.program import DEFAULT
 from nncodegen.module import Module
+from nncodegen.motion import METHODS, Dynamics
 from nncodegen.passes.differentiate import differentiate
 from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.pipeline import Compiled, compile_model
-from nncodegen.runtime.python.ground.certificate import WRONG, Certificate, Figure, digest_of, file_of
+from nncodegen.runtime.python.ground.certificate import TABLE, WRONG, Certificate, Fault, Figure, digest_of, file_of
 
 
 def certify(
@@ -142,6 +145,7 @@ def verify(module: Module | str | Path) -> Certificate:
     return replace(
         stated, figures=again, points=counts, reference=stated.reference if stated.method else PROGRAM,
         machine=_machine(), variants=tuple(loaded.variants), date=_now(), steps=(), compared="",
+        faults=tuple(dict.fromkeys((*stated.faults, *_of_table(described)))),
     )  # fmt: skip
 
 
@@ -245,9 +249,25 @@ def _certificate(
         figures=figures([one.figure for one in found], tuple(counts)),
         steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared,
         left_out=left_out(described, simplified, steps is not None, network),
-        faults=faults, program=to_data(described),
+        faults=(*_of_table(described, model), *faults), program=to_data(described),
     )  # fmt: skip
     return _written(path, certificate)
+
+
+def _of_table(described: Program, model: Describable | None = None) -> tuple[Fault, ...]:
+    """Return the fault of a method whose table of coefficients misses a condition of its order.
+
+    A program whose steps are chosen holds the table; of one with a number of steps, the model names the method.
+    """
+    system, own = system_of(described), unwrapped(model) if model else None
+    if system:
+        table, step = system.control.table, str(step_of(described))
+    elif isinstance(own, Dynamics) and own.differential:
+        table, step = METHODS[own.method].table, f"{own.steps} steps of {own.method} from each time to the next"
+    else:
+        return ()
+    missed = violation(table)
+    return (Fault(TABLE, step, "ordinary", 0.0, missed),) if missed else ()
 
 
 def _of_method(
@@ -262,7 +282,8 @@ def _of_method(
     return Certificate(
         **stated, reference=REFERENCE, digits=digits_of(described), points=counts, rows=ROWS,
         figures=table, left_out=left_out_of_method(described, table),
-        faults=faults_of(found, described, sources), program=to_data(described), method=str(system.control),
+        faults=(*_of_table(described), *faults_of(found, described, sources)), program=to_data(described),
+        method=str(system.control),
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ class _Others(Beside):
             found = module.jacobian(parameters, x)
         except ValueError:  # the module has none
             return
-        exact = [_jacobian(self.examined.programs.given, one) for one in self.points]
+        exact = [_jacobian(self.examined.programs.given, one, len(found)) for one in self.points]
         yield from self.found("jacobian", [found], exact, lost=self._lost("fitting", self.examined.point.parameters))
 
     def hessian(self, module: Module) -> Iterator[Found]:
@@ -175,10 +175,13 @@ def _probabilities(program: Program, point: Point) -> Array:
     return np.asarray(powers / np.sum(powers, axis=1, keepdims=True))
 
 
-def _jacobian(program: Program, point: Point) -> Array:
-    """Return the derivatives of all outputs by all parameters, (N, outputs, P), one reverse sweep for each output."""
+def _jacobian(program: Program, point: Point, samples: int) -> Array:
+    """Return the derivatives of all outputs by all parameters, (N, outputs, P), one reverse sweep for each output.
+
+    They are those of the first ``samples``: without inputs, all are alike, and a module has those of one.
+    """
     rows = []
-    for n in range(len(point.X)):
+    for n in range(samples):
         values = run(program, bind(program, point.parameters, point.X[n : n + 1], point.Y[n : n + 1]))
         for element in program.outputs:
             shape = values[element.tensor].shape
@@ -187,7 +190,7 @@ def _jacobian(program: Program, point: Point) -> Array:
                 seed[k] = mpmath.mpf(1)
                 received = derivatives(program, values, {element.tensor: seed.reshape(shape)})
                 rows.append(np.concatenate([np.asarray(received[t.name]).reshape(-1) for t in program.parameters]))
-    return np.asarray(rows, dtype=object).reshape(len(point.X), -1, program.parameter_count)
+    return np.asarray(rows, dtype=object).reshape(samples, -1, program.parameter_count)
 
 
 def _hessian_product(program: Program, point: Point, vector: Array, digits: int) -> Array:

@@ -144,3 +144,14 @@ def test_exact_updates():
             assert steps["sgd"][k] == g
             assert abs(steps["adam"][k] - g / (abs(g) + epsilon)) < mpmath.mpf(10) ** -50
             assert abs(steps["rprop"][k]) == abs(steps["rprop"][1 - k]) > 0
+
+
+def test_a_model_without_inputs(quick_compiler):
+    """All samples of it are alike: its Jacobian has those of one, with which it is compared, and it holds."""
+    recurrence = nn.Dynamics(
+        ["u = before(u)/2 + before(v)", "v = p*before(v) + before(u)"], {"u": 0.8, "v": -0.6}, {"p": 0.5}, times=3,
+        observed={"o": "u"}, name="alone",
+    )  # fmt: skip
+    certificate = nn.certify(recurrence, points=1)
+    assert certificate.holds
+    assert "jacobian" in {figure.quantity for figure in certificate.figures}

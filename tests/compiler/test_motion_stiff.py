@@ -1,6 +1,5 @@
 """Linearly implicit methods, as programs: their order, their derivatives, and what is refused."""
 
-import itertools
 from dataclasses import replace
 
 import mpmath
@@ -9,6 +8,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.certificates.orders import Coefficients, trees
 from nncodegen.describe.checks import check_program
 from nncodegen.estimators import NNRegressor
 from nncodegen.ir.integrate import Explicit, Implicit
@@ -22,59 +22,6 @@ from tests.support.solutions import EXAMPLES
 from tests.support.stiff import STIFF
 
 IMPLICIT = [method for method in METHODS.values() if isinstance(method, Rosenbrock)]
-
-
-def partitions(n, most):
-    """All ways to write n as a sum of numbers that do not grow, up to ``most``."""
-    if n == 0:
-        yield ()
-    for first in range(min(n, most), 0, -1):
-        yield from ((first, *rest) for rest in partitions(n - first, first))
-
-
-def trees(order):
-    """All rooted trees with a number of vertices, as sorted tuples of their children."""
-    several = (itertools.product(*map(trees, sizes)) for sizes in partitions(order - 1, order - 1))
-    return sorted({tuple(sorted(children)) for each in several for children in each})
-
-
-def size(tree):
-    return 1 + sum(map(size, tree))
-
-
-def density(tree):
-    return size(tree) * mpmath.fprod(map(density, tree))
-
-
-class Coefficients:
-    """alpha, beta and Gamma of a Rosenbrock method as Hairer and Wanner have them, from those of its stages U."""
-
-    def __init__(self, table):
-        stages = len(table.rows)
-
-        def square(rows):
-            return mpmath.matrix([[*map(mpmath.mpf, row), *[0] * (stages - len(row))] for row in rows])
-
-        self.stages = stages
-        self.gamma = (mpmath.eye(stages) / mpmath.mpf(table.gamma) - square(table.couplings)) ** -1
-        self.alpha = square(table.rows) * self.gamma
-        self.beta = self.alpha + self.gamma
-
-    def elementary(self, tree):
-        """The weights of a tree: those of a vertex with one child follow from beta, of others from alpha."""
-        if len(tree) == 1:
-            return [*(self.beta * mpmath.matrix(self.elementary(tree[0])))]
-        result = [mpmath.mpf(1)] * self.stages
-        for child in tree:
-            factors = self.alpha * mpmath.matrix(self.elementary(child))
-            result = [a * b for a, b in zip(result, factors, strict=True)]
-        return result
-
-    def worst(self, weights, order, x=1):
-        """The largest violation of the conditions of an order by weights of U, at the part x of a step."""
-        b = mpmath.matrix([[*weights]]) * self.gamma
-        values = ((mpmath.fdot(b, self.elementary(one)), density(one)) for one in trees(order))
-        return max(abs(value - x**order / divisor if x else value) for value, divisor in values)
 
 
 @pytest.fixture(params=IMPLICIT, ids=lambda method: method.name)

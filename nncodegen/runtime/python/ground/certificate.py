@@ -20,6 +20,9 @@ between its steps; or intermediate values cannot be represented; or nothing expl
 METHOD = "method"
 """In place of a stage, the origin of an error that a method has by itself, however exactly its steps are computed."""
 
+TABLE = "table"
+"""In place of a stage, the table of coefficients of a method, which misses a condition of its order."""
+
 DEFINITIONS = "definitions"
 """The quantity of the figure that compares the described program with the definitions of layers and losses."""
 
@@ -84,7 +87,8 @@ class Fault:
     @property
     def begin(self) -> str:
         """Return where the error begins, in words."""
-        return "not solved to the tolerance" if self.stage == METHOD else f"wrong since the stage {self.stage}"
+        others = {METHOD: "not solved to the tolerance", TABLE: "solved with a wrong coefficient"}
+        return others.get(self.stage, f"wrong since the stage {self.stage}")
 
 
 @dataclass(frozen=True)
