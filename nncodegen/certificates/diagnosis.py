@@ -1,8 +1,8 @@
 """Diagnosis of a fault: the stage that made it, and the step in which it begins.
 
-The stages that rewrite formulas are compared with each other (``algebra``), and the loops of the schedule are carried
-out (``scheduled``). If both are right, the fault is in the C, or in its compilation: the same C, compiled without any
-optimization, is then either wrong as well, or right.
+The stages that rewrite formulas are compared with each other (``algebra``, and for updates, Jacobian and Hessian
+``origins``), and the loops of the schedule are carried out (``scheduled``). If all are right, the fault is in the C, or
+in its compilation: the same C, compiled without any optimization, is then either wrong as well, or right.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from nncodegen.building.build import build_plainly, load
 from nncodegen.certificates.algebra import Algebra, first_fault
 from nncodegen.certificates.defined import Defined
+from nncodegen.certificates.origins import Companions, origin_of
 from nncodegen.certificates.others import compare_all
 from nncodegen.certificates.results import TRAINING, Examined, Found
 from nncodegen.certificates.scheduled import carried_out
@@ -34,6 +35,7 @@ class Diagnosis:
     march: str
     watch: Watch | None
     defined: Defined | None = None
+    companions: Companions = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     steps: dict[str, tuple[StepFigure, Examined]] = field(default_factory=dict)
     scheduled: bool = False
@@ -60,6 +62,9 @@ class Diagnosis:
         if undefined and self.defined:
             self.faults.insert(0, self.defined.fault(undefined.examined))
         steps = [figure for figure, _ in self.figures if figure.verdict == WRONG]
+        if not self.faults:
+            origins = (origin_of(one, self.companions) for one in wrong)
+            self.faults += [fault for fault in origins if fault][:1]
         if not self.faults and (wrong or steps):
             self.faults.append(self._of_the_machine(wrong))
         return tuple(self.faults)

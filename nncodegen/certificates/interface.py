@@ -240,7 +240,9 @@ def _certificate(
     programs = Programs(reference, plain, simplified, described.updates)
     algebra = algebra_of(reference, plain, without_derivatives(compiled["stabilize"]), compiled["differentiate"])
     steps = watch(replace(simplified, companions=()), march)
-    diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps, network)
+    companions = {one.name: one for one in compiled["differentiate"].companions}
+    both = {one.name: (companions[one.name], one) for one in simplified.companions if one.name in companions}
+    diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps, network, both)
     extent = extent_of(programs, points)
     found, counts = _examine(module, path, programs, extent, seed, diagnosis)
     faults = diagnosis.conclude(found)

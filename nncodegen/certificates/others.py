@@ -101,7 +101,7 @@ class _Others(Beside):
             found = module.jacobian(parameters, x)
         except ValueError:  # the module has none
             return
-        exact = [_jacobian(self.examined.programs.given, one, len(found)) for one in self.points]
+        exact = [exact_jacobian(self.examined, one, len(found)) for one in self.points]
         yield from self.found("jacobian", [found], exact, lost=self._lost("fitting", self.examined.point.parameters))
 
     def hessian(self, module: Module) -> Iterator[Found]:
@@ -110,16 +110,13 @@ class _Others(Beside):
         parameters, x, y = arguments(module, point, len(point.X))
         if not len(parameters):
             return
-        vector = np.random.default_rng(self.examined.seed).choice([-1.0, 1.0], len(parameters))
-        vector *= np.concatenate([np.full(t.size, t.trained) for t in self.examined.programs.described.parameters])
+        vector = direction_of(self.examined)
         typed = vector.astype(module.dtype)
         try:
             product = module.hessian_product(parameters, typed, x, y)
         except ValueError:  # the module has none
             return
-        digits = self.examined.exact.digits + MORE_DIGITS
-        with mpmath.workdps(digits):
-            exact = [_hessian_product(self.examined.programs.given, one, vector, digits) for one in self.points]
+        exact = [exact_hessian_product(self.examined, one) for one in self.points]
         lost = self._lost("hessian", np.concatenate([point.parameters, vector]))
         yield from self.found("hessian times a vector", [product], exact, lost=lost)
         if len(parameters) > LARGEST_HESSIAN:
@@ -175,12 +172,22 @@ def _probabilities(program: Program, point: Point) -> Array:
     return np.asarray(powers / np.sum(powers, axis=1, keepdims=True))
 
 
-def _jacobian(program: Program, point: Point, samples: int) -> Array:
+def direction_of(examined: Examined) -> Array:
+    """Return the vector that the Hessian is multiplied with (P,): 1 or -1, and 0 for what is not trained."""
+    parameters = examined.programs.described.parameters
+    vector = np.random.default_rng(examined.seed).choice([-1.0, 1.0], sum(tensor.size for tensor in parameters))
+    trained: Array = vector * np.concatenate([np.full(tensor.size, tensor.trained) for tensor in parameters])
+    return trained
+
+
+def exact_jacobian(examined: Examined, point: Point | None = None, samples: int = 1) -> Array:
     """Return the derivatives of all outputs by all parameters, (N, outputs, P), one reverse sweep for each output.
 
-    They are those of the first ``samples``: without inputs, all are alike, and a module has those of one.
+    They are those of the first ``samples``, at the point or at one beside it: without inputs, all are alike, and a
+    module has those of one.
     """
-    rows = []
+    program, rows = examined.programs.given, []
+    point = point or examined.point
     for n in range(samples):
         values = run(program, bind(program, point.parameters, point.X[n : n + 1], point.Y[n : n + 1]))
         for element in program.outputs:
@@ -193,12 +200,17 @@ def _jacobian(program: Program, point: Point, samples: int) -> Array:
     return np.asarray(rows, dtype=object).reshape(samples, -1, program.parameter_count)
 
 
-def _hessian_product(program: Program, point: Point, vector: Array, digits: int) -> Array:
-    """Return the derivative of the gradient of the mean loss along a vector."""
-    h = mpmath.mpf(DISTANCE)
-    ends: list[Exact] = [
-        evaluate_rows(program, many(point.parameters) + side * h * many(vector), many(point.X), many(point.Y), digits)
-        for side in (1, -1)
-    ]
-    difference = np.sum(ends[0].gradients - ends[1].gradients, axis=0)
-    return np.asarray(difference / (2 * h * len(point.X)), dtype=object)
+def exact_hessian_product(examined: Examined, point: Point | None = None) -> Array:
+    """Return the derivative of the gradient of the mean loss along ``direction_of``, at the point or beside it."""
+    point, program, vector = point or examined.point, examined.programs.given, direction_of(examined)
+    digits = examined.exact.digits + MORE_DIGITS
+    with mpmath.workdps(digits):
+        h = mpmath.mpf(DISTANCE)
+        ends: list[Exact] = [
+            evaluate_rows(
+                program, many(point.parameters) + side * h * many(vector), many(point.X), many(point.Y), digits
+            )
+            for side in (1, -1)
+        ]
+        difference = np.sum(ends[0].gradients - ends[1].gradients, axis=0)
+        return np.asarray(difference / (2 * h * len(point.X)), dtype=object)

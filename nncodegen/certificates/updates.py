@@ -11,6 +11,7 @@ import numpy as np
 
 from nncodegen.certificates.beside import Beside, arguments
 from nncodegen.certificates.conditions import shaken
+from nncodegen.certificates.definitions.optimizers import FIRST
 from nncodegen.certificates.exact import bind, many, run
 from nncodegen.certificates.points import Point
 from nncodegen.certificates.precision import Exact, evaluate_rows
@@ -70,7 +71,7 @@ class Updates(Beside):
 
         def after_it(exact: Exact, point: Point = examined.point) -> Array:
             before, gradients = many(point.parameters), exact.gradients[:count]
-            after = updated(rule, before, np.sum(gradients, axis=0) / len(gradients), numbers)
+            after = defined_update(rule, before, np.sum(gradients, axis=0) / len(gradients), numbers)
             return np.where(trained, after, before)
 
         def lost(unit: Any, error: float) -> float | None:
@@ -146,6 +147,16 @@ def _train(module: Module, point: Point, count: int, optimizer: str, batch: int 
         restore_best_weights=False,
     )
     return np.asarray(result.parameters)
+
+
+def defined_update(rule: Update, parameters: Array, gradient: Array, numbers: Mapping[str, float]) -> Array:
+    """Return the parameters after the first update of an optimizer by its definition, or by a user's own rule."""
+    first = FIRST.get(rule.name)
+    if first is None:
+        return updated(rule, parameters, gradient, numbers)
+    known = {name: mpmath.mpf(number) for name, number in numbers.items()}
+    pairs = zip(parameters, gradient, strict=True)
+    return np.array([first(parameter, slope, known) for parameter, slope in pairs], dtype=object)
 
 
 def updated(rule: Update, parameters: Array, gradient: Array, numbers: Mapping[str, float]) -> Array:

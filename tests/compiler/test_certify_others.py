@@ -8,16 +8,18 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certificates import others
+from nncodegen.certificates import origins, others
 from nncodegen.certificates.exact import many
+from nncodegen.certificates.origins import origin_of
 from nncodegen.certificates.others import compare_all
 from nncodegen.certificates.points import Points
 from nncodegen.certificates.precision import settled
-from nncodegen.certificates.results import Examined, Programs
+from nncodegen.certificates.results import Examined, Found, Programs
 from nncodegen.certificates.scope import left_out
 from nncodegen.certificates.ulps import precision_of
-from nncodegen.certificates.updates import updated
+from nncodegen.certificates.updates import defined_update, updated
 from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.runtime.python.ground.certificate import Figure
 from nncodegen.runtime.python.ground.rules import RULES
 from tests.support.built import built
 
@@ -130,20 +132,60 @@ def test_exact_second_derivatives(examined, quick_compiler):
     assert found["hessian"].error < 10
 
 
-def test_exact_updates():
-    """The first updates of sgd, adam and rprop are those of their publications."""
-    before, gradient = many(np.array([1.0, -2.0])), many(np.array([0.25, -3.0]))
-    defaults = {name: {h.name: h.default for h in RULES[name].hyperparameters} for name in ("sgd", "adam", "rprop")}
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_exact_updates(name):
+    """The rule of each optimizer has the first update of its definition, for gradients of both signs, and 0."""
+    before, gradient = many(np.array([1.0, -2.0, 0.5])), many(np.array([0.25, -3.0, 0.0]))
+    numbers = {each.name: each.default for each in RULES[name].hyperparameters} | {"learning_rate": 0.5}
     with mpmath.workdps(60):
-        steps = {}
-        for name, numbers in defaults.items():
-            after = updated(describe_update(name), before, gradient, {**numbers, "learning_rate": 1.0})
-            steps[name] = before - after
-        epsilon = mpmath.mpf(defaults["adam"]["epsilon"])
-        for k, g in enumerate(gradient):
-            assert steps["sgd"][k] == g
-            assert abs(steps["adam"][k] - g / (abs(g) + epsilon)) < mpmath.mpf(10) ** -50
-            assert abs(steps["rprop"][k]) == abs(steps["rprop"][1 - k]) > 0
+        found = updated(describe_update(name), before, gradient, numbers)
+        defined = defined_update(describe_update(name), before, gradient, numbers)
+        assert all(abs(one - other) < mpmath.mpf(10) ** -50 for one, other in zip(found, defined, strict=True))
+
+
+def wrong_adam(parameter, gradient, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+    """Adam without the correction of the bias of its second moment."""
+    m, v = beta_1 * m + (1 - beta_1) * gradient, beta_2 * v + (1 - beta_2) * gradient**2
+    return parameter - learning_rate / (1 - beta_1**t) * m / (sympy.sqrt(v) + epsilon), m, v
+
+
+def wrong(quantity, examined):
+    """A figure that is wrong."""
+    return Found(Figure(quantity, "ordinary", 1e9, 1.0, 10.0, "wrong"), examined)
+
+
+def test_stages_of_wrong_updates(examined, monkeypatch):
+    """A wrong formula of an optimizer is a fault of describe, a wrong simplified one of simplify."""
+    fault = wrong("update of adam", examined)
+    assert origin_of(fault, {}) is None
+    rule = nn.Optimizer("adam", wrong_adam, *OPTIMIZERS["adam"][1:]).update
+    with monkeypatch.context() as patch:
+        patch.setattr(origins, "simplify_update", lambda update: rule)
+        assert origin_of(fault, {}).stage == "simplify"
+    changed = replace(examined, programs=replace(examined.programs, updates=(rule,)))
+    found = origin_of(wrong("update of adam", changed), {})
+    assert found.stage == "describe"
+    assert found.step.startswith("next_parameter[p] = ")
+
+
+@pytest.mark.parametrize(("quantity", "name"), [("jacobian", "fitting"), ("hessian", "hessian")])
+def test_stages_of_wrong_companions(quantity, name, examined):
+    """A wrong Jacobian or Hessian is a fault of the stage whose program has another value than the exact one."""
+    stages = nn.compile_model(ENZYME, until="simplify")
+    derived, simplified = (
+        next(one for one in stages[stage].companions if one.name == name) for stage in ("differentiate", "simplify")
+    )
+    fault = wrong(quantity, examined)
+    assert origin_of(fault, {name: (derived, simplified)}) is None
+
+    def doubled(companion):
+        program = companion.program
+        last = (program.gradient or program.outputs)[-1]
+        steps = (replace(s, expression=2 * s.expression) if s.target == last else s for s in program.steps)
+        return replace(companion, program=replace(program, steps=tuple(steps)))
+
+    assert origin_of(fault, {name: (doubled(derived), simplified)}).stage == "differentiate"
+    assert origin_of(fault, {name: (derived, doubled(simplified))}).stage == "simplify"
 
 
 def test_a_model_without_inputs(quick_compiler):
