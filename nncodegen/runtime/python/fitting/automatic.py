@@ -8,6 +8,7 @@ data. Draws of all kinds compete; the best of them are combined and varied, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..ground.facts import slices
 from ..ground.same_bits import refuse
 from ..ground.share import is_ended
 from ..ground.watch import ended_by
+from .coordinates import Coordinates
 from .problem import Problem, of_samples
 from .starting_points import reached
 
@@ -38,6 +40,15 @@ FITS, FITS_ONE_BY_ONE = 96, 12
 
 MANY, FINALISTS = 2000, 8
 """With more samples, short fits are made to a half of this number first, and the best of them are fitted to all."""
+
+ROUNDS, IN_VAIN = 5, 2
+"""The most rounds of a search, and the number of them that find nothing better after which it ends."""
+
+BETTER = 1e-3
+"""The share of the cost by which a round must lower it to count."""
+
+NOISE = 3.0
+"""How far the statistic of residuals may be below 2, in units of its standard deviation for noise, about 2/sqrt(N)."""
 
 CHUNK = 128
 """The number of points that are compared at once: their derivatives are in memory."""
@@ -149,19 +160,46 @@ def _search(
     problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None
 ) -> _Found:
     """Return the best of many short fits from points that are drawn, and from a start."""
-    points = start[None]
     projected = _Projected(problem, start, held)
+    begun, points = [start], [start]
     with ended_by(watch):
-        points = np.vstack([start, _chosen(projected, np.random.default_rng(seed))])
-    begun = points
-    if problem.samples > MANY and len(points) > FINALISTS:
-        order, parameters, _ = _ranked(_part(problem, MANY // 2), points, held, threads, watch)
-        best = order[:FINALISTS]
-        begun, points = np.vstack([start, begun[best]]), np.vstack([start, parameters[best]])
-    order, parameters, ranks = _ranked(problem, points, held, threads, watch)
+        for places, ends in _rounds(problem, start, held, seed, threads, watch):
+            begun.extend(places)
+            points.extend(ends)
+    order, parameters, ranks = _ranked(problem, np.array(points), held, threads, watch)
     equal = _equal(ranks, order, projected.rounding())
     chosen = 0 if 0 in equal and projected.is_given else projected.smoothest(parameters, equal)
     return _Found(begun[chosen], parameters[chosen], ranks[chosen], projected.unexplained(parameters[chosen]))
+
+
+def _rounds(
+    problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None
+) -> Iterator[tuple[Array, Array]]:
+    """Yield, for each round of a search, where its best short fits began, and the points, (K, P), that they reached.
+
+    It ends where the best of them leaves nothing but noise, and where rounds find nothing better.
+    """
+    coordinates = Coordinates(problem, held)
+    here = coordinates.problem
+    begin = coordinates.points_here(start[None])[0]
+    begin = np.where(np.isfinite(begin), begin, start)
+    projected = _Projected(here, begin, held)
+    part = _part(here, MANY // 2) if problem.samples > MANY else here
+    least, in_vain, best = np.inf, 0, np.empty((0, len(start)))
+    for number in range(1 if problem.model.facts.max_steps else ROUNDS):
+        random = np.random.default_rng([seed, number] if number else seed)
+        points = _chosen(projected, best, random)
+        order, parameters, ranks = _ranked(part, points, held, threads, watch)
+        last = max(FINALISTS, len(_equal(ranks, order, projected.rounding())))
+        best = parameters[order[:FINALISTS]]
+        begun, ends = (coordinates.points_there(each[order[:last]]) for each in (points, parameters))
+        known = np.isfinite(begun).all(axis=1) & np.isfinite(ends).all(axis=1)
+        yield begun[known], ends[known]
+        cost = ranks[order[0]][1]
+        in_vain = 0 if cost < least * (1 - BETTER) else in_vain + 1
+        least = min(least, cost)
+        if in_vain == IN_VAIN or projected.leaves_noise(best[0]):
+            break
 
 
 def _ranked(
@@ -330,6 +368,25 @@ class _Projected:
             spread += float((weight * (data - mean) ** 2).sum())
         return left / spread if np.isfinite(left) and spread > 0 else 1.0
 
+    def leaves_noise(self, parameters: Array) -> bool:
+        """Return whether parameters (P,) leave residuals that do not depend on their neighbours.
+
+        That is the statistic of J. Durbin and G. S. Watson (1950), about 2 for noise, and small where a curve goes past
+        the data. Residuals of several inputs, which have no order, count as noise.
+        """
+        if self.X is None or self.X.shape[1] > 1:
+            return True
+        values = np.empty(self.Y.shape, self.model.dtype)
+        self.model.native.predict(parameters, self.X, len(self.Y), values, self.max_steps)
+        order = np.argsort(self.X[:, 0], kind="stable")
+        for residuals, weights in zip(((self.Y - values) * self.weights)[order].T, self.weights[order].T, strict=True):
+            left = residuals[weights > 0]
+            total = float((left**2).sum())
+            least = 2 - NOISE / np.sqrt(max(len(left), 1))
+            if not np.isfinite(total) or (np.diff(left) ** 2).sum() < least * (total - self.rounding()):
+                return False
+        return True
+
     def rounding(self) -> float:
         """Return a sum of squares that may be left of the data by rounding alone."""
         return float(((self.weights * self.Y) ** 2).sum() * (ROUNDING * np.finfo(self.model.dtype).eps) ** 2)
@@ -398,12 +455,16 @@ class _Projected:
         return inside
 
 
-def _chosen(problem: _Projected, random: np.random.Generator) -> Array:
-    """Return the points (K, P) at which short fits begin: the best of those that were drawn and bred, well apart."""
+def _chosen(problem: _Projected, known: Array, random: np.random.Generator) -> Array:
+    """Return the points (K, P) at which short fits begin: the best of those that were drawn and bred, well apart.
+
+    Points that are known to be good, (any, P), are among the parents.
+    """
     count = len(problem.others)
     if not count:
         return problem.whole(np.empty(0))[None]
-    points = np.vstack([problem.start[problem.others], problem.drawn(min(DRAWS * count, MOST_DRAWS), random)])
+    competing = np.vstack([problem.start[None], known])[:, problem.others]
+    points = np.vstack([competing, problem.drawn(min(DRAWS * count, MOST_DRAWS), random)])
     costs = problem.costs(points)
     first = len(points)
     for _ in range(GENERATIONS):
