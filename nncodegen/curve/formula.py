@@ -61,13 +61,13 @@ class Formula:
         return graph_of([self.expression]).is_large
 
     def model(self, name: str = NAME) -> Model:
-        """Return the least-squares problem as a model, in which each parameter starts at 1."""
+        """Return the least-squares problem as a model: that of a curve, or one in which each parameter starts at 1."""
         return Model(
             name,
             inputs=[Symbol(column) for column in self.columns],
             targets=Symbol(unused(TARGET, {*self.columns, *self.parameters})),
-            parameters={Symbol(parameter): 1.0 for parameter in self.parameters},
-            output=self.expression,
+            parameters=None if self.curve else {Symbol(parameter): 1.0 for parameter in self.parameters},
+            output=self.curve or self.expression,
             ties={Symbol(name): formula for name, formula in self.ties},
             derived={Symbol(name): formula for name, formula in self.derived},
         )

@@ -129,7 +129,7 @@ def curve_fit(
         warnings.simplefilter("ignore", RuntimeWarning)
         module = module_of(read)
         X, y, sigma = without_missing(_matrix(read, columns), y, sigma, check_finite, nan_policy)
-        start, options["n_starts"] = start_and_search(read, p0, options.get("n_starts"), limits, "p0", X, y)
+        start, options["n_starts"] = start_and_search(read, p0, options.get("n_starts"), limits, "p0")
         result = module.fit(
             X, y, p0=start, sigma=sigma, absolute_sigma=absolute_sigma, bounds=limits, **options,
         )  # fmt: skip

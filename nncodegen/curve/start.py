@@ -41,20 +41,23 @@ def read_bounds(names: tuple[str, ...], bounds: Any) -> Bounds | None:
     return _numbers(names, low, "lower", -np.inf), _numbers(names, high, "upper", np.inf)
 
 
-def limits_of(formula: Formula, bounds: Any) -> Bounds | None:
-    """Return the bounds of a formula's parameters: those given, and a curve's own where a mapping leaves them out."""
-    if formula.curve is not None and (bounds is None or isinstance(bounds, Mapping)):
-        own = {name: pair for name, pair in formula.curve.bounds.items() if name in formula.parameters}
-        given = {str(name): pair for name, pair in (bounds or {}).items()}
-        bounds = own | given or None
-    return read_bounds(formula.parameters, bounds)
+def limits_of(formula: Formula, bounds: Any) -> Any:
+    """Return the bounds of a formula's parameters as ``fit`` takes them; None without any.
+
+    The module of a curve knows its bounds: a mapping leaves those that it does not name.
+    """
+    if formula.curve is None or not isinstance(bounds, Mapping):
+        return read_bounds(formula.parameters, bounds)
+    given = {str(name): _pair(pair, f"the bounds of {name}") for name, pair in bounds.items()}
+    check_names(formula.parameters, given, "bounds")
+    return given
 
 
 def start_and_search(
-    formula: Formula, given: Any, n_starts: Any, bounds: Bounds | None, role: str, X: Any, y: Any,
-    precision: str = "float64", bits: str = NATIVE,
-) -> tuple[Array, Any]:  # fmt: skip
-    """Return the start, (P,), and n_starts, from those of the user: of a curve, the start is computed from X and y.
+    formula: Formula, given: Any, n_starts: Any, bounds: Any, role: str, precision: str = "float64",
+    bits: str = NATIVE,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Return the start and n_starts as ``fit`` takes them, from those of the user: a curve finds its start in data.
 
     The start "auto", and a curve of which nothing is given, have starting points that are looked for. Raises ValueError
     for another text.
@@ -67,19 +70,13 @@ def start_and_search(
         given, n_starts = None, AUTO
     if formula.curve is None or not (given is None or isinstance(given, Mapping)):
         return read_start(formula, given, bounds, role, precision, bits), n_starts
-    model: Any = module_of(formula, precision, bits)
-    refuse(model._model.facts, f"the start that a curve finds in data (give {role} as an array)")
-    try:
-        found = formula.curve.start(X, y)
-    except ValueError:  # the data tell no start; what is wrong with them, the fit says
-        found = formula.curve.typical
-    known = {name: value for name, value in found.items() if name in formula.parameters and np.isfinite(value)}
-    start = read_start(formula, known, None, role, precision)
-    if bounds is not None:
-        start = np.clip(start, *bounds)
+    module: Any = module_of(formula, precision, bits)
+    model = module._model
+    refuse(model.facts, f"the start that a curve finds in data (give {role} as an array)")
     if given is None:
-        return start, AUTO if n_starts is None else n_starts
-    return put(model._model, role, given, start), n_starts
+        return None, AUTO if n_starts is None else n_starts
+    put(model, role, given, model.constants)  # with the name of the argument, if it is wrong
+    return given, n_starts
 
 
 def read_start(

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nncodegen.building.files import write_at_once
+from nncodegen.curve.formula import Formula
 from nncodegen.curve.start import check_names, named
 from nncodegen.curve_table.columns import columns_of, require_rows
 from nncodegen.curve_table.compare import Comparison, compare_groups, comparison
@@ -105,12 +106,8 @@ def _understood(
         _line(console, "tie", f"{name} = {tie}")
     for name, one in formula.derived:
         _line(console, "derived", f"{name} = {one}")
-    pairs = list(zip(formula.parameters, settings.start_of(formula), strict=True))
-    more = f", and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
-    points = f", and {settings.n_starts:,} points within the bounds" if settings.n_starts is not None else ""
-    shown = ", ".join(f"{name} = {value:g}" for name, value in pairs[:SHOWN])
-    _line(console, "start", "from the data" if settings.needs_data(formula) else f"{shown}{more}{points}")
-    limits = settings.bounds_of(formula)
+    _line(console, "start", "from the data" if settings.needs_data(formula) else _start(settings, formula))
+    limits = settings.limits_of(formula)
     if limits is not None:
         of_each = zip(formula.parameters, *limits, strict=True)
         intervals = [_interval(*one) for one in of_each if np.isfinite(one[1:]).any()]
@@ -118,6 +115,14 @@ def _understood(
     if settings.loss != "linear":
         _line(console, "loss", f"{settings.loss}, for residuals beyond {settings.f_scale:g}")
     return ColumnFit(formula, target, sigma, by, settings)
+
+
+def _start(settings: FitSettings, formula: Formula) -> str:
+    """Return the start of a fit that does not follow from the data, as text."""
+    pairs = list(zip(formula.parameters, settings.start_of(formula), strict=True))
+    more = f", and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
+    points = f", and {settings.n_starts:,} points within the bounds" if settings.n_starts is not None else ""
+    return ", ".join(f"{name} = {value:g}" for name, value in pairs[:SHOWN]) + more + points
 
 
 def _fit_motion(

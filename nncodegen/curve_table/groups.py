@@ -79,7 +79,7 @@ def fit_rows(columns: Columns, rows: Any, problem: ColumnFit) -> FitResult:
     """Return the fit of some of the used rows, which are selected by their positions."""
     settings, formula = problem.settings, problem.formula
     X, y = columns.X[rows], columns.y[rows]
-    start, n_starts = settings.start_and_search(formula, X, y)
+    start, n_starts = settings.start_and_search(formula)
     return module_of(formula).fit(
         X if formula.columns else None, y, p0=start,
         sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
@@ -130,7 +130,7 @@ def fit_shared(groups: Groups, columns: Columns, problem: ColumnFit) -> tuple[Gr
     with warnings.catch_warnings():  # the status tells how it ended
         warnings.simplefilter("ignore", RuntimeWarning)
         fit: Any = module.fit(
-            X if formula.columns else None, y, p0=_starts(groups, there, columns, problem),
+            X if formula.columns else None, y, p0=_start_of_all(problem),
             sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
             loss=settings.loss, f_scale=settings.f_scale, seed=settings.seed, threads=settings.threads, groups=labels,
             own=own, sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
@@ -148,22 +148,13 @@ def fit_shared(groups: Groups, columns: Columns, problem: ColumnFit) -> tuple[Gr
     return fit, pd.DataFrame(found, columns=problem.results)
 
 
-def _starts(groups: Groups, there: list[int], columns: Columns, problem: ColumnFit) -> Any:
-    """Return the start of a fit that shares parameters: one for all groups, one for each (G, P), or "auto"."""
+def _start_of_all(problem: ColumnFit) -> Any:
+    """Return the start of a fit that shares parameters: (P,), a mapping, or "auto"."""
     settings, formula = problem.settings, problem.formula
     if not settings.needs_data(formula):
         return settings.start_of(formula)
-    found = []
-    for place in there:
-        rows = groups.members[place]
-        start, n_starts = settings.start_and_search(formula, columns.X[rows], columns.y[rows])
-        if n_starts is not None:
-            return AUTO
-        found.append(start)
-    starts = np.array(found, float)
-    common = [formula.parameters.index(name) for name in settings.shared]
-    starts[:, common] = np.median(starts[:, common], axis=0)
-    return starts
+    start, n_starts = settings.start_and_search(formula)
+    return AUTO if n_starts is not None else start
 
 
 def _fit(columns: Columns, groups: Groups, problem: ColumnFit) -> pd.DataFrame:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.curve.formula import Formula
+from nncodegen.curve.formula import Formula, module_of
 from nncodegen.curve.start import Bounds, check_names, limits_of, read_start, start_and_search
 from nncodegen.errors import ModelError
+from nncodegen.runtime.python.arguments.bounds import check_bounds
 from nncodegen.runtime.python.fitting.fit import AUTO
 
 
@@ -86,13 +87,18 @@ class FitSettings:
         """Return the start, (P,), if the data do not tell it: what is not given is 1, or a point within the bounds."""
         return read_start(formula, self.starts, self.bounds_of(formula), "--p0")
 
-    def start_and_search(self, formula: Formula, X: Any, y: Any) -> tuple[Any, Any]:
-        """Return the start for data, and n_starts (``start_and_search``)."""
-        return start_and_search(formula, self.p0 or None, self.n_starts, self.bounds_of(formula), "--p0", X, y)
+    def start_and_search(self, formula: Formula) -> tuple[Any, Any]:
+        """Return the start and n_starts as ``fit`` takes them (``start_and_search``)."""
+        return start_and_search(formula, self.p0 or None, self.n_starts, self.bounds_of(formula), "--p0")
 
-    def bounds_of(self, formula: Formula) -> Bounds | None:
-        """Return the lower and the upper bounds, each (P,); None without any."""
+    def bounds_of(self, formula: Formula) -> Any:
+        """Return the bounds as ``fit`` takes them; None without any."""
         return limits_of(formula, self.bounds or None)
+
+    def limits_of(self, formula: Formula) -> Bounds | None:
+        """Return the lower and the upper bounds, each (P,), with those of a curve; None without any."""
+        module: Any = module_of(formula)
+        return check_bounds(module._model, self.bounds_of(formula))
 
     def needs_data(self, formula: Formula) -> bool:
         """Return whether the start of a formula is computed from the data."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,13 @@ from nncodegen.describe.grammar import as_expression
 from nncodegen.errors import ModelError
 from nncodegen.ir import Element
 from nncodegen.ir.evaluate import interpret
+from nncodegen.runtime.python.fitting.curve_starts import estimated
+from nncodegen.runtime.python.ground.facts import CurveTerm, TermParameter
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-Start = Callable[[Array, Array], Sequence[float]]
-"""A function of x and y, (N,) each with x ascending, that returns a value for each parameter that is not linear."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ def linear(name: str, meaning: str) -> CurveParameter:
 class Record:
     """A curve by name: ``formula`` is a text in x and the parameters, ``about`` a description, ``source`` a reference.
 
-    ``start`` computes values of the parameters that are not linear from data; it is None where there are none.
+    ``start`` has a text for each parameter that is not linear: an expression of data x and y, (N,) each with x
+    ascending, of the parameters before it, and of the functions of ``runtime/python/fitting/estimates.py``.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Record:
     about: str
     parameters: tuple[CurveParameter, ...]
     source: str
-    start: Start | None = None
+    start: tuple[str, ...] = ()
 
     def __call__(self, prefix: str = "", x: str = "x") -> Curve:
         """Return the curve of a variable, whose parameters have a prefix: ``gaussian("a_")`` has a_height.
@@ -81,6 +81,10 @@ class Record:
     def typical(self) -> dict[str, float]:
         """Return a value within the bounds for each parameter."""
         return self().typical
+
+    def facts(self, inputs: Sequence[str], output: int = 0) -> tuple[CurveTerm, ...]:
+        """Return what a module knows of the curve (``Curve.facts``)."""
+        return self().facts(inputs, output)
 
     def _sympy_(self) -> Expr:
         return self().expression
@@ -131,6 +135,18 @@ class Term:
         own = {name: Symbol(full) for name, full in zip(self.record.names, self.names, strict=True)}
         expression: Expr = as_expression(self.record.formula, {"x": Symbol(self.variable), **own}, self.record.name)
         return expression
+
+    def facts(self, inputs: Sequence[str], output: int) -> CurveTerm:
+        """Return what a module knows of the term, given the names of its inputs and the index of its output."""
+        estimates = iter(self.record.start)
+        parameters = tuple(
+            TermParameter(
+                full, one.name, one.low, one.high, _typical(one), "" if one.linear else next(estimates)
+            )
+            for full, one in zip(self.names, self.record.parameters, strict=True)
+        )  # fmt: skip
+        variable = inputs.index(self.variable) if self.variable in inputs else 0
+        return CurveTerm(self.record.name, variable, output, parameters)
 
     def __str__(self) -> str:
         arguments = [repr(self.prefix)] * bool(self.prefix) + [f"x={self.variable!r}"] * (self.variable != "x")
@@ -204,10 +220,11 @@ class Curve:
     @property
     def typical(self) -> dict[str, float]:
         """Return a value within the bounds for each parameter: 1, or the middle of two bounds."""
-        return {
-            name: (one.low + one.high) / 2 if math.isfinite(one.low + one.high) else max(1.0, one.low)
-            for name, one in self._parameters()
-        }
+        return {name: _typical(one) for name, one in self._parameters()}
+
+    def facts(self, inputs: Sequence[str], output: int = 0) -> tuple[CurveTerm, ...]:
+        """Return what a module knows of the curve, given the names of its inputs and the index of its output."""
+        return tuple(term.facts(inputs, output) for term in self.terms)
 
     def start(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
         """Return a start for each parameter, computed from data x and y, (N,).
@@ -224,48 +241,20 @@ class Curve:
         places, data = places[used][order], data[used][order]
         if not len(places) or places[0] == places[-1]:
             raise ValueError("a start from data takes at least two different values of x")
-        found: dict[str, float] = {}
-        known: list[Term] = []
-        rest = data
-        for term in sorted(self.terms, key=lambda term: term.record.start is not None):
-            if term.record.start is not None:
-                with np.errstate(all="ignore"):
-                    found |= self._estimate(term, places, rest)
-            known.append(term)
-            found |= self._linear(known, found, places, data)
-            rest = data - self._values(known, found, places)
+        own = {facts: term.expression for facts, term in zip(self.facts([self.variable]), self.terms, strict=True)}
+
+        def system(
+            terms: Sequence[CurveTerm], values: Mapping[str, float], names: Sequence[str]
+        ) -> tuple[Array, Array]:
+            total = Add(*(own[term] for term in terms))
+            at = {**values} | dict.fromkeys(names, 0.0)
+            rest = self._value(total, at, places)
+            with np.errstate(invalid="ignore"):  # of infinities, which are left out
+                columns = [self._value(total, at | {name: 1.0}, places) - rest for name in names]
+            return np.array(columns).reshape(len(names), len(places)).T, rest
+
+        found = estimated(own, places, data, system)
         return {name: found[name] for name in self.names}
-
-    def _estimate(self, term: Term, x: Array, y: Array) -> dict[str, float]:
-        """Return the estimates of a term, moved into its bounds; those that are not finite become typical ones."""
-        assert term.record.start is not None
-        unknown = [(name, one) for name, one in _named(term) if not one.linear]
-        typical = self.typical
-        estimates = {}
-        for (name, one), value in zip(unknown, term.record.start(x, y), strict=True):
-            value = float(value) if math.isfinite(value) else typical[name]
-            low, high = (bound * (1 + side * 1e-3) if bound else side * 1e-6 * (float(x[-1] - x[0]))
-                         for bound, side in ((one.low, 1), (one.high, -1)))  # fmt: skip
-            estimates[name] = min(max(value, low), high) if low <= high else typical[name]
-        return estimates
-
-    def _linear(self, terms: list[Term], found: Mapping[str, float], x: Array, y: Array) -> dict[str, float]:
-        """Return the linear parameters of some terms by least squares, with the others as they are found."""
-        names = [name for term in terms for name, one in _named(term) if one.linear]
-        total = Add(*(term.expression for term in terms))
-        at = {**found} | dict.fromkeys(names, 0.0)
-        rest = self._value(total, at, x)
-        with np.errstate(invalid="ignore"):  # of infinities, which are left out below
-            columns = np.stack([self._value(total, at | {name: 1.0}, x) - rest for name in names], axis=1)
-        target = y - rest
-        good = np.isfinite(columns).all(axis=1) & np.isfinite(target)
-        norms = np.linalg.norm(columns[good], axis=0)
-        norms[norms == 0] = 1
-        values = np.linalg.lstsq(columns[good] / norms, target[good], rcond=None)[0] / norms
-        return dict(zip(names, values.tolist(), strict=True))
-
-    def _values(self, terms: list[Term], found: Mapping[str, float], x: Array) -> Array:
-        return np.nan_to_num(self._value(Add(*(term.expression for term in terms)), found, x))
 
     def _value(self, expression: Expr, found: Mapping[str, float], x: Array) -> Array:
         """Return the value of an expression at x, (N,)."""
@@ -283,6 +272,11 @@ class Curve:
 
     def __repr__(self) -> str:
         return f"<curve {self}: {self.expression}>"
+
+
+def _typical(one: CurveParameter) -> float:
+    """Return a value within the bounds of a parameter: 1, or the middle of two bounds."""
+    return (one.low + one.high) / 2 if math.isfinite(one.low + one.high) else max(1.0, one.low)
 
 
 def _named(term: Term) -> Iterator[tuple[str, CurveParameter]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nncodegen.curves.curve import CurveParameter, Record, linear
-from nncodegen.curves.starts import middle_of_step, positive_rate, rate, span, summit, width_of_step
 
 RATE = CurveParameter("rate", "relative change per unit of x", 0)
 TOP = linear("top", "value that is approached at last")
@@ -12,7 +11,7 @@ MIDDLE = CurveParameter("middle", "place of the steepest growth")
 exponential = Record(
     "exponential", "amplitude*exp(-rate*x)", "an exponential decay, or growth where the rate is negative",
     (linear("amplitude", "value at x = 0"), CurveParameter("rate", "relative decrease per unit of x")),
-    "E. Rutherford, F. Soddy, Phil. Mag. 4, 370, 1902", lambda x, y: (rate(x, y),),
+    "E. Rutherford, F. Soddy, Phil. Mag. 4, 370, 1902", ("rate_of_decay(x, y)",),
 )  # fmt: skip
 
 double_exponential = Record(
@@ -20,19 +19,19 @@ double_exponential = Record(
     (linear("fast", "value of the first at x = 0"), CurveParameter("fast_rate", "rate of the first"),
      linear("slow", "value of the second at x = 0"), CurveParameter("slow_rate", "rate of the second")),
     "C. Lanczos, Applied Analysis, 1956, section 4.23",
-    lambda x, y: (3 * positive_rate(x, y), 0.5 * positive_rate(x, y)),
+    ("3*positive_rate(x, y)", "positive_rate(x, y)/2"),
 )  # fmt: skip
 
 stretched_exponential = Record(
     "stretched_exponential", "amplitude*exp(-(rate*x)**beta)", "a decay with many rates; for x from 0",
     (linear("amplitude", "value at x = 0"), CurveParameter("rate", "inverse of the time after which 1/e is left", 0),
      CurveParameter("beta", "1 for an exponential, below 1 for a slower end", 0)),
-    "R. Kohlrausch, Ann. Phys. 167, 179, 1854", lambda x, y: (positive_rate(x, y), 1.0),
+    "R. Kohlrausch, Ann. Phys. 167, 179, 1854", ("positive_rate(x, y)", "1"),
 )  # fmt: skip
 
 saturating_exponential = Record(
     "saturating_exponential", "top*(1 - exp(-rate*x))", "an exponential approach, as of a condenser that is charged",
-    (TOP, RATE), "E. A. Mitscherlich, Landw. Jahrb. 38, 537, 1909", lambda x, y: (positive_rate(x, y),),
+    (TOP, RATE), "E. A. Mitscherlich, Landw. Jahrb. 38, 537, 1909", ("positive_rate(x, y)",),
 )  # fmt: skip
 
 bateman = Record(
@@ -41,19 +40,19 @@ bateman = Record(
     (linear("dose", "amount divided by the volume"), CurveParameter("absorption", "rate of absorption", 0),
      CurveParameter("elimination", "rate of elimination", 0)),
     "H. Bateman, Proc. Camb. Phil. Soc. 15, 423, 1910",
-    lambda x, y: (2.5 / summit(x, y), 0.5 / summit(x, y)),
+    ("2.5/summit(x, y)", "0.5/summit(x, y)"),
 )  # fmt: skip
 
 logistic = Record(
     "logistic", "top/(1 + exp(-rate*(x - middle)))", "growth that slows down symmetrically",
     (TOP, RATE, MIDDLE), "P.-F. Verhulst, Corresp. math. phys. 10, 113, 1838",
-    lambda x, y: (1 / width_of_step(x, y), middle_of_step(x, y)),
+    ("1/width_of_step(x, y)", "middle_of_step(x, y)"),
 )  # fmt: skip
 
 gompertz = Record(
     "gompertz", "top*exp(-exp(-rate*(x - middle)))", "growth that slows down early",
     (TOP, RATE, MIDDLE), "B. Gompertz, Phil. Trans. R. Soc. 115, 513, 1825",
-    lambda x, y: (1 / width_of_step(x, y), middle_of_step(x, y)),
+    ("1/width_of_step(x, y)", "middle_of_step(x, y)"),
 )  # fmt: skip
 
 richards = Record(
@@ -62,14 +61,14 @@ richards = Record(
     (TOP, RATE, CurveParameter("middle", "place of the steepest growth, for asymmetry = 1"),
      CurveParameter("asymmetry", "steepness of the beginning", 0)),
     "F. J. Richards, J. Exp. Bot. 10, 290, 1959",
-    lambda x, y: (1 / width_of_step(x, y), middle_of_step(x, y), 1.0),
+    ("1/width_of_step(x, y)", "middle_of_step(x, y)", "1"),
 )  # fmt: skip
 
 von_bertalanffy = Record(
     "von_bertalanffy", "top*(1 - exp(-rate*(x - origin)))", "the length of a fish",
     (TOP, RATE, CurveParameter("origin", "x at which the length would be 0")),
     "L. von Bertalanffy, Hum. Biol. 10, 181, 1938",
-    lambda x, y: (positive_rate(x, y), float(x[0]) - span(x) / 20),
+    ("positive_rate(x, y)", "x[0] - span(x)/20"),
 )  # fmt: skip
 
 weibull_growth = Record(
@@ -77,5 +76,5 @@ weibull_growth = Record(
     (TOP, CurveParameter("scale", "time after which 1 - 1/e is reached", 0),
      CurveParameter("shape", "1 for an exponential approach, above 1 for a late one", 0)),
     "W. Weibull, J. Appl. Mech. 18, 293, 1951",
-    lambda x, y: (max(middle_of_step(x, y), span(x) / 1000) * 1.3, 1.5),
+    ("1.3*max(middle_of_step(x, y), span(x)/1000)", "1.5"),
 )  # fmt: skip

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import Any
 
 from nncodegen.curves.curve import CurveParameter, Record, linear
-from nncodegen.curves.starts import extremes, peak, span
 
 HEIGHT = linear("height", "value at the centre")
 CENTRE = CurveParameter("centre", "place of the maximum")
 SIGMA = CurveParameter("sigma", "standard deviation", 0)
 GAMMA = CurveParameter("gamma", "half of the width at half of the height", 0)
 
-AREA_OF_GAUSSIAN = math.sqrt(2 * math.pi)
-"""The area of a Gaussian of height 1 and standard deviation 1."""
-
-
-def _gaussian(x: Any, y: Any) -> tuple[float, float]:
-    centre, width = peak(x, y)
-    return centre, width / AREA_OF_GAUSSIAN
-
-
-def _lorentzian(x: Any, y: Any) -> tuple[float, float]:
-    centre, width = peak(x, y)
-    return centre, width / math.pi
-
+PLACE = "centre_of_peak(x, y)"
+OF_GAUSSIAN, OF_LORENTZIAN = "width_of_peak(x, y)/sqrt(2*pi)", "width_of_peak(x, y)/pi"
+"""Estimates of the centre and the width: the area of a Gaussian of height 1 is sqrt(2*pi)*sigma."""
 
 gaussian = Record(
     "gaussian", "height*exp(-((x - centre)/sigma)**2/2)", "a Gaussian peak; its area is sqrt(2*pi)*height*sigma",
-    (HEIGHT, CENTRE, SIGMA), "C. F. Gauss, Theoria motus corporum coelestium, 1809", _gaussian,
+    (HEIGHT, CENTRE, SIGMA), "C. F. Gauss, Theoria motus corporum coelestium, 1809",
+    (PLACE, OF_GAUSSIAN),
 )  # fmt: skip
 
 lorentzian = Record(
     "lorentzian", "height/(1 + ((x - centre)/gamma)**2)", "a Lorentzian peak; its area is pi*height*gamma",
-    (HEIGHT, CENTRE, GAMMA), "H. A. Lorentz, The width of spectral lines, 1914", _lorentzian,
+    (HEIGHT, CENTRE, GAMMA), "H. A. Lorentz, The width of spectral lines, 1914", (PLACE, OF_LORENTZIAN),
 )  # fmt: skip
 
 pseudo_voigt = Record(
@@ -44,15 +32,11 @@ pseudo_voigt = Record(
     "a mixture of a Lorentzian and a Gaussian peak of the same width",
     (HEIGHT, CENTRE, GAMMA, CurveParameter("fraction", "share of the Lorentzian", 0, 1)),
     "G. K. Wertheim et al., Rev. Sci. Instrum. 45, 1369, 1974",
-    lambda x, y: (*_lorentzian(x, y), 0.5),
+    (PLACE, OF_LORENTZIAN, "0.5"),
 )  # fmt: skip
 
-
-def _half_of_each(x: Any, y: Any) -> tuple[float, float, float]:
-    """Return the centre, and half of the widths of a Gaussian and of a Lorentzian peak."""
-    centre, sigma = _gaussian(x, y)
-    return centre, sigma / 2, _lorentzian(x, y)[1] / 2
-
+HALF_OF_EACH = (PLACE, f"{OF_GAUSSIAN}/2", f"{OF_LORENTZIAN}/2")
+"""Estimates of the centre, and half of the widths of a Gaussian and of a Lorentzian peak."""
 
 voigt = Record(
     "voigt",
@@ -61,7 +45,7 @@ voigt = Record(
     "sqrt(2*pi)*height*sigma/erfcx(gamma/(sqrt(2)*sigma))",
     (HEIGHT, CENTRE, replace(SIGMA, meaning="standard deviation of the Gaussian"),
      replace(GAMMA, meaning="half of the width of the Lorentzian at half of its height")),
-    "B. H. Armstrong, J. Quant. Spectrosc. Radiat. Transfer 7, 61, 1967", _half_of_each,
+    "B. H. Armstrong, J. Quant. Spectrosc. Radiat. Transfer 7, 61, 1967", HALF_OF_EACH,
 )  # fmt: skip
 
 _WIDTH = (
@@ -83,7 +67,7 @@ thompson_voigt = Record(
     "the height, and fitted to a Voigt peak with gamma from sigma/10 to 5*sigma, it gives a gamma up to 31% too small "
     "and a sigma up to 22% too large",
     (HEIGHT, CENTRE, SIGMA, GAMMA), "P. Thompson, D. E. Cox, J. B. Hastings, J. Appl. Cryst. 20, 79, 1987",
-    _half_of_each,
+    HALF_OF_EACH,
 )  # fmt: skip
 
 skewed_gaussian = Record(
@@ -93,7 +77,7 @@ skewed_gaussian = Record(
     (HEIGHT, CurveParameter("centre", "centre of the Gaussian and of the step"), SIGMA,
      CurveParameter("skewness", "steepness of the step; above 0, the tail is on the right")),
     "A. Azzalini, Scand. J. Statist. 12, 171, 1985",
-    lambda x, y: (*_gaussian(x, y), 0.5),
+    (PLACE, OF_GAUSSIAN, "0.5"),
 )  # fmt: skip
 
 exponential_gaussian = Record(
@@ -103,7 +87,7 @@ exponential_gaussian = Record(
     (linear("height", "factor of the peak"), CurveParameter("centre", "centre of the Gaussian"), SIGMA,
      CurveParameter("tau", "decay length of the tail")),
     "E. Grushka, Anal. Chem. 44, 1733, 1972",
-    lambda x, y: (*_gaussian(x, y), _gaussian(x, y)[1]),
+    (PLACE, OF_GAUSSIAN, OF_GAUSSIAN),
 )  # fmt: skip
 
 log_normal = Record(
@@ -114,7 +98,7 @@ log_normal = Record(
         CurveParameter("sigma", "standard deviation of log(x)", 0),
     ),
     "J. Aitchison, J. A. C. Brown, The Lognormal Distribution, 1957",
-    lambda x, y: (max(peak(x, y)[0], span(x) / 1000), max(peak(x, y)[1] / 2.5 / max(abs(peak(x, y)[0]), 1e-300), 0.01)),
+    (f"max({PLACE}, span(x)/1000)", f"max({OF_GAUSSIAN}/max(abs({PLACE}), 1e-300), 0.01)"),
 )  # fmt: skip
 
 pearson7 = Record(
@@ -122,14 +106,14 @@ pearson7 = Record(
     "a Pearson VII peak: Lorentzian for m = 1, Gaussian for large m",
     (HEIGHT, CENTRE, GAMMA, CurveParameter("m", "shape of the wings", 0.5)),
     "M. M. Hall et al., J. Appl. Cryst. 10, 66, 1977",
-    lambda x, y: (*_lorentzian(x, y), 2.0),
+    (PLACE, OF_LORENTZIAN, "2"),
 )  # fmt: skip
 
 moffat = Record(
     "moffat", "height*(1 + ((x - centre)/gamma)**2)**(-beta)", "the image of a star through the atmosphere",
     (HEIGHT, CENTRE, CurveParameter("gamma", "width", 0), CurveParameter("beta", "steepness of the wings", 0)),
     "A. F. J. Moffat, Astron. Astrophys. 3, 455, 1969",
-    lambda x, y: (*_lorentzian(x, y), 1.5),
+    (PLACE, OF_LORENTZIAN, "1.5"),
 )  # fmt: skip
 
 fano = Record(
@@ -137,12 +121,12 @@ fano = Record(
     "the asymmetric line of a resonance beside a continuum",
     (linear("height", "value far from the resonance"), CurveParameter("centre", "energy of the resonance"), GAMMA,
      CurveParameter("q", "asymmetry")),
-    "U. Fano, Phys. Rev. 124, 1866, 1961", extremes,
+    "U. Fano, Phys. Rev. 124, 1866, 1961", tuple(f"extremes(x, y)[{k}]" for k in range(3)),
 )  # fmt: skip
 
 sech_squared = Record(
     "sech_squared", "height/cosh((x - centre)/width)**2", "the pulse of a laser, or a solitary wave",
     (HEIGHT, CENTRE, CurveParameter("width", "half of the area divided by the height", 0)),
     "D. J. Korteweg, G. de Vries, Phil. Mag. 39, 422, 1895",
-    lambda x, y: (peak(x, y)[0], peak(x, y)[1] / 2),
+    (PLACE, "width_of_peak(x, y)/2"),
 )  # fmt: skip

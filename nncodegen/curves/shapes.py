@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from nncodegen.curves.curve import Curve, CurveParameter, Record, linear
-from nncodegen.curves.starts import (
-    exponent,
-    frequency,
-    middle,
-    middle_of_step,
-    phase,
-    positive_rate,
-    span,
-    width_of_step,
-)
 from nncodegen.errors import ModelError
 
 LEAST_SQUARES = "A. M. Legendre, Nouvelles methodes pour la determination des orbites des cometes, 1805"
@@ -57,49 +43,44 @@ quadratic = _polynomial("quadratic", 2)
 cubic = _polynomial("cubic", 3)
 
 
-def _sine(x: Any, y: Any) -> tuple[float, float]:
-    angular = frequency(x, y)
-    return angular, phase(x, y, angular)
-
+WAVE = ("largest_frequency(x, y)", "phase_of_wave(x, y, frequency)")
 
 power = Record(
     "power", "amplitude*x**exponent", "a power of x, for x above 0",
     (linear("amplitude", "value at x = 1"), CurveParameter("exponent", "slope in a picture with two logarithmic axes")),
-    "G. Galilei, Discorsi, 1638", lambda x, y: (exponent(x, y),),
+    "G. Galilei, Discorsi, 1638", ("slope_of_logs(x, y)",),
 )  # fmt: skip
 
 sine = Record(
     "sine", "amplitude*sin(frequency*x + phase)", "a wave", (AMPLITUDE, FREQUENCY, PHASE),
-    "J. Fourier, Theorie analytique de la chaleur, 1822", _sine,
+    "J. Fourier, Theorie analytique de la chaleur, 1822", WAVE,
 )  # fmt: skip
 
 damped_sine = Record(
     "damped_sine", "amplitude*exp(-rate*x)*sin(frequency*x + phase)", "a wave that decays",
     (AMPLITUDE, CurveParameter("rate", "relative decrease per unit of x"), FREQUENCY, PHASE),
     "J. W. Strutt (Lord Rayleigh), The Theory of Sound, 1877",
-    lambda x, y: (min(positive_rate(x, np.abs(y)), 10 / span(x)), *_sine(x, y)),
+    ("min(positive_rate(x, abs(y)), 10/span(x))", *WAVE),
 )  # fmt: skip
 
 
-def _step(x: Any, y: Any) -> tuple[float, float]:
-    return middle_of_step(x, y), width_of_step(x, y)
-
+STEP = ("middle_of_step(x, y)", "width_of_step(x, y)")
 
 logistic_step = Record(
     "logistic_step", "height/(1 + exp(-(x - centre)/width))", "a step, the distribution of the logistic density",
-    (HEIGHT, CENTRE, WIDTH), "P.-F. Verhulst, Corresp. math. phys. 10, 113, 1838", _step,
+    (HEIGHT, CENTRE, WIDTH), "P.-F. Verhulst, Corresp. math. phys. 10, 113, 1838", STEP,
 )  # fmt: skip
 
 erf_step = Record(
     "erf_step", "height*(1 + erf((x - centre)/(sqrt(2)*width)))/2", "a step, the distribution of the normal density",
     (HEIGHT, CENTRE, CurveParameter("width", "standard deviation of the density", 0)),
-    "J. W. L. Glaisher, Phil. Mag. 42, 294, 1871", _step,
+    "J. W. L. Glaisher, Phil. Mag. 42, 294, 1871", STEP,
 )  # fmt: skip
 
 arctan_step = Record(
     "arctan_step", "height*(1/2 + atan((x - centre)/width)/\N{GREEK SMALL LETTER PI})",
     "a step, the distribution of the Lorentzian density",
-    (HEIGHT, CENTRE, WIDTH), "F. K. Richtmyer et al., Phys. Rev. 46, 843, 1934", _step,
+    (HEIGHT, CENTRE, WIDTH), "F. K. Richtmyer et al., Phys. Rev. 46, 843, 1934", STEP,
 )  # fmt: skip
 
 rectangle = Record(
@@ -108,12 +89,12 @@ rectangle = Record(
         linear("height", "value between the steps"), CurveParameter("left", "place of the step up"),
         CurveParameter("right", "place of the step down"), WIDTH,
     ), "R. D. Woods, D. S. Saxon, Phys. Rev. 95, 577, 1954",
-    lambda x, y: (middle(x) - span(x) / 4, middle(x) + span(x) / 4, span(x) / 20),
+    ("middle(x) - span(x)/4", "middle(x) + span(x)/4", "span(x)/20"),
 )  # fmt: skip
 
 broken_line = Record(
     "broken_line", "level + before*Min(x - corner, 0) + after*Max(x - corner, 0)", "two straight lines that meet", (
         linear("level", "value at the corner"), linear("before", "slope before the corner"),
         linear("after", "slope after the corner"), CurveParameter("corner", "place where the lines meet"),
-    ), "D. J. Hudson, J. Am. Statist. Assoc. 61, 1097, 1966", lambda x, y: (middle(x),),
+    ), "D. J. Hudson, J. Am. Statist. Assoc. 61, 1097, 1966", ("middle(x)",),
 )  # fmt: skip

@@ -21,7 +21,7 @@ from nncodegen.errors import ModelError
 from nncodegen.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 from nncodegen.ir.graphs import contains, graph_of, replaced, symbols_of
 from nncodegen.ir.names import unused
-from nncodegen.runtime.python.ground.facts import name_of
+from nncodegen.runtime.python.ground.facts import CurveTerm, name_of
 from nncodegen.runtime.python.ground.markup import listed
 
 
@@ -30,7 +30,8 @@ class Model(ModelBase):
 
     inputs and targets are symbols, one for each column of X and of Y, or names, as a list or a text such as "x1 x2".
     parameters maps symbols to their initial values; those that occur in the output may be given by name, and those of a
-    curve of ``nncodegen.curves`` may be left out. output is an expression, a text, such a curve, or a tuple of them; if
+    curve of ``nncodegen.curves`` may be left out: a fit computes its start from the data then. The fits of such a model
+    have the bounds of its curves. output is an expression, a text, such a curve, or a tuple of them; if
     it is left out, the loss is the output. The loss is that of one sample: training minimizes its mean over the
     samples. If it is left out, it is the sum of (output - target)**2 over the outputs: a problem of least squares,
     which ``fit`` solves. A formula without inputs and targets is minimized as it stands. optimizers are additional
@@ -59,6 +60,7 @@ class Model(ModelBase):
     ) -> None:
         super().__init__(name, optimizers)
         typical = getattr(output, "typical", None)  # a curve by name has values of its own
+        starts_from_data = parameters is None and typical is not None
         known = _Known((output, loss, *(ties.values() if isinstance(ties, Mapping) else ())))
         self.inputs = _symbols(inputs, "inputs", known)
         self.targets = _symbols(targets, "targets", known)
@@ -86,6 +88,8 @@ class Model(ModelBase):
         role = f"the {'loss' if output is None else 'output'} of {name}"
         self.outputs = tuple(_expression(value, symbols, role, self.ties) for value in outputs)
         self.loss = self._squares() if loss is None else _expression(loss, symbols, f"the loss of {name}", self.ties)
+        self.curves = self._curves_of(outputs if output is not None else ())
+        self.starts_from_data = starts_from_data and self._is_least_squares()
         self._check_constants()
         used = {*symbols_of(*self.outputs)} if output is not None else set()
         for symbol in self.targets:
@@ -163,6 +167,18 @@ class Model(ModelBase):
             loss_of_outputs=of_outputs,
             quantities=self.quantities,
             own=self.own,
+            curves=self.curves,
+            starts_from_data=self.starts_from_data,
+        )
+
+    def _curves_of(self, outputs: Sequence[Any]) -> tuple[CurveTerm, ...]:
+        """Return the terms of those outputs that are curves by name."""
+        names = [symbol.name for symbol in self.inputs]
+        return tuple(
+            term
+            for place, output in enumerate(outputs)
+            if hasattr(output, "typical")
+            for term in output.facts(names, place)
         )
 
     def _own(self, own: Sequence[Symbol | str] | Symbol | str) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ def facts(schedule: Schedule) -> str:
     others["linear"] = tuple(name for one in program.companions for name in one.linear)
     told = (
         "quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "over_times", "own",
+        "curves", "starts_from_data",
     )  # fmt: skip
     others |= {name: getattr(program, name) for name in told}
     others["mean_over"] = program.mean_over if any(one.curved for one in program.companions) else 1

@@ -113,9 +113,7 @@ class FormulaRegressor(LeastSquaresRegressor):
         formula, places = self._read()
         refuse_two_values("p0", self.p0, self.fixed)
         bounds = limits_of(formula, self.bounds)
-        start, n_starts = start_and_search(
-            formula, self.p0, self.n_starts, bounds, "p0", X[:, places], y, self.precision, self.bits
-        )
+        start, n_starts = start_and_search(formula, self.p0, self.n_starts, bounds, "p0", self.precision, self.bits)
         if self.formula is None and self.p0 is None and not self.ties:
             start = np.clip(_linear(X, y, sigma, self.bits), *(bounds or (-np.inf, np.inf)))
         module = module_of(formula, self.precision, self.bits)

@@ -41,7 +41,7 @@ from nncodegen.ir.recurrence import check_recurrences
 from nncodegen.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.ir.step import RECURRENCES, Step, needed, show_step
 from nncodegen.ir.systems import INTEGRATE, path, swept, systems_of
-from nncodegen.runtime.python.ground.facts import NO_TOKENS, Hyperparameter, Quantity, Term, slices
+from nncodegen.runtime.python.ground.facts import NO_TOKENS, CurveTerm, Hyperparameter, Quantity, Term, slices
 
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
@@ -294,6 +294,10 @@ class Program:
     """The number of values of a sample, each with a likelihood of its own, whose losses have the loss as their mean."""
     own: tuple[str, ...] = ()
     """The parameters that each group of samples has for itself in a fit with groups."""
+    curves: tuple[CurveTerm, ...] = ()
+    """The curves by name that the outputs are sums of."""
+    starts_from_data: bool = False
+    """True if a fit without a start begins at their estimates from data."""
     changes: int = 0
     """The number of the last parameters that are changes of the inputs, which are 0: a fit with errors in the inputs
     has its derivatives by the inputs from them."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..ground.facts import flat_names, name_of
+from ..ground.warn import warn
 from .arguments import for_c, to_array
 from .named import place_of
 
@@ -19,11 +21,56 @@ Bounds = tuple["Array", "Array"]
 """The lower and the upper bounds of all parameters, (P,) each; infinite for an open end."""
 
 
+def limits_of(model: Model, bounds: Any, *starts: Any) -> Bounds | None:
+    """Return the bounds of a fit: those given, and those of the model's curves for other parameters; None without any.
+
+    A pair (lower, upper) replaces all bounds of the curves, a mapping those of the parameters that it names. ``starts``
+    are arguments that give values, arrays or mappings: where such a value is outside of the bounds of a curve, these do
+    not hold, after a warning.
+    """
+    limits = check_bounds(model, bounds)
+    if limits is None or not model.facts.curves or (bounds is not None and not isinstance(bounds, Mapping)):
+        return limits
+    own = np.ones(model.parameter_count, bool)
+    for key in bounds or ():
+        own[place_of(model, "bounds", key)] = False
+    low, high = limits[0].copy(), limits[1].copy()
+    for p, value in _values_in(model, starts):
+        if own[p] and not low[p] <= value <= high[p]:
+            bound, side = (low, "below") if value < low[p] else (high, "above")
+            warn(
+                f"{flat_names(model.facts.parameters)[p]} begins at {value:g}, {side} the bound {bound[p]:g} of its "
+                f"curve, so it has no bounds in this fit; give bounds to choose others",
+                UserWarning,
+            )
+            low[p], high[p] = -np.inf, np.inf
+    return (low, high) if np.isfinite(low).any() or np.isfinite(high).any() else None
+
+
+def _values_in(model: Model, starts: tuple[Any, ...]) -> Iterator[tuple[int, float]]:
+    """Yield the index of each parameter that arguments give, with each of its values; others say what is wrong."""
+    for start in starts:
+        with suppress(TypeError, ValueError):
+            if isinstance(start, Mapping):
+                for key, given in start.items():
+                    place = place_of(model, "p0", key).start
+                    each = list(given.values()) if isinstance(given, Mapping) else given
+                    yield from ((place, float(value)) for value in np.unique(np.asarray(each, float)))
+            elif start is not None and not isinstance(start, str):
+                array = np.asarray(start, float)
+                if array.ndim and array.shape[-1] == model.parameter_count:
+                    for p, column in enumerate(array.reshape(-1, model.parameter_count).T):
+                        yield from ((p, float(value)) for value in np.unique(column))
+
+
 def check_bounds(model: Model, bounds: Any) -> Bounds | None:
-    """Return the bounds from a pair (lower, upper) or a mapping from names to pairs; None if no parameter has one."""
-    if bounds is None:
+    """Return the bounds from a pair (lower, upper) or a mapping from names to pairs; None if no parameter has one.
+
+    Parameters that a mapping does not name have the bounds of their curves, and so have all without any bounds.
+    """
+    if bounds is None and not model.facts.curves:
         return None
-    low, high = _of_names(model, bounds) if isinstance(bounds, Mapping) else _of_pair(model, bounds)
+    low, high = _of_names(model, bounds or {}) if isinstance(bounds, Mapping | None) else _of_pair(model, bounds)
     ordered = low < high
     if not ordered.all():
         p = int(np.argmin(ordered))
@@ -59,15 +106,31 @@ def check_fixed(model: Model, fixed: Any) -> Array:
     return found
 
 
+def given_in(model: Model, p0: Any, fixed: Any) -> Array:
+    """Return which parameters have values that a start or fixed values give, (P,)."""
+    if p0 is not None and not isinstance(p0, Mapping | str):
+        return np.ones(model.parameter_count, bool)
+    found = np.zeros(model.parameter_count, bool)
+    for given in (p0, fixed):
+        if isinstance(given, Mapping):
+            found |= check_fixed(model, given)
+    return found
+
+
 def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
-    """Return the bounds from a mapping; a key names all values of a parameter, or one."""
+    """Return the bounds from a mapping, or of curves; a key names all values of a parameter, or one."""
     low = np.full(model.parameter_count, -np.inf, model.dtype)
     high = -low
+    for term in model.facts.curves:
+        for one in term.parameters:
+            if one.name in model.places:
+                low[model.places[one.name]], high[model.places[one.name]] = one.low, one.high
     for key, pair in bounds.items():
         place, name = place_of(model, "bounds", key), name_of(key)
         pair = _pair(pair, f"bounds of {name}")
-        for side, value, which in ((low, pair[0], "lower"), (high, pair[1], "upper")):
-            side[place] = _numbers(model, f"the {which} bound of {name}", value, side[place])
+        for side, value, which, end in ((low, pair[0], "lower", -np.inf), (high, pair[1], "upper", np.inf)):
+            ends = np.full(side[place].shape, end, model.dtype)
+            side[place] = _numbers(model, f"the {which} bound of {name}", value, ends)
     return low, high
 
 

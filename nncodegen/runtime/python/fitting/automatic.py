@@ -18,6 +18,7 @@ from ..ground.same_bits import refuse
 from ..ground.share import is_ended
 from ..ground.watch import ended_by
 from .coordinates import Coordinates
+from .curve_starts import curve_starts, exchanged, in_order
 from .problem import Problem, of_samples
 from .starting_points import reached
 
@@ -43,6 +44,12 @@ MANY, FINALISTS = 2000, 8
 
 ROUNDS, IN_VAIN = 5, 2
 """The most rounds of a search, and the number of them that find nothing better after which it ends."""
+
+ENOUGH = 5
+"""The least number of samples for each parameter with which the start of a curve that leaves noise ends a search."""
+
+EXCHANGES = 4
+"""The most times that curves of other kinds are tried in each other's places."""
 
 BETTER = 1e-3
 """The share of the cost by which a round must lower it to count."""
@@ -75,6 +82,9 @@ EQUAL, ROUNDING = 1e-6, 100
 BETWEEN = np.sqrt([2, 3, 5, 7, 11, 13]) % 1
 """Where a curve is looked at between two samples, as shares of the way: an alias that has nearly the same value at one
 of them has another one elsewhere, as no number times all of these is nearly whole."""
+
+SAME = 1e-6
+"""Parameters that differ by less than this share are those of one minimum."""
 
 CLEARLY = 0.9
 """A fit of equal cost is taken in place of the first one if its curve turns by less than this share of that."""
@@ -112,13 +122,15 @@ KINDS = (
 
 
 def automatic_start(
-    problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None
-) -> tuple[Array, Array]:
+    problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None,
+    given: Array | None = None,
+) -> tuple[Array, Array]:  # fmt: skip
     """Return where the best of many short fits began, and the parameters that it reached: (P,) each.
 
-    ``start`` competes with the points that are drawn; fixed parameters keep its values. It is the same for the same
-    seed. If a watch ends the search, it returns the best so far. Raises ValueError for a model that draws its start, or
-    that has another loss than least squares.
+    ``start`` competes with the points that are drawn; fixed parameters keep its values. The starts of curves by name
+    are tried first, and terms of equal kind come in the order of their places, unless ``given``, a mask (P,), says that
+    the user gave their values. The result is the same for the same seed. If a watch ends the search, it is the best so
+    far. Raises ValueError for a model that draws its start, or that has another loss than least squares.
 
     Solutions of differential equations are first limited to few steps. Those that end within them are the same without
     this limit, so that the fit goes on at the cost that was found.
@@ -128,10 +140,12 @@ def automatic_start(
     if np.isnan(problem.Y).all():
         return start, start
     limit = _limit(problem.model)
-    found = _search(problem.limited(limit), start, held, seed, threads, watch)
+    given = np.zeros(len(start), bool) if given is None else given
+    found = _search(problem.limited(limit), start, held, seed, threads, watch, given)
     if limit and found.unexplained > UNEXPLAINED and not (watch and watch.reason):
-        found = min(found, _search(problem, start, held, seed, threads, watch), key=lambda one: one.rank)
-    return found.begun, found.reached
+        found = min(found, _search(problem, start, held, seed, threads, watch, given), key=lambda one: one.rank)
+    begun, end = in_order(problem, np.array([found.begun, found.reached]), held, given)
+    return begun, end
 
 
 def _limit(model: Model) -> int:
@@ -157,19 +171,49 @@ class _Found(NamedTuple):
 
 
 def _search(
-    problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None
+    problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None, given: Array
 ) -> _Found:
-    """Return the best of many short fits from points that are drawn, and from a start."""
+    """Return the best of many short fits from points that are drawn, from those of curves by name, and from a start."""
     projected = _Projected(problem, start, held)
-    begun, points = [start], [start]
+    begun, points, looks = [start], [start], True
     with ended_by(watch):
-        for places, ends in _rounds(problem, start, held, seed, threads, watch):
+        if problem.model.facts.curves:
+            places = np.vstack([start, curve_starts(problem, start, given)])
+            order, ends, _ = _ranked(problem, places, held, threads, watch)
+            begun, points = [start, *places[order]], [start, *ends[order]]
+            if problem.samples >= ENOUGH * len(start) and projected.leaves_noise(ends[order[0]]):
+                looks = False
+        for places, ends in _rounds(problem, start, held, seed, threads, watch) if looks else ():
             begun.extend(places)
             points.extend(ends)
+        if problem.model.facts.curves:
+            for places, ends in _exchanges(problem, np.array(points), held, threads, watch, given):
+                begun.extend(places)
+                points.extend(ends)
     order, parameters, ranks = _ranked(problem, np.array(points), held, threads, watch)
     equal = _equal(ranks, order, projected.rounding())
     chosen = 0 if 0 in equal and projected.is_given else projected.smoothest(parameters, equal)
     return _Found(begun[chosen], parameters[chosen], ranks[chosen], projected.unexplained(parameters[chosen]))
+
+
+def _exchanges(
+    problem: Problem, points: Array, held: Array | None, threads: int, watch: FitWatch | None, given: Array
+) -> Iterator[tuple[Array, Array]]:
+    """Yield starts in which other kinds of curves stand for the peaks of the best point, and the points they reach.
+
+    It ends where no exchange finds a better one.
+    """
+    order, parameters, ranks = _ranked(problem, points, held, threads, watch)
+    best, rank = parameters[order[0]], ranks[order[0]]
+    for _ in range(EXCHANGES):
+        places = exchanged(problem, best, given)
+        if not len(places):
+            return
+        order, ends, ranks = _ranked(problem, places, held, threads, watch)
+        yield places, ends
+        if not ranks[order[0]] < (rank[0], rank[1] * (1 - BETTER)):
+            return
+        best, rank = ends[order[0]], ranks[order[0]]
 
 
 def _rounds(
@@ -191,8 +235,9 @@ def _rounds(
         points = _chosen(projected, best, random)
         order, parameters, ranks = _ranked(part, points, held, threads, watch)
         last = max(FINALISTS, len(_equal(ranks, order, projected.rounding())))
+        order = _different(parameters, order[:last])
         best = parameters[order[:FINALISTS]]
-        begun, ends = (coordinates.points_there(each[order[:last]]) for each in (points, parameters))
+        begun, ends = (coordinates.points_there(each[order]) for each in (points, parameters))
         known = np.isfinite(begun).all(axis=1) & np.isfinite(ends).all(axis=1)
         yield begun[known], ends[known]
         cost = ranks[order[0]][1]
@@ -217,6 +262,15 @@ def _equal(ranks: list[tuple[bool, float]], order: Array, rounding: float) -> li
     bad, least = ranks[order[0]]
     most = least * (1 + EQUAL) + rounding
     return [place for place in order.tolist() if ranks[place][0] == bad and ranks[place][1] <= most]
+
+
+def _different(parameters: Array, order: Array) -> Array:
+    """Return the indices of points, in their order, without those that differ from an earlier one by rounding alone."""
+    kept: list[int] = []
+    for place in order.tolist():
+        if not kept or (np.abs(parameters[kept] - parameters[place]) > SAME * np.abs(parameters[place])).any(1).all():
+            kept.append(place)
+    return np.array(kept)
 
 
 def _part(problem: Problem, most: int) -> Problem:
@@ -490,11 +544,10 @@ def _bred(problem: _Projected, best: Array, random: np.random.Generator) -> Arra
 
 def _apart(points: Array, costs: Array, most: int) -> Array:
     """Return the points of least cost, (at most ``most``, d), no two of which differ by less than 3% everywhere."""
+    order = np.argsort(costs, kind="stable")
+    left = points[order[np.isfinite(costs[order])]]
     kept: list[Array] = []
-    for place in np.argsort(costs, kind="stable"):
-        if len(kept) == most or not np.isfinite(costs[place]):
-            break
-        point = points[place]
-        if not kept or (np.abs(np.array(kept) - point) > 0.03 * np.abs(point)).any(axis=1).all():
-            kept.append(point)
+    while len(kept) < most and len(left):
+        kept.append(left[0])
+        left = left[(np.abs(left - left[0]) > 0.03 * np.abs(left)).any(axis=1) & (np.arange(len(left)) > 0)]
     return np.array(kept).reshape(-1, points.shape[1])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments.arguments import are_labels, check_inputs, check_parameters, for_c, one_hot, to_array, to_column
-from ..arguments.bounds import check_bounds, check_fixed, check_within
+from ..arguments.bounds import check_fixed, check_within, given_in, limits_of
 from ..arguments.errors_in_x import check_sigma_x
 from ..arguments.initial import initial_parameters
 from ..arguments.joined import joined
@@ -25,9 +25,11 @@ from ..ground.warn import warn
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
 from .automatic import automatic_start
-from .fit_in_groups import fit_in_groups, sharing_of, starts_of, starts_of_groups
+from .curve_starts import begins_in_data, curve_start
+from .fit_in_groups import fit_in_groups, sharing_of, starts_of
 from .fit_watch import watch_of
 from .fit_with_errors import fit_with_errors
+from .group_starts import GroupSearch
 from .problem import LOSSES, Problem, Solution, check_iterations, check_tolerance
 from .starting_points import best_start
 
@@ -92,12 +94,14 @@ def fit(
                     sees several outputs together, such as those of a softmax, they are all missing then. Labels
                     (N,), if train takes them
     p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
-                    parameters, moved into the bounds if necessary. "auto": no start is needed, since one is
-                    looked for, as with n_starts="auto"
+                    parameters, moved into the bounds if necessary, or, of a model whose output is a curve by name
+                    without values of its parameters, at estimates from the data. "auto": no start is needed, since
+                    one is looked for, as with n_starts="auto"
     sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
     absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                     covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
-    bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
+    bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
+                    Parameters of curves by name that a mapping leaves out have the bounds of the curve
     fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
                     that they keep
     loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
@@ -154,7 +158,7 @@ def fit(
     if type(seed) is not int or seed:
         others = "; starting points are, where n_starts is given"
         seed = check_seed(model, seed, p0, others, "p0") if n_starts is None else integer("seed", seed, 0, SEED)
-    limits = None if bounds is None else check_bounds(model, bounds)
+    limits = None if bounds is None and not model.facts.curves else limits_of(model, bounds, p0, fixed)
     start = _start(model, None if sharing else p0, seed, () if sharing else fixed, limits)
     held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
     loss = "linear" if loss is None else loss
@@ -172,25 +176,41 @@ def fit(
         check_tolerance(model, tolerance), check_iterations(model, max_iterations),
     )  # fmt: skip
     watch = watch_of(model, time_limit, progress, callback, problem.max_iterations)
+    given = given_in(model, p0, fixed) if model.facts.curves else None
+    if given is not None and sharing is None and begins_in_data(model) and not given.all():
+        if p0 is None and n_starts is None:
+            n_starts = AUTO
+        elif n_starts != AUTO:
+            start = curve_start(problem, start, held, given)
     first = start
     if type(threads) is not int or threads != 1:
         threads = integer("threads", threads, 1, THREADS)
     if sharing is not None:
         starts = starts_of(model, sharing, start, p0, fixed, limits)
-        if n_starts is not None:
-            count = None if n_starts == AUTO else integer("n_starts", n_starts, 1, 2**20)
-            starts = starts_of_groups(problem, sharing, starts, held, count, seed)
-        return _told(fit_in_groups(problem, sharing, starts, held, threads, watch, absolute, errors), False)
+        return _told(
+            fit_in_groups(
+                problem, sharing, starts, held, threads, watch, absolute, errors,
+                _search_of(model, n_starts, seed, given_in(model, p0, fixed)),
+            ), False,
+        )  # fmt: skip
     if isinstance(n_starts, str):
         if n_starts != AUTO:
             raise ValueError(f"n_starts is {n_starts!r}; expected a number, or {AUTO!r}")
-        start, first = automatic_start(problem, start, held, seed, threads, watch)
+        start, first = automatic_start(problem, start, held, seed, threads, watch, given)
     elif n_starts is not None:
         first = best_start(problem, start, held, integer("n_starts", n_starts, 1, 2**20), seed, threads, watch)
     if errors is not None:
         return _told(fit_with_errors(problem, errors, start, first, held, watch, absolute), False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
     return _told(result, type(max_iterations) is Epochs)
+
+
+def _search_of(model: Model, n_starts: Any, seed: int, given: Array) -> GroupSearch | None:
+    """Return how a fit in groups looks for its start; None if it begins where it is told."""
+    if n_starts is not None:
+        count = None if n_starts == AUTO else integer("n_starts", n_starts, 1, 2**20)
+        return GroupSearch(n_starts == AUTO, count, seed, given)
+    return GroupSearch(False, None, seed, given) if begins_in_data(model) and not given.all() else None
 
 
 def _errors_in_x(model: Model, sigma_x: Any, samples: int, terms: Any) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,18 +16,22 @@ from ..ground.facts import flat_names, name_of
 from ..ground.watch import ended_by
 from ..results.grouped_fit import GroupedFit
 from ..results.grouped_with_errors import GroupedFitWithErrors
-from .automatic import automatic_start
+from .group_starts import candidates
 from .grouped import GroupedProblem
 from .grouped_with_errors import GroupedProblemWithErrors
 from .problem import of_samples
-from .starting_points import best_start
 
 if TYPE_CHECKING:
     from ..arguments.bounds import Bounds
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
+    from .group_starts import GroupSearch
     from .problem import Problem
+
+
+EQUAL = 1e-6
+"""The share by which the cost from another start must be lower: of equal minima, that of the given start is taken."""
 
 
 class Sharing(NamedTuple):
@@ -56,13 +59,18 @@ def sharing_of(model: Model, groups: Any, own: Any, samples: int, terms: Any) ->
 
 def fit_in_groups(
     problem: Problem, sharing: Sharing, start: Array, fixed: Array | None, threads: int, watch: FitWatch | None,
-    absolute_sigma: bool, sigma_x: Array | None = None,
+    absolute_sigma: bool, sigma_x: Array | None = None, search: GroupSearch | None = None,
 ) -> GroupedFit:  # fmt: skip
-    """Fit a checked problem, whose samples are in their given order, from a start (G, P).
+    """Fit a checked problem, whose samples are in their given order, from a start (G, P), or from the best of a search.
 
     ``sigma_x`` are the standard deviations of inputs with errors, (N, inputs), in that order, too.
     """
     model, order = problem.model, sharing.grouping.order
+    starts = [start]
+    if search is not None:
+        starts = candidates(
+            problem, sharing.grouping.begins, order, sharing.own, start, fixed, search, threads, watch
+        )  # fmt: skip
     free = [p for p in range(model.parameter_count) if fixed is None or not fixed[p]]
     own = np.array([p for p in free if p in sharing.own], np.intp)
     shared = np.array([p for p in free if p not in sharing.own], np.intp)
@@ -72,16 +80,32 @@ def fit_in_groups(
         model, problem.X, problem.Y, problem.sigma, sharing.grouping.begins, own, shared, sharing.own, problem.bounds,
         problem.loss, problem.f_scale, problem.tolerance, problem.max_iterations, threads,
     )  # fmt: skip
+    start, first = _best_of(GroupedProblem(*values), starts, watch)
     if sigma_x is None:
         grouped = GroupedProblem(*values)
-        found = grouped.solve(start, watch, looks_for_strays=True)
+        found = grouped.solve(first, watch, looks_for_strays=True)
         return GroupedFit(grouped, found, sharing.grouping, start, absolute_sigma)
     whole = GroupedProblemWithErrors(*values, sigma_x=for_c(model, sigma_x[order]), changes=np.zeros(sigma_x.shape))
-    found = whole.solve(_start_without_errors(GroupedProblem(*values), start, watch), watch)
+    found = whole.solve(_start_without_errors(GroupedProblem(*values), first, watch), watch)
     if ENDINGS[found.ending].status in ("stalled", "max_iterations"):
-        other = whole.solve(start, watch)
+        other = whole.solve(first, watch)
         found = other if other.rows.cost < found.rows.cost else found
     return GroupedFitWithErrors(whole.settled(found), found, sharing.grouping, start, absolute_sigma)
+
+
+def _best_of(grouped: GroupedProblem, starts: list[Array], watch: FitWatch | None) -> tuple[Array, Array]:
+    """Return that of some starts, (G, P), whose fit ends at the least cost, and the parameters at which it ends.
+
+    A single start is returned as it is. If a watch ends the fits, it is the best of those that are done.
+    """
+    best, end, least = starts[0], starts[0], np.inf
+    if len(starts) > 1:
+        with ended_by(watch):
+            for start in starts:
+                found = grouped.solve(start, looks_for_strays=True)
+                if found.rows.cost < least * (1 - EQUAL):
+                    best, end, least = start, found.parameters, found.rows.cost
+    return best, end
 
 
 def _start_without_errors(grouped: GroupedProblem, start: Array, watch: FitWatch | None) -> Array:
@@ -149,25 +173,3 @@ def _put_values(model: Model, start: Array, place: slice, role: str, value: Any,
     else:
         raise ValueError(f"{role} has the shape {array.shape}; {expected}")
     start[:, place] = array
-
-
-def starts_of_groups(
-    problem: Problem, sharing: Sharing, starts: Array, fixed: Array | None, count: int | None, seed: int
-) -> Array:
-    """Return starts (G, P) that are looked for: each group is fitted by itself; shared parameters begin at medians.
-
-    Starts are drawn from the scales of the data, or they are ``count`` points within the bounds. Fixed parameters keep
-    their values in ``starts``, (G, P), which compete with these points. Raises ValueError without bounds for a count.
-    """
-    begins, order = sharing.grouping.begins.astype(int).tolist(), sharing.grouping.order
-    found = starts.copy()
-    for place, (first, last) in enumerate(pairwise(begins)):
-        group = of_samples(problem, order[first:last])
-        if count is None:
-            best = automatic_start(group, starts[place], fixed, seed, 1, None)[1]
-        else:
-            best = best_start(group, starts[place], fixed, count, seed, 1, None)
-        found[place] = group.solve(best, fixed, with_residuals=False).parameters
-    shared = [p for p in range(starts.shape[1]) if p not in sharing.own]
-    found[:, shared] = np.median(found[:, shared], axis=0)
-    return found

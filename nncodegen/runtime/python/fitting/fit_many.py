@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments.bounds import check_bounds, check_fixed
+from ..arguments.bounds import check_fixed, given_in, limits_of
 from ..arguments.options import check_options
 from ..arguments.scalars import THREADS, flag, integer
 from ..evaluation.jacobian import check_fitted
@@ -18,6 +19,7 @@ from ..ground.warn import warn
 from ..ground.watch import Watch
 from ..results.many_fits import ManyFits, beyond_rounding
 from .automatic import automatic_start
+from .curve_starts import begins_in_data, curve_start
 from .fit import AUTO, automatic, check_curved
 from .fit_data import FitData, FitOptions, by_names
 from .many_with_errors import fits_with_errors
@@ -114,7 +116,7 @@ def fit_many(
     data.add_sigma(sigma)
     if sigma_x is not None:
         data.add_sigma_x(sigma_x)
-    limits, held = check_bounds(model, bounds), check_fixed(model, fixed)
+    limits, held = limits_of(model, bounds, p0, fixed), check_fixed(model, fixed)
     data.place_starts(p0, fixed, limits)
     absolute = flag("absolute_sigma", absolute_sigma)
     found = ManyFits(
@@ -139,14 +141,11 @@ def fit_many(
     if sigma_x is not None:
         together, lanes = fits_with_errors(model, data, steps, found)
     watch = _ManyWatch(model, found, time_limit, progress)
-    if looks:
-        data.starts = np.tile(data.starts, (1 if data.starts.ndim == 2 else len(found), 1))
+    find_starts = _search_of(model, data, limits, held, p0, fixed, looks)
     try:
         with watch.asked_by_calls():
-            if looks:
-                share(
-                    lambda first, last: _look_for_starts(model, data, limits, held, first, last), len(found), 1, threads
-                )
+            if find_starts is not None:
+                share(find_starts, len(found), 1, threads)
             share(together, len(found), GROUPS * lanes or 1, threads)
     except KeyboardInterrupt:
         if not watch.reason:
@@ -158,9 +157,26 @@ def fit_many(
     return found
 
 
-def _look_for_starts(model: Model, data: FitData, limits: Bounds | None, held: Array, first: int, last: int) -> None:
-    """Replace the starts of the fits first <= m < last by those that are found in their data."""
-    fixed = held.astype("u1") if held.any() else None
+def _search_of(
+    model: Model, data: FitData, limits: Bounds | None, held: Array, p0: Any, fixed: Any, looks: bool
+) -> Callable[[int, int], None] | None:  # fmt: skip
+    """Return the function that finds the starts of some fits in their data; None where each begins where it is told."""
+    given = given_in(model, p0, fixed)
+    if not looks and (given.all() or not begins_in_data(model)):
+        return None
+    data.starts = np.tile(data.starts, (1 if data.starts.ndim == 2 else data.fits(), 1))
+    fixed_mask = held.astype("u1") if held.any() else None
+    return partial(_find_starts, model, data, limits, fixed_mask, looks, given)
+
+
+def _find_starts(
+    model: Model, data: FitData, limits: Bounds | None, held: Array | None, looks: bool, given: Array, first: int,
+    last: int,
+) -> None:  # fmt: skip
+    """Replace the starts of the fits first <= m < last by those that are found in their data.
+
+    They are looked for, or else they are those of curves by name. Parameters that are ``given`` keep their starts.
+    """
     for m in range(first, last):
         if is_ended():
             raise KeyboardInterrupt
@@ -168,8 +184,12 @@ def _look_for_starts(model: Model, data: FitData, limits: Bounds | None, held: A
         problem = Problem(
             model, X, Y, sigma, limits, "linear", 1.0, check_tolerance(model, None), check_iterations(model)
         )
-        if len(Y):
-            data.starts[m] = automatic_start(problem, start.copy(), fixed, 0, 1, None)[1]
+        if not len(Y):
+            continue
+        if looks:
+            data.starts[m] = automatic_start(problem, start.copy(), held, 0, 1, None, given)[1]
+        else:
+            data.starts[m] = curve_start(problem, start.copy(), held, given)
 
 
 class _ManyWatch(Watch):

@@ -84,6 +84,30 @@ class Quantity(NamedTuple):
     slopes: tuple[tuple[int, str], ...]
 
 
+class TermParameter(NamedTuple):
+    """A parameter of a curve by name: its bounds, and a value within them.
+
+    ``short`` is its name in the record of the curve. ``estimate`` is an expression in Python of data x and y, which
+    ``fitting/curve_starts.py`` evaluates; it is empty for a parameter that enters linearly.
+    """
+
+    name: str
+    short: str
+    low: float
+    high: float
+    typical: float
+    estimate: str
+
+
+class CurveTerm(NamedTuple):
+    """A curve by name that is a term of an output, and the column of X that is its variable."""
+
+    kind: str
+    variable: int
+    output: int
+    parameters: tuple[TermParameter, ...]
+
+
 NO_TOKENS = (
     "it takes one input of the shape (steps,), whole numbers that an Embedding reads, and one output of the shape "
     "(steps, tokens), the probabilities of the next token at each step"
@@ -147,6 +171,10 @@ class Facts(NamedTuple):
     """The reason why the model cannot generate sequences; empty if it can."""
     own: tuple[str, ...] = ()
     """The parameters that each group of samples has for itself, unless a fit names others."""
+    curves: tuple[CurveTerm, ...] = ()
+    """The curves by name that the outputs are sums of."""
+    starts_from_data: bool = False
+    """True if a fit without a start begins at their estimates: the model was given no values of its parameters."""
     bits: str = "native"
     """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
     rising: tuple[str, ...] = ()
@@ -202,6 +230,10 @@ def of_literals(given: Mapping[str, Any]) -> Facts:
     }
     found["terms"] = tuple(Term(*row) for row in found.get("terms", ()))
     found["quantities"] = tuple(Quantity(*row) for row in found.get("quantities", ()))
+    found["curves"] = tuple(
+        CurveTerm(kind, variable, output, tuple(TermParameter(*row) for row in parameters))
+        for kind, variable, output, parameters in found.get("curves", ())
+    )
     return Facts(**found)
 
 

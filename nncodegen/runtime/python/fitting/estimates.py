@@ -1,16 +1,17 @@
-"""Starts from data: estimates of the parameters that are not linear, for the shapes that curves have.
+"""Estimates of the parameters of curves that are not linear, from data.
 
 Each function takes x and y, (N,) with x ascending. An estimate need not be good: least squares gives the linear
-parameters, and a search looks around it. It must be finite, whatever the data.
+parameters, and a search looks around it. The records of curves name these functions in the texts of their starts.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+if TYPE_CHECKING:
+    from ..ground.types import Array
 
 
 def span(x: Array) -> float:
@@ -38,6 +39,16 @@ def peak(x: Array, y: Array) -> tuple[float, float]:
     return float(x[top]), min(max(width, span(x) / (4 * len(x))), span(x))
 
 
+def centre_of_peak(x: Array, y: Array) -> float:
+    """Return the centre of the largest peak or dip."""
+    return peak(x, y)[0]
+
+
+def width_of_peak(x: Array, y: Array) -> float:
+    """Return the area of the largest peak or dip divided by its height."""
+    return peak(x, y)[1]
+
+
 def extremes(x: Array, y: Array) -> tuple[float, float, float]:
     """Return the middle between the least and the largest value, half of their distance, and its sign."""
     low, high = float(x[np.argmin(y)]), float(x[np.argmax(y)])
@@ -55,7 +66,7 @@ def integral(x: Array, y: Array) -> Array:
     return np.concatenate([[0.0], np.cumsum(np.diff(x) * (y[1:] + y[:-1]) / 2)])
 
 
-def rate(x: Array, y: Array) -> float:
+def rate_of_decay(x: Array, y: Array) -> float:
     """Return b of y = a*exp(-b*x) + c, by linear regression: y = -b*integral(y) + b*c*x + constant.
 
     (J. Jacquelin, Regressions et equations integrales, 2009.)
@@ -67,7 +78,7 @@ def rate(x: Array, y: Array) -> float:
 
 def positive_rate(x: Array, y: Array) -> float:
     """Return the rate at which y approaches its last value, above 0."""
-    b = rate(x, y)
+    b = rate_of_decay(x, y)
     return b if b > 0 else 3 / span(x)
 
 
@@ -98,7 +109,7 @@ def half_dose(x: Array, y: Array) -> float:
     return found if found > 0 else float(np.median(x[used]))
 
 
-def frequency(x: Array, y: Array) -> float:
+def largest_frequency(x: Array, y: Array) -> float:
     """Return the angular frequency of the largest amplitude, of those that fit into the data, by least squares."""
     step = 2 * np.pi / span(x)
     angular = step * np.arange(0.5, max(len(x) / 2, 2), 0.25)
@@ -109,14 +120,14 @@ def frequency(x: Array, y: Array) -> float:
     return float(angular[int(np.argmax((np.einsum("kni,n->ki", q, centred) ** 2).sum(axis=1)))])
 
 
-def phase(x: Array, y: Array, angular: float) -> float:
+def phase_of_wave(x: Array, y: Array, angular: float) -> float:
     """Return the phase of the sine of an angular frequency that is closest to the data."""
     columns = np.column_stack([np.sin(angular * x), np.cos(angular * x), np.ones_like(x)])
     sine, cosine, _ = np.linalg.lstsq(columns, y, rcond=None)[0]
     return float(np.arctan2(cosine, sine))
 
 
-def exponent(x: Array, y: Array) -> float:
+def slope_of_logs(x: Array, y: Array) -> float:
     """Return the slope of log|y| over log(x), where both exist."""
     used = x > 0
     return slope_of_log(np.log(x[used]), y[used])
@@ -128,3 +139,9 @@ def slope_of_log(z: Array, y: Array) -> float:
     if used.sum() < 2 or np.ptp(z[used]) == 0:
         return 1.0
     return float(np.polyfit(z[used], np.log(np.abs(y[used])), 1)[0])
+
+
+def slope_over_inverse(x: Array, y: Array) -> float:
+    """Return the slope of log|y| over 1/x, where both exist."""
+    used = x != 0
+    return slope_of_log(1 / x[used], y[used])

@@ -1,0 +1,310 @@
+"""The start of a sum of curves by name, computed from data, and the order of terms of equal kind.
+
+Each term estimates its parameters that are not linear from what the terms before it leave, backgrounds first; the
+linear ones are those of least squares. Of several terms, the first one takes the largest peak, whatever its shape: so
+where terms are of different kinds, each order of them gives another start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..ground.same_bits import PORTABLE
+from . import estimates
+from .starting_points import reached
+
+if TYPE_CHECKING:
+    from ..ground.facts import CurveTerm
+    from ..ground.types import Array
+    from ..native.model import Model
+    from .problem import Problem
+
+SCOPE = {
+    **{name: one for name, one in vars(estimates).items() if callable(one)},
+    "__builtins__": {"abs": abs, "max": max, "min": min}, "sqrt": np.sqrt, "pi": np.pi,
+}  # fmt: skip
+"""The names that the texts of estimates may use, in addition to x, y and the parameters before their own."""
+
+SWEEPS = 2
+"""How often each term estimates its parameters again, from what all others leave."""
+
+MOST_ORDERS, MOST_TERMS = 24, 7
+"""The most orders of terms that are tried, and the most terms that are put into others than their own order."""
+
+System = Callable[[Sequence["CurveTerm"], Mapping[str, float], Sequence[str]], "tuple[Array, Array]"]
+"""A function of some terms, of the values of their parameters, and of the names of linear ones, which returns the
+derivatives by these, (N, names), and the sum of the terms where these are 0, (N,)."""
+
+
+def has_estimates(term: CurveTerm) -> bool:
+    """Return whether a term has parameters that are not linear."""
+    return any(one.estimate for one in term.parameters)
+
+
+def estimated(
+    terms: Iterable[CurveTerm], x: Array, y: Array, system: System, known: Mapping[str, float] | None = None,
+    sweeps: int = SWEEPS,
+) -> dict[str, float]:  # fmt: skip
+    """Return a start for each parameter of some terms, from data (N,) with x ascending; terms estimate in their order.
+
+    Values that are ``known`` are kept. In each sweep, all terms estimate again.
+    """
+    kept = dict(known or {})
+    found: dict[str, float] = dict(kept)
+    before: list[CurveTerm] = []
+    rest = y
+    for term in sorted(terms, key=has_estimates):
+        if has_estimates(term):
+            found |= _of_term(term, x, rest) | kept
+        before.append(term)
+        found, rest = _with_linear(before, found, kept, y, system)
+    least = float(rest @ rest)
+    for term in [term for term in before if has_estimates(term)] * sweeps if len(before) > 1 else ():
+        others = [other for other in before if other is not term]
+        names = {one.name for one in term.parameters}
+        without = {name: value for name, value in found.items() if name not in names}
+        _, values = system(others, without, ())
+        with np.errstate(all="ignore"):
+            left = y - np.nan_to_num(values)
+        trial, rest = _with_linear(before, found | _of_term(term, x, left) | kept, kept, y, system)
+        if float(rest @ rest) < least:
+            found, least = trial, float(rest @ rest)
+    return found
+
+
+def _with_linear(
+    terms: Sequence[CurveTerm], values: Mapping[str, float], kept: Mapping[str, float], y: Array, system: System
+) -> tuple[dict[str, float], Array]:  # fmt: skip
+    """Return values with linear parameters by least squares, those that are not kept, and what all leave of y, (N,)."""
+    names = [one.name for term in terms for one in term.parameters if not one.estimate and one.name not in kept]
+    columns, others = system(terms, values, names)
+    found = {**values, **_least_squares(names, columns, y - others)}
+    with np.errstate(all="ignore"):
+        rest = y - np.nan_to_num(others + columns @ np.array([found[name] for name in names]))
+    return found, np.nan_to_num(rest)
+
+
+def _of_term(term: CurveTerm, x: Array, y: Array) -> dict[str, float]:
+    """Return the estimates of a term, moved into its bounds; those that are not finite become typical ones."""
+    found: dict[str, float] = {}
+    own: dict[str, float] = {}
+    for one in term.parameters:
+        if not one.estimate:
+            continue
+        with np.errstate(all="ignore"):
+            value = float(eval(one.estimate, SCOPE, {"x": x, "y": y, **own}))
+        value = value if np.isfinite(value) else one.typical
+        low, high = (
+            bound * (1 + side * 1e-3) if bound else side * 1e-6 * float(x[-1] - x[0])
+            for bound, side in ((one.low, 1), (one.high, -1))
+        )
+        own[one.short] = found[one.name] = min(max(value, low), high) if low <= high else one.typical
+    return found
+
+
+def _least_squares(names: Sequence[str], columns: Array, target: Array) -> dict[str, float]:
+    """Return the linear parameters by least squares; rows that are not finite are left out."""
+    if not names:
+        return {}
+    good = np.isfinite(columns).all(axis=1) & np.isfinite(target)
+    norms = np.linalg.norm(columns[good], axis=0)
+    norms[norms == 0] = 1
+    values = np.linalg.lstsq(columns[good] / norms, target[good], rcond=None)[0] / norms
+    return dict(zip(names, values.tolist(), strict=True))
+
+
+def orders_of(terms: Sequence[CurveTerm]) -> Iterator[tuple[CurveTerm, ...]]:
+    """Yield orders of terms, the given one first, none of which only exchanges terms of equal kind."""
+    with_estimates = [term for term in terms if has_estimates(term)]
+    others = [term for term in terms if not has_estimates(term)]
+    if len(with_estimates) > MOST_TERMS:
+        yield tuple(terms)
+        return
+    seen: set[tuple[str, ...]] = set()
+    for order in permutations(with_estimates):
+        kinds = tuple(term.kind for term in order)
+        if kinds in seen:
+            continue
+        seen.add(kinds)
+        yield (*others, *order)
+        if len(seen) == MOST_ORDERS:
+            return
+
+
+# --- the start of a model that is made of curves -------------------------------------------------------------------
+
+
+def begins_in_data(model: Model) -> bool:
+    """Return whether a fit without a start begins at estimates from the data."""
+    return model.facts.starts_from_data and model.bits != PORTABLE
+
+
+def curve_starts(problem: Problem, start: Array, given: Array) -> Array:
+    """Return starts, (K, P), of a model that is made of curves: one for each order of its terms.
+
+    Parameters that are ``given``, a mask (P,), keep their values in ``start``, and so do those of no curve. There is
+    none if the data do not tell any: they need two different values of x.
+    """
+    model = problem.model
+    names = list(model.places)
+    found: list[Array] = [np.asarray(start, float)[None]]
+    told = False
+    for output in sorted({term.output for term in model.facts.curves}):
+        terms = [term for term in model.facts.curves if term.output == output]
+        data = _data(problem, terms[0].variable, output)
+        if data is None:
+            continue
+        told = True
+        rows, x, y = data
+        system = _System(problem, np.asarray(start, float), rows, output)
+        kept = {name: float(start[model.places[name].start]) for name in names if given[model.places[name].start]}
+        own = [
+            {name: value for name, value in estimated(order, x, y, system, kept, sweeps).items() if np.isfinite(value)}
+            for order in orders_of(terms)
+            for sweeps in (SWEEPS, 0)[: len(terms)]
+        ]
+        found = [_put(model, point, each) for point in found for each in own][: 2 * MOST_ORDERS]
+    if not told:
+        return np.empty((0, len(start)), model.dtype)
+    points = np.concatenate(found)
+    if problem.bounds is not None:
+        points = np.clip(points, *problem.bounds)
+    return np.asarray(points, model.dtype)
+
+
+def exchanged(problem: Problem, point: Array, given: Array) -> Array:
+    """Return starts, (K, P), in which terms of other kinds stand for the terms of a point (P,).
+
+    Each term estimates its parameters from the values of the one in whose place it stands.
+    """
+    model, found = problem.model, []
+    for output in sorted({term.output for term in model.facts.curves}):
+        terms = [term for term in model.facts.curves if term.output == output and has_estimates(term)]
+        data = _data(problem, terms[0].variable, output) if terms else None
+        if data is None:
+            continue
+        rows, x, y = data
+        every = [term for term in model.facts.curves if term.output == output]
+        system = _System(problem, np.asarray(point, float), rows, output)
+        values = {
+            one.name: float(point[model.places[one.name].start])
+            for term in every for one in term.parameters if one.name in model.places
+        }  # fmt: skip
+        kept = {name: value for name, value in values.items() if given[model.places[name].start]}
+        curves = [system([term], _of(term, values), ())[1] for term in terms]
+        for order in [*orders_of(terms)][1:]:
+            trial = dict(values)
+            for curve, term in zip(curves, order, strict=True):
+                trial |= _of_term(term, x, curve) | kept
+            trial = _with_linear(every, trial, kept, y, system)[0]
+            found.append(_put(model, np.asarray(point, float)[None], trial))
+    points = np.concatenate(found) if found else np.empty((0, len(point)))
+    points = points[np.isfinite(points).all(axis=1)]
+    return np.asarray(points if problem.bounds is None else np.clip(points, *problem.bounds), model.dtype)
+
+
+def _of(term: CurveTerm, values: Mapping[str, float]) -> dict[str, float]:
+    """Return those values that are of a term."""
+    return {one.name: values[one.name] for one in term.parameters if one.name in values}
+
+
+def curve_start(problem: Problem, start: Array, held: Array | None, given: Array) -> Array:
+    """Return the start, (P,), of a model that is made of curves: of several orders, that of the best short fit."""
+    points = curve_starts(problem, start, given)
+    if not len(points):
+        return start
+    best: Array = points[0]
+    if len(points) > 1:
+        costs, _, poles = reached(problem, points, held, 1, None)
+        costs = np.where(np.isfinite(costs) & ~poles, costs, np.inf)
+        best = points[int(np.argmin(costs))]
+    ordered: Array = in_order(problem, best[None], held, given)[0]
+    return ordered
+
+
+def in_order(problem: Problem, points: Array, held: Array | None, given: Array) -> Array:
+    """Return points, (K, P), whose terms of equal kind are in the order of their first parameter that is not linear.
+
+    Terms keep their places if anything else tells them apart: bounds, values that are given or held, or a tie.
+    """
+    model = problem.model
+    found = points.copy()
+    for group in _alike(problem, held, given):
+        keys = found[:, group[:, 0]]
+        order = np.argsort(np.where(np.isnan(keys), np.inf, keys), axis=1, kind="stable")
+        for place, own in enumerate(order):
+            found[place, group] = points[place, group[own]]
+    return found.astype(model.dtype, copy=False)
+
+
+def _alike(problem: Problem, held: Array | None, given: Array) -> Iterator[Array]:
+    """Yield the places of terms that may be exchanged, (terms, parameters), those by which they are ordered first."""
+    model = problem.model
+    stays = given if held is None else given | (held != 0)
+    low, high = problem.bounds or (np.full(len(stays), -np.inf), np.full(len(stays), np.inf))
+    kinds: dict[tuple[str, int], list[Array]] = {}
+    if model.facts.quantities and any(one.tied for one in model.facts.quantities):
+        return
+    for term in model.facts.curves:
+        if has_estimates(term) and all(one.name in model.places for one in term.parameters):
+            ordered = sorted(term.parameters, key=lambda one: not one.estimate)
+            kinds.setdefault((term.kind, term.output), []).append(
+                np.array([model.places[one.name].start for one in ordered])
+            )
+    for places in kinds.values():
+        group = np.array(places)
+        same = all((bound[group] == bound[group[0]]).all() for bound in (low, high))
+        if len(group) > 1 and same and not stays[group].any():
+            yield group
+
+
+def _put(model: Model, point: Array, values: Mapping[str, float]) -> Array:
+    """Return a copy of a point, (1, P), with values of some parameters."""
+    found = point.copy()
+    for name, value in values.items():
+        if name in model.places:
+            found[0, model.places[name].start] = value
+    return found
+
+
+def _data(problem: Problem, variable: int, output: int) -> tuple[Array, Array, Array] | None:
+    """Return the rows with data of an output, x and y there with x ascending; None if they have a single x."""
+    if problem.X is None:
+        return None
+    x, y = problem.X[:, variable].astype(float), problem.Y[:, output].astype(float)
+    rows = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    rows = rows[np.argsort(x[rows], kind="stable")]
+    return (rows, x[rows], y[rows]) if len(rows) and x[rows[0]] != x[rows[-1]] else None
+
+
+class _System:
+    """The terms of an output of a compiled model: a term whose linear parameters are 0 is 0."""
+
+    def __init__(self, problem: Problem, start: Array, rows: Array, output: int) -> None:
+        self.model = problem.model
+        self.X = None if problem.X is None else np.ascontiguousarray(problem.X[rows])
+        self.start, self.samples, self.output = start, len(rows), output
+        self.linear = [self.model.places[name].start for name in self.model.facts.linear]
+
+    def __call__(
+        self, terms: Sequence[CurveTerm], values: Mapping[str, float], names: Sequence[str]
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """Return the derivatives of the output by linear parameters, and the output where these are 0."""
+        model = self.model
+        point = self.start.copy()
+        point[self.linear] = 0
+        point = _put(model, point[None], {name: value for name, value in values.items() if name not in names})[0]
+        point = point.astype(model.dtype)
+        found = np.empty((self.samples, model.output_count), model.dtype)
+        slopes = np.empty((*found.shape, len(point)), model.dtype)
+        model.native.predict(point, self.X, self.samples, found)
+        model.native.jacobian(point, self.X, self.samples, slopes)
+        columns = [
+            slopes[:, self.output, model.places[name].start] if name in model.places else np.zeros(self.samples)
+            for name in names
+        ]
+        return np.array(columns, float).reshape(len(names), self.samples).T, found[:, self.output].astype(float)
