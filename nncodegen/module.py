@@ -582,6 +582,7 @@ class Module(Protocol):
         top_k: int | None = None,
         stop: int | None = None,
         seed: int = 0,
+        sliding: bool = False,
     ) -> Any:
         """Return the tokens with which a model continues a prompt, an array of at most ``steps`` whole numbers.
 
@@ -590,8 +591,10 @@ class Module(Protocol):
         probable tokens, at 0 the most probable one is taken, the first of equal ones. With top_k, only that number of
         tokens, the most probable ones, is drawn from. A sequence ends before the token ``stop``, if that is drawn. The
         random numbers of each sequence depend on the seed and on its place among the prompts alone. A prompt and what
-        is generated have no more positions than the model, if it has positions: the last token needs none. Raises
-        ValueError for other arguments, and for models that cannot be computed step by step.
+        is generated have no more positions than the model, if it has positions: the last token needs none. But with
+        ``sliding``, a sequence goes on: a token is drawn after as many of the last ones as the model has positions,
+        each of which is computed again. Raises ValueError for other arguments, and for models that cannot be computed
+        step by step.
         """
 
     def stack(self, data: Mapping[str, Any], loss_weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:

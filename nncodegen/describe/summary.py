@@ -9,8 +9,8 @@ from typing import Any
 from nncodegen.describe.call import Part, Shape, layer_name
 from nncodegen.describe.layer import Layer, Node
 from nncodegen.describe.uses import Uses, in_order, input_titles
-from nncodegen.ir import Program
-from nncodegen.runtime.python.evaluation.summary import print_summary, shape_text
+from nncodegen.ir import SAMPLE, Program
+from nncodegen.runtime.python.evaluation.summary import predictions_text, print_summary, shape_text
 
 HEAD = ("Layer (type)", "Output Shape", "Param #", "Connected to")
 TENSORS = ("Name", "Role", "Shape", "Param #")
@@ -19,8 +19,10 @@ TENSORS = ("Name", "Role", "Shape", "Param #")
 def print_layers(
     name: str, program: Program, rows: Sequence[Sequence[str]], print_fn: Callable[[str], Any] | None
 ) -> None:
-    """Print the rows of layers, and the numbers of all parameters."""
-    print_summary(name, HEAD[: len(rows[0])], rows, _counts(program), print_fn, (0, 1, 3))
+    """Print the rows of layers, the numbers of all parameters, and the shape of predictions where it is another."""
+    sizes = program.sizes
+    shapes = [[sizes[i] or 0 for i in output.indices if i != SAMPLE] for output in program.outputs]
+    print_summary(name, HEAD[: len(rows[0])], rows, _counts(program), print_fn, (0, 1, 3), predictions_text(shapes))
 
 
 def print_tensors(program: Program, print_fn: Callable[[str], Any] | None) -> None:

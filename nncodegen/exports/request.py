@@ -49,7 +49,7 @@ class Request:
         return self.subject.parameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exported:
     """The result of an exporter: the files by their names, which may include folders, and a few lines about them.
 
@@ -59,6 +59,11 @@ class Exported:
     files: dict[str, bytes]
     report: str = ""
     folder: Path = field(default_factory=Path)
+
+    def __repr__(self) -> str:
+        """Return where the files are and the lines about them, not the bytes of the files."""
+        where = ", ".join(map(str, self.paths))
+        return f"{where}\n{self.report}" if self.report else where
 
     @property
     def paths(self) -> tuple[Path, ...]:

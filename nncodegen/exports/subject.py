@@ -34,8 +34,8 @@ class Exportable:
     """With "portable", results have the same bits everywhere, as far as a destination can promise that."""
 
 
-def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable:
-    """Return the Exportable of an object. Raises ModelError.
+def exportable(given: Any, precision: str | None, parameters: Any, use: str = "exported") -> Exportable:
+    """Return the Exportable of an object. Raises ModelError, which says that the object cannot be of this ``use``.
 
     ``precision`` and ``parameters`` override those of the object. Parameters are an array (P,), a mapping from names to
     arrays, a Result or a FitResult, or the path of an .npz archive with any of these.
@@ -46,7 +46,7 @@ def exportable(given: Any, precision: str | None, parameters: Any) -> Exportable
         found = given.exportable()
     else:
         raise ModelError(
-            f"a {type(given).__name__} cannot be exported: give a nncodegen.Model, a nncodegen.Sequential, a fitted "
+            f"a {type(given).__name__} cannot be {use}: give a nncodegen.Model, a nncodegen.Sequential, a fitted "
             f"estimator or a trained model of a table"
         )
     if precision is not None and precision not in PRECISIONS:

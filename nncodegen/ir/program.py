@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -72,7 +72,7 @@ class Initial:
 
     distribution: str
     scale: float
-    values: bytes = b""
+    values: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from nncodegen.errors import ModelError
 from nncodegen.exports.subject import parameters_of
 from nncodegen.ir import Program, Tensor
+from nncodegen.runtime.python.arguments.labels import rows_of, rows_of_steps
 from nncodegen.runtime.python.arguments.tables import Columns, Found, find, has_names
 from nncodegen.runtime.python.ground.archives import NUMBERS, members_of, read_member, shape_of
 from nncodegen.runtime.python.ground.cells import is_number
@@ -47,8 +49,8 @@ def data_of(given: Any, program: Program) -> GivenData | None:
         X, Y = given
     else:
         X, Y = given, None
-    labelled = tuple(tensor.name for tensor in program.targets) if program.labels else ()
-    X, Y = _joined(X, program.inputs), _joined(Y, program.targets, labelled)
+    labelled = tuple(tensor.name for tensor in program.targets) if program.labels else program.label_targets
+    X, Y = _joined(X, program.inputs, program), _joined(Y, program.targets, program, labelled)
     inputs, targets = _width(program.inputs), _width(program.targets)
     rows = None if X is None or not inputs else _matrix(X, inputs, "inputs", program)
     wanted = None if Y is None or not targets else _targets(Y, targets, program)
@@ -69,7 +71,7 @@ def column_names(tensors: Any) -> list[str]:
     return [tensor.name if tensor.size == 1 else f"{tensor.name}{k}" for tensor in tensors for k in range(tensor.size)]
 
 
-def _joined(given: Any, tensors: tuple[Tensor, ...], labelled: tuple[str, ...] = ()) -> Any:
+def _joined(given: Any, tensors: tuple[Tensor, ...], program: Program, labelled: tuple[str, ...] = ()) -> Any:
     """Return a mapping or a table as one matrix; flatten the rows of other arrays; return the rest unchanged.
 
     Tensors are found by their names, those of ``labelled`` also as one column of classes.
@@ -82,9 +84,10 @@ def _joined(given: Any, tensors: tuple[Tensor, ...], labelled: tuple[str, ...] =
         if not isinstance(found, Found):
             return found
         if len(tensors) == 1:
-            return _joined(next(iter(found.parts.values())), tensors)
+            return _joined(next(iter(found.parts.values())), tensors, program)
         try:
-            parts = [np.asarray(part, float) for part in found.parts.values()]
+            arrays = [np.asarray(part, float) for part in found.parts.values()]
+            parts = [_with_classes(*one, program) for one in zip(arrays, tensors, strict=True)]
             return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
         except (TypeError, ValueError) as error:
             raise ModelError(f"the arrays of the data do not fit together: {error}") from error
@@ -111,16 +114,41 @@ def _matrix(given: Any, width: int, what: str, program: Program) -> Array:
 
 
 def _targets(given: Any, width: int, program: Program) -> Array:
-    """Return targets as rows; class indices become one-hot rows."""
+    """Return targets as rows; class indices become one-hot rows, also those of each step of a sequence."""
     array = np.asarray(given)
+    array = _with_classes(array, program.targets[0], program) if len(program.targets) == 1 else array
     labels = program.labels and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != width))
     if not labels:
-        return _matrix(given, width, "targets", program)
+        return _matrix(array, width, "targets", program)
     numbers = _matrix(array.ravel(), 1, "targets", program)[:, 0]
     if not np.isin(numbers, np.arange(width)).all():
         raise ModelError(f"the targets of the data must be classes, the numbers from 0 to {width - 1}")
     rows: Array = np.eye(width)[numbers.astype(int)]
     return rows
+
+
+def _with_classes(array: Any, tensor: Tensor, program: Program) -> Any:
+    """Return the labels of a target as rows with a 1 at the class, as ``train`` takes them; other targets unchanged."""
+    if tensor.name not in program.label_targets or not array.ndim or array.dtype.kind not in "biuf":
+        return array
+    steps, classes = tensor.shape[1:-1], tensor.shape[-1] or 0
+    if math.prod(array.shape[1:]) != _labels_of(tensor):
+        return array
+    expected = f"expected labels 0 to {classes - 1}"
+    try:
+        if not steps:
+            return rows_of(tensor.name, array.reshape(-1), classes, float, expected)
+        expected += ", or -1 for a step without a target"
+        return rows_of_steps(tensor.name, array.reshape(len(array), -1), classes, float, expected).reshape(
+            len(array), -1
+        )
+    except ValueError as error:
+        raise ModelError(f"the targets of the data: {error}") from error
+
+
+def _labels_of(tensor: Tensor) -> int:
+    """Return the number of labels of a sample for a target of classes: one for each step of a sequence."""
+    return math.prod(size or 0 for size in tensor.shape[1:-1])
 
 
 def _read(path: Path, program: Program) -> tuple[Any, Any]:
@@ -150,7 +178,7 @@ def _from_archive(path: Path, program: Program) -> tuple[Any, Any]:
             width = _width(tensors)
             if name in members and width:
                 shape = shape_of(archive, members[name])
-                labels = name == "Y" and program.labels and math.prod(shape[1:]) == 1
+                labels = name == "Y" and math.prod(shape[1:]) in _target_widths((), program)
                 rows = len(shape) > 1 and math.prod(shape[1:]) == width
                 if not (rows or labels or shape == (width,) or (len(shape) == 1 == width)):
                     raise ModelError(f"{name} in {path} has the shape {shape}; {program.name} takes (N, {width})")
@@ -200,9 +228,9 @@ def _by_names(header: list[str], table: Array, program: Program) -> tuple[Any, A
     inputs, targets = set(columns(_sizes(program.inputs))), columns(_sizes(program.targets))
     if inputs.isdisjoint(names):
         return None
-    X = _joined(given, program.inputs)
+    X = _joined(given, program.inputs, program)
     if not {*targets}.isdisjoint(names):
-        return X, _joined(given, program.targets)
+        return X, _joined(given, program.targets, program)
     rest = [k for k, name in enumerate(names) if name not in inputs]
     return X, table[:, rest] if len(rest) in _target_widths([*targets], program) else None
 
@@ -211,9 +239,12 @@ def _sizes(tensors: Any) -> tuple[tuple[str, int], ...]:
     return tuple((tensor.name, tensor.size) for tensor in tensors)
 
 
-def _target_widths(targets: list[str], program: Program) -> tuple[int, ...]:
-    """Return the numbers of columns that targets may have: one for each, or also a single one with a class index."""
-    return (len(targets), 1) if program.labels else (len(targets),)
+def _target_widths(targets: Sequence[str], program: Program) -> tuple[int, ...]:
+    """Return the numbers of columns that targets may have: one for each, or one for each class index."""
+    if program.labels:
+        return len(targets), 1
+    labelled = [tensor for tensor in program.targets if tensor.name in program.label_targets]
+    return (len(targets), _labels_of(labelled[0])) if len(labelled) == len(program.targets) == 1 else (len(targets),)
 
 
 def _number(cell: str, path: Path, row: int, column: str) -> float:

@@ -39,7 +39,7 @@ def make(
     """Return the page of a model. Raises ModelError, and MissingDependencyError where a library is missing."""
     if certify and certificate is not None:
         raise ModelError("a report either makes a certificate or is given one: leave out one of the two")
-    subject = exportable(model, precision, None)
+    subject = exportable(model, precision, None, "shown in a report")
     compiled = compile_model(subject.model, subject.precision, until="build" if certify else "emit")
     described: Program = compiled["describe"]
     given = data_of(data_of_best(data, result) if is_of_many(result) else data, described)

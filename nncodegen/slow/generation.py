@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.ir import Companion, columns_of, evaluate
+from nncodegen.runtime.python.evaluation.windows import MASK, STEP, mixed
 
 Array = NDArray[Any]
-
-MASK = 2**64 - 1
 
 
 class Steps:
@@ -61,7 +60,7 @@ class Drawing:
 
     def __init__(self, temperature: float, top_k: int, seed: int, row: int, precision: str) -> None:
         self._temperature, self._top_k, self._precision = temperature, top_k, precision
-        self._random = (_mixed(seed) + row) & MASK
+        self._random = (mixed(seed) + row) & MASK
 
     def __call__(self, probabilities: Array) -> int:
         """Return a token."""
@@ -77,13 +76,6 @@ class Drawing:
 
     def _fraction(self) -> float:
         """Return a random number from 0 to below 1."""
-        self._random = (self._random + 0x9E3779B97F4A7C15) & MASK
+        self._random = (self._random + STEP) & MASK
         bits = 53 if self._precision == "float64" else 24
-        return float((_mixed(self._random) >> (64 - bits)) * 2.0**-bits)
-
-
-def _mixed(z: int) -> int:
-    """Return the finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & MASK
-    z = (z ^ z >> 27) * 0x94D049BB133111EB & MASK
-    return z ^ z >> 31
+        return float((mixed(self._random) >> (64 - bits)) * 2.0**-bits)

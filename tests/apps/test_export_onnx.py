@@ -114,6 +114,18 @@ def test_what_a_reader_expects():
     assert [node.output[0] for node in found.graph.node] == ["z1", "h1", "z3", "output"]
 
 
+def test_what_is_printed(tmp_path):
+    """What an export returns is printed as its paths and its report, not as the bytes of the files."""
+    model = nn.Sequential([nn.Dense(200), nn.Dense(50)], inputs=100, name="wide")
+    parameters, _, _ = random_data(describe(model))
+    found = nn.export(model, "onnx", tmp_path, parameters=parameters)
+    assert repr(found) == str(found) == f"{tmp_path / 'wide.onnx'}\n{found.report}"
+    assert "bytes" in found.report
+    assert len(found.files["wide.onnx"]) > 240_000
+    read = nn.from_onnx(found.paths[0]).describe()
+    assert len(repr(read)) < 5_000  # not the bytes of its weights either
+
+
 def test_nothing_is_unrolled():
     """The number of nodes does not depend on the width of a layer."""
     narrow, wide = (nn.Sequential([nn.Dense(n, "gelu"), nn.Dense(n)], inputs=n) for n in (2, 50))

@@ -614,6 +614,36 @@ def test_columns_of_several_values(tmp_path):
     assert data_of(frame, program).X.tolist() == [[1, 2, 3]]
 
 
+def test_labels_of_sequences(tmp_path):
+    """Sequences of labels are data as they are targets of a training: one class index, or -1, for each step."""
+    tokens = nn.Input(3, name="tokens")
+    h = nn.Dense(4)(nn.LSTM(2, return_sequences=True)(nn.Embedding(4, 2)(tokens)))
+    program = nn.Network(tokens, h, "sparse_categorical_crossentropy_from_logits", name="spoken").describe()
+    X, Y = np.array([[0, 1, 2], [3, 2, 1]]), np.array([[1, 2, 3], [2, -1, 0]])
+    there = (Y >= 0)[..., None]
+    expected = (np.eye(4)[Y] * there * (3 / there.sum(axis=1, keepdims=True))).reshape(2, 12)
+    np.savez(tmp_path / "labels.npz", X=X.astype(float), Y=Y.astype(float))
+    np.savetxt(tmp_path / "labels.csv", np.hstack([X, Y]), delimiter=",")
+    given = [
+        (X, Y),
+        (X, Y[..., None]),
+        (X.tolist(), Y.tolist()),
+        (X, {"y": Y}),
+        (X, expected),
+        (X, expected.reshape(2, 3, 4)),
+    ]
+    for data in (*given, tmp_path / "labels.npz", tmp_path / "labels.csv"):
+        np.testing.assert_allclose(data_of(data, program).Y, expected)
+    with pytest.raises(nn.ModelError, match=r"y\[0, 1\] is 9.*labels 0 to 3, or -1 for a step without a target"):
+        data_of((X, np.array([[1, 9, 0], [0, 0, 0]])), program)
+
+
+def test_what_is_no_model():
+    """A report of something else says that it is a report which cannot be made."""
+    with pytest.raises(nn.ModelError, match="a dict cannot be shown in a report: give a"):
+        nn.report({})
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

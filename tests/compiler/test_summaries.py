@@ -1,6 +1,7 @@
 """Summaries, and how models, layers and modules are printed."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -94,6 +95,25 @@ def test_summary_of_a_module():
     assert lines_of(module)[-3:] == lines_of(PICTURES)[-3:]
     with pytest.warns(RuntimeWarning, match="NumPy evaluates"):
         assert lines_of(evaluated_module(PICTURES, reason="for a test of summaries", fit=False)) == lines_of(module)
+
+
+def test_shapes_of_predictions():
+    """Where predictions have another shape than the outputs in the table, a line says which."""
+    sequence = nn.Input((4, 2), name="sequence")
+    h = nn.LSTM(3, return_sequences=True)(sequence)
+    labelled = nn.Network(sequence, nn.Dense(5)(h), name="labelled")
+    several = nn.Network(sequence, {"steps": nn.Dense(5)(h), "whole": nn.Dense(2)(nn.Flatten()(h))}, name="several")
+    for model, columns, how in (
+        (labelled, 20, "the values of a sample one after the other"),
+        (several, 22, "outputs side by side"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that NumPy evaluates it, which is said once in a process
+            module = evaluated_module(model, reason="for a test of summaries", fit=False)
+        for shown in (model, module):
+            assert lines_of(shown)[-1] == f"Predictions: (None, {columns}), {how}"
+        assert module.predict(module.initial_parameters(0), np.zeros((2, 8))).shape == (2, columns)
+    assert lines_of(PICTURES)[-1].startswith("Non-trainable params")
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,32 @@ def test_a_sequence_depends_on_its_seed_and_place_alone():
     assert len(set(map(tuple, alike))) > 10
 
 
+def test_a_sliding_window():
+    """Asked to, a sequence goes on: each token past the window follows from the last ones, at the first positions."""
+    module, parameters = of("transformer")
+    positions = SEQUENCES.shape[1]
+    with pytest.raises(ValueError, match="or sliding=True draws each further token after the last"):
+        module.generate(parameters, [1], 2 * positions + 3)
+    prompts = [[1], [0, 2, 3], [*SEQUENCES[0].tolist(), 2, 1]]
+    found = module.generate(parameters, prompts, 2 * positions + 3, temperature=0, sliding=True)
+    for prompt, tokens in zip(prompts, found, strict=True):
+        sequence = list(prompt)
+        for _ in range(2 * positions + 3):
+            window = sequence[-positions:]
+            sequence += continued(module, parameters, window, 1, np.argmax)
+        assert tokens.tolist() == sequence[len(prompt) :]
+    options = {"seed": 2**63 + 9, "temperature": 1.3}
+    drawn = module.generate(parameters, [[1], [3, 2]], 3 * positions, sliding=True, **options)
+    first = module.generate(parameters, [[1], [3, 2]], positions - 1, **options)
+    for whole, beginning in zip(drawn, first, strict=True):
+        assert whole[: positions - 1].tolist() == beginning.tolist()
+    stop = int(drawn[0][-1])
+    ended = module.generate(parameters, [1], 3 * positions, sliding=True, stop=stop, **options)
+    assert ended.tolist() == drawn[0].tolist()[: drawn[0].tolist().index(stop)]
+    with pytest.raises(ValueError, match="sliding is 2; expected True or False"):
+        module.generate(parameters, [1], 2, sliding=2)
+
+
 def test_a_sequence_ends_before_stop():
     """A token at which sequences stop is not among those that are generated, and nothing comes after it."""
     module, parameters = of("recurrent")

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arguments.arguments import check_parameters, to_array, to_finite
 from ..arguments.scalars import COUNT, SEED, integer, number
+from .windows import generate_sliding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,7 @@ def generate(
     top_k: int | None = None,
     stop: int | None = None,
     seed: int = 0,
+    sliding: bool = False,
 ) -> Any:
     """Return the tokens with which a model continues a prompt, an array of at most ``steps`` whole numbers.
 
@@ -70,8 +72,10 @@ def generate(
     probable tokens, at 0 the most probable one is taken, the first of equal ones. With top_k, only that number of
     tokens, the most probable ones, is drawn from. A sequence ends before the token ``stop``, if that is drawn. The
     random numbers of each sequence depend on the seed and on its place among the prompts alone. A prompt and what
-    is generated have no more positions than the model, if it has positions: the last token needs none. Raises
-    ValueError for other arguments, and for models that cannot be computed step by step.
+    is generated have no more positions than the model, if it has positions: the last token needs none. But with
+    ``sliding``, a sequence goes on: a token is drawn after as many of the last ones as the model has positions,
+    each of which is computed again. Raises ValueError for other arguments, and for models that cannot be computed
+    step by step.
     """
     tokens, positions, _, count = _sizes(model, "generate")
     point = check_parameters(model, parameters)
@@ -82,6 +86,12 @@ def generate(
     most = NONE if top_k is None else integer("top_k", top_k, 1, count)
     last = NEVER if stop is None else integer("stop", stop, 0, count - 1)
     seed = integer("seed", seed, 0, SEED)
+    if not isinstance(sliding, bool | np.bool_):
+        raise ValueError(f"sliding is {sliding!r}; expected True or False")
+    if sliding and positions:
+        prompts = np.split(given, np.cumsum(lengths)[:-1]) if lengths else []
+        found = generate_sliding(model, point, prompts, positions, steps, (power, most, last), seed)
+        return found if several else found[0]
     _check_lengths(lengths, steps, positions, "prompt[{}]" if several else "prompt")
     rows = len(lengths)
     drawn, counts = np.empty((rows, steps), np.int32), np.empty(rows, np.int64)
@@ -168,5 +178,6 @@ def _check_lengths(lengths: Sequence[int], steps: int, positions: int, name: str
             continue
         raise ValueError(
             f"{name.format(row)} has {length} tokens, and with {steps} steps needs {length + max(0, steps - 1)} "
-            f"positions, of which the model has {positions}: steps may be up to {max(0, positions - length + 1)}"
+            f"positions, of which the model has {positions}: steps may be up to {max(0, positions - length + 1)}, or "
+            f"sliding=True draws each further token after the last {positions} alone"
         )

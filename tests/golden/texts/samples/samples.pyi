@@ -128,7 +128,7 @@ def load(path: str | PathLike[str]) -> Any:
 def step(parameters: ArrayLike, token: ArrayLike, state: ArrayLike | None = None) -> tuple[Array, Array]:
     """Return the probabilities of the next token after one more token, and the state of the sequence after that."""
 def generate(parameters: ArrayLike, prompt: Any, steps: int, temperature: float = 1.0, top_k: int | None = None,
-             stop: int | None = None, seed: int = 0) -> Any:
+             stop: int | None = None, seed: int = 0, sliding: bool = False) -> Any:
     """Return the tokens with which a model continues a prompt, an array of at most ``steps`` whole numbers."""
 def stack(data: Mapping[str, Any], loss_weights: Mapping[str, float] | None = None) -> tuple[Array, Array]:
     """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them."""
