@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sympy import symbols
 
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import nncodegen as nn
@@ -24,7 +25,7 @@ from nncodegen.ir.functions import Primitive
 from nncodegen.network import Description, Ensemble, Kind
 from tests.support.built import built
 from tests.support.models import classifier, random_data
-from tests.support.onnx_files import TOLERANCES, agree, distance, exported, loaded, predictions
+from tests.support.onnx_files import TOLERANCES, agree, distance, evaluated, exported, loaded, predictions
 from tests.support.search import examples
 
 PRECISIONS = ("float32", "float64")
@@ -112,6 +113,28 @@ def test_what_a_reader_expects():
         "W1": (32, 64), "b1": (32,), "W3": (10, 32), "b3": (10,),
     }  # fmt: skip
     assert [node.output[0] for node in found.graph.node] == ["z1", "h1", "z3", "output"]
+
+
+def test_tokens_are_whole_numbers():
+    """What an Embedding alone reads is int64, also where formulas read it as well; columns beside others stay real."""
+    tokens, level = nn.Input(4, name="tokens"), nn.Input(4, name="level")
+    rows = nn.Flatten()(nn.Embedding(6, 3)(tokens))
+    cases = (
+        (nn.Network(tokens, nn.Dense(2)(rows), name="alone"), onnx.TensorProto.INT64, {"Gather": 1, "Cast": 0}),
+        (nn.Network(tokens, nn.Dense(2)(nn.concatenate([rows, nn.Dense(2)(tokens)])), name="both"),
+         onnx.TensorProto.INT64, {"Gather": 1, "Cast": 1}),
+        (nn.Network([tokens, level], nn.Dense(2)(nn.concatenate([rows, level])), name="beside"),
+         onnx.TensorProto.DOUBLE, {"Gather": 1, "Cast": 1}),
+    )  # fmt: skip
+    for model, kind, counts in cases:
+        parameters, _, _ = random_data(describe(model))
+        X = np.random.default_rng(1).integers(0, 6, (5, sum(tensor.size for tensor in describe(model).inputs)))
+        found = agree(model, X, parameters)
+        assert found.graph.input[0].type.tensor_type.elem_type == kind
+        assert {name: operators(found).count(name) for name in counts} == counts
+        again = nn.from_onnx(found)
+        start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in again.describe().parameters])
+        assert distance(evaluated(again, start, X.astype(float)), evaluated(model, parameters, X.astype(float))) < 1e-13
 
 
 def test_what_is_printed(tmp_path):

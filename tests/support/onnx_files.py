@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from nncodegen.describe import describe
@@ -31,7 +32,8 @@ def predictions(model, X):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    given = {model.graph.input[0].name: X}
+    (declared,) = model.graph.input
+    given = {declared.name: X.astype(helper.tensor_dtype_to_np_dtype(declared.type.tensor_type.elem_type))}
     with np.errstate(all="ignore"):  # the branches of a Where are all computed
         return ReferenceEvaluator(model).run(None, given)[0], session.run(None, given)[0]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, ValueInfoProto, helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from nncodegen.describe import check_program, describe
 from nncodegen.describe.checks import bounded
@@ -20,9 +20,10 @@ from nncodegen.exports.onnx.masks import masked
 from nncodegen.exports.onnx.operators import Operator, operators_of
 from nncodegen.exports.onnx.recurrences import ROWS
 from nncodegen.exports.onnx.steps import Steps
+from nncodegen.exports.onnx.windows import rows_of
 from nncodegen.exports.programs import check_steps
 from nncodegen.exports.request import Exported, Request
-from nncodegen.ir import SAMPLE, Element, Program, slices_of, verify
+from nncodegen.ir import SAMPLE, Element, Program, Step, needed, slices_of, verify
 from nncodegen.passes.stabilize import stabilize
 from nncodegen.schedule.loops import without_noise
 from nncodegen.schedule.recurrences import settled
@@ -105,12 +106,15 @@ def _model(
     rows = graph.free(program.inputs[0].name if len(program.inputs) == 1 else "X")
     result = graph.free("output")
     trained = [tensor.name for tensor in program.parameters if tensor.trained]
-    steps = Steps(program, graph, _columns(program, graph, rows), rows, parameters, trained, operators)
+    numbers = _row_numbers(program)
+    columns, whole = _columns(program, graph, rows, numbers)
+    steps = Steps(program, graph, columns, rows, parameters, trained, operators, whole)
     graph.output(_joined(program, graph, [(element, steps.read(element)) for element in program.outputs]), result)
     kind = TYPES[program.precision]
     width = sum(tensor.size for tensor in program.inputs)
     outputs = program.width(program.outputs)
-    given = helper.make_tensor_value_info(rows, kind, [ROWS, width], _text(_inputs(request, program)))
+    kind_of_input = TensorProto.INT64 if numbers else kind
+    given = helper.make_tensor_value_info(rows, kind_of_input, [ROWS, width], _text(_inputs(request, program)))
     found = helper.make_tensor_value_info(result, kind, [ROWS, outputs], _text(_outputs(request, program)))
     made = helper.make_graph(
         graph.nodes, request.name, [given], [found], graph.initializers, doc_string=_about(given, found)
@@ -132,8 +136,40 @@ def _order(program: Program) -> list[str]:
     return sorted(places, key=lambda index: max(places[index]) if len(places[index]) > 1 else reduced)
 
 
-def _columns(program: Program, graph: OnnxGraph, rows: str) -> dict[str, Value]:
-    """Return the inputs of a program by name: the input of the graph, or some of its columns."""
+def _row_numbers(program: Program) -> frozenset[str]:
+    """Return the names of the inputs if all are numbers of rows of a matrix, as those of an Embedding; else nothing."""
+    found = [rows[1].tensor for step in program.steps if (rows := rows_of(step))]
+    inputs = frozenset(tensor.name for tensor in program.inputs)
+    return inputs if inputs <= {*found} else frozenset()
+
+
+def _columns(
+    program: Program, graph: OnnxGraph, rows: str, numbers: Container[str]
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Return the inputs of a program by name, as real numbers and, for ``numbers`` of rows, as whole ones.
+
+    They are the input of the graph, or some of its columns.
+    """
+    given = _as_given(program, graph, rows)
+    whole = {name: value for name, value in given.items() if name in numbers}
+    computed = {e.tensor for step in needed(program.steps, program.outputs) for e in _computed_with(step)}
+    real = {}
+    for name, value in given.items():
+        if name not in whole:
+            real[name] = value
+        elif name in computed:
+            real[name] = replace(value, name=graph.node("Cast", [value.name], to=TYPES[graph.precision]))
+    return real, whole
+
+
+def _computed_with(step: Step) -> tuple[Element, ...]:
+    """Return the elements that a step computes with: all that it reads but the numbers of rows of a matrix."""
+    rows = rows_of(step)
+    return step.operands if rows is None else (rows[0],)
+
+
+def _as_given(program: Program, graph: OnnxGraph, rows: str) -> dict[str, Value]:
+    """Return the inputs of a program by name, of the type of the graph's input."""
     if len(program.inputs) == 1 and len(program.inputs[0].shape) == 2:
         return {program.inputs[0].name: Value(graph, rows)}
     columns = {}
@@ -203,7 +239,7 @@ def _report(request: Request, program: Program, model: ModelProto, graph: OnnxGr
     operators = ", ".join(f"{count} {name}" for name, count in graph.operators.items())
     lines = [
         f"ONNX, opset {graph.opset}, IR version {model.ir_version}, {program.precision}, {size:,} bytes",
-        f"input       {_shape(model.graph.input[0])}",
+        f"input       {_shape(model.graph.input[0])}{', whole numbers (int64)' * bool(_row_numbers(program))}",
         f"output      {_shape(model.graph.output[0])}",
         f"operators   {operators}",
     ]

@@ -45,7 +45,8 @@ class Steps:
     """A writer of the steps on which the outputs of a stabilized program depend.
 
     ``columns`` are the values of its inputs by name, ``rows`` the tensor of the graph that has N rows, ``parameters``
-    the arrays of its parameters, of which some are ``trained``, ``operators`` what one operator has for several steps.
+    the arrays of its parameters, of which some are ``trained``, ``operators`` what one operator has for several steps;
+    ``whole`` are the inputs that the graph has as whole numbers.
     """
 
     def __init__(
@@ -57,9 +58,10 @@ class Steps:
         parameters: Mapping[str, Any],
         trained: Container[str],
         operators: Mapping[str, Operator] = NONE,
+        whole: Mapping[str, Value] = MappingProxyType({}),
     ) -> None:
         self.graph, self.sizes = graph, program.sizes
-        self._operators = operators
+        self._operators, self._whole = operators, whole
         self._program, self._rows, self._parameters, self._trained = program, rows, parameters, trained
         self._steps = {step.target.tensor: step for step in needed(without_noise(program), program.outputs)}
         self._uses = Counter(element for step in self._steps.values() for element in step.operands)
@@ -191,8 +193,8 @@ class Steps:
 
     def _of_numbers(self, step: Step, table: Element, numbers: Element) -> Value:
         """Return rows of a matrix, selected by their indices."""
-        E, x, axis = self._tensor(table), self._tensor(numbers), table.indices.index(step.over[0])
-        at = self.graph.node("Cast", [x.name], to=TensorProto.INT64)
+        E, axis, whole = self._tensor(table), table.indices.index(step.over[0]), self._whole.get(numbers.tensor)
+        at = whole.name if whole else self.graph.node("Cast", [self._tensor(numbers).name], to=TensorProto.INT64)
         name = self.graph.node("Gather", [E.name, at], axis=axis)
         return Value(self.graph, name, (*table.indices[:axis], *numbers.indices, *table.indices[axis + 1 :]))
 
