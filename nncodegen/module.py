@@ -410,12 +410,14 @@ class Module(Protocol):
                         sees several outputs together, such as those of a softmax, they are all missing then. Labels
                         (N,), if train takes them
         p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
-                        parameters, moved into the bounds if necessary. "auto": no start is needed, since one is
-                        looked for, as with n_starts="auto"
+                        parameters, moved into the bounds if necessary, or, of a model whose output is a curve by name
+                        without values of its parameters, at estimates from the data. "auto": no start is needed, since
+                        one is looked for, as with n_starts="auto"
         sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
         absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
                         covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
-        bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
+        bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
+                        Parameters of curves by name that a mapping leaves out have the bounds of the curve
         fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
                         that they keep
         loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
