@@ -388,3 +388,16 @@ def test_rates_of_a_fitted_order(steps):
     Y = module.predict([0.7, 1.3, 1.9], times[None])
     result = module.fit(times[None], Y)
     np.testing.assert_allclose(result.parameters, [0.7, 1.3, 1.9], rtol=1e-5)
+
+
+def test_a_fit_that_ends_where_equations_are_stiff_says_so():
+    """Where a fit without convergence ends at solutions of very many explicit steps, it names the other method."""
+    fast = nn.Dynamics("u' = -k*(u - c)", {"u": 1}, {"k": 1, "c": 1}, times=4, name="fast")
+    module, times = nn.build(fast), np.array([[0, 1, 2, 3.0], [0, 1, 2, 4.0]])
+    for options in ({}, {"groups": ["a", "b"], "own": ["c"]}):
+        for k, stiff in ((1e4, True), (1.0, False)):
+            with pytest.warns(RuntimeWarning, match="did not converge") as told:
+                result = module.fit(times, np.zeros((2, 4)), p0=[k, 2], max_iterations=0, **options)
+            assert result.status == "max_iterations"
+            assert ("more than 1,040 steps of tsit5, as where equations are stiff" in str(told[0].message)) == stiff
+            assert ('method="auto" takes few' in result.message) == stiff

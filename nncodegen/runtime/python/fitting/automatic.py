@@ -139,7 +139,7 @@ def automatic_start(
     refuse(problem.model.facts, 'the search for a start, "auto",')
     if np.isnan(problem.Y).all():
         return start, start
-    limit = _limit(problem.model)
+    limit = usual_steps(problem.model)
     given = np.zeros(len(start), bool) if given is None else given
     found = _search(problem.limited(limit), start, held, seed, threads, watch, given)
     if limit and found.unexplained > UNEXPLAINED and not (watch and watch.reason):
@@ -148,7 +148,7 @@ def automatic_start(
     return begun, end
 
 
-def _limit(model: Model) -> int:
+def usual_steps(model: Model) -> int:
     """Return the steps of a solution of differential equations in a first search; 0 for as many as the model allows."""
     facts = model.facts
     if not facts.max_steps:

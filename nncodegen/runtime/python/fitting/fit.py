@@ -19,18 +19,19 @@ from ..arguments.terms import take_terms
 from ..evaluation.jacobian import check_fitted
 from ..ground.facts import flat_names
 from ..ground.habits import no_argument
+from ..ground.outcomes import is_explicit
 from ..ground.poles import warn_of_poles
 from ..ground.renamed import by_present_names, renamed
 from ..ground.warn import warn
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
-from .automatic import automatic_start
+from .automatic import automatic_start, usual_steps
 from .curve_starts import begins_in_data, curve_start
 from .fit_in_groups import fit_in_groups, sharing_of, starts_of
 from .fit_watch import watch_of
 from .fit_with_errors import fit_with_errors
 from .group_starts import GroupSearch
-from .problem import LOSSES, Problem, Solution, check_iterations, check_tolerance
+from .problem import LOSSES, Problem, Solution, check_iterations, check_tolerance, of_samples
 from .starting_points import best_start
 
 if TYPE_CHECKING:
@@ -187,12 +188,11 @@ def fit(
         threads = integer("threads", threads, 1, THREADS)
     if sharing is not None:
         starts = starts_of(model, sharing, start, p0, fixed, limits)
-        return _told(
-            fit_in_groups(
-                problem, sharing, starts, held, threads, watch, absolute, errors,
-                _search_of(model, n_starts, seed, given_in(model, p0, fixed)),
-            ), False,
+        grouped = fit_in_groups(
+            problem, sharing, starts, held, threads, watch, absolute, errors,
+            _search_of(model, n_starts, seed, given_in(model, p0, fixed)),
         )  # fmt: skip
+        return _told(_with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:
             raise ValueError(f"n_starts is {n_starts!r}; expected a number, or {AUTO!r}")
@@ -202,7 +202,7 @@ def fit(
     if errors is not None:
         return _told(fit_with_errors(problem, errors, start, first, held, watch, absolute), False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
-    return _told(result, type(max_iterations) is Epochs)
+    return _told(_with_steps(result, problem, result.parameters[None]), type(max_iterations) is Epochs)
 
 
 def _search_of(model: Model, n_starts: Any, seed: int, given: Array) -> GroupSearch | None:
@@ -218,6 +218,25 @@ def _errors_in_x(model: Model, sigma_x: Any, samples: int, terms: Any) -> Array:
     if terms is not None or model.facts.curved:
         raise ValueError(f"sigma_x is for least squares of X and Y; the loss of {model.name} is another: leave it out")
     return check_sigma_x(model, sigma_x, samples)
+
+
+def _with_steps(result: FitResult, problem: Problem, parameters: Array, groups: Array | int = 0) -> FitResult:
+    """Return the result, which knows whether solutions took very many steps of an explicit method where it ended.
+
+    ``parameters`` are those of each group (G, P), ``groups`` the numbers of the groups of the samples, (N,).
+    """
+    model, steps = problem.model, usual_steps(problem.model)
+    if not steps or not is_explicit(model.facts.solver) or result.converged or not np.isfinite(result.cost):
+        return result
+    numbers = np.broadcast_to(groups, problem.samples)
+    for group, own in enumerate(parameters):
+        some = of_samples(problem, np.flatnonzero(numbers == group))
+        outputs = np.empty(some.Y.shape, model.dtype)
+        model.native.predict(for_c(model, own), some.X, some.samples, outputs, steps)
+        if np.isnan(outputs).any():
+            result._many_steps = steps
+            break
+    return result
 
 
 def _told(result: FitResult, trained: bool) -> FitResult:

@@ -83,3 +83,12 @@ def unsolved(solver: str) -> str:
         "there, a solution leaves the range of numbers before its last time, or takes more steps than it may "
         f"({solver}): look at the model's outcomes (which are those of float64), change the start, {other}"
     )
+
+
+def stiff(solver: str, steps: int) -> str:
+    """Return a clause about a fit that ended where a solution takes more than a number of steps."""
+    method = solver.partition(",")[0]
+    return (
+        f"there, a solution takes more than {steps:,} steps of {method}, as where equations are stiff, and its "
+        'derivatives tell little: method="auto" takes few steps then'
+    )

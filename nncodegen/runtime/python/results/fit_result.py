@@ -12,7 +12,7 @@ from ..ground.facts import name_of
 from ..ground.frames import frame_of
 from ..ground.renamed import renamed_attributes
 from ..native.model import result_of_model
-from .advice import advice_of, not_told, unsolved
+from .advice import advice_of, not_told, stiff, unsolved
 from .fit_plot import plot
 from .fit_table import html_table, text_table
 from .fitted import Fitted
@@ -71,6 +71,9 @@ class FitResult(Shown, Fitted):
     _samples: tuple[Array, Array, dict[str, int]] | None = None
     """The samples of the terms of a network with losses by name, for its plot."""
 
+    _many_steps: int = 0
+    """The number of steps of an explicit method that solutions exceed where a fit ended without convergence, or 0."""
+
     @property
     def message(self) -> str:
         """Return how the fit ended, as a sentence, and what to do about it."""
@@ -82,7 +85,8 @@ class FitResult(Shown, Fitted):
             advice = f"but there are fewer data, {self.used:,}, than free parameters, {self.free_count:,}"
         if self._ending == "not_finite" and (solver := self._model.facts.solver):
             advice = unsolved(solver)
-        return f"{message}; {advice}" if advice else message
+        steps = stiff(self._model.facts.solver, self._many_steps) if self._many_steps else ""
+        return "; ".join(part for part in (message, advice, steps) if part)
 
     @cached_property
     def derived(self) -> Quantities:
