@@ -191,7 +191,8 @@ def test_stopped_is_the_callback(decay):
 
 def test_messages_tell_the_status(decay):
     """A message tells what the word of the status does: data that are too few, and how solutions of equations ended."""
-    few = decay.fit(X[:1], Y[:1])
+    with pytest.warns(RuntimeWarning, match="has too few data"):
+        few = decay.fit(X[:1], Y[:1])
     assert (few.status, few.success, few.converged) == ("too_few_data", False, True)
     assert few.message.endswith("but there are fewer data, 1, than free parameters, 2")
     growing = nn.Dynamics("u' = a*u**2", {"u": 1}, {"a": 1.0}, times=2, max_steps=90, name="answering_growth")
