@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
+from nncodegen.runtime.python.results.many_fits import ManyFits
 from tests.support.built import built
 from tests.support.search import examples
 
@@ -134,7 +135,8 @@ def test_statuses(decay, problem):
     assert found.counts == {"converged": 32, "singular": 1, "too_few_data": 1, "no_data": 1, "not_finite": 2}
     assert (found.success == (found.status == "converged")).all()
     assert (found.parameters[[0, 2, 3]] == starts[[0, 2, 3]]).all()
-    assert np.isinf(found.standard_errors[:5]).all()
+    assert np.isinf(found.standard_errors[:4]).all()
+    assert np.isinf(found.standard_errors[4]).tolist() == [False, True, False]  # a and c are exact
     assert np.isnan(found.chi2[2:4]).all()
     assert np.isnan(found.reduced_chi2[:4]).all()
     assert bits(found, slice(5, None)) == bits(whole, slice(5, None))
@@ -410,3 +412,56 @@ def test_models_that_are_not_fitted_side_by_side():
     assert list(many.status) == ["converged"] * 2
     for m, targets in enumerate(counts):
         assert many.parameters[m] == poisson.fit([0.0, 1, 2, 3], targets).parameters
+
+
+KINDS = ("zeros", "a constant", "one x", "collinear", "nothing", "a gap", "exact", "noise", "bounded noise")
+
+
+def degenerate(kind, seed):
+    """Few data of one kind that may not determine a plane or a hyperbola: X (N, 2), y (N,) and options."""
+    random = np.random.default_rng(seed)
+    samples = int(random.integers(1, 12))
+    X, y = random.uniform(0, 2, (samples, 2)), random.normal(size=samples)
+    if kind == "zeros":
+        y[:] = 0
+    elif kind == "a constant":
+        y[:] = random.choice([1.0, 3.0, -2.0])
+    elif kind == "one x":
+        X[:] = random.choice([0.0, 1.0])
+    elif kind == "collinear":
+        X[:, 1] = 2 * X[:, 0]
+    elif kind == "nothing":
+        y[:] = np.nan
+    elif kind == "a gap":
+        y[random.integers(samples)] = np.nan
+    elif kind == "exact":
+        y = 2 * X[:, 0] / (0.7 + X[:, 0]) + 0.4 * X[:, 1]
+    return X, y, {"bounds": (-10, 10)} if kind == "bounded noise" else {}
+
+
+@pytest.fixture(scope="module")
+def hyperbola(quick_compiler):
+    """V*u/(K + u) + c*v: with data of no signal, K has no effect, or goes to infinity."""
+    return nn.build(nn.Model("hyperbola", ("u", "v"), "y", {"V": 1, "K": 1, "c": 0}, "V*u/(K + u) + c*v"))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@examples(120)
+@given(st.sampled_from(KINDS), st.integers(0, 10**6))
+def test_one_verdict(hyperbola, kind, seed):
+    """Of degenerate data, fit_many says what fit says."""
+    X, y, options = degenerate(kind, seed)
+    alone = hyperbola.fit(X, y, **options)
+    assert hyperbola.fit_many(X, y[None], **options).status.tolist() == [alone.status]
+
+
+def test_steps_across_several_bounds(hyperbola, monkeypatch):
+    """Where steps cross several bounds at once, fits side by side still end, without a second fit by itself."""
+    monkeypatch.setattr(ManyFits, "doubtful", lambda *_: np.arange(0))
+    for seed in range(60):
+        X, y, options = degenerate("bounded noise", seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            found = hyperbola.fit_many(X, y[None], **options)
+        assert found.status[0] != "max_iterations", seed
+        assert (abs(found.parameters) <= 10).all()

@@ -134,7 +134,7 @@ static UNUSED void finish_waiting(const NN(fits) *run, group_of_fits *g)
         const size_t fit = g->ended_fit[k], data = (size_t) run->data[fit];
         const int determined = rank[k] >= (real) g->free && data >= g->free;
         unsigned char *const status = run->status + fit;
-        if (!determined && *status <= NN(FITS_GRADIENT))
+        if (!determined && (*status <= NN(FITS_GRADIENT) || *status == NN(FITS_FADED)))
             *status = data == 0 ? NN(FITS_NO_DATA) : data < g->free ? NN(FITS_TOO_FEW_DATA) : NN(FITS_SINGULAR);
         if (wants_inverse(run))
             write_errors(run, g, k, !determined ? HUGE_VAL : run->absolute_sigma ? 1
@@ -157,6 +157,18 @@ static UNUSED int has_pole(const group_of_fits *g, size_t lane)
     return found;
 }
 
+/* Returns whether the derivative by a free parameter has almost vanished on the way of a fit: the data may not determine
+   it, but the rest of it, which is due to rounding or to a last step that was too short, hides that. */
+static UNUSED int has_faded(const NN(fits) *run, const group_of_fits *g, size_t lane)
+{
+    int found = 0;
+    for (size_t p = 0; p < PARAMETERS; p++) {
+        const real square = g->system[place_of(p, p)*FITS + lane], largest = g->scales[p*FITS + lane];
+        found |= !(run->fixed && run->fixed[p]) && (double) square <= sqrt((double) EPSILON)*(double) largest;
+    }
+    return found;
+}
+
 /* Writes the results of a fit. */
 static UNUSED void end_fit(const NN(fits) *run, size_t lane, group_of_fits *g)
 {
@@ -170,6 +182,8 @@ static UNUSED void end_fit(const NN(fits) *run, size_t lane, group_of_fits *g)
     run->data[fit] = g->data[lane];
     run->iterations[fit] = g->iterations[lane];
     run->status[fit] = (unsigned char) g->outcome[lane];
+    if (run->status[fit] <= NN(FITS_GRADIENT) && has_faded(run, g, lane))
+        run->status[fit] = NN(FITS_FADED);
     if (run->poles)
         run->poles[fit] = finite && has_pole(g, lane);
     for (size_t k = 0; k < TRIANGLE; k++)

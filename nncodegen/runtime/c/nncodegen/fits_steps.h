@@ -143,7 +143,16 @@ INLINE void solve_steps(group_of_fits *g, size_t lane, const words *free, const 
     solve_factored(triangle, g->inverses + lane, step);
 }
 
-/* Shortens steps that would cross a bound, and computes those of the other parameters again. */
+/* Returns which part of its step each lane may take until a parameter reaches a bound, at most all of it. */
+INLINE vector part_within_bounds(const NN(fits) *run, const group_of_fits *g, size_t lane, size_t p)
+{
+    const vector x = get(g->current + lane, p), step = get(g->step + lane, p), end = x + step, all = (vector) {0} + 1;
+    const vector below = (run->lower[p] - x)/step, above = (run->upper[p] - x)/step;
+    return where((words) (end < run->lower[p]), below, where((words) (end > run->upper[p]), above, all));
+}
+
+/* Shortens steps that would cross a bound, and computes those of the other parameters again: one bound after the other,
+   the nearest first, since with that parameter held others may stay within theirs. */
 static UNUSED void keep_bounds(const NN(fits) *run, group_of_fits *g, size_t lane, words *free)
 {
     const vector zero = {0};
@@ -155,10 +164,16 @@ static UNUSED void keep_bounds(const NN(fits) *run, group_of_fits *g, size_t lan
     }
     for (size_t round = 0; round <= PARAMETERS; round++) {
         words crossed = {0};
+        vector nearest = zero + 1;
+        for (size_t p = 0; p < PARAMETERS; p++) {
+            const vector part = part_within_bounds(run, g, lane, p);
+            nearest = where(free[p] & (words) (part < nearest), part, nearest);
+        }
         for (size_t p = 0; p < PARAMETERS; p++) {
             const vector x = get(current, p), end = x + get(step, p);
             const vector lower = zero + run->lower[p], upper = zero + run->upper[p];
-            const words below = (words) (end < lower) & free[p], above = (words) (end > upper) & free[p];
+            const words here = free[p] & (words) (part_within_bounds(run, g, lane, p) <= nearest);
+            const words below = (words) (end < lower) & here, above = (words) (end > upper) & here;
             const vector there = where(free[p], end, get(next, p));
             *at(next, p) = where(below, lower, where(above, upper, there));
             *at(held, p) = where(below, lower - x, where(above, upper - x, get(held, p)));

@@ -259,7 +259,8 @@ enum {
     NN(FITS_TOO_FEW_DATA), /* like FITS_SINGULAR, because there are fewer data than free parameters */
     NN(FITS_NO_DATA), /* all data are missing: the parameters are those at the start */
     NN(FITS_NOT_FINITE), /* outputs or derivatives are not finite at the start */
-    NN(FITS_STALLED) /* no step lowers the cost, though the gradient is above its tolerance */
+    NN(FITS_STALLED), /* no step lowers the cost, though the gradient is above its tolerance */
+    NN(FITS_FADED) = 11 /* like one of the first three, but a derivative has almost vanished on the way */
 };
 
 typedef struct {

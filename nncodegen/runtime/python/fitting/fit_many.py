@@ -94,9 +94,10 @@ def fit_many(
 
     Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
     number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.
-    Formulas, and equations of motion or other recurrences with few parameters, are fitted side by side. Fits of
-    layers, of formulas of more than 400 statements and of losses that are not sums of squares are made one after
-    the other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
+    Formulas, and equations of motion or other recurrences with few parameters, are fitted side by side; fits that
+    do not converge there, or to parameters that the data hardly determine, are made again by ``fit``. Fits of
+    layers, of formulas of more than 400 statements and of losses that are not sums of squares are made one after the other,
+    each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
     """
     check_fitted(model, "fit_many")
     if model.facts.curved:
@@ -131,9 +132,10 @@ def fit_many(
             (*(limits or (None, None)), held if held.any() else None), wanted, steps, absolute, first, last,
             found.arrays(),
         )  # fmt: skip
+        fit_one_by_one(model, data, limits, held, wanted, steps, absolute, found.doubtful(first, last), found)
 
     def fit_others(first: int, last: int) -> None:
-        fit_one_by_one(model, data, limits, held, wanted, steps, absolute, first, last, found)
+        fit_one_by_one(model, data, limits, held, wanted, steps, absolute, range(first, last), found)
 
     data.options = FitOptions(limits, held, wanted, absolute)
     lanes, threads = model.native.fits_lanes, integer("threads", threads, 1, THREADS)

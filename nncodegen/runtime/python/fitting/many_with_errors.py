@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ground.share import is_ended
 from ..native.parts import with_errors
-from ..results.many_fits import STATUS, ManyFits
+from ..results.many_fits import ManyFits
 from .fit_with_errors import result_with_errors
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from .fit_data import FitData
 
 STEPS = 100
-"""The most steps of a fit in a lane, where changes of inputs are not damped; those that need more, and those that
-stall, are made again."""
+"""The most steps of a fit in a lane, where changes of inputs are not damped; those that need more are made again."""
 
 
 def fits_with_errors(
@@ -45,10 +44,7 @@ def fits_with_errors(
     def together(first: int, last: int) -> None:
         _side_by_side(second, data, min(steps, STEPS), first, last, found)
         if steps > STEPS:
-            *_, numbers, _ = found.arrays()
-            assert numbers is not None
-            again = [STATUS.index(status) for status in ("max_iterations", "stalled")]
-            one_by_one(first + np.flatnonzero(np.isin(numbers[first:last], again)))
+            one_by_one(found.doubtful(first, last))
 
     return (together, lanes) if lanes else (lambda first, last: one_by_one(np.arange(first, last)), 0)
 

@@ -1,7 +1,8 @@
-"""Many fits, one after the other, for models that cannot be fitted side by side."""
+"""Many fits, one after the other: where a model cannot be fitted side by side, or such a fit has a doubtful end."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..ground.share import is_ended
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 def fit_one_by_one(
     model: Model, data: FitData, limits: Bounds | None, held: Array, tolerance: float, max_iterations: int,
-    absolute_sigma: bool, first: int, last: int, found: ManyFits,
+    absolute_sigma: bool, fits: Iterable[int], found: ManyFits,
 ) -> None:  # fmt: skip
-    """Make the fits first <= m < last, each like ``fit``, and write their results to ``found``."""
+    """Make some fits, by their indices, each like ``fit``, and write their results to ``found``."""
     fixed = held.astype("u1") if held.any() else None
-    for m in range(first, last):
+    for m in fits:
         if is_ended():
             raise KeyboardInterrupt
         X, Y, sigma, start = data.of_fit(m)

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 
 STATUS = (
     "time_limit", "converged", "converged", "converged", "max_iterations", "singular", "too_few_data", "no_data",
-    "not_finite", "stalled", "stationary",
+    "not_finite", "stalled", "stationary", "converged",
 )  # fmt: skip
-"""The statuses by C's number for the end of a fit, then those of fits one by one. The first has not ended."""
+"""The statuses by C's number for the end of a fit, one of them of fits one by one. The first has not ended."""
 
 ENDINGS = ("time_limit", "cost", "step", "gradient", "max_iterations", "cost", "cost", "no_data", "not_finite",
-           "stalled", "stationary")  # fmt: skip
+           "stalled", "stationary", "cost")  # fmt: skip
 """The endings of a single fit (``endings``) by that number; "singular" and "too_few_data" fits have converged."""
+
+FADED = 11
+"""The number of fits that converged where a derivative has almost vanished: see fits.h."""
+
+DOUBTFUL = (*(STATUS.index(status) for status in ("max_iterations", "singular", "too_few_data", "stalled")), FADED)
+"""The numbers of fits side by side that are made again one by one: these follow flat valleys with more care."""
 
 LEAST = 8
 """The least tolerance, in units of epsilon: rounding hides smaller changes."""
@@ -114,6 +120,10 @@ class ManyFits(Many):
             self.parameters, self.standard_errors, self.covariance, self.chi2, self.data, self.iterations,
             self._numbers, self.poles,
         )  # fmt: skip
+
+    def doubtful(self, first: int, last: int) -> Array:
+        """Return the indices of the fits first <= m < last whose ends side by side are doubtful."""
+        return first + np.flatnonzero(np.isin(self._numbers[first:last], DOUBTFUL))
 
     @property
     def done(self) -> Array:
