@@ -242,9 +242,14 @@ def load(built: Built) -> Module:
     return cast(Module, module)
 
 
-def load_again(path: str) -> Module:
-    """Import a compiled module that another process has built, from the cache. Raises BuildError."""
+def load_again(path: str) -> Module | None:
+    """Import a compiled module that another process has built, from the cache; None if it is not there undamaged.
+
+    A library that was cut short would end the process. Raises BuildError.
+    """
     library = Path(path)
+    if not _is_kept(library):
+        return None
     return load(Built(library.name.partition(".")[0], library, cached=True))
 
 

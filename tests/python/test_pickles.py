@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +108,26 @@ def test_results_find_their_module_in_the_cache(results, tmp_path):
     found = in_another_process(program, tmp_path, **results)
     fit = results["fit"]
     assert found.strip() == f"decay ('a', 'b', 'c') True {fit.predict([0.5], interval='confidence')}"
+
+
+def test_a_library_that_was_cut_short_is_not_loaded(results, tmp_path, monkeypatch):
+    """A damaged library in the cache, which would end the process, counts as one that is not there."""
+    program = """
+        import pickle
+        from pathlib import Path
+        fit = pickle.loads(Path("fit").read_bytes())
+        fit._model.native._path = str(Path("decay.abi3.so").absolute())
+        try:
+            fit.predict([0.0])
+        except ImportError as error:
+            print(error)
+    """
+    library = Path(results["module"].__file__)
+    for name in (library.name, f"{library.name}.sha256"):
+        (tmp_path / name).write_bytes((library.parent / name).read_bytes())
+    (tmp_path / library.name).write_bytes(library.read_bytes()[:20_000])
+    message = in_another_process(program, tmp_path, fit=results["fit"])
+    assert message.startswith("this is computed by the module of decay, which was built in another process")
 
 
 def test_copies_of_a_module(decay):
