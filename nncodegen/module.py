@@ -516,8 +516,8 @@ class Module(Protocol):
         number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.
         Formulas, and equations of motion or other recurrences with few parameters, are fitted side by side; fits that
         do not converge there, or to parameters that the data hardly determine, are made again by ``fit``. Fits of
-        layers, of formulas of more than 400 statements and of losses that are not sums of squares are made one after the other,
-        each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
+        layers, of formulas of more than 400 statements and of losses that are not sums of squares are made one after
+        the other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
         """
 
     def minimize(

@@ -101,8 +101,9 @@ def curve_fit(
     transpose of R, "ipvt", (P,), and "qtf", (P,), the first of Q' fvec; mesg says how the fit ended, and ier is 1, 2 or
     4 where cost, parameters or gradient ended it. For all other results of a fit, build the model and use its ``fit``.
     The module is compiled once for a formula. Where the data do not determine all parameters, pcov is infinite, and a
-    RuntimeWarning says why. Raises ModelError for a formula that cannot be read, ValueError for data that do not fit to
-    it, and RuntimeError where the fit fails.
+    RuntimeWarning says why. So does one where no test of convergence is met, but a fit that begins where the first
+    ended finds no lower cost, as in a flat valley. Raises ModelError for a formula that cannot be read, ValueError for
+    data that do not fit to it, and RuntimeError where the fit fails.
     """
     if options:
         _check_options(options)
@@ -134,7 +135,13 @@ def curve_fit(
             X, y, p0=start, sigma=sigma, absolute_sigma=absolute_sigma, bounds=limits, **options,
         )  # fmt: skip
     if not result.converged:
-        raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
+        if not result.gains_nothing_from_its_end():
+            raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
+        warn(
+            f"the fit of {quoted(formula)} ended where another that begins there finds no lower cost, in a flat valley "
+            f"or at a corner, so its standard errors tell little: {result.message}",
+            RuntimeWarning,
+        )
     if result.poles:
         warn_of_poles(quoted(formula), result.poles)
     popt, pcov = result.parameters, result.covariance

@@ -1,5 +1,7 @@
 """``curve_fit``: what SciPy's gives, from a formula in place of a function."""
 
+import warnings
+
 import numpy as np
 import pytest
 import sympy
@@ -13,6 +15,7 @@ from nncodegen.curve import formula as formulas
 from nncodegen.curve import read_formula
 from nncodegen.curve.start import read_start
 from nncodegen.errors import ModelError
+from tests.support.curves import EXAMPLES, REFERENCES
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -128,6 +131,26 @@ def test_a_fit_that_fails():
     """It is a RuntimeError, and warns of nothing besides."""
     with pytest.raises(RuntimeError, match="raise max_iterations"):
         nn.curve_fit(DECAY, X, Y, max_iterations=1)
+
+
+@pytest.mark.parametrize(("name", "seeds"), [("broken_line", (3, 10, 19, 21)), ("richards", (15, 16, 21, 29))])
+def test_valleys_and_corners(name, seeds):
+    """A fit that ends in a flat valley or at a corner has SciPy's cost, or a lower one, and at most a warning."""
+    x, true = EXAMPLES[name]
+    curve, f, texts = getattr(nn.curves, name)(), REFERENCES[name], set()
+    for seed in seeds:
+        random = np.random.default_rng(1000 + seed)
+        near = true * np.exp(random.normal(0, 0.4, len(true)))
+        some = np.sort(random.choice(x, random.integers(10, 28), replace=False))
+        y = f(some, *near)
+        y += random.choice([0.03, 0.06, 0.12]) * np.ptp(y) * random.normal(size=len(some))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            popt, _ = nn.curve_fit(curve, some, y)
+        texts |= {str(each.message) for each in caught}
+        expected = optimize.least_squares(lambda p, x=some, y=y: f(x, *p) - y, near, x_scale=np.abs(near) + 1e-3)
+        assert np.sum((f(some, *popt) - y) ** 2) / 2 <= expected.cost * (1 + 1e-4), seed
+    assert all("finds no lower cost" in text for text in texts)
 
 
 # --- parameters, and building ------------------------------------------------------------------------------------

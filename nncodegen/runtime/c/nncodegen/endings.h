@@ -8,7 +8,8 @@
 #include "evaluate.h"
 #include "fit_point.h"
 
-/* Returns how much rounding may change the cost: through the outputs and through the parameters. */
+/* Returns how much rounding may change the cost, through the outputs and through the parameters; and so may the error of
+   solutions whose steps are chosen. */
 static COLD double noise_of_cost(const NN(fitting) *run, fit_memory *m)
 {
     double squares = scaled_length(m)*scaled_length(m);
@@ -20,7 +21,7 @@ static COLD double noise_of_cost(const NN(fitting) *run, fit_memory *m)
         rows_of_tile(m->parameters, run->inputs, first, count, m->rows);
         squares += squares_of_outputs(run, first, count, m);
     }
-    const double noise = 4*ROUNDING*sqrt(squares);
+    const double noise = larger(4*ROUNDING, run->output_error)*sqrt(squares);
     return noise*(sqrt(2*size_of_cost(m)) + noise/2);
 }
 

@@ -14,13 +14,23 @@
 #include "endings.h"
 #include "polish.h"
 
-enum { GOES_ON = -1, MOST_DESCENTS = 4 };
+enum {
+    GOES_ON = -1,
+    MOST_DESCENTS = 4,
+    PATIENCE = 100 /* the most steps, beside ten for each parameter, that gain less than LEAST_GAIN in all */
+};
+
+/* Relative to the cost: a gain that is far below what errors of the data change it by. Valleys without an end, along
+   which a parameter goes to infinity, give 1e-9 to 1e-7 of the cost in a hundred steps. */
+#define LEAST_GAIN 1e-6
 
 /* The state that controls a fit from step to step. */
 typedef struct {
     double radius; /* the longest step that is trusted */
     double damping;
     double rounding; /* the relative rounding of the cost */
+    double gained; /* the cost when the fit has last gained more than LEAST_GAIN */
+    size_t since; /* the iterations until then */
 } lead;
 
 /* The radius of the first step, relative to the length of the parameters; or, if these have almost no effect, relative
@@ -135,10 +145,20 @@ static COLD int is_ended_by_caller(NN(fitting) *run, const fit_memory *m)
     return run->after_each(run->poll.context);
 }
 
+/* Returns whether the fit no longer gains: along a valley that the data hardly determine, and which may have no end. */
+static COLD int no_longer_gains(const NN(fitting) *run, const fit_memory *m, lead *l)
+{
+    if (l->gained - m->sums.cost > larger(run->cost_tolerance, LEAST_GAIN)*size_of_cost(m)) {
+        l->gained = m->sums.cost;
+        l->since = run->iterations;
+    }
+    return run->iterations - l->since >= PATIENCE + 10*m->n;
+}
+
 /* Steps until the fit ends. */
 static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
 {
-    lead l = {0, 0, 4*ROUNDING};
+    lead l = {0, 0, 4*ROUNDING, m->sums.cost, run->iterations};
     for (size_t k = 0; k < m->n; k++)
         m->scale[k] = 0;
     look_around(run, m);
@@ -154,6 +174,8 @@ static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
         const int ended = is_ended_by_caller(run, m);
         if (status != GOES_ON || ended)
             return status != GOES_ON ? status : NN(FIT_INTERRUPTED);
+        if (no_longer_gains(run, m, &l))
+            return end_of_radius(run, m, larger(run->cost_tolerance, l.rounding));
     }
 }
 

@@ -163,6 +163,7 @@ typedef struct {
     double cost_tolerance;
     double step_tolerance;
     double gradient_tolerance;
+    double output_error; /* the relative error of the outputs besides rounding: that of chosen steps; else 0 */
     size_t max_iterations;
     /* Errors in the inputs, for a model whose last parameters are changes of its inputs, fixed at 0: the standard
        deviations of the inputs, 0 for exact ones; NULL: all are exact. Their changes are estimated as well. */

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..ground.algebra import IN_FIXED_ORDER
-from ..ground.endings import ENDINGS
+from ..ground.endings import ENDINGS, LEAST_GAIN
 from ..ground.share import share
 from ..native.algebra import algebra_of
 from ..results.bordered import eliminate, in_lanes, solve
@@ -50,6 +50,9 @@ ROUNDS = 20
 
 EITHER_SIGN = 3
 """The sign of a guard of which no sample has told: see guards.h."""
+
+PATIENCE = 100
+"""The most steps, beside ten for each own or shared parameter, that gain less than LEAST_GAIN in all: see fit.h."""
 
 LAST_STEPS = 20
 """The most steps without damping that follow convergence: see polish.h."""
@@ -424,6 +427,8 @@ class _Descent:
         tolerance = self.problem.tolerance
         self.reach = self._first_reach()
         ending = ""
+        gained, since = self.cost, self.iterations
+        patience = PATIENCE + 10 * (len(self.own) + len(self.shared))
         while not ending:
             if self._largest_cosine() <= tolerance:
                 ending = "gradient"
@@ -433,6 +438,10 @@ class _Descent:
                 ending = self._try(self._step_within_reach())
                 if self.watch is not None and self._is_ended_by_watch() and not ending:
                     return self.watch.reason
+            if gained - self.cost > max(tolerance, LEAST_GAIN) * self.cost:
+                gained, since = self.cost, self.iterations
+            if not ending and self.iterations - since >= patience:  # it no longer gains
+                ending = self._end_without_steps()
         return ending
 
     def _try(self, step: _Step) -> str:
@@ -471,7 +480,12 @@ class _Descent:
             return "step" if is_short else "cost"
         if self.shared_damping < MOST_DAMPING and (self.damping < MOST_DAMPING).any():
             return ""
+        return self._end_without_steps()
+
+    def _end_without_steps(self) -> str:
+        """Return how a fit has ended of which no step gains any more: see endings.h."""
         fall = self._possible_fall()
+        least = max(self.problem.tolerance, self.rounding) * self.cost
         if fall <= least or self._largest_cosine() ** 2 <= self.problem.tolerance:
             return "step"
         return "cost" if fall <= self._noise() else "stalled"
@@ -665,8 +679,8 @@ class _Descent:
         return float(self.algebra.total(np.nan_to_num(weighed.astype(float) ** 2, posinf=np.inf)))
 
     def _noise(self) -> float:
-        """Return how much rounding may change the cost: see endings.h."""
-        noise = self.rounding * math.sqrt(self._squares + 2 * self.cost)
+        """Return how much rounding, or the error of solutions in chosen steps, may change the cost: see endings.h."""
+        noise = max(self.rounding, self.problem.model.facts.rtol) * math.sqrt(self._squares + 2 * self.cost)
         return noise * (math.sqrt(2 * self.cost) + noise / 2)
 
     # --- the last digits ---

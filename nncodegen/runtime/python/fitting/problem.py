@@ -137,7 +137,7 @@ class Problem:
             numbers = self.model.native.fit(
                 self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, LOSSES[self.loss], self.f_scale,
                 self.tolerance, self.max_iterations, parameters, residuals, triangle, active, changed, costs,
-                watch, errors, self.max_steps,
+                watch, errors, self.max_steps, self.model.facts.rtol,
             )  # fmt: skip
         finally:
             if watch is not None:

@@ -59,5 +59,8 @@ ENDINGS = MappingProxyType({
 UNFINISHED = MappingProxyType({"max_iterations": "raise max_iterations", "time_limit": "raise time_limit"})
 """The endings of fits that could have continued, and how to let them continue."""
 
+LEAST_GAIN = 1e-6
+"""The relative fall of a cost that is far below what errors of the data change it by: see fit.h."""
+
 DOUBTFUL = ("stalled", "stationary")
 """The endings that may be due to parameters that the data do not determine."""

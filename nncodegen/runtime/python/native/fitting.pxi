@@ -58,7 +58,7 @@ cdef bytearray _memory_of(size_t size):
 
 cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale,
         double tolerance, size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors,
-        size_t max_steps):
+        size_t max_steps, double output_error):
     """Fit the model: write parameters, residuals, triangle, active, poles, costs and changes; see NN(fitting) in interface.h."""
     cdef _Fit fit = _Fit(native)
     cdef nncodegen_fitting *run = &fit.run
@@ -73,6 +73,7 @@ cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int 
     run.robust = robust
     run.robust_scale = robust_scale
     run.cost_tolerance = run.step_tolerance = run.gradient_tolerance = tolerance
+    run.output_error = output_error
     run.max_iterations = max_iterations
     if errors is not None:
         work = _memory_of(native.kernel.errors_size(samples, 1))

@@ -166,6 +166,7 @@ static const nncodegen_option nncodegen_options[] = {
         double cost_tolerance
         double step_tolerance
         double gradient_tolerance
+        double output_error
         size_t max_iterations
         const real *sigma_x
         double *changes

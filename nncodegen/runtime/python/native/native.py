@@ -114,6 +114,7 @@ class Native(Protocol):
         fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
         parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: bytearray | None,
         costs: Array, watch: Watch | None, errors: tuple[Array, Array] | None = None, max_steps: int = 0,
+        output_error: float = 0.0,
     ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
         """Fit the model to data, starting from the given parameters, and overwrite these with the best ones.
 

@@ -37,7 +37,7 @@ def advice_of(result: Fitted) -> str:
     if fall >= STILL:
         return f"{over} the cost fell by {100 * fall:.2g} %, so it still falls: {more}"
     fell = f"{over} the cost fell by {100 * fall:.2g} % alone" if fall > 0 else f"{over} the cost did not fall"
-    ways = [*_reasons(result), *_looser(fall / steps)]
+    ways = [*reasons_of(result), *_looser(fall / steps)]
     return f"{fell}, so more of them gain little: {'; or '.join(ways)}"
 
 
@@ -48,7 +48,7 @@ def _looser(fall: float) -> list[str]:
     return [f"accept this one, which tolerance={10.0 ** math.ceil(math.log10(fall)):.0e} would have ended"]
 
 
-def _reasons(result: Fitted) -> list[str]:
+def reasons_of(result: Fitted) -> list[str]:
     """Return what hinders a fit whose cost hardly falls any more, and what to do about it."""
     free = result.free_count
     if free > result.used:

@@ -12,7 +12,7 @@ from ..ground.facts import name_of
 from ..ground.frames import frame_of
 from ..ground.renamed import renamed_attributes
 from ..native.model import result_of_model
-from .advice import advice_of, not_told, stiff, unsolved
+from .advice import advice_of, reasons_of, stiff, unsolved
 from .fit_plot import plot
 from .fit_table import html_table, text_table
 from .fitted import Fitted
@@ -79,8 +79,8 @@ class FitResult(Shown, Fitted):
         """Return how the fit ended, as a sentence, and what to do about it."""
         message = ENDINGS[self._ending].message
         advice = advice_of(self) if self._ending in UNFINISHED else ""
-        if (self._ending in DOUBTFUL or self.status == "singular") and self.undetermined:
-            advice = not_told(self.undetermined)
+        if self._ending in DOUBTFUL or self.status == "singular":
+            advice = "; or ".join(reasons_of(self))
         if self.status == "too_few_data":
             advice = f"but there are fewer data, {self.used:,}, than free parameters, {self.free_count:,}"
         if self._ending == "not_finite" and (solver := self._model.facts.solver):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ground.algebra import Algebra
-from ..ground.endings import ENDINGS, SUCCESSES
+from ..ground.endings import ENDINGS, LEAST_GAIN, SUCCESSES
 from ..ground.facts import flat_names, name_of, slices
 from ..native.algebra import algebra_of
 from . import goodness
@@ -128,6 +128,15 @@ class Fitted:
     def converged(self) -> bool:
         """Return whether a test of convergence ended the fit."""
         return ENDINGS[self._ending].converged
+
+    def gains_nothing_from_its_end(self) -> bool:
+        """Return whether a fit that begins where this one ended hardly lowers the cost, though no test was met."""
+        if self._refit is None or self._ending not in ("stalled", "max_iterations"):
+            return False
+        fixed = {int(p): float(self.parameters[p]) for p in np.flatnonzero(~self.free)}
+        problem: Any = self._refit
+        cost, _ = problem(fixed, self.parameters)
+        return bool(cost >= self.cost - max(problem.tolerance, LEAST_GAIN) * abs(self.cost))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
