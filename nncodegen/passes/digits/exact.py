@@ -38,6 +38,9 @@ FAULTS = (ValueError, ZeroDivisionError, OverflowError, TypeError, AttributeErro
 OPERATIONS = 1024
 """The number of operations after which the errors come again, in the same order."""
 
+ERRING = 24
+"""The last bits of a number in which operations err."""
+
 LARGE = 2.0**24
 """An exponent beyond which an exponential is infinite, or 0: exact ones would take long, and no float64 is near."""
 
@@ -100,7 +103,9 @@ class _Limited(Exact):
         return super().call(function, operands)
 
     def power(self, base: Any, exponent: Any, symbol: Expr) -> Any:
-        """Return a power."""
+        """Return a power; of a negative number only where the exponent is known to be an integer, or is none."""
+        if base < 0 and not symbol.is_Atom and mpmath.mag(exponent) > mpmath.mp.prec - ERRING:
+            raise ValueError("the last digits of an exponent say whether it is an integer")
         if (
             base > 0
             and abs(exponent) > 1
@@ -129,7 +134,7 @@ def _factors(bits: int, seed: int) -> tuple[Any, ...]:
     state, numbers = 1, []
     for _ in range(256):
         state = _next(state)
-        numbers.append(1 + mpmath.ldexp((state >> 7) - 2**23, 1 - bits))
+        numbers.append(1 + mpmath.ldexp((state >> 7) - 2 ** (ERRING - 1), 1 - bits))
     state, found = 7919 * seed, []
     for _ in range(OPERATIONS):
         state = _next(state)

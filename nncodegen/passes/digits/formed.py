@@ -31,7 +31,7 @@ from nncodegen.passes.digits.cost import (
 )
 from nncodegen.passes.digits.exact import Truth
 from nncodegen.passes.digits.measure import Sample
-from nncodegen.passes.digits.points import Points, chosen, draw, joined
+from nncodegen.passes.digits.points import Points, chosen, draw, joined, ordinary_points, regimes
 from nncodegen.passes.digits.screen import are_few, is_sound, suspicious_points, suspicious_slopes
 from nncodegen.passes.digits.search import ENOUGH_FOR_SLOPES, LARGEST, Found, Search
 from nncodegen.passes.rules.derivative import as_sympy_writes
@@ -221,14 +221,34 @@ class _Keeping:
         self._name, self._written, self._form = question.name, question.written, question.form
         self._choice, self._dtype, self._starts = question.choice, np.dtype(question.precision), dict(question.starts)
         self._read, self._trained = elements(self._written), [*self._starts]
-        self._points = draw(self._read, self._starts, WIDE, ORDINARY, self._dtype)
+        self._inputs = [element for element in self._read if element not in self._starts]
+        self._points = self._drawn(WIDE, ORDINARY)
         self._truth = Truth(self._written, self._points)
         self.findings: list[Finding] = []
+
+    def _drawn(self, wide: int, ordinary: int, *how: Any) -> Points:
+        """Return drawn points, except those where parameters are 0 without which no input is left, as in k*f(x)."""
+        points = draw(self._read, self._starts, wide, ordinary, self._dtype, *how)
+        zeros = [element for element in self._trained if np.any(points[element] == 0)]
+        if not zeros:
+            return points
+        kinds = np.stack([points[element] == 0 for element in zeros], axis=1)
+        tells = np.ones(len(kinds), bool)
+        for kind in np.unique(kinds, axis=0):
+            left = self._written.subs({element: 0 for element, zero in zip(zeros, kind, strict=True) if zero})
+            if kind.any() and not any(left.has(element) for element in self._inputs):
+                tells &= np.any(kinds != kind, axis=1)
+        return chosen(points, tells) if np.any(tells) else points
 
     @cached_property
     def is_sound(self) -> bool:
         """Return whether the value keeps its digits as it is, by the cheap test."""
-        return is_sound(self._form, self._points, self._doubts, self._truth)
+        return self._is_sound(self._form, self._doubts, self._truth)
+
+    def _is_sound(self, form: Expr, doubts: Any, truth: Truth) -> bool:
+        """Return whether a form keeps its digits, by the cheap test, in each regime of the parameters."""
+        kinds = regimes(self._points, self._starts)
+        return all(is_sound(form, self._points, doubts & which, truth, int(which.sum())) for which in kinds)
 
     @cached_property
     def _doubts(self) -> Any:
@@ -253,7 +273,7 @@ class _Keeping:
             return {}
         doubts = suspicious_slopes(best, self._points, self._trained)
         found = {element: self._slope(best, element, where)
-                 for element, where in doubts.items() if not are_few(where)}  # fmt: skip
+                 for element, where in doubts.items() if not are_few(where, len(where))}  # fmt: skip
         own = (element for element in self._trained if element not in found)
         return found | {element: defined(self._own(best, element)) for element in own}
 
@@ -301,7 +321,7 @@ class _Keeping:
     @cached_property
     def _anywhere(self) -> Points:
         """Return points at which the form has a value, with parameters as a fit may reach them as well."""
-        drawn = draw(self._read, self._starts, FURTHER, FURTHER, self._dtype, SEED_OF_ANY, SPREAD)
+        drawn = self._drawn(FURTHER, FURTHER, SEED_OF_ANY, SPREAD)
         points = joined(self._points, drawn)
         return chosen(points, np.isfinite(Sample(points).values(self._form)))
 
@@ -312,7 +332,7 @@ class _Keeping:
             return defined(own)
         meant = plain_conditions(derivative(self._written, element))
         truth = Truth(meant, self._points)
-        if is_sound(own, self._points, doubts | suspicious_points(own, self._points), truth):
+        if self._is_sound(own, doubts | suspicious_points(own, self._points), truth):
             return defined(own)
         limits = plain_conditions(derivative(self._form, element))
         others = self._plain_slopes(meant, best, element)
@@ -327,17 +347,18 @@ class _Keeping:
     def _searched(
         self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth, others: Iterable[Expr] = ()
     ) -> Expr:
-        drawn = draw(self._read, self._starts, FURTHER_WIDE, FURTHER, self._dtype, SEED_OF_FURTHER)
+        drawn = self._drawn(FURTHER_WIDE, FURTHER, SEED_OF_FURTHER)
         further = drawn, self._anywhere
-        search = Search(meant, now, self._points, further, truth, self._bounds[0], limits)
+        search = Search(meant, now, self._points, further, truth, self._bounds[0], limits, self._starts)
         if not self._fills_holes():
             search.holes = []  # where the value is not defined, or has no hole, a derivative has none
         elif search.holes and meant is not self._written:  # derivatives of a form with limits have limits, too
             others, now = (now, *others), limits
-            search = Search(meant, now, self._points, further, truth, self._bounds[0], limits)
+            search = Search(meant, now, self._points, further, truth, self._bounds[0], limits, self._starts)
         elif search.holes and self._is_usually_sound and self._bounds[0] != FAR:
             search.mends = False
         if meant is self._written:
+            search.zeros = tuple(element for element, _, _ in search.holes)
             search.allows = self._allows
         else:
             search.enough = ENOUGH_FOR_SLOPES
@@ -352,9 +373,8 @@ class _Keeping:
     @cached_property
     def _is_usually_sound(self) -> bool:
         """Return whether the form has its digits at ordinary points."""
-        doubts = self._doubts.copy()
-        doubts[:WIDE] = False
-        return is_sound(self._form, self._points, doubts, self._truth)
+        doubts = self._doubts & ordinary_points(self._points, self._inputs)
+        return self._is_sound(self._form, doubts, self._truth)
 
     def _fills_holes(self) -> bool:
         """Return whether the form has a value at a point with a 0, where the formula as written has none."""

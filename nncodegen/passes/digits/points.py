@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nncodegen.ir import Element
 from nncodegen.passes.digits.formats import Array
@@ -16,6 +17,9 @@ Points = dict[Element, Array]
 SEED = 1962
 ORDINARY = 20
 """Ordinary numbers are between 2**-20 and 2**20."""
+
+TINY = -0.6
+"""Of the points near 0, one of five is tiny instead: where a number that is uniform in (-1, 1) is below this."""
 
 
 def draw(
@@ -32,26 +36,65 @@ def draw(
     Inputs have random bits in the first ``wide`` points, and are between 2**-20 and 2**20 in the ``ordinary`` ones.
     Parameters are at their starts in the first of these, where a product with a large input would only be rounded, and
     up to a factor of two away in the others; or up to ``spread`` factors of two in all, if it is given. Then one more
-    point follows for each input, which is 0 there.
+    point follows for each input, which is 0 there. Where the start of a parameter is no ordinary number, such as 0,
+    there are twice as many points: at some, this parameter is near its start, at others it has an ordinary size, as
+    training moves it there.
     """
     generator = np.random.default_rng([seed, len(read)])
     inputs = [element for element in read if element not in starts]
+    if not all(map(is_ordinary, (starts[element] for element in read if element in starts))):
+        wide, ordinary = 2 * wide, 2 * ordinary
     count = wide + ordinary + len(inputs)
     widest = np.finfo(dtype).maxexp - 4
+    is_wide = np.arange(count) < wide
     points: Points = {}
     for element in read:
         sign = np.where(generator.random(count) < 0.5, -1.0, 1.0)
         exponents = generator.uniform(-1, 1, count)
-        size = np.where(np.arange(count) < wide, widest * exponents, ORDINARY * exponents)
-        if element in starts:
-            start = starts[element] or 1.0
-            near = np.where(np.arange(count) < wide, 1.0, 2.0**exponents)
-            column = start * (2.0 ** (spread * exponents) if spread else near)
-        else:
-            column = sign * 2.0**size
+        if element not in starts:
+            column = sign * 2.0 ** np.where(is_wide, widest * exponents, ORDINARY * exponents)
             column[wide + ordinary + inputs.index(element)] = 0.0
+        elif is_ordinary(starts[element]):
+            near = np.where(is_wide, 1.0, 2.0**exponents)
+            column = starts[element] * (2.0 ** (spread * exponents) if spread else near)
+        else:
+            near, share = _near(starts[element], sign, exponents), generator.random(count)
+            size = (spread or ORDINARY) * exponents
+            moved = 2.0 ** np.where(is_wide, np.round(size), size)
+            column = np.where(share < 0.5, near, (np.sign(starts[element]) or sign) * moved)
         points[element] = column.astype(dtype)
     return points
+
+
+def is_ordinary(number: float) -> bool:
+    """Return whether the size of a number is between 2**-20 and 2**20."""
+    return bool(_are_ordinary(np.array(number)))
+
+
+def _near(start: float, sign: Array, exponents: Array) -> Array:
+    """Return numbers near the start of a parameter: up to a factor of two away; for 0, most of them 0, others tiny."""
+    if start:
+        return np.asarray(start * 2.0**exponents)
+    return np.where(exponents < TINY, sign * 2.0 ** (2 * ORDINARY * exponents), 0.0)
+
+
+def regimes(points: Points, starts: Mapping[Element, float]) -> list[NDArray[np.bool_]]:
+    """Return which points belong together: those at which the same parameters are near starts that are not ordinary."""
+    unusual = [points[element] for element in points if element in starts and not is_ordinary(starts[element])]
+    kinds = sum((2**k * _are_ordinary(column) for k, column in enumerate(unusual)), np.zeros(count_of(points), int))
+    return [kinds == kind for kind in np.unique(kinds)]
+
+
+def ordinary_points(points: Points, inputs: Iterable[Element]) -> NDArray[np.bool_]:
+    """Return the points at which the sizes of all inputs are ordinary, or 0."""
+    usual = np.ones(count_of(points), bool)
+    for element in inputs:
+        usual &= _are_ordinary(points[element]) | (points[element] == 0)
+    return usual
+
+
+def _are_ordinary(numbers: Array) -> NDArray[np.bool_]:
+    return (np.abs(numbers) >= 2.0**-ORDINARY) & (np.abs(numbers) <= 2.0**ORDINARY)
 
 
 def chosen(points: Points, which: Any) -> Points:

@@ -210,14 +210,14 @@ def suspicious_slopes(form: Expr, points: Points, by: Sequence[Element]) -> dict
     return {element: (own | watched.suspicious) & ~unknown for element, own in slopes.suspicious.items()}
 
 
-def are_few(suspicious: Mask) -> bool:
-    """Return whether there are so few suspicious points that nothing more is examined."""
-    return int(suspicious.sum()) < max(FEWEST, LEAST * len(suspicious))
+def are_few(suspicious: Mask, count: int) -> bool:
+    """Return whether there are so few suspicious points, of some number, that nothing more is examined."""
+    return int(suspicious.sum()) < max(FEWEST, LEAST * count)
 
 
-def is_sound(form: Expr, points: Points, suspicious: Mask, truth: Truth) -> bool:
-    """Return whether a form has its digits at a few of the suspicious points, or there are hardly any."""
-    if are_few(suspicious):
+def is_sound(form: Expr, points: Points, suspicious: Mask, truth: Truth, count: int) -> bool:
+    """Return whether a form has its digits at a few of the suspicious points, or there are hardly any of a number."""
+    if are_few(suspicious, count):
         return True
     found = np.flatnonzero(suspicious)
     step = max(1, len(found) // EXAMINED)

@@ -8,9 +8,10 @@ computes them, these at further points, and near the borders of their conditions
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from nncodegen.passes.digits.cost import FAR, OPERATIONS, Bound, operations
 from nncodegen.passes.digits.exact import FAULTS, Truth
 from nncodegen.passes.digits.formats import Array, are_apart, bits_lost
 from nncodegen.passes.digits.measure import Sample, values
-from nncodegen.passes.digits.points import Points, chosen, count_of
+from nncodegen.passes.digits.points import Points, chosen, count_of, regimes
 from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, Table, neighbours
 
 CANDIDATES = 90
@@ -105,12 +106,13 @@ class Found:
 
 
 class Search:
-    """A search for a form of a formula; ``written`` is what it means, ``given`` its form so far.
+    """A search for a form of a formula; ``written`` is what it means, ``given`` its form so far; ``starts`` has its
+    parameters with their initial values.
 
     ``truth`` has the exact values of the formula at the points, ``further`` are points for what has been found: some
     where it may not be worse, and others where it may not be NaN if the given form is finite. ``limits`` is a form that
     has the limits of the formula at holes, where ``written`` has no value. A form without them gets them by branches,
-    unless ``mends`` is set to False. ``allows`` says whether a form may be taken; ``refused`` are those that may not.
+    unless ``mends`` is set to False; ``zeros`` are the elements at whose 0 a value of the given form counts as a limit. ``allows`` says whether a form may be taken; ``refused`` are those that may not.
     ``enough`` are the mean bits below which a form ends the search, ``lost`` those that
     the given form loses: none can gain more.
     """
@@ -124,15 +126,18 @@ class Search:
         truth: Truth | None = None,
         bound: Bound = OPERATIONS[BEST],
         limits: Expr | None = None,
+        starts: Mapping[Element, float] = MappingProxyType({}),
     ) -> None:
-        self.written, self.given = written, given
+        self.written, self.given, self._starts = written, given, starts
         self.further, self.anywhere = further
         exact = (truth or Truth(written, points)).everywhere()
         known = np.isfinite(exact)
         self.exact = exact[known]
         self.sample = Sample(chosen(points, known))
+        self._regimes = [which for which in regimes(self.sample.points, starts) if which.sum() >= LEAST_POINTS]
         self.limits = given if limits is None else limits
         self.holes = self._holes(points, known)
+        self.zeros = tuple(element for element in points if element not in starts)
         self.mends = True
         self.enough = ENOUGH
         self.allows: Callable[[Expr, float], bool] = lambda form, bits: True
@@ -167,9 +172,9 @@ class Search:
         if len(self.exact) < LEAST_POINTS or operations(self.given) > LARGEST:
             return None
         start = self.add(self.given, ())
-        if start is None or start.lost.mean() < LOSSY:
+        if start is None or self._most(start) < LOSSY:
             return None
-        self.lost = float(start.lost.mean())
+        self.lost = self._most(start)
         self.add(self.written, ("as written",))
         for other in others:
             self.add(other, ("derivative of the form",))
@@ -189,10 +194,10 @@ class Search:
         finalists = (self._mended(start, candidate) for candidate in self.ranked())
         examined = 0
         for candidate in (candidate for candidate in finalists if self._is_better(start, candidate)):
-            if not self.allows(candidate.form, float(start.lost.mean() - candidate.lost.mean())):
+            lost = self._means(start, candidate)
+            if not self.allows(candidate.form, lost[0] - lost[1]):
                 self.refused.append(candidate.form)
             elif self._holds(start, candidate):
-                lost = float(start.lost.mean()), float(candidate.lost.mean())
                 costs = operations(start.form), operations(candidate.form)
                 return Found(candidate.form, candidate.rules, len(self.exact), lost, costs)
             else:
@@ -206,7 +211,7 @@ class Search:
         expanded: set[Expr] = set()  # used for membership only
         for _ in range(rounds):
             best = self.ranked()[0].score
-            if min(candidate.lost.mean() for candidate in self.candidates) < self.enough:
+            if min(map(self._most, self.candidates)) < self.enough:
                 return
             for candidate in [c for c in self.ranked() if c.form not in expanded][:WIDTH]:
                 expanded.add(candidate.form)
@@ -237,6 +242,19 @@ class Search:
         candidate = Candidate(form, rules, lost, float(lost.mean()) + PRICE * cost)
         self.candidates.append(candidate)
         return candidate
+
+    def _means(self, start: Candidate, other: Candidate) -> tuple[float, float]:
+        """Return the mean bits that two forms lose at the points of the regime where the second gains most.
+
+        Where a parameter is far from 0, digits of the rest may not count; at 0 they do.
+        """
+        means = [(float(start.lost[which].mean()), float(other.lost[which].mean())) for which in self._regimes]
+        return max(means, key=lambda mean: mean[0] - mean[1], default=(float(start.lost.mean()), float(other.lost.mean())))
+
+    def _most(self, candidate: Candidate) -> float:
+        """Return the mean bits that a form loses at the points of the regime where it loses most."""
+        means = [float(candidate.lost[which].mean()) for which in self._regimes]
+        return max(means, default=float(candidate.lost.mean()))
 
     def ranked(self) -> list[Candidate]:
         """Return the candidates, the best first."""
@@ -269,7 +287,7 @@ class Search:
             return other
         lost = (other.lost > start.lost + WORSE) & (other.lost > ROUNDING)
         points = self.sample.points
-        zeros = {element for element, column in points.items() if np.any((column == 0) & lost)}
+        zeros = {element for element, column in points.items() if np.any(column == 0) and np.all(lost[column == 0])}
         zeros |= {element for element, _, few in self.holes if not self._has_limits(form, few)}
         for element in (element for element in points if element in zeros):
             value = self._limit(element, chosen(self.anywhere, self.anywhere[element] == 0))
@@ -282,7 +300,8 @@ class Search:
 
     def _is_better(self, start: Candidate, other: Candidate) -> bool:
         """Return whether a form gains bits on average, and is worse at no point."""
-        bits = float(start.lost.mean() - other.lost.mean())
+        before, after = self._means(start, other)
+        bits = before - after
         if bits <= GAIN or is_worse(start.lost, other.lost, self.exact):
             return False
         if not self.bound.allows(operations(other.form), self.before, bits):
@@ -308,8 +327,8 @@ class Search:
         """Return whether a form is NaN where the first one has a value, or the limit where an element is 0."""
         before, after = (values(form, self.anywhere) for form in (start.form, other.form))
         few = chosen(self.anywhere, np.isnan(after) & np.isfinite(before))
-        at_zero = np.any([column == 0 for column in few.values()], axis=0)
-        return bool(at_zero.any() or np.isfinite(Truth(self.written, few).everywhere()).any())
+        at_zero = any(np.any(few[element] == 0) for element in self.zeros)
+        return bool(at_zero or np.isfinite(Truth(self.written, few).everywhere()).any())
 
     def _near(self, condition: Relational, lines: int) -> tuple[Points, Truth]:
         """Return points near the border of a condition, with the exact values there."""

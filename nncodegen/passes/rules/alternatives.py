@@ -14,6 +14,7 @@ import sympy
 from sympy import Add, Expr, Mul, Pow, acos, cos, log
 from sympy.codegen.cfunctions import Cbrt
 
+from nncodegen.ir import Element, elements
 from nncodegen.ir.functions import plain_conditions
 from nncodegen.ir.limits import power_near_one
 from nncodegen.ir.quotients import BY_C, over
@@ -105,18 +106,43 @@ RANGES: Table = {
 
 
 def alternatives(node: Expr, table: Table) -> Iterator[tuple[Alternative, Expr]]:
-    """Yield the forms that the alternatives of a table give for a node."""
-    for alternative in table.get(node.func, ()):
-        for form in _forms(alternative, node):
-            yield alternative, form
+    """Yield the forms that the alternatives of a table give for a node, or for a part of a sum or a product."""
+    for part, rest in parts(node):
+        for alternative in table.get(part.func, ()):
+            for form in _forms(alternative, part, rest):
+                yield alternative, form
 
 
-def _forms(alternative: Alternative, node: Expr) -> Iterator[Expr]:
-    """Yield the other forms that an alternative gives for a node."""
-    found = alternative(node)
+def parts(node: Expr) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
+    """Yield a node, and the parts of a sum or a product that read other elements than the rest, each with this rest.
+
+    In ``p + 1/(x + 1) - 1/x`` and ``k*(x - sin(x))/(x - tan(x))``, p and k have no part in what cancels. A number goes
+    with the first part.
+    """
+    yield node, ()
+    groups: list[tuple[set[Element], list[Expr]]] = []  # sets used for membership only
+    for term in node.args if isinstance(node, Add | Mul) else ():
+        read = {*elements(term)}
+        joined = [group for group in groups if group[0] & read] if read else groups[:1]
+        if len(joined) == 1:
+            joined[0][0].update(read)
+            joined[0][1].append(term)
+        elif joined:
+            groups = [group for group in groups if group not in joined]
+            groups.append((read.union(*(each for each, _ in joined)), [t for _, terms in joined for t in terms] + [term]))
+        else:
+            groups.append((read, [term]))
+    for _, terms in groups if len(groups) > 1 else ():
+        if len(terms) > 1:
+            yield node.func(*terms), tuple(term for term in node.args if term not in terms)
+
+
+def _forms(alternative: Alternative, part: Expr, rest: tuple[Expr, ...]) -> Iterator[Expr]:
+    """Yield the other forms that an alternative gives for a part of a sum or product, with the rest of it."""
+    found = alternative(part)
     for form in () if found is None else (found,) if isinstance(found, Expr) else found:
-        if form != node:
-            yield form
+        if form != part:
+            yield part.func(form, *rest) if rest else form
 
 
 def neighbours(node: Expr, table: Table) -> tuple[tuple[str, Expr], ...]:
@@ -136,11 +162,12 @@ FAULTS = (RecursionError, ValueError, TypeError, ZeroDivisionError, NotImplement
 
 @lru_cache(maxsize=2_000)
 def _neighbours(node: Expr, table: int) -> tuple[tuple[str, Expr], ...]:
-    found = []
-    for rule in _TABLES[table].get(node.func, ()):
-        try:
-            forms = [plain_conditions(stable_form(new, node)) for new in _forms(rule, node)]
-        except FAULTS:
-            continue
-        found += [(rule.__name__, new) for new in forms if new != node]
-    return tuple(found)
+    found: list[tuple[str, Expr]] = []
+    for part, rest in parts(node):
+        for rule in _TABLES[table].get(part.func, ()):
+            try:
+                forms = [plain_conditions(stable_form(new, node)) for new in _forms(rule, part, rest)]
+            except FAULTS:
+                continue
+            found += [(rule.__name__, new) for new in forms if new != node]
+    return tuple(dict.fromkeys(found))
