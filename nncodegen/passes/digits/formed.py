@@ -43,6 +43,9 @@ WIDE, ORDINARY = 44, 24
 FURTHER_WIDE, FURTHER = 60, 20
 """The numbers of further points over all numbers, and of ordinary sizes, at which no form may be worse."""
 
+FEW_DEFINED, MORE = 0.25, 12
+"""Where fewer points than this part have a value, there are some of so many times as many points besides."""
+
 SEED_OF_FURTHER, SEED_OF_ANY = 1974, 1980
 
 SPREAD = 30.0
@@ -229,6 +232,12 @@ class _Keeping:
     def _drawn(self, wide: int, ordinary: int, *how: Any) -> Points:
         """Return drawn points, except those where parameters are 0 without which no input is left, as in k*f(x)."""
         points = draw(self._read, self._starts, wide, ordinary, self._dtype, *how)
+        defined = np.isfinite(Sample(points).values(self._form))
+        if defined.sum() < FEW_DEFINED * len(defined):  # as of a sum of roots, whose arguments are seldom all positive
+            more = draw(self._read, self._starts, MORE * wide, MORE * ordinary, self._dtype, *how)
+            places = np.flatnonzero(np.isfinite(Sample(more).values(self._form)))
+            few = places[:: max(1, len(places) // (len(defined) // 2))]
+            points = joined(points, chosen(more, few))
         zeros = [element for element in self._trained if np.any(points[element] == 0)]
         if not zeros:
             return points

@@ -215,15 +215,21 @@ def are_few(suspicious: Mask, count: int) -> bool:
     return int(suspicious.sum()) < max(FEWEST, LEAST * count)
 
 
+def _spread(places: NDArray[np.intp]) -> list[int]:
+    """Return places in an order whose beginning is spread over all of them."""
+    step = max(1, len(places) // EXAMINED)
+    return [*map(int, places[::step]), *(int(place) for k, place in enumerate(places) if k % step)]
+
+
 def is_sound(form: Expr, points: Points, suspicious: Mask, truth: Truth, count: int) -> bool:
     """Return whether a form has its digits at a few of the suspicious points, or there are hardly any of a number."""
     if are_few(suspicious, count):
         return True
     found = np.flatnonzero(suspicious)
-    step = max(1, len(found) // EXAMINED)
+    finite = np.isfinite(Sample(chosen(points, found)).values(form))
     places: list[int] = []
     values: list[float] = []
-    for place in [*found[::step], *(place for k, place in enumerate(found) if k % step)][:TRIED]:
+    for place in _spread(found[~finite])[: TRIED // 4] + _spread(found[finite])[:TRIED]:
         (exact,) = truth.at([place])
         if np.isfinite(exact):
             places.append(place)

@@ -44,6 +44,9 @@ LOSSY, ENOUGH, ENOUGH_FOR_SLOPES = 1.8, 0.75, 2.5
 """A form that loses fewer mean bits than the first is not searched; one that loses fewer than the second ends the
 search, or than the third that of a derivative: most of these are longer, and are rounded more often."""
 
+LOST_FAR = 16.0
+"""Where a formula loses more mean bits than these, although none at ordinary numbers, differences may cancel as well."""
+
 BUDGET = 3500
 """The operations that all measured forms have together: the bound of the time of a search."""
 
@@ -52,6 +55,9 @@ REWRITTEN = 2800
 
 GAIN = 1.0
 """The mean bits that a form must gain."""
+
+GAIN_AS_WRITTEN = 0.25
+"""The mean bits that the formula as it is written must gain over its stable form."""
 
 ROUNDING = 2.0
 """Up to three units in the last place are the rounding of a few operations: no form is refused for them."""
@@ -82,7 +88,7 @@ LEAST_POINTS = 12
 PROGRESS = 0.1
 """The mean bits that a round must gain for another one."""
 
-FINALISTS = 6
+FINALISTS = 10
 """The number of forms that are examined at further points, and of those that may be too dear before."""
 
 MOST_CONDITIONS = 6
@@ -178,7 +184,7 @@ class Search:
         self.add(self.written, ("as written",))
         for other in others:
             self.add(other, ("derivative of the form",))
-        if self.bound != FAR:
+        if self.bound != FAR or self.lost > LOST_FAR:
             self._go_on(DIFFERENCES, CANDIDATES // 2)
             self._go_on(SERIES, CANDIDATES // 2 + MOST_SERIES, rounds=1)
         self._go_on(RANGES, CANDIDATES)
@@ -302,7 +308,8 @@ class Search:
         """Return whether a form gains bits on average, and is worse at no point."""
         before, after = self._means(start, other)
         bits = before - after
-        if bits <= GAIN or is_worse(start.lost, other.lost, self.exact):
+        least = GAIN if other.form != self.written else GAIN_AS_WRITTEN
+        if bits <= least or is_worse(start.lost, other.lost, self.exact):
             return False
         if not self.bound.allows(operations(other.form), self.before, bits):
             return False

@@ -106,11 +106,10 @@ RANGES: Table = {
 
 
 def alternatives(node: Expr, table: Table) -> Iterator[tuple[Alternative, Expr]]:
-    """Yield the forms that the alternatives of a table give for a node, or for a part of a sum or a product."""
-    for part, rest in parts(node):
-        for alternative in table.get(part.func, ()):
-            for form in _forms(alternative, part, rest):
-                yield alternative, form
+    """Yield the forms that the alternatives of a table give for a node, and for parts of a sum or a product."""
+    for alternative in table.get(node.func, ()):
+        for form in _forms(alternative, node):
+            yield alternative, form
 
 
 def parts(node: Expr) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
@@ -121,28 +120,35 @@ def parts(node: Expr) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
     """
     yield node, ()
     groups: list[tuple[set[Element], list[Expr]]] = []  # sets used for membership only
+    numbers = []
     for term in node.args if isinstance(node, Add | Mul) else ():
-        read = {*elements(term)}
-        joined = [group for group in groups if group[0] & read] if read else groups[:1]
-        if len(joined) == 1:
-            joined[0][0].update(read)
-            joined[0][1].append(term)
-        elif joined:
-            groups = [group for group in groups if group not in joined]
-            groups.append((read.union(*(each for each, _ in joined)), [t for _, terms in joined for t in terms] + [term]))
-        else:
-            groups.append((read, [term]))
-    for _, terms in groups if len(groups) > 1 else ():
+        read, terms = {*elements(term)}, [term]
+        if not read:
+            numbers.append(term)
+            continue
+        for group in [group for group in groups if group[0] & read]:
+            groups.remove(group)
+            read, terms = read | group[0], [*group[1], *terms]
+        groups.append((read, terms))
+    for k, (_, terms) in enumerate(groups if len(groups) > 1 else ()):
+        terms += numbers if k == 0 else []
         if len(terms) > 1:
             yield node.func(*terms), tuple(term for term in node.args if term not in terms)
 
 
-def _forms(alternative: Alternative, part: Expr, rest: tuple[Expr, ...]) -> Iterator[Expr]:
-    """Yield the other forms that an alternative gives for a part of a sum or product, with the rest of it."""
-    found = alternative(part)
-    for form in () if found is None else (found,) if isinstance(found, Expr) else found:
-        if form != part:
-            yield part.func(form, *rest) if rest else form
+def _forms(alternative: Alternative, node: Expr) -> Iterator[Expr]:
+    """Yield the other forms that an alternative gives for a node, for its parts one by one, and for all of them."""
+    rewritten: dict[Expr, Expr] = {}
+    for part, rest in parts(node):
+        found = alternative(part)
+        for form in () if found is None else (found,) if isinstance(found, Expr) else found:
+            if form != part:
+                yield part.func(form, *rest) if rest else form
+                if rest:
+                    rewritten.setdefault(part, form)
+    if len(rewritten) > 1:
+        terms = [term for part in rewritten for term in part.args]
+        yield node.func(*rewritten.values(), *(term for term in node.args if term not in terms))
 
 
 def neighbours(node: Expr, table: Table) -> tuple[tuple[str, Expr], ...]:
@@ -162,12 +168,11 @@ FAULTS = (RecursionError, ValueError, TypeError, ZeroDivisionError, NotImplement
 
 @lru_cache(maxsize=2_000)
 def _neighbours(node: Expr, table: int) -> tuple[tuple[str, Expr], ...]:
-    found: list[tuple[str, Expr]] = []
-    for part, rest in parts(node):
-        for rule in _TABLES[table].get(part.func, ()):
-            try:
-                forms = [plain_conditions(stable_form(new, node)) for new in _forms(rule, part, rest)]
-            except FAULTS:
-                continue
-            found += [(rule.__name__, new) for new in forms if new != node]
-    return tuple(dict.fromkeys(found))
+    found = []
+    for rule in _TABLES[table].get(node.func, ()):
+        try:
+            forms = [plain_conditions(stable_form(new, node)) for new in _forms(rule, node)]
+        except FAULTS:
+            continue
+        found += [(rule.__name__, new) for new in forms if new != node]
+    return tuple(found)

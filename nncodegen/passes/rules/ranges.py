@@ -10,7 +10,7 @@ from functools import reduce
 from itertools import zip_longest
 
 import sympy
-from sympy import Abs, Add, Expr, Mul, Piecewise, Pow, Rational, S, log, sqrt
+from sympy import Abs, Add, And, Expr, Mul, Piecewise, Pow, Rational, S, log, sqrt
 
 from nncodegen.ir import SAMPLE, elements
 from nncodegen.ir.functions import StableFunction, sigmoid
@@ -21,6 +21,10 @@ from nncodegen.passes.rules.factors import others
 
 MOST_FACTORS = 8
 """The number of factors, with those of powers, up to which a product is ordered."""
+
+
+LEAST, MOST = sympy.Float(2.0**-1021), sympy.Float(2.0**1023)
+"""The sizes between which a part of a product has all its digits; in float32, the first is 0, the second infinite."""
 
 
 def _side(term: Expr) -> Expr | None:
@@ -330,13 +334,17 @@ def squares_of_products(node: Pow) -> Expr | None:
 
 
 def choice_of_range(node: Mul) -> Expr | None:
-    """u*v/w as it is where the parts are in range, and (u/w)*v elsewhere."""
+    """u*v*w as it is where u*v is in range, and (u*w)*v elsewhere: then u and v are both large, or both small."""
     factors = factors_of(node)
-    if factors is None or len(factors) != 3 or not _is_reciprocal(factors[2]):
+    if factors is None or len(factors) < 3:
         return None
-    u, v, w = factors
+    while len(factors) > 3:
+        *factors, one, other = _alternating(factors)
+        factors.append(grouped(one, other))
+    u, v, w = sorted(factors, key=_is_reciprocal)
     part = grouped(u, v)
-    return Piecewise((grouped(part, w), Abs(part) < sympy.Float(2.0**1000)), (grouped(grouped(u, w), v), True))
+    usual = And(Abs(part) < MOST, Abs(part) > LEAST)
+    return Piecewise((grouped(part, w), usual), (grouped(grouped(u, w), v), True))
 
 
 def share_of_powers(node: share) -> Iterator[Expr]:
