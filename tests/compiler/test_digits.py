@@ -41,7 +41,7 @@ from nncodegen.passes.digits.exact import Truth
 from nncodegen.passes.digits.formats import are_apart, bits_lost
 from nncodegen.passes.digits.formed import Answer, Finding, Question, kept
 from nncodegen.passes.digits.measure import Sample, values
-from nncodegen.passes.digits.points import chosen
+from nncodegen.passes.digits.points import chosen, regimes
 from nncodegen.passes.digits.points import draw as drawn_points
 from nncodegen.passes.digits.search import Search
 from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, alternatives
@@ -349,6 +349,57 @@ WORST = {"ellipse width": 6}
 """The bits that are lost beyond those of the formula as it is written, where this is more than one."""
 
 
+OFFSETS = [sqrt(x + 1) - sqrt(x), 1 / (x + 1) - 1 / x, 1 / sqrt(x) - 1 / sqrt(x + 1), log(x + 1) - log(x)]
+"""Formulas whose terms cancel."""
+
+
+@pytest.mark.parametrize("formula", OFFSETS, ids=str)
+@pytest.mark.parametrize("start", [0.0, 1e-300])
+def test_terms_beside_an_offset(formula, start):
+    """By default, f + p has the digits of f where p is at a start of 0 or nearly 0, and all where p has moved."""
+    form, _ = kept("output", formula + a, stable_form(formula + a), {a: start}, FAST)
+    drawn = drawn_points((a, x), {a: 1.0}, 40, 20, seed=31)
+    for moved in (start, 0.375):
+        points = {**drawn, a: np.full_like(drawn[x], moved)}
+        exact = Truth(formula + a, points).everywhere()
+        points, exact = chosen(points, np.isfinite(exact)), exact[np.isfinite(exact)]
+        assert len(exact) > 20
+        assert bits_lost(values(form, points), exact).mean() < 1.5
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_factors_of_what_cancels(start):
+    """By default, k*f has the digits of f, also where k starts at 0, for a hole that only a series fills."""
+    formula = (x - sin(x)) / (x - tan(x))
+    form, _ = kept("output", a * formula, stable_form(a * formula), {a: start}, FAST)
+    sizes = 2.0 ** np.linspace(-40, -6, 40)
+    for moved in (1.0, -0.3):
+        points = {a: np.full_like(sizes, moved), x: sizes}
+        assert bits_lost(values(form, points), Truth(a * formula, points).everywhere()).mean() < 1.5
+
+
+def test_points_of_parameters_that_start_at_zero():
+    """A start of 0 is tested as 0, near 0, and at ordinary sizes of both signs; other starts as before."""
+    points = drawn_points((a, x), {a: 0.0}, 44, 24)
+    sizes = np.abs(points[a])
+    ordinary = (sizes >= 2.0**-20) & (sizes <= 2.0**20)
+    assert min((sizes == 0).sum(), ordinary.sum(), ((sizes > 0) & ~ordinary).sum()) > 5
+    assert {-1.0, 1.0} <= {*np.sign(points[a][ordinary])}
+    (away, near) = sorted(regimes(points, {a: 0.0}), key=lambda which: sizes[which].mean(), reverse=True)
+    assert np.array_equal(away, ordinary)
+    assert np.array_equal(near, ~ordinary)
+    assert len(regimes(drawn_points((a, x), {a: 1.5}, 44, 24), {a: 1.5})) == 1
+
+
+def test_parts_of_sums():
+    """A rule applies to the parts of a sum that share no element, one by one and all at once."""
+    cancelling = [sqrt(each + 1) - sqrt(each) for each in (x, y)]
+    forms = {form for _, form in alternatives(sum(cancelling) + a, DIFFERENCES)}
+    conjugates = [1 / (sqrt(each + 1) + sqrt(each)) for each in (x, y)]
+    assert sum(conjugates) + a in forms
+    assert {conjugates[0] + cancelling[1] + a, cancelling[0] + conjugates[1] + a} <= forms
+
+
 FAR_OUT = [x**2 * y**2 * a / 7, a * Cbrt(x**3), a * x**2 * c / y**2, y * sqrt(1 - a * x**2 / y**2), x**3 * a / y**3]
 """Formulas that keep their digits at ordinary numbers, and lose some where powers leave the range."""
 
@@ -366,7 +417,7 @@ def test_forms_for_numbers_far_out(formula):
     assert after.mean() < before.mean() - 3
     assert np.all(after[ordinary] <= before[ordinary] + 2.5)
     most = max(cost.operations_with_slopes(each, [*read]) for each in (written, formula))
-    assert cost.operations_with_slopes(form, [*read]) <= most + 4
+    assert cost.operations_with_slopes(form, [*read]) <= most + 14
 
 
 @pytest.mark.thorough

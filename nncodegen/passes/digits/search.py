@@ -45,7 +45,7 @@ LOSSY, ENOUGH, ENOUGH_FOR_SLOPES = 1.8, 0.75, 2.5
 search, or than the third that of a derivative: most of these are longer, and are rounded more often."""
 
 LOST_FAR = 16.0
-"""Where a formula loses more mean bits than these, although none at ordinary numbers, differences may cancel as well."""
+"""Where a formula loses more mean bits than these, although none at ordinary numbers, differences may cancel, too."""
 
 BUDGET = 3500
 """The operations that all measured forms have together: the bound of the time of a search."""
@@ -112,15 +112,15 @@ class Found:
 
 
 class Search:
-    """A search for a form of a formula; ``written`` is what it means, ``given`` its form so far; ``starts`` has its
-    parameters with their initial values.
+    """A search for a form of a formula: ``written`` is what it means, ``given`` its form so far.
 
     ``truth`` has the exact values of the formula at the points, ``further`` are points for what has been found: some
     where it may not be worse, and others where it may not be NaN if the given form is finite. ``limits`` is a form that
     has the limits of the formula at holes, where ``written`` has no value. A form without them gets them by branches,
-    unless ``mends`` is set to False; ``zeros`` are the elements at whose 0 a value of the given form counts as a limit. ``allows`` says whether a form may be taken; ``refused`` are those that may not.
-    ``enough`` are the mean bits below which a form ends the search, ``lost`` those that
-    the given form loses: none can gain more.
+    unless ``mends`` is set to False; ``zeros`` are the elements at whose 0 a value of the given form counts as a limit.
+    ``starts`` has the parameters with their initial values. ``allows`` says whether a form may be taken; ``refused``
+    are those that may not. ``enough`` are the mean bits below which a form ends the search, ``lost`` those that the
+    given form loses: none can gain more.
     """
 
     def __init__(
@@ -255,7 +255,9 @@ class Search:
         Where a parameter is far from 0, digits of the rest may not count; at 0 they do.
         """
         means = [(float(start.lost[which].mean()), float(other.lost[which].mean())) for which in self._regimes]
-        return max(means, key=lambda mean: mean[0] - mean[1], default=(float(start.lost.mean()), float(other.lost.mean())))
+        return max(
+            means, key=lambda mean: mean[0] - mean[1], default=(float(start.lost.mean()), float(other.lost.mean()))
+        )
 
     def _most(self, candidate: Candidate) -> float:
         """Return the mean bits that a form loses at the points of the regime where it loses most."""
