@@ -162,16 +162,11 @@ def fit(
     limits = None if bounds is None and not model.facts.curves else limits_of(model, bounds, p0, fixed)
     start = _start(model, None if sharing else p0, seed, () if sharing else fixed, limits)
     held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
-    loss = "linear" if loss is None else loss
-    if loss not in LOSSES:
-        raise ValueError(f"loss is {loss!r}; there are: {', '.join(map(repr, LOSSES))}")
+    loss, scale = _robust_loss(model, loss, f_scale)
     absolute = flag("absolute_sigma", absolute_sigma)
     if model.facts.curved:
         check_curved(model, sigma, loss)
         absolute = True
-    scale = f_scale if f_scale is UNSCALED else number(model, "f_scale", f_scale, 0.0, np.inf, True)
-    if loss == "linear" and scale != 1:
-        raise ValueError("f_scale has no effect on the loss 'linear': give a robust loss, or leave it out")
     problem = Problem(
         model, inputs, targets, _sigma(model, sigma, targets), limits, loss, scale,
         check_tolerance(model, tolerance), check_iterations(model, max_iterations),
@@ -203,6 +198,17 @@ def fit(
         return _told(fit_with_errors(problem, errors, start, first, held, watch, absolute), False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
     return _told(_with_steps(result, problem, result.parameters[None]), type(max_iterations) is Epochs)
+
+
+def _robust_loss(model: Model, loss: str | None, f_scale: float) -> tuple[str, float]:
+    """Return a robust loss by its name, and its scale. Raises ValueError."""
+    loss = "linear" if loss is None else loss
+    if loss not in LOSSES:
+        raise ValueError(f"loss is {loss!r}; there are: {', '.join(map(repr, LOSSES))}")
+    scale = f_scale if f_scale is UNSCALED else number(model, "f_scale", f_scale, 0.0, np.inf, True)
+    if loss == "linear" and scale != 1:
+        raise ValueError("f_scale has no effect on the loss 'linear': give a robust loss, or leave it out")
+    return loss, scale
 
 
 def _search_of(model: Model, n_starts: Any, seed: int, given: Array) -> GroupSearch | None:
