@@ -1,6 +1,6 @@
 /* The test whether a point at which no step makes progress is a solution.
 
-   Needs evaluate.h and fit_point.h. Gives end_of_radius, is_minimum. */
+   Needs evaluate.h and fit_point.h. Gives end_of_radius, end_of_valley, is_minimum. */
 
 #ifndef NNCODEGEN_ENDINGS_H
 #define NNCODEGEN_ENDINGS_H
@@ -23,6 +23,14 @@ static COLD double noise_of_cost(const NN(fitting) *run, fit_memory *m)
     }
     const double noise = larger(4*ROUNDING, run->output_error)*sqrt(squares);
     return noise*(sqrt(2*size_of_cost(m)) + noise/2);
+}
+
+/* Returns how a fit has ended that no longer gains, along a valley: it is at a solution if no step promises more than the
+   tolerance or than rounding hides. Where the valley is flat, residuals are nearly orthogonal to all columns everywhere,
+   which tells nothing. */
+static COLD int end_of_valley(const NN(fitting) *run, fit_memory *m, double tolerance)
+{
+    return possible_fall(m) <= larger(tolerance*size_of_cost(m), noise_of_cost(run, m)) ? NN(FIT_COST) : NN(FIT_STALLED);
 }
 
 /* Returns how a fit has ended whose radius has shrunk until its steps are too short to change the cost by more than

@@ -175,7 +175,7 @@ static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
         if (status != GOES_ON || ended)
             return status != GOES_ON ? status : NN(FIT_INTERRUPTED);
         if (no_longer_gains(run, m, &l))
-            return end_of_radius(run, m, larger(run->cost_tolerance, l.rounding));
+            return end_of_valley(run, m, larger(run->cost_tolerance, l.rounding));
     }
 }
 
