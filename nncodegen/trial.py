@@ -234,4 +234,4 @@ def _summed(terms: Array) -> tuple[float, float]:
 TRIALS: dict[str, Callable[[_Trial], str]] = {
     "": _Trial.gradient, "fitting": _Trial.jacobian, "hessian": _Trial.hessian,
 }  # fmt: skip
-"""What is tried of a module, and of its parts."""
+"""The derivatives of a module and of its parts that are tried."""

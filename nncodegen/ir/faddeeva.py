@@ -20,7 +20,7 @@ NODES = 13
 
 @dataclass(frozen=True)
 class Operations:
-    """What the rule needs besides arithmetic and comparisons: of arrays of NumPy, or of the values of a graph.
+    """The functions that the rule needs beside arithmetic and comparisons: of arrays of NumPy, or of values of a graph.
 
     where(c, u, v)  u where c holds, else v
     least(u, v)     the smaller of two numbers, the second of which is a constant

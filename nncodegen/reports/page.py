@@ -29,7 +29,7 @@ LIMIT = 2_000_000
 """The most bytes of a page."""
 
 FACE = "/* the font of formulas */"
-"""What stands in a page where the font of its formulas is to be."""
+"""The text that stands in a page where the font of its formulas is to be."""
 
 SHARES = (1.0, 0.4, 0.15, 0.05, 0.01)
 """The shares of the long parts that are tried: the whole, and less where the page would be too large."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.runtime.python.fitting.automatic import _limit
+from nncodegen.runtime.python.fitting.automatic import usual_steps
 from nncodegen.runtime.python.fitting.problem import Problem
 from nncodegen.runtime.python.fitting.starting_points import reached
 from tests.support.built import built
@@ -103,10 +103,10 @@ def test_a_limit_of_fits_is_that_of_the_model(method, steps):
 def test_a_search_with_few_steps_finds_what_all_steps_do():
     """Where a fit is good, the start is that of a search whose model allows no more steps."""
     usual = built(PREY.model(9, name="prey_search"))
-    limit = _limit(usual._model)
+    limit = usual_steps(usual._model)
     less = built(PREY.model(9, max_steps=limit, name="prey_search_less"))
     assert 0 < limit < usual._model.facts.max_steps
-    assert _limit(less._model) == 0
+    assert usual_steps(less._model) == 0
     Y = usual.predict(TRUTH, TIMES[None]) * (1 + 0.02 * np.random.default_rng(1).normal(size=(1, 18)))
     found, other = (module.fit(TIMES[None], Y, p0="auto") for module in (usual, less))
     np.testing.assert_array_equal(found.parameters, other.parameters)
@@ -120,6 +120,6 @@ def test_a_search_where_all_solutions_need_many_steps():
     module, times = built(model), np.linspace(0.5, 10, 10)[None]
     truth = np.array([3.0, 0.4])
     Y, outputs = module.predict(truth, times), np.empty((1, 10))
-    module._model.native.predict(truth, times, 1, outputs, _limit(module._model))
+    module._model.native.predict(truth, times, 1, outputs, usual_steps(module._model))
     assert np.isnan(outputs).any()
     np.testing.assert_allclose(module.fit(times, Y, p0="auto").parameters, truth, rtol=1e-5)

@@ -166,7 +166,7 @@ U = "u = p*exp(before(u))"
 """A state that is infinite from the third time on, since 3*exp(3*exp(3*e)) is; all states begin at 1."""
 
 RECURRENT = {
-    "exponential": ([U, "w = 3*before(u)"], "exp(-w)", 1, lambda u: mpmath.exp(-3 * u)),
+    "exponential": ([U, "w = 3*before(u)"], "exp(-w)", 1, lambda u: mpmath.exp(-3 * u) if u < 1e6 else mpmath.mpf(0)),
     "pole": ([U, "w = before(u)**2 + 1"], "1/w", 1, lambda u: 1 / (u**2 + 1)),
     "bounded": (["w = before(u)**2 + 1", U], "tanh(w)", 1, lambda u: mpmath.tanh(u**2 + 1)),
     "later": (["w = 3*before(v)", "v = before(u)", U], "1/(1 + w)", 2, lambda u: 1 / (1 + 3 * u)),

@@ -166,7 +166,7 @@ def test_adam_and_the_minimizers_of_scipy_train_terms(module):
         ({"heat": [[0, 0, 0]]}, chosen("heat"), r"data\['heat'\]: X has the shape \(1, 3\)"),
         ({"data": [[0, 0]]}, chosen("data"), r"data\['data'\] must be \(X, Y\), with the targets y in Y"),
         ({"data": ([[0, 0]], [1, 2])}, chosen("data"), r"the targets of data\['data'\] have the shape \(2, 1\)"),
-        ({"data": ([[0, 0]], {"z": 1})}, chosen("data"), r"data\['data'\] names 'z'"),
+        ({"data": ([[0, 0]], {"z": 1})}, chosen("data"), r"data\['data'\] has no array y; it has z"),
         ({"data": ([[0, 0]], [np.nan])}, chosen("data"), r"the targets of data\['data'\]\[0, 0\] is nan"),
         ({"heat": [[0, 0]]}, {**chosen("heat"), "flow": 1}, "loss_weights names 'flow'"),
         ({"heat": [[0, 0]]}, {**chosen("heat"), "heat": -1}, r"loss_weights\['heat'\]"),

@@ -44,7 +44,7 @@ FURTHER_WIDE, FURTHER = 60, 20
 """The numbers of further points over all numbers, and of ordinary sizes, at which no form may be worse."""
 
 FEW_DEFINED, MORE = 0.25, 12
-"""Where fewer points than this part have a value, there are some of so many times as many points besides."""
+"""Where fewer points than this part have a value, some of this many times as many further points are taken."""
 
 SEED_OF_FURTHER, SEED_OF_ANY = 1974, 1980
 

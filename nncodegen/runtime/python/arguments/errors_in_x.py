@@ -32,7 +32,7 @@ def check_many_sigma_x(model: Model, sigma_x: Any, samples: int, expected: str) 
         except ValueError as error:
             raise ValueError(f"the arrays of sigma_x have shapes that do not fit together: {error}") from error
     else:
-        array = to_array(model, "sigma_x", joined(model, "sigma_x", sigma_x, to_array), expected)
+        array = to_array(model, "sigma_x", sigma_x, expected)
         if len(names) == 1 and array.ndim and array.shape[-1] == samples and array.shape[-2:] != (samples, 1):
             array = array[..., None]
     if array.ndim == 0:

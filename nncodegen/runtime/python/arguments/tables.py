@@ -65,7 +65,7 @@ class Columns(Mapping[Any, Any]):
 
 
 class Found(NamedTuple):
-    """What a table or a mapping holds of some tensors.
+    """The values of some tensors in a table or a mapping.
 
     parts      the values of each tensor, (N,) or (N, size), in the order of the tensors
     reordered  the names of all columns, where version 0.1 took them by their places, and these were others
@@ -111,7 +111,7 @@ def find(role: str, values: Any, tensors: Tensors, others: Tensors = (), labelle
     """Return what a mapping or a table holds of tensors, ``Found``; a table without their names as a matrix.
 
     A tensor is found by its name, or value by value: "t[0]", "t[1]". Further keys are ignored. In a table, the name of
-    a tensor of several values counts only where the column holds so many in each row, or, for one of ``labelled``,
+    a tensor of several values counts only where the column holds that number in each row, or, for one of ``labelled``,
     classes. ``others`` are tensors of the same sizes, whose names are accepted as well. ``role`` is the name of the
     argument in errors. Anything else is returned unchanged. Raises ValueError for a mapping or a table that lacks some
     of the values.

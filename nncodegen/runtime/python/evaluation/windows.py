@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MASK = 2**64 - 1
 
 STEP = 0x9E3779B97F4A7C15
-"""What the state of SplitMix64 (Steele, Lea and Flood, 2014) grows by with each number that is drawn."""
+"""The number by which the state of SplitMix64 (Steele, Lea and Flood, 2014) grows with each number that is drawn."""
 
 SHIFTS = 30, 27, 31
 FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB

@@ -55,7 +55,7 @@ BETTER = 1e-3
 """The share of the cost by which a round must lower it to count."""
 
 NOISE = 3.0
-"""How far the statistic of residuals may be below 2, in units of its standard deviation for noise, about 2/sqrt(N)."""
+"""The distance of the statistic of residuals below 2 that noise explains, in standard deviations, about 2/sqrt(N)."""
 
 CHUNK = 128
 """The number of points that are compared at once: their derivatives are in memory."""

@@ -30,7 +30,7 @@ SCOPE = {
 """The names that the texts of estimates may use, in addition to x, y and the parameters before their own."""
 
 SWEEPS = 2
-"""How often each term estimates its parameters again, from what all others leave."""
+"""The number of times that each term estimates its parameters again, from what all others leave."""
 
 MOST_ORDERS, MOST_TERMS = 24, 7
 """The most orders of terms that are tried, and the most terms that are put into others than their own order."""

@@ -240,6 +240,8 @@ class FitData:
     def add_sigma_x(self, sigma_x: Any) -> None:
         """Set the standard deviations of the inputs."""
         expected = f"expected a number, {self._shapes_of_inputs()}, or a mapping from names of inputs"
+        if not isinstance(sigma_x, Mapping):  # whose further inputs are exact
+            sigma_x = by_names(self.model, "sigma_x", sigma_x)
         found = check_many_sigma_x(self.model, sigma_x, self.samples, expected)
         if found.ndim == 3:
             self.counts["sigma_x"] = len(found)

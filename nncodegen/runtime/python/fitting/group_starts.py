@@ -46,7 +46,7 @@ SAME = 1e-4
 
 
 class GroupSearch(NamedTuple):
-    """How a start is looked for: in the data, by points within the bounds, or by the estimates of curves alone.
+    """The way to a start: in the data, by points within the bounds, or by the estimates of curves alone.
 
     ``points`` is the number of points within the bounds, or None; ``given`` is the mask (P,) of the parameters whose
     values the user gave.

@@ -174,8 +174,8 @@ class _Drawn:
         assert self.X is not None
         total = np.zeros_like(self.values[0])
         for distance, weight in STENCIL:
-            ahead, behind = (self.predict(point, move(self.X, side * distance * step)) for side in (1, -1))
-            total += weight * (ahead - behind)
+            forth, back = (self.predict(point, move(self.X, side * distance * step)) for side in (1, -1))
+            total += weight * (forth - back)
         difference: Array = total / step
         return difference
 

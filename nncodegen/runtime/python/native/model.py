@@ -67,7 +67,7 @@ class Model:
         self.with_errors: Model | None = None
         """The model with the changes of its inputs as further parameters, once it has been needed."""
         self.has_told_of_order = False
-        """Whether a warning has said that the columns of a table are taken by name."""
+        """True after a warning that the columns of a table are taken by name."""
         self.symmetries: Any = None
         """Those of a formula (``fitting/symmetries.py``), once a search has needed them."""
         self.drawn: tuple[int, Array] | None = None
