@@ -8,6 +8,7 @@ from subprocess import run
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 
 import nncodegen as nn
@@ -194,6 +195,46 @@ def test_fits_end_where_steps_tell_nothing(rtol, tolerance):
     assert ends[None].iterations == ends[tolerance].iterations < ends[1e-13].iterations
     many = [module.fit_many(times[None, None], Y[None], p0=1.4 * p, tolerance=given) for given in (None, tolerance)]
     assert (many[0].parameters == many[1].parameters).all()
+
+
+def test_errors_of_solutions_hide_the_rest_of_a_fall():
+    """A fit is at its minimum where steps promise no more than what the error of solutions changes the cost by."""
+    model = nn.Dynamics(
+        ["T' = -b*T*V", "I' = b*T*V - d*I", "V' = p*I - c*V"], {"T": 1, "I": 0, "V": "v0"},
+        {"b": 2, "d": 1, "p": 5, "c": 3, "v0": 0.01}, times=21, observed={"virus": "1000*V"}, rtol=1e-3,
+        name="virus",
+    )  # fmt: skip
+    module, times = built(model), np.linspace(0, 12, 21)
+
+    def rates(t, state, b, d, p, c):
+        cells, infected, virus = state
+        return [-b * cells * virus, b * cells * virus - d * infected, p * infected - c * virus]
+
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        truth = np.array([2, 1, 5, 3, 0.01]) * rng.uniform(0.8, 1.25, 5)
+        exact = solve_ivp(rates, (0, 12), [1, 0, truth[4]], "LSODA", times, args=truth[:4], rtol=1e-10, atol=1e-13)
+        found = module.fit(times[None], 1000 * exact.y[None, 2], p0=truth * rng.uniform(0.9, 1.1, 5))
+        assert found.converged, (seed, str(found))
+        assert abs(found.residuals).max() < 0.01 * 1000 * exact.y[2].max()
+
+
+def test_errors_of_solutions_hide_what_is_not_determined():
+    """Combinations of parameters that change outputs by less than their error promise nothing where a fit ends."""
+    model = nn.Dynamics(
+        ["a' = -k*a", "b' = r*s*a - e*b/(1 + b)"], {"a": "a0", "b": "b0"},
+        {"k": 25, "r": 3, "s": 2, "e": 1, "a0": 2, "b0": 1}, start=0, times=25, observed={"o": "b"}, rtol=1e-7,
+        name="transient",
+    )  # fmt: skip
+    module, times, truth = built(model), np.linspace(0.6, 4, 25), np.array([25, 3, 2, 1, 2, 1.0])
+    y = module.predict(truth, times[None])
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        Y, start = y * (1 + 0.03 * rng.normal(size=y.shape)), truth * np.exp(0.3 * rng.normal(size=6))
+        found = module.fit(times[None], Y, p0=start, bounds=(truth / 1000, truth * 1000))
+        assert found.status == "singular", (seed, str(found))
+        assert {"r", "s"} <= {*found.undetermined}
+        assert found.chi2 < ((Y - y) ** 2).sum()
 
 
 def test_many_fits(prey):

@@ -25,12 +25,20 @@ static COLD double noise_of_cost(const NN(fitting) *run, fit_memory *m)
     return noise*(sqrt(2*size_of_cost(m)) + noise/2);
 }
 
+/* Returns the largest part of a column that the error of solutions may make up. Steps control the error that one of them
+   adds; that of solutions is some times as large, and so is that of their derivatives, relative to their length. */
+static COLD double error_of_columns(const NN(fitting) *run)
+{
+    return 10*run->output_error;
+}
+
 /* Returns how a fit has ended that no longer gains, along a valley: it is at a solution if no step promises more than the
    tolerance or than rounding hides. Where the valley is flat, residuals are nearly orthogonal to all columns everywhere,
    which tells nothing. */
 static COLD int end_of_valley(const NN(fitting) *run, fit_memory *m, double tolerance)
 {
-    return possible_fall(m) <= larger(tolerance*size_of_cost(m), noise_of_cost(run, m)) ? NN(FIT_COST) : NN(FIT_STALLED);
+    const double fall = possible_fall(m, error_of_columns(run));
+    return fall <= larger(tolerance*size_of_cost(m), noise_of_cost(run, m)) ? NN(FIT_COST) : NN(FIT_STALLED);
 }
 
 /* Returns how a fit has ended whose radius has shrunk until its steps are too short to change the cost by more than
@@ -38,7 +46,7 @@ static COLD int end_of_valley(const NN(fitting) *run, fit_memory *m, double tole
    are orthogonal to all columns. */
 static COLD int end_of_radius(const NN(fitting) *run, fit_memory *m, double tolerance)
 {
-    const double fall = possible_fall(m), cosine = largest_cosine(m);
+    const double fall = possible_fall(m, error_of_columns(run)), cosine = largest_cosine(m);
     if (fall <= tolerance*size_of_cost(m) || cosine*cosine <= tolerance)
         return NN(FIT_STEP);
     return fall <= noise_of_cost(run, m) ? NN(FIT_COST) : NN(FIT_STALLED);

@@ -115,7 +115,7 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
         take_trial(m, &sums);
         look_around(run, m);
         const double least = larger(run->cost_tolerance, l->rounding)*size;
-        if (ratio > 0.25 && gain <= least && possible_fall(m) <= least)
+        if (ratio > 0.25 && gain <= least && possible_fall(m, 0) <= least)
             return NN(FIT_COST);
     } else if (m->errors && fold_again(run, m, l)) {
         run->iterations--; /* it is not finished */

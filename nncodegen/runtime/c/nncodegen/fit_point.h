@@ -137,12 +137,16 @@ static UNUSED double predicted_fall(fit_memory *m, double *slope)
 }
 
 /* Returns how much the cost would fall without damping, if the residuals were linear. A step that the radius makes
-   short, along a valley, cannot tell that. */
-static UNUSED double possible_fall(const fit_memory *m)
+   short, along a valley, cannot tell that. Columns of which no more than a part is left, beside those before them,
+   promise nothing: that is 0, or what the error of columns is. */
+static UNUSED double possible_fall(const fit_memory *m, double part)
 {
     double squares = 0;
-    for (size_t i = 0; i < m->rank; i++)
-        squares += m->system[i*TRIANGLE_ROW + m->moving]*m->system[i*TRIANGLE_ROW + m->moving];
+    for (size_t i = 0; i < m->rank; i++) {
+        const double *const row = m->system + i*TRIANGLE_ROW;
+        const double length = m->length[m->order[i]]*m->by_scale[m->order[i]];
+        squares += fabs(row[i]) > part*length ? row[m->moving]*row[m->moving] : 0;
+    }
     return squares/2 + (m->errors ? m->errors->here.own_fall : 0);
 }
 
