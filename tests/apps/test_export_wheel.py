@@ -142,11 +142,15 @@ def test_the_test_of_an_installation(installed):
 
 @pytest.mark.parametrize(
     ("pattern", "command"),
-    [("parameters.npy", ["-c", "import flowers"]), ("self_test.npz", ["-m", "flowers"])],
+    [
+        ("parameters.npy", ["-c", "import flowers"]),
+        ("self_test.npz", ["-m", "flowers"]),
+        ("flowers.*so", ["-c", "import flowers"]),
+    ],
 )
 @pytest.mark.parametrize("share", [0.99, 0.5, 0])
 def test_a_file_that_was_cut(installed, pattern, command, share):
-    """Each file of arrays that was cut is named, with what to do."""
+    """Each file that was cut is named, with what to do; a library that was would end Python without a word."""
     (path,) = (installed.packages / "flowers").glob(pattern)
     kept = path.read_bytes()
     path.unlink()  # a process may have loaded it
