@@ -59,6 +59,9 @@ class Compiled:
     stages: tuple[Stage, ...]
     written: Mapping[str, str] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Compiled {self.stages[0].result.name}: {', '.join(stage.name for stage in self.stages)}>"
+
     def __getitem__(self, name: str) -> Any:
         return next(stage.result for stage in self.stages if stage.name == name)
 

@@ -28,6 +28,10 @@ class Sources:
     companions: tuple[str, ...] = ()
     """The files of kernels other than NAME.c; each is a separate translation unit."""
 
+    def __repr__(self) -> str:
+        characters = sum(map(len, self.files.values()))
+        return f"<Sources of {self.module}, {self.real}: {len(self.files)} files of {characters:,} characters>"
+
     def show(self) -> str:
         """Return the files and their sizes, as text."""
         return "".join(f"{name}  {len(text.splitlines())} lines\n" for name, text in self.files.items())

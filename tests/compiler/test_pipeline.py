@@ -31,6 +31,14 @@ def test_stages_are_observed():
         assert stage.result.show()
 
 
+def test_results_are_represented_shortly():
+    """What is printed of a compiled model and of its sources is a line, not all C that was written."""
+    compiled = compile_model(model, until="emit")
+    for result in (compiled, compiled.sources):
+        assert "perceptron" in repr(result)
+        assert len(repr(result)) < 120
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_collector_of_garbage_is_left_as_it_was(enabled):
     """It is off while a model is compiled, and afterwards as it was before, also after an error."""
