@@ -9,6 +9,7 @@ import pytest
 import nncodegen as nn
 from nncodegen.building import files
 from nncodegen.building.build import cache_folder
+from tests.support.compilers import QUICK
 from tests.support.models import classifier
 
 MODEL = classifier(3, name="small", classes=2, inputs=2)
@@ -104,13 +105,24 @@ def test_errors_name_the_file_that_was_asked_for(tmp_path, monkeypatch):
 def compiler(folder, text):
     """A C compiler that does what a script says, where it compiles a kernel."""
     path = folder / "compiler"
-    path.write_text(f'#!/bin/sh\ncase "$*" in *small.c*) {text} ;; esac\nexec cc "$@"\n')
+    path.write_text(f'#!/bin/sh\ncase "$*" in *small.c*) {text} ;; esac\nexec {QUICK} "$@"\n')
     path.chmod(0o755)
     return str(path)
 
 
 def folders():
     return [path.name for path in cache_folder().iterdir() if path.is_dir()]
+
+
+@pytest.fixture(scope="module")
+def cache_with_a_wrapper(tmp_path_factory):
+    """A folder with a cache, where no other test builds meanwhile, and with a compiler by which a wrapper is there."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NNCODEGEN_CACHE", str(folder / "cache"))
+        patch.setenv("CC", compiler(folder, "true"))
+        nn.build(MODEL)
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -127,13 +139,11 @@ def folders():
     ],
     ids=["full", "failed", "cancelled"],
 )
-def test_what_a_build_leaves(text, error, message, left, tmp_path, monkeypatch):
+def test_what_a_build_leaves(text, error, message, left, cache_with_a_wrapper, monkeypatch):
     """In the cache, a build that did not end leaves no folder, but for the logs of a compiler that failed."""
-    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "cache"))  # where no other test builds meanwhile
-    monkeypatch.setenv("CC", compiler(tmp_path, "true"))
-    nn.build(MODEL)  # so that the wrapper is there
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(cache_with_a_wrapper / "cache"))
     before = folders()
-    monkeypatch.setenv("CC", compiler(tmp_path, text))
+    monkeypatch.setenv("CC", compiler(cache_with_a_wrapper, text))
     with pytest.raises(error, match=message):
         nn.build(classifier(4, name="small", classes=2, inputs=2))
     assert len([name for name in folders() if name not in before]) == left
