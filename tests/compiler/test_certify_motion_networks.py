@@ -193,7 +193,7 @@ def test_double_precision_is_only_a_guess(monkeypatch):
 
 def test_a_certificate():
     """Every figure of a network holds, with the derivatives by all of its weights, and holds again when verified."""
-    model = planar(4, rtol=1e-5, name="certified_network")
+    model = planar(2, rtol=1e-5, name="certified_network")
     found = nn.certify(model, points=1)
     assert found.holds
     assert found.points == dict.fromkeys(KINDS, 1)
@@ -214,7 +214,7 @@ def test_another_activation_is_found_out():
 
 def test_derivatives_of_the_steps_that_are_taken():
     """The gradient of a module is that of the same steps in NumPy: if it is far off, no fault of the C is named."""
-    model = planar(4, rtol=1e-5, name="certified_network")
+    model = planar(2, rtol=1e-5, name="certified_network")
     program, X = model.describe(), np.array([[0, 0.5, 1.0, 0.7]])
     point = Point("ordinary", drawn(model), X, np.full((1, 6), 0.3))
     assert _derivatives_of_steps(nn.build(model), program, point)

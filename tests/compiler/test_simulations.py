@@ -161,8 +161,17 @@ def test_values_of_all_steps_are_written_in_each():
     assert "step_length" in held(gradient)[1]
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("which", ["an input", "a held column", "a column"])
+@pytest.mark.parametrize(
+    ("which", "precision"),
+    [
+        ("an input", "float64"),
+        ("a held column", "float32"),
+        ("a column", "float64"),
+        pytest.param("an input", "float32", marks=pytest.mark.thorough),
+        pytest.param("a held column", "float64", marks=pytest.mark.thorough),
+        pytest.param("a column", "float32", marks=pytest.mark.thorough),
+    ],
+)
 def test_where_values_are_written_changes_no_bit(which, precision, monkeypatch):
     """Predictions have the same bits if each sample chooses in each step between the new value and the last one."""
     model = MODELS[which]
