@@ -108,8 +108,8 @@ def test_samples_do_not_depend_on_each_other(prey):
     ("name", "precision"),
     [
         ("prey", "float64"),
-        ("pendulum", "float32"),
         ("chemistry", "float32"),
+        pytest.param("pendulum", "float32", marks=pytest.mark.thorough),
         pytest.param("orbit", "float64", marks=pytest.mark.thorough),
         pytest.param("enzyme", "float64", marks=pytest.mark.thorough),
     ],
@@ -184,7 +184,9 @@ def test_fit(prey):
     np.testing.assert_allclose(found.standard_errors, np.sqrt(np.diag(covariance)), rtol=1e-2)
 
 
-@pytest.mark.parametrize(("rtol", "tolerance"), [(1e-6, 1e-7), (1e-4, 1e-5), (1e-9, 1e-8)])
+@pytest.mark.parametrize(
+    ("rtol", "tolerance"), [pytest.param(1e-6, 1e-7, marks=pytest.mark.thorough), (1e-4, 1e-5), (1e-9, 1e-8)]
+)
 def test_fits_end_where_steps_tell_nothing(rtol, tolerance):
     """The default tolerance is a tenth of that of the steps, but not below the usual one; a given one counts."""
     example = EXAMPLES["decay"]

@@ -81,7 +81,7 @@ def test_solutions_and_gradients_at_close_tolerances(interpolation):
     def states(parameters):
         return np.array([solution(parameters, row, interpolation) for row in rows])
 
-    rows, targets = X[:4], Y[:4]
+    rows, targets = X[:2], Y[:2]
     exact = states(PARAMETERS)
     np.testing.assert_allclose(module.predict(PARAMETERS, rows), exact, rtol=1e-9, atol=1e-9 * abs(exact).max())
     loss, gradient = module.loss_and_gradient(PARAMETERS, rows, targets)
@@ -157,7 +157,7 @@ def test_initial_values_before_the_first_time():
 def test_single_precision():
     """Solutions and gradients have the digits of float32."""
     model = steered("linear", "steered_single", rtol=1e-5, atol=1e-5)
-    single, double = built(model, "float32"), built(model)
+    single, double = built(model, "float32"), built(tight("linear"))
     exact = double.predict(PARAMETERS, X)
     np.testing.assert_allclose(single.predict(PARAMETERS, X), exact, atol=1e-3 * abs(exact).max())
     gradients = [one.loss_and_gradient(PARAMETERS, X, Y)[1] for one in (single, double)]

@@ -192,16 +192,8 @@ def test_gradient(robertson):
     np.testing.assert_allclose(loss, weight @ (residuals**2).mean(axis=1) / weight.sum(), rtol=1e-12)
 
 
-@pytest.mark.usefixtures("usual_compiler")
-def test_samples_do_not_depend_on_each_other():
-    """A prediction and a row of the Jacobian have the same bits alone, among others, and next to one that fails."""
-    robertson = built(FITTED)
-    p = [*ROBERTSON.values, 1]
-    X = ROBERTSON.times() * RNG.uniform(0.2, 2, (40, 1))
-    together, slopes = robertson.predict(p, X), robertson.jacobian(p, X)
-    for n in (0, 7, 31, 39):
-        assert (robertson.predict(p, X[n : n + 1])[0] == together[n]).all()
-        assert (robertson.jacobian(p, X[n : n + 1])[0] == slopes[n]).all()
+def test_samples_beside_one_that_fails():
+    """A sample whose solution leaves the range of numbers leaves those beside it alone."""
     model = nn.Dynamics("u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, method="rodas5p", name="bursting")
     found = nn.build(model, fit=False).predict([1], [[0, 1, 2, 0.1], [0, 1, 2, 3], [0, 1, 2, 0.2]])
     assert np.isnan(found).tolist() == [[False] * 3, [False, True, True], [False] * 3]
@@ -212,7 +204,7 @@ def test_samples_do_not_depend_on_each_other():
     ("name", "method", "precision"),
     [
         ("robertson", "auto", "float64"),
-        ("pulled", "rodas5p", "float32"),
+        pytest.param("pulled", "rodas5p", "float32", marks=pytest.mark.thorough),
         pytest.param("HIRES", "rodas5p", "float64", marks=pytest.mark.thorough),
         pytest.param("pulled", "auto", "float64", marks=pytest.mark.thorough),
     ],
