@@ -13,6 +13,8 @@ from nncodegen.bench.peers import OURS, PEERS
 from nncodegen.bench.reactions import reactions
 from nncodegen.bench.tasks import difference, tolerance
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
+
 
 def run_of(peer, task):
     """The result of a peer, which is imported as it is asked for: it may not be installed."""

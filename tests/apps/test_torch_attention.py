@@ -14,6 +14,7 @@ from nncodegen.passes.simplify import simplify
 from nncodegen.passes.stabilize import stabilize
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("light_compiler")
 own, F = torch.nn, torch.nn.functional
 
 
