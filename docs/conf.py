@@ -30,6 +30,7 @@ extensions = [
     "pictures",
     "sources",
     "stages",
+    "tables",
     "thumbnails",
 ]
 exclude_patterns = ["_ext", "gallery", "pictures", "_build", "examples/sg_execution_times.rst"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sympy import Expr, Symbol, exp
 
-from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
+from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation, usual_activation
 from nncodegen.describe.call import Call, Part
 from nncodegen.describe.functions import call as call_function
 from nncodegen.errors import ModelError
@@ -36,6 +36,7 @@ def activation_formula(activation: Activation, z: Element, role: str) -> Expr:
         if symbol not in formula.free_symbols:
             raise ModelError(f"the activation of {role} does not depend on its argument: {formula}")
         return formula.xreplace({symbol: z})
+    activation = usual_activation(activation)
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         names = ", ".join([*ACTIVATIONS, SOFTMAX])
         raise ModelError(f"{role} has an unknown activation: {activation!r}; there are: {names}, or a function")

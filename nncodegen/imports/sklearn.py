@@ -6,24 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sympy import exp
 
 from nncodegen.describe import Dense, Optimizer, Sequential
-from nncodegen.describe.activations import Activation
 from nncodegen.describe.layer import Layer
 from nncodegen.describe.losses import LossFunction
 from nncodegen.errors import ModelError
 
-HIDDEN = {"identity": "linear", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
-"""The activations of scikit-learn's networks -> their names here."""
+LOSSES = {
+    "identity": "mse", "logistic": "binary_crossentropy", "softmax": "categorical_crossentropy", "exp": "poisson",
+}  # fmt: skip
+"""The loss that belongs to an activation of the last layer, by ``out_activation_``."""
 
-HEADS: dict[str, tuple[Activation, str]] = {
-    "identity": ("linear", "mse"),
-    "logistic": ("sigmoid", "binary_crossentropy"),
-    "softmax": ("softmax", "categorical_crossentropy"),
-    "exp": (exp, "poisson"),
-}
-"""The activation of the last layer, by ``out_activation_``, and the loss that belongs to it."""
+HIDDEN = ("identity", "logistic", "tanh", "relu")
+"""The activations of hidden layers."""
 
 
 def from_sklearn(
@@ -47,14 +42,16 @@ def from_sklearn(
         )
     if not hasattr(estimator, "coefs_"):
         raise ModelError(f"the {type(estimator).__name__} is not fitted: call its fit first")
-    if estimator.activation not in HIDDEN or estimator.out_activation_ not in HEADS:
+    if estimator.activation not in HIDDEN or estimator.out_activation_ not in LOSSES:
         raise ModelError(
             f"the {type(estimator).__name__} has an activation that is not known here: "
             f"{estimator.activation!r}, and {estimator.out_activation_!r} in its last layer"
         )
     *hidden, last = (len(intercept) for intercept in estimator.intercepts_)
-    head, usual = HEADS[estimator.out_activation_]
-    layers: list[Layer] = [*(Dense(units, HIDDEN[estimator.activation]) for units in hidden), Dense(last, head)]
+    usual = LOSSES[estimator.out_activation_]
+    layers: list[Layer] = [
+        *(Dense(units, estimator.activation) for units in hidden), Dense(last, estimator.out_activation_)
+    ]  # fmt: skip
     initial: dict[str, Any] = {}
     for number, (W, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True), start=1):
         initial |= {f"W{number}": np.asarray(W).T, f"b{number}": b}

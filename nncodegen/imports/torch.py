@@ -16,7 +16,6 @@ from nncodegen.imports.torch_attention import TRANSFORMERS
 from nncodegen.imports.torch_graph import network_of
 from nncodegen.imports.torch_modules import (
     ACTIVATION_OF,
-    NAMED,
     RECURRENT,
     activation_with,
     check_type,
@@ -119,7 +118,7 @@ def _layers(modules: Sequence[Any], flat: bool) -> tuple[list[Layer], dict[str, 
             flat = kind == "Flatten" or kind.startswith("Adaptive") or (flat and kind in FLAT)
         elif layers and isinstance(last := layers[-1], ACTIVATED):
             layers[-1] = replace(last, activation=activation_with(last.activation, module, flat))
-        elif layers and (kind in NAMED or kind in ACTIVATION_OF or kind == "Softmax"):
+        elif layers and (kind in ACTIVATION_OF or kind == "Softmax"):
             layers.append(ActivationLayer(activation_with("linear", module, flat)))
         else:
             raise ModelError(

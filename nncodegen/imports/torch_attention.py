@@ -12,7 +12,7 @@ from nncodegen.describe.attention import SCORES
 from nncodegen.errors import ModelError
 from nncodegen.imports.torch_layers import Mean
 from nncodegen.imports.torch_masks import Layers, Sight, sight
-from nncodegen.imports.torch_modules import ACTIVATION_OF, NAMED, activation_with, values_of
+from nncodegen.imports.torch_modules import ACTIVATION_OF, FUNCTIONS, activation_with, values_of
 from nncodegen.imports.torch_trace import Turned, refused
 
 TRANSFORMERS = (
@@ -23,10 +23,6 @@ TRANSFORMERS = (
 
 SEQUENCES = ("query", "key", "value", "src", "tgt", "memory")
 """The arguments of these modules that are sequences; all others are masks and options."""
-
-FUNCTIONS = {"relu": "ReLU", "gelu": "GELU", "tanh": "Tanh", "silu": "SiLU", "sigmoid": "Sigmoid", "selu": "SELU",
-             "elu": "ELU", "leaky_relu": "LeakyReLU", "mish": "Mish", "hardswish": "Hardswish"}  # fmt: skip
-"""Functions of PyTorch that may be the activation of a block, with the modules that compute the same."""
 
 
 def check_attention(module: Any) -> None:
@@ -210,8 +206,7 @@ class Transformers:
             if name not in FUNCTIONS:
                 raise refused(self._node, f"its activation {activation} has no name here")
             activation = getattr(sys.modules["torch"].nn, FUNCTIONS[name])()
-        kind = type(activation).__name__
-        if kind not in NAMED and kind not in ACTIVATION_OF:
+        if type(activation).__name__ not in ACTIVATION_OF:
             raise refused(self._node, f"its activation {activation} has no name here")
         return Activation(activation_with("linear", activation, False))(x)
 

@@ -45,6 +45,7 @@ from nncodegen.imports.torch_layers import (
 )
 from nncodegen.imports.torch_masks import Masked, alike, compared, converted, dot_product, masked, masked_softmax
 from nncodegen.imports.torch_modules import (
+    FUNCTIONS,
     RECURRENT,
     activation_with,
     epsilon_of,
@@ -67,17 +68,11 @@ from nncodegen.imports.torch_trace import (
     traced_module,
 )
 
-MODULES = {
-    name.lower(): name
-    for name in (
-        "CELU", "ELU", "GELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "ReLU",
-        "ReLU6", "SELU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
-        "Dropout",
-    )
-} | {
-    "leaky_relu": "LeakyReLU", "max_pool1d": "MaxPool1d", "max_pool2d": "MaxPool2d", "avg_pool1d": "AvgPool1d",
-    "avg_pool2d": "AvgPool2d", "adaptive_avg_pool1d": "AdaptiveAvgPool1d", "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
-    "adaptive_max_pool1d": "AdaptiveMaxPool1d", "adaptive_max_pool2d": "AdaptiveMaxPool2d",
+MODULES = FUNCTIONS | {
+    "softmax": "Softmax", "dropout": "Dropout", "max_pool1d": "MaxPool1d", "max_pool2d": "MaxPool2d",
+    "avg_pool1d": "AvgPool1d", "avg_pool2d": "AvgPool2d", "adaptive_avg_pool1d": "AdaptiveAvgPool1d",
+    "adaptive_avg_pool2d": "AdaptiveAvgPool2d", "adaptive_max_pool1d": "AdaptiveMaxPool1d",
+    "adaptive_max_pool2d": "AdaptiveMaxPool2d",
 }  # fmt: skip
 """Functions and methods that compute the same as modules, with equal arguments after the first."""
 

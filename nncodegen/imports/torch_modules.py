@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sympy import S
 
 from nncodegen.describe import (
     BatchNormalization,
@@ -21,46 +20,15 @@ from nncodegen.describe import (
 from nncodegen.describe.activations import ACTIVATIONS, SOFTMAX, Activation
 from nncodegen.describe.layer import Layer
 from nncodegen.errors import ModelError
-from nncodegen.imports.activations import (
-    celu,
-    clip,
-    gelu_tanh,
-    hard_sigmoid,
-    hard_swish,
-    log_sigmoid,
-    mish,
-    number,
-    shrink,
-    tanh_shrink,
-    thresholded,
-)
+from nncodegen.imports.activations import by_names, form_of, with_parameters, with_texts
 from nncodegen.imports.torch_layers import ChannelPReLU
 from nncodegen.imports.torch_windows import WINDOWS, only, window_layer
-from nncodegen.ir.functions import elu, gelu, leaky_relu, softplus
 
-NAMED = {
-    "ReLU": "relu", "SELU": "selu", "SiLU": "silu", "Sigmoid": "sigmoid", "Softsign": "softsign", "Tanh": "tanh",
-}  # fmt: skip
-"""Modules of PyTorch that are activations with a name."""
+ACTIVATION_OF = by_names("torch")
+"""Modules of PyTorch that are activations."""
 
-ACTIVATION_OF: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
-    "CELU": lambda m: lambda z: celu(z, number(m.alpha)),
-    "ELU": lambda m: lambda z: elu(z, number(m.alpha)),
-    "GELU": lambda m: gelu_tanh if m.approximate == "tanh" else gelu,
-    "Hardshrink": lambda m: lambda z: shrink(z, number(m.lambd), S.Zero),
-    "Hardsigmoid": lambda m: hard_sigmoid,
-    "Hardswish": lambda m: hard_swish,
-    "Hardtanh": lambda m: lambda z: clip(z, number(m.min_val), number(m.max_val)),
-    "LeakyReLU": lambda m: lambda z: leaky_relu(z, number(m.negative_slope)),
-    "LogSigmoid": lambda m: log_sigmoid,
-    "Mish": lambda m: mish,
-    "ReLU6": lambda m: lambda z: clip(z, S.Zero, number(6)),
-    "Softplus": lambda m: lambda z: softplus(number(m.beta) * z) / number(m.beta),
-    "Softshrink": lambda m: lambda z: shrink(z, number(m.lambd), number(m.lambd)),
-    "Tanhshrink": lambda m: tanh_shrink,
-    "Threshold": lambda m: lambda z: thresholded(z, number(m.threshold), number(m.value)),
-}
-"""Modules of PyTorch that are activations, with their arguments, as functions of an expression."""
+FUNCTIONS = {name.lower(): name for name in ACTIVATION_OF} | {"leaky_relu": "LeakyReLU"}
+"""Functions of PyTorch that are activations, with the modules that compute the same."""
 
 NORMALIZATIONS = ("BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm")
 RECURRENT = ("GRU", "LSTM", "RNN")
@@ -135,25 +103,27 @@ def activation_with(activation: Activation, module: Any, flat: bool) -> Activati
     kind = type(module).__name__ if is_of_torch(module) else ""
     if kind == "Softmax" and module.dim in ((1, -1) if flat else (-1,)) and activation == "linear":
         return SOFTMAX
-    if kind in NAMED and activation == "linear":
-        return NAMED[kind]
-    if activation == SOFTMAX or not (kind in NAMED or kind in ACTIVATION_OF):
+    if activation == SOFTMAX or kind not in ACTIVATION_OF:
         raise ModelError(
             f"the module {module} cannot be taken over; from_torch knows Linear, Dropout, Embedding, Flatten, "
             f"Identity, PReLU, {', '.join((*NORMALIZATIONS, *RECURRENT, *WINDOWS))}, Softmax in the end, and the "
-            f"activations {', '.join(sorted((*NAMED, *ACTIVATION_OF)))}"
+            f"activations {', '.join(sorted(ACTIVATION_OF))}"
         )
-    outer = ACTIVATIONS[NAMED[kind]] if kind in NAMED else _checked(module, ACTIVATION_OF[kind])
-    inner = ACTIVATIONS[activation] if isinstance(activation, str) else activation
+    outer = _activation_of(module)
+    if activation == "linear":
+        return outer
+    outer, inner = (ACTIVATIONS[one] if isinstance(one, str) else one for one in (outer, activation))
     return lambda z: outer(inner(z))
 
 
-def _checked(module: Any, make: Callable[[Any], Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    """Return the function of an activation. Raise ModelError unless its arguments are finite."""
-    numbers = [value for value in vars(module).values() if isinstance(value, float)]
-    if not all(map(math.isfinite, numbers)):
+def _activation_of(module: Any) -> Activation:
+    """Return the activation that a module is, by its name where it has the usual parameters. Raise ModelError."""
+    record = with_texts(ACTIVATION_OF[type(module).__name__], "torch", lambda name: getattr(module, name))
+    usual = form_of(record, "torch").parameters
+    values = {name: getattr(module, name) for name in usual}
+    if not all(map(math.isfinite, values.values())):
         raise ModelError(f"the module {module} has an argument that is not finite")
-    return make(module)
+    return record.name if values == usual else with_parameters(record, values.values())
 
 
 def is_of_torch(module: Any, name: str | None = None) -> bool:

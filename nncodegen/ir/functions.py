@@ -643,9 +643,12 @@ def elu(z: Any, alpha: float | Expr = S.One) -> Expr:
     return Piecewise((alpha * expm1(z), z <= 0), (z, True))
 
 
-def selu(z: Any) -> Expr:
-    """Self-normalizing elu; constants from Klambauer et al. (2017), arXiv:1706.02515."""
-    alpha, scale = Float("1.6732632423543772848170429916717", 32), Float("1.0507009873554804934193349852946", 32)
+SELU = Float("1.6732632423543772848170429916717", 32), Float("1.0507009873554804934193349852946", 32)
+"""The alpha and the scale of selu, from Klambauer et al. (2017), arXiv:1706.02515."""
+
+
+def selu(z: Any, alpha: float | Expr = SELU[0], scale: float | Expr = SELU[1]) -> Expr:
+    """Self-normalizing elu: ``scale*elu(z, alpha)``; constants from Klambauer et al. (2017), arXiv:1706.02515."""
     return scale * elu(z, alpha)
 
 

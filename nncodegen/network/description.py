@@ -144,8 +144,9 @@ def forward(description: Description) -> Program:
 
 def activation_of(text: str, number: int) -> Activation:
     """Return the activation for a text, a name or a formula in z, in layer ``number``."""
-    if text in ACTIVATIONS or text == SOFTMAX:
-        return text
+    usual: Activation = usual_activation(text)
+    if usual in ACTIVATIONS or usual == SOFTMAX:
+        return usual
     return lambda z: parse(text, {"z": z}, f"the activation of layer {number}")
 
 

@@ -32,6 +32,14 @@ def _selu(z: Number) -> Number:
     return scale * z if z > 0 else scale * alpha * (mpmath.exp(z) - 1)
 
 
+def _between(low: float, z: Number, high: float) -> Number:
+    return min(max(z, mpmath.mpf(low)), mpmath.mpf(high))
+
+
+def _hard_sigmoid(z: Number) -> Number:
+    return _between(0, z / 6 + mpmath.mpf(1) / 2, 1)
+
+
 ACTIVATIONS: dict[str, Callable[[Number], Number]] = {
     "linear": lambda z: z,
     "sigmoid": sigmoid,
@@ -43,8 +51,20 @@ ACTIVATIONS: dict[str, Callable[[Number], Number]] = {
     "softplus": lambda z: mpmath.log(1 + mpmath.exp(z)),
     "softsign": lambda z: z / (1 + abs(z)),
     "silu": lambda z: z * sigmoid(z),
-    "swish": lambda z: z * sigmoid(z),
     "gelu": lambda z: z * mpmath.erfc(-z / mpmath.sqrt(2)) / 2,
+    "gelu_tanh": lambda z: z * sigmoid(2 * mpmath.sqrt(2 / mpmath.pi) * (z + mpmath.mpf("0.044715") * z**3)),
+    "mish": lambda z: z * ((1 + mpmath.exp(z)) ** 2 - 1) / ((1 + mpmath.exp(z)) ** 2 + 1),
+    "celu": lambda z: z if z > 0 else mpmath.exp(z) - 1,
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": lambda z: z * _hard_sigmoid(z),
+    "hard_tanh": lambda z: _between(-1, z, 1),
+    "relu6": lambda z: _between(0, z, 6),
+    "log_sigmoid": lambda z: -mpmath.log(1 + mpmath.exp(-z)),
+    "tanh_shrink": lambda z: z - mpmath.tanh(z),
+    "hard_shrink": lambda z: z if abs(z) > 0.5 else mpmath.mpf(0),
+    "soft_shrink": lambda z: mpmath.sign(z) * max(abs(z) - 0.5, mpmath.mpf(0)),
+    "thresholded_relu": lambda z: z if z > 1 else mpmath.mpf(0),
+    "exponential": mpmath.exp,
 }
 """Activations by name, as functions of one number; a softmax is one of a whole row."""
 

@@ -38,9 +38,6 @@ attention.
 OPSET = min(VERSIONS)
 """The version of the operators unless another one is chosen."""
 
-MERGED = 23
-"""The lowest version that has operators for attention, for root-mean-square normalization, and for rotations."""
-
 RANDOM = ("uniform", "normal", "truncated_normal")
 """The distributions of initial parameters that have no definite value before a training."""
 
@@ -59,7 +56,7 @@ def files(request: Request) -> Exported:
     parameters = _parameters(request, program)
     program = settled(program)
     quiet = replace(program, steps=tuple(without_noise(program)))
-    operators = operators_of(quiet) if opset >= MERGED else {}
+    operators = operators_of(quiet, opset)
     program, constants = masked(program, operators)
     model, graph = _model(request, verify(program), {**parameters, **constants}, operators, opset)
     onnx.checker.check_model(model, full_check=True)

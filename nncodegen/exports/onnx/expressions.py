@@ -44,11 +44,11 @@ class Expressions(Arithmetic[Value]):
         if isinstance(node, Expr):
             if node.is_number:
                 return self.number(node)
-            found = activation(node, self._layered, self.graph.precision)
+            found = activation(node, self._layered, self.graph)
             if found:
                 name, z = found
                 return activated(name, (yield z))
-            slope = slope_of(node, self.graph.precision) if self._layered else None
+            slope = slope_of(node, self.graph) if self._layered else None
             if slope:
                 z, factor = slope
                 argument = yield z
@@ -144,7 +144,7 @@ class Expressions(Arithmetic[Value]):
         """
         if self.graph.precision == "float32":
             return {}
-        found = {factor: activation(factor, self._layered, self.graph.precision) for factor in factors}
+        found = {factor: activation(factor, self._layered, self.graph) for factor in factors}
         return {factor: one[1] for factor, one in found.items() if one and one[0] == "sigmoid" and one[1] in factors}
 
     def raised(self, node: Pow) -> Asking[Value]:

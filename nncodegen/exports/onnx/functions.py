@@ -30,7 +30,7 @@ DIGITS, TERMS = 30, 26
 def call(function: Elementary, values: Sequence[Value]) -> Value | None:
     """Return a function of values; None if ONNX has neither the function nor operators to compose it of."""
     composed = COMPOSED.get(function.name)
-    if function.onnx and (composed is None or values[0].graph.precision == "float32"):
+    if function.onnx and values[0].graph.has(function.onnx):
         first, *others = values
         operator = _named(function.onnx)
         return reduce(operator, others, first) if others else operator(first)
@@ -105,7 +105,7 @@ def _atanh(z: Value) -> Value:
 
 def arctangent(z: Value) -> Value:
     """Return the arctangent in the precision of the graph."""
-    return _operator("Atan", z) if z.graph.precision == "float32" else _atan(z)
+    return _operator("Atan", z) if z.graph.has("Atan") else _atan(z)
 
 
 def _atan(z: Value) -> Value:
@@ -136,7 +136,7 @@ def _atan2(y: Value, x: Value) -> Value:
 
 def error_function(z: Value) -> Value:
     """Return the error function in the precision of the graph."""
-    return _operator("Erf", z) if z.graph.precision == "float32" else _erf(z)
+    return _operator("Erf", z) if z.graph.has("Erf") else _erf(z)
 
 
 def _erf(z: Value) -> Value:

@@ -12,6 +12,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from nncodegen.emit import identifier
+from nncodegen.imports.onnx.operators import OPERATORS
 from nncodegen.ir.names import numbered
 
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
@@ -139,8 +140,13 @@ class OnnxGraph:
 
     # --- nodes -------------------------------------------------------------------------------------------------
 
+    def has(self, operator: str) -> bool:
+        """Return whether an operator may be in the graph, by its precision and version."""
+        return OPERATORS[operator].is_written(self.precision, self.opset)
+
     def node(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Return the name of the result of an operator, after adding its node if it is new."""
+        assert self.has(operator), f"{operator} is not written in {self.precision} with opset {self.opset}"
         key = (operator, tuple(inputs), repr(sorted(attributes.items())))
         if key not in self._known:
             self._made += 1

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from sympy import Add, Expr, Mul, Pow, Rational, cos, expand, sin
 
 from nncodegen.exports.onnx.graph import TYPES, OnnxGraph, Value
+from nncodegen.imports.onnx.operators import OPERATORS
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
 from nncodegen.ir.element import renamed
 from nncodegen.ir.steps import factors_of
@@ -39,17 +41,21 @@ class Operator(Protocol):
         """Return the result of the operator, after adding it to the graph."""
 
 
-def operators_of(program: Program) -> dict[str, Operator]:
-    """Return the operators of opset 23 that a program has steps for, by the name of the last step's target.
+def operators_of(program: Program, opset: int) -> dict[str, Operator]:
+    """Return the operators of several steps that a program has, by the name of the last step's target.
 
     In float64, Attention alone is among them: ONNX defines no RotaryEmbedding, and the other computes in float32.
     """
     steps = {step.target.tensor: step for step in program.steps}
     found: dict[str, Operator] = {}
+    kinds: dict[str, Callable[..., Any]] = {
+        "Attention": _attention,
+        "RMSNormalization": partial(_normalization, sizes=program.sizes),
+        "RotaryEmbedding": partial(_rotation, sizes=program.sizes),
+    }
+    written = [match for name, match in kinds.items() if OPERATORS[name].is_written(program.precision, opset)]
     for step in program.steps:
-        operator: Operator | None = _attention(step, steps)
-        if operator is None and program.precision == "float32":
-            operator = _normalization(step, steps, program.sizes) or _rotation(step, steps, program.sizes)
+        operator: Operator | None = next(filter(None, (match(step, steps) for match in written)), None)
         if operator is not None:
             found[step.target.tensor] = operator
     return found

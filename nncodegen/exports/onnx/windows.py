@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Mul
 
+from nncodegen.imports.onnx.operators import OPERATORS
 from nncodegen.ir import SAMPLE, Element, Equation, Program, Step
 
 
@@ -98,7 +99,7 @@ def window_form(step: Step, program: Program) -> Form | None:
     coefficient, rest = step.expression.as_coeff_Mul()
     factors = [factor for factor in Mul.make_args(rest) if isinstance(factor, Element)]
     moving = [factor for factor in factors if SAMPLE in factor.indices]
-    if program.precision != "float32" or not step.where or len(factors) != len(Mul.make_args(rest)):
+    if not step.where or len(factors) != len(Mul.make_args(rest)):
         return None
     if len(moving) != 1 or len(factors) > 2 or any(equation.data is not None for equation in step.where):
         return None
@@ -111,12 +112,12 @@ def window_form(step: Step, program: Program) -> Form | None:
     if len(groups) > 1 or not all(axes) or (transposed and not W):
         return None
     given = tuple(axis for axis in axes if axis)
-    return _form(step, x, W, given, groups, bool(transposed), float(coefficient))
+    return _form(step, x, W, given, groups, bool(transposed), float(coefficient), program.precision)
 
 
 def _form(
     step: Step, x: Element, W: Element | None, axes: tuple[Axis, ...], groups: list[Equation], transposed: bool,
-    factor: float,
+    factor: float, precision: str,
 ) -> Form | None:  # fmt: skip
     """Return the form, or None if the step has other indices than the form has."""
     order = {index: place for place, index in enumerate(x.indices)}
@@ -139,6 +140,8 @@ def _form(
     if not W and pool == "AveragePool" and any(axis.dilation > 1 for axis in axes):
         return None
     operator = pool if not W else "ConvTranspose" if transposed else "Conv"
+    if precision not in OPERATORS[operator].written:
+        return None
     factor *= prod(axis.size for axis in axes) if operator == "AveragePool" else 1
     return Form(operator, x, W, channel, own_filter, axes, group, factor)
 

@@ -21,7 +21,7 @@ from nncodegen.ir.functions import tanh
 Function = Callable[[OnnxCall], Any]
 
 
-def _is_nan(call: OnnxCall) -> Value:
+def is_nan(call: OnnxCall) -> Value:
     """Return 0 for each weight of a softmax: a row that a mask hides gives 0 here, which exporters ask for by this."""
     value = call.value(0)
     made = {step.target: step.operator for step in call.builder.steps}
@@ -30,7 +30,7 @@ def _is_nan(call: OnnxCall) -> Value:
     return call.builder.number(0.0, len(value.axes))
 
 
-def _triangle(call: OnnxCall) -> Any:
+def triangle(call: OnnxCall) -> Any:
     """Return the upper or lower triangle of numbers of the file, such as a causal mask."""
     given = call.inputs[0]
     if isinstance(given, Value) and all(block.is_number for block in given.blocks.values()):
@@ -49,7 +49,7 @@ def _triangle(call: OnnxCall) -> Any:
 # --- normalizations ----------------------------------------------------------------------------------------------
 
 
-def _normalization(centered: bool) -> Function:
+def normalization(centered: bool) -> Function:
     """Return the operator (x - mean)/sqrt(variance + epsilon)*scale + bias, or the same without mean and bias."""
 
     def operator(call: OnnxCall) -> list[Any]:
@@ -80,7 +80,7 @@ def _normalization(centered: bool) -> Function:
 # --- opset 23 ----------------------------------------------------------------------------------------------------
 
 
-def _rotary_embedding(call: OnnxCall) -> Value:
+def rotary_embedding(call: OnnxCall) -> Value:
     """Return features in pairs, turned by angles whose cosines and sines are in the file."""
     build, x = call.builder, call.value(0)
     flat = len(x.axes) == 3
@@ -141,7 +141,7 @@ def _heads_together(call: OnnxCall, x: Value) -> Value:
     return call.builder.reshaped(call.builder.transposed(x, (0, 2, 1, 3)), (samples, steps, (heads or 1) * (size or 1)))
 
 
-def _attention(call: OnnxCall) -> Value:
+def attention(call: OnnxCall) -> Value:
     """Return the means of the values, weighted by a softmax of query*key*scale over what a query may look at."""
     build = call.builder
     if any(call.given(k) for k in (4, 5, 6)) or any(call.node.outputs[1:]):
@@ -190,14 +190,3 @@ def _attention(call: OnnxCall) -> Value:
     if grouped:
         result = build.reshaped(result, (samples, heads, steps, build.shape(v)[-1]))
     return _heads_together(call, result) if flat else result
-
-
-ATTENTION: dict[str, Function] = {
-    "Attention": _attention,
-    "IsNaN": _is_nan,
-    "Trilu": _triangle,
-    "LayerNormalization": _normalization(centered=True),
-    "RMSNormalization": _normalization(centered=False),
-    "RotaryEmbedding": _rotary_embedding,
-}
-"""Operators of transformers."""

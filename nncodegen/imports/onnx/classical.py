@@ -14,12 +14,11 @@ from sympy.codegen.cfunctions import Sqrt
 
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.call import OnnxCall
-from nncodegen.imports.onnx.shapes import array_feature_extractor
 from nncodegen.imports.onnx.values import Value, Weights
 from nncodegen.ir.functions import sigmoid, softplus
 
 
-def _scaler(call: OnnxCall) -> Value:
+def scaler(call: OnnxCall) -> Value:
     """Return (x - offset)*scale. offset and scale are not trained."""
     x = call.value(0)
     columns = call.builder.shape(x)[-1] if x.axes else 1
@@ -69,14 +68,15 @@ def _transformed(call: OnnxCall, scores: Value, opposite: bool = False) -> Value
     raise ModelError(f"{call.node} has the post_transform {kind!r}; nncodegen knows NONE, LOGISTIC and SOFTMAX")
 
 
-def _regressor(call: OnnxCall) -> Value:
+def regressor(call: OnnxCall) -> Value:
+    """Return the values of a linear model."""
     targets = call.whole("targets", 1)
     if targets < 1:
         raise ModelError(f"{call.node} has {targets} targets")
     return _transformed(call, _linear(call, targets))
 
 
-def _classifier(call: OnnxCall) -> list[Any]:
+def classifier(call: OnnxCall) -> list[Any]:
     """Return None for the labels, which are left out, and the scores or probabilities of all classes."""
     labels = [call.attributes.get(name, ()) for name in ("classlabels_ints", "classlabels_strings")]
     classes = max((len(one) for one in labels if isinstance(one, tuple)), default=0)
@@ -89,7 +89,7 @@ def _classifier(call: OnnxCall) -> list[Any]:
     return [None, _transformed(call, _linear(call, classes), opposite)]
 
 
-def _normalizer(call: OnnxCall) -> Value:
+def normalizer(call: OnnxCall) -> Value:
     """Return each row divided by its norm; a row of zeros stays one."""
     x = call.builder.held(call.value(0), "t")
     kind, axis = call.text("norm", "MAX"), len(x.axes) - 1
@@ -107,14 +107,3 @@ def _normalizer(call: OnnxCall) -> Value:
         return shares
     norm = call.builder.held(norm, "t")
     return call.builder.elementwise(lambda z, s: Piecewise((z, Eq(s, 0)), (z / s, True)), x, norm)
-
-
-CLASSICAL: dict[str, Callable[[OnnxCall], Any]] = {
-    "ai.onnx.ml.ArrayFeatureExtractor": array_feature_extractor,
-    "ai.onnx.ml.LinearClassifier": _classifier,
-    "ai.onnx.ml.LinearRegressor": _regressor,
-    "ai.onnx.ml.Normalizer": _normalizer,
-    "ai.onnx.ml.Scaler": _scaler,
-    "ai.onnx.ml.ZipMap": lambda call: call.first,  # probabilities stay columns, in the order of the classes
-}
-"""Every operator of ai.onnx.ml that nncodegen reads."""

@@ -24,10 +24,6 @@ Function = Callable[[OnnxCall], Any]
 LOWEST = float(np.finfo(np.float32).min)
 """The largest number that hides a place when it is added to its score; exporters write it, or minus infinity."""
 
-MOVING = ("Concat", "Expand", "Flatten", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose",
-          "Unsqueeze")  # fmt: skip
-"""Operators that move the places of scores, and with them what a mask hides."""
-
 
 def hidden_by_sum(call: OnnxCall) -> Masked | None:
     """Return a sum with minus infinity where a mask hides places, if an operand of Add has it; else None."""
@@ -76,7 +72,7 @@ def hidden_by_factor(call: OnnxCall, join: Callable[[Any, Any], Expr]) -> Masked
 
 
 def of_hidden(operator: Function) -> Function:
-    """Return an operator of ``MOVING`` that moves scores and what a mask hides of them alike."""
+    """Return an operator that moves places, such as Reshape, for scores and what a mask hides of them alike."""
 
     def moved(call: OnnxCall) -> Any:
         if not any(hides(one) for one in call.inputs):

@@ -20,7 +20,6 @@ from nncodegen.errors import ModelError, ProgramError
 from nncodegen.imports.onnx.axes import Cuts, RefinedError
 from nncodegen.imports.onnx.builder import Builder
 from nncodegen.imports.onnx.call import MOST_WHOLE, Clock, OnnxCall, Operand, type_of_operand
-from nncodegen.imports.onnx.classical import CLASSICAL
 from nncodegen.imports.onnx.file import FLOATS, SHORT, Declared, File, OnnxNode, read
 from nncodegen.imports.onnx.finish import Finished, finished
 from nncodegen.imports.onnx.operators import OPERATORS
@@ -37,7 +36,7 @@ MOST_READINGS = 20_000
 _TYPES: Mapping[str, type] = {**dict.fromkeys(FLOATS, np.float64), BOOL: np.bool_}
 """The types of arrays for constants that are no whole numbers, by the type of the input."""
 
-KNOWN = {**OPERATORS, **CLASSICAL}
+KNOWN = {name: operator.read for name, operator in OPERATORS.items() if operator.read is not None}
 """Every operator that nncodegen reads."""
 
 

@@ -1,13 +1,13 @@
-"""The operators of ai.onnx that are read, each as a function of its operands.
+"""The operators of ONNX: how each is read, as a function of its operands, and where files that are written have it.
 
-https://onnx.ai/onnx/operators defines them. To add one, add an entry to a table.
+https://onnx.ai/onnx/operators defines them. To add one, add an entry to the table at the end.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,24 +16,14 @@ from numpy.typing import NDArray
 from sympy import Abs, Expr, Max, Min, Piecewise, S
 from sympy.codegen.cfunctions import Sqrt, expm1
 
+from nncodegen.describe.activations import clip
 from nncodegen.errors import ModelError
-from nncodegen.imports.activations import (
-    celu,
-    clip,
-    gelu_tanh,
-    hard_sigmoid,
-    hard_swish,
-    mish,
-    number,
-    shrink,
-    thresholded,
-)
-from nncodegen.imports.onnx.attention import ATTENTION
+from nncodegen.imports.activations import by_names, form_of, number, with_parameters, with_texts
+from nncodegen.imports.onnx import attention, classical, shapes, windows
 from nncodegen.imports.onnx.axes import UNIT
 from nncodegen.imports.onnx.call import MOST_WHOLE, SAMPLES_SIZE, OnnxCall
 from nncodegen.imports.onnx.file import FLOATS, SHORT, type_of
 from nncodegen.imports.onnx.masks import (
-    MOVING,
     hidden_by_choice,
     hidden_by_factor,
     hidden_by_sum,
@@ -42,12 +32,10 @@ from nncodegen.imports.onnx.masks import (
 )
 from nncodegen.imports.onnx.recurrent import GATES, recurrent
 from nncodegen.imports.onnx.scan import loop, scan
-from nncodegen.imports.onnx.shapes import SHAPES
 from nncodegen.imports.onnx.types import BOOL, is_exact, is_whole
 from nncodegen.imports.onnx.values import Masked, Value, Weights
-from nncodegen.imports.onnx.windows import WINDOWS
 from nncodegen.ir.elementary import RECORDS
-from nncodegen.ir.functions import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, softsign, tanh
+from nncodegen.ir.functions import leaky_relu
 
 Function = Callable[[OnnxCall], Any]
 
@@ -57,50 +45,22 @@ LARGEST_EXPONENT = 64
 MOST_LETTERS = 12
 """The largest number of letters in the equation of an Einsum."""
 
-UNARY: dict[str, Callable[..., Expr]] = {
-    **{record.onnx: record.function for record in RECORDS if record.onnx and record.arguments == "x"},
-    "Erfc": sympy.erfc, "Expm1": expm1, "HardSwish": hard_swish, "Mish": mish, "Neg": lambda z: -z,
-    "Reciprocal": lambda z: 1 / z, "Relu": relu, "Sigmoid": sigmoid, "Softplus": softplus, "Softsign": softsign,
-    "Tanh": tanh,
-}  # fmt: skip
-"""Functions of one number; Erfc and Expm1 are no operators of ONNX, but tf2onnx writes them for gelu and celu."""
-
-Numbers = Callable[[OnnxCall], Callable[[Any], Expr]]
-
-
-def _float(name: str, default: float) -> Callable[[OnnxCall], Expr]:
-    return lambda call: number(call.real(name, default))
-
-
-ALPHA = {name: _float("alpha", default) for name, default in
-         {"Celu": 1.0, "Elu": 1.0, "HardSigmoid": 0.2, "LeakyRelu": 0.01, "Selu": 1.67326319217681884765625,
-          "Swish": 1.0, "ThresholdedRelu": 1.0}.items()}  # fmt: skip
-"""The attribute alpha of activations, with its default."""
-
-WITH_NUMBERS: dict[str, Numbers] = {
-    "Celu": lambda call: lambda z: celu(z, ALPHA["Celu"](call)),
-    "Elu": lambda call: lambda z: elu(z, ALPHA["Elu"](call)),
-    "Gelu": lambda call: gelu_tanh if call.text("approximate", "none") == "tanh" else gelu,
-    "HardSigmoid": lambda call: lambda z: hard_sigmoid(z, ALPHA["HardSigmoid"](call), _float("beta", 0.5)(call)),
-    "LeakyRelu": lambda call: lambda z: leaky_relu(z, ALPHA["LeakyRelu"](call)),
-    "Selu": lambda call: lambda z: _float("gamma", 1.05070102214813232421875)(call) * elu(z, ALPHA["Selu"](call)),
-    "Shrink": lambda call: lambda z: shrink(z, _float("lambd", 0.5)(call), _float("bias", 0.0)(call)),
-    "Swish": lambda call: lambda z: _swish(z, ALPHA["Swish"](call)),
-    "ThresholdedRelu": lambda call: lambda z: thresholded(z, ALPHA["ThresholdedRelu"](call)),
-}
-"""Functions of one number that have attributes."""
-
-
-def _swish(z: Any, alpha: Expr) -> Expr:
-    return silu(z) if alpha == 1 else z * sigmoid(alpha * z)
-
 
 def _unary(function: Callable[..., Expr]) -> Function:
     return lambda call: call.builder.elementwise(function, call.value(0), most=1)
 
 
-def _with_numbers(make: Numbers) -> Function:
-    return lambda call: call.builder.elementwise(make(call), call.value(0), most=1)
+def _activation(name: str) -> Function:
+    """Return the operator of an activation; a text may choose among the records that have its name."""
+    records = by_names("onnx")[name]
+
+    def operator(call: OnnxCall) -> Value:
+        record = with_texts(records, "onnx", lambda text: call.text(text, ""))
+        parameters = form_of(record, "onnx").parameters.items()
+        function = with_parameters(record, [call.real(text, usual) for text, usual in parameters])
+        return call.builder.elementwise(function, call.value(0), most=1)
+
+    return operator
 
 
 # --- arithmetic --------------------------------------------------------------------------------------------------
@@ -428,54 +388,172 @@ def _cast(call: OnnxCall) -> Any:
     raise ModelError(f"{call.node} makes numbers of the type {kind}: nncodegen computes with real numbers alone")
 
 
-OPERATORS: dict[str, Function] = {
-    **{name: _unary(function) for name, function in UNARY.items()},
-    **{name: _with_numbers(make) for name, make in WITH_NUMBERS.items()},
-    **SHAPES,
-    **{name: of_hidden(SHAPES[name]) for name in MOVING},
-    "Add": _of_integers(lambda call, p, q: p + q, _add),
-    "Sub": _of_integers(lambda call, p, q: p - q, _arithmetic(lambda p, q: p - q)),
-    "Mul": _of_integers(_product, _mul),
-    "Div": _of_integers(_quotient, _div),
-    "Mod": _of_integers(_remainder, _mod),
-    "Pow": _pow,
-    "Equal": _comparison(np.equal, sympy.Eq),
-    "Greater": _comparison(np.greater, lambda p, q: p > q),
-    "GreaterOrEqual": _comparison(np.greater_equal, lambda p, q: p >= q),
-    "Less": _comparison(np.less, lambda p, q: p < q),
-    "LessOrEqual": _comparison(np.less_equal, lambda p, q: p <= q),
-    "And": _truth(np.logical_and, lambda p, q: p * q),
-    "Or": _truth(np.logical_or, lambda p, q: p + q - p * q),
-    "Xor": _truth(np.logical_xor, lambda p, q: p + q - 2 * p * q),
-    "Not": _truth(np.logical_not, lambda z: 1 - z),
-    "Where": _where,
-    "Sum": _variadic(sympy.Add),
-    "Mean": _variadic(lambda *z: sympy.Add(*z) / len(z)),
-    "Max": _variadic(Max),
-    "Min": _variadic(Min),
-    "Clip": _clip,
-    "PRelu": _prelu,
-    "MatMul": _matmul,
-    "Gemm": _gemm,
-    "BatchNormalization": _batch_normalization,
-    "Dropout": _dropout,
-    "Softmax": _softmax(logarithm=False),
-    "LogSoftmax": _softmax(logarithm=True),
-    "ReduceSum": _reduce("sum", since=13),
-    "ReduceMean": _reduce("sum", mean=True),
-    "ReduceMax": _reduce("max"),
-    "ReduceMin": _reduce("max", before=lambda z: -z, after=lambda z: -z),
-    "ReduceL1": _reduce("sum", before=Abs),
-    "ReduceL2": _reduce("sum", before=lambda z: z**2, after=Sqrt),
-    "ReduceSumSquare": _reduce("sum", before=lambda z: z**2),
-    "Cast": _cast,
-    **WINDOWS,
-    **ATTENTION,
-    "Einsum": _einsum,
-    "GlobalAveragePool": _global_pool("sum"),
-    "GlobalMaxPool": _global_pool("max"),
-    **{kind: recurrent(kind) for kind in GATES},
-    "Loop": loop,
-    "Scan": scan,
+# --- the table ---------------------------------------------------------------------------------------------------
+
+SINGLE, BOTH = ("float32",), ("float32", "float64")
+"""The precisions in which runtimes compute an operator to the last digits, so that files that are written have it."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of ONNX.
+
+    ``read`` computes its results from a node, or None if it is only written. ``since`` is the lowest version (opset)
+    that has it; 0 for one that ONNX does not have, but exporters write. ``written`` are the precisions in which
+    nncodegen writes it, from that version on; ``exports.onnx`` chooses where.
+    """
+
+    read: Function | None
+    since: int = 1
+    written: tuple[str, ...] = ()
+
+    def is_written(self, precision: str, opset: int) -> bool:
+        """Return whether a file of a precision and a version may have it."""
+        return precision in self.written and self.since <= opset
+
+
+_FUNCTIONS = {
+    record.onnx: record.function
+    for record in RECORDS
+    if record.onnx and record.arguments == "x" and record.onnx not in by_names("onnx")
 }
-"""Every operator of ai.onnx that nncodegen reads."""
+_SINCE = {
+    **dict.fromkeys(("Acos", "Asin", "Atan", "Cos", "Sin", "Tan"), 7),
+    **dict.fromkeys(("Acosh", "Asinh", "Atanh", "Cosh", "Erf", "Sign", "Sinh"), 9),
+}
+_IN_DOUBLE = ("Abs", "Exp", "Log", "Sign", "Sin", "Sqrt")
+"""The functions that runtimes have in float64, too. All others are composed there."""
+
+GROUPS: dict[str, dict[str, Operator]] = {
+    "products": {
+        "Einsum": Operator(_einsum, 12, BOTH),
+        "Gemm": Operator(_gemm, 1, BOTH),
+        "MatMul": Operator(_matmul, 1, BOTH),
+    },
+    "arithmetic": {
+        "Add": Operator(_of_integers(lambda call, p, q: p + q, _add), 1, BOTH),
+        "Div": Operator(_of_integers(_quotient, _div), 1, BOTH),
+        "Floor": Operator(None, 1, BOTH),
+        "Max": Operator(_variadic(Max), 1, BOTH),
+        "Mean": Operator(_variadic(lambda *z: sympy.Add(*z) / len(z))),
+        "Min": Operator(_variadic(Min), 1, BOTH),
+        "Mod": Operator(_of_integers(_remainder, _mod), 10),
+        "Mul": Operator(_of_integers(_product, _mul), 1, BOTH),
+        "Neg": Operator(_unary(lambda z: -z), 1, BOTH),
+        "Pow": Operator(_pow, 1, BOTH),
+        "Reciprocal": Operator(_unary(lambda z: 1 / z), 1, BOTH),
+        "Sub": Operator(_of_integers(lambda call, p, q: p - q, _arithmetic(lambda p, q: p - q)), 1, BOTH),
+        "Sum": Operator(_variadic(sympy.Add)),
+    },
+    "functions": {
+        **{
+            name: Operator(_unary(function), _SINCE.get(name, 1), BOTH if name in _IN_DOUBLE else SINGLE)
+            for name, function in _FUNCTIONS.items()
+        },
+        "Erfc": Operator(_unary(sympy.erfc), 0),  # tf2onnx writes these two, for gelu and celu
+        "Expm1": Operator(_unary(expm1), 0),
+    },
+    "activations": {
+        "Celu": Operator(_activation("Celu"), 12),
+        "Clip": Operator(_clip),
+        "Elu": Operator(_activation("Elu"), 1, SINGLE),
+        "Gelu": Operator(_activation("Gelu"), 20),
+        "HardSigmoid": Operator(_activation("HardSigmoid"), 1, SINGLE),
+        "HardSwish": Operator(_activation("HardSwish"), 14),
+        "LeakyRelu": Operator(_activation("LeakyRelu"), 1, SINGLE),
+        "LogSoftmax": Operator(_softmax(logarithm=True), 1, BOTH),
+        "Mish": Operator(_activation("Mish"), 18),
+        "PRelu": Operator(_prelu, 1, SINGLE),
+        "Relu": Operator(_activation("Relu"), 1, BOTH),
+        "Selu": Operator(_activation("Selu"), 1, SINGLE),
+        "Shrink": Operator(_activation("Shrink"), 9),
+        "Sigmoid": Operator(_activation("Sigmoid"), 1, BOTH),
+        "Softmax": Operator(_softmax(logarithm=False), 1, BOTH),
+        "Softplus": Operator(_activation("Softplus"), 1, SINGLE),
+        "Softsign": Operator(_activation("Softsign"), 1, SINGLE),
+        "Swish": Operator(_activation("Swish"), 24),
+        "Tanh": Operator(_activation("Tanh"), 1, BOTH),
+        "ThresholdedRelu": Operator(_activation("ThresholdedRelu"), 10, SINGLE),
+    },
+    "choices": {
+        "And": Operator(_truth(np.logical_and, lambda p, q: p * q), 1, BOTH),
+        "Equal": Operator(_comparison(np.equal, sympy.Eq), 1, BOTH),
+        "Greater": Operator(_comparison(np.greater, lambda p, q: p > q), 1, BOTH),
+        "GreaterOrEqual": Operator(_comparison(np.greater_equal, lambda p, q: p >= q), 12, BOTH),
+        "Less": Operator(_comparison(np.less, lambda p, q: p < q), 1, BOTH),
+        "LessOrEqual": Operator(_comparison(np.less_equal, lambda p, q: p <= q), 12, BOTH),
+        "Not": Operator(_truth(np.logical_not, lambda z: 1 - z), 1, BOTH),
+        "Or": Operator(_truth(np.logical_or, lambda p, q: p + q - p * q), 1, BOTH),
+        "Where": Operator(_where, 9, BOTH),
+        "Xor": Operator(_truth(np.logical_xor, lambda p, q: p + q - 2 * p * q), 1, BOTH),
+    },
+    "reductions": {
+        "ReduceL1": Operator(_reduce("sum", before=Abs)),
+        "ReduceL2": Operator(_reduce("sum", before=lambda z: z**2, after=Sqrt)),
+        "ReduceMax": Operator(_reduce("max"), 1, BOTH),
+        "ReduceMean": Operator(_reduce("sum", mean=True)),
+        "ReduceMin": Operator(_reduce("max", before=lambda z: -z, after=lambda z: -z), 1, BOTH),
+        "ReduceSum": Operator(_reduce("sum", since=13), 1, BOTH),
+        "ReduceSumSquare": Operator(_reduce("sum", before=lambda z: z**2)),
+    },
+    "windows": {
+        "AveragePool": Operator(windows.pool("sum"), 1, SINGLE),
+        "Conv": Operator(windows.convolution(transposed=False), 1, SINGLE),
+        "ConvTranspose": Operator(windows.convolution(transposed=True), 1, SINGLE),
+        "GlobalAveragePool": Operator(_global_pool("sum")),
+        "GlobalMaxPool": Operator(_global_pool("max")),
+        "MaxPool": Operator(windows.pool("max"), 1, SINGLE),
+        "Pad": Operator(windows.pad),
+    },
+    "recurrent layers": {kind: Operator(recurrent(kind)) for kind in GATES},
+    "loops": {
+        "Loop": Operator(loop),
+        "Scan": Operator(scan, 8, BOTH),
+    },
+    "axes": {
+        "Concat": Operator(of_hidden(shapes.concat), 1, BOTH),
+        "Expand": Operator(of_hidden(shapes.expand), 8, BOTH),
+        "Flatten": Operator(of_hidden(shapes.flatten)),
+        "Gather": Operator(of_hidden(shapes.gather), 1, BOTH),
+        "Range": Operator(shapes.range_of, 11),
+        "Reshape": Operator(of_hidden(shapes.reshape), 1, BOTH),
+        "Resize": Operator(shapes.resize, 10),
+        "ReverseSequence": Operator(shapes.reverse_sequence, 10),
+        "Shape": Operator(shapes.shape_of, 1, BOTH),
+        "Slice": Operator(of_hidden(shapes.slice_of), 1, BOTH),
+        "Split": Operator(of_hidden(shapes.split)),
+        "Squeeze": Operator(of_hidden(shapes.squeeze)),
+        "Tile": Operator(of_hidden(shapes.tile)),
+        "Transpose": Operator(of_hidden(shapes.transpose), 1, BOTH),
+        "Unsqueeze": Operator(of_hidden(shapes.unsqueeze), 1, BOTH),
+        "Upsample": Operator(shapes.resize),
+    },
+    "attention": {
+        "Attention": Operator(attention.attention, 23, BOTH),
+        "IsNaN": Operator(attention.is_nan, 9),
+        "LayerNormalization": Operator(attention.normalization(centered=True), 17),
+        "RMSNormalization": Operator(attention.normalization(centered=False), 23, SINGLE),
+        "RotaryEmbedding": Operator(attention.rotary_embedding, 23, SINGLE),
+        "Trilu": Operator(attention.triangle, 14),
+    },
+    "others": {
+        "BatchNormalization": Operator(_batch_normalization),
+        "Cast": Operator(_cast, 1, BOTH),
+        "Constant": Operator(shapes.constant),
+        "ConstantOfShape": Operator(shapes.constant_of_shape, 9),
+        "Dropout": Operator(_dropout),
+        "Identity": Operator(shapes.identity, 1, BOTH),
+    },
+    "ai.onnx.ml": {
+        "ai.onnx.ml.ArrayFeatureExtractor": Operator(shapes.array_feature_extractor),
+        "ai.onnx.ml.LinearClassifier": Operator(classical.classifier),
+        "ai.onnx.ml.LinearRegressor": Operator(classical.regressor),
+        "ai.onnx.ml.Normalizer": Operator(classical.normalizer),
+        "ai.onnx.ml.Scaler": Operator(classical.scaler),
+        "ai.onnx.ml.ZipMap": Operator(lambda call: call.first),  # probabilities stay columns, in the order of classes
+    },
+}
+"""Every operator that nncodegen reads or writes, in groups for the documentation."""
+
+OPERATORS = {name: operator for group in GROUPS.values() for name, operator in group.items()}
+"""Every operator by its name, with the domain in front where that is not ai.onnx."""

@@ -26,11 +26,12 @@ LAST = 2**30
 """The end of a Slice from which on it means the end of the axis."""
 
 
-def _identity(call: OnnxCall) -> Operand:
+def identity(call: OnnxCall) -> Operand:
+    """Return the operand."""
     return call.inputs[0]
 
 
-def _constant(call: OnnxCall) -> Operand:
+def constant(call: OnnxCall) -> Operand:
     """Return the value of a Constant; each kind of value has a separate attribute."""
     attributes = call.attributes
     if isinstance(attributes.get("value"), np.ndarray):
@@ -50,7 +51,7 @@ def as_operand(name: str, array: NDArray[Any]) -> Operand:
     return Weights(name, array) if array.dtype == np.float64 else array
 
 
-def _constant_of_shape(call: OnnxCall) -> Operand:
+def constant_of_shape(call: OnnxCall) -> Operand:
     """Return a tensor of one number, such as the zero initial states of recurrent layers."""
     sizes = call.integers(0, "sizes")
     given = call.attributes.get("value", np.zeros(1))
@@ -59,7 +60,7 @@ def _constant_of_shape(call: OnnxCall) -> Operand:
     return _filled(call, given.ravel()[0], sizes)
 
 
-def _expand(call: OnnxCall) -> Operand:
+def expand(call: OnnxCall) -> Operand:
     """Broadcast a tensor to a shape."""
     sizes, given = call.integers(1, "a shape"), call.inputs[0]
     fits = all(0 < n <= MOST_WHOLE for n in sizes) and math.prod(sizes) <= MOST_WHOLE
@@ -89,7 +90,7 @@ def _filled(call: OnnxCall, number: Any, sizes: Sequence[int]) -> Operand:
     return call.builder.filled(call.node.outputs[0], float(number), shape)
 
 
-def _range(call: OnnxCall) -> Operand:
+def range_of(call: OnnxCall) -> Operand:
     """Return the numbers from a start to a limit, such as the places of a sequence."""
     given = [one.array if isinstance(one, Weights) else one for one in call.inputs[:3]]
     ends = [one.ravel()[0] for one in given if isinstance(one, np.ndarray) and one.size == 1]
@@ -104,7 +105,8 @@ def _range(call: OnnxCall) -> Operand:
     return numbers if is_exact(call.type(0)) else Weights(call.node.outputs[0], numbers, fixed=True)
 
 
-def _shape(call: OnnxCall) -> NDArray[Any]:
+def shape_of(call: OnnxCall) -> NDArray[Any]:
+    """Return the sizes of axes as integers; the number of samples has a stand-in."""
     found = call.first
     if isinstance(found, Value):
         axes = zip(found.axes, call.builder.shape(found), strict=True)
@@ -121,7 +123,8 @@ def _of_samples(call: OnnxCall, sections: Sections) -> int:
     return SAMPLES_SIZE * call.builder.axes.size(tuple(index for index in section if index != SAMPLE))
 
 
-def _reshape(call: OnnxCall) -> Operand:
+def reshape(call: OnnxCall) -> Operand:
+    """Return the values, in row-major order, in another shape."""
     wanted = call.integers(1, "a shape") if call.opset >= 5 else call.wholes("shape")
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: array.reshape(wanted))
@@ -187,7 +190,8 @@ def _with_rows(call: OnnxCall, wanted: Sequence[int], value: Value) -> Value | N
     return call.builder.folded(value, wanted[:at], wanted[at + 1 :])
 
 
-def _flatten(call: OnnxCall) -> Value:
+def flatten(call: OnnxCall) -> Value:
+    """Return a matrix: the axes before one are merged, and those from it on."""
     value = call.value(0, as_parameter=True)
     rank = len(value.axes)
     axis = call.whole("axis", 1)
@@ -203,7 +207,8 @@ def _flatten(call: OnnxCall) -> Value:
     return call.builder.reshaped(value, (None, after))
 
 
-def _transpose(call: OnnxCall) -> Operand:
+def transpose(call: OnnxCall) -> Operand:
+    """Return the tensor with its axes in another order."""
     if isinstance(call.first, np.ndarray):
         return _array(call, lambda array: array.transpose(call.wholes("perm", tuple(range(array.ndim))[::-1])))
     value = call.value(0, as_parameter=True)
@@ -227,7 +232,8 @@ def _axes_of(call: OnnxCall, rank: int) -> list[int] | None:
     return sorted({call.axis(axis, rank) for axis in axes})
 
 
-def _squeeze(call: OnnxCall) -> Operand:
+def squeeze(call: OnnxCall) -> Operand:
+    """Return the tensor without axes of size one."""
     found = call.first
     if isinstance(found, np.ndarray):
         axes = _axes_of(call, found.ndim)
@@ -240,7 +246,8 @@ def _squeeze(call: OnnxCall) -> Operand:
     return value
 
 
-def _unsqueeze(call: OnnxCall) -> Operand:
+def unsqueeze(call: OnnxCall) -> Operand:
+    """Return the tensor with further axes of size one."""
     found = call.first
     given = call.integers(1, "axes") if call.opset >= 13 else call.wholes("axes")
     if isinstance(found, np.ndarray):
@@ -254,7 +261,8 @@ def _unsqueeze(call: OnnxCall) -> Operand:
     return value
 
 
-def _concat(call: OnnxCall) -> Operand:
+def concat(call: OnnxCall) -> Operand:
+    """Return tensors joined along an axis."""
     if any(isinstance(one, np.ndarray) for one in call.inputs) and not any(isinstance(o, Value) for o in call.inputs):
         arrays = [np.atleast_1d(one) for one in call.inputs if isinstance(one, np.ndarray)]
         if len(arrays) < len(call.inputs) or sum(array.size for array in arrays) > MOST_WHOLE:
@@ -268,7 +276,8 @@ def _concat(call: OnnxCall) -> Operand:
     return call.builder.concatenated(values, call.axis(call.whole("axis", 1), ranks.pop()))
 
 
-def _slice(call: OnnxCall) -> Operand:
+def slice_of(call: OnnxCall) -> Operand:
+    """Return ranges of places along axes."""
     found = call.first
     array = found if isinstance(found, np.ndarray) else None
     value = None if array is not None else call.value(0, as_parameter=True)
@@ -300,7 +309,8 @@ def _slice(call: OnnxCall) -> Operand:
     return value if array is None else array
 
 
-def _gather(call: OnnxCall) -> Operand:
+def gather(call: OnnxCall) -> Operand:
+    """Return the values at positions along an axis, which are in the file or an input."""
     indices = call.inputs[1] if call.given(1) else None
     if isinstance(indices, Value):
         return _rows(call, indices)
@@ -367,7 +377,7 @@ def _as_input(call: OnnxCall, positions: Value, rows: int) -> Value:
     return replace(positions, blocks=blocks)
 
 
-def _tile(call: OnnxCall) -> Value:
+def tile(call: OnnxCall) -> Value:
     """Repeat whole axes."""
     value, counts = call.value(0, as_parameter=True), call.integers(1, "repeats")
     if len(counts) != len(value.axes) or any(not 0 < count <= MOST_WHOLE for count in counts):
@@ -388,7 +398,7 @@ def _repeated(call: OnnxCall, value: Value, axis: int, count: int, place: int) -
     return call.builder.merged(wide, axis)
 
 
-def _resize(call: OnnxCall) -> Value:
+def resize(call: OnnxCall) -> Value:
     """Repeat each value, or take the nearest values to places between them."""
     builder, value = call.builder, call.value(0)
     mode, where = call.text("mode", "nearest"), call.text("coordinate_transformation_mode", "half_pixel")
@@ -472,7 +482,7 @@ def _taken(call: OnnxCall, value: Value, axis: int, indices: NDArray[Any]) -> Va
     return result if indices.ndim else call.builder.without(result, axis)
 
 
-def _reverse_sequence(call: OnnxCall) -> Value:
+def reverse_sequence(call: OnnxCall) -> Value:
     """Reverse an axis, for sequences that all have its length. Raise ModelError for others."""
     value, lengths = call.value(0), call.value(1)
     axis, size = call.axis(call.whole("time_axis", 0), len(value.axes)), 0
@@ -482,7 +492,8 @@ def _reverse_sequence(call: OnnxCall) -> Value:
     return call.builder.gathered(value, axis, range(size)[::-1])
 
 
-def _split(call: OnnxCall) -> list[Value]:
+def split(call: OnnxCall) -> list[Value]:
+    """Return the parts of a tensor along an axis."""
     value = call.value(0, as_parameter=True)
     axis = call.axis(call.whole("axis", 0), len(value.axes))
     size, count = call.builder.shape(value)[axis], len(call.node.outputs)
@@ -505,30 +516,6 @@ def _array(call: OnnxCall, function: Callable[[NDArray[Any]], Any]) -> NDArray[A
         return np.asarray(function(np.asarray(call.first)))
     except (ValueError, IndexError, TypeError, OverflowError) as error:
         raise ModelError(f"{call.node} cannot be computed: {error}") from error
-
-
-SHAPES: dict[str, Callable[[OnnxCall], Any]] = {
-    "Concat": _concat,
-    "Constant": _constant,
-    "ConstantOfShape": _constant_of_shape,
-    "Expand": _expand,
-    "Flatten": _flatten,
-    "Gather": _gather,
-    "Identity": _identity,
-    "Range": _range,
-    "Reshape": _reshape,
-    "Resize": _resize,
-    "ReverseSequence": _reverse_sequence,
-    "Shape": _shape,
-    "Slice": _slice,
-    "Split": _split,
-    "Squeeze": _squeeze,
-    "Tile": _tile,
-    "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
-    "Upsample": _resize,
-}
-"""Operators that name, order, cut and join axes."""
 
 
 def array_feature_extractor(call: OnnxCall) -> Value:

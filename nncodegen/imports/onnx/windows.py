@@ -316,13 +316,3 @@ def pad(call: OnnxCall) -> Value:
                 parts = [part, *parts] if at == 0 else [*parts, part]
         value = builder.concatenated(parts, axis) if len(parts) > 1 else value
     return value
-
-
-WINDOWS: dict[str, Callable[[OnnxCall], Value]] = {
-    "AveragePool": pool("sum"),
-    "Conv": convolution(transposed=False),
-    "ConvTranspose": convolution(transposed=True),
-    "MaxPool": pool("max"),
-    "Pad": pad,
-}
-"""Operators with moving windows, and the operator that pads their inputs."""
