@@ -205,6 +205,11 @@ def _options(layer: Any, call: Call) -> tuple[Any, ...]:
     return output, float(layer.dropout), layer.use_bias, *initializers, layer.rotary
 
 
+def causal_row(before: str, t: str, s: str) -> Equation:
+    """Return the equation under which step t may look at place s: before = t - s, an index from 0 on."""
+    return Equation(before, ((t, 1), (s, -1)))
+
+
 @dataclass(frozen=True)
 class Rows:
     """The rows of scores, one for each query: their indices, and those of the places that a query looks at.
@@ -339,7 +344,7 @@ class _Attending:
         self, given: Mapping[str, tuple[Element, Shape]], causal: bool
     ) -> tuple[tuple[Equation, ...], tuple[str, ...]]:
         """Return the equations under which a key exists for a query, and the indices that these give."""
-        equations = [Equation(self._b, ((self._t[0], 1), (self._s[0], -1)))] if causal else []
+        equations = [causal_row(self._b, self._t[0], self._s[0])] if causal else []
         if "attention_mask" in given:
             equations.append(Equation(self._mask(*given["attention_mask"]), (), 1))
         if "lengths" in given:

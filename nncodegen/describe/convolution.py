@@ -93,7 +93,7 @@ class _Convolution(Standard):
 
     def _moves(self, window: Window, source: str, place: str, tap: str) -> Equation:
         """Return the equation between the input place, the output place and the tap of a window along one axis."""
-        return window.equation(source, place, tap)
+        return window.equation(source, (place,), (tap,))
 
     def _with_bias(self, call: Call, s: Element, windows: Windows) -> Part:
         if not self.use_bias:
@@ -144,7 +144,7 @@ class _Transpose(_Convolution):
         return windows.spread(call, axis, length, more[axis] if more else None)
 
     def _moves(self, window: Window, source: str, place: str, tap: str) -> Equation:
-        return window.equation(place, source, tap)
+        return window.equation(place, (source,), (tap,))
 
 
 @with_old_names

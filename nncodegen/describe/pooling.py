@@ -13,6 +13,7 @@ from nncodegen.describe.call import Call, Part
 from nncodegen.describe.layer import Standard
 from nncodegen.describe.windows import AXES, Padding, Sizes, Window, windows_of
 from nncodegen.errors import ModelError
+from nncodegen.ir import Equation
 from nncodegen.runtime.python.ground.renamed import renamed
 
 
@@ -60,8 +61,13 @@ class _MaxPooling(_Pooling):
         self, call: Call, along: Sequence[Window], indices: tuple[str, ...], moving: tuple[Sequence[str], ...]
     ) -> Part:
         sources, _, taps = moving
-        where = [window.equation(*one) for window, *one in zip(along, *moving, strict=True)]
+        where = [window.equation(at, (to,), (tap,)) for window, at, to, tap in zip(along, *moving, strict=True)]
         return call.part(call.step("h", indices, call.x, "max", (*taps, *sources), where))
+
+
+def _equations(along: Sequence[Window], moving: tuple[Sequence[str], ...]) -> list[Equation]:
+    """Return the equation of each axis, from the indices of sources, places and taps."""
+    return [window.equation(at, (to,), (tap,)) for window, at, to, tap in zip(along, *moving, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ class _AveragePooling(_Pooling):
         self, call: Call, along: Sequence[Window], indices: tuple[str, ...], moving: tuple[Sequence[str], ...]
     ) -> Part:
         sources, places, taps = moving
-        where = [window.equation(*one) for window, *one in zip(along, *moving, strict=True)]
+        where = [window.equation(at, (to,), (tap,)) for window, at, to, tap in zip(along, *moving, strict=True)]
         factor: Expr = Rational(1, math.prod(window.size for window in along))
         partial = [not (window.clear or self.count_include_pad) for window in along]
         if not any(partial):

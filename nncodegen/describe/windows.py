@@ -28,20 +28,64 @@ FORMATS = ("channels_last", "channels_first")
 class Window:
     """A window along one axis: ``size`` places that are ``dilation`` apart, which moves by ``stride``.
 
-    The first window begins ``before`` places before the axis, and ``places`` is the number of windows.
+    The axis has ``length`` places, and ``before`` and ``after`` more that pad it; ``places`` is the number of windows,
+    or, where they are added up in a transposed layer, the length of the result.
     """
 
+    length: int
     size: int
     stride: int
     dilation: int
     before: int
+    after: int
     places: int
-    clear: bool
-    """True if all windows lie within the axis."""
 
-    def equation(self, source: str, place: str, tap: str) -> Equation:
-        """Return the equation of the places that a window reads: source = stride*place + dilation*tap - before."""
-        return Equation(source, ((place, self.stride), (tap, self.dilation)), -self.before)
+    @property
+    def reach(self) -> int:
+        """Return the number of places from the first to the last of a window."""
+        return reach_of(self.size, self.dilation)
+
+    @property
+    def clear(self) -> bool:
+        """Return whether all windows lie within the axis."""
+        return self.before == 0 and (self.places - 1) * self.stride + self.reach <= self.length
+
+    def equation(self, left: str, right: Sequence[str], tap: Sequence[str]) -> Equation:
+        """Return the equation of the places that a window reads: source = stride*place + dilation*tap - before.
+
+        ``left`` is the index of the source and ``right`` that of the place, or the other way round in a transposed
+        layer. An axis of size 1 may have no index.
+        """
+        terms = (*((index, self.stride) for index in right), *((index, self.dilation) for index in tap))
+        return Equation(left, terms, -self.before)
+
+
+def reach_of(size: int, dilation: int) -> int:
+    """Return the number of places from the first to the last of a window."""
+    return dilation * (size - 1) + 1
+
+
+def sliding(length: int, size: int, stride: int, dilation: int, before: int, after: int, ceil: bool = False) -> Window:
+    """Return the windows along a padded axis; ``places`` is 0 if it is shorter than a window.
+
+    ceil: the last window may reach beyond the padding, if it does not begin there.
+    """
+    room = length + before + after - reach_of(size, dilation)
+    places = 0 if room < 0 else (-(-room // stride) if ceil else room // stride) + 1
+    if ceil and places > 0 and (places - 1) * stride >= length + before:
+        places -= 1
+    return Window(length, size, stride, dilation, before, after, places)
+
+
+def spread(length: int, size: int, stride: int, dilation: int, before: int, after: int, more: int = 0) -> Window:
+    """Return the windows that a transposed layer adds up, one for each place; ``more`` places follow the last one."""
+    places = stride * (length - 1) + more + reach_of(size, dilation) - before - after
+    return Window(length, size, stride, dilation, before, after, places)
+
+
+def same_padding(length: int, size: int, stride: int, dilation: int) -> int:
+    """Return the number of places around an axis with which there are as many windows as strides in it."""
+    return max((-(-length // stride) - 1) * stride + reach_of(size, dilation) - length, 0)
 
 
 @dataclass(frozen=True)
@@ -78,23 +122,20 @@ class Windows:
 
     def along(self, call: Call, axis: int, length: int) -> Window:
         """Return the windows along one axis of the input. Raise ModelError if the axis is shorter than a window."""
-        size, stride, dilation = self.size[axis], self.stride[axis], self.dilation[axis]
-        reach = dilation * (size - 1) + 1
+        moves = self.size[axis], self.stride[axis], self.dilation[axis]
+        reach = reach_of(moves[0], moves[2])
         if self.padding == "same":
-            places = -(-length // stride)
-            around = max((places - 1) * stride + reach - length, 0)
-            before = around // 2
+            around = same_padding(length, *moves)
+            return sliding(length, *moves, around // 2, around - around // 2)
+        if self.padding == "causal":
+            before, after = reach - 1, 0
         else:
-            before = 0 if isinstance(self.padding, str) else self.padding[axis]
-            around = 2 * before
-            if self.padding == "causal":
-                before = around = reach - 1
-            if reach > length + around:
-                padded = f" (its padding adds {around})" if around else ""
-                raise call.refuse(f"at least {reach - around} {AXES[self.axes][axis]} for a window of {reach}{padded}")
-            places = (length + around - reach) // stride + 1
-        clear = before == 0 and (places - 1) * stride + reach <= length
-        return Window(size, stride, dilation, before, places, clear)
+            before = after = 0 if isinstance(self.padding, str) else self.padding[axis]
+        around = before + after
+        if reach > length + around:
+            padded = f" (its padding adds {around})" if around else ""
+            raise call.refuse(f"at least {reach - around} {AXES[self.axes][axis]} for a window of {reach}{padded}")
+        return sliding(length, *moves, before, after)
 
     def more(self, output_padding: Any) -> tuple[int, ...] | None:
         """Return the numbers of places to add at the end of each axis. Raise ModelError where they are not allowed."""
@@ -112,18 +153,18 @@ class Windows:
 
         ``places`` of these is the length of the result. more is the number of places after the end of the last window.
         """
-        size, stride, dilation = self.size[axis], self.stride[axis], self.dilation[axis]
-        reach = dilation * (size - 1) + 1
+        size, stride, dilation = moves = self.size[axis], self.stride[axis], self.dilation[axis]
+        gap = reach_of(size, dilation) - stride  # negative where windows do not touch
         if self.padding == "same":
-            before, places = max(reach - stride, 0) // 2, length * stride
-        elif self.padding == "valid":
-            before, places = 0, (length - 1) * stride + (max(reach, stride) if more is None else reach + more)
-        else:
-            before = self.padding[axis]  # type: ignore[assignment]
-            places = (length - 1) * stride + reach - 2 * before + (more or 0)
-        if places < 1:
-            raise call.refuse(f"more {AXES[self.axes][axis]}, as its padding of {before} leaves nothing of them")
-        return Window(size, stride, dilation, before, places, False)
+            before = max(gap, 0) // 2
+            return spread(length, *moves, before, gap - before)
+        if self.padding == "valid":
+            return spread(length, *moves, 0, min(gap, 0) if more is None else 0, more or 0)
+        around = int(self.padding[axis])
+        window = spread(length, *moves, around, around, more or 0)
+        if window.places < 1:
+            raise call.refuse(f"more {AXES[self.axes][axis]}, as its padding of {around} leaves nothing of them")
+        return window
 
 
 def windows_of(

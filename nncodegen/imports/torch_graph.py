@@ -28,6 +28,7 @@ from nncodegen.describe import (
 )
 from nncodegen.describe.layer import Layer
 from nncodegen.errors import ModelError
+from nncodegen.imports import masks
 from nncodegen.imports.activations import number
 from nncodegen.imports.torch_attention import (
     TRANSFORMERS,
@@ -416,7 +417,7 @@ class _Reader:
         if value.ndim == len(shape) + 1:
             value = value[0] if len(value) == 1 or bool((value == value[:1]).all()) else value
         tensor = value.detach()
-        if operation == "add" and bool((tensor == -float("inf")).any()):
+        if operation == "add" and masks.hides(tensor.cpu().double().numpy()):
             return Masked(x, ((Fixed(tensor), True),))
         fits = value.ndim <= len(shape) and all(
             own in (1, size) for own, size in zip(value.shape[::-1], shape[::-1], strict=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sympy import Expr, Integer, S, sqrt
 
-from nncodegen.describe.attention import BIAS, CAUSAL, Rows, attended
+from nncodegen.describe.attention import BIAS, CAUSAL, Rows, attended, causal_row
 from nncodegen.describe.call import Call, Part, Shape
 from nncodegen.describe.layer import Standard
 from nncodegen.describe.prelu import PReLU
@@ -198,7 +198,7 @@ def _where(
     equations, names = [], []
     if CAUSAL in call.arguments:
         names.append(call.index(call.size(rows[-1])))
-        equations.append(Equation(names[0], ((rows[-1], 1), (s, -1))))
+        equations.append(causal_row(names[0], rows[-1], s))
     if "attention_mask" in given:
         equations.append(Equation(_under(given["attention_mask"], (*rows, s)), (), 1))
     return tuple(equations), tuple(names)

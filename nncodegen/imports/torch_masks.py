@@ -13,6 +13,7 @@ from sympy import Eq, Piecewise, S
 from nncodegen.describe import Activation, Node, Reshape, multiply
 from nncodegen.describe.attention import BIAS, CAUSAL
 from nncodegen.describe.layer import Layer
+from nncodegen.imports import masks
 from nncodegen.imports.torch_layers import DotProductAttention, MaskedSoftmax, Same
 from nncodegen.imports.torch_trace import SAMPLES, Fixed, refused, shape_of
 
@@ -62,25 +63,25 @@ def sight(
     node: Any,
     query: Node,
     sizes: tuple[int, int],
-    masks: Sequence[tuple[Any, bool]],
+    given: Sequence[tuple[Any, bool]],
     causal: bool = False,
     heads: int = 1,
 ) -> Sight:
-    """Return what masks mean, each with whether True hides a place; sizes are the steps of the query and the places.
+    """Return what masks mean, given with whether True hides a place; sizes are the steps of the query and the places.
 
     A causal mask becomes an equation. Other numbers that are known become tables; masks that depend on samples must be
-    true or false. What is added to scores is finite, or minus infinity where a place is hidden. Raise ModelError.
+    true or false. What is added to scores is finite, or hides a place (``imports.masks``). Raise ModelError.
     """
     allowed, bias, nodes = np.ones(sizes, bool), np.zeros(sizes), list[Node]()
     lower = np.tri(*sizes, dtype=bool)
-    for mask, hides in masks:
+    for mask, hides in given:
         if isinstance(mask, Fixed):
             array = _of_one_sample(node, np.asarray(mask.value.detach().cpu().numpy()), sizes, heads)
             if array.dtype == bool:
                 allowed = allowed & (~array if hides else array)
             else:
-                finite = array > -np.inf
-                allowed, bias = allowed & finite, bias + np.where(finite, array, 0.0)
+                finite, visible = masks.apart(array)
+                allowed, bias = allowed & visible, bias + finite
         elif isinstance(mask, Node):
             if not at.is_boolean(mask):
                 raise refused(node, "a mask that depends on the samples has to be true or false")
@@ -148,8 +149,8 @@ def dot_product(at: Layers, node: Any, given: Sequence[Any]) -> Node:
         raise refused(node, "query, key and value are values of layers")
     query, key = (shape_of(written[name]) or () for name in ("query", "key"))
     sizes, heads = (query[-2], key[-2]), query[0] if len(query) > 2 else 1
-    masks = [(_of_heads(at, named.get("attn_mask"), written.get("attn_mask")), False)]
-    seen = sight(at, node, inputs["query"], sizes, masks, bool(named.get("is_causal")), heads)
+    mask = _of_heads(at, named.get("attn_mask"), written.get("attn_mask"))
+    seen = sight(at, node, inputs["query"], sizes, [(mask, False)], bool(named.get("is_causal")), heads)
     grouped = bool(named.get("enable_gqa")) and key[0] != heads
     if grouped:
         inputs["query"] = Reshape((key[0], heads // key[0], *query[1:]))(inputs["query"])
@@ -176,7 +177,7 @@ def _of_heads(at: Layers, mask: Any, written: Any) -> Any:
 def masked(at: Layers, node: Any, x: Any, given: Sequence[Any]) -> Masked:
     """Return scores of which some are minus infinity, so that they count as nothing in a softmax."""
     mask, value = given
-    if value != -float("inf"):
+    if not (isinstance(value, int | float) and value <= masks.LOWEST):
         raise refused(node, f"scores that a mask hides are -inf, not {value}")
     mask = _of_heads(at, mask, node.args[1])
     before = x.masks if isinstance(x, Masked) else ()

@@ -592,6 +592,29 @@ def test_arguments_by_name_and_whole_numbers():
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("form", ["filled", "added", "given"])
+def test_the_lowest_number_hides_a_place(form):
+    """The least number in float32 hides a place as minus infinity does, which many modules write for it."""
+
+    def looks(lowest):
+        def forward(m, x):
+            h = m.lin(x)
+            if form == "filled":
+                return (h @ h.mT).masked_fill(m.hidden, lowest).softmax(-1) @ h
+            mask = torch.zeros(3, 3).masked_fill(m.hidden, lowest)
+            if form == "given":
+                return F.scaled_dot_product_attention(h, x, x, attn_mask=mask)
+            return (h @ h.mT + mask).softmax(-1) @ h
+
+        return forward
+
+    torch.manual_seed(9)
+    numbers, infinite = (Written(looks(one)) for one in (torch.finfo(torch.float32).min, -torch.inf))
+    compared(numbers, drawn(2, 3, 4))
+    steps = [nn.from_torch(module, inputs=(3, 4)).describe().steps for module in (numbers, infinite)]
+    assert steps[0] == steps[1]
+
+
 class Called(own.Module):
     """A module with one function of a sequence and of perhaps more."""
 

@@ -11,6 +11,7 @@ import numpy as np
 import sympy
 from sympy import Expr
 
+from nncodegen.describe.attention import causal_row
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.broadcast import Broadcasting
@@ -114,7 +115,7 @@ class Builder(Broadcasting):
             elif causal:
                 ((t,),) = steps
                 given = (self.axes.copy_of(t),)
-                where.append(Equation(given[0], ((t, 1), (over[0], -1))))
+                where.append(causal_row(given[0], t, over[0]))
             if over:
                 z = self.step("p", value.indices(position), z, "softmax", (*over, *given), where=tuple(where))
             blocks[position] = z if over else sympy.S.One

@@ -12,17 +12,14 @@ from typing import Any
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from sympy import Expr, Piecewise
 
 from nncodegen.errors import ModelError
+from nncodegen.imports import masks
 from nncodegen.imports.onnx.call import OnnxCall, Operand
 from nncodegen.imports.onnx.values import Masked, Value, Weights
 
 Function = Callable[[OnnxCall], Any]
-
-LOWEST = float(np.finfo(np.float32).min)
-"""The largest number that hides a place when it is added to its score; exporters write it, or minus infinity."""
 
 
 def hidden_by_sum(call: OnnxCall) -> Masked | None:
@@ -96,7 +93,7 @@ def softmax_of_masked(call: OnnxCall, masked: Masked) -> Value:
 
 def hides(operand: Operand) -> bool:
     """Return whether an operand has numbers that hide places."""
-    return isinstance(operand, Masked) or (isinstance(operand, Weights) and bool((operand.array <= LOWEST).any()))
+    return isinstance(operand, Masked) or (isinstance(operand, Weights) and masks.hides(operand.array))
 
 
 def parts(call: OnnxCall, k: int) -> tuple[Value, Value | None]:
@@ -108,14 +105,13 @@ def parts(call: OnnxCall, k: int) -> tuple[Value, Value | None]:
         return call.builder.filled(operand.name, 0.0, operand.array.shape), None  # as a parameter, it would be trained
     if not isinstance(operand, Weights) or not hides(operand):
         return call.value(k), None
-    allowed: NDArray[Any] = operand.array > LOWEST
-    finite = np.where(allowed, operand.array, 0.0)
+    finite, allowed = masks.apart(operand.array)
     value = call.builder.number(0.0) if not finite.any() else call.builder.parameter(operand.name, finite)
     return value, call.builder.table(f"{operand.name} allowed", allowed)
 
 
 def _is_lowest(operand: Operand) -> bool:
-    return isinstance(operand, Weights) and operand.array.size == 1 and bool((operand.array <= LOWEST).all())
+    return isinstance(operand, Weights) and operand.array.size == 1 and masks.hides(operand.array)
 
 
 def _is_real(operand: Operand) -> bool:

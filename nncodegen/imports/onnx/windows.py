@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sympy import Expr, S
 
+from nncodegen.describe.windows import Window, reach_of, same_padding, sliding, spread
 from nncodegen.errors import ModelError
 from nncodegen.imports.onnx.axes import SAMPLES, UNIT, Sections
 from nncodegen.imports.onnx.call import OnnxCall
@@ -18,24 +19,9 @@ from nncodegen.imports.onnx.values import Value
 from nncodegen.ir import Equation
 
 
-@dataclass(frozen=True)
-class Window:
-    """The windows along one axis: ``before`` and ``after`` are the numbers of places that pad it."""
-
-    length: int
-    size: int
-    stride: int
-    dilation: int
-    before: int
-    after: int
-
-    @property
-    def reach(self) -> int:
-        """Return the number of places from the first to the last of a window."""
-        return self.dilation * (self.size - 1) + 1
-
-
-def _windows(call: OnnxCall, lengths: Sequence[int], sizes: Sequence[int], transposed: bool = False) -> list[Window]:
+def _windows(
+    call: OnnxCall, lengths: Sequence[int], sizes: Sequence[int], transposed: bool = False, ceil: bool = False
+) -> list[Window]:
     """Return the windows along all axes. Raise ModelError for attributes that do not fit."""
     ones = (1,) * len(sizes)
     strides, dilations = call.wholes("strides", ones), call.wholes("dilations", ones)
@@ -43,34 +29,33 @@ def _windows(call: OnnxCall, lengths: Sequence[int], sizes: Sequence[int], trans
     fits = len(strides) == len(dilations) == len(sizes) and len(pads) == 2 * len(sizes) and min(pads, default=0) >= 0
     if not fits or min((*strides, *dilations, *sizes)) < 1 or max((*pads, *strides, *dilations, *sizes)) > 2**20:
         raise ModelError(f"{call.node} has strides, dilations, pads or a kernel_shape that do not fit its input")
-    found = []
-    for axis, each in enumerate(zip(lengths, sizes, strides, dilations, pads, pads[len(sizes) :], strict=False)):
-        window = Window(*each)
-        if auto in ("SAME_UPPER", "SAME_LOWER") and not transposed:
-            places = -(-window.length // window.stride)
-            around = max((places - 1) * window.stride + window.reach - window.length, 0)
-            window = _around(window, around, auto)
-        elif auto in ("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"):
-            window = replace(window, before=0, after=0) if auto == "VALID" else window
-        else:
-            raise ModelError(f"{call.node} has the auto_pad {auto!r}")
-        shape = call.wholes("output_shape", ()) if transposed else ()
+    if auto not in ("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"):
+        raise ModelError(f"{call.node} has the auto_pad {auto!r}")
+    shape = call.wholes("output_shape", ()) if transposed else ()
+    more = call.wholes("output_padding", (0,) * len(sizes)) if transposed else ()
+    windows = []
+    for axis, axis_moves in enumerate(zip(lengths, sizes, strides, dilations, strict=True)):
+        length, size, stride, dilation = axis_moves
+        before, after = (0, 0) if auto == "VALID" else (pads[axis], pads[axis + len(sizes)])
+        if auto.startswith("SAME") and not transposed:
+            before, after = _around(same_padding(*axis_moves), auto == "SAME_UPPER")
         if shape or (transposed and auto.startswith("SAME")):
-            wanted = shape[axis - len(sizes)] if len(shape) >= len(sizes) else window.length * window.stride
-            more = call.wholes("output_padding", (0,) * len(sizes))[axis]
-            around = window.stride * (window.length - 1) + more + window.reach - wanted
-            window = _around(window, around, "SAME_UPPER" if auto == "SAME_UPPER" or around < 0 else "SAME_LOWER")
-        found.append(window)
-    return found
+            wanted = shape[axis - len(sizes)] if len(shape) >= len(sizes) else length * stride
+            around = stride * (length - 1) + more[axis] + reach_of(size, dilation) - wanted
+            before, after = _around(around, auto == "SAME_UPPER" or around < 0)
+        if transposed:
+            windows.append(spread(*axis_moves, before, after, more[axis]))
+        else:
+            windows.append(sliding(*axis_moves, before, after, ceil))
+    if min((one.places for one in windows), default=1) < 1 or math.prod(one.places for one in windows) > 2**24:
+        raise ModelError(f"{call.node} gives a tensor of {' by '.join(str(one.places) for one in windows)} places")
+    return windows
 
 
-def _around(window: Window, around: int, auto: str) -> Window:
-    """Return the window with this padding of its axis; an odd place is at the end for SAME_UPPER, else before."""
+def _around(around: int, upper: bool) -> tuple[int, int]:
+    """Return the places before and after an axis; an odd one is at the end if ``upper``, else before."""
     half = max(around // 2, 0)  # below zero, some places are reached by no window
-    more = around - half
-    return (
-        replace(window, before=half, after=more) if auto == "SAME_UPPER" else replace(window, before=more, after=half)
-    )
+    return (half, around - half) if upper else (around - half, half)
 
 
 class _Moving:
@@ -137,11 +122,6 @@ class _Moving:
         return self.builder._checked(self.builder.merged(value, 1) if channels else value)
 
 
-def _checked_places(call: OnnxCall, places: Sequence[int]) -> None:
-    if min(places, default=1) < 1 or math.prod(places) > 2**24:
-        raise ModelError(f"{call.node} gives a tensor of {' by '.join(map(str, places))} places")
-
-
 def _weights(call: OnnxCall, groups: int) -> tuple[Value, tuple[Sections, ...]]:
     """Return the weights with one index along each axis, the first that of the groups; and their axes before."""
     builder = call.builder
@@ -175,13 +155,11 @@ def convolution(transposed: bool) -> Callable[[OnnxCall], Value]:
         if len(more) != len(sizes) or not all(0 <= extra < 2**20 for extra in more):
             raise ModelError(f"{call.node} has an output_padding that does not fit its input")
         windows = _windows(call, moving.lengths, sizes, transposed)
-        places = [_length_of(window, transposed, extra) for window, extra in zip(windows, more, strict=True)]
-        _checked_places(call, places)
         (weights,) = W.blocks.values()
         group, one, two = (sections[0] for sections in W.axes[1 - 1 : 3])
         own_channel, own_filter = (one, two) if transposed else (two, one)
         taps = [sections[0] for sections in W.axes[3:]]
-        axes, own = moving.places(places)
+        axes, own = moving.places([window.places for window in windows])
         where = []
         unplaced: list[str] = []
         for k, window in enumerate(windows):
@@ -189,7 +167,9 @@ def convolution(transposed: bool) -> Callable[[OnnxCall], Value]:
             if transposed and not place:
                 place = (moving._single(f"out{k}"),)
                 unplaced += place
-            where.append(_equation(window, moving.sources[k], place, taps[k], transposed))
+            source = moving.sources[k]
+            left, right = (place[0], (source,)) if transposed else (source, place)
+            where.append(window.equation(left, right, taps[k]))
         channel = moving.channel
         over = (*channel, *(i for tap in taps for i in tap), *moving.sources, *unplaced)
         if groups > 1:
@@ -213,25 +193,6 @@ def convolution(transposed: bool) -> Callable[[OnnxCall], Value]:
     return operator
 
 
-def _length_of(window: Window, transposed: bool, extra: int, ceil: bool = False) -> int:
-    """Return the number of places of the output of windows along an axis."""
-    if transposed:
-        return window.stride * (window.length - 1) + extra + window.reach - window.before - window.after
-    room = window.length + window.before + window.after - window.reach
-    if room < 0:
-        return 0
-    places = (-(-room // window.stride) if ceil else room // window.stride) + 1
-    # A window that begins after the values, or in the padding after them, is left out.
-    return places - 1 if ceil and (places - 1) * window.stride >= window.length + window.before else places
-
-
-def _equation(window: Window, source: str, place: Sequence[str], tap: Sequence[str], transposed: bool) -> Equation:
-    """Return the equation of the source for each place and tap; transposed, of the place for each source and tap."""
-    (left,), right = (place, [source]) if transposed else ([source], place)
-    terms = (*((index, window.stride) for index in right), *((index, window.dilation) for index in tap))
-    return Equation(left, terms, -window.before)
-
-
 def pool(operator: str) -> Callable[[OnnxCall], Value]:
     """Return the operator MaxPool ("max") or AveragePool ("sum")."""
 
@@ -242,29 +203,28 @@ def pool(operator: str) -> Callable[[OnnxCall], Value]:
         sizes, ceil = call.wholes("kernel_shape"), bool(call.whole("ceil_mode", 0))
         if len(sizes) != len(moving.lengths):
             raise ModelError(f"{call.node} has a kernel_shape of {len(sizes)} numbers for {builder.shape(moving.x)}")
-        windows = _windows(call, moving.lengths, sizes)
-        places = [_length_of(window, False, 0, ceil) for window in windows]
-        _checked_places(call, places)
+        windows = _windows(call, moving.lengths, sizes, ceil=ceil)
         taps = [moving.index(f"tap{axis}", size) for axis, size in enumerate(sizes)]
-        axes, own = moving.places(places)
-        where = tuple(_equation(*each, False) for each in zip(windows, moving.sources, own, taps, strict=True))
+        axes, own = moving.places([window.places for window in windows])
+        moves = zip(windows, moving.sources, own, taps, strict=True)
+        where = tuple(window.equation(source, place, tap) for window, source, place, tap in moves)
         over = (*(i for tap in taps for i in tap), *moving.sources)
         indices = (*moving.x.axes[0][0], *moving.channel, *(i for at in own for i in at))
         value: Expr = builder.step("s", indices, moving.block, operator, over, where=where)
         if operator == "sum":
-            value = _mean(call, value, windows, places, own, taps, moving)
+            value = _mean(call, value, windows, own, taps, moving)
         return moving.given(value, own, axes)
 
     return pooled
 
 
 def _mean(
-    call: OnnxCall, total: Expr, windows: Sequence[Window], places: Sequence[int], own: Sequence[tuple[str, ...]],
+    call: OnnxCall, total: Expr, windows: Sequence[Window], own: Sequence[tuple[str, ...]],
     taps: Sequence[tuple[str, ...]], moving: _Moving,
 ) -> Expr:  # fmt: skip
     """Return the total of each window divided by the number of its values, with its padding or without."""
-    for axis, (window, count) in enumerate(zip(windows, places, strict=True)):
-        end = (count - 1) * window.stride + window.reach - window.before
+    for axis, window in enumerate(windows):
+        end = (window.places - 1) * window.stride + window.reach - window.before
         padded = bool(call.whole("count_include_pad", 0))
         room = window.length + window.after if padded else window.length
         before = 0 if padded else window.before
@@ -275,7 +235,7 @@ def _mean(
         length = room + (window.before if padded else 0)
         source = moving.index(f"counted{axis}", length) or (moving._single(f"counted{axis}"),)
         counted = replace(window, before=before)
-        where = (_equation(counted, source[0], own[axis], taps[axis], False),)
+        where = (counted.equation(source[0], own[axis], taps[axis]),)
         total = total / call.builder.step("count", own[axis], S.One, "sum", (*taps[axis], *source), where=where)
     return total
 
