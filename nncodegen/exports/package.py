@@ -206,13 +206,13 @@ def _self_test(compiled: Compiled, parameters: Any) -> dict[str, Any]:
     ]
     outputs = [np.asarray(values[element.tensor], float) for element in described.outputs]
     samples = next((len(given) for given in (X, Y) if given is not None), 1)
-    found = {
+    arrays = {
         "parameters": point,
         "outputs": columns_of(outputs, described.outputs, samples),
         "loss": np.asarray(slopes[differentiated.in_training.loss.tensor], float),
         "gradient": np.concatenate(gradient or [np.empty(0)]),
     }
-    return found | {name: given for name, given in (("X", X), ("Y", Y)) if given is not None}
+    return arrays | {name: given for name, given in (("X", X), ("Y", Y)) if given is not None}
 
 
 def _npz(arrays: dict[str, Any]) -> bytes:

@@ -41,9 +41,9 @@ def exportable(given: Any, precision: str | None, parameters: Any, use: str = "e
     arrays, a Result or a FitResult, or the path of an .npz archive with any of these.
     """
     if isinstance(given, Describable):
-        found = Exportable(given)
+        exportable = Exportable(given)
     elif hasattr(given, "exportable"):
-        found = given.exportable()
+        exportable = given.exportable()
     else:
         raise ModelError(
             f"a {type(given).__name__} cannot be {use}: give a nncodegen.Model, a nncodegen.Sequential, a fitted "
@@ -51,12 +51,12 @@ def exportable(given: Any, precision: str | None, parameters: Any, use: str = "e
         )
     if precision is not None and precision not in PRECISIONS:
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
-    found = replace(found, precision=precision or found.precision)
-    chosen = found.parameters if parameters is None else parameters
-    program = describe(found.model, found.precision)
+    exportable = replace(exportable, precision=precision or exportable.precision)
+    chosen = exportable.parameters if parameters is None else parameters
+    program = describe(exportable.model, exportable.precision)
     if chosen is None and not program.parameters:
         chosen = ()  # no parameters are missing
-    return found if chosen is None else replace(found, parameters=parameters_of(chosen, program))
+    return exportable if chosen is None else replace(exportable, parameters=parameters_of(chosen, program))
 
 
 def parameters_of(given: Any, program: Program) -> Any:

@@ -129,8 +129,8 @@ class Transformers:
             not (user.args[1:] == (0,) or (user.args[1:] == (1,) and not user.users)) for user in self._node.users
         )
         query, key, value = (given[name] for name in ("query", "key", "value"))
-        found = self._attention(self._target, self._module, query, key, value, seen, is_read)
-        answer, weights = found if is_read else (found, None)
+        results = self._attention(self._target, self._module, query, key, value, seen, is_read)
+        answer, weights = results if is_read else (results, None)
         if weights is not None and given["average_attn_weights"]:
             weights = Mean((1,))(weights)
         return (answer if self._first else Turned(answer)), weights
@@ -224,14 +224,14 @@ def attention_weights(module: Any) -> dict[str, Any]:
     """Return the weights of a MultiheadAttention by the letters of the parameters here, in row-major order."""
     role = f"a weight of the module {module}"
     size = int(module.embed_dim)
-    found = {"Wo": values_of(module.out_proj.weight, role)}
+    weights = {"Wo": values_of(module.out_proj.weight, role)}
     if module.in_proj_weight is None:
-        found |= {f"W{letter}": values_of(getattr(module, f"{letter}_proj_weight"), role) for letter in "qkv"}
+        weights |= {f"W{letter}": values_of(getattr(module, f"{letter}_proj_weight"), role) for letter in "qkv"}
     else:
         whole = values_of(module.in_proj_weight, role)
-        found |= {f"W{letter}": whole[k * size : (k + 1) * size] for k, letter in enumerate("qkv")}
+        weights |= {f"W{letter}": whole[k * size : (k + 1) * size] for k, letter in enumerate("qkv")}
     if module.in_proj_bias is not None:
         whole = values_of(module.in_proj_bias, role)
-        found |= {f"b{letter}": whole[k * size : (k + 1) * size] for k, letter in enumerate("qkv")}
-        found["bo"] = values_of(module.out_proj.bias, role)
-    return found
+        weights |= {f"b{letter}": whole[k * size : (k + 1) * size] for k, letter in enumerate("qkv")}
+        weights["bo"] = values_of(module.out_proj.bias, role)
+    return weights

@@ -370,10 +370,10 @@ class _Reader:
         if name == "mean":
             axes = node.kwargs.get("dim", given[1] if len(given) > 1 else 0)
             rank = len(shape_of(node.args[0]) or ()) + 1
-            found = tuple(axis % rank for axis in (axes if isinstance(axes, list | tuple) else [axes]))
-            if 0 in found:
+            reduced = tuple(axis % rank for axis in (axes if isinstance(axes, list | tuple) else [axes]))
+            if 0 in reduced:
                 raise refused(node, "it is over the samples")
-            return Mean(found, bool(node.kwargs.get("keepdim", given[2] if len(given) > 2 else False)))(x)
+            return Mean(reduced, bool(node.kwargs.get("keepdim", given[2] if len(given) > 2 else False)))(x)
         return self._arithmetic(node, name, given)
 
     def _arithmetic(self, node: Any, name: str, given: Sequence[Any]) -> Any:
@@ -387,8 +387,8 @@ class _Reader:
             raise refused(node, "from_torch does not know it")
         first, second = given
         if all(isinstance(one, Node) for one in given) and name in SUMS:
-            found: Node = SUMS[name](first, second)
-            return found
+            result: Node = SUMS[name](first, second)
+            return result
         if len(numbers) != 1 or not any(isinstance(one, Node) for one in given):
             raise refused(node, "it is for values of layers, and numbers")
         value = number(float(numbers[0]))
@@ -432,10 +432,10 @@ class _Reader:
         name, values, is_trained = self._stored_values(node, value)
         layer = WithWeights(operation, tuple(map(int, value.shape)), is_trained, turned, name=name)
         self.weights.setdefault(f"P_{name}", values)
-        found = self._layers.setdefault(f"weights {name}", layer)
-        if found != layer:
-            raise refused(node, f"the weights {name} are used in two ways, as {found!r} and as {layer!r}")
-        return found
+        first_layer = self._layers.setdefault(f"weights {name}", layer)
+        if first_layer != layer:
+            raise refused(node, f"the weights {name} are used in two ways, as {first_layer!r} and as {layer!r}")
+        return first_layer
 
     def _stored_values(self, node: Any, value: Any) -> tuple[str, Any, bool]:
         """Return the name, the values and whether they are trained, of weights or of a part of them."""
@@ -496,13 +496,13 @@ class _Reader:
         pieces = node.meta["value"]
         if not isinstance(x, Node) or before is None or axis % (len(before) + 1) == 0:
             raise refused(node, "it takes a value of samples apart, and not the samples")
-        axis, found, start = axis % (len(before) + 1) - 1, [], 0
+        axis, parts, start = axis % (len(before) + 1) - 1, [], 0
         for piece in pieces:
             size = 1 if name == "unbind" else int(piece.shape[axis + 1])
             place: int | range = start if name == "unbind" else range(start, start + size)
-            found.append(Taken(tuple(place if k == axis else range(own) for k, own in enumerate(before)))(x))
+            parts.append(Taken(tuple(place if k == axis else range(own) for k, own in enumerate(before)))(x))
             start += size
-        return tuple(found)
+        return tuple(parts)
 
     def _item(self, node: Any, value: Any, at: Any) -> Any:
         """Return an item of a value: one of several values, or places of an axis."""
@@ -546,12 +546,12 @@ def _name(target: str) -> str:
 
 def _initial(node: Any, given: Sequence[Any]) -> tuple[States, ...]:
     """Return the initial states that a recurrent module is given; none where they are 0."""
-    found = [one for one in _flat(given) if one is not None]
-    if all(isinstance(one, Fixed) and not bool(one.value.any()) for one in found):
+    states = [one for one in _flat(given) if one is not None]
+    if all(isinstance(one, Fixed) and not bool(one.value.any()) for one in states):
         return ()
-    if not all(isinstance(one, States) for one in found):
+    if not all(isinstance(one, States) for one in states):
         raise refused(node, "its initial states are zeros, or the final ones of another recurrent module")
-    return tuple(found)
+    return tuple(states)
 
 
 def _flat(values: Any, states: bool = False) -> list[Any]:

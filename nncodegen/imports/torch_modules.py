@@ -82,14 +82,14 @@ def epsilon_of(epsilon: float | None, weight: Any) -> float:
 
 def weights_of(layer: Layer, module: Any, level: int = 0) -> dict[str, Any]:
     """Return the weights of a module by the letters of the layer's parameters; level is that in a recurrent stack."""
-    found = {}
+    weights = {}
     for letters, (_, names) in layer.elsewhere.items():
         parts = [names] if isinstance(names, str) else names
         given = [getattr(module, name.replace("_l0", f"_l{level}"), None) for name in parts]
         if all(part is not None for part in given):
             arrays = [values_of(part, f"a weight of the module {module}") for part in given]
-            found[letters] = layer.taken_over(letters, arrays[0] if len(parts) == 1 else np.stack(arrays), "torch")
-    return found
+            weights[letters] = layer.taken_over(letters, arrays[0] if len(parts) == 1 else np.stack(arrays), "torch")
+    return weights
 
 
 def in_shape(values: Any, shape: Sequence[int | None]) -> Any:

@@ -385,8 +385,8 @@ def overlap(first: Any, second: Any) -> bool:
 
 def shape_of(node: Any) -> tuple[int, ...] | None:
     """Return the shape of a sample of a value, at least one axis; None for a value that is no tensor of samples."""
-    found = node.meta["size"]
-    return None if not found or found[0] != SAMPLES else tuple(map(int, found[1:])) or (1,)
+    size = node.meta["size"]
+    return None if not size or size[0] != SAMPLES else tuple(map(int, size[1:])) or (1,)
 
 
 def refused(node: Any, why: str) -> ModelError:

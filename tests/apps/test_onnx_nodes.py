@@ -143,7 +143,7 @@ def test_cases_of_onnx(all_cases):
     text = (ROOT / "docs" / "guide" / "onnx.md").read_text()
     words = " ".join(text.split())  # wherever its lines end
     version, total, count, others = re.search(
-        r"With onnx ([\d.]+), the operators of (\d+) of these tests are all in this list; (\d+) of them pass .*?"
+        r"With onnx ([\d.]+), the operators of (\d+) of these tests are all in the table; (\d+) of them pass .*?"
         r" The others need (.*?)\. ",
         words,
     ).groups()

@@ -111,14 +111,19 @@ def _model(
     width = sum(tensor.size for tensor in program.inputs)
     outputs = program.width(program.outputs)
     kind_of_input = TensorProto.INT64 if numbers else kind
-    given = helper.make_tensor_value_info(rows, kind_of_input, [ROWS, width], _text(_inputs(request, program)))
-    found = helper.make_tensor_value_info(result, kind, [ROWS, outputs], _text(_outputs(request, program)))
+    input_info = helper.make_tensor_value_info(rows, kind_of_input, [ROWS, width], _text(_inputs(request, program)))
+    output_info = helper.make_tensor_value_info(result, kind, [ROWS, outputs], _text(_outputs(request, program)))
     made = helper.make_graph(
-        graph.nodes, request.name, [given], [found], graph.initializers, doc_string=_about(given, found)
+        graph.nodes,
+        request.name,
+        [input_info],
+        [output_info],
+        graph.initializers,
+        doc_string=_about(input_info, output_info),
     )
     model = helper.make_model(
         made, opset_imports=[helper.make_opsetid("", opset)], ir_version=VERSIONS[opset], producer_name=PRODUCER,
-        producer_version=_version(), doc_string=f"{request.subject.model.name}: {_about(given, found)}",
+        producer_version=_version(), doc_string=f"{request.subject.model.name}: {_about(input_info, output_info)}",
     )  # fmt: skip
     return model, graph
 
@@ -135,9 +140,9 @@ def _order(program: Program) -> list[str]:
 
 def _row_numbers(program: Program) -> frozenset[str]:
     """Return the names of the inputs if all are numbers of rows of a matrix, as those of an Embedding; else nothing."""
-    found = [rows[1].tensor for step in program.steps if (rows := rows_of(step))]
+    numbers = [rows[1].tensor for step in program.steps if (rows := rows_of(step))]
     inputs = frozenset(tensor.name for tensor in program.inputs)
-    return inputs if inputs <= {*found} else frozenset()
+    return inputs if inputs <= {*numbers} else frozenset()
 
 
 def _columns(
@@ -147,11 +152,11 @@ def _columns(
 
     They are the input of the graph, or some of its columns.
     """
-    given = _as_given(program, graph, rows)
-    whole = {name: value for name, value in given.items() if name in numbers}
+    inputs = _as_given(program, graph, rows)
+    whole = {name: value for name, value in inputs.items() if name in numbers}
     computed = {e.tensor for step in needed(program.steps, program.outputs) for e in _computed_with(step)}
     real = {}
-    for name, value in given.items():
+    for name, value in inputs.items():
         if name not in whole:
             real[name] = value
         elif name in computed:
@@ -223,8 +228,8 @@ def _text(columns: tuple[str, ...]) -> str:
     return "\n".join(f"column {place}: {column}" for place, column in enumerate(columns))
 
 
-def _about(given: ValueInfoProto, found: ValueInfoProto) -> str:
-    return f"{_shape(given)} -> {_shape(found)}"
+def _about(input_info: ValueInfoProto, output_info: ValueInfoProto) -> str:
+    return f"{_shape(input_info)} -> {_shape(output_info)}"
 
 
 def _shape(value: ValueInfoProto) -> str:

@@ -37,13 +37,13 @@ _FORMS = {stable_form(record(Z)): name for name, record in WRITTEN.items()}
 
 def activation(expression: Expr, layered: bool, graph: OnnxGraph) -> tuple[str, Element] | None:
     """Return the name of the activation that an expression is, and its argument; None if no operator is used for it."""
-    found = elements(expression)
-    if len(found) != 1:
+    operands = elements(expression)
+    if len(operands) != 1:
         return None
-    name = _FORMS.get(expression.xreplace({found[0]: Z}))
+    name = _FORMS.get(expression.xreplace({operands[0]: Z}))
     if name is None or not (layered or name == "relu"):
         return None
-    return (name, found[0]) if graph.has(_operator_of(name)) else None
+    return (name, operands[0]) if graph.has(_operator_of(name)) else None
 
 
 def _operator_of(name: str) -> str:
@@ -53,8 +53,8 @@ def _operator_of(name: str) -> str:
 
 def slope_of(expression: Expr, graph: OnnxGraph) -> tuple[Element, Element] | None:
     """Return the argument and the slope of a PReLU: x where it is positive, else a slope times x. None for others."""
-    found = elements(expression)
-    for slope, z in (found, found[::-1]) if len(found) == 2 else ():
+    operands = elements(expression)
+    for slope, z in (operands, operands[::-1]) if len(operands) == 2 else ():
         if set(slope.indices) <= set(z.indices) and expression == leaky_relu(z, slope):
             return (z, slope) if graph.has("PRelu") else None
     return None

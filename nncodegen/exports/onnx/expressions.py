@@ -44,9 +44,9 @@ class Expressions(Arithmetic[Value]):
         if isinstance(node, Expr):
             if node.is_number:
                 return self.number(node)
-            found = activation(node, self._layered, self.graph)
-            if found:
-                name, z = found
+            recognized = activation(node, self._layered, self.graph)
+            if recognized:
+                name, z = recognized
                 return activated(name, (yield z))
             slope = slope_of(node, self.graph) if self._layered else None
             if slope:
@@ -144,8 +144,10 @@ class Expressions(Arithmetic[Value]):
         """
         if self.graph.precision == "float32":
             return {}
-        found = {factor: activation(factor, self._layered, self.graph) for factor in factors}
-        return {factor: one[1] for factor, one in found.items() if one and one[0] == "sigmoid" and one[1] in factors}
+        recognized = {factor: activation(factor, self._layered, self.graph) for factor in factors}
+        return {
+            factor: one[1] for factor, one in recognized.items() if one and one[0] == "sigmoid" and one[1] in factors
+        }
 
     def raised(self, node: Pow) -> Asking[Value]:
         """Ask for a base, and for an exponent unless it is a small number; return the power."""

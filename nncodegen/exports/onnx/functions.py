@@ -113,8 +113,8 @@ def _atan(z: Value) -> Value:
     a = abs(z)
     far = a > 1
     inner = _where(far, reciprocal(a), a)
-    found = inner * _polynomial(inner * inner * 2 - 1, _arctangent())
-    return sign(z) * _where(far, -found + math.pi / 2, found)
+    angle = inner * _polynomial(inner * inner * 2 - 1, _arctangent())
+    return sign(z) * _where(far, -angle + math.pi / 2, angle)
 
 
 def _asin(z: Value) -> Value:

@@ -75,15 +75,15 @@ class Body:
 
     def add_input(self, graph: OnnxGraph, name: str, shape: list[int | str]) -> None:
         """Add an input, with a name that resembles the given one."""
-        found = graph.free(name)
-        self.inputs[found] = shape
-        self.names.add(found)
+        free_name = graph.free(name)
+        self.inputs[free_name] = shape
+        self.names.add(free_name)
 
     def add_output(self, graph: OnnxGraph, value: str, shape: list[int | str]) -> None:
         """Add an output that has the given value."""
-        found = graph.free("result")
-        self.nodes.append(("Identity", (value,), (found,), {}))
-        self.outputs[found] = shape
+        free_name = graph.free("result")
+        self.nodes.append(("Identity", (value,), (free_name,), {}))
+        self.outputs[free_name] = shape
 
 
 Entry = tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]
@@ -125,13 +125,13 @@ class OnnxGraph:
             array = np.asarray(array, _TYPES.get(array.dtype.kind, self.precision))
         key = (array.dtype.str, array.shape, array.tobytes())
         if name != "constant" or key not in self._known:
-            found = self.free(name if name != "constant" else f"constant{len(self._constants) + 1}")
-            tensor = self._constants[found] = numpy_helper.from_array(array, found)
+            free_name = self.free(name if name != "constant" else f"constant{len(self._constants) + 1}")
+            tensor = self._constants[free_name] = numpy_helper.from_array(array, free_name)
             if array.dtype.kind == "f" and not trained:
                 tensor.doc_string = NOT_TRAINED
             if name != "constant":  # a parameter is never merged with an equal one
-                return found
-            self._known[key] = found
+                return free_name
+            self._known[key] = free_name
         return self._known[key]
 
     def number(self, value: float) -> Value:

@@ -47,7 +47,7 @@ def operators_of(program: Program, opset: int) -> dict[str, Operator]:
     In float64, Attention alone is among them: ONNX defines no RotaryEmbedding, and the other computes in float32.
     """
     steps = {step.target.tensor: step for step in program.steps}
-    found: dict[str, Operator] = {}
+    operators: dict[str, Operator] = {}
     kinds: dict[str, Callable[..., Any]] = {
         "Attention": _attention,
         "RMSNormalization": partial(_normalization, sizes=program.sizes),
@@ -57,8 +57,8 @@ def operators_of(program: Program, opset: int) -> dict[str, Operator]:
     for step in program.steps:
         operator: Operator | None = next(filter(None, (match(step, steps) for match in written)), None)
         if operator is not None:
-            found[step.target.tensor] = operator
-    return found
+            operators[step.target.tensor] = operator
+    return operators
 
 
 def _defined(element: Element, steps: Steps) -> Step | None:
@@ -165,8 +165,8 @@ class Attention:
         """Return where a query may look at a key, or None where an attribute of the operator says so."""
         graph, allowed = writer.graph, None
         for mask in self.masks:
-            found = writer.read(mask).equals(1.0)
-            allowed = found if allowed is None else graph.elementwise("And", allowed, found)
+            visible = writer.read(mask).equals(1.0)
+            allowed = visible if allowed is None else graph.elementwise("And", allowed, visible)
         if allowed is not None and self.causal:
             sizes = [writer.sizes[index] or 0 for index in (*self.steps, *self.places)]
             lower = Value(graph, graph.constant(np.tri(*sizes, dtype=bool)), (*self.steps, *self.places))
@@ -186,10 +186,10 @@ def _attention(step: Step, steps: Steps) -> Attention | None:
         same = made is not None and {*made.over} == {*step.over} and {*made.where} == {*step.where}
         if made is None or made.operator != "softmax" or not same or masks is None:
             continue
-        found = _scores(made.expression, steps)
-        if found is None:
+        parts = _scores(made.expression, steps)
+        if parts is None:
             continue
-        scores, scale, bias = found
+        scores, scale, bias = parts
         first, second = factors_of(scores.expression)
         places = tuple(index for index in weights.indices if index in made.over)
         features = tuple(index for index in scores.over if index not in step.given)
@@ -220,20 +220,20 @@ def _looked_at(step: Step) -> tuple[tuple[Element, ...] | None, Equation | None]
 
 def _scores(expression: Expr, steps: Steps) -> tuple[Step, float, Element | None] | None:
     """Return the step of the scores in scale*scores + bias, the scale, and the bias."""
-    found: list[tuple[Step, float]] = []
+    products: list[tuple[Step, float]] = []
     others: list[Element] = []
     for term in Add.make_args(_formula(expression, steps)):
         scale, element = term.as_coeff_Mul()
         made = _defined(element, steps) if isinstance(element, Element) else None
         if made is not None and made.operator == "sum" and len(factors_of(made.expression)) == 2:
-            found.append((made, float(scale * made.expression.as_coeff_Mul()[0])))
+            products.append((made, float(scale * made.expression.as_coeff_Mul()[0])))
         elif isinstance(element, Element) and scale == 1:
             others.append(element)
         else:
             return None
-    if len(found) != 1 or len(others) > 1:
+    if len(products) != 1 or len(others) > 1:
         return None
-    return *found[0], others[0] if others else None
+    return *products[0], others[0] if others else None
 
 
 def _axes(

@@ -228,11 +228,11 @@ class Steps:
         others = iter([letter for letter in LETTERS if letter not in own])
         return {index: index if index in own else next(others) for index in step.indices}
 
-    def _count(self, step: Step, found: set[str]) -> int:
+    def _count(self, step: Step, indices: set[str]) -> int:
         """Return how many equal terms a sum has for each of its different ones."""
         count = 1
         for index in step.over:
-            if index not in found:
+            if index not in indices:
                 size = self._program.sizes[index]
                 if size is None:
                     raise ModelError(f"{step} sums over the samples, whose number a prediction does not know")

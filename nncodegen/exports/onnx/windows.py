@@ -50,19 +50,19 @@ class Form:
 
     def attributes(self, sizes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the attributes of the node."""
-        found: dict[str, Any] = {
+        attributes: dict[str, Any] = {
             "kernel_shape": [axis.size for axis in self.axes],
             "strides": [axis.stride for axis in self.axes],
             "pads": [axis.before for axis in self.axes] + [axis.after for axis in self.axes],
         }
         if self.operator == "AveragePool":
-            return found | {"count_include_pad": 1}
-        found["dilations"] = [axis.dilation for axis in self.axes]
+            return attributes | {"count_include_pad": 1}
+        attributes["dilations"] = [axis.dilation for axis in self.axes]
         if self.group:
-            found["group"] = sizes[self.group[0]]
+            attributes["group"] = sizes[self.group[0]]
         if any(axis.more for axis in self.axes):
-            found["output_padding"] = [axis.more for axis in self.axes]
-        return found
+            attributes["output_padding"] = [axis.more for axis in self.axes]
+        return attributes
 
 
 def places_of(step: Step, program: Program) -> NDArray[np.int64] | None:

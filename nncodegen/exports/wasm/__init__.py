@@ -15,14 +15,14 @@ def files(request: Request) -> Exported:
     model = WasmModel(request)
     wasm, compiler = compile_to_wasm(model.sources(), model.exports, bool(model.step))
     script = es_module(model)
-    found = {
+    contents = {
         f"{model.name}.wasm": wasm,
         f"{model.name}.js": script.encode(),
         f"{model.name}.d.ts": declarations(model).encode(),
         "package.json": package(model).encode(),
     }
     if model.apart:
-        found[f"{model.name}.bin"] = model.parameter_bytes
+        contents[f"{model.name}.bin"] = model.parameter_bytes
     if model.train:
-        found[f"{model.name}.html"] = page(model, script, wasm).encode()
-    return Exported(found, f'compiled by {compiler}; import {{ load }} from "./{model.name}.js"')
+        contents[f"{model.name}.html"] = page(model, script, wasm).encode()
+    return Exported(contents, f'compiled by {compiler}; import {{ load }} from "./{model.name}.js"')

@@ -41,7 +41,7 @@ def page(model: WasmModel, script: str, wasm: bytes) -> str:
         "RATE": "0.01" if model.rules[0].state else "0.1",
     }
     text = (files("nncodegen.exports.wasm") / "page.html").read_text()
-    return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
+    return re.sub(r"@([A-Z]+)@", lambda match: values[match[1]], text)
 
 
 def _columns(model: WasmModel, inputs: list[str], targets: list[str]) -> str:
@@ -61,11 +61,11 @@ def _count(sizes: dict[str, int], kind: str) -> str:
 
 def _names(tensors: Iterable[Tensor]) -> list[str]:
     """Return a name for each column."""
-    found = []
+    names = []
     for tensor in tensors:
         name = tensor.name.replace(",", "_")
-        found += [name] if tensor.size == 1 else [f"{name}{k}" for k in range(tensor.size)]
-    return found
+        names += [name] if tensor.size == 1 else [f"{name}{k}" for k in range(tensor.size)]
+    return names
 
 
 def _example(model: WasmModel, names: list[str]) -> str:

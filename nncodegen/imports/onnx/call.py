@@ -124,14 +124,14 @@ class OnnxCall:
     @property
     def first(self) -> Value | Weights | NDArray[Any]:
         """Return the first operand."""
-        found = self.inputs[0] if self.inputs else None
-        if isinstance(found, Clock):
+        operand = self.inputs[0] if self.inputs else None
+        if isinstance(operand, Clock):
             raise ModelError(f"{self.node} computes with the rounds of a Loop")
-        if isinstance(found, Masked):
+        if isinstance(operand, Masked):
             raise ModelError(f"{self.node} computes with {HIDDEN}")
-        if found is None:
+        if operand is None:
             raise ModelError(f"{self.node} lacks its first operand")
-        return found
+        return operand
 
     def given(self, k: int) -> bool:
         """Return whether the node has operand number k."""
@@ -150,10 +150,10 @@ class OnnxCall:
 
     def value(self, k: int, as_parameter: bool = False) -> Value:
         """Return an operand as a tensor; a single number is a parameter only with ``as_parameter``."""
-        found = self.as_real(k)
-        if isinstance(found, Value):
-            return found
-        return self.weights_value(found, as_parameter)
+        operand = self.as_real(k)
+        if isinstance(operand, Value):
+            return operand
+        return self.weights_value(operand, as_parameter)
 
     def weights_value(self, weights: Weights, as_parameter: bool = False) -> Value:
         """Return numbers of the file as a tensor."""
@@ -166,18 +166,18 @@ class OnnxCall:
 
     def as_real(self, k: int) -> Value | Weights:
         """Return an operand as real numbers; integers of the file are converted."""
-        found = self.inputs[k] if k < len(self.inputs) else None
-        if found is None:
+        operand = self.inputs[k] if k < len(self.inputs) else None
+        if operand is None:
             raise ModelError(f"{self.node} lacks its operand number {k + 1}")
-        if isinstance(found, Clock):
+        if isinstance(operand, Clock):
             raise ModelError(f"{self.node} computes with the rounds of a Loop")
-        if isinstance(found, Masked):
+        if isinstance(operand, Masked):
             raise ModelError(f"{self.node} computes with {HIDDEN}")
-        if isinstance(found, Value) and found.rounded:
+        if isinstance(operand, Value) and operand.rounded:
             raise ModelError(f"{self.node} computes with real numbers that were rounded: nncodegen does not round")
-        if not isinstance(found, np.ndarray):
-            return found
-        return Weights(self.node.inputs[k], self._computable(found).astype(np.float64), fixed=True)
+        if not isinstance(operand, np.ndarray):
+            return operand
+        return Weights(self.node.inputs[k], self._computable(operand).astype(np.float64), fixed=True)
 
     def _computable(self, whole: NDArray[Any]) -> NDArray[Any]:
         """Return whole numbers of the file. Raise ModelError if one stands for the number of samples, or for many."""
@@ -189,15 +189,15 @@ class OnnxCall:
 
     def integers(self, k: int, role: str) -> tuple[int, ...]:
         """Return an operand as integers, which the file holds."""
-        found = self.inputs[k] if k < len(self.inputs) else None
-        if not isinstance(found, np.ndarray):
+        operand = self.inputs[k] if k < len(self.inputs) else None
+        if not isinstance(operand, np.ndarray):
             raise ModelError(f"{self.node} takes {role} that are not in the file: nncodegen needs fixed shapes")
-        return tuple(int(one) for one in found.ravel())
+        return tuple(int(one) for one in operand.ravel())
 
     def is_infinite(self, k: int) -> bool:
         """Return whether an operand is a single infinite number, which as a bound means none."""
-        found = self.inputs[k]
-        return isinstance(found, Weights) and found.array.size == 1 and bool(np.isinf(found.array).all())
+        operand = self.inputs[k]
+        return isinstance(operand, Weights) and operand.array.size == 1 and bool(np.isinf(operand.array).all())
 
     def scaled(self, value: Value, factor: float | Expr) -> Value:
         """Return a tensor times a number."""

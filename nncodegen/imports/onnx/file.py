@@ -65,8 +65,8 @@ class OnnxNode:
     @property
     def body(self) -> Body | None:
         """Return the graph within the node, of a Scan or Loop."""
-        found = self.attributes.get("body")
-        return found if isinstance(found, Body) else None
+        body = self.attributes.get("body")
+        return body if isinstance(body, Body) else None
 
     @property
     def reads(self) -> tuple[str, ...]:

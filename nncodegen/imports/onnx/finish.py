@@ -228,5 +228,5 @@ def _fused(shapes: Sequence[tuple[str, ...]], steps: Sequence[Step]) -> list[tup
 def _letters(indices: Iterable[str]) -> dict[str, str]:
     """Return short names for indices, in the order in which they occur; n is reserved for the samples."""
     letters = "ijklmopqrstuvwxyz"
-    found = list(dict.fromkeys(indices))
-    return {index: letters[k] if k < len(letters) else f"i{k}" for k, index in enumerate(found)}
+    distinct = list(dict.fromkeys(indices))
+    return {index: letters[k] if k < len(letters) else f"i{k}" for k, index in enumerate(distinct)}

@@ -67,11 +67,11 @@ def from_onnx(
     MissingDependencyError without the package onnx, OSError.
     """
     with bounded("the ONNX file"):
-        found = translated(source, outputs, frozen, batch, constants)
-        usual = loss if loss is not None else _usual_loss(found.outputs, found.steps)
+        network = translated(source, outputs, frozen, batch, constants)
+        usual = loss if loss is not None else _usual_loss(network.outputs, network.steps)
         try:
-            parts = found.inputs, found.parameters, found.steps, found.outputs
-            graph = Graph(*parts, usual, name, optimizers, extents=found.extents)
+            parts = network.inputs, network.parameters, network.steps, network.outputs
+            graph = Graph(*parts, usual, name, optimizers, extents=network.extents)
             check_program(verify(graph.describe()))
         except ProgramError as error:
             raise ModelError(f"the ONNX file cannot be written in index notation: {error}") from error
@@ -115,7 +115,7 @@ def translated(
 def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
     """Return the file with the values of some inputs. Raise ModelError for others, and for shapes that do not fit."""
     inputs = {one.name: one for one in file.inputs}
-    found = dict(file.constants)
+    arrays = dict(file.constants)
     for name, value in given.items():
         if name not in inputs:
             raise ModelError(f"constants has {name!r}, which is no input of the ONNX file; there: {', '.join(inputs)}")
@@ -130,8 +130,8 @@ def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
         )
         if not fits or not np.isfinite(array).all():
             raise ModelError(f"the constant {name!r} must be finite, and have the shape {shape}, not {array.shape}")
-        found[name] = array
-    return replace(file, constants=found, inputs=tuple(one for one in file.inputs if one.name not in given))
+        arrays[name] = array
+    return replace(file, constants=arrays, inputs=tuple(one for one in file.inputs if one.name not in given))
 
 
 # --- the parts of the graph that are read ------------------------------------------------------------------------

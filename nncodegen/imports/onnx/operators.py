@@ -85,25 +85,25 @@ def _of_integers(function: Callable[[OnnxCall, int, int], int], otherwise: Funct
             a, b = np.broadcast_arrays(a, b)
         except ValueError:
             raise ModelError(f"{call.node} has integers of the shapes {a.shape} and {b.shape}") from None
-        found = np.array(
+        results = np.array(
             [_integer(call, function, int(p), int(q)) for p, q in zip(a.flat, b.flat, strict=True)], object
         )
-        return found.astype(np.int64).reshape(a.shape)
+        return results.astype(np.int64).reshape(a.shape)
 
     return operator
 
 
 def _integer(call: OnnxCall, function: Callable[[OnnxCall, int, int], int], p: int, q: int) -> int:
     """Return a function of two integers, one of which may stand for a multiple of the number of samples."""
-    found = function(call, p, q)
+    result = function(call, p, q)
     if min(p, q) <= SAMPLES_SIZE:
-        times, rest = divmod(found, SAMPLES_SIZE)
+        times, rest = divmod(result, SAMPLES_SIZE)
         known = function in OF_SAMPLES and rest == 0 and 0 < times < MOST_WHOLE
     else:
-        known = abs(found) < -SAMPLES_SIZE
+        known = abs(result) < -SAMPLES_SIZE
     if not known:
         raise ModelError(f"{call.node} computes with the number of samples, or with numbers that are too large")
-    return found
+    return result
 
 
 def _product(call: OnnxCall, p: int, q: int) -> int:

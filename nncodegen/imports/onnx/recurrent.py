@@ -36,9 +36,9 @@ def recurrent(kind: str) -> Callable[[OnnxCall], list[Value]]:
         if not sides:
             raise ModelError(f"{call.node} has the direction {directions!r}")
         activation = _checked(call, kind, len(sides))
-        found = [_Layer(call, kind, side, backwards, activation).results(x) for side, backwards in enumerate(sides)]
+        results = [_Layer(call, kind, side, backwards, activation).results(x) for side, backwards in enumerate(sides)]
         builder = call.builder
-        first, *rest = zip(*found, strict=True)
+        first, *rest = zip(*results, strict=True)
         outputs = builder.concatenated([builder.inserted(value, 1) for value in first], 1)
         return [outputs, *(builder.concatenated([builder.inserted(v, 0) for v in values], 0) for values in rest)]
 
@@ -110,14 +110,14 @@ class _Layer:
 
     def _array(self, k: int) -> tuple[str, NDArray[Any]]:
         """Return the name and the values of a weight of this direction."""
-        found = self.call.as_real(k)
+        weights = self.call.as_real(k)
         axes = 2 if k == 3 else 3
-        if not isinstance(found, Weights) or found.array.ndim != axes or len(found.array) <= self.side:
+        if not isinstance(weights, Weights) or weights.array.ndim != axes or len(weights.array) <= self.side:
             raise ModelError(
                 f"{self.call.node} takes weights of {axes} axes that are in the file, the first for directions"
             )
-        name = f"{found.name}[{self.side}]" if len(found.array) > 1 else found.name
-        return name, found.array[self.side]
+        name = f"{weights.name}[{self.side}]" if len(weights.array) > 1 else weights.name
+        return name, weights.array[self.side]
 
     def _parameter(self, name: str, array: NDArray[Any]) -> Value:
         """Return rows of all gates as a parameter, (gates, units, ...); for one gate without that axis."""
@@ -212,13 +212,13 @@ class _Layer:
                 continue
             state = Element(self.names[letter][p], (SAMPLE, *time, *section))
             operator = "after" if self.backwards else "before"
-            found = builder.step(f"{letter}_0", state.indices, state, operator, tuple(time))
+            earlier = builder.step(f"{letter}_0", state.indices, state, operator, tuple(time))
             if begun is not None:
                 first = self.T - 1 if self.backwards else 0
                 where = (Equation(time[0], (), first),)
                 begin = builder.step(f"{letter}_start", state.indices, self._read(begun, section), where=where)
-                found = builder.step(f"{letter}_begun", state.indices, found + begin)
-            blocks[0, 0, p] = found
+                earlier = builder.step(f"{letter}_begun", state.indices, earlier + begin)
+            blocks[0, 0, p] = earlier
         value = Value((self.t, SAMPLES, out), blocks, of_inputs=True, trained=True)
         moved = {p: self._read(b, inner[p[2]]) if isinstance(b, Element) else b for p, b in blocks.items()}
         return replace(value, axes=(self.t, SAMPLES, inner), blocks=moved), value

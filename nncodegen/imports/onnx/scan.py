@@ -173,10 +173,10 @@ class Rounds:
             builder.time, builder.rounds = None, None
         return known
 
-    def result(self, found: Operand, name: str) -> Value:
+    def result(self, operand: Operand, name: str) -> Value:
         """Return a result of the body. Raise ModelError for one that the body does not compute."""
-        if isinstance(found, Value):
-            return found
+        if isinstance(operand, Value):
+            return operand
         raise ModelError(f"{self._call.node} gives {name!r}, which its body does not compute")
 
     def all(self, value: Value) -> Value:

@@ -107,12 +107,12 @@ def range_of(call: OnnxCall) -> Operand:
 
 def shape_of(call: OnnxCall) -> NDArray[Any]:
     """Return the sizes of axes as integers; the number of samples has a stand-in."""
-    found = call.first
-    if isinstance(found, Value):
-        axes = zip(found.axes, call.builder.shape(found), strict=True)
+    operand = call.first
+    if isinstance(operand, Value):
+        axes = zip(operand.axes, call.builder.shape(operand), strict=True)
         sizes = [_of_samples(call, sections) if n is None else n for sections, n in axes]
     else:
-        sizes = list((found.array if isinstance(found, Weights) else np.asarray(found)).shape)
+        sizes = list((operand.array if isinstance(operand, Weights) else np.asarray(operand)).shape)
     start, end = call.whole("start", 0), call.whole("end", len(sizes))
     return np.array(sizes[start:end], dtype=np.int64)
 
@@ -234,9 +234,9 @@ def _axes_of(call: OnnxCall, rank: int) -> list[int] | None:
 
 def squeeze(call: OnnxCall) -> Operand:
     """Return the tensor without axes of size one."""
-    found = call.first
-    if isinstance(found, np.ndarray):
-        axes = _axes_of(call, found.ndim)
+    operand = call.first
+    if isinstance(operand, np.ndarray):
+        axes = _axes_of(call, operand.ndim)
         return _array(call, lambda array: array.squeeze(None if axes is None else tuple(axes)))
     value = call.value(0, as_parameter=True)
     shape = call.builder.shape(value)
@@ -248,10 +248,10 @@ def squeeze(call: OnnxCall) -> Operand:
 
 def unsqueeze(call: OnnxCall) -> Operand:
     """Return the tensor with further axes of size one."""
-    found = call.first
+    operand = call.first
     given = call.integers(1, "axes") if call.opset >= 13 else call.wholes("axes")
-    if isinstance(found, np.ndarray):
-        axes = _axes_of(call, found.ndim + len(given)) or []
+    if isinstance(operand, np.ndarray):
+        axes = _axes_of(call, operand.ndim + len(given)) or []
         return _array(call, lambda array: np.expand_dims(array, tuple(axes)))
     value = call.value(0, as_parameter=True)
     if len(value.axes) + len(given) > 8:
@@ -278,8 +278,8 @@ def concat(call: OnnxCall) -> Operand:
 
 def slice_of(call: OnnxCall) -> Operand:
     """Return ranges of places along axes."""
-    found = call.first
-    array = found if isinstance(found, np.ndarray) else None
+    operand = call.first
+    array = operand if isinstance(operand, np.ndarray) else None
     value = None if array is not None else call.value(0, as_parameter=True)
     shape: Sequence[int | None] = np.asarray(array).shape if value is None else call.builder.shape(value)
     if call.opset >= 10:
@@ -317,8 +317,8 @@ def gather(call: OnnxCall) -> Operand:
     if isinstance(indices, Clock):
         if call.axis(call.whole("axis", 0), 9):
             raise ModelError(f"{call.node} takes the rounds of a Loop along another axis than the first")
-        found: Value = call.builder.rounds.at(call.value(0), indices.values)
-        return found
+        rows: Value = call.builder.rounds.at(call.value(0), indices.values)
+        return rows
     if not isinstance(indices, np.ndarray):
         raise ModelError(f"{call.node} takes positions that are real numbers")
     if isinstance(call.first, np.ndarray):
@@ -366,14 +366,14 @@ def _as_input(call: OnnxCall, positions: Value, rows: int) -> Value:
         formula = block
         while known := {e: made[e] for e in elements(formula) if e in made}:
             formula = formula.xreplace(known)
-        found = elements(formula)
+        sources = elements(formula)
         numbers = np.arange(min(rows, MOST_WHOLE), dtype=float)
-        if len(found) == 1:
+        if len(sources) == 1:
             with np.errstate(all="ignore"):
-                computed = interpret(formula, {found[0]: numbers}, exact=False)
-        if len(found) != 1 or not np.array_equal(np.broadcast_to(computed, numbers.shape), numbers):
+                computed = interpret(formula, {sources[0]: numbers}, exact=False)
+        if len(sources) != 1 or not np.array_equal(np.broadcast_to(computed, numbers.shape), numbers):
             raise ModelError(f"{call.node} takes positions that are computed; nncodegen knows those that are an input")
-        blocks[place] = found[0]
+        blocks[place] = sources[0]
     return replace(positions, blocks=blocks)
 
 
@@ -439,11 +439,11 @@ def _scales(call: OnnxCall, rank: int) -> tuple[list[float] | None, list[int] | 
         if len(given) == len(axes) and call.text("keep_aspect_ratio_policy", "stretch") == "stretch":
             return None, sizes
     elif call.given(at) or "scales" in call.attributes:
-        found = call.as_real(at) if call.given(at) else Weights("scales", call.reals("scales"))
-        fits = isinstance(found, Weights) and found.array.shape == (len(axes),)
-        if isinstance(found, Weights) and fits and ((found.array > 0) & np.isfinite(found.array)).all():
+        factors = call.as_real(at) if call.given(at) else Weights("scales", call.reals("scales"))
+        fits = isinstance(factors, Weights) and factors.array.shape == (len(axes),)
+        if isinstance(factors, Weights) and fits and ((factors.array > 0) & np.isfinite(factors.array)).all():
             scales = [1.0] * rank
-            for axis, scale in zip(axes, found.array, strict=True):
+            for axis, scale in zip(axes, factors.array, strict=True):
                 scales[axis] = float(scale)
             return scales, None
     raise ModelError(f"{call.node} has no scales or sizes that are in the file, one for each axis")
