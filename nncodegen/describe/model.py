@@ -274,11 +274,9 @@ class _Known:
         return self._symbols.get(name) or Symbol(name)
 
     def check(self, name: str) -> None:
-        """Raise ModelError for a parameter whose name does not occur in the formulas."""
+        """Raise ModelError for a parameter, given by its name, that does not occur in the formulas."""
         texts = [part for part in self._parts if isinstance(part, str)]
         number = CONSTANTS.get(name)
-        if all(part is None for part in self._parts):
-            return  # the model has no formula, which is said later
         if name in self._symbols or any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for text in texts):
             return
         if number is not None and any(contains(formula, type(number)) for formula in self._formulas):
@@ -313,8 +311,8 @@ def _parameters(given: Mapping[Symbol | str, float] | None, name: str, known: _K
         raise ModelError(f"parameters must map symbols to initial values, not be a {type(given).__name__}")
     values = {}
     for key in given:
-        if isinstance(key, Symbol | str) and key:
-            known.check(name_of(key))
+        if isinstance(key, str) and key:
+            known.check(key)
     for symbol, value in zip(_symbols(list(given), "parameters", known), given.values(), strict=True):
         try:
             values[symbol] = float(value)
