@@ -38,9 +38,15 @@ def network(name, *layers, inputs=5, loss="mse"):
     return nn.Sequential(layers, inputs, loss, name=name)
 
 
+CHAINED = [
+    name for name in ACTIVATIONS if name not in {"hard_shrink", "soft_shrink", "tanh_shrink", "thresholded_relu"}
+]
+"""The activations that pass small numbers on: after one of the others, a deep network is almost constant."""
+
+
 def deep(name):
-    """Every activation, one after the other."""
-    return network(name, *(nn.Dense(3 + k % 3, kind) for k, kind in enumerate(ACTIVATIONS)), nn.Dense(2))
+    """Every activation that passes small numbers on, one after the other."""
+    return network(name, *(nn.Dense(3 + k % 3, kind) for k, kind in enumerate(CHAINED)), nn.Dense(2))
 
 
 HEADS = {
