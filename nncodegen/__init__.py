@@ -5,13 +5,12 @@ Each name is imported when it is first used, so that a program waits only for wh
 
 from typing import TYPE_CHECKING
 
-from nncodegen.on_use import homes_of, imported_on_use
+from nncodegen.compiler.lazy_imports import homes_of, imported_on_use
 
 if TYPE_CHECKING:
-    from nncodegen.building.targets import get_include
     from nncodegen.certificates import certify, verify
-    from nncodegen.curve import curve_fit
-    from nncodegen.describe import (
+    from nncodegen.compiler.building.targets import get_include
+    from nncodegen.compiler.describe import (
         GRU,
         LSTM,
         RBF,
@@ -73,30 +72,8 @@ if TYPE_CHECKING:
         multiply,
         subtract,
     )
-    from nncodegen.errors import (
-        BenchError,
-        BuildError,
-        CertificateError,
-        CheckError,
-        CompilerNotFoundError,
-        MissingDependencyError,
-        ModelError,
-        NncodegenError,
-        ProgramError,
-        TableError,
-        UserFileError,
-    )
-    from nncodegen.exports import Exportable, Exported, export
-    from nncodegen.imports import (
-        from_onnx,
-        from_sklearn,
-        from_torch,
-        load_safetensors,
-        save_safetensors,
-        with_weights,
-    )
-    from nncodegen.ir import Hyperparameter, Program, evaluate
-    from nncodegen.ir.functions import (
+    from nncodegen.compiler.ir import Hyperparameter, Program, evaluate
+    from nncodegen.compiler.ir.functions import (
         elu,
         gelu,
         leaky_relu,
@@ -110,11 +87,34 @@ if TYPE_CHECKING:
         tanh,
         xlogy,
     )
-    from nncodegen.module import Module
-    from nncodegen.motion import Dynamics, before
-    from nncodegen.pipeline import build_module as build
-    from nncodegen.pipeline import compile_model
+    from nncodegen.compiler.motion import Dynamics, before
+    from nncodegen.compiler.pipeline import build_module as build
+    from nncodegen.compiler.pipeline import compile_model
+    from nncodegen.curves.fitting import curve_fit
+    from nncodegen.errors import (
+        BenchError,
+        BuildError,
+        CertificateError,
+        CheckError,
+        CompilerNotFoundError,
+        MissingDependencyError,
+        ModelError,
+        NncodegenError,
+        ProgramError,
+        TableError,
+        UserFileError,
+    )
+    from nncodegen.formats import (
+        from_onnx,
+        from_sklearn,
+        from_torch,
+        load_safetensors,
+        save_safetensors,
+        with_weights,
+    )
+    from nncodegen.formats.export import Exportable, Exported, export
     from nncodegen.reports import Report, report
+    from nncodegen.runtime.module import Module
     from nncodegen.runtime.python import (
         FitProgress,
         FitResult,

@@ -3,7 +3,7 @@
 import gc
 from typing import NoReturn
 
-from nncodegen.collector import without_collector
+from nncodegen.compiler.without_gc import without_collector
 
 
 def main() -> NoReturn:
@@ -13,7 +13,7 @@ def main() -> NoReturn:
     each full collection, and several times at the end: that took a sixth of a second.
     """
     with without_collector():
-        from nncodegen.cli import main as run  # noqa: PLC0415 (imported while the collector is paused)
+        from nncodegen.cli.commands import main as run  # noqa: PLC0415 (imported while the collector is paused)
     gc.freeze()
     run()
 

@@ -5,7 +5,7 @@ Its single bias w0 enters every neuron twice. One sample is learned by gradient 
 
 import sympy
 
-from nncodegen.describe import Model
+from nncodegen.compiler.describe import Model
 
 x1, x2, y = sympy.symbols("x1 x2 y")
 w0, w13, w14, w23, w24, w35, w45 = sympy.symbols("w0 w13 w14 w23 w24 w35 w45")

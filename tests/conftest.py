@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 
 import nncodegen as nn
-from nncodegen.network import modules
-from nncodegen.passes.derivatives import derivative
+from nncodegen.compiler.passes.derivatives import derivative
+from nncodegen.estimators.network import modules
 from tests.support import replay
 from tests.support.aarch64 import python_for_aarch64
 from tests.support.command import RUNNING, Commands

@@ -9,10 +9,10 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from sympy.printing.str import StrPrinter
 
-from nncodegen.describe.grammar import CONSTANTS, NAMES
-from nncodegen.ir import functions
-from nncodegen.ir.elementary import RECORDS
-from nncodegen.typeset.written import as_written
+from nncodegen.compiler.describe.grammar import CONSTANTS, NAMES
+from nncodegen.compiler.ir import functions
+from nncodegen.compiler.ir.elementary import RECORDS
+from nncodegen.compiler.typeset.written import as_written
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

@@ -16,9 +16,9 @@ from sphinx.util.docutils import SphinxDirective
 
 import nncodegen as nn
 from nncodegen import perceptron
-from nncodegen.describe import Describable
-from nncodegen.pipeline import Compiled
-from nncodegen.shown import ABOUT, shown
+from nncodegen.compiler.describe import Describable
+from nncodegen.compiler.pipeline import Compiled
+from nncodegen.compiler.show import ABOUT, shown
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

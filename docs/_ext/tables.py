@@ -8,7 +8,7 @@ from docutils import nodes
 from functions import table
 from sphinx.util.docutils import SphinxDirective
 
-from nncodegen.describe.activations import RECORDS, SOFTMAX
+from nncodegen.compiler.describe.activations import RECORDS, SOFTMAX
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

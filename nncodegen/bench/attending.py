@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.describe import Dense, Embedding, Input, MultiHeadAttention, Network, PositionEmbedding, RMSNormalization
-from nncodegen.describe.layer import Node
+from nncodegen.compiler.describe import (
+    Dense,
+    Embedding,
+    Input,
+    MultiHeadAttention,
+    Network,
+    PositionEmbedding,
+    RMSNormalization,
+)
+from nncodegen.compiler.describe.layer import Node
 
 Array = NDArray[Any]
 

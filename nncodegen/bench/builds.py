@@ -14,11 +14,11 @@ import numpy as np
 import sympy
 
 from nncodegen.bench.workloads import MODELS
-from nncodegen.building.build import load, prepare_shared
-from nncodegen.describe import Dense, Model, Network, Sequential
-from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.motion import Dynamics
-from nncodegen.pipeline import Stage, compile_model
+from nncodegen.compiler.building.build import load, prepare_shared
+from nncodegen.compiler.describe import Dense, Model, Network, Sequential
+from nncodegen.compiler.emit.printer import REAL_TYPES
+from nncodegen.compiler.motion import Dynamics
+from nncodegen.compiler.pipeline import Stage, compile_model
 
 SAMPLES = 1024
 """The number of samples in one call of loss_and_gradient. The time that is shown is that of one sample."""

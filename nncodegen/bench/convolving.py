@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from nncodegen.bench.flat import Array, packed, unpacked, with_biases
-from nncodegen.describe import (
+from nncodegen.compiler.describe import (
     Conv1D,
     Conv2D,
     Dense,
@@ -19,7 +19,7 @@ from nncodegen.describe import (
     MaxPooling2D,
     Sequential,
 )
-from nncodegen.describe.layer import Layer
+from nncodegen.compiler.describe.layer import Layer
 
 
 @dataclass(frozen=True)

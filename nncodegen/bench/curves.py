@@ -8,8 +8,8 @@ from typing import Any
 
 import sympy
 
-from nncodegen.describe import Model
-from nncodegen.describe.grammar import parse
+from nncodegen.compiler.describe import Model
+from nncodegen.compiler.describe.grammar import parse
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from dataclasses import replace
 
 from nncodegen.bench.moving import Motion, Trajectories
 from nncodegen.bench.tasks import Equation, Fit, Gradient, Peaks, PerceptronTask, Prediction, Task
-from nncodegen.ir import Element, Program
-from nncodegen.ir.step import needed
-from nncodegen.passes.simplify import operations
-from nncodegen.pipeline import compile_model
+from nncodegen.compiler.ir import Element, Program
+from nncodegen.compiler.ir.step import needed
+from nncodegen.compiler.passes.simplify import operations
+from nncodegen.compiler.pipeline import compile_model
 
 
 def flops(task: Task) -> int | None:

@@ -15,7 +15,7 @@ from nncodegen import __version__
 from nncodegen.bench.measuring import MeasuringSettings
 from nncodegen.bench.peers import PEERS
 from nncodegen.bench.processes import available_cores
-from nncodegen.building.compiler import find_compiler
+from nncodegen.compiler.building.compiler import find_compiler
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 """Distributions whose names differ from those of their modules."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.motion import Dynamics
+from nncodegen.compiler.motion import Dynamics
 
 Array = NDArray[Any]
 

@@ -6,7 +6,7 @@ import ctypes
 import subprocess
 from pathlib import Path
 
-from nncodegen.building.compiler import find_compiler
+from nncodegen.compiler.building.compiler import find_compiler
 from nncodegen.errors import BenchError
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.bench.moving import SOLVE, Motion
-from nncodegen.motion import Dynamics
+from nncodegen.compiler.motion import Dynamics
 
 Array = NDArray[Any]
 

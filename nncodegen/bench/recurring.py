@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from nncodegen.bench.flat import Array, packed, unpacked
-from nncodegen.describe import LSTM, Dense, Sequential
-from nncodegen.describe.layer import Layer
+from nncodegen.compiler.describe import LSTM, Dense, Sequential
+from nncodegen.compiler.describe.layer import Layer
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import sympy
 from numpy.typing import NDArray
 
 from nncodegen.bench.tasks import VISCOSITY
-from nncodegen.describe import Dense, Sequential
-from nncodegen.pipeline import build_module
+from nncodegen.compiler.describe import Dense, Sequential
+from nncodegen.compiler.pipeline import build_module
 
 Array = NDArray[Any]
 

@@ -22,7 +22,7 @@ from nncodegen.bench.flat import packed, unpacked, with_biases
 from nncodegen.bench.moving import Motion, Trajectories
 from nncodegen.bench.reactions import Reactions
 from nncodegen.bench.recurring import Sequences
-from nncodegen.describe import Dense, Model, Network, Sequential
+from nncodegen.compiler.describe import Dense, Model, Network, Sequential
 
 Array = NDArray[Any]
 

@@ -27,8 +27,8 @@ from nncodegen.bench.tasks import (
     Task,
     Training,
 )
-from nncodegen.describe import Model, Network, Sequential
-from nncodegen.motion import Dynamics
+from nncodegen.compiler.describe import Model, Network, Sequential
+from nncodegen.compiler.motion import Dynamics
 
 CHAIN = Stack("chain", 4, ((32, "tanh"), (16, "tanh"), (4, "linear")), "mse")
 SPIRAL = Stack("spiral", 2, ((16, "tanh"), (16, "tanh"), (2, "softmax")), "categorical_crossentropy")

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.certificates.exact import bind, derivatives, run
-from nncodegen.certificates.points import Point
+from nncodegen.certificates.examination_points import Point
 from nncodegen.certificates.precision import norm_of, outputs_of
 from nncodegen.certificates.results import Examined
 from nncodegen.certificates.ulps import Precision, bound, distance
-from nncodegen.ir import Element, Program, needed
-from nncodegen.passes.simplify import simplify
+from nncodegen.compiler.ir import Element, Program, needed
+from nncodegen.compiler.passes.simplify import simplify
 from nncodegen.runtime.python.ground.certificate import Fault
 
 Array = NDArray[Any]

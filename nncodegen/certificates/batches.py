@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.certificates.results import REST, TRAINING, Programs
-from nncodegen.ir import needed
+from nncodegen.compiler.ir import needed
 
 SAMPLES = 4
 """Least number of samples of a batch: with two, all normalized values are 1 or -1."""

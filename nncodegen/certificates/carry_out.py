@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Add, Expr
 
-from nncodegen.certificates.grids import Grid
-from nncodegen.certificates.listed import Listed
+from nncodegen.certificates.index_values import Grid
 from nncodegen.certificates.memory import RATE, Memory, norm_of
-from nncodegen.errors import ProgramError
-from nncodegen.ir import (
+from nncodegen.certificates.window_sums import Listed
+from nncodegen.compiler.ir import (
     EARLIER,
     LEARNING_RATE,
     PARAMETER,
@@ -35,12 +34,12 @@ from nncodegen.ir import (
     slices_of,
     solve,
 )
-from nncodegen.ir.element import elements
-from nncodegen.ir.evaluate import interpret
-from nncodegen.passes.latency import written_out
-from nncodegen.schedule import Filling, Kernel, Place, Role, When
-from nncodegen.schedule.extents import BEGIN, COUNT, END, PADDED, ROWS, SEGMENTS
-from nncodegen.schedule.tree import (
+from nncodegen.compiler.ir.element import elements
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.passes.latency import written_out
+from nncodegen.compiler.schedule import Filling, Kernel, Place, Role, When
+from nncodegen.compiler.schedule.extents import BEGIN, COUNT, END, PADDED, ROWS, SEGMENTS
+from nncodegen.compiler.schedule.tree import (
     Accumulate,
     Asked,
     Begins,
@@ -73,7 +72,8 @@ from nncodegen.schedule.tree import (
     Way,
     no_such,
 )
-from nncodegen.schedule.walks import steps_in, targets, walk
+from nncodegen.compiler.schedule.walks import steps_in, targets, walk
+from nncodegen.errors import ProgramError
 
 Array = NDArray[Any]
 

@@ -16,11 +16,11 @@ import mpmath
 import numpy as np
 
 from nncodegen.certificates.exact import bind, many, run
-from nncodegen.certificates.points import Point, numbering
+from nncodegen.certificates.examination_points import Point, numbering
 from nncodegen.certificates.precision import Exact, evaluate_rows, outputs_of, parts_of
 from nncodegen.certificates.products import Array, array_of
 from nncodegen.certificates.ulps import Precision
-from nncodegen.ir import Program, Step
+from nncodegen.compiler.ir import Program, Step
 
 
 def moved(program: Program, point: Point, digits: int, precision: Precision, seed: int, pairs: int) -> list[Exact]:

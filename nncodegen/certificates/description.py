@@ -14,10 +14,9 @@ import sympy
 from sympy import Basic, Derivative, Float, Integer, Rational
 from sympy.functions.elementary.piecewise import ExprCondPair
 
-import nncodegen.ir.quotients  # noqa: F401 (its classes are functions, too)
-from nncodegen.describe.optimizers import OPTIMIZERS
-from nncodegen.errors import ProgramError
-from nncodegen.ir import (
+import nncodegen.compiler.ir.quotients  # noqa: F401 (its classes are functions, too)
+from nncodegen.compiler.describe.optimizers import OPTIMIZERS
+from nncodegen.compiler.ir import (
     PARAMETER,
     Element,
     Equation,
@@ -30,12 +29,13 @@ from nncodegen.ir import (
     Tensor,
     Update,
 )
-from nncodegen.ir.elementary import FUNCTIONS
-from nncodegen.ir.functions import NAN, Primitive, StableFunction
-from nncodegen.ir.program import OFF
-from nncodegen.ir.systems import Control, Formulas, Named, System, path
-from nncodegen.motion.methods import METHODS
-from nncodegen.passes.linearize import linearized
+from nncodegen.compiler.ir.elementary import FUNCTIONS
+from nncodegen.compiler.ir.functions import NAN, Primitive, StableFunction
+from nncodegen.compiler.ir.program import OFF
+from nncodegen.compiler.ir.systems import Control, Formulas, Named, System, path
+from nncodegen.compiler.motion.methods import METHODS
+from nncodegen.compiler.passes.linearize import linearized
+from nncodegen.errors import ProgramError
 
 CONSTANTS: dict[str, Any] = {
     "pi": sympy.pi, "E": sympy.E, "EulerGamma": sympy.EulerGamma, "GoldenRatio": sympy.GoldenRatio,

@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from nncodegen.building.build import build_plainly, load
 from nncodegen.certificates.algebra import Algebra, first_fault
-from nncodegen.certificates.defined import Defined
+from nncodegen.certificates.layer_definitions import Defined
 from nncodegen.certificates.origins import Companions, origin_of
-from nncodegen.certificates.others import compare_all
 from nncodegen.certificates.results import TRAINING, Examined, Found
 from nncodegen.certificates.scheduled import carried_out
 from nncodegen.certificates.steps import DRAWN, Watch, compare_steps, watch
-from nncodegen.emit import Sources
+from nncodegen.certificates.updates_and_hessians import compare_all
+from nncodegen.compiler.building.build import build_plainly, load
+from nncodegen.compiler.emit import Sources
+from nncodegen.compiler.schedule import Schedule
 from nncodegen.runtime.python.ground.certificate import DEFINITIONS, HOLDS, OUT_OF_RANGE, WRONG, Fault, StepFigure
-from nncodegen.schedule import Schedule
 
 VERDICTS = (HOLDS, OUT_OF_RANGE, WRONG)
 

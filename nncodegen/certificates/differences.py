@@ -15,7 +15,7 @@ from math import comb
 import sympy
 from sympy import Add, Derivative, Expr, Rational
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, dependent, gathered, needed
+from nncodegen.compiler.ir import SAMPLE, Element, Program, Step, dependent, gathered, needed
 
 DISTANCE = Rational(1, 10**60)
 

@@ -13,10 +13,10 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from nncodegen.certificates.one_step import CERTAIN, backward, compute
 from nncodegen.certificates.products import Array, array_of, zeros
-from nncodegen.certificates.single import CERTAIN, backward, compute
-from nncodegen.ir import Group, Program, Step, grouped, slices_of, steps_of
-from nncodegen.ir.steps import as_computed, part_of, times_of
+from nncodegen.compiler.ir import Group, Program, Step, grouped, slices_of, steps_of
+from nncodegen.compiler.ir.steps import as_computed, part_of, times_of
 
 
 def bind(program: Program, parameters: Array, X: Array, Y: Array) -> dict[str, Array]:

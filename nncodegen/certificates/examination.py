@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from nncodegen.certificates.batches import SAMPLES, halves
-from nncodegen.certificates.points import KINDS, Points
+from nncodegen.certificates.examination_points import KINDS, Points
 from nncodegen.certificates.precision import settled
 from nncodegen.certificates.results import Examined, Programs
 from nncodegen.certificates.ulps import precision_of

@@ -18,13 +18,13 @@ import sympy
 from sympy import Expr
 
 from nncodegen.certificates.functions import call, call_all
+from nncodegen.compiler.ir import Element, elements
+from nncodegen.compiler.ir.arithmetics import Exact
+from nncodegen.compiler.ir.elementary import NAN, POWER, Elementary, Number
+from nncodegen.compiler.ir.functions import NAN as UNDEFINED
+from nncodegen.compiler.ir.functions import StableFunction
+from nncodegen.compiler.ir.walk import Arithmetic, Asking, walk
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, elements
-from nncodegen.ir.arithmetics import Exact
-from nncodegen.ir.elementary import NAN, POWER, Elementary, Number
-from nncodegen.ir.functions import NAN as UNDEFINED
-from nncodegen.ir.functions import StableFunction
-from nncodegen.ir.walk import Arithmetic, Asking, walk
 
 
 class Certain(Exact):

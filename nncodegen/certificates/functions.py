@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import mpmath
 
-from nncodegen.ir.elementary import NAN, Number
+from nncodegen.compiler.ir.elementary import NAN, Number
 
 FAILURES = (ValueError, ZeroDivisionError, OverflowError, mpmath.libmp.ComplexResult)
 """Exceptions that mpmath raises where a function has no value."""

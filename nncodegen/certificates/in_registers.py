@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.certificates.memory import CLOSE
-from nncodegen.ir import Element, evaluate
-from nncodegen.ir.element import elements
-from nncodegen.ir.evaluate import interpret
-from nncodegen.passes.latency import written_out
+from nncodegen.compiler.ir import Element, evaluate
+from nncodegen.compiler.ir.element import elements
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.passes.latency import written_out
+from nncodegen.compiler.schedule import Place, Registers
+from nncodegen.compiler.schedule.tree import Let, Load, Store, Tree
 from nncodegen.runtime.python.ground.certificate import Fault
-from nncodegen.schedule import Place, Registers
-from nncodegen.schedule.tree import Let, Load, Store, Tree
 
 Array = NDArray[Any]
 

@@ -11,19 +11,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from nncodegen.building.build import Built, load, load_variant
-from nncodegen.building.compiler import Compiler, find_compiler
-from nncodegen.building.files import MODULES, reason_of, write_at_once
-from nncodegen.building.targets import KERNEL_FLAGS, without_paths
 from nncodegen.certificates.algebra import algebra_of
-from nncodegen.certificates.defined import defined, unwrapped
 from nncodegen.certificates.description import from_data, to_data
 from nncodegen.certificates.diagnosis import Diagnosis
 from nncodegen.certificates.differences import without_derivatives
 from nncodegen.certificates.examination import Extent, examine, extent_of
-from nncodegen.certificates.given import PROGRAM, given
+from nncodegen.certificates.independent_model import PROGRAM, given
+from nncodegen.certificates.layer_definitions import defined, unwrapped
 from nncodegen.certificates.orders import violation
-from nncodegen.certificates.others import compare_all
 from nncodegen.certificates.precision import DIGITS
 from nncodegen.certificates.results import REST, Examined, Found, Programs, figures
 from nncodegen.certificates.scope import left_out
@@ -44,20 +39,25 @@ from nncodegen.certificates.tolerances import (
     left_out as left_out_of_method,
 )
 from nncodegen.certificates.trajectories import step_of
-from nncodegen.describe import Describable, identity_of
-from nncodegen.describe.describable import Described
-from nncodegen.describe.hints import cut
-from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
-from nncodegen.emit import Sources
+from nncodegen.certificates.updates_and_hessians import compare_all
+from nncodegen.compiler.building.build import Built, load, load_variant
+from nncodegen.compiler.building.compiler import Compiler, find_compiler
+from nncodegen.compiler.building.files import MODULES, reason_of, write_at_once
+from nncodegen.compiler.building.targets import KERNEL_FLAGS, without_paths
+from nncodegen.compiler.describe import Describable, identity_of
+from nncodegen.compiler.describe.describable import Described
+from nncodegen.compiler.describe.hints import cut
+from nncodegen.compiler.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.compiler.emit import Sources
+from nncodegen.compiler.ir import Program
+from nncodegen.compiler.ir.program import DEFAULT
+from nncodegen.compiler.motion import METHODS, Dynamics
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.passes.stabilize import stabilize
+from nncodegen.compiler.pipeline import Compiled, compile_model
 from nncodegen.errors import BuildError, ModelError
-from nncodegen.ir import Program
-from nncodegen.ir.program import DEFAULT
-from nncodegen.module import Module
-from nncodegen.motion import METHODS, Dynamics
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.simplify import simplify
-from nncodegen.passes.stabilize import stabilize
-from nncodegen.pipeline import Compiled, compile_model
+from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import TABLE, WRONG, Certificate, Fault, Figure, digest_of, file_of
 
 

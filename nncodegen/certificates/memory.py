@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.certificates.grids import Grid
+from nncodegen.certificates.index_values import Grid
 from nncodegen.certificates.tiles import Batch
-from nncodegen.ir import SAMPLE, Element, Program, Tensor
-from nncodegen.schedule import Kernel, Place, Role, Storage
-from nncodegen.schedule.extents import BEGIN
+from nncodegen.compiler.ir import SAMPLE, Element, Program, Tensor
+from nncodegen.compiler.schedule import Kernel, Place, Role, Storage
+from nncodegen.compiler.schedule.extents import BEGIN
 
 Array = NDArray[Any]
 

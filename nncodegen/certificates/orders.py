@@ -17,7 +17,7 @@ from typing import Any
 
 import mpmath
 
-from nncodegen.ir.systems import LinearlyImplicit, Table
+from nncodegen.compiler.ir.systems import LinearlyImplicit, Table
 
 ALLOWED = 5e-14
 """The largest violation of a condition by coefficients that are rounded to doubles."""

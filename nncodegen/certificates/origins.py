@@ -13,13 +13,13 @@ import mpmath
 import numpy as np
 
 from nncodegen.certificates.exact import bind, many, run
-from nncodegen.certificates.others import direction_of, exact_hessian_product, exact_jacobian
 from nncodegen.certificates.precision import norm_of, outputs_of
 from nncodegen.certificates.products import Array
 from nncodegen.certificates.results import Examined, Found
 from nncodegen.certificates.updates import RATE, defined_update, updated
-from nncodegen.ir import Companion
-from nncodegen.passes.simplify import simplify_update
+from nncodegen.certificates.updates_and_hessians import direction_of, exact_hessian_product, exact_jacobian
+from nncodegen.compiler.ir import Companion
+from nncodegen.compiler.passes.simplify import simplify_update
 from nncodegen.runtime.python.ground.certificate import Fault
 
 AGREE = 20

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.certificates.exact import bind, derivatives, run
-from nncodegen.ir import Program
+from nncodegen.compiler.ir import Program
 
 Array = NDArray[Any]
 

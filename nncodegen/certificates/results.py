@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from nncodegen.certificates.conditions import moved, shaken
 from nncodegen.certificates.exact import many
-from nncodegen.certificates.points import Point
+from nncodegen.certificates.examination_points import Point
 from nncodegen.certificates.precision import Exact, norm_of, parts_of
 from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
-from nncodegen.ir import Program, Update, slices_of
-from nncodegen.module import Module
+from nncodegen.compiler.ir import Program, Update, slices_of
+from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
 
 Array = NDArray[Any]

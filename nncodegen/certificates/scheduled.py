@@ -20,11 +20,11 @@ from nncodegen.certificates.carry_out import HOLDS, Conditions, Run
 from nncodegen.certificates.in_registers import carried_out_in_registers
 from nncodegen.certificates.memory import Memory, OtherValueError
 from nncodegen.certificates.tiles import Batch, make_batch, of_one_sample
-from nncodegen.ir import Program, Stepwise
+from nncodegen.compiler.ir import Program, Stepwise
+from nncodegen.compiler.schedule import Kernel, Role, Schedule, When
+from nncodegen.compiler.schedule.tree import Asked, Cut, If
+from nncodegen.compiler.schedule.walks import walk
 from nncodegen.runtime.python.ground.certificate import Fault
-from nncodegen.schedule import Kernel, Role, Schedule, When
-from nncodegen.schedule.tree import Asked, Cut, If
-from nncodegen.schedule.walks import walk
 
 Array = NDArray[Any]
 

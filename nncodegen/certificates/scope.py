@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nncodegen.certificates.defined import Defined
-from nncodegen.certificates.others import LARGEST_HESSIAN, WHOLE
-from nncodegen.ir import Program
+from nncodegen.certificates.layer_definitions import Defined
+from nncodegen.certificates.updates_and_hessians import LARGEST_HESSIAN, WHOLE
+from nncodegen.compiler.ir import Program
 
 
 def left_out(described: Program, simplified: Program, steps: bool, network: Defined | None = None) -> tuple[str, ...]:

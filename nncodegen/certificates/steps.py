@@ -15,22 +15,22 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.building.build import build, build_plainly, load
 from nncodegen.certificates.conditions import near
 from nncodegen.certificates.exact import lengths_of, many
+from nncodegen.certificates.examination_points import Point
 from nncodegen.certificates.expressions import formula
-from nncodegen.certificates.points import Point
+from nncodegen.certificates.one_step import compute
 from nncodegen.certificates.precision import norm_of
 from nncodegen.certificates.products import zeros
-from nncodegen.certificates.single import compute
 from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
-from nncodegen.emit import emit
-from nncodegen.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor, slices_of
-from nncodegen.ir.names import take
-from nncodegen.ir.steps import ALL, part_of
-from nncodegen.module import Module
+from nncodegen.compiler.building.build import build, build_plainly, load
+from nncodegen.compiler.emit import emit
+from nncodegen.compiler.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor, slices_of
+from nncodegen.compiler.ir.names import take
+from nncodegen.compiler.ir.steps import ALL, part_of
+from nncodegen.compiler.schedule import schedule
+from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
-from nncodegen.schedule import schedule
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.ir import SAMPLE, Program, Tensor, evaluate
+from nncodegen.compiler.ir import SAMPLE, Program, Tensor, evaluate
 
 Array = NDArray[Any]
 

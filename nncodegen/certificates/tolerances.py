@@ -14,9 +14,8 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.building.build import build_plainly, load
 from nncodegen.certificates.exact import many
-from nncodegen.certificates.points import Point, Points
+from nncodegen.certificates.examination_points import Point, Points
 from nncodegen.certificates.products import Array
 from nncodegen.certificates.radau import DIGITS
 from nncodegen.certificates.results import machine
@@ -30,14 +29,15 @@ from nncodegen.certificates.trajectories import (
     step_of,
 )
 from nncodegen.certificates.ulps import LARGEST, Precision, precision_of
-from nncodegen.emit import Sources
+from nncodegen.compiler.building.build import build_plainly, load
+from nncodegen.compiler.emit import Sources
+from nncodegen.compiler.ir import Program, evaluate, slices_of
+from nncodegen.compiler.ir.evaluate import columns_of, outcomes
+from nncodegen.compiler.ir.systems import System
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.errors import ModelError
-from nncodegen.ir import Program, evaluate, slices_of
-from nncodegen.ir.evaluate import columns_of, outcomes
-from nncodegen.ir.systems import System
-from nncodegen.module import Module
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.stabilize import stabilize
+from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import HOLDS, METHOD, WRONG, Fault, Figure
 from nncodegen.runtime.python.ground.outcomes import SOLVED
 

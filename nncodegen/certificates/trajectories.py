@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.certificates.exact import bind, lengths_of, received_by, run
+from nncodegen.certificates.examination_points import Point, only
 from nncodegen.certificates.expressions import formula
-from nncodegen.certificates.places import AtPlaces, along, at_each_place, repeated
-from nncodegen.certificates.points import Point, only
+from nncodegen.certificates.many_points import AtPlaces, along, at_each_place, repeated
 from nncodegen.certificates.products import Array, array_of, zeros
 from nncodegen.certificates.radau import DIGITS, NoSolution, Radau
-from nncodegen.ir import Element, Program, Step, needed, slices_of
-from nncodegen.ir.systems import INTEGRATE, Formulas, System
+from nncodegen.compiler.ir import Element, Program, Step, needed, slices_of
+from nncodegen.compiler.ir.systems import INTEGRATE, Formulas, System
 
 DISTANCE = "1e-20"
 """The distance of differences, relative to what is changed; fifty digits leave thirty of them."""

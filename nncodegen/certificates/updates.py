@@ -9,18 +9,18 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from nncodegen.certificates.beside import Beside, arguments
 from nncodegen.certificates.conditions import shaken
 from nncodegen.certificates.definitions.optimizers import FIRST
 from nncodegen.certificates.exact import bind, many, run
-from nncodegen.certificates.points import Point
+from nncodegen.certificates.examination_points import Point
+from nncodegen.certificates.neighbouring_values import Beside, arguments
+from nncodegen.certificates.one_step import compute
 from nncodegen.certificates.precision import Exact, evaluate_rows
 from nncodegen.certificates.products import Array, zeros
 from nncodegen.certificates.results import TRAINING, Found
-from nncodegen.certificates.single import compute
 from nncodegen.certificates.ulps import distance
-from nncodegen.ir import PARAMETER, Update, slices_of
-from nncodegen.module import Module
+from nncodegen.compiler.ir import PARAMETER, Update, slices_of
+from nncodegen.runtime.module import Module
 
 MODELS = 9
 """Models side by side: a whole vector of most CPUs, and one more."""

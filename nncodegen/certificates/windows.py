@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from nncodegen.certificates.expressions import formula, scaled
 from nncodegen.certificates.products import Array, array_of, summed_at, zeros
+from nncodegen.compiler.ir import Element, Equation, Step, solve
+from nncodegen.compiler.ir.reductions import NORMALIZATIONS, reduction
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, Equation, Step, solve
-from nncodegen.ir.reductions import NORMALIZATIONS, reduction
 
 Numbers = NDArray[np.int64]
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Add, Expr, Symbol
 
-from nncodegen.describe.grammar import as_expression
+from nncodegen.compiler.describe.grammar import as_expression
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.evaluate import interpret
 from nncodegen.errors import ModelError
-from nncodegen.ir import Element
-from nncodegen.ir.evaluate import interpret
 from nncodegen.runtime.python.fitting.curve_starts import estimated
 from nncodegen.runtime.python.ground.facts import CurveTerm, TermParameter
 

@@ -6,10 +6,10 @@ import ast
 import copyreg
 from typing import Any
 
+from nncodegen.compiler.describe.hints import shown
 from nncodegen.curves.curve import Curve, Record
 from nncodegen.curves.shapes import polynomial
 from nncodegen.curves.table import RECORDS
-from nncodegen.describe.hints import shown
 from nncodegen.errors import ModelError
 
 EXAMPLE = 'gaussian("a_") + gaussian("b_") + line'

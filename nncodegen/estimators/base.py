@@ -12,20 +12,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from nncodegen.compiler.ir.program import PORTABLE
 from nncodegen.estimators.columns import validated
 from nncodegen.estimators.layers import initial, layer_views
-from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
-from nncodegen.estimators.training import (
-    WeightedSamples,
-    descend,
-    descend_once,
-    minimize,
-    solver_is_stochastic,
-    train_options,
-)
-from nncodegen.exports import Exportable
-from nncodegen.ir.program import PORTABLE
-from nncodegen.network import (
+from nncodegen.estimators.network import (
     Description,
     PaddedNetwork,
     module_inputs,
@@ -35,7 +25,17 @@ from nncodegen.network import (
     shared_inputs,
     varies,
 )
-from nncodegen.network.description import activation_text
+from nncodegen.estimators.network.description import activation_text
+from nncodegen.estimators.parameters import check_parameters, hidden_activations, hidden_units
+from nncodegen.estimators.training import (
+    WeightedSamples,
+    descend,
+    descend_once,
+    minimize,
+    solver_is_stochastic,
+    train_options,
+)
+from nncodegen.formats.export import Exportable
 
 MOST_COPIED = 2**27
 """The most values of X that are copied to pad it to a shared number of inputs: 1 GB in double precision."""

@@ -12,10 +12,10 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from nncodegen.describe.losses import LOSSES
+from nncodegen.compiler.describe.losses import LOSSES
+from nncodegen.compiler.ir.program import PORTABLE
 from nncodegen.estimators.base import BaseNN
-from nncodegen.ir.program import PORTABLE
-from nncodegen.network.description import loss_text
+from nncodegen.estimators.network.description import loss_text
 from nncodegen.runtime.python.ground.same_bits import log
 
 LOG_LOSS = ("log_loss", "categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")

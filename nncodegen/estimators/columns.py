@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 from sklearn.base import is_regressor
 from sklearn.utils.validation import validate_data
 
-from nncodegen.describe.hints import shown
+from nncodegen.compiler.describe.hints import shown
 from nncodegen.runtime.python.ground.cells import is_number
 
 

@@ -13,18 +13,18 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from nncodegen.curve.interface import refuse_two_values
-from nncodegen.describe import describe, identity_of
-from nncodegen.describe.hints import cut
+from nncodegen.compiler.describe import describe, identity_of
+from nncodegen.compiler.describe.hints import cut
+from nncodegen.compiler.ir import Program, Tensor
+from nncodegen.compiler.motion import Dynamics
+from nncodegen.compiler.passes.fitting import never_fitted
+from nncodegen.compiler.pipeline import build_module
+from nncodegen.curves.fitting.interface import refuse_two_values
 from nncodegen.errors import ModelError
 from nncodegen.estimators.columns import validated
 from nncodegen.estimators.least_squares import LeastSquaresRegressor
-from nncodegen.exports import Exportable
-from nncodegen.ir import Program, Tensor
-from nncodegen.module import Module
-from nncodegen.motion import Dynamics
-from nncodegen.passes.fitting import never_fitted
-from nncodegen.pipeline import build_module
+from nncodegen.formats.export import Exportable
+from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.arguments.tables import Columns, Found, find, warn_of_order
 from nncodegen.runtime.python.fitting.fit import automatic
 from nncodegen.runtime.python.ground.renamed import renamed

@@ -9,13 +9,20 @@ import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from nncodegen.curve.formula import Formula, module_of, names_of, names_of_columns, read_formula, with_quantities
-from nncodegen.curve.interface import refuse_two_values
-from nncodegen.curve.start import limits_of, named, start_and_search
+from nncodegen.compiler.ir.program import NATIVE, PORTABLE
+from nncodegen.curves.fitting.formula import (
+    Formula,
+    module_of,
+    names_of,
+    names_of_columns,
+    read_formula,
+    with_quantities,
+)
+from nncodegen.curves.fitting.interface import refuse_two_values
+from nncodegen.curves.fitting.start import limits_of, named, start_and_search
 from nncodegen.estimators.columns import validated
 from nncodegen.estimators.least_squares import LeastSquaresRegressor
-from nncodegen.exports import Exportable
-from nncodegen.ir.program import NATIVE, PORTABLE
+from nncodegen.formats.export import Exportable
 from nncodegen.runtime.python.ground.algebra import IN_FIXED_ORDER
 from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.results.bordered import solve

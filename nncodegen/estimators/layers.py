@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.ir.program import PORTABLE
-from nncodegen.network import Description
+from nncodegen.compiler.ir.program import PORTABLE
+from nncodegen.estimators.network import Description
 
 
 def layer_views(description: Description, parameters: Any) -> list[tuple[Any, Any]]:

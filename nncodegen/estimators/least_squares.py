@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
-from nncodegen.module import Module
+from nncodegen.runtime.module import Module
 from nncodegen.runtime.python import FitResult
 from nncodegen.runtime.python.fitting.fit import AUTO
 from nncodegen.runtime.python.ground.poles import told

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.describe import PRECISIONS
-from nncodegen.ir.program import BITS
+from nncodegen.compiler.describe import PRECISIONS
+from nncodegen.compiler.ir.program import BITS
 
 SCHEDULES = ("constant", "invscaling", "adaptive")
 

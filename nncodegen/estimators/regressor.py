@@ -9,9 +9,9 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
-from nncodegen.describe.losses import LOSSES
+from nncodegen.compiler.describe.losses import LOSSES
 from nncodegen.estimators.base import BaseNN
-from nncodegen.network.description import loss_text
+from nncodegen.estimators.network.description import loss_text
 
 POISSON = "xlogy(target, target) - target*log(output) + output - target"
 """Half of the Poisson deviance. The output is an exponential, and the compiler simplifies its logarithm."""

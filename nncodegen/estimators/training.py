@@ -12,10 +12,10 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
+from nncodegen.compiler.ir.program import PORTABLE
 from nncodegen.estimators.layers import layer_views
-from nncodegen.ir.program import PORTABLE
-from nncodegen.module import Module
-from nncodegen.network import PaddedNetwork
+from nncodegen.estimators.network import PaddedNetwork
+from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.arguments.calls import RENAMED
 from nncodegen.runtime.python.ground.algebra import IN_FIXED_ORDER
 from nncodegen.runtime.python.ground.renamed import current

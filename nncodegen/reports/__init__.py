@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from nncodegen.building.files import reason_of, write_at_once
-from nncodegen.emit import MARK
+from nncodegen.compiler.building.files import reason_of, write_at_once
+from nncodegen.compiler.emit import MARK
 from nncodegen.errors import BuildError
 from nncodegen.runtime.python.ground.missing import missing_package
 
@@ -75,7 +75,7 @@ def report(
     the arguments, and MissingDependencyError where the libraries of the extra [report] are missing.
     """
     _check_libraries()
-    from nncodegen.reports.maker import make  # noqa: PLC0415 (its libraries are optional)
+    from nncodegen.reports.page_data import make  # noqa: PLC0415 (its libraries are optional)
 
     page = make(model, result, data, precision, certificate, certify, sys.modules["nncodegen"].__version__)
     return Report(_name(model), page)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.exports.programs import of_outputs
-from nncodegen.ir import Program, evaluate
-from nncodegen.ir.attending import attending
-from nncodegen.reports.given import GivenData
+from nncodegen.compiler.ir import Program, evaluate
+from nncodegen.compiler.ir.attending import attending
+from nncodegen.formats.export.programs import of_outputs
+from nncodegen.reports.arguments import GivenData
 from nncodegen.reports.plots import Plot, looks
 
 MOST_LAYERS, MOST_HEADS, MOST_PLACES = 4, 4, 32

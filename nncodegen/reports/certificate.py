@@ -12,12 +12,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nncodegen.building.build import kept
-from nncodegen.building.compiler import TARGETS
-from nncodegen.building.files import MODULES
-from nncodegen.emit import Sources, identifier
+from nncodegen.compiler.building.build import kept
+from nncodegen.compiler.building.compiler import TARGETS
+from nncodegen.compiler.building.files import MODULES
+from nncodegen.compiler.emit import Sources, identifier
+from nncodegen.compiler.ir import Program
 from nncodegen.errors import BuildError, ModelError
-from nncodegen.ir import Program
 from nncodegen.runtime.python.ground.certificate import Certificate, Fault, beyond_range, cells, certificate_beside
 
 MISSING = Markup(

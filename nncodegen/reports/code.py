@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from nncodegen.emit.names import Names
-from nncodegen.ir import Program
+from nncodegen.compiler.emit.names import Names
+from nncodegen.compiler.ir import Program
 
 _DEFINED = re.compile(
     r"^\s*(?:/\* )?(?:const )?(?:real |double )?\*?(?:const restrict )?"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from sympy import Expr
 
-from nncodegen.ir import SAMPLE, Element, Program, Step, Tensor
-from nncodegen.reports.sweep import forward_steps
+from nncodegen.compiler.ir import SAMPLE, Element, Program, Step, Tensor
+from nncodegen.reports.reverse_sweep import forward_steps
 
 WRITTEN_OUT = 250
 """The most operations of a derivative that is written out; longer ones are shown in the values of the steps."""

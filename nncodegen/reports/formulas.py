@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from sympy import Expr
 
-from nncodegen.ir import Program, Step
+from nncodegen.compiler.ir import Program, Step
+from nncodegen.compiler.typeset.latex import Latex
+from nncodegen.compiler.typeset.notation import Name, Notation
+from nncodegen.compiler.typeset.written import as_written
 from nncodegen.reports.derivatives import partials
 from nncodegen.reports.mathml import mathml
-from nncodegen.typeset.latex import Latex
-from nncodegen.typeset.notation import Name, Notation
-from nncodegen.typeset.written import as_written
 
 LONG, LONGEST = 40, 400
 """Limits of operations: a formula with more than the first is folded; with more than the second, it is not set."""

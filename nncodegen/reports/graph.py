@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from sympy import Add, Expr, Function, Mul, exp
 
-from nncodegen.describe.activations import ACTIVATIONS
-from nncodegen.ir import Element, Program, Step, needed
-from nncodegen.passes.numbering import Numbering, split
+from nncodegen.compiler.describe.activations import ACTIVATIONS
+from nncodegen.compiler.ir import Element, Program, Step, needed
+from nncodegen.compiler.passes.numbering import Numbering, split
 from nncodegen.reports.plain_text import plain_text, shape_text
 
 MOST_NODES = 80

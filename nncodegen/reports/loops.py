@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from nncodegen.ir import Program
+from nncodegen.compiler.ir import Program
 from nncodegen.reports.code import Place, anchor_of
-from nncodegen.reports.sweep import Row
+from nncodegen.reports.reverse_sweep import Row
 
 _STEP = re.compile(r"^(?P<indent> +)(?P<name>[^\[\]=]*[^\[\]= ])(?P<rest>(?:\[[^\]]*\])? = .*)$")
 _NUMBERED = re.compile(r"t\d+")

@@ -12,11 +12,11 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from nncodegen.compiler.ir import Program
+from nncodegen.compiler.pipeline import Compiled, evaluated
 from nncodegen.errors import ModelError
-from nncodegen.exports.initial import start_of
-from nncodegen.ir import Program
-from nncodegen.pipeline import Compiled, evaluated
-from nncodegen.reports.given import parameters_in
+from nncodegen.formats.export.initial import start_of
+from nncodegen.reports.arguments import parameters_in
 from nncodegen.reports.plots import ACCENT, INK, QUIET, SECOND, Plot, picture
 from nncodegen.runtime.python.ground.markup import table
 from nncodegen.runtime.python.results.saved import holds_result

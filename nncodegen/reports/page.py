@@ -11,9 +11,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nncodegen.ir import RECURRENCES, Program, Step
-from nncodegen.ir.functions import Primitive
-from nncodegen.pipeline import Compiled
+from nncodegen.compiler.ir import RECURRENCES, Program, Step
+from nncodegen.compiler.ir.functions import Primitive
+from nncodegen.compiler.pipeline import Compiled
+from nncodegen.compiler.show import ABOUT
 from nncodegen.reports.code import Code, anchor_of, code
 from nncodegen.reports.drawing import Drawing, drawing
 from nncodegen.reports.folded import Folded, folded
@@ -21,9 +22,8 @@ from nncodegen.reports.formulas import Setter, partial_derivatives, training_fun
 from nncodegen.reports.graph import graph_of
 from nncodegen.reports.loops import linked, sweep_places
 from nncodegen.reports.plain_text import shape_text
+from nncodegen.reports.reverse_sweep import Row, sweep
 from nncodegen.reports.stages import Shared, kinds, lowered, overview, rules_applied, shared
-from nncodegen.reports.sweep import Row, sweep
-from nncodegen.shown import ABOUT
 
 LIMIT = 2_000_000
 """The most bytes of a page."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen import perceptron
-from nncodegen.module import Module
 from nncodegen.reports.plots import Plot, curves
+from nncodegen.runtime.module import Module
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from sympy import Expr
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
-from nncodegen.ir.functions import relu, xlogy
+from nncodegen.compiler.ir.functions import relu, xlogy
 
 LONGEST = 46
 """The most characters of a formula; a longer one is cut off, as the section with formulas shows the whole."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.exports.programs import of_outputs
-from nncodegen.ir import Program, evaluate, slices_of
-from nncodegen.reports.given import GivenData, column_names
+from nncodegen.compiler.ir import Program, evaluate, slices_of
+from nncodegen.formats.export.programs import of_outputs
+from nncodegen.reports.arguments import GivenData, column_names
 from nncodegen.reports.outcome import Outcome, fit_plot
 from nncodegen.reports.plots import Plot, changes, curve_with_data, histogram, scattered, surface
 

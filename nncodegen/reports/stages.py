@@ -8,13 +8,13 @@ from typing import Any
 
 from sympy import Expr, Function, Pow, count_ops
 
-from nncodegen.building.build import Built
-from nncodegen.emit import Sources
-from nncodegen.ir import Program, Step
-from nncodegen.passes.simplify import operations, simplify
-from nncodegen.passes.stabilize import Rewriting, rewritings
-from nncodegen.pipeline import Compiled
-from nncodegen.schedule import Schedule
+from nncodegen.compiler.building.build import Built
+from nncodegen.compiler.emit import Sources
+from nncodegen.compiler.ir import Program, Step
+from nncodegen.compiler.passes.simplify import operations, simplify
+from nncodegen.compiler.passes.stabilize import Rewriting, rewritings
+from nncodegen.compiler.pipeline import Compiled
+from nncodegen.compiler.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from itertools import product
 
-from nncodegen.describe.losses import LOSSES, usual_name
+from nncodegen.compiler.describe.losses import LOSSES, usual_name
 from nncodegen.errors import TableError
-from nncodegen.network import Description
-from nncodegen.network.description import activation_text, loss_text
+from nncodegen.estimators.network import Description
+from nncodegen.estimators.network.description import activation_text, loss_text
 from nncodegen.table.settings import Settings
 from nncodegen.table.target import Target
 

@@ -33,8 +33,8 @@ from typing import Any
 
 import numpy as np
 
+from nncodegen.compiler.escape import printable
 from nncodegen.errors import TableError
-from nncodegen.printable import printable
 from nncodegen.table.cells import looks_missing
 from nncodegen.table.identifiers import identifies_rows
 from nncodegen.table.kinds import Category, Column, Date, Number, days_of, no_number, split_dates

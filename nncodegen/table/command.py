@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from nncodegen.building.files import reason_of, write_at_once
+from nncodegen.compiler.building.files import reason_of, write_at_once
+from nncodegen.compiler.escape import printable
 from nncodegen.errors import BuildError
-from nncodegen.printable import printable
 from nncodegen.table.candidates import FOLDS
 from nncodegen.table.fit import Fitted, Understood, fit
 from nncodegen.table.read import Table, is_pattern, read_table

@@ -28,7 +28,7 @@ from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from threadpoolctl import threadpool_limits
 
 from nncodegen.errors import TableError
-from nncodegen.network import Description, module_of
+from nncodegen.estimators.network import Description, module_of
 from nncodegen.table.columns import encode, knotted
 from nncodegen.table.fit import Understood, cores, fit, split_rows, with_target
 from nncodegen.table.frames import as_table

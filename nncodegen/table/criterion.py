@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
-from nncodegen.describe import Model
-from nncodegen.describe.losses import LOSSES
-from nncodegen.ir import evaluate
-from nncodegen.network import Description, parse
+from nncodegen.compiler.describe import Model
+from nncodegen.compiler.describe.losses import LOSSES
+from nncodegen.compiler.ir import evaluate
+from nncodegen.estimators.network import Description, parse
 
 SMALLEST = 1e-15
 """The smallest value to which probabilities are clipped."""

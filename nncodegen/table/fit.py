@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nncodegen.errors import TableError
-from nncodegen.exports import Exportable
+from nncodegen.formats.export import Exportable
 from nncodegen.runtime.python.ground.missing import missing_package
 from nncodegen.runtime.python.ground.renamed import renamed_attributes
 from nncodegen.table.candidates import candidates_for, pieces_of

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.module import Module
-from nncodegen.network import PaddedNetwork, initial_parameters
+from nncodegen.estimators.network import PaddedNetwork, initial_parameters
+from nncodegen.runtime.module import Module
 from nncodegen.table.candidates import MANY_ROWS, Family, Rounds
 
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nncodegen.compiler.escape import printable
 from nncodegen.errors import TableError
-from nncodegen.printable import printable
 from nncodegen.runtime.python.ground.cells import is_number
 from nncodegen.table.cells import shorten
 from nncodegen.table.ngrams import Ngrams

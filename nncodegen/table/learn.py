@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nncodegen.errors import TableError
-from nncodegen.network import PaddedNetwork, padded
+from nncodegen.estimators.network import PaddedNetwork, padded
 from nncodegen.table.candidates import Rounds
 from nncodegen.table.choose import Choice
 from nncodegen.table.hidden import first_parameters, seeds_of, train_round

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.module import Module
-from nncodegen.network import Description
+from nncodegen.estimators.network import Description
+from nncodegen.runtime.module import Module
 
 MOST_ITERATIONS = 500
 

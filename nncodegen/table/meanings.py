@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from nncodegen.printable import printable
+from nncodegen.compiler.escape import printable
 from nncodegen.table.kinds import WEEKDAYS, Column, Date, Number
 from nncodegen.table.target import Target
 

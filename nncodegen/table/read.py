@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nncodegen.compiler.escape import printable
 from nncodegen.errors import TableError
-from nncodegen.printable import printable
 from nncodegen.runtime.python.ground.missing import missing_package
 from nncodegen.table.cells import MISSING, text_of
 from nncodegen.table.dates import Dates, read_dates

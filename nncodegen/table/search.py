@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.network import PaddedNetwork, padded
+from nncodegen.estimators.network import PaddedNetwork, padded
 from nncodegen.table.candidates import Candidates, Family
 from nncodegen.table.criterion import criterion
 from nncodegen.table.hidden import OutOfTimeError, first_parameters, outputs_of, seeds_of, train_round

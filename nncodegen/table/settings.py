@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from nncodegen.bounds import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
-from nncodegen.describe import PRECISIONS
+from nncodegen.compiler.describe import PRECISIONS
+from nncodegen.compiler.limits import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.errors import TableError
 
 LARGEST_RATE, LARGEST = 1000.0, sys.float_info.max

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from nncodegen.compiler.escape import printable
+from nncodegen.compiler.ir.names import unused
 from nncodegen.errors import TableError
-from nncodegen.ir.names import unused
-from nncodegen.printable import printable
 from nncodegen.table.columns import MOSTLY, checked_numbers, moments
 from nncodegen.table.kinds import check_numbers, check_texts
 from nncodegen.table.numbers import PLAIN, check_format, show_format

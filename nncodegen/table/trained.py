@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nncodegen.bounds import MOST_LAYERS
-from nncodegen.building.build import check_folder
-from nncodegen.building.files import reason_of, write_together
-from nncodegen.emit import MARK
+from nncodegen.compiler.building.build import check_folder
+from nncodegen.compiler.building.files import reason_of, write_together
+from nncodegen.compiler.emit import MARK
+from nncodegen.compiler.limits import MOST_LAYERS
+from nncodegen.compiler.pipeline import build_module
 from nncodegen.errors import BuildError, CompilerNotFoundError, ModelError, TableError
-from nncodegen.exports import Exportable
-from nncodegen.network import Description, Ensemble, Kind, PaddedNetwork, padded, predict_mean
-from nncodegen.pipeline import build_module
+from nncodegen.estimators.network import Description, Ensemble, Kind, PaddedNetwork, padded, predict_mean
+from nncodegen.formats.export import Exportable
 from nncodegen.runtime.python.ground.archives import members_of, read_member
 from nncodegen.runtime.python.ground.renamed import renamed_attributes
 from nncodegen.table.columns import (

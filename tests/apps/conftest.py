@@ -2,7 +2,7 @@
 
 import pytest
 
-from nncodegen.network import modules
+from nncodegen.estimators.network import modules
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.bench.workloads import MODELS
-from nncodegen.building.build import Built, load
-from nncodegen.building.targets import INCLUDE
-from nncodegen.ir import SAMPLE
-from nncodegen.schedule import Shape
-from nncodegen.schedule import blas as choice
-from nncodegen.schedule.tree import Call, Group
-from nncodegen.schedule.walks import walk
+from nncodegen.compiler.building.build import Built, load
+from nncodegen.compiler.building.targets import INCLUDE
+from nncodegen.compiler.ir import SAMPLE
+from nncodegen.compiler.schedule import Shape
+from nncodegen.compiler.schedule import blas as choice
+from nncodegen.compiler.schedule.tree import Call, Group
+from nncodegen.compiler.schedule.walks import walk
 from tests.support.compilers import compile_strictly, sanitized
 from tests.support.models import check_classifier, classifier, gradient_of
 

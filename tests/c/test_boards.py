@@ -8,9 +8,9 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.bench.workloads import MICROGPT
-from nncodegen.describe import describe
-from nncodegen.exports.c.sizes import CPU, measure
-from nncodegen.exports.initial import start_of
+from nncodegen.compiler.describe import describe
+from nncodegen.formats.c.sizes import CPU, measure
+from nncodegen.formats.export.initial import start_of
 from nncodegen.perceptron import X, Y
 from nncodegen.perceptron import model as perceptron_model
 from tests.support import ROOT, SUPPORT

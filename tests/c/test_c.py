@@ -9,8 +9,8 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.describe.activations import ACTIVATIONS
-from nncodegen.describe.losses import LOSSES
+from nncodegen.compiler.describe.activations import ACTIVATIONS
+from nncodegen.compiler.describe.losses import LOSSES
 from tests.support.compilers import AT_SIGHT, LIGHT, OF_FORMULAS, compile_strictly, emitted, vectorized
 
 

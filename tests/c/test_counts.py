@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.ir import evaluate
+from nncodegen.compiler.ir import evaluate
 from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")

@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.building.targets import KERNEL_FLAGS
+from nncodegen.compiler.building.targets import KERNEL_FLAGS
 from tests.support import SUPPORT
 from tests.support.compilers import WARNINGS
 

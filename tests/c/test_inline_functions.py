@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.special import wofz
 
-from nncodegen.ir import faddeeva
+from nncodegen.compiler.ir import faddeeva
 from tests.support.runtime import INCLUDES, WARNINGS
 
 CALLS = {

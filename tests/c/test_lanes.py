@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.building.build import load, load_variant
+from nncodegen.compiler.building.build import load, load_variant
+from nncodegen.compiler.schedule.layers import PARAMETERS, SAMPLES
+from nncodegen.compiler.schedule.layout import LONGEST
 from nncodegen.perceptron import model as perceptron_model
-from nncodegen.schedule.layers import PARAMETERS, SAMPLES
-from nncodegen.schedule.layout import LONGEST
 from tests.support.built import built, stage
 from tests.support.compilers import QUICK_AND_STRICT, WARNINGS
 from tests.support.layers import Shift

@@ -12,7 +12,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.building.build import KERNEL_FLAGS
+from nncodegen.compiler.building.build import KERNEL_FLAGS
 from tests.support.runtime import INCLUDES, WARNINGS
 
 VECTORS = {

@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares, minimize
 
 import nncodegen as nn
-from nncodegen.pipeline import evaluated_module
+from nncodegen.compiler.pipeline import evaluated_module
 from tests.support.built import built
 from tests.support.motion import VALUES, lotka_volterra, lotka_volterra_model, trajectory
 from tests.support.plain import loaded

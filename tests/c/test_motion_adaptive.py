@@ -12,11 +12,11 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 
 import nncodegen as nn
-from nncodegen.building import parts
-from nncodegen.motion import Dynamics
-from nncodegen.pipeline import evaluated_module
+from nncodegen.compiler.building import parts
+from nncodegen.compiler.motion import Dynamics
+from nncodegen.compiler.pipeline import evaluated_module
+from nncodegen.compiler.schedule import layout
 from nncodegen.runtime.python.fitting.problem import Problem
-from nncodegen.schedule import layout
 from tests.support.built import built, stage
 from tests.support.solutions import EXAMPLES
 

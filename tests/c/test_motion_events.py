@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.schedule import layout
+from nncodegen.compiler.schedule import layout
 from tests.support.built import built, stage
 from tests.support.dosing import START, TIMES, dosing, samples, solution
 

@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.building.build import load
+from nncodegen.compiler.building.build import load
 from tests.support import dosing
 from tests.support.built import built, stage
 from tests.support.motion import VALUES, lotka_volterra_model
@@ -307,7 +307,7 @@ def test_files_of_many_fits():
 
 def test_very_long_recurrences_are_fitted_one_after_the_other(monkeypatch):
     """Those whose values take more memory than a group may have no rows side by side, and the fits of single ones."""
-    monkeypatch.setattr("nncodegen.schedule.side_by_side.BYTES", 1000)
+    monkeypatch.setattr("nncodegen.compiler.schedule.side_by_side.BYTES", 1000)
     model = lotka_volterra_model("rk4", 2, 9, "prey_long")
     assert "prey_long_fits.c" not in stage(model, "emit").files
     module = nn.build(model)

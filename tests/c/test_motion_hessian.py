@@ -5,7 +5,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.pipeline import evaluated_module
+from nncodegen.compiler.pipeline import evaluated_module
 from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.building.build import load
 from nncodegen.certificates.scheduled import carried_out
+from nncodegen.compiler.building.build import load
 from tests.support import dosing
 from tests.support.built import built, stage
 from tests.support.motion import VALUES, lotka_volterra_model
@@ -248,7 +248,7 @@ def test_others_are_trained_one_by_one(monkeypatch):
     network = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1)], inputs=1)
     model = nn.Dynamics("u' = f(u)", {"u": 1}, networks={"f": network}, times=4, name="learnt_models")
     assert not stage(model, "schedule", fit=False).many
-    monkeypatch.setattr("nncodegen.schedule.side_by_side.BYTES", 1000)
+    monkeypatch.setattr("nncodegen.compiler.schedule.side_by_side.BYTES", 1000)
     assert not stage(MODELS["rk4"](), "schedule", fit=False).many
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.schedule import rates
+from nncodegen.compiler.schedule import rates
 from tests.support.built import built, stage
 from tests.support.compilers import WARNINGS
 from tests.support.motion import weights_of

@@ -7,7 +7,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 
 import nncodegen as nn
-from nncodegen.schedule import rates
+from nncodegen.compiler.schedule import rates
 from tests.support.built import built
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")

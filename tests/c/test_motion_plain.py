@@ -9,8 +9,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import nncodegen as nn
-from nncodegen.ir import evaluate
-from nncodegen.ir.integrate import _exp2, _log2
+from nncodegen.compiler.ir import evaluate
+from nncodegen.compiler.ir.integrate import _exp2, _log2
 from tests.support.dosing import START, dosing, samples
 from tests.support.models import gradient_of
 from tests.support.motion import VALUES, lotka_volterra, lotka_volterra_model

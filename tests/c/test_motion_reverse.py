@@ -5,9 +5,9 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import nncodegen as nn
-from nncodegen.ir.integrate import integrate
-from nncodegen.motion.methods.tsit5 import TSIT5
-from nncodegen.schedule import rates
+from nncodegen.compiler.ir.integrate import integrate
+from nncodegen.compiler.motion.methods.tsit5 import TSIT5
+from nncodegen.compiler.schedule import rates
 from tests.support.built import built, stage
 from tests.support.motion import weights_of
 

@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import least_squares
 
 import nncodegen as nn
-from nncodegen.building.targets import get_include
-from nncodegen.schedule import layout
+from nncodegen.compiler.building.targets import get_include
+from nncodegen.compiler.schedule import layout
 from tests.support.built import built, stage
 from tests.support.compilers import WARNINGS
 from tests.support.stiff import STIFF

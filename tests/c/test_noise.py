@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.ir import evaluate
+from nncodegen.compiler.ir import evaluate
 from tests.support.built import built
 from tests.support.compilers import COMPILERS, OF_FORMULAS, compile_strictly, emitted
 from tests.support.models import differences, gradient_of

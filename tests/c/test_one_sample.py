@@ -9,9 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.ir import SAMPLE
-from nncodegen.schedule import Place
-from nncodegen.schedule.walks import steps_in
+from nncodegen.compiler.ir import SAMPLE
+from nncodegen.compiler.schedule import Place
+from nncodegen.compiler.schedule.walks import steps_in
 from tests.support.models import gradient_of
 from tests.support.search import examples
 

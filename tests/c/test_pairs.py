@@ -5,14 +5,14 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.certificates.scheduled import carried_out
+from nncodegen.compiler.ir import evaluate
+from nncodegen.compiler.schedule.extents import SEGMENTS
+from nncodegen.compiler.schedule.layout import bytes_of
+from nncodegen.compiler.schedule.pairs import PAIRS
+from nncodegen.compiler.schedule.plain import plan_gradient, plan_outputs
+from nncodegen.compiler.schedule.tree import Call, Limits, Loop
+from nncodegen.compiler.schedule.walks import walk
 from nncodegen.errors import ModelError
-from nncodegen.ir import evaluate
-from nncodegen.schedule.extents import SEGMENTS
-from nncodegen.schedule.layout import bytes_of
-from nncodegen.schedule.pairs import PAIRS
-from nncodegen.schedule.plain import plan_gradient, plan_outputs
-from nncodegen.schedule.tree import Call, Limits, Loop
-from nncodegen.schedule.walks import walk
 from tests.support.attention import (
     BESIDE,
     beside_recurrent,
@@ -170,7 +170,7 @@ def test_a_sequence_is_predicted_in_blocks(monkeypatch):
     program, one = stage(model), stage(model, "schedule").single_sample
     assert blocks(one.predict)
     assert bytes_of(one.predict.memory.arrays, program) < 3 * PAIRS
-    monkeypatch.setattr("nncodegen.schedule.pairs.PAIRS", 8 * 9 * 2)
+    monkeypatch.setattr("nncodegen.compiler.schedule.pairs.PAIRS", 8 * 9 * 2)
     small = beside_recurrent(9, causal=False)
     assert blocks(stage(small, "schedule").single_sample.predict)
     module = nn.build(small, fit=False, force=True)
@@ -324,7 +324,7 @@ def test_plain_c_computes_rows_again(of, tmp_path, monkeypatch):
     model = of() if of is everything else of(5)
     (whole,) = loaded(tmp_path / "whole", {"whole": (model, {"train": True})}).values()
     work = plain_work(model)
-    monkeypatch.setattr("nncodegen.schedule.pairs.PAIRS", 8 * 8)
+    monkeypatch.setattr("nncodegen.compiler.schedule.pairs.PAIRS", 8 * 8)
     assert plain_work(model)[1] < work[1]
     (rows,) = loaded(tmp_path / "rows", {"rows": (model, {"train": True})}).values()
     X, Y = data(model)
@@ -429,8 +429,8 @@ def test_second_derivatives_and_rows_are_in_blocks(of, monkeypatch):
     parameters = RNG.normal(size=plain.parameter_count) / 2
     expected = plain.hessian(parameters, X, Y), plain.jacobian(parameters, X)
     for place in ("pairs", "masked"):
-        monkeypatch.setattr(f"nncodegen.schedule.{place}.PAIRS", 8 * 7 * 4)
-    monkeypatch.setattr("nncodegen.schedule.pairs.FEWEST", 2)
+        monkeypatch.setattr(f"nncodegen.compiler.schedule.{place}.PAIRS", 8 * 7 * 4)
+    monkeypatch.setattr("nncodegen.compiler.schedule.pairs.FEWEST", 2)
     model = of(7, 2, 1)
     scheduled = nn.compile_model(model, until="schedule", fit=True)["schedule"]
     derived = {kernel.name: blocks(kernel) for each in scheduled.companions for kernel in each.kernels}

@@ -11,12 +11,12 @@ import sympy
 from scipy import special
 
 import nncodegen as nn
-from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
-from nncodegen.emit.lines import Lines
-from nncodegen.exports.c.kernels import PlainEmitter
-from nncodegen.ir import Element, evaluate
-from nncodegen.ir.evaluate import interpret
-from nncodegen.schedule.plain import plan_gradient, plan_outputs
+from nncodegen.compiler.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.compiler.emit.lines import Lines
+from nncodegen.compiler.ir import Element, evaluate
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.schedule.plain import plan_gradient, plan_outputs
+from nncodegen.formats.c.kernels import PlainEmitter
 from tests.support.exports import EXPORTS, FORMULAS, MINE, NOISY, RULES, RULES_OF_ONES_OWN, deep, formula
 from tests.support.loops import random_program, results_of, values_of
 from tests.support.models import gradient_of, parameter_count

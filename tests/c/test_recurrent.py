@@ -5,10 +5,10 @@ import pytest
 from sympy import sin, tanh
 
 import nncodegen as nn
-from nncodegen.ir import evaluate
-from nncodegen.schedule import Shape
-from nncodegen.schedule.tree import Call, Loop, Way
-from nncodegen.schedule.walks import walk
+from nncodegen.compiler.ir import evaluate
+from nncodegen.compiler.schedule import Shape
+from nncodegen.compiler.schedule.tree import Call, Loop, Way
+from nncodegen.compiler.schedule.walks import walk
 from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")

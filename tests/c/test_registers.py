@@ -5,8 +5,8 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.ir import Element, Step, evaluate
-from nncodegen.passes.latency import shorten
+from nncodegen.compiler.ir import Element, Step, evaluate
+from nncodegen.compiler.passes.latency import shorten
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.built import built
 

@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.building.build import load, load_variant
+from nncodegen.compiler.building.build import load, load_variant
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.compilers import LIGHT, VECTORS
 

@@ -1,11 +1,11 @@
-"""The update rules in C against the formulas of nncodegen.describe.optimizers, evaluated with NumPy."""
+"""The update rules in C against the formulas of nncodegen.compiler.describe.optimizers, evaluated with NumPy."""
 
 import numpy as np
 import pytest
 
-from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
-from nncodegen.ir import PARAMETER, Element
-from nncodegen.ir.evaluate import interpret
+from nncodegen.compiler.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.compiler.ir import PARAMETER, Element
+from nncodegen.compiler.ir.evaluate import interpret
 
 PARAMETERS, STATE, OPTIONS = 10, 3, 5
 NUMBERS = {name: number for number, name in enumerate(OPTIMIZERS)}

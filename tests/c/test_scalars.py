@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.compiler.schedule.unrolled import PARAMETERS, written_out
 from nncodegen.perceptron import model as perceptron_model
-from nncodegen.schedule.unrolled import PARAMETERS, written_out
 from tests.support.models import gradient_of, random_data
 
 pytestmark = pytest.mark.usefixtures("light_compiler")

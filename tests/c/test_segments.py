@@ -5,12 +5,12 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.certificates.scheduled import carried_out
+from nncodegen.compiler.ir import evaluate
+from nncodegen.compiler.schedule import Place
+from nncodegen.compiler.schedule.extents import SEGMENTS
+from nncodegen.compiler.schedule.tree import Loop
+from nncodegen.compiler.schedule.walks import steps_in, walk
 from nncodegen.errors import ModelError
-from nncodegen.ir import evaluate
-from nncodegen.schedule import Place
-from nncodegen.schedule.extents import SEGMENTS
-from nncodegen.schedule.tree import Loop
-from nncodegen.schedule.walks import steps_in, walk
 from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("light_compiler")

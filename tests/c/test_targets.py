@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.building.build import KERNEL_FLAGS
+from nncodegen.compiler.building.build import KERNEL_FLAGS
 from nncodegen.perceptron import model as perceptron_model
 from tests.support import SUPPORT
 from tests.support.compilers import WARNINGS

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.building.build import load
-from nncodegen.describe.optimizers import OPTIMIZERS
+from nncodegen.compiler.building.build import load
+from nncodegen.compiler.describe.optimizers import OPTIMIZERS
 from tests.support.models import gradient_of
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

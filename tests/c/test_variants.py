@@ -11,9 +11,9 @@ import pytest
 from sympy import exp, symbols
 
 import nncodegen as nn
-from nncodegen.building.build import load, load_variant
-from nncodegen.building.compiler import find_compiler
-from nncodegen.building.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
+from nncodegen.compiler.building.build import load, load_variant
+from nncodegen.compiler.building.compiler import find_compiler
+from nncodegen.compiler.building.targets import KERNEL_FLAGS, PLAIN, VARIANTS, kernel_objects, supported
 from nncodegen.perceptron import model as perceptron_model
 from nncodegen.runtime.embedded import PYTHON, header
 from tests.support.compilers import QUICK, VECTORS, WARNINGS

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.describe.describable import Described
-from nncodegen.ir import RECURRENCES, evaluate
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.simplify import simplify
-from nncodegen.passes.stabilize import stabilize
+from nncodegen.compiler.describe.describable import Described
+from nncodegen.compiler.ir import RECURRENCES, evaluate
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.passes.stabilize import stabilize
 from tests.support.plain import loaded
 from tests.support.windows import GROUPED, PROGRAMS, STEPS, data, gradient
 

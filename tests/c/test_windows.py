@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.describe.describable import Described
-from nncodegen.ir import Program, evaluate
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.simplify import simplify
-from nncodegen.passes.stabilize import stabilize
+from nncodegen.compiler.describe.describable import Described
+from nncodegen.compiler.ir import Program, evaluate
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.passes.stabilize import stabilize
 from tests.support.windows import OPERATIONS, PROGRAMS, chain, data, gradient
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")

@@ -8,9 +8,9 @@ import sympy
 from sympy.codegen.cfunctions import Cbrt, Sqrt, hypot
 
 import nncodegen as nn
-from nncodegen.building.targets import KERNEL_FLAGS
-from nncodegen.describe.checks import accepted
-from nncodegen.ir.functions import StableFunction
+from nncodegen.compiler.building.targets import KERNEL_FLAGS
+from nncodegen.compiler.describe.checks import accepted
+from nncodegen.compiler.ir.functions import StableFunction
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 

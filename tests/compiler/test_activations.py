@@ -6,11 +6,11 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.certificates.definitions.functions import ACTIVATIONS as DEFINITIONS
-from nncodegen.describe.activations import ACTIVATIONS, RECORDS, usual_activation
-from nncodegen.imports.activations import by_names, with_parameters
-from nncodegen.imports.onnx.operators import OPERATORS
-from nncodegen.ir import Element
-from nncodegen.ir.evaluate import interpret
+from nncodegen.compiler.describe.activations import ACTIVATIONS, RECORDS, usual_activation
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.formats.activations import by_names, with_parameters
+from nncodegen.formats.onnx.reading.operators import OPERATORS
 
 Z = np.linspace(-4, 4, 81)
 SYMBOL = Element("z")

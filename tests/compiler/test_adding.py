@@ -10,10 +10,10 @@ pytest.importorskip("onnxruntime")
 import nncodegen as nn
 from nncodegen.certificates import exact
 from nncodegen.certificates.scheduled import carried_out
-from nncodegen.ir import REDUCTIONS, evaluate
-from nncodegen.ir.elementary import FUNCTIONS, Elementary
-from nncodegen.ir.reductions import Reduction, joined, shared_by
-from nncodegen.ir.traits import Trait
+from nncodegen.compiler.ir import REDUCTIONS, evaluate
+from nncodegen.compiler.ir.elementary import FUNCTIONS, Elementary
+from nncodegen.compiler.ir.reductions import Reduction, joined, shared_by
+from nncodegen.compiler.ir.traits import Trait
 from tests.support.models import gradient_of
 from tests.support.onnx_files import exported, loaded, predictions
 from tests.support.plain import loaded as in_c

@@ -10,15 +10,15 @@ import sympy
 import nncodegen as nn
 from nncodegen.certificates.differences import without_derivatives
 from nncodegen.certificates.exact import bind, derivatives, run
-from nncodegen.certificates.points import Points
+from nncodegen.certificates.examination_points import Points
 from nncodegen.certificates.scheduled import carried_out
-from nncodegen.describe import describe
+from nncodegen.compiler.describe import describe
+from nncodegen.compiler.ir import SAMPLE, Element, Equation, Program, Step, Tensor, evaluate, slices_of, verify
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.passes.stabilize import stabilize
+from nncodegen.compiler.passes.tangent import tangent
 from nncodegen.errors import ModelError, ProgramError
-from nncodegen.ir import SAMPLE, Element, Equation, Program, Step, Tensor, evaluate, slices_of, verify
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.simplify import simplify
-from nncodegen.passes.stabilize import stabilize
-from nncodegen.passes.tangent import tangent
 from tests.support.attention import attend, attend_and_weigh, everything, samples, tokens_network
 from tests.support.built import built
 from tests.support.hessians import derived, hessian_of, product_by_differences

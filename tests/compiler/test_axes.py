@@ -4,14 +4,14 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.ir import SAMPLE, Element, Step, needed
-from nncodegen.passes.latency import ready
+from nncodegen.compiler.ir import SAMPLE, Element, Step, needed
+from nncodegen.compiler.passes.latency import ready
+from nncodegen.compiler.schedule import FORMULA, LAYERS, NO_CHOICES, SINGLE_SAMPLE, Place, Role, Shape, When
+from nncodegen.compiler.schedule.formulas import WINDOW, cost, in_loops, shared
+from nncodegen.compiler.schedule.text import show
+from nncodegen.compiler.schedule.tree import Call, Fill, Group, If, Let, Load, Loop, Store, Way
+from nncodegen.compiler.schedule.walks import bodies, elements, targets, walk
 from nncodegen.perceptron import model as perceptron_model
-from nncodegen.schedule import FORMULA, LAYERS, NO_CHOICES, SINGLE_SAMPLE, Place, Role, Shape, When
-from nncodegen.schedule.formulas import WINDOW, cost, in_loops, shared
-from nncodegen.schedule.text import show
-from nncodegen.schedule.tree import Call, Fill, Group, If, Let, Load, Loop, Store, Way
-from nncodegen.schedule.walks import bodies, elements, targets, walk
 
 a, b, c, x, y = sympy.symbols("a b c x y")
 

@@ -21,13 +21,13 @@ import sympy
 
 import nncodegen as nn
 from nncodegen import BuildError
-from nncodegen.building.build import Built, _wrapper, load
-from nncodegen.building.compiler import find_compiler
-from nncodegen.building.files import is_intact, keep, seal, write_at_once
-from nncodegen.building.targets import LIBRARY, linked_part, wrapper_object
-from nncodegen.network import Description, predict
+from nncodegen.compiler.building.build import Built, _wrapper, load
+from nncodegen.compiler.building.compiler import find_compiler
+from nncodegen.compiler.building.files import is_intact, keep, seal, write_at_once
+from nncodegen.compiler.building.targets import LIBRARY, linked_part, wrapper_object
+from nncodegen.compiler.pipeline import compile_model
+from nncodegen.estimators.network import Description, predict
 from nncodegen.perceptron import X, Y, model
-from nncodegen.pipeline import compile_model
 from nncodegen.runtime import embedded
 from nncodegen.runtime.embedded import wrapper_source
 from tests.support import ROOT
@@ -56,7 +56,7 @@ def command_of(program):
 @pytest.fixture
 def nothing_shipped(monkeypatch):
     """Nothing compiled comes with the package."""
-    monkeypatch.setattr(sys.modules["nncodegen.building.build"], "SHIPPED", "nncodegen/nothing")
+    monkeypatch.setattr(sys.modules["nncodegen.compiler.building.build"], "SHIPPED", "nncodegen/nothing")
 
 
 def test_python_files_are_compressed_once(empty_cache, nothing_shipped, monkeypatch):
@@ -82,7 +82,7 @@ def wrapper(quick_compiler, tmp_path_factory):
     cache = tmp_path_factory.mktemp("wrapper")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NNCODEGEN_CACHE", str(cache))
-        patch.setattr(sys.modules["nncodegen.building.build"], "SHIPPED", "nncodegen/nothing")
+        patch.setattr(sys.modules["nncodegen.compiler.building.build"], "SHIPPED", "nncodegen/nothing")
         nn.build(LINE, fit=False)
     (made,) = cache.glob("wrapper_double_*.o")
     return made
@@ -225,7 +225,7 @@ def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("nncodegen.building.files.mkstemp", refuse)  # as root, permissions do not bind
+    monkeypatch.setattr("nncodegen.compiler.building.files.mkstemp", refuse)  # as root, permissions do not bind
     with pytest.raises(BuildError, match=r"cannot write to .*fresh: Permission denied; name another folder"):
         nn.build(LINE, out=tmp_path / "fresh", fit=False)
 
@@ -245,7 +245,7 @@ def test_no_compiler(empty_cache, tmp_path, monkeypatch):
         nn.compile_model(LINE, fit=False)
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys.modules["nncodegen.building.compiler"], "find_zig", lambda march: None)
+    monkeypatch.setattr(sys.modules["nncodegen.compiler.building.compiler"], "find_zig", lambda march: None)
     with pytest.raises(
         BuildError, match=rf"no C compiler was found .*\n.*\n    {re.escape(sys.executable)} -m pip install"
     ):
@@ -407,7 +407,7 @@ def test_a_damaged_wrapper_of_the_package_is_not_used(wrapper, tmp_path, monkeyp
         def locate_file(self, path):
             return tmp_path / path
 
-    monkeypatch.setattr(sys.modules["nncodegen.building.build"], "distributions", lambda name: [Installed()])
+    monkeypatch.setattr(sys.modules["nncodegen.compiler.building.build"], "distributions", lambda name: [Installed()])
     shipped.write_bytes(wrapper.read_bytes())
     assert _wrapper("double", find_compiler()) != shipped  # without a digest
     seal(shipped)
@@ -432,7 +432,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
         assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"old")]
     program = f"""
         import resource, pathlib
-        from nncodegen.building.files import write_at_once
+        from nncodegen.compiler.building.files import write_at_once
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         try:
@@ -477,7 +477,7 @@ def test_an_unreadable_cache(tmp_path, monkeypatch, no_permission):
     no_permission(cache)
     with pytest.raises(BuildError, match=r"cannot read .*cache: Permission denied; set NNCODEGEN_CACHE to a folder"):
         nn.build(model)
-    monkeypatch.setattr(sys.modules["nncodegen.network.modules"], "_modules", {})
+    monkeypatch.setattr(sys.modules["nncodegen.estimators.network.modules"], "_modules", {})
     with pytest.warns(RuntimeWarning, match="Permission denied.*NumPy evaluates the model"):
         assert predict(network, [1.0, 2.0, 0.5], [[1.0, 1.0]]) == [[3.5]]
 

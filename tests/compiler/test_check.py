@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.check import CheckError, check_gradient
+from nncodegen.compiler.check import CheckError, check_gradient
 from nncodegen.perceptron import model
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from nncodegen.building.commands import Commands, CompilerError
+from nncodegen.compiler.building.commands import Commands, CompilerError
 
 SLEEP = ["sleep", "60"]
 

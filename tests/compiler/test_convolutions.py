@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import nncodegen as nn
+from nncodegen.compiler.ir import Program, evaluate
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.errors import ModelError
-from nncodegen.ir import Program, evaluate
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.stabilize import stabilize
 from tests.support.search import examples
 from tests.support.windows import gradient
 

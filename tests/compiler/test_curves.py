@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 
 import nncodegen as nn
 from nncodegen import curves
-from nncodegen.curve import read_formula
+from nncodegen.curves.fitting import read_formula
 from nncodegen.errors import ModelError
 from tests.support.curves import EXAMPLES, REFERENCES, example, values_at
 

@@ -9,12 +9,12 @@ import sympy
 from sympy.core.cache import clear_cache
 
 import nncodegen as nn
-from nncodegen.certificates.given import FORMULAS, given
-from nncodegen.ir import evaluate
-from nncodegen.ir.functions import sigmoid
-from nncodegen.ir.graphs import graph_of
-from nncodegen.passes.infinities import Infinities
-from nncodegen.passes.simplify import operations
+from nncodegen.certificates.independent_model import FORMULAS, given
+from nncodegen.compiler.ir import evaluate
+from nncodegen.compiler.ir.functions import sigmoid
+from nncodegen.compiler.ir.graphs import graph_of
+from nncodegen.compiler.passes.infinities import Infinities
+from nncodegen.compiler.passes.simplify import operations
 from tests.support.built import stage
 
 x, y, a, b, c = sympy.symbols("x y a b c")

@@ -8,17 +8,18 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen import Dense, Input, Network, Sequential, describe
-from nncodegen.certificates.defined import defined
+from nncodegen import Dense, Input, Network, Sequential
 from nncodegen.certificates.definitions import is_defined, values_of
 from nncodegen.certificates.definitions.functions import ACTIVATIONS, LOSSES
 from nncodegen.certificates.definitions.kinds import DEFINITIONS
 from nncodegen.certificates.exact import bind, many
 from nncodegen.certificates.examination import Extent, examine
+from nncodegen.certificates.layer_definitions import defined
 from nncodegen.certificates.results import Programs
-from nncodegen.describe import activations, losses, pooling, windows
-from nncodegen.describe.layer import Layer
-from nncodegen.describe.recurrence import Recurrence
+from nncodegen.compiler import describe
+from nncodegen.compiler.describe import activations, losses, pooling, windows
+from nncodegen.compiler.describe.layer import Layer
+from nncodegen.compiler.describe.recurrence import Recurrence
 from nncodegen.runtime.python.ground.certificate import DEFINITIONS as QUANTITY
 from tests.support.layers import Shift
 from tests.support.models import random_data

@@ -5,10 +5,10 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.describe.activations import ACTIVATIONS
-from nncodegen.describe.losses import LOSSES
-from nncodegen.ir import Element, Program, Step, Tensor, evaluate
-from nncodegen.passes.differentiate import differentiate
+from nncodegen.compiler.describe.activations import ACTIVATIONS
+from nncodegen.compiler.describe.losses import LOSSES
+from nncodegen.compiler.ir import Element, Program, Step, Tensor, evaluate
+from nncodegen.compiler.passes.differentiate import differentiate
 from tests.support.models import differences, gradient_of, random_data
 
 

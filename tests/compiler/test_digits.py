@@ -18,12 +18,11 @@ from nncodegen.bench.accuracy.hamming import HAMMING
 from nncodegen.bench.accuracy.measuring import lost_by
 from nncodegen.bench.accuracy.problem import NUMPY, AccuracyProblem, draw
 from nncodegen.bench.accuracy.suites import SUITES
-from nncodegen.errors import ModelError
-from nncodegen.ir import Element, elements
-from nncodegen.ir.elementary import RECORDS
-from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.functions import StableFunction, faddeeva_derivative
-from nncodegen.ir.magnitudes import (
+from nncodegen.compiler.ir import Element, elements
+from nncodegen.compiler.ir.elementary import RECORDS
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.ir.functions import StableFunction, faddeeva_derivative
+from nncodegen.compiler.ir.magnitudes import (
     balanced,
     balanced_four,
     difference_of_exponentials,
@@ -32,24 +31,25 @@ from nncodegen.ir.magnitudes import (
     leg,
     length,
 )
-from nncodegen.ir.polynomials import polynomial
-from nncodegen.ir.program import BEST, FAST, OFF
-from nncodegen.ir.quotients import QUOTIENTS, apart, over, under
-from nncodegen.passes.digits import cost, formed
-from nncodegen.passes.digits.answers import Answers
-from nncodegen.passes.digits.exact import Truth
-from nncodegen.passes.digits.formats import are_apart, bits_lost
-from nncodegen.passes.digits.formed import Answer, Finding, Question, kept
-from nncodegen.passes.digits.measure import Sample, values
-from nncodegen.passes.digits.points import chosen, regimes
-from nncodegen.passes.digits.points import draw as drawn_points
-from nncodegen.passes.digits.search import Search
-from nncodegen.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, alternatives
-from nncodegen.passes.rules.derivative import as_sympy_writes
-from nncodegen.passes.rules.differences import factored
-from nncodegen.passes.rules.forms import stable_form
-from nncodegen.passes.rules.series import _coefficients, argument_of, coefficients
-from nncodegen.pipeline import compile_model
+from nncodegen.compiler.ir.polynomials import polynomial
+from nncodegen.compiler.ir.program import BEST, FAST, OFF
+from nncodegen.compiler.ir.quotients import QUOTIENTS, apart, over, under
+from nncodegen.compiler.passes.digits import cost, formed
+from nncodegen.compiler.passes.digits.answers import Answers
+from nncodegen.compiler.passes.digits.exact import Truth
+from nncodegen.compiler.passes.digits.formats import are_apart, bits_lost
+from nncodegen.compiler.passes.digits.formed import Answer, Finding, Question, kept
+from nncodegen.compiler.passes.digits.measure import Sample, values
+from nncodegen.compiler.passes.digits.points import chosen, regimes
+from nncodegen.compiler.passes.digits.points import draw as drawn_points
+from nncodegen.compiler.passes.digits.search import Search
+from nncodegen.compiler.passes.rules.alternatives import DIFFERENCES, RANGES, SERIES, alternatives
+from nncodegen.compiler.passes.rules.derivative import as_sympy_writes
+from nncodegen.compiler.passes.rules.differences import factored
+from nncodegen.compiler.passes.rules.forms import stable_form
+from nncodegen.compiler.passes.rules.series import _coefficients, argument_of, coefficients
+from nncodegen.compiler.pipeline import compile_model
+from nncodegen.errors import ModelError
 
 a, b, c = (Element(name) for name in "abc")
 x, y = (Element(name, ("n",)) for name in "xy")

@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import Abs, Eq, Piecewise, sin, sqrt
 
-from nncodegen.ir import Element
-from nncodegen.ir.functions import StableFunction
-from nncodegen.ir.program import BEST
-from nncodegen.passes.digits.borders import conditions_of, near_border
-from nncodegen.passes.digits.exact import Truth
-from nncodegen.passes.digits.formats import bits_lost, numbers_at, places
-from nncodegen.passes.digits.formed import kept
-from nncodegen.passes.digits.measure import Sample, values
-from nncodegen.passes.digits.points import count_of
-from nncodegen.passes.rules.forms import stable_form
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.functions import StableFunction
+from nncodegen.compiler.ir.program import BEST
+from nncodegen.compiler.passes.digits.borders import conditions_of, near_border
+from nncodegen.compiler.passes.digits.exact import Truth
+from nncodegen.compiler.passes.digits.formats import bits_lost, numbers_at, places
+from nncodegen.compiler.passes.digits.formed import kept
+from nncodegen.compiler.passes.digits.measure import Sample, values
+from nncodegen.compiler.passes.digits.points import count_of
+from nncodegen.compiler.passes.rules.forms import stable_form
 
 x, y, a, b, c = (Element(name, ("n",)) for name in "xyabc")
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from sympy import cos, exp, log, sqrt
 
-from nncodegen.ir import Element
-from nncodegen.ir.evaluate import interpret
-from nncodegen.passes.digits.exact import Truth
-from nncodegen.passes.digits.points import draw
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.passes.digits.exact import Truth
+from nncodegen.compiler.passes.digits.points import draw
 
 x, y, z = (Element(name, ("n",)) for name in "xyz")
 
@@ -35,6 +35,6 @@ def test_values_are_computed_once(monkeypatch):
     """Each value is computed when it is first asked for, and only then."""
     truth = Truth(x + 1, {x: np.array([1.0, 2.0, 3.0])})
     assert truth.at([1, 2]).tolist() == [3.0, 4.0]
-    monkeypatch.setattr("nncodegen.passes.digits.exact.walk", None)
+    monkeypatch.setattr("nncodegen.compiler.passes.digits.exact.walk", None)
     assert truth.at([2, 1]).tolist() == [4.0, 3.0]
     assert np.isnan(truth.at([0])[0])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nncodegen.certificates.functions import call, call_all
-from nncodegen.ir.elementary import POWER, RECORDS
+from nncodegen.compiler.ir.elementary import POWER, RECORDS
 from tests.support import ROOT
 from tests.support.search import examples
 

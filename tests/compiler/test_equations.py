@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nncodegen.compiler.ir import Element, Equation, Program, Step, Tensor, evaluate, solve, verify
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, Equation, Program, Step, Tensor, evaluate, solve, verify
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.simplify import simplify
-from nncodegen.passes.stabilize import stabilize
 from tests.support.windows import (
     OPERATIONS,
     PROGRAMS,

@@ -6,10 +6,10 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.describe.checks import accepted
-from nncodegen.ir import Element
-from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.functions import StableFunction
+from nncodegen.compiler.describe.checks import accepted
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.ir.functions import StableFunction
 
 LAYERS = [nn.Dense(5, "tanh"), nn.Dense(3, "softmax")]
 PROGRAM = nn.Sequential(LAYERS, inputs=4, loss="categorical_crossentropy").describe()

@@ -6,9 +6,9 @@ import sympy
 
 import nncodegen as nn
 from nncodegen import Dense, Model, Sequential, evaluate
+from nncodegen.compiler.passes.fitting import MOST, fit_of
+from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.errors import ModelError
-from nncodegen.passes.fitting import MOST, fit_of
-from nncodegen.passes.stabilize import stabilize
 
 x, y, z, a, b = sympy.symbols("x y z a b")
 DECAY = a * sympy.exp(-b * x)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.building import files
-from nncodegen.building.build import cache_folder
+from nncodegen.compiler.building import files
+from nncodegen.compiler.building.build import cache_folder
 from tests.support.compilers import QUICK
 from tests.support.models import classifier
 

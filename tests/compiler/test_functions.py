@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.ir import Element, faddeeva, functions
-from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.functions import (
+from nncodegen.compiler.ir import Element, faddeeva, functions
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.ir.functions import (
     StableFunction,
     elu,
     exponential_ratio,

@@ -6,8 +6,8 @@ from sympy import exp
 
 import nncodegen as nn
 from nncodegen import ModelError
-from nncodegen.describe.loss_steps import Output
-from nncodegen.ir import Element, Initial, Step, Tensor
+from nncodegen.compiler.describe.loss_steps import Output
+from nncodegen.compiler.ir import Element, Initial, Step, Tensor
 from tests.support.built import built, stage
 from tests.support.models import differences, gradient_of, random_data
 

@@ -2,7 +2,7 @@
 
 import sympy
 
-from nncodegen.ir.graphs import graph_of, nested, symbols_of
+from nncodegen.compiler.ir.graphs import graph_of, nested, symbols_of
 
 X, Y, Z = sympy.symbols("x y z")
 

@@ -5,10 +5,10 @@ import pytest
 from sympy import Piecewise, Symbol, symbols
 
 from nncodegen import Dense, Model, Sequential, evaluate
-from nncodegen.curve import read_formula
-from nncodegen.describe import describe
-from nncodegen.passes.fitting import fit_of
-from nncodegen.passes.stabilize import stabilize
+from nncodegen.compiler.describe import describe
+from nncodegen.compiler.passes.fitting import fit_of
+from nncodegen.compiler.passes.stabilize import stabilize
+from nncodegen.curves.fitting import read_formula
 
 x, y, a, b = symbols("x y a b")
 TEXTS = {

@@ -11,12 +11,12 @@ from sympy.codegen.cfunctions import Cbrt, hypot
 
 import nncodegen as nn
 from nncodegen import perceptron
-from nncodegen.describe.activations import ACTIVATIONS
-from nncodegen.describe.losses import LOSSES
-from nncodegen.ir import Element, Program, Step, Tensor, evaluate
-from nncodegen.ir.functions import StableFunction, xlogy
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.infinities import GUARDED
+from nncodegen.compiler.describe.activations import ACTIVATIONS
+from nncodegen.compiler.describe.losses import LOSSES
+from nncodegen.compiler.ir import Element, Program, Step, Tensor, evaluate
+from nncodegen.compiler.ir.functions import StableFunction, xlogy
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.infinities import GUARDED
 from tests.support.hessians import derived, hessian_of, product_by_differences, product_of
 from tests.support.hidden import GROWING, HIDING, MODULES, POINTS
 from tests.support.models import differences, gradient_of, random_data

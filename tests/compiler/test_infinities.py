@@ -8,7 +8,7 @@ from sympy import Abs, Heaviside, Max, Min, Piecewise, exp, log, sin, sqrt
 from sympy.codegen.cfunctions import Cbrt, hypot
 
 import nncodegen as nn
-from nncodegen.ir.functions import StableFunction
+from nncodegen.compiler.ir.functions import StableFunction
 from tests.support.hidden import GROWING, HIDING, MODULES, POINTS
 from tests.support.models import gradient_of
 

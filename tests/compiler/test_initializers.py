@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.describe.initializers import INITIALIZERS, initial, orthogonal
-from nncodegen.pipeline import evaluated_module
+from nncodegen.compiler.describe.initializers import INITIALIZERS, initial, orthogonal
+from nncodegen.compiler.pipeline import evaluated_module
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 

@@ -5,7 +5,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen import Dense, Input, ModelError, Network, Sequential
-from nncodegen.check import check_gradient
+from nncodegen.compiler.check import check_gradient
 from tests.support.built import built, stage
 from tests.support.models import differences, gradient_of, random_data
 from tests.support.reference import trained

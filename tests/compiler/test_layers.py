@@ -6,8 +6,8 @@ import sympy
 
 import nncodegen as nn
 from nncodegen import Dense, ModelError, Sequential
-from nncodegen.check import check_gradient
-from nncodegen.ir import Initial
+from nncodegen.compiler.check import check_gradient
+from nncodegen.compiler.ir import Initial
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.ir import Element
-from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.ir.limits import power_derivative, product_unless_zero, product_unless_zeros
 from tests.support.limits import FORMULAS, Evaluated, Limits, a, b, c, model_of, x
 
 y = sympy.Symbol("y")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.building import build, compiler
-from nncodegen.building.targets import NATIVE, PLAIN, VARIANTS, variant_of
+from nncodegen.compiler.building import build, compiler
+from nncodegen.compiler.building.targets import NATIVE, PLAIN, VARIANTS, variant_of
 from nncodegen.runtime.python.ground.rules import RULES
 from tests.support.compilers import LIGHT_AND_STRICT
 

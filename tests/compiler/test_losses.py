@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.describe.losses import LOSSES
+from nncodegen.compiler.describe.losses import LOSSES
 
 RNG = np.random.default_rng(0)
 P = RNG.uniform(0.05, 0.95, size=(6, 3))

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.motion.method import RungeKutta
-from nncodegen.motion.methods import METHODS
-from nncodegen.pipeline import compile_model
+from nncodegen.compiler.motion.method import RungeKutta
+from nncodegen.compiler.motion.methods import METHODS
+from nncodegen.compiler.pipeline import compile_model
 from tests.support.built import stage
 from tests.support.models import differences, gradient_of
 from tests.support.motion import lotka_volterra, lotka_volterra_model, outputs, trajectory

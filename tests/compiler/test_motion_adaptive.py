@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.compiler.ir import Element, Step, verify
+from nncodegen.compiler.ir.systems import INTEGRATE, systems_of
+from nncodegen.compiler.motion.method import RungeKutta
+from nncodegen.compiler.motion.methods import METHODS
+from nncodegen.compiler.passes import augment
+from nncodegen.compiler.passes.augment import augmented
+from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.pipeline import compile_model
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, Step, verify
-from nncodegen.ir.systems import INTEGRATE, systems_of
-from nncodegen.motion.method import RungeKutta
-from nncodegen.motion.methods import METHODS
-from nncodegen.passes import augment
-from nncodegen.passes.augment import augmented
-from nncodegen.passes.simplify import simplify
-from nncodegen.pipeline import compile_model
 from nncodegen.runtime.python.ground.endings import STATUSES
 from nncodegen.runtime.python.ground.outcomes import STATUS
 from tests.support.motion import outputs

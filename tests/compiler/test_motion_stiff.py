@@ -9,14 +9,14 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.certificates.orders import Coefficients, trees
-from nncodegen.describe.checks import check_program
+from nncodegen.compiler.describe.checks import check_program
+from nncodegen.compiler.ir.integrate import Explicit, Implicit
+from nncodegen.compiler.ir.systems import INTEGRATE, systems_of
+from nncodegen.compiler.motion.method import Rosenbrock
+from nncodegen.compiler.motion.methods import METHODS
+from nncodegen.compiler.passes.augment import augmented
+from nncodegen.compiler.pipeline import compile_model
 from nncodegen.estimators import NNRegressor
-from nncodegen.ir.integrate import Explicit, Implicit
-from nncodegen.ir.systems import INTEGRATE, systems_of
-from nncodegen.motion.method import Rosenbrock
-from nncodegen.motion.methods import METHODS
-from nncodegen.passes.augment import augmented
-from nncodegen.pipeline import compile_model
 from tests.support.motion import outputs
 from tests.support.solutions import EXAMPLES
 from tests.support.stiff import STIFF

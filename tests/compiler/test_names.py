@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.building.targets import RUNTIME
-from nncodegen.emit.dialects import FUNCTIONS
-from nncodegen.emit.names import Names, identifier
-from nncodegen.exports.c.reserved import TAKEN, check_function
-from nncodegen.ir.names import numbered, take, unused
+from nncodegen.compiler.building.targets import RUNTIME
+from nncodegen.compiler.emit.dialects import FUNCTIONS
+from nncodegen.compiler.emit.names import Names, identifier
+from nncodegen.compiler.ir.names import numbered, take, unused
+from nncodegen.formats.c.reserved import TAKEN, check_function
 from tests.support import SUPPORT
 
 AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ evil();", "", "1", "double", "class", "exp", "n", "count",

@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.pipeline import STAGES
+from nncodegen.compiler.pipeline import STAGES
 
 NAMES = ("<script>", "a$b", "\\href{javascript:1}{x}", "x_{", "α", "a; b", "100%", "{", "$", "a^b~c", '"', "&")
 

@@ -3,9 +3,9 @@
 import sympy
 from sympy import Piecewise, exp, log
 
-from nncodegen.ir import Element
-from nncodegen.ir.functions import sigmoid
-from nncodegen.passes.numbering import Numbering
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.functions import sigmoid
+from nncodegen.compiler.passes.numbering import Numbering
 
 a, b = Element("a"), Element("b", ["n"])
 

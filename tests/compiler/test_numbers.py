@@ -55,7 +55,7 @@ def exact_gradient(loss, symbols, values):
 
 def nn_definitions(formula):
     """The formula with nncodegen's own functions replaced by their definitions, in real symbols."""
-    from nncodegen.ir.functions import StableFunction
+    from nncodegen.compiler.ir.functions import StableFunction
 
     return formula.replace(lambda e: isinstance(e, StableFunction), lambda e: e.definition(*e.args))
 

@@ -17,22 +17,22 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.building import parts
-from nncodegen.building.build import load
-from nncodegen.building.files import is_intact
-from nncodegen.describe import check_program
-from nncodegen.emit import facts
-from nncodegen.ir import evaluate
-from nncodegen.ir.graphs import graph_of
-from nncodegen.ir.systems import formulas_of
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.hessian import NAME
-from nncodegen.passes.rules.forms import stable_form
-from nncodegen.passes.rules.holes import vanishing_times_log
-from nncodegen.passes.simplify import simplify
-from nncodegen.passes.stabilize import stabilize
+from nncodegen.compiler.building import parts
+from nncodegen.compiler.building.build import load
+from nncodegen.compiler.building.files import is_intact
+from nncodegen.compiler.describe import check_program
+from nncodegen.compiler.emit import facts
+from nncodegen.compiler.ir import evaluate
+from nncodegen.compiler.ir.graphs import graph_of
+from nncodegen.compiler.ir.systems import formulas_of
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.hessian import NAME
+from nncodegen.compiler.passes.rules.forms import stable_form
+from nncodegen.compiler.passes.rules.holes import vanishing_times_log
+from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.passes.stabilize import stabilize
+from nncodegen.compiler.schedule import verify
 from nncodegen.runtime.python.ground.facts import read
-from nncodegen.schedule import verify
 from tests.support import ROOT
 from tests.support.allocated import allocated
 
@@ -199,7 +199,7 @@ def test_ctrl_c_ends_the_compiler_of_a_part(empty_cache, tmp_path, monkeypatch):
 def test_without_the_package_a_part_says_what_to_do(empty_cache, monkeypatch):
     """A module of the cache that is loaded without nncodegen names the part, and how to get a whole module."""
     module = nn.build(decay())
-    monkeypatch.setitem(sys.modules, "nncodegen.building.parts", None)
+    monkeypatch.setitem(sys.modules, "nncodegen.compiler.building.parts", None)
     with pytest.raises(ImportError, match=r"the part 'fitting' .*not with out=FOLDER.* needs nncodegen"):
         module.fit(X, DATA)
 

@@ -9,8 +9,8 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.compiler.pipeline import STAGES, compile_model
 from nncodegen.perceptron import model
-from nncodegen.pipeline import STAGES, compile_model
 from tests.support import ROOT
 
 
@@ -116,9 +116,9 @@ def test_formulas_import_no_layers():
     program = """
 import sys, nncodegen as nn
 nn.compile_model(nn.Model("line", "x", "y", {"a": 1}, "a*x"), until="emit")
-print("nncodegen.describe.attention" in sys.modules, nn.MultiHeadAttention.__module__)
+print("nncodegen.compiler.describe.attention" in sys.modules, nn.MultiHeadAttention.__module__)
 """
-    assert printed(program) == ["False", "nncodegen.describe.attention"]
+    assert printed(program) == ["False", "nncodegen.compiler.describe.attention"]
 
 
 def test_rules_that_are_not_read():

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from nncodegen.certificates.carry_out import HOLDS, Run
 from nncodegen.certificates.memory import Memory, OtherValueError
 from nncodegen.certificates.tiles import Batch, Tile
+from nncodegen.compiler.schedule import plain
+from nncodegen.compiler.schedule.plain import plan_gradient, plan_loss, plan_outputs
+from nncodegen.compiler.schedule.storage import Place
+from nncodegen.compiler.schedule.tree import Let, Store
+from nncodegen.compiler.schedule.walks import rewritten
 from nncodegen.errors import ProgramError
-from nncodegen.schedule import plain
-from nncodegen.schedule.plain import plan_gradient, plan_loss, plan_outputs
-from nncodegen.schedule.storage import Place
-from nncodegen.schedule.tree import Let, Store
-from nncodegen.schedule.walks import rewritten
 from tests.support.loops import random_program, results_of, values_of
 from tests.support.search import examples
 

@@ -11,18 +11,18 @@ import sympy
 import nncodegen as nn
 from nncodegen import perceptron
 from nncodegen.certificates.scheduled import carried_out
-from nncodegen.describe import activations
-from nncodegen.emit import dialects
+from nncodegen.compiler.describe import activations
+from nncodegen.compiler.emit import dialects
+from nncodegen.compiler.ir import functions
+from nncodegen.compiler.passes import rules
+from nncodegen.compiler.schedule import arrays, lowering, places, statements, tree, walks, windows
+from nncodegen.compiler.schedule.walks import targets
 from nncodegen.errors import ProgramError
-from nncodegen.ir import functions
-from nncodegen.passes import rules
 from nncodegen.runtime.python.ground.certificate import Certificate
-from nncodegen.schedule import arrays, lowering, places, statements, tree, walks, windows
-from nncodegen.schedule.walks import targets
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
-build = importlib.import_module("nncodegen.building.build")  # the package has a function of this name
+build = importlib.import_module("nncodegen.compiler.building.build")  # the package has a function of this name
 
 
 def network():

@@ -4,11 +4,11 @@ import pytest
 import sympy
 from sympy import Max, Min, Piecewise, Rational, exp, log, pi, sqrt
 
-from nncodegen.emit.dialects import ANY_TYPE, IN_MODULES, in_registers
-from nncodegen.emit.printer import Printer
-from nncodegen.exports.c.dialects import doubles, exported
-from nncodegen.ir import Element
-from nncodegen.ir.functions import decay, half_expm1, tanh_of
+from nncodegen.compiler.emit.dialects import ANY_TYPE, IN_MODULES, in_registers
+from nncodegen.compiler.emit.printer import Printer
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.functions import decay, half_expm1, tanh_of
+from nncodegen.formats.c.dialects import doubles, exported
 
 x, y, t = Element("x"), Element("y", ("n",)), Element("t")
 

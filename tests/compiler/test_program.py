@@ -6,7 +6,7 @@ import pytest
 import sympy
 
 from nncodegen import ProgramError
-from nncodegen.ir import Element, Program, Step, Tensor, needed, slices_of, verify
+from nncodegen.compiler.ir import Element, Program, Step, Tensor, needed, slices_of, verify
 
 W, x, h, w = Element("W", ("j", "i")), Element("x", ("n", "i")), Element("h", ("n", "j")), Element("weight", ("n",))
 STEPS = (

@@ -6,10 +6,10 @@ import pytest
 import sympy
 from sympy.codegen.cfunctions import expm1, log1p
 
-from nncodegen.ir import Element, functions
-from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.functions import bose_einstein, log_one_minus_exp
-from nncodegen.ir.quotients import QUOTIENTS, langevin, over, under
+from nncodegen.compiler.ir import Element, functions
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.ir.functions import bose_einstein, log_one_minus_exp
+from nncodegen.compiler.ir.quotients import QUOTIENTS, langevin, over, under
 
 Z = Element("z")
 INSIDE = [s * m for s in (1, -1) for m in (0.0, 1e-300, 1e-12, 1e-5, 1e-3, 0.05, 0.2, 0.2499, 0.2501, 0.3, 0.7, 0.95)]

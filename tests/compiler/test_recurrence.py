@@ -20,8 +20,7 @@ from sympy import Add, Derivative, Rational
 
 from nncodegen.certificates import exact
 from nncodegen.certificates.differences import without_derivatives
-from nncodegen.errors import ProgramError
-from nncodegen.ir import (
+from nncodegen.compiler.ir import (
     Companion,
     Element,
     Equation,
@@ -36,11 +35,12 @@ from nncodegen.ir import (
     needed,
     verify,
 )
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.fitting.jacobian import jacobian
-from nncodegen.passes.hessian import hessian
-from nncodegen.passes.stabilize import stabilize
-from nncodegen.passes.tangent import tangent
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.fitting.jacobian import jacobian
+from nncodegen.compiler.passes.hessian import hessian
+from nncodegen.compiler.passes.stabilize import stabilize
+from nncodegen.compiler.passes.tangent import tangent
+from nncodegen.errors import ProgramError
 from tests.support.search import examples
 from tests.support.windows import gated, gradient, program, recurrent
 

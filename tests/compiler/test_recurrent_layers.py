@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.ir import evaluate
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.simplify import simplify
-from nncodegen.passes.stabilize import stabilize
-from nncodegen.schedule.loops import without_noise
+from nncodegen.compiler.ir import evaluate
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.passes.stabilize import stabilize
+from nncodegen.compiler.schedule.loops import without_noise
 from tests.support.recurrent import CELLS, gru_before, run
 
 RNG = np.random.default_rng(5)

@@ -77,7 +77,9 @@ def test_watched_classes():
 
 def test_commands_are_recorded(tmp_path):
     """A Python that a test starts keeps its texts as well, and names the test; so do those that it starts."""
-    inner = "from nncodegen.emit import Sources; Sources('m', 'double', {'m.c': 'text', 'm_module.c': 'table'})"
+    inner = (
+        "from nncodegen.compiler.emit import Sources; Sources('m', 'double', {'m.c': 'text', 'm_module.c': 'table'})"
+    )
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}], check=True)"
     environment = {
         **os.environ,

@@ -7,14 +7,14 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.certificates.scheduled import carried_out
+from nncodegen.compiler.ir import Element, Step
+from nncodegen.compiler.schedule import formulas, layers, loops, single_sample
+from nncodegen.compiler.schedule.lowering import lower
+from nncodegen.compiler.schedule.plans import FITS, FORMULA, LAYERS, ONE_BY_ONE, SINGLE_SAMPLE, TILE
+from nncodegen.compiler.schedule.text import show
+from nncodegen.compiler.schedule.tree import Asked, Call, Carry, Compute, Cut, If, Let, Loop, Store, When
+from nncodegen.compiler.schedule.walks import only, rewritten, targets, walk
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, Step
-from nncodegen.schedule import formulas, layers, loops, single_sample
-from nncodegen.schedule.lowering import lower
-from nncodegen.schedule.plans import FITS, FORMULA, LAYERS, ONE_BY_ONE, SINGLE_SAMPLE, TILE
-from nncodegen.schedule.text import show
-from nncodegen.schedule.tree import Asked, Call, Carry, Compute, Cut, If, Let, Loop, Store, When
-from nncodegen.schedule.walks import only, rewritten, targets, walk
 from tests.support.kinds import KINDS
 from tests.support.placed import in_all, placed
 

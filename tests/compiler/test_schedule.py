@@ -5,12 +5,12 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.ir import SAMPLE, Element, Step
-from nncodegen.schedule import NO_CHOICES, Place, Shape
-from nncodegen.schedule.arrays import Arrays
-from nncodegen.schedule.rewrites.split import SHORT
-from nncodegen.schedule.tree import Compute
-from nncodegen.schedule.walks import Site, computes, steps_in
+from nncodegen.compiler.ir import SAMPLE, Element, Step
+from nncodegen.compiler.schedule import NO_CHOICES, Place, Shape
+from nncodegen.compiler.schedule.arrays import Arrays
+from nncodegen.compiler.schedule.rewrites.split import SHORT
+from nncodegen.compiler.schedule.tree import Compute
+from nncodegen.compiler.schedule.walks import Site, computes, steps_in
 from tests.support.built import stage
 from tests.support.models import gradient_of, random_data
 from tests.support.placed import in_all, in_tile, placed

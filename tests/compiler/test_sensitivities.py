@@ -6,15 +6,15 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.describe import describe
-from nncodegen.describe.activations import ACTIVATIONS
-from nncodegen.exports.programs import of_outputs
-from nncodegen.ir import Element, Program, Step, Tensor, evaluate
-from nncodegen.network import Description, Ensemble, Kind
-from nncodegen.passes.identities import contract
-from nncodegen.passes.sensitivities import adjoint, jacobian
-from nncodegen.passes.simplify import simplify
-from nncodegen.passes.stabilize import stabilize
+from nncodegen.compiler.describe import describe
+from nncodegen.compiler.describe.activations import ACTIVATIONS
+from nncodegen.compiler.ir import Element, Program, Step, Tensor, evaluate
+from nncodegen.compiler.passes.identities import contract
+from nncodegen.compiler.passes.sensitivities import adjoint, jacobian
+from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.passes.stabilize import stabilize
+from nncodegen.estimators.network import Description, Ensemble, Kind
+from nncodegen.formats.export.programs import of_outputs
 
 DIGITS, STEP = 50, mpmath.mpf("1e-16")
 x1, x2, y1, y2, a = sympy.symbols("x1 x2 y1 y2 a")

@@ -7,9 +7,9 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.ir import NORMALIZATIONS, Element, Step
-from nncodegen.ir.functions import StableFunction, decay
-from nncodegen.passes.simplify import _Signs, operations
+from nncodegen.compiler.ir import NORMALIZATIONS, Element, Step
+from nncodegen.compiler.ir.functions import StableFunction, decay
+from nncodegen.compiler.passes.simplify import _Signs, operations
 from tests.support.models import gradient_of, random_data
 
 

@@ -11,17 +11,17 @@ from sympy import Ge, Gt, sin, tanh
 
 import nncodegen as nn
 from nncodegen.certificates.scheduled import carried_out
-from nncodegen.describe.describable import Described
+from nncodegen.compiler.describe.describable import Described
+from nncodegen.compiler.ir import Element, Step
+from nncodegen.compiler.schedule import loops
+from nncodegen.compiler.schedule.layout import LONG_TILE
+from nncodegen.compiler.schedule.plans import TILE
+from nncodegen.compiler.schedule.recurrences import in_same_row
+from nncodegen.compiler.schedule.rewrites.sink_until_last_write import hold
+from nncodegen.compiler.schedule.tree import Carry, Compute, Holds, If, Let, Loop, Value, Way
+from nncodegen.compiler.schedule.verify import verify_trees
+from nncodegen.compiler.schedule.walks import Site, rewritten, targets, walk
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element, Step
-from nncodegen.schedule import loops
-from nncodegen.schedule.layout import LONG_TILE
-from nncodegen.schedule.plans import TILE
-from nncodegen.schedule.recurrences import in_same_row
-from nncodegen.schedule.rewrites.hold import hold
-from nncodegen.schedule.tree import Carry, Compute, Holds, If, Let, Loop, Value, Way
-from nncodegen.schedule.verify import verify_trees
-from nncodegen.schedule.walks import Site, rewritten, targets, walk
 from tests.support.built import built, stage
 from tests.support.motion import trajectory
 from tests.support.windows import data, states
@@ -353,7 +353,7 @@ def test_memory_of_a_state_that_is_taken_is_told():
 def test_a_row_that_should_be_many_is_found(monkeypatch):
     """If all times shared a row, although later loops read each, the certificate of the loops would tell."""
     every = lambda sites, kept: {step.operands[0].tensor for site in sites for step in site.carried}  # noqa: E731
-    monkeypatch.setattr("nncodegen.schedule.places.in_same_row", every)
+    monkeypatch.setattr("nncodegen.compiler.schedule.places.in_same_row", every)
     schedule = nn.compile_model(MODELS["one step"], until="schedule", fit=False)["schedule"]
     fault = carried_out(schedule, np.zeros(0), samples(MODELS["one step"], 2), np.ones((2, 3)))
     assert fault is not None

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sympy import Abs, Add, Heaviside, Max, cosh, exp, log, sinh, tanh
 
-from nncodegen.ir import Element
-from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.functions import (
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.ir.functions import (
     bose_einstein,
     erfcx,
     exponential_ratio,
@@ -26,13 +26,13 @@ from nncodegen.ir.functions import (
     softplus,
     xlogy,
 )
-from nncodegen.ir.functions import tanh as own_tanh
-from nncodegen.ir.limits import power_near_one
-from nncodegen.ir.quotients import over, under
-from nncodegen.ir.shares import share
-from nncodegen.passes.derivatives import derivative
-from nncodegen.passes.rules import RULES
-from nncodegen.passes.rules.forms import stable_form
+from nncodegen.compiler.ir.functions import tanh as own_tanh
+from nncodegen.compiler.ir.limits import power_near_one
+from nncodegen.compiler.ir.quotients import over, under
+from nncodegen.compiler.ir.shares import share
+from nncodegen.compiler.passes.derivatives import derivative
+from nncodegen.compiler.passes.rules import RULES
+from nncodegen.compiler.passes.rules.forms import stable_form
 from tests.support.search import examples
 
 u, v, w, y, z = (Element(name) for name in "uvwyz")

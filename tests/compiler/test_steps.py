@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 import nncodegen as nn
 from nncodegen.certificates import exact
-from nncodegen.certificates.single import CERTAIN
-from nncodegen.ir import Element, Step, evaluate
-from nncodegen.ir.evaluate import FLOATS, MANY
-from nncodegen.ir.text import LONG, text_of
+from nncodegen.certificates.one_step import CERTAIN
+from nncodegen.compiler.ir import Element, Step, evaluate
+from nncodegen.compiler.ir.evaluate import FLOATS, MANY
+from nncodegen.compiler.ir.text import LONG, text_of
 from tests.support.models import random_data
 from tests.support.search import examples
 

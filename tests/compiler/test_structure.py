@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import nncodegen
-import nncodegen.describe
+import nncodegen.compiler.describe
 from tests.support import ROOT
 
 PACKAGE = ROOT / "nncodegen"
@@ -120,7 +120,9 @@ def imported(name, path, known):
 def test_no_circle_of_imports():
     """Modules can be read one after the other: each imports only what stands before it."""
     known = modules()
-    assert "nncodegen.ir.program" in imported("nncodegen.ir.evaluate", known["nncodegen.ir.evaluate"], known)
+    assert "nncodegen.compiler.ir.program" in imported(
+        "nncodegen.compiler.ir.evaluate", known["nncodegen.compiler.ir.evaluate"], known
+    )
     order = TopologicalSorter({name: {*imported(name, path, known)} for name, path in known.items()})
     assert len([*order.static_order()]) == len(known)
 
@@ -173,7 +175,7 @@ def test_functions_hide_no_rooms():
 
 def test_the_order_stands_in_one_tuple():
     """The stages run in the order of the design."""
-    from nncodegen.pipeline import STAGES
+    from nncodegen.compiler.pipeline import STAGES
 
     names = [stage.__name__ for stage in STAGES]
     assert names == ["describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "build"]
@@ -194,12 +196,12 @@ def test_the_package_imports_what_is_used():
     program = """
 import sys
 import nncodegen as nn
-assert not {"sympy", "numpy", "nncodegen.pipeline"} & {*sys.modules}
+assert not {"sympy", "numpy", "nncodegen.compiler.pipeline"} & {*sys.modules}
 nn.BuildError
 assert "sympy" not in sys.modules
 nn.Model
-assert {"sympy", "nncodegen.describe"} <= {*sys.modules}
-assert not {"nncodegen.certificates", "nncodegen.reports", "nncodegen.exports"} & {*sys.modules}
+assert {"sympy", "nncodegen.compiler.describe"} <= {*sys.modules}
+assert not {"nncodegen.certificates", "nncodegen.reports", "nncodegen.formats.export"} & {*sys.modules}
 nn.curve_table
 from nncodegen import *
 assert {*nn.__all__} <= {*globals()} and {*nn.__all__} <= {*dir(nn)}
@@ -212,7 +214,7 @@ except AttributeError as error:
     assert (done.stdout, done.stderr) == ("module 'nncodegen' has no attribute 'Modell'\n", "")
 
 
-@pytest.mark.parametrize("package", [nncodegen, nncodegen.describe], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [nncodegen, nncodegen.compiler.describe], ids=lambda package: package.__name__)
 def test_names_come_from_the_modules_that_type_checkers_read(package):
     """The imports for type checkers, and the table by which names are found, say the same, and dir has all names."""
     tree = ast.parse(Path(package.__file__).read_text())

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from nncodegen.describe.activations import ACTIVATIONS
-from nncodegen.ir import Element, needed
-from nncodegen.ir.evaluate import interpret
-from nncodegen.passes.successive import Z, is_smooth, successive
-from nncodegen.passes.tangent import tangent
+from nncodegen.compiler.describe.activations import ACTIVATIONS
+from nncodegen.compiler.ir import Element, needed
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.passes.successive import Z, is_smooth, successive
+from nncodegen.compiler.passes.tangent import tangent
 
 x, t, y = sympy.symbols("x t y")
 u, v = (sympy.Function(name)(x, t) for name in "uv")

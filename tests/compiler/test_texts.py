@@ -11,12 +11,12 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.curve import read_formula
-from nncodegen.describe.grammar import parse
-from nncodegen.ir import Element, Step
-from nncodegen.ir.graphs import graph_of
-from nncodegen.network import Description, to_text
-from nncodegen.network.description import loss_text
+from nncodegen.compiler.describe.grammar import parse
+from nncodegen.compiler.ir import Element, Step
+from nncodegen.compiler.ir.graphs import graph_of
+from nncodegen.curves.fitting import read_formula
+from nncodegen.estimators.network import Description, to_text
+from nncodegen.estimators.network.description import loss_text
 
 x, y, a, z = sympy.symbols("x y a z", real=True)
 EVIL = "__import__('os').mkdir('executed')"
@@ -141,7 +141,7 @@ def test_work_is_bounded(monkeypatch):
     """What SymPy takes long over is ended after a number of calls, and leaves Python as it was."""
     text = "max(" + ", ".join(f"z + {k}*z**{k}" for k in range(100)) + ")"
     with monkeypatch.context() as patch:
-        patch.setattr("nncodegen.describe.grammar.MOST_CALLS", 100_000)
+        patch.setattr("nncodegen.compiler.describe.grammar.MOST_CALLS", 100_000)
         with pytest.raises(nn.ModelError, match="takes too long to read"):
             parse(text, {"z": z}, "the activation")
     assert parse("max(z, 2)", {"z": z}, "it") == sympy.Max(z, 2)

@@ -9,13 +9,13 @@ from sympy import Abs
 import nncodegen as nn
 from nncodegen.certificates import scheduled
 from nncodegen.certificates.tiles import make_batch
-from nncodegen.ir import SAMPLE, Element, evaluate
-from nncodegen.schedule import loops
-from nncodegen.schedule.plans import TILE
-from nncodegen.schedule.rewrites import bound
-from nncodegen.schedule.storage import Place
-from nncodegen.schedule.tree import Call, Compute, Let, Store
-from nncodegen.schedule.walks import rewritten, steps_in
+from nncodegen.compiler.ir import SAMPLE, Element, evaluate
+from nncodegen.compiler.schedule import loops
+from nncodegen.compiler.schedule.plans import TILE
+from nncodegen.compiler.schedule.rewrites import bound
+from nncodegen.compiler.schedule.storage import Place
+from nncodegen.compiler.schedule.tree import Call, Compute, Let, Store
+from nncodegen.compiler.schedule.walks import rewritten, steps_in
 from tests.support.kinds import KINDS
 
 WINDOWS = nn.Sequential([nn.Conv1D(2, 2, activation="tanh"), nn.Flatten(), nn.Dense(1)], (3, 1), name="windows")

@@ -8,15 +8,15 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.certificates import scheduled
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.equations import Solution
+from nncodegen.compiler.schedule.plain import plan_gradient
+from nncodegen.compiler.schedule.plain_lowering import PlainLowering
+from nncodegen.compiler.schedule.text import show
+from nncodegen.compiler.schedule.tree import Combine, Gather, Group, Let, Loop, Store, Value, Variable, Way
+from nncodegen.compiler.schedule.verify import verify_trees
+from nncodegen.compiler.schedule.walks import rewritten, walk
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element
-from nncodegen.ir.equations import Solution
-from nncodegen.schedule.plain import plan_gradient
-from nncodegen.schedule.plain_lowering import PlainLowering
-from nncodegen.schedule.text import show
-from nncodegen.schedule.tree import Combine, Gather, Group, Let, Loop, Store, Value, Variable, Way
-from nncodegen.schedule.verify import verify_trees
-from nncodegen.schedule.walks import rewritten, walk
 from tests.support.attention import beside_recurrent
 from tests.support.built import stage
 from tests.support.kinds import KINDS
@@ -89,7 +89,7 @@ def test_memory_is_written_before_it_is_read():
 
 def test_a_sum_in_memory_has_a_start(monkeypatch):
     """A sum over queries in plain C is refused if its values in memory never became 0."""
-    monkeypatch.setattr("nncodegen.schedule.pairs.PAIRS", 0)
+    monkeypatch.setattr("nncodegen.compiler.schedule.pairs.PAIRS", 0)
     program, lowered = stage(beside_recurrent(5), fit=False), PlainLowering._group
     assert plan_gradient(program).work  # nothing is wrong as it is
 

@@ -7,14 +7,14 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen import pipeline
+from nncodegen.compiler import pipeline
+from nncodegen.compiler.ir import functions
+from nncodegen.compiler.trial import check_built
 from nncodegen.errors import CheckError
-from nncodegen.ir import functions
-from nncodegen.trial import check_built
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
-HESSIAN, JACOBIAN = (import_module(f"nncodegen.passes.{name}") for name in ("hessian", "fitting.jacobian"))
+HESSIAN, JACOBIAN = (import_module(f"nncodegen.compiler.passes.{name}") for name in ("hessian", "fitting.jacobian"))
 """By their names: a function of each has the same one."""
 
 

@@ -10,12 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nncodegen.certificates.expressions import CompiledExpression
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.arithmetics import Arrays
+from nncodegen.compiler.ir.evaluate import interpret
+from nncodegen.compiler.ir.functions import sigmoid, softplus
+from nncodegen.compiler.ir.walk import walk
 from nncodegen.errors import ProgramError
-from nncodegen.ir import Element
-from nncodegen.ir.arithmetics import Arrays
-from nncodegen.ir.evaluate import interpret
-from nncodegen.ir.functions import sigmoid, softplus
-from nncodegen.ir.walk import walk
 from tests.support.search import examples
 
 X, Y = Element("x", ("n",)), Element("y", ("n",))

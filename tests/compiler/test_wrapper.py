@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.building import wrapper
-from nncodegen.building.build import load, shared_wrapper
-from nncodegen.building.compiler import find_compiler
-from nncodegen.building.files import is_intact
-from nncodegen.building.parts import offer
+from nncodegen.compiler.building import wrapper
+from nncodegen.compiler.building.build import load, shared_wrapper
+from nncodegen.compiler.building.compiler import find_compiler
+from nncodegen.compiler.building.files import is_intact
+from nncodegen.compiler.building.parts import offer
 from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

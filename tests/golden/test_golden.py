@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nncodegen.describe.optimizers import OPTIMIZERS, describe_update
-from nncodegen.emit.optimizers import emit_optimizers
-from nncodegen.emit.options import emit_options
-from nncodegen.emit.stub import emit_protocol
-from nncodegen.passes.simplify import simplify_update
+from nncodegen.compiler.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.compiler.emit.optimizers import emit_optimizers
+from nncodegen.compiler.emit.options import emit_options
+from nncodegen.compiler.emit.stub import emit_protocol
+from nncodegen.compiler.passes.simplify import simplify_update
 from tests.support import ROOT
 
 GENERATED = ROOT / "generated" / "perceptron"

@@ -2,7 +2,7 @@
 
 import re
 
-from nncodegen.imports.onnx.operators import BOTH, GROUPS, SINGLE
+from nncodegen.formats.onnx.reading.operators import BOTH, GROUPS, SINGLE
 from tests.support import ROOT
 
 GUIDE = ROOT / "docs" / "guide" / "onnx.md"

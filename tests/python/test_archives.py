@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.describe import describe
-from nncodegen.exports import package_main
-from nncodegen.exports.subject import parameters_of
-from nncodegen.reports.given import data_of
+from nncodegen.compiler.describe import describe
+from nncodegen.formats.export import package_main
+from nncodegen.formats.export.subject import parameters_of
+from nncodegen.reports.arguments import data_of
 from nncodegen.reports.outcome import outcome_of
 from tests.support.models import classifier
 

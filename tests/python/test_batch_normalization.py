@@ -7,8 +7,8 @@ import pytest
 from scipy.sparse import csr_array
 
 import nncodegen as nn
-from nncodegen.check import check_gradient
-from nncodegen.pipeline import evaluated_module
+from nncodegen.compiler.check import check_gradient
+from nncodegen.compiler.pipeline import evaluated_module
 from tests.support.built import built, stage
 from tests.support.reference import trained
 

@@ -13,7 +13,7 @@ from scipy import optimize
 import nncodegen as nn
 from nncodegen import curves
 from nncodegen.bench.nist import right_digits
-from nncodegen.curve.formula import module_of, read_formula
+from nncodegen.curves.fitting.formula import module_of, read_formula
 from nncodegen.runtime.python.fitting.automatic import _Projected
 from nncodegen.runtime.python.fitting.problem import Problem
 from tests.support import nist

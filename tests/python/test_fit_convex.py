@@ -8,7 +8,7 @@ import sympy
 
 import nncodegen as nn
 
-curvature = importlib.import_module("nncodegen.passes.fitting.curvature")
+curvature = importlib.import_module("nncodegen.compiler.passes.fitting.curvature")
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 

@@ -17,7 +17,7 @@ pytest.importorskip("scipy")
 from scipy import optimize
 
 import nncodegen as nn
-from nncodegen.describe.ties import read_quantities, read_ties
+from nncodegen.compiler.describe.ties import read_quantities, read_ties
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.results.quantities import _number
 

@@ -11,7 +11,7 @@ optimize = pytest.importorskip("scipy.optimize")
 from sympy import symbols
 
 import nncodegen as nn
-from nncodegen.curve import read_formula
+from nncodegen.curves.fitting import read_formula
 from tests.support.built import built
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

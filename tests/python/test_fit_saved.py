@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.exports.subject import parameters_of
+from nncodegen.formats.export.subject import parameters_of
 from tests.support.built import built
 
 pytest.importorskip("scipy")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 pytest.importorskip("scipy")
 
 import nncodegen as nn
-from nncodegen.curve.formula import module_of, read_formula
+from nncodegen.curves.fitting.formula import module_of, read_formula
 from nncodegen.runtime.python.fitting.coordinates import Coordinates
 from nncodegen.runtime.python.fitting.problem import Problem
 from nncodegen.runtime.python.fitting.symmetries import exponential, symmetries_of

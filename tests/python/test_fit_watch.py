@@ -8,7 +8,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.building import parts
+from nncodegen.compiler.building import parts
 from nncodegen.runtime.python.ground.clock import Clock, clock
 
 pytestmark = [

@@ -5,7 +5,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.describe.optimizers import OPTIMIZERS
+from nncodegen.compiler.describe.optimizers import OPTIMIZERS
 from tests.support.built import built
 from tests.support.exports import KEEPING_RULE
 

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import nncodegen as nn
-from nncodegen.describe.optimizers import TAKEN, describe_update
+from nncodegen.compiler.describe.optimizers import TAKEN, describe_update
 from nncodegen.runtime.python.arguments.calls import MINIMIZE, STREAM, TRAIN
 from nncodegen.runtime.python.arguments.measures import Measure
 from nncodegen.runtime.python.arguments.options import MEMBERS, OPTIONS, CheckedOptions

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.building.build import load
+from nncodegen.compiler.building.build import load
 from nncodegen.perceptron import model
 from nncodegen.runtime import NAME, finder
 from nncodegen.runtime.embedded import texts
@@ -205,7 +205,7 @@ def test_functions_are_pickled(chain, tmp_path):
 
 def test_facts_are_literals():
     """What a model is called, or is limited by, arrives as it was."""
-    from nncodegen.emit.facts import facts
+    from nncodegen.compiler.emit.facts import facts
 
     limits = nn.Hyperparameter("pace", 0.5, low=-np.inf, high=2.0)
     slow = nn.Optimizer("slow", lambda parameter, gradient, pace: parameter - pace * gradient, (), [limits])

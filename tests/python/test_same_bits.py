@@ -22,11 +22,11 @@ import sympy
 from sympy import asin, exp, log, symbols
 
 import nncodegen as nn
-from nncodegen.building.build import VARIANT_VARIABLE
-from nncodegen.building.compiler import find_compiler
-from nncodegen.building.targets import get_include
-from nncodegen.emit.fused import RUNTIME, print_fused
-from nncodegen.ir.elementary import log10
+from nncodegen.compiler.building.build import VARIANT_VARIABLE
+from nncodegen.compiler.building.compiler import find_compiler
+from nncodegen.compiler.building.targets import get_include
+from nncodegen.compiler.emit.fused import RUNTIME, print_fused
+from nncodegen.compiler.ir.elementary import log10
 from nncodegen.runtime.python.ground import same_bits
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
 from tests.support import hashes

@@ -12,9 +12,9 @@ import sympy
 from sympy import Function, symbols
 
 import nncodegen as nn
+from nncodegen.compiler.pipeline import evaluated_module
+from nncodegen.compiler.slow import native
 from nncodegen.perceptron import X, model
-from nncodegen.pipeline import evaluated_module
-from nncodegen.slow import native
 from tests.support import ROOT
 from tests.support.built import stage
 from tests.support.reference import trained

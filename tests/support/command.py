@@ -57,10 +57,10 @@ class Commands:
 IMPORTS = {
     "bench": ("nncodegen.bench.command",),
     "compare": ("nncodegen.estimators.compare",),
-    "curve": ("nncodegen.curve_table.command",),
+    "curve": ("nncodegen.table.curves.command",),
     "fit": ("nncodegen.table.command",),
     "predict": ("nncodegen.table.command",),
-    "report": ("nncodegen.reports", "nncodegen.reports.maker"),
+    "report": ("nncodegen.reports", "nncodegen.reports.page_data"),
     "--dask": ("dask.dataframe", "distributed"),
 }
 """What some commands and options import, which takes a second: it is imported when the first of them is called."""
@@ -68,7 +68,7 @@ IMPORTS = {
 
 def serve():
     """Forks a command for each line that is read, and writes its exit code; ends with the lines."""
-    import nncodegen.cli  # noqa: F401 (what takes long, and is to be there in every command)
+    import nncodegen.cli.commands  # noqa: F401 (what takes long, and is to be there in every command)
 
     for line in sys.stdin:
         for word in json.loads(line)["arguments"]:

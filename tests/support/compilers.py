@@ -11,8 +11,8 @@ import textwrap
 import pytest
 
 import nncodegen as nn
-from nncodegen.building.compiler import TARGETS
-from nncodegen.building.targets import INCLUDE, KERNEL_FLAGS
+from nncodegen.compiler.building.compiler import TARGETS
+from nncodegen.compiler.building.targets import INCLUDE, KERNEL_FLAGS
 from nncodegen.runtime.embedded import PYTHON, header
 from tests.support import ROOT, SUPPORT
 

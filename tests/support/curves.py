@@ -5,8 +5,8 @@ import sympy
 from scipy import special
 
 from nncodegen import curves
-from nncodegen.ir import Element
-from nncodegen.ir.evaluate import interpret
+from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.evaluate import interpret
 
 UP, POSITIVE, DOSE, TIME = (
     np.linspace(-5, 5, 80), np.linspace(0.1, 8, 60), np.array([0, *np.geomspace(0.01, 100, 29)]), np.linspace(0, 10, 60)

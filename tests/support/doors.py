@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.curve.formula import module_of, names_of_columns, read_formula
+from nncodegen.curves.fitting.formula import module_of, names_of_columns, read_formula
 
 PLACE, SCALES = 3, (0.5, 2.0, 1.5, 1.0, 3.0)
 """Of many fits, this one is that of the given targets; the others have multiples of them."""
@@ -118,7 +118,7 @@ def by_command(formula, x, y, sigma=None, groups=False, **options):
     import pandas
     from click.testing import CliRunner
 
-    from nncodegen.cli import command
+    from nncodegen.cli.commands import command
 
     X = np.asarray(x)
     columns = {"x": X} if X.ndim == 1 else {f"x{k}": column for k, column in enumerate(X.T, 1)}

@@ -3,8 +3,8 @@
 import sympy
 
 import nncodegen as nn
-from nncodegen.describe.activations import ACTIVATIONS
-from nncodegen.ir.functions import tanh
+from nncodegen.compiler.describe.activations import ACTIVATIONS
+from nncodegen.compiler.ir.functions import tanh
 from nncodegen.perceptron import model as perceptron
 
 a, b, x, z, y = sympy.symbols("a b x z y")

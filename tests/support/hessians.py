@@ -4,10 +4,10 @@ import mpmath
 import numpy as np
 
 import nncodegen as nn
-from nncodegen.ir import evaluate, verify
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.hessian import hessian
-from nncodegen.passes.simplify import simplify
+from nncodegen.compiler.ir import evaluate, verify
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.hessian import hessian
+from nncodegen.compiler.passes.simplify import simplify
 
 
 def derived(model):

@@ -10,9 +10,9 @@ import sympy
 from sympy import asin, asinh, atan, cos, cosh, coth, erf, exp, log, sin, sinh, sqrt, tan, tanh
 
 import nncodegen as nn
-from nncodegen.ir import evaluate
-from nncodegen.passes.differentiate import differentiate
-from nncodegen.passes.simplify import simplify
+from nncodegen.compiler.ir import evaluate
+from nncodegen.compiler.passes.differentiate import differentiate
+from nncodegen.compiler.passes.simplify import simplify
 
 a, b, c, d, x = sympy.symbols("a b c d x")
 

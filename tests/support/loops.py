@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import sympy
 
-from nncodegen.ir import Element, Program, Step, Tensor, evaluate, verify
+from nncodegen.compiler.ir import Element, Program, Step, Tensor, evaluate, verify
 
 SIZES = {"i": 2, "j": 3, "k": 4, "l": 3}
 """An index of the same size as another: one tensor may be read under either."""

@@ -6,7 +6,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.certificates import exact
-from nncodegen.ir import evaluate
+from nncodegen.compiler.ir import evaluate
 
 
 def classifier(*units, name="classifier", classes=3, inputs=7):

@@ -12,7 +12,7 @@ import pytest
 import sympy
 
 from nncodegen.bench import strd
-from nncodegen.describe.grammar import parse
+from nncodegen.compiler.describe.grammar import parse
 
 DIGITS = 50
 """Of mpmath's numbers."""

@@ -6,7 +6,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import nncodegen as nn
-from nncodegen.ir import evaluate
+from nncodegen.compiler.ir import evaluate
 
 RNG = np.random.default_rng(5)
 STEPS, WIDTH, HEADS = 4, 6, 2

@@ -6,11 +6,11 @@ import onnxruntime
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from nncodegen.describe import describe
-from nncodegen.exports.onnx import files
-from nncodegen.exports.request import Request
-from nncodegen.exports.subject import exportable
-from nncodegen.ir import evaluate
+from nncodegen.compiler.describe import describe
+from nncodegen.compiler.ir import evaluate
+from nncodegen.formats.export.request import Request
+from nncodegen.formats.export.subject import exportable
+from nncodegen.formats.onnx.writing import files
 
 TOLERANCES = {"float32": 1e-6, "float64": 1e-13}
 """How far a prediction of another runtime may be from ours, relative to its size where that is above 1."""

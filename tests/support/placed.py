@@ -3,12 +3,12 @@
 from unittest.mock import patch
 
 import nncodegen as nn
-from nncodegen.schedule.walks import computes
+from nncodegen.compiler.schedule.walks import computes
 
 
 def placed(model, **choices):
     """The schedule of a model, whose kernels for tiles are as the rewrites of their plans get them."""
-    with patch("nncodegen.schedule.lower", lambda kernel, program, layout: kernel):
+    with patch("nncodegen.compiler.schedule.lower", lambda kernel, program, layout: kernel):
         return nn.compile_model(model, until="schedule", fit=False, choices=choices)["schedule"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.ir import Noise
+from nncodegen.compiler.ir import Noise
 
 MASK, STEP = 2**64 - 1, 0x9E3779B97F4A7C15
 """64 bits, and the increment of SplitMix64."""

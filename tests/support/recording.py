@@ -74,9 +74,9 @@ def _keep_program(stage):
 
 
 WATCHED = {
-    "nncodegen.emit": ("Sources", _keep_sources),
-    "nncodegen.exports.request": ("Exported", _keep_export),
-    "nncodegen.pipeline": ("Stage", _keep_program),
+    "nncodegen.compiler.emit": ("Sources", _keep_sources),
+    "nncodegen.formats.export.request": ("Exported", _keep_export),
+    "nncodegen.compiler.pipeline": ("Stage", _keep_program),
 }
 """The modules with the classes whose objects hold all texts, and what keeps those of a new object."""
 

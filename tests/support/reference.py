@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nncodegen.ir import evaluate
-from nncodegen.ir.evaluate import interpret
+from nncodegen.compiler.ir import evaluate
+from nncodegen.compiler.ir.evaluate import interpret
 from tests.support.random_numbers import noise_of, shuffled
 
 

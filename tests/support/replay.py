@@ -30,8 +30,8 @@ from pathlib import Path
 
 import pytest
 
-from nncodegen.building.compiler import find_compiler
-from nncodegen.building.targets import INCLUDE, LIBRARY, RUNTIME, library_flags
+from nncodegen.compiler.building.compiler import find_compiler
+from nncodegen.compiler.building.targets import INCLUDE, LIBRARY, RUNTIME, library_flags
 from tests.support import recording
 
 SHOWN, LINES = 5, 60

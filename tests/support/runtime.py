@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nncodegen.building.targets import INCLUDE, KERNEL_FLAGS, RUNTIME
+from nncodegen.compiler.building.targets import INCLUDE, KERNEL_FLAGS, RUNTIME
 from tests.support import ROOT, SUPPORT, compilers
 
 HEADERS = RUNTIME / "nncodegen"

@@ -17,9 +17,9 @@ from sympy import Function, erf, exp, log, sin, symbols
 
 import nncodegen as nn
 from nncodegen import perceptron
-from nncodegen.building.build import Built
-from nncodegen.describe.initializers import orthogonal
-from nncodegen.pipeline import compile_model
+from nncodegen.compiler.building.build import Built
+from nncodegen.compiler.describe.initializers import orthogonal
+from nncodegen.compiler.pipeline import compile_model
 from nncodegen.runtime.python.results.fit_with_errors import robust_factors
 from tests.support import stepping
 from tests.support.hashes import curve_data, digest, hashes

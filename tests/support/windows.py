@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sympy import Expr
 
 import nncodegen as nn
-from nncodegen.ir import Element, Equation, Program, Step, Tensor, evaluate, needed
+from nncodegen.compiler.ir import Element, Equation, Program, Step, Tensor, evaluate, needed
 
 WEIGHT, LOSS, LOSS_N = Element("weight", ("n",)), Element("loss"), Element("loss_n", ("n",))
 

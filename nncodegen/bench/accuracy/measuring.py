@@ -15,13 +15,13 @@ from nncodegen.bench.accuracy.expressions import EXPRESSIONS
 from nncodegen.bench.accuracy.hamming import HAMMING
 from nncodegen.bench.accuracy.problem import NUMPY, AccuracyProblem, Array, Sample, draw
 from nncodegen.bench.accuracy.suites import SUITES
-from nncodegen.describe import Model
-from nncodegen.ir import Element, Program
-from nncodegen.ir.evaluate import evaluate, interpret
-from nncodegen.ir.functions import NAN
-from nncodegen.ir.program import BEST
-from nncodegen.passes.digits.formats import bits_lost
-from nncodegen.pipeline import build_module, compile_model
+from nncodegen.compiler.describe import Model
+from nncodegen.compiler.ir import Element, Program
+from nncodegen.compiler.ir.evaluate import evaluate, interpret
+from nncodegen.compiler.ir.functions import NAN
+from nncodegen.compiler.ir.program import BEST
+from nncodegen.compiler.passes.digits.formats import bits_lost
+from nncodegen.compiler.pipeline import build_module, compile_model
 
 CHOICES = {"digits": BEST}
 

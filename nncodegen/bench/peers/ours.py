@@ -12,11 +12,11 @@ import numpy as np
 from nncodegen.bench.moving import FIT, FITS, JACOBIANS, SOLVE, Motion, Trajectories
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Equation, Fit, Gradient, PerceptronTask, Prediction, Task, Training
-from nncodegen.building.build import load, prepare_shared
-from nncodegen.emit.printer import REAL_TYPES
-from nncodegen.module import Module
-from nncodegen.pipeline import compile_model
-from nncodegen.schedule import NO_CHOICES
+from nncodegen.compiler.building.build import load, prepare_shared
+from nncodegen.compiler.emit.printer import REAL_TYPES
+from nncodegen.compiler.pipeline import compile_model
+from nncodegen.compiler.schedule import NO_CHOICES
+from nncodegen.runtime.module import Module
 
 
 def prepare() -> None:

@@ -13,8 +13,8 @@ from scipy import optimize
 
 from nncodegen.bench.peers import Run
 from nncodegen.bench.tasks import Array, Fit, Task
-from nncodegen.building.build import load
-from nncodegen.pipeline import compile_model
+from nncodegen.compiler.building.build import load
+from nncodegen.compiler.pipeline import compile_model
 
 Fitter = Callable[[Array, Array], tuple[Array, Array]]
 """A function from y and a start to the parameters and their standard errors."""

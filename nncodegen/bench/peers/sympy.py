@@ -12,7 +12,7 @@ from nncodegen import perceptron
 from nncodegen.bench.peers import Run
 from nncodegen.bench.peers.numpy import adam
 from nncodegen.bench.tasks import Array, PerceptronTask, Task, Training
-from nncodegen.describe import Model
+from nncodegen.compiler.describe import Model
 
 PARAMETERS = tuple(perceptron.model.parameters)
 VALUES = (*PARAMETERS, perceptron.x1, perceptron.x2, perceptron.y)

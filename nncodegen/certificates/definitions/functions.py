@@ -12,8 +12,8 @@ from sympy import Symbol
 from nncodegen.certificates.expressions import formula
 from nncodegen.certificates.functions import call
 from nncodegen.certificates.products import Array
-from nncodegen.describe.functions import call as expression_of
-from nncodegen.ir import Element
+from nncodegen.compiler.describe.functions import call as expression_of
+from nncodegen.compiler.ir import Element
 
 Number = Any
 """A real number of mpmath."""

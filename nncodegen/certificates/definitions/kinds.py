@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen import describe
 from nncodegen.certificates.definitions import attention, layers, recurrent, windows
 from nncodegen.certificates.definitions.functions import activated
 from nncodegen.certificates.definitions.use import Use
 from nncodegen.certificates.products import Array
+from nncodegen.compiler import describe
 
 
 def wide_and_deep(layer: Any, use: Use, x: Array) -> Array:

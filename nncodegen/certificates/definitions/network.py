@@ -15,10 +15,10 @@ from nncodegen.certificates.definitions.kinds import DEFINITIONS, is_defined
 from nncodegen.certificates.definitions.use import Use
 from nncodegen.certificates.exact import bind, run
 from nncodegen.certificates.products import Array, zeros
-from nncodegen.describe import Network, Sequential
-from nncodegen.describe.call import PRESENT, Call, Indices, Part, Shape, described
-from nncodegen.describe.uses import in_order
-from nncodegen.ir import SAMPLE, Element, Program, Statistic, Step, Tensor
+from nncodegen.compiler.describe import Network, Sequential
+from nncodegen.compiler.describe.call import PRESENT, Call, Indices, Part, Shape, described
+from nncodegen.compiler.describe.uses import in_order
+from nncodegen.compiler.ir import SAMPLE, Element, Program, Statistic, Step, Tensor
 
 
 @dataclass(frozen=True)

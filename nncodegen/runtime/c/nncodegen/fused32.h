@@ -5,7 +5,7 @@
    erfc_of, odds_of, faddeeva_real_of, faddeeva_imag_of; and exp_scalar, odds and their like for one argument
    at a time.
 
-   Printed from functions32.h by nncodegen/emit/fused.py: products are fused with sums as written. */
+   Printed from functions32.h by nncodegen/compiler/emit/fused.py: products are fused with sums as written. */
 
 #ifndef NNCODEGEN_FUSED32_H
 #define NNCODEGEN_FUSED32_H

@@ -27,7 +27,7 @@ static const NN(contents) own_contents = {.functions = NN_TABLE, .facts = nncode
 
 struct _object *NN_PYTHON_MODULE(void)
 {
-    struct _object *const home = PyImport_ImportModule("nncodegen.building.wrapper"), *definition = NULL;
+    struct _object *const home = PyImport_ImportModule("nncodegen.compiler.building.wrapper"), *definition = NULL;
     if (home)
         definition = PyObject_CallMethod(home, "define", "sn", nncodegen_wrapper, (ptrdiff_t) &own_contents);
     Py_DecRef(home); /* it may be NULL */

@@ -1,4 +1,4 @@
-/* The update rules of optimizers that every model has, printed from nncodegen/describe/optimizers.py: edit that file,
+/* The update rules of optimizers that every model has, printed from nncodegen/compiler/describe/optimizers.py: edit that file,
    and renew this one with pytest --update-golden.
 
    Needs base.h. Gives for each rule NAME_numbers, what is the same for all parameters in an update, NAME_prepare, which

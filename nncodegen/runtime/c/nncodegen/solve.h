@@ -82,7 +82,7 @@ typedef struct {
     real *u, *after, *error, *k;
 } step_arrays;
 
-/* The controller of lengths (nncodegen/ir/integrate.py): the factor that keeps steps from being rejected, the exponent
+/* The controller of lengths (nncodegen/compiler/ir/integrate.py): the factor that keeps steps from being rejected, the exponent
    of the norm of the step before, and the logarithm of the smallest norm that is remembered, log2(0.1). */
 #define STEP_SAFE 0.85
 #define STEP_BEFORE 0.2
@@ -352,7 +352,7 @@ INLINE double aim_of(const equations *own, const observations *seen)
     return (double) seen->time[(has_events(own) && seen->done < last ? seen->done : last)*seen->next_time];
 }
 
-/* Tries steps from a begin, at most up to the time aim, until one is accepted as nncodegen/ir/integrate.py says, and
+/* Tries steps from a begin, at most up to the time aim, until one is accepted as nncodegen/compiler/ir/integrate.py says, and
    writes its length to the begin. left is the number of steps that may be tried. Returns 0 if none is accepted: after
    too many steps, or where steps become too short for the numbers. */
 INLINE int next_step(const equations *own, const method *with, double aim, const real *given, const real *fixed,

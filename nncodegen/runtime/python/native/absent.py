@@ -55,7 +55,7 @@ class AbsentNative:
         """
         module = sys.modules.get(self._module)
         if module is None and self._path is not None and os.path.exists(self._path):
-            module = import_module("nncodegen.building.build").load_again(self._path)
+            module = import_module("nncodegen.compiler.building.build").load_again(self._path)
         module = module or _of_same_model(self._facts)
         if module is None:
             raise ImportError(

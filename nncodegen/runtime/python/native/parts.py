@@ -25,7 +25,7 @@ def with_errors(model: Model) -> Model:
     """
     if model.with_errors is None:
         try:
-            compiler = import_module("nncodegen.building.parts")
+            compiler = import_module("nncodegen.compiler.building.parts")
         except ImportError:
             compiler = None
         facts = model.facts
@@ -60,7 +60,7 @@ def address_of_part(file: str, part: str) -> int:
     nncodegen.
     """
     try:  # by its name: the runtime stands below the compiler, and travels without it
-        compiler = import_module("nncodegen.building.parts")
+        compiler = import_module("nncodegen.compiler.building.parts")
     except ImportError as error:
         what = f"the part {part!r} of {file}, which is compiled when it is first used (not with out=FOLDER),"
         raise missing_package(what, "nncodegen", "nncodegen") from error
@@ -71,4 +71,4 @@ def address_of_part(file: str, part: str) -> int:
 
 def check_part(file: str, part: str) -> None:
     """Check a part that has just been compiled, which its module can call now. Raises CheckError if it is wrong."""
-    import_module("nncodegen.building.parts").check(file, part)
+    import_module("nncodegen.compiler.building.parts").check(file, part)

@@ -1,0 +1,39 @@
+"""Reads symbols that a user gives, and unknown coefficients with their initial values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sympy import Symbol
+
+from nncodegen.compiler.describe.checks import check_name, is_finite
+from nncodegen.compiler.ir import Initial
+from nncodegen.errors import ModelError
+
+
+def symbols_of(given: Any, role: str) -> tuple[Symbol, ...]:
+    """Return one symbol, or several, as a tuple. Raise ModelError for other objects."""
+    several = (given,) if isinstance(given, Symbol) else given
+    if not isinstance(several, Iterable) or isinstance(several, str):
+        raise ModelError(f"{role} must be symbols, such as sympy.symbols('x t'), not {given!r}")
+    symbols = tuple(several)
+    for symbol in symbols:
+        if not isinstance(symbol, Symbol):
+            raise ModelError(f"{role} must be symbols, such as sympy.symbols('x t'), not {symbol!r}")
+        check_name(symbol.name, f"a name of the {role}")
+    return symbols
+
+
+def parameters_of(given: Any) -> dict[Symbol, Initial]:
+    """Return the initial value of each unknown coefficient. Raise ModelError unless symbols are mapped to numbers."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ModelError(f"parameters must map symbols to initial values, such as {{nu: 0.1}}, not {given!r}")
+    found = {}
+    for symbol, value in zip(symbols_of(given, "parameters"), given.values(), strict=True):
+        if not is_finite(value):
+            raise ModelError(f"the initial value of {symbol} must be a finite number, not {value!r}")
+        found[symbol] = Initial("constant", float(value))
+    return found

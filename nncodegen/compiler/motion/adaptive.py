@@ -1,0 +1,181 @@
+"""The path of differential equations whose steps are chosen by an estimate of their error, as steps of a program.
+
+What the rates read of each sample lies in two rows: in ``given`` what derivatives are taken by, parameters and initial
+values that depend on them; in ``fixed`` the rest; in ``course`` what columns have at each time. One step of the program
+is the path, ``path[n, k, s]``; each state is one of its columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Add, Expr, S, Symbol
+
+from nncodegen.compiler.ir import SAMPLE, Element, Equation, Step
+from nncodegen.compiler.ir.graphs import symbols_of
+from nncodegen.compiler.ir.names import take
+from nncodegen.compiler.ir.systems import INTEGRATE, SWEPT, Control, Formulas, LinearlyImplicit, Named, System, path
+from nncodegen.compiler.motion.networks import Networks
+from nncodegen.compiler.motion.steps import COURSE, FIXED, GIVEN, OBSERVATION, STATE, Writer
+from nncodegen.compiler.passes.augment import MOST, parts_of
+from nncodegen.compiler.passes.linearize import linearized
+from nncodegen.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Differential equations of first order: the rate, the start and the name of each state.
+
+    Rates may call networks.
+    ``course`` has the values at each time of symbols of rates and jumps that are constant in the interval that leads
+    there. ``jumps`` are what some of the states become at each time.
+    """
+
+    name: str
+    control: Control
+    time: Symbol
+    rates: Mapping[Symbol, Expr]
+    starts: Mapping[Symbol, Expr]
+    names: Mapping[Symbol, str]
+    parameters: tuple[Symbol, ...]
+    inputs: tuple[Symbol, ...]
+    networks: Networks
+    course: Mapping[Symbol, Expr] = field(default_factory=dict)
+    jumps: Mapping[Symbol, Expr] = field(default_factory=dict)
+
+
+def path_of(
+    problem: Problem, writer: Writer, time: Element, at: Mapping[Expr, Expr], outputs: Mapping[Symbol, str]
+) -> tuple[dict[Symbol, Element], list[tuple[str, int]]]:
+    """Write the path of a problem, and return its states at the times of observation, and the sizes of its indices.
+
+    ``at`` has what symbols are in the program, ``outputs`` the names of states that have one already.
+    """
+    read = {*symbols_of(*problem.rates.values(), *problem.jumps.values())}
+    given: dict[Expr, Element] = {one: Element(one.name) for one in problem.parameters if one in read}
+    fixed: dict[Expr, Element] = {one: Element(one.name) for one in problem.inputs if one in read}
+    taken = {problem.time.name, *problem.names.values(), *(one.name for one in (*given, *fixed))}
+    starts: list[Expr] = []
+    for state, start in problem.starts.items():
+        if symbols_of(start):
+            row = given if {*symbols_of(start)} & {*problem.parameters} else fixed
+            if start not in row:
+                name = start.name if isinstance(start, Symbol) else f"{problem.names[state]}_start"
+                row[start] = Element(take(name, taken))
+            start = row[start]
+        starts.append(start)
+    states = {one: Element(name) for one, name in problem.names.items()}
+    course = {one: Element(take(one.name, taken)) for one in problem.course}
+    known = {**given, **fixed, **states, **course, problem.time: Element(problem.time.name)}
+    weights, steps, layers = problem.networks.weights, tuple[Step, ...](), dict[str, NDArray[Any]]()
+    if weights and isinstance(problem.control.table, LinearlyImplicit):
+        layers = _written_out(problem, len(given), taken)
+        given |= {one: one for values in layers.values() for one in values.flat}
+        problem.networks.as_formulas(problem.rates.values(), taken, known, layers)
+        weights = ()
+    else:
+        steps = problem.networks.written(problem.rates.values(), {*taken, *(one.tensor for one in weights)}, known)
+    given = given or {S.Zero: Element(take("none", taken))}
+    system = System(
+        name=problem.name,
+        control=problem.control,
+        time=Element(problem.time.name),
+        states=tuple(states.values()),
+        given=tuple(given.values()),
+        fixed=tuple(fixed.values()),
+        starts=tuple(starts),
+        steps=steps,
+        rates=tuple(rate.xreplace(known) for rate in problem.rates.values()),
+        block=len(states),
+        course=tuple(course.values()),
+        jumps=Formulas(tuple(problem.jumps.get(one, one).xreplace(known) for one in problem.rates if problem.jumps)),
+        weights=weights,
+        sizes=problem.networks.extents if weights else (),
+    )
+    if system.implicit:
+        system = linearized(system)
+    rows = [(GIVEN, "given", given), *([(FIXED, "fixed", fixed)] if fixed else [])]
+    numbers = {GIVEN: len(given) - sum(values.size for values in layers.values())}
+    blocks = _blocks(problem.networks, layers, numbers[GIVEN])
+    elements = [
+        _row(
+            writer, name, (index,), [one.xreplace(at) for one in [*row][: numbers.get(index)]],
+            blocks if index == GIVEN else (),
+        )
+        for index, name, row in rows
+    ]  # fmt: skip
+    if course:
+        rows.append((COURSE, "course", course))
+        elements.append(_row(writer, "course", (OBSERVATION, COURSE), [*problem.course.values()]))
+    whole = Element(writer.name("path"), (SAMPLE, OBSERVATION, STATE))
+    over = dict.fromkeys([*(index for index, *_ in rows), *(index for one in weights for index in one.indices)])
+    writer.put(whole, path(Named(system), time, *elements, *weights), INTEGRATE, tuple(over))
+    found = {}
+    for number, state in enumerate(states):
+        name = outputs.get(state) or writer.name(f"{problem.names[state]}_observed")
+        element = Element(name, (SAMPLE, OBSERVATION))
+        found[state] = writer.put(element, whole, "sum", (STATE,), (Equation(STATE, (), number),))
+    if weights:
+        derived = [(SWEPT, len(given) + system.offsets[-1])]
+    else:
+        derived = [(part, size) for part, _, size in parts_of(len(states), len(given), GIVEN) if part != GIVEN]
+    return found, [*((index, len(row)) for index, _, row in rows), (STATE, len(states)), *derived]
+
+
+def _written_out(problem: Problem, others: int, taken: set[str]) -> dict[str, NDArray[Any]]:
+    """Return an element for each value of all weights, in their shapes. Raise ModelError for very many."""
+    shapes = {one.name: tuple(size or 1 for size in one.shape) for one in problem.networks.parameters}
+    count, states = sum(map(prod, shapes.values())), len(problem.rates)
+    if states * (1 + others + count) > MOST:
+        raise ModelError(
+            f"{problem.name} has {states} states, and networks ({', '.join(problem.networks.names)}) with {count:,} "
+            f"weights. {problem.control.table.chosen} solves equations for the derivatives of states by weights, "
+            f"at most {MOST:,} of them: give the method tsit5, or a number of steps, such as steps=10, or fewer units"
+        )
+    found = {}
+    for name, shape in shapes.items():
+        values = found[name] = np.empty(shape, dtype=object)
+        for place in np.ndindex(shape):
+            values[place] = Element(take("_".join(map(str, (name, *place))), taken))
+    return found
+
+
+def _blocks(networks: Networks, layers: Mapping[str, NDArray[Any]], first: int) -> list[tuple[Element, Equation]]:
+    """Return the weights that lie in the row given, and the place of each of their values, from a number on.
+
+    Matrices come first: in C, the index that gives a place in a vector is not yet known where they are written.
+    """
+    sizes, found = dict(networks.extents), []
+    for one in networks.weights if layers else ():
+        strides = ((index, prod(sizes[other] for other in one.indices[k + 1 :])) for k, index in enumerate(one.indices))
+        found.append((one, Equation(GIVEN, tuple(strides), first)))
+        first += layers[one.tensor].size
+    return sorted(found, key=lambda block: -len(block[0].indices))
+
+
+def _row(
+    writer: Writer,
+    name: str,
+    indices: tuple[str, ...],
+    values: Sequence[Expr],
+    blocks: Iterable[tuple[Element, Equation]] = (),
+) -> Element:
+    """Write a row of values of each sample, or of each of its times, and return its element.
+
+    ``blocks`` are parameters with indices, each with the places of its values.
+    """
+    parts = [
+        writer.put(Element(writer.name(f"{name}_{number}"), (SAMPLE, *indices)), value, where=(place,))
+        for number, value in enumerate(values)
+        for place in [Equation(indices[-1], (), number)]
+    ]
+    parts += [
+        writer.put(Element(writer.name(f"{name}_{one.tensor}"), (SAMPLE, *indices)), one, "sum", one.indices, (place,))
+        for one, place in blocks
+    ]
+    return writer.put(Element(writer.name(name), (SAMPLE, *indices)), Add(*parts))

@@ -1,0 +1,398 @@
+"""A formula with forms of its own: one that keeps the digits of the value, and one for each derivative.
+
+The derivative of a form that keeps its digits need not keep them: x times a tiny derivative may be lost on the way
+where the product is not. So the derivative of a formula by each of its elements is a formula that is searched as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+from sympy import Expr
+
+from nncodegen.compiler.ir import Element, elements
+from nncodegen.compiler.ir.functions import StableFunction, defined, plain_conditions
+from nncodegen.compiler.ir.program import BEST, FAST
+from nncodegen.compiler.passes.derivatives import derivative
+from nncodegen.compiler.passes.digits.cost import (
+    FAR,
+    FAR_WITH_SLOPES,
+    OPERATIONS,
+    WITH_SLOPES,
+    Bound,
+    operations,
+    operations_with_slopes,
+)
+from nncodegen.compiler.passes.digits.exact import Truth
+from nncodegen.compiler.passes.digits.measure import Sample
+from nncodegen.compiler.passes.digits.points import Points, chosen, draw, joined, ordinary_points, regimes
+from nncodegen.compiler.passes.digits.screen import are_few, is_sound, suspicious_points, suspicious_slopes
+from nncodegen.compiler.passes.digits.search import ENOUGH_FOR_SLOPES, LARGEST, Found, Search
+from nncodegen.compiler.passes.rules.derivative import as_sympy_writes
+from nncodegen.compiler.passes.rules.forms import stable_form
+
+WIDE, ORDINARY = 44, 24
+"""The number of points over all numbers, and of those of ordinary sizes."""
+
+FURTHER_WIDE, FURTHER = 60, 20
+"""The numbers of further points over all numbers, and of ordinary sizes, at which no form may be worse."""
+
+FEW_DEFINED, MORE = 0.25, 12
+"""Where fewer points than this part have a value, some of this many times as many further points are taken."""
+
+SEED_OF_FURTHER, SEED_OF_ANY = 1974, 1980
+
+SPREAD = 30.0
+"""The factors of two between parameters and their starts, as a fit may reach, at points where a form may not be NaN."""
+
+MOST_ELEMENTS = 8
+"""The number of elements of formulas that are searched."""
+
+MOST_PARAMETERS = 4
+"""The number of parameters up to which each derivative of a formula has a form of its own."""
+
+
+LONGEST_TOLD = 20
+"""The operations up to which a finding tells the form itself."""
+
+LOST = 20.0
+"""Where the best form still loses more mean bits than these, derivatives have no form of their own."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of the search for the value of a formula, or for a derivative: ``what`` names it.
+
+    ``found`` is None if no form is better; ``lost`` are the mean bits that are still lost at the points. ``dear`` has
+    the operations of a formula with its derivatives, as it is and in a form that would take more than may be.
+    """
+
+    what: str
+    found: Found | None
+    lost: float
+    points: int
+    dear: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        if self.dear:
+            return (
+                f"{self.what}: {self.lost:.1f} bits are lost on average at {self.points} points; a form that keeps "
+                f"more takes {self.dear[1]} operations with its derivatives instead of {self.dear[0]}: the choice "
+                f'digits="{BEST}" allows it'
+            )
+        if self.found is None:
+            return (
+                f"{self.what}: {self.lost:.1f} bits are lost on average at {self.points} points, and no form was found "
+                f"that keeps more within the cost that the choice of digits allows: in each, sums cancel, or parts "
+                f"leave the range of numbers"
+            )
+        rules = ", ".join(dict.fromkeys(rule.replace("_", " ") for rule in self.found.rules)) or "other form"
+        (before, after), (less, more) = self.found.lost, self.found.operations
+        form = f": {self.found.form}" if more <= LONGEST_TOLD else ""
+        return (
+            f"{self.what}: {rules}; at {self.points} points, {before:.1f} bits were lost on average before and "
+            f"{after:.1f} are after; {more} operations instead of {less}{form}"
+        )
+
+
+class Formed(StableFunction):
+    """A formula of its arguments; ``written`` is what it means, ``form`` how it is computed.
+
+    Derivatives by elements without one of their own in ``slopes`` are those of its ``plain`` form, without a search.
+    """
+
+    names: tuple[Element, ...]
+    written: Expr
+    plain: Expr
+    form: Expr
+    slopes: Mapping[Element, Expr]
+
+    @classmethod
+    def definition(cls, *args: Expr) -> Expr:
+        return cls.written.xreplace(dict(zip(cls.names, args, strict=True)))
+
+    @classmethod
+    def stable(cls, *args: Expr) -> Expr:
+        return cls.form.xreplace(dict(zip(cls.names, args, strict=True)))
+
+    @classmethod
+    def plain_form(cls, *args: Expr) -> Expr:
+        """Return the stable form of the formula without a search."""
+        return cls.plain.xreplace(dict(zip(cls.names, args, strict=True)))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        element = self.names[argindex - 1]
+        slope = self.slopes.get(element)
+        if slope is None:
+            slope = defined(plain_conditions(derivative(self.plain, element)))
+        return slope.xreplace(dict(zip(self.names, self.args, strict=True)))
+
+
+@lru_cache(maxsize=200)
+def formed(name: str, written: Expr, plain: Expr, form: Expr, slopes: tuple[tuple[Element, Expr], ...]) -> type[Formed]:
+    """Return the class of a formula, whose name is that of what it computes."""
+    members = {"names": elements(written), "written": written, "plain": plain, "form": form}
+    members["slopes"] = MappingProxyType(dict(slopes))
+    return type(f"{name}_formula", (Formed,), {"__doc__": f"{written}", **members})
+
+
+@dataclass(frozen=True)
+class Question:
+    """A formula whose form is looked for: as it was given, and in its stable form.
+
+    ``starts`` are the parameters that it reads, with their initial values; ``choice`` bounds what a form may cost.
+    """
+
+    name: str
+    written: Expr
+    form: Expr
+    starts: tuple[tuple[Element, float], ...]
+    choice: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The form of a value, and those of its derivatives, as far as they are its own, and what the search found.
+
+    Without a better form, ``best`` is None; ``slopes`` is None if the derivatives are those of ``best``.
+    """
+
+    best: Expr | None = None
+    slopes: tuple[tuple[Element, Expr], ...] | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def kept(
+    name: str,
+    written: Expr,
+    form: Expr,
+    starts: Mapping[Element, float],
+    choice: str,
+    precision: str = "float64",
+    known: Known | None = None,
+) -> tuple[Expr, tuple[Finding, ...]]:
+    """Return a formula in a form that keeps its digits, and what the search found.
+
+    ``written`` is the formula as it was given, ``form`` its stable form, ``starts`` has the parameters with their
+    initial values. Formulas that a cheap test finds sound stay as they are. What has been searched before is not
+    searched again: ``known`` has the answers of other processes.
+    """
+    read = elements(written)
+    if not read or len(read) > MOST_ELEMENTS or operations(form) > LARGEST:
+        return form, ()
+    own = tuple((element, starts[element]) for element in read if element in starts)
+    question = Question(name, written, form, own, choice, precision)
+    if _keeping(question).is_sound:
+        return form, ()
+    answer = _answer(question) if known is None else known.get(question, _answer)
+    if answer.best is None:  # the reverse sweep knows more of limits and infinities than a derivative that stands alone
+        return form, answer.findings
+    if answer.slopes is None:
+        return answer.best, answer.findings
+    return formed(name, written, form, answer.best, answer.slopes)(*read), answer.findings
+
+
+class Known(Protocol):
+    """Answers that have been found before."""
+
+    def get(self, question: Question, answer: Callable[[Question], Answer]) -> Answer:
+        """Return the answer to a question, which ``answer`` finds if it is not known."""
+
+
+@lru_cache(maxsize=200)
+def _answer(question: Question) -> Answer:
+    """Return the form of a formula that keeps its digits, as far as its cost allows."""
+    keeping = _keeping(question)
+    best = keeping.value()
+    if best == question.form:
+        return Answer(None, None, tuple(keeping.findings))
+    slopes = keeping.slopes(best)
+    return keeping.within_cost(Answer(best, tuple(slopes.items()), tuple(keeping.findings)))
+
+
+class _Keeping:
+    """The searches for the value of a formula and for its derivatives, at the same points; ``findings`` grows."""
+
+    def __init__(self, question: Question) -> None:
+        self._name, self._written, self._form = question.name, question.written, question.form
+        self._choice, self._dtype, self._starts = question.choice, np.dtype(question.precision), dict(question.starts)
+        self._read, self._trained = elements(self._written), [*self._starts]
+        self._inputs = [element for element in self._read if element not in self._starts]
+        self._points = self._drawn(WIDE, ORDINARY)
+        self._truth = Truth(self._written, self._points)
+        self.findings: list[Finding] = []
+
+    def _drawn(self, wide: int, ordinary: int, *how: Any) -> Points:
+        """Return drawn points, except those where parameters are 0 without which no input is left, as in k*f(x)."""
+        points = draw(self._read, self._starts, wide, ordinary, self._dtype, *how)
+        defined = np.isfinite(Sample(points).values(self._form))
+        if defined.sum() < FEW_DEFINED * len(defined):  # as of a sum of roots, whose arguments are seldom all positive
+            more = draw(self._read, self._starts, MORE * wide, MORE * ordinary, self._dtype, *how)
+            places = np.flatnonzero(np.isfinite(Sample(more).values(self._form)))
+            few = places[:: max(1, len(places) // (len(defined) // 2))]
+            points = joined(points, chosen(more, few))
+        zeros = [element for element in self._trained if np.any(points[element] == 0)]
+        if not zeros:
+            return points
+        kinds = np.stack([points[element] == 0 for element in zeros], axis=1)
+        tells = np.ones(len(kinds), bool)
+        for kind in np.unique(kinds, axis=0):
+            left = self._written.subs({element: 0 for element, zero in zip(zeros, kind, strict=True) if zero})
+            if kind.any() and not any(left.has(element) for element in self._inputs):
+                tells &= np.any(kinds != kind, axis=1)
+        return chosen(points, tells) if np.any(tells) else points
+
+    @cached_property
+    def is_sound(self) -> bool:
+        """Return whether the value keeps its digits as it is, by the cheap test."""
+        return self._is_sound(self._form, self._doubts, self._truth)
+
+    def _is_sound(self, form: Expr, doubts: Any, truth: Truth) -> bool:
+        """Return whether a form keeps its digits, by the cheap test, in each regime of the parameters."""
+        kinds = regimes(self._points, self._starts)
+        return all(is_sound(form, self._points, doubts & which, truth, int(which.sum())) for which in kinds)
+
+    @cached_property
+    def _doubts(self) -> Any:
+        """Return at which points the form may lose digits."""
+        return suspicious_points(self._form, self._points)
+
+    @cached_property
+    def _bounds(self) -> tuple[Bound, Bound]:
+        """Return the bounds of the operations of a form, and of those with its derivatives."""
+        if self._choice == FAST and self._is_usually_sound:
+            return FAR, FAR_WITH_SLOPES
+        return OPERATIONS[self._choice], WITH_SLOPES[self._choice]
+
+    def value(self) -> Expr:
+        """Return the best form of the value, with which ``findings`` begin."""
+        self.findings = []
+        return self._searched(self._name, self._written, self._form, self._form, self._truth)
+
+    def slopes(self, best: Expr) -> dict[Element, Expr]:
+        """Return the best forms of the derivatives by all parameters, given that of the value; none of many."""
+        if len(self._trained) > MOST_PARAMETERS or self.findings[0].lost > LOST:
+            return {}
+        doubts = suspicious_slopes(best, self._points, self._trained)
+        found = {element: self._slope(best, element, where)
+                 for element, where in doubts.items() if not are_few(where, len(where))}  # fmt: skip
+        own = (element for element in self._trained if element not in found)
+        return found | {element: defined(self._own(best, element)) for element in own}
+
+    def within_cost(self, answer: Answer) -> Answer:
+        """Return an answer, or one whose derivatives are those of its form, or none, as the cost of these allows."""
+        assert answer.best is not None
+        whole = formed(self._name, self._written, self._form, answer.best, answer.slopes or ())(*self._read)
+        value, *_ = answer.findings
+        assert value.found
+        bits = value.found.lost[0] - value.found.lost[1]
+        if self._allows(whole, bits):
+            return answer
+        if self._allows(answer.best, bits) and all(self._has_own(answer.best, element) for element in self._trained):
+            return Answer(answer.best, None, (value,))
+        return Answer(None, None, (self._dear(value, whole),))
+
+    def _allows(self, form: Expr, bits: float) -> bool:
+        """Return whether the choice allows what a form costs with its derivatives, which gains some mean bits."""
+        _, bound = self._bounds
+        if bound.multiple == math.inf:
+            return True
+        return bound.allows(operations_with_slopes(form, self._trained), self._cost, bits)
+
+    @cached_property
+    def _cost(self) -> int:
+        """Return the operations of the given form with its derivatives, or of the formula as written if it has more."""
+        given = (self._form, self._written) if self._bounds[0] == FAR else (self._form,)
+        return max(operations_with_slopes(form, self._trained) for form in given)
+
+    def _dear(self, finding: Finding, form: Expr) -> Finding:
+        """Return the finding that a form costs too much."""
+        lost = finding.found.lost[0] if finding.found else finding.lost
+        return replace(finding, found=None, lost=lost, dear=(self._cost, operations_with_slopes(form, self._trained)))
+
+    def _own(self, best: Expr, element: Element) -> Expr:
+        """Return the derivative of the best form, or of the given one where that of the best is NaN and this is not."""
+        own, plain = (plain_conditions(derivative(form, element)) for form in (best, self._form))
+        after, before = (Sample(self._anywhere).values(slope) for slope in (own, plain))
+        return plain if np.any(np.isnan(after) & np.isfinite(before)) else own
+
+    def _has_own(self, best: Expr, element: Element) -> bool:
+        """Return whether the derivative of the best form is a number wherever that of the given one is."""
+        return bool(self._own(best, element) == plain_conditions(derivative(best, element)))
+
+    @cached_property
+    def _anywhere(self) -> Points:
+        """Return points at which the form has a value, with parameters as a fit may reach them as well."""
+        drawn = self._drawn(FURTHER, FURTHER, SEED_OF_ANY, SPREAD)
+        points = joined(self._points, drawn)
+        return chosen(points, np.isfinite(Sample(points).values(self._form)))
+
+    def _slope(self, best: Expr, element: Element, doubts: Any) -> Expr:
+        """Return the best form of the derivative by an element, given that of the value."""
+        own = self._own(best, element)
+        if operations(own) > LARGEST:
+            return defined(own)
+        meant = plain_conditions(derivative(self._written, element))
+        truth = Truth(meant, self._points)
+        if self._is_sound(own, doubts | suspicious_points(own, self._points), truth):
+            return defined(own)
+        limits = plain_conditions(derivative(self._form, element))
+        others = self._plain_slopes(meant, best, element)
+        return defined(self._searched(f"derivative by {element}", meant, own, limits, truth, others))
+
+    def _plain_slopes(self, meant: Expr, best: Expr, element: Element) -> Iterator[Expr]:
+        """Yield forms of a derivative with which a search may begin."""
+        yield stable_form(meant)
+        yield stable_form(as_sympy_writes(self._written, element))
+        yield as_sympy_writes(best, element)
+
+    def _searched(
+        self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth, others: Iterable[Expr] = ()
+    ) -> Expr:
+        drawn = self._drawn(FURTHER_WIDE, FURTHER, SEED_OF_FURTHER)
+        further = drawn, self._anywhere
+        search = Search(meant, now, self._points, further, truth, self._bounds[0], limits, self._starts)
+        if not self._fills_holes():
+            search.holes = []  # where the value is not defined, or has no hole, a derivative has none
+        elif search.holes and meant is not self._written:  # derivatives of a form with limits have limits, too
+            others, now = (now, *others), limits
+            search = Search(meant, now, self._points, further, truth, self._bounds[0], limits, self._starts)
+        elif search.holes and self._is_usually_sound and self._bounds[0] != FAR:
+            search.mends = False
+        if meant is self._written:
+            search.zeros = tuple(element for element, _, _ in search.holes)
+            search.allows = self._allows
+        else:
+            search.enough = ENOUGH_FOR_SLOPES
+        found = search.run(others)
+        lost = search.candidates[0].lost if search.candidates else np.zeros(1)
+        if found or (lost.mean() >= 1 and self._bounds[0] != FAR):  # what is lost far out alone is not told
+            after = found.lost[1] if found else float(lost.mean())
+            finding = Finding(what, found, after, len(search.exact))
+            self.findings.append(finding if found or not search.refused else self._dear(finding, search.refused[0]))
+        return found.form if found else now
+
+    @cached_property
+    def _is_usually_sound(self) -> bool:
+        """Return whether the form has its digits at ordinary points."""
+        doubts = self._doubts & ordinary_points(self._points, self._inputs)
+        return self._is_sound(self._form, doubts, self._truth)
+
+    def _fills_holes(self) -> bool:
+        """Return whether the form has a value at a point with a 0, where the formula as written has none."""
+        zeros = np.flatnonzero(np.any([column == 0 for column in self._points.values()], axis=0))
+        there = Sample(chosen(self._points, zeros)).values(self._form)
+        return bool(np.any(np.isfinite(there) & ~np.isfinite(self._truth.at(zeros))))
+
+
+@lru_cache(maxsize=100)
+def _keeping(question: Question) -> _Keeping:
+    """Return the searches for a question, which remember what they have computed."""
+    return _Keeping(question)

@@ -1,7 +1,0 @@
-"""The first line of exported files."""
-
-from nncodegen.emit.names import MARK
-
-EXPORTED = f"{MARK}. Do not edit: change the model and export it again."
-HEAD = f"/* {EXPORTED} */"
-"""That line as a comment in C."""

@@ -1,0 +1,1 @@
+"""ONNX: graphs are read, and models written."""

@@ -1,0 +1,192 @@
+"""Attention of ONNX: operators of opset 23, normalizations, and what surrounds the softmax of masked scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import sympy
+from sympy.codegen.cfunctions import Sqrt
+
+from nncodegen.compiler.ir.functions import tanh
+from nncodegen.errors import ModelError
+from nncodegen.formats.activations import number
+from nncodegen.formats.onnx.reading.call import OnnxCall
+from nncodegen.formats.onnx.reading.masks import parts
+from nncodegen.formats.onnx.reading.types import BOOL
+from nncodegen.formats.onnx.reading.values import Value, Weights
+
+Function = Callable[[OnnxCall], Any]
+
+
+def is_nan(call: OnnxCall) -> Value:
+    """Return 0 for each weight of a softmax: a row that a mask hides gives 0 here, which exporters ask for by this."""
+    value = call.value(0)
+    made = {step.target: step.operator for step in call.builder.steps}
+    if any(made.get(block) != "softmax" for block in value.blocks.values()):
+        raise ModelError(f"{call.node} asks for NaN of anything but a softmax of scores that a mask hides")
+    return call.builder.number(0.0, len(value.axes))
+
+
+def triangle(call: OnnxCall) -> Any:
+    """Return the upper or lower triangle of numbers of the file, such as a causal mask."""
+    given = call.inputs[0]
+    if isinstance(given, Value) and all(block.is_number for block in given.blocks.values()):
+        shape = tuple(size or 0 for size in call.builder.shape(given))
+        ((block, *others),) = [tuple(dict.fromkeys(given.blocks.values()))]
+        given = Weights(call.node.outputs[0], np.full(shape, float(block))) if not others and all(shape) else given
+    if not isinstance(given, Weights | np.ndarray):
+        raise ModelError(f"{call.node} takes a triangle of values that depend on the inputs")
+    k = call.integers(1, "a diagonal")[0] if call.given(1) else 0
+    cut = np.triu if call.whole("upper", 1) else np.tril
+    if isinstance(given, Weights):
+        return Weights(call.node.outputs[0], cut(given.array, k))
+    return cut(given, k)
+
+
+# --- normalizations ----------------------------------------------------------------------------------------------
+
+
+def normalization(centered: bool) -> Function:
+    """Return the operator (x - mean)/sqrt(variance + epsilon)*scale + bias, or the same without mean and bias."""
+
+    def operator(call: OnnxCall) -> list[Any]:
+        build, x = call.builder, call.value(0)
+        rank, epsilon = len(x.axes), number(call.real("epsilon", 1e-5))
+        axes = range(call.axis(call.whole("axis", -1), rank), rank)
+        count = math.prod(build.shape(x)[axis] or 1 for axis in axes)
+        share = 1 / sympy.Integer(count)
+        statistics: list[Value] = []
+        if centered:
+            mean = call.scaled(build.reduce("sum", x, axes), share)
+            statistics.append(build.held(mean, "mean"))
+            x = build.elementwise(lambda p, q: p - q, x, statistics[0])
+        x = build.held(x, "deviation")
+        squares = build.held(build.elementwise(lambda z: z**2, x), "squares")
+        variance = build.held(call.scaled(build.reduce("sum", squares, axes), share), "variance")
+        result = build.elementwise(lambda z, v: z / Sqrt(v + epsilon), x, variance)
+        for k, join in ((1, lambda z, s: z * s), (2, lambda z, s: z + s)):
+            if call.given(k):
+                weights = call.value(k, as_parameter=True)
+                build.trained |= weights.undecided
+                result = build.elementwise(join, result, weights)
+        return [result, *statistics, build.elementwise(lambda v: 1 / Sqrt(v + epsilon), variance)]
+
+    return operator
+
+
+# --- opset 23 ----------------------------------------------------------------------------------------------------
+
+
+def rotary_embedding(call: OnnxCall) -> Value:
+    """Return features in pairs, turned by angles whose cosines and sines are in the file."""
+    build, x = call.builder, call.value(0)
+    flat = len(x.axes) == 3
+    if flat:
+        x = _heads_apart(call, x, call.whole("num_heads", 0), "num_heads")
+    size = call.whole("rotary_embedding_dim", 0) or build.shape(x)[-1] or 1
+    half, steps = size // 2, build.shape(x)[2]
+    order = [*range(0, size, 2), *range(1, size, 2)] if call.whole("interleaved", 0) else list(range(size))
+    first, second = (build.gathered(x, 3, order[k * half : (k + 1) * half]) for k in (0, 1))
+    cos, sin = (_angles(call, k, steps or 1, half) for k in (1, 2))
+    turned = [
+        build.elementwise(lambda p, q, c, s: p * c - q * s, first, second, cos, sin),
+        build.elementwise(lambda p, q, c, s: p * s + q * c, first, second, cos, sin),
+    ]
+    whole = build.shape(x)[-1] or 1
+    rest = [build.gathered(x, 3, list(range(size, whole)))] if size < whole else []
+    result = build.concatenated([*turned, *rest], 3)
+    back = [order.index(k) for k in range(size)] + list(range(size, whole))
+    return _heads_together(call, build.gathered(result, 3, back)) if flat else build.gathered(result, 3, back)
+
+
+def _angles(call: OnnxCall, k: int, steps: int, half: int) -> Value:
+    """Return the cosines or sines for each step and pair of features, with an axis for heads."""
+    build, given = call.builder, call.inputs[k]
+    positions = np.array(call.integers(3, "positions")).reshape(-1, steps) if call.given(3) else None
+    if isinstance(given, Weights):
+        array = given.array
+        if positions is not None:
+            inside = array.ndim == 2 and 0 <= positions.min() <= positions.max() < len(array)
+            if not inside:
+                raise ModelError(f"{call.node} has positions without angles: these have the shape {array.shape}")
+            array = array[positions]
+        array = array[0] if array.ndim == 3 and (array == array[0]).all() else array
+        if array.shape[-2:] != (steps, half):
+            raise ModelError(f"{call.node} has angles of the shape {array.shape} for {steps} steps and {half} pairs")
+        value = build.parameter(given.name, array)
+        build.fixed |= dict.fromkeys(sorted(value.undecided))
+    else:
+        value = call.value(k)
+        if positions is not None:
+            value = build.gathered(value, 0, positions.ravel().tolist())
+            value = build.reshaped(value, (*positions.shape, build.shape(value)[-1]))
+    return build.inserted(value, 1) if len(value.axes) == 3 else value
+
+
+def _heads_apart(call: OnnxCall, x: Value, heads: int, name: str) -> Value:
+    """Return (samples, steps, heads*features) as (samples, heads, steps, features)."""
+    samples, steps, size = call.builder.shape(x)
+    if heads < 1 or (size or 0) % heads:
+        raise ModelError(f"{call.node} has {size} features, which {heads} heads do not divide: it lacks {name}")
+    return call.builder.transposed(
+        call.builder.reshaped(x, (samples, steps, heads, (size or 0) // heads)), (0, 2, 1, 3)
+    )
+
+
+def _heads_together(call: OnnxCall, x: Value) -> Value:
+    samples, heads, steps, size = call.builder.shape(x)
+    return call.builder.reshaped(call.builder.transposed(x, (0, 2, 1, 3)), (samples, steps, (heads or 1) * (size or 1)))
+
+
+def attention(call: OnnxCall) -> Value:
+    """Return the means of the values, weighted by a softmax of query*key*scale over what a query may look at."""
+    build = call.builder
+    if any(call.given(k) for k in (4, 5, 6)) or any(call.node.outputs[1:]):
+        raise ModelError(
+            f"{call.node} keeps keys and values of earlier calls, or returns scores: nncodegen reads it without"
+        )
+    if any(call.whole(f"{side}_window_size", -1) != -1 for side in ("left", "right")):
+        raise ModelError(f"{call.node} has a window of places: nncodegen reads it with a mask")
+    q, k, v = (call.value(number, as_parameter=False) for number in (0, 1, 2))
+    flat = len(q.axes) == 3
+    if flat:
+        names = ("q_num_heads", "kv_num_heads", "kv_num_heads")
+        q, k, v = (_heads_apart(call, x, call.whole(n, 0), n) for x, n in zip((q, k, v), names, strict=True))
+    samples, heads, steps, size = build.shape(q)
+    groups = build.shape(k)[1] or 1
+    scale = call.real("scale", 0.0) or 0.0
+    q = call.scaled(q, scale) if scale else call.scaled(q, 1 / sympy.sqrt(sympy.Integer(size or 1)))
+    grouped = groups != heads
+    if grouped:
+        if (heads or 1) % groups:
+            raise ModelError(f"{call.node} has {heads} heads of queries, which {groups} heads of keys do not divide")
+        q = build.reshaped(q, (samples, groups, (heads or 1) // groups, steps, size))
+        k, v = build.inserted(k, 2), build.inserted(v, 2)
+    rank = len(q.axes)
+    scores = build.product(q, build.transposed(k, (*range(rank - 2), rank - 1, rank - 2)))
+    cap = call.real("softcap", 0.0)
+    if cap:
+        c = number(cap)
+        scores = build.elementwise(lambda z: c * tanh(z / c), scores)
+    allowed: Value | None = None
+    if call.given(3):
+        added: Value | None = None
+        if call.type(3) == BOOL:
+            allowed = call.value(3)
+        else:
+            added, allowed = parts(call, 3)
+        if grouped:
+            added, allowed = (
+                build.inserted(mask, 2) if mask is not None and len(mask.axes) == 4 else mask
+                for mask in (added, allowed)
+            )
+        if added is not None:
+            scores = build.elementwise(lambda p, m: p + m, scores, added)
+    weights = build.softmax_where(scores, allowed, bool(call.whole("is_causal", 0)), call.node.outputs[0])
+    result = build.product(weights, v)
+    if grouped:
+        result = build.reshaped(result, (samples, heads, steps, build.shape(v)[-1]))
+    return _heads_together(call, result) if flat else result

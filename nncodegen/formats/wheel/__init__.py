@@ -1,0 +1,1 @@
+"""Wheels and archives of sources, which install a model as a package."""
