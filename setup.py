@@ -32,8 +32,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
-TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "building" / "targets.py"))
-FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "building" / "files.py"))
+TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "compiler" / "building" / "targets.py"))
+FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "compiler" / "building" / "files.py"))
 EMBEDDED = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "runtime" / "embedded.py"))
 WRAPPER = TARGETS["WRAPPER"]
 LIBRARY = (TARGETS["RUNTIME"] / "nncodegen" / "library.c").relative_to(Path(__file__).parent.resolve())

@@ -6,6 +6,7 @@ Each name is imported when it is first used, so that a program waits only for wh
 from typing import TYPE_CHECKING
 
 from nncodegen.compiler.lazy_imports import homes_of, imported_on_use
+from nncodegen.compiler.moved import install as _know_old_names
 
 if TYPE_CHECKING:
     from nncodegen.certificates import certify, verify
@@ -104,15 +105,12 @@ if TYPE_CHECKING:
         TableError,
         UserFileError,
     )
-    from nncodegen.formats import (
-        from_onnx,
-        from_sklearn,
-        from_torch,
-        load_safetensors,
-        save_safetensors,
-        with_weights,
-    )
     from nncodegen.formats.export import Exportable, Exported, export
+    from nncodegen.formats.onnx.reading import from_onnx
+    from nncodegen.formats.sklearn import from_sklearn
+    from nncodegen.formats.tensors import load_safetensors, save_safetensors
+    from nncodegen.formats.torch.from_torch import from_torch
+    from nncodegen.formats.weights import with_weights
     from nncodegen.reports import Report, report
     from nncodegen.runtime.module import Module
     from nncodegen.runtime.python import (
@@ -150,25 +148,31 @@ __all__ = [
 ]  # fmt: skip
 
 _NAMES = {
-    "building.targets": "get_include",
+    "compiler.building.targets": "get_include",
     "certificates": "certify verify",
-    "curve": "curve_fit",
+    "curves.fitting": "curve_fit",
     "errors": "BenchError BuildError CertificateError CheckError CompilerNotFoundError MissingDependencyError "
     "ModelError NncodegenError ProgramError TableError UserFileError",
-    "exports": "Exportable Exported export",
-    "imports": "from_onnx from_sklearn from_torch load_safetensors save_safetensors with_weights",
-    "ir": "Hyperparameter Program evaluate",
-    "ir.functions": "elu gelu leaky_relu log_cosh relu selu sigmoid silu softplus softsign tanh xlogy",
-    "module": "Module",
-    "motion": "Dynamics before",
-    "pipeline": "build compile_model",
+    "formats.export": "Exportable Exported export",
+    "formats.onnx.reading": "from_onnx",
+    "formats.sklearn": "from_sklearn",
+    "formats.tensors": "load_safetensors save_safetensors",
+    "formats.torch.from_torch": "from_torch",
+    "formats.weights": "with_weights",
+    "compiler.ir": "Hyperparameter Program evaluate",
+    "compiler.ir.functions": "elu gelu leaky_relu log_cosh relu selu sigmoid silu softplus softsign tanh xlogy",
+    "runtime.module": "Module",
+    "compiler.motion": "Dynamics before",
+    "compiler.pipeline": "build compile_model",
     "reports": "Report report",
     "runtime.python": "FitProgress FitResult FitWithErrors GroupedFit ManyFits ManyResult Outcomes Points Progress "
     "Result",
     "runtime.python.ground.certificate": "Certificate",
 }
-"""The names that each module gives; those that are in no list come from ``describe``."""
+"""The names that each module gives; those that are in no list come from ``compiler.describe``."""
 
-_HOMES = dict.fromkeys(__all__, "describe") | homes_of(_NAMES)
+_HOMES = dict.fromkeys(__all__, "compiler.describe") | homes_of(_NAMES)
 
 __getattr__, __dir__ = imported_on_use(__name__, _HOMES, __all__, called={"build": "build_module"})
+
+_know_old_names()

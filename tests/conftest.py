@@ -262,3 +262,16 @@ def pyplot():
     yield pyplot
     pyplot.close("all")
     matplotlib.use(before)
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The numbers of inputs of the modules that are built in a test, which finds none."""
+    numbers, original = [], modules.build_module
+    monkeypatch.setattr(modules, "_modules", {})
+    monkeypatch.setattr(
+        modules,
+        "build_module",
+        lambda model, *others, **options: numbers.append(model.inputs) or original(model, *others, **options),
+    )
+    return numbers

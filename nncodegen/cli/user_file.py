@@ -14,7 +14,7 @@ from typing import Any
 
 from nncodegen.errors import ModelError, NncodegenError, UserFileError
 
-OURS = Path(__file__).parent
+OURS = Path(__file__).parents[1]
 NOBODYS = ("<frozen", contextlib.__file__)
 """Files whose frames stand in a traceback between nncodegen's and the user's."""
 

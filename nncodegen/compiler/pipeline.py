@@ -172,7 +172,7 @@ def build_module(
 
     ``choices`` overrides those of the stage ``schedule``, which stages/5-schedule.txt shows: "tile" is the number of
     samples that the loops work through at once, "features" the indices whose elements are adjacent in memory (see
-    nncodegen/compiler/schedule/layout.py), "blas" (True, False, or a list of their tensors) the products that are computed by
+    compiler/schedule/layout.py), "blas" (True, False, or a list of their tensors) the products that are computed by
     SciPy's BLAS, if it is installed, "transposed" (True, False, or a list of parameters) the weights that are kept
     transposed while they are trained, "block_length" the queries of a block of long attention. "digits" ("off", "fast"
     or "best"; "fast" by default) bounds what forms of formulas may cost that keep more digits than the rules do; with

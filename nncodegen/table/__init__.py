@@ -1,18 +1,40 @@
 """Tables: reads them, infers and encodes their columns, and learns from them. This needs the extra [table]."""
 
-from nncodegen.errors import TableError
+from typing import TYPE_CHECKING, Any
+
+from nncodegen.compiler.lazy_imports import homes_of, imported_on_use
 from nncodegen.runtime.python.ground.missing import needed
 
-with needed("nncodegen.table", "pandas", "'nncodegen[table]'"):
-    import pandas  # noqa: F401
-
-from nncodegen.table.fit import Fitted, Understood, fit
-from nncodegen.table.metrics import ClassMetrics, Metric
-from nncodegen.table.read import Table, read_table
-from nncodegen.table.settings import Settings
-from nncodegen.table.trained import TableModel, check_out, load_model
+if TYPE_CHECKING:
+    from nncodegen.errors import TableError
+    from nncodegen.table.fit import Fitted, Understood, fit
+    from nncodegen.table.metrics import ClassMetrics, Metric
+    from nncodegen.table.read import Table, read_table
+    from nncodegen.table.settings import Settings
+    from nncodegen.table.trained import TableModel, check_out, load_model
 
 __all__ = [
     "ClassMetrics", "Fitted", "Metric", "Settings", "Table", "TableError", "TableModel", "Understood", "check_out",
     "fit", "load_model", "read_table",
 ]  # fmt: skip
+
+_HOMES = homes_of(
+    {
+        "fit": "Fitted Understood fit",
+        "metrics": "ClassMetrics Metric",
+        "read": "Table read_table",
+        "settings": "Settings TableError",
+        "trained": "TableModel check_out load_model",
+    }
+)
+"""The module that gives each name."""
+
+_find, __dir__ = imported_on_use(__name__, _HOMES, __all__)
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of the package. Raises MissingDependencyError without pandas."""
+    if name in _HOMES:
+        with needed("nncodegen.table", "pandas", "'nncodegen[table]'"):
+            import pandas  # noqa: F401, PLC0415
+    return _find(name)

@@ -33,6 +33,7 @@ from nncodegen.compiler.passes.simplify import simplify
 from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.compiler.schedule import verify
 from nncodegen.runtime.python.ground.facts import read
+from nncodegen.runtime.python.native import builder
 from tests.support import ROOT
 from tests.support.allocated import allocated
 
@@ -199,7 +200,8 @@ def test_ctrl_c_ends_the_compiler_of_a_part(empty_cache, tmp_path, monkeypatch):
 def test_without_the_package_a_part_says_what_to_do(empty_cache, monkeypatch):
     """A module of the cache that is loaded without nncodegen names the part, and how to get a whole module."""
     module = nn.build(decay())
-    monkeypatch.setitem(sys.modules, "nncodegen.compiler.building.parts", None)
+    monkeypatch.setattr(builder, "_known", [])
+    monkeypatch.setattr(builder, "GROUP", "nothing")
     with pytest.raises(ImportError, match=r"the part 'fitting' .*not with out=FOLDER.* needs nncodegen"):
         module.fit(X, DATA)
 

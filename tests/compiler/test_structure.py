@@ -19,32 +19,38 @@ EMBEDDED = PACKAGE / "runtime" / "python"
 """What travels inside of modules, where its package has another name."""
 
 HOUSE = (
-    "bounds collector errors generated orders printable runtime",
-    "ir module on_use userfile",
-    "check infinities latency slow typeset",
-    "derivatives notebook numbering rules schedule trial",
-    "linearize",
-    "augment",
-    "emit identities reverse simplify successive",
-    "digits",
-    "forward stabilize",
-    "building describe fitting naming sensitivities tangent transposed",
-    "curves hessian imports motion perceptron stepwise",
-    "differentiate",
-    "pipeline",
-    "certificates curve exports network shown",
-    "estimators reports table",
-    "__init__ curve_table",
+    "runtime generated",
+    "errors",
+    "compiler",
+    "perceptron",
+    "certificates curves formats",
+    "estimators",
+    "reports table",
+    "__init__",
     "bench",
     "cli",
     "__main__",
 )
 """The rooms of each floor, from the ground: a room imports rooms of lower floors alone, those for types included."""
 
+COMPILER = (
+    "__init__ escape limits moved without_gc",
+    "ir lazy_imports",
+    "check passes slow typeset",
+    "notebook schedule trial",
+    "emit",
+    "building describe naming",
+    "motion",
+    "pipeline",
+    "show",
+)
+"""The floors within the compiler, likewise."""
+
 WITHIN = ("ground", "native", "arguments", "evaluation", "results", "fitting", "training")
 """The rooms of the runtime in Python, from the ground; what a module offers stands above them."""
 
 FLOORS = {room: number for number, rooms in enumerate(HOUSE) for room in rooms.split()}
+IN_COMPILER = {room: number for number, rooms in enumerate(COMPILER) for room in rooms.split()}
 
 STAGES = ("describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "building")
 
@@ -60,42 +66,53 @@ def functions(tree):
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def name_of(path):
-    return room(path.relative_to(PACKAGE).with_suffix("").parts)
+def parts_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts
 
 
-def room(parts):
-    """What has a floor: a module or package, and each of the passes."""
-    return parts[1] if parts[0] == "passes" else parts[0]
+def stage(parts):
+    """The stage, or other room of the compiler, that a module belongs to: each pass is a room of its own here."""
+    if parts[0] != "compiler":
+        return None
+    return parts[2] if parts[1:2] == ("passes",) and len(parts) > 2 else parts[1] if len(parts) > 1 else None
 
 
 def imports(path):
+    """The names of the modules of nncodegen that a file imports, without the first part."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0 or path.is_relative_to(EMBEDDED), f"{path} has a relative import"
             if node.level == 0 and node.module and node.module.split(".")[0] == "nncodegen":
-                parts = node.module.split(".")[1:]
-                names = [alias.name if alias.name in FLOORS else "__init__" for alias in node.names]
-                yield from [room(parts)] if parts else names
+                parts = tuple(node.module.split(".")[1:])
+                if parts in {(), ("compiler",)}:
+                    rooms = IN_COMPILER if parts else FLOORS
+                    yield from ((*parts, alias.name if alias.name in rooms else "__init__") for alias in node.names)
+                else:
+                    yield parts
         elif isinstance(node, ast.Import):
-            modules = (alias.name.split(".")[1:] for alias in node.names if alias.name.startswith("nncodegen."))
-            yield from map(room, modules)
+            names = (alias.name.split(".")[1:] for alias in node.names if alias.name.startswith("nncodegen."))
+            yield from map(tuple, names)
 
 
 def test_every_module_has_a_floor():
-    """A new module is given its floor here."""
-    assert {name_of(path) for path in files()} == set(FLOORS)
+    """A new room is given its floor here."""
+    parts = [parts_of(path) for path in files()]
+    assert {first for first, *_ in parts} == set(FLOORS)
+    assert {rest[0] for first, *rest in parts if first == "compiler"} == set(IN_COMPILER)
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_downwards(path):
     """A module imports lower floors alone, and a stage no other, but for the types of the one before it."""
-    own = name_of(path)
-    for other in imports(path):
-        if other != own:
-            assert FLOORS[other] < FLOORS[own], f"{path} imports {other}"
-            stages = own in STAGES and other in STAGES
-            assert not stages or (own, other) in TYPES_OF, f"the stage {own} imports {other}"
+    here = parts_of(path)
+    for there in imports(path):
+        if there[0] != here[0]:
+            assert FLOORS[there[0]] < FLOORS[here[0]], f"{path} imports {'.'.join(there)}"
+        elif here[0] == "compiler" and there[1] != here[1]:
+            assert IN_COMPILER[there[1]] < IN_COMPILER[here[1]], f"{path} imports {'.'.join(there)}"
+        user, used = stage(here), stage(there)
+        if user != used and user in STAGES and used in STAGES:
+            assert (user, used) in TYPES_OF, f"the stage {user} imports {used}"
 
 
 def modules():
@@ -114,16 +131,31 @@ def imported(name, path, known):
             above = package.rsplit(".", node.level - 1)[0] if node.level else None
             origin = ".".join(part for part in (above, node.module) if part)
             for alias in node.names:
-                yield from [one for one in (f"{origin}.{alias.name}", origin) if one in known][:1]
+                yield from [module for module in (f"{origin}.{alias.name}", origin) if module in known][:1]
+
+
+def named_in_texts(path, known):
+    """The modules that a file names in texts: it imports them by these, or finds data beside them (``files``)."""
+    tree = ast.parse(path.read_text())
+    data = {
+        argument
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "files"
+        for argument in node.args
+    }
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in data}
+    return {text for text in texts if isinstance(text, str) and text in known} - {"nncodegen"}
 
 
 def test_no_circle_of_imports():
-    """Modules can be read one after the other: each imports only what stands before it."""
+    """Modules can be read one after the other: each imports only what stands before it, by its name as well."""
     known = modules()
     assert "nncodegen.compiler.ir.program" in imported(
         "nncodegen.compiler.ir.evaluate", known["nncodegen.compiler.ir.evaluate"], known
     )
-    order = TopologicalSorter({name: {*imported(name, path, known)} for name, path in known.items()})
+    order = TopologicalSorter(
+        {name: {*imported(name, path, known), *named_in_texts(path, known)} - {name} for name, path in known.items()}
+    )
     assert len([*order.static_order()]) == len(known)
 
 
@@ -189,6 +221,7 @@ def test_the_runtime_stands_alone():
             named += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             others = [name for name in named if name.split(".")[0] == "nncodegen" and "runtime" not in name.split(".")]
             assert not others, f"{path} imports {', '.join(others)}"
+        assert named_in_texts(path, modules()) <= {"nncodegen.errors"}, path
 
 
 def test_the_package_imports_what_is_used():

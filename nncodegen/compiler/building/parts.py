@@ -9,15 +9,19 @@ the module. A module that is written to a folder has all of its parts.
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from nncodegen.compiler.building.build import compile_part
+from nncodegen.compiler.building.build import compile_part, load_again
 from nncodegen.compiler.building.compiler import Compiler, find_compiler
 from nncodegen.compiler.emit import Sources
 from nncodegen.errors import CheckError
+from nncodegen.runtime.python.native import builder
+
+__all__ = ["address_of", "check", "load_again", "module_with_errors", "offer", "offer_errors"]
 
 _OFFERED: dict[Path, tuple[Callable[[], Sources], Compiler]] = {}
 """For the modules of this process: functions that return the sources of the model with all parts, and compilers."""
@@ -87,3 +91,6 @@ def check(file: str, part: str) -> None:
             path.unlink(missing_ok=True)
             _NEW[Path(file), part] = path
             raise
+
+
+builder.make_known(sys.modules[__name__])

@@ -23,7 +23,7 @@ WRAPPER = "nncodegen_wrapper"
 
 _HERE = Path(__file__).parent
 
-RUNTIME = (_HERE if (_HERE / "runtime").is_dir() else _HERE.parent) / "runtime" / "c"
+RUNTIME = (_HERE if (_HERE / "runtime").is_dir() else _HERE.parents[1]) / "runtime" / "c"
 """The folder of the C that is the same for every model; in an exported source distribution, it is beside this file."""
 
 INCLUDE = (f"-I{RUNTIME}",)
@@ -236,16 +236,29 @@ def kernel_objects(
 @lru_cache(maxsize=1)
 def runtime_digest() -> str:
     """Return the hash of the C that is the same for every model; objects depend on it."""
-    texts = (path.read_bytes() for path in sorted(RUNTIME.glob("nncodegen/*.[ch]")))
-    return hashlib.sha256(b"".join(texts)).hexdigest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in _files(RUNTIME / "nncodegen", "*.[ch]"))).hexdigest()
+
+
+WRITERS = ("ir", "describe", "motion", "passes", "schedule", "emit")
+"""The folders of the compiler whose files write the C of a model."""
 
 
 @lru_cache(maxsize=1)
 def compiler_digest() -> str:
     """Return the hash of what writes the C of a model, from its description on."""
-    package = _HERE.parent
-    files = (file for room in ("ir", "passes", "schedule", "emit") for file in sorted((package / room).rglob("*.py")))
+    files = (file for room in WRITERS for file in _files(_HERE.parent / room, "*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a folder, those of its folders included, in a fixed order; there is at least one.
+
+    A folder that is named wrongly would be a hash of nothing, by which stale modules are taken for new ones.
+    """
+    files = sorted(folder.rglob(pattern))
+    if not files:
+        raise FileNotFoundError(f"{folder} has no files {pattern}: this installation of nncodegen is incomplete")
+    return files
 
 
 def variant_of(macros: str) -> str:

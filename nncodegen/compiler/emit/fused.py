@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from nncodegen.compiler.emit.lines import wrapped
 
-RUNTIME = Path(__file__).parent.parent / "runtime" / "c" / "nncodegen"
+RUNTIME = Path(__file__).parents[2] / "runtime" / "c" / "nncodegen"
 
 _TOKEN = re.compile(r"\s*(0x[0-9a-f.]+p[+-]?\d+F?|[\d.]+F?|\w+(?:\.\w+)*|[<>=!]=|&&|\|\||<<|>>|[-+*/()<>?:,&|!])")
 

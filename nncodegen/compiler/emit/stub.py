@@ -69,7 +69,7 @@ from nncodegen import Certificate, Outcomes, Progress, Result  # type: ignore[im
 
 
 def emit_protocol() -> str:
-    """Return the text of ``nncodegen/runtime/module.py``: attributes and functions of every module, with their docstrings."""
+    """Return the text of ``runtime/module.py``: attributes and functions of every module, with their docstrings."""
     parts = [f'{name}: {type}\n"""{meaning}"""' for name, (type, meaning) in ATTRIBUTES.items()]
     parts += [
         "\n" + _declaration(function, "self", inspect.getdoc(function) or "", _one_by_one) for function in FUNCTIONS

@@ -1,6 +1,7 @@
 """The update rules of every module: their hyperparameters, and the state that they keep for every parameter.
 
-Their formulas are in ``nncodegen/compiler/describe/optimizers.py``; the compiled kernel knows a rule by its index in RULES.
+Their formulas are in ``nncodegen/compiler/describe/optimizers.py``; the compiled kernel knows a rule by its index in
+RULES.
 """
 
 from __future__ import annotations

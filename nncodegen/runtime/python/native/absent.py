@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .builder import find_builder
 
 if TYPE_CHECKING:
     from ..ground.facts import Facts
@@ -55,7 +56,7 @@ class AbsentNative:
         """
         module = sys.modules.get(self._module)
         if module is None and self._path is not None and os.path.exists(self._path):
-            module = import_module("nncodegen.compiler.building.build").load_again(self._path)
+            module = find_builder().load_again(self._path)
         module = module or _of_same_model(self._facts)
         if module is None:
             raise ImportError(

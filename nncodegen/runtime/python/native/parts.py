@@ -6,11 +6,11 @@ whole. So this file may ask for nncodegen.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..ground.clock import clock
 from ..ground.missing import missing_package
+from .builder import find_builder
 
 if TYPE_CHECKING:
     from ..ground.facts import Facts
@@ -25,9 +25,9 @@ def with_errors(model: Model) -> Model:
     """
     if model.with_errors is None:
         try:
-            compiler = import_module("nncodegen.compiler.building.parts")
+            builder = find_builder()
         except ImportError:
-            compiler = None
+            builder = None
         facts = model.facts
         if not _is_formula(facts):
             raise ValueError(
@@ -35,7 +35,7 @@ def with_errors(model: Model) -> Model:
                 "none: leave them out"
             )
         with clock.standing():
-            found = compiler and compiler.module_with_errors(facts.identity, facts.precision, facts.bits)
+            found = builder and builder.module_with_errors(facts.identity, facts.precision, facts.bits)
         if not found:
             model.native.errors_memory(0, 0)  # a module without C says that it has no fits: a second one has none, too
             raise ValueError(
@@ -59,16 +59,15 @@ def address_of_part(file: str, part: str) -> int:
     The part is compiled if it has not been yet. Raises BuildError if that fails, MissingDependencyError without
     nncodegen.
     """
-    try:  # by its name: the runtime stands below the compiler, and travels without it
-        compiler = import_module("nncodegen.compiler.building.parts")
+    try:
+        builder = find_builder()
     except ImportError as error:
         what = f"the part {part!r} of {file}, which is compiled when it is first used (not with out=FOLDER),"
         raise missing_package(what, "nncodegen", "nncodegen") from error
     with clock.standing():
-        address: int = compiler.address_of(file, part)
-    return address
+        return builder.address_of(file, part)
 
 
 def check_part(file: str, part: str) -> None:
     """Check a part that has just been compiled, which its module can call now. Raises CheckError if it is wrong."""
-    import_module("nncodegen.compiler.building.parts").check(file, part)
+    find_builder().check(file, part)
