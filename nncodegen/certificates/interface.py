@@ -58,7 +58,17 @@ from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.compiler.pipeline import Compiled, compile_model
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.runtime.module import Module
-from nncodegen.runtime.python.ground.certificate import TABLE, WRONG, Certificate, Fault, Figure, digest_of, file_of
+from nncodegen.runtime.python.ground.certificate import (
+    TABLE,
+    WRONG,
+    Certificate,
+    CertifiedBuild,
+    Conditions,
+    Fault,
+    Figure,
+    digest_of,
+    file_of,
+)
 
 
 def certify(
@@ -142,11 +152,14 @@ def verify(module: Module | str | Path) -> Certificate:
         worst = figures([one.figure for one in found], tuple(counts))
     bounds = {(figure.quantity, figure.kind): figure.bound for figure in stated.figures}
     again = tuple(_held(figure, bounds) for figure in worst)
-    return replace(
-        stated, figures=again, points=counts, reference=stated.reference if stated.method else PROGRAM,
-        machine=_machine(), variants=tuple(loaded.variants), date=_now(), steps=(), compared="",
-        faults=tuple(dict.fromkeys((*stated.faults, *_of_table(described)))),
-    )  # fmt: skip
+    conditions = replace(
+        _conditions(loaded, stated.seed, counts, stated.reference if stated.method else PROGRAM, stated.digits),
+        rows=stated.rows,
+        left_out=stated.left_out,
+        method=stated.method,
+    )
+    faults = tuple(dict.fromkeys((*stated.faults, *_of_table(described))))
+    return replace(stated, conditions=conditions, figures=again, steps=(), faults=faults)
 
 
 def _held(figure: Figure, bounds: dict[tuple[str, str], float]) -> Figure:
@@ -225,15 +238,20 @@ def _certificate(
     if isinstance(model, Described):  # its own optimizers are rules without a function
         described = replace(described, updates=(*described.updates, *model.program.updates))
     _check_identity(module, identity_of(described))
-    stated = {
-        "name": module.name, "precision": module.precision, "identity": identity_of(described),
-        "module": digest_of(path), "version": _version(), "compiler": _said_by(compiler),
-        "flags": (*without_paths(KERNEL_FLAGS), *compiler.target), "machine": _machine(),
-        "variants": tuple(module.variants), "seed": seed, "date": _now(), "kept": compiled["stabilize"].kept,
-    }  # fmt: skip
+    build = CertifiedBuild(
+        name=module.name,
+        precision=module.precision,
+        identity=identity_of(described),
+        module=digest_of(path),
+        version=_version(),
+        compiler=_said_by(compiler),
+        flags=(*without_paths(KERNEL_FLAGS), *compiler.target),
+    )
+    kept = compiled["stabilize"].kept
     if system_of(described):
         check_examined(described)
-        return _written(path, _of_method(module, path, described, compiled.sources, points, stated))
+        certificate = _of_method(module, path, described, compiled.sources, build, points, seed)
+        return _written(path, replace(certificate, kept=kept))
     plain = without_derivatives(described)
     network = defined(unwrapped(model), plain)
     reference, what = given(unwrapped(model), plain, network)
@@ -246,14 +264,27 @@ def _certificate(
     extent = extent_of(programs, points)
     found, counts = _examine(module, path, programs, extent, seed, diagnosis)
     faults = diagnosis.conclude(found)
-    certificate = Certificate(
-        **stated, reference=what, digits=DIGITS, points=counts, rows=extent.rows,
-        figures=figures([one.figure for one in found], tuple(counts)),
-        steps=tuple(figure for figure, _ in diagnosis.figures), compared=diagnosis.compared,
+    conditions = replace(
+        _conditions(module, seed, counts, what, DIGITS),
+        rows=extent.rows,
+        compared=diagnosis.compared,
         left_out=left_out(described, simplified, steps is not None, network),
-        faults=(*_of_table(described, model), *faults), program=to_data(described),
-    )  # fmt: skip
+    )
+    certificate = Certificate(
+        build,
+        conditions,
+        figures=figures([one.figure for one in found], tuple(counts)),
+        steps=tuple(figure for figure, _ in diagnosis.figures),
+        kept=kept,
+        faults=(*_of_table(described, model), *faults),
+        program=to_data(described),
+    )
     return _written(path, certificate)
+
+
+def _conditions(module: Module, seed: int, points: Mapping[str, int], reference: str, digits: int) -> Conditions:
+    """Return the conditions under which a module is examined now, on this machine, at points of ROWS samples."""
+    return Conditions(_machine(), tuple(module.variants), reference, digits, points, ROWS, seed, _now())
 
 
 def _of_table(described: Program, model: Describable | None = None) -> tuple[Fault, ...]:
@@ -273,20 +304,32 @@ def _of_table(described: Program, model: Describable | None = None) -> tuple[Fau
 
 
 def _of_method(
-    module: Module, path: Path, described: Program, sources: Sources, points: int | None, stated: Mapping[str, Any]
+    module: Module,
+    path: Path,
+    described: Program,
+    sources: Sources,
+    build: CertifiedBuild,
+    points: int | None,
+    seed: int,
 ) -> Certificate:
     """Return the certificate of a model whose steps are chosen: its errors are those of a method."""
     system = system_of(described)
     assert system
     count = points_of(described, points)
-    found, counts = compared_at(_variants(module, path), described, count, ROWS, stated["seed"])
+    found, counts = compared_at(_variants(module, path), described, count, ROWS, seed)
     table = figures([one.figure for one in found], tuple(counts))
-    return Certificate(
-        **stated, reference=REFERENCE, digits=digits_of(described), points=counts, rows=ROWS,
-        figures=table, left_out=left_out_of_method(described, table),
-        faults=(*_of_table(described), *faults_of(found, described, sources)), program=to_data(described),
+    conditions = replace(
+        _conditions(module, seed, counts, REFERENCE, digits_of(described)),
+        left_out=left_out_of_method(described, table),
         method=str(system.control),
-    )  # fmt: skip
+    )
+    return Certificate(
+        build,
+        conditions,
+        figures=table,
+        faults=(*_of_table(described), *faults_of(found, described, sources)),
+        program=to_data(described),
+    )
 
 
 def _written(path: Path, certificate: Certificate) -> Certificate:

@@ -68,7 +68,7 @@ class _Others(Beside):
 
     def fields(self, module: Any) -> Iterator[Found]:
         """Yield the derivatives by inputs that the loss contains."""
-        if not module._model.facts.terms:
+        if not module._model.facts.samples.terms:
             return
         program = self.examined.programs.given
         values = [run(program, bind(program, one.parameters, one.X, one.Y)) for one in self.points]

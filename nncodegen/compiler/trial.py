@@ -139,7 +139,11 @@ class _Trial:
     def jacobian(self) -> str:
         """Return "the Jacobian" of the outputs if it is wrong, or nothing."""
         facts, shape = self.module._model.facts, (SAMPLES, self.module.output_count)  # type: ignore[attr-defined]
-        if facts.not_fitted or not facts.fits_outputs or SAMPLES * shape[1] * len(self._point) > MOST_ENTRIES:
+        if (
+            facts.fitting.not_fitted
+            or not facts.fitting.fits_outputs
+            or SAMPLES * shape[1] * len(self._point) > MOST_ENTRIES
+        ):
             return ""
         weights = self._weights(self.module.predict(self._point, self._X))
         derivatives = self.module.jacobian(self._point, self._X).astype(float) * self._trained

@@ -105,7 +105,7 @@ def test_a_search_with_few_steps_finds_what_all_steps_do():
     usual = built(PREY.model(9, name="prey_search"))
     limit = usual_steps(usual._model)
     less = built(PREY.model(9, max_steps=limit, name="prey_search_less"))
-    assert 0 < limit < usual._model.facts.max_steps
+    assert 0 < limit < usual._model.facts.steps.max_steps
     assert usual_steps(less._model) == 0
     Y = usual.predict(TRUTH, TIMES[None]) * (1 + 0.02 * np.random.default_rng(1).normal(size=(1, 18)))
     found, other = (module.fit(TIMES[None], Y, p0="auto") for module in (usual, less))

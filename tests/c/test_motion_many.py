@@ -208,7 +208,7 @@ def test_models_that_converge_keep_their_parameters():
 def test_samples_that_fill_the_lanes_are_trained_one_by_one():
     """From twice as many trajectories as lanes in a batch, each model has the bits of train."""
     module = built(KEPT["chosen"], fit=False)
-    lanes = module._model.facts.lanes
+    lanes = module._model.facts.steps.lanes
     assert lanes == 8
     X, Y, starts = data(module, 2 * lanes, 2)
     given = {"epochs": 2, "learning_rate": 1e-4, "optimizer": "adam"}

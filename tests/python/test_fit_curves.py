@@ -48,14 +48,14 @@ def mixed(quick_compiler):
 def test_the_facts_of_a_module(peaks):
     """A module knows names, bounds and estimates of its curves, and whether values of its parameters were given."""
     facts = peaks._model.facts
-    assert [term.kind for term in facts.curves] == ["gaussian"] * 3 + ["line"]
-    assert [one.name for term in facts.curves for one in term.parameters] == list(PEAKS.names)
-    low = {one.name: one.low for term in facts.curves for one in term.parameters}
+    assert [term.kind for term in facts.fitting.curves] == ["gaussian"] * 3 + ["line"]
+    assert [one.name for term in facts.fitting.curves for one in term.parameters] == list(PEAKS.names)
+    low = {one.name: one.low for term in facts.fitting.curves for one in term.parameters}
     assert {name: 0 for name in low if np.isfinite(low[name])} == dict.fromkeys(["a_sigma", "b_sigma", "c_sigma"], 0)
-    assert facts.starts_from_data
+    assert facts.fitting.starts_from_data
     given = nn.build(nn.Model("given", "x", "y", {"intercept": 1, "slope": 2}, curves.line), fit=False)
-    assert [term.kind for term in given._model.facts.curves] == ["line"]
-    assert not given._model.facts.starts_from_data
+    assert [term.kind for term in given._model.facts.fitting.curves] == ["line"]
+    assert not given._model.facts.fitting.starts_from_data
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -13,6 +13,8 @@ import pytest
 import sympy
 
 import nncodegen as nn
+from nncodegen.runtime.python.ground.certificate import Certificate, CertifiedBuild, Conditions, Figure
+from nncodegen.runtime.python.ground.facts import DEFAULTS, literals, of_literals
 from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -142,3 +144,28 @@ def test_a_model_that_cannot_be_pickled(quick_compiler):
     with pytest.raises(pickle.PicklingError, match=r"module of square .* its model cannot be: .*; write functions"):
         pickle.dumps(module)
     assert copy.deepcopy(module) is module
+
+
+def test_certificates_of_older_pickles():
+    """A certificate that version 0.2 pickled, with all members side by side, is read as its parts."""
+    figure = Figure("loss", "ordinary", 0.5, 1.0, 4.0)
+    build = CertifiedBuild("decay", "float64", "a" * 64, "b" * 64, "0.2.0", "gcc 14", ("-O3",))
+    conditions = Conditions("a CPU", ("avx2",), "formulas", 50, {"ordinary": 3}, 32, 7, "2026-11-01")
+    certificate = Certificate(build, conditions, (figure,))
+    older = object.__new__(Certificate)
+    older.__setstate__(certificate.members)
+    assert older == certificate == pickle.loads(pickle.dumps(certificate))
+    assert str(older) == str(certificate)
+    assert Certificate.from_json(older.to_json()) == certificate
+
+
+def test_facts_are_literals(decay):
+    """The facts in pickles of results lie side by side, as version 0.2 wrote them, and are read as the same facts."""
+    facts = decay._model.facts
+    members = literals(facts)
+    assert members["curved"] is facts.fitting.curved
+    assert members["inputs"] == facts.samples.inputs
+    assert not {"samples", "fitting", "steps"} & {*members}
+    assert of_literals(members) == facts
+    needed = {name: value for name, value in members.items() if DEFAULTS.get(name, ...) != value}
+    assert of_literals(needed) == facts

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from nncodegen.runtime.python.ground.facts import Parameter
+from nncodegen.runtime.python.ground.facts import ChosenSteps, Fitting, Parameter, Samples
 from nncodegen.runtime.python.results.fit_result import FitResult
 
 
 class Facts:
     """The facts of a formula that a result reads."""
 
-    curved, terms, quantities, bits, solver, over_times = False, (), (), "native", "", False
+    bits, samples, steps = "native", Samples((), (), (), labels=False), ChosenSteps()
+    fitting = Fitting("", curved=False, fits_outputs=True)
 
     def __init__(self, parameters):
         self.parameters = parameters

@@ -13,7 +13,7 @@ import numpy as np
 from nncodegen.compiler.ir import Program, Tensor, Update, ranges_of
 from nncodegen.compiler.ir.systems import systems_of
 from nncodegen.compiler.schedule import Schedule
-from nncodegen.runtime.python.ground.facts import Facts, Parameter
+from nncodegen.runtime.python.ground.facts import DEFAULTS, Parameter
 from nncodegen.runtime.python.ground.rules import RULES
 
 WIDTH = 100
@@ -56,7 +56,7 @@ def facts(schedule: Schedule) -> str:
     others["rtol"] = max((one.rtol for one in solvers), default=0.0)
     others["max_steps"] = max((one.most for one in solvers), default=0)
     others["lanes"] = schedule.side_by_side.models if schedule.side_by_side and solvers else 0
-    entries |= {name: _literal(found) for name, found in others.items() if found != Facts._field_defaults[name]}
+    entries |= {name: _literal(found) for name, found in others.items() if found != DEFAULTS[name]}
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"

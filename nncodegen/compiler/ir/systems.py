@@ -165,11 +165,12 @@ class Transposed:
 class System:
     """Equations du/dt = f(t, u, given, fixed, weights), with all names but those of weights scalars.
 
-    ``starts`` are the initial values: elements of given and fixed, or numbers. ``steps`` compute what ``rates`` read in
-    addition. The path has the states from number ``first`` on. The error is measured in blocks of ``block`` states; in
-    all blocks, the derivative of a rate by the states of its own block is that of the first one. ``linear`` has what an
-    implicit method reads in addition. ``sizes`` are those of the indices of ``weights`` and of steps that compute
-    layers with them; ``transposed`` has what the reverse of the steps in time reads.
+    ``starts`` are the initial values: elements of given and fixed, or numbers. ``motion`` has the rates of the states,
+    and the steps that compute what these read in addition. The path has the states from number ``first`` on. The error
+    is measured in blocks of ``block`` states; in all blocks, the derivative of a rate by the states of its own block is
+    that of the first one. ``linear`` has what an implicit method reads in addition. ``sizes`` are those of the indices
+    of ``weights`` and of steps that compute layers with them; ``transposed`` has what the reverse of the steps in time
+    reads.
     """
 
     name: str
@@ -179,8 +180,7 @@ class System:
     given: tuple[Element, ...]
     fixed: tuple[Element, ...]
     starts: tuple[Expr, ...]
-    steps: tuple[Step, ...]
-    rates: tuple[Expr, ...]
+    motion: Formulas
     first: int = 0
     block: int = 0
     linear: Linear | None = None
@@ -189,6 +189,16 @@ class System:
     weights: tuple[Element, ...] = ()
     sizes: tuple[tuple[str, int], ...] = ()
     transposed: Transposed | None = None
+
+    @property
+    def rates(self) -> tuple[Expr, ...]:
+        """Return the rate of each state."""
+        return self.motion.values
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps that compute what the rates read in addition."""
+        return self.motion.steps
 
     @property
     def stops(self) -> bool:
@@ -227,13 +237,13 @@ class System:
     @property
     def formulas(self) -> tuple[Expr, ...]:
         """Return all formulas of its rates."""
-        return (*(step.expression for step in self.steps), *self.rates)
+        return self.motion.all
 
     def mapped(self, change: Callable[[Expr], Expr]) -> System:
         """Return the system with a function applied to each formula of its rates and jumps."""
         steps = tuple(replace(step, expression=change(step.expression)) for step in self.steps)
         jumps = replace(self.jumps, values=tuple(map(change, self.jumps.values)))
-        return replace(self, steps=steps, rates=tuple(map(change, self.rates)), jumps=jumps)
+        return replace(self, motion=Formulas(tuple(map(change, self.rates)), steps), jumps=jumps)
 
     def show(self) -> str:
         """Return the system as text."""
@@ -266,7 +276,7 @@ class System:
             end = count + len(linear.slopes.values)
             slopes, bend = replace(linear.slopes, values=written[count:end]), replace(linear.bend, values=written[end:])
             linear = replace(linear, slopes=slopes, bend=bend)
-        return replace(self, steps=(*self.steps, *steps), rates=written[:count], linear=linear)
+        return replace(self, motion=Formulas(written[:count], (*self.steps, *steps)), linear=linear)
 
     def _shown_linear(self) -> list[str]:
         """Return lines with the derivatives of rates that are not zero."""

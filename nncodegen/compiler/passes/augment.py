@@ -74,9 +74,14 @@ def augmented(system: System, first: int, count: int) -> System:
         ]
     ending = f"_slopes_{first}" if count < len(system.given) else "_slopes"
     found = replace(
-        system, name=f"{system.name}{ending}", states=tuple(states), starts=tuple(starts), rates=tuple(rates),
-        first=size, jumps=Formulas(tuple(jumps)),
-    )  # fmt: skip
+        system,
+        name=f"{system.name}{ending}",
+        states=tuple(states),
+        starts=tuple(starts),
+        motion=Formulas(tuple(rates), system.steps),
+        first=size,
+        jumps=Formulas(tuple(jumps)),
+    )
     chosen = system.given[first : first + count]
     return replace(found, linear=_linear(system, found, slopes, chosen, taken)) if system.linear else found
 
@@ -107,11 +112,15 @@ def moved_along(system: System) -> System:
 
     starts = tuple(direction.get(start, S.Zero) if isinstance(start, Element) else S.Zero for start in system.starts)
     return replace(
-        system, name=f"{system.name}_moved", states=(*system.states, *moved.values()),
-        starts=(*system.starts, *starts), fixed=(*system.fixed, *direction.values()),
-        rates=(*system.rates, *along(system.rates)), first=known + size,
+        system,
+        name=f"{system.name}_moved",
+        states=(*system.states, *moved.values()),
+        starts=(*system.starts, *starts),
+        fixed=(*system.fixed, *direction.values()),
+        motion=Formulas((*system.rates, *along(system.rates)), system.steps),
+        first=known + size,
         jumps=Formulas((*system.jumps.values, *along(system.jumps.values))),
-    )  # fmt: skip
+    )
 
 
 def _linear(

@@ -36,7 +36,7 @@ from nncodegen.compiler.ir import (
 )
 from nncodegen.compiler.ir.arithmetics import stable_of_arguments
 from nncodegen.compiler.ir.functions import StableFunction, decay
-from nncodegen.compiler.ir.systems import INTEGRATE, Formulas, System
+from nncodegen.compiler.ir.systems import INTEGRATE, Formulas, Linear, System, Transposed
 from nncodegen.compiler.passes.numbering import Known, Numbering, hint, known_under
 
 MOST_TIMES = 1000
@@ -146,18 +146,26 @@ def _simplify_steps(
 @lru_cache(maxsize=64)
 def _simplified(system: System) -> System:
     """Return differential equations whose rates, and their derivatives, are computed in steps that they share."""
-    rates = _shared(Formulas(system.rates, system.steps), "rate", system.taken)
-    linear = system.linear and replace(
-        system.linear,
-        slopes=_shared(system.linear.slopes, "slope", system.taken),
-        bend=_shared(system.linear.bend, "change", system.taken),
+    taken = system.taken
+    return replace(
+        system,
+        motion=_shared(system.motion, "rate", taken),
+        linear=system.linear and _shared_slopes(system.linear, taken),
+        jumps=_shared(system.jumps, "jump", taken),
+        transposed=system.transposed and _shared_sums(system.transposed, taken),
     )
-    jumps = _shared(system.jumps, "jump", system.taken)
-    own = system.transposed
-    back = own and replace(
-        own, sums=_shared(own.sums, "sum", system.taken), jumps=_shared(own.jumps, "turn", system.taken)
-    )
-    return replace(system, steps=rates.steps, rates=rates.values, linear=linear, jumps=jumps, transposed=back)
+
+
+def _shared_slopes(linear: Linear, taken: tuple[str, ...]) -> Linear:
+    """Return the derivatives of rates that implicit methods read, computed in steps that they share."""
+    slopes, bend = _shared(linear.slopes, "slope", taken), _shared(linear.bend, "change", taken)
+    return replace(linear, slopes=slopes, bend=bend)
+
+
+def _shared_sums(transposed: Transposed, taken: tuple[str, ...]) -> Transposed:
+    """Return the derivatives of the weighted sum of rates, computed in steps that they share."""
+    sums, jumps = _shared(transposed.sums, "sum", taken), _shared(transposed.jumps, "turn", taken)
+    return replace(transposed, sums=sums, jumps=jumps)
 
 
 def _shared(formulas: Formulas, word: str, taken: tuple[str, ...]) -> Formulas:

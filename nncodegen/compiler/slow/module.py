@@ -52,9 +52,8 @@ def slow_module(program: Program, facts: Facts, reason: str) -> Module:
 
 def _key(facts: Facts, reason: str) -> str:
     """Return the key that distinguishes models: those that compute and fit the same share a module for each reason."""
-    known = (facts.identity, facts.precision, facts.not_fitted, facts.parameters, facts.rules, facts.inputs,
-             facts.following, reason)  # fmt: skip
-    return sha256(repr(known).encode()).hexdigest()[:16]
+    model = (facts.identity, facts.precision, facts.parameters, facts.rules, facts.following)
+    return sha256(repr((*model, facts.fitting.not_fitted, facts.samples.inputs, reason)).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=16)

@@ -133,7 +133,7 @@ def package_of(request: Request, until: str, cross: str | None = None) -> Packag
     )
     known = read(facts(compiled["schedule"]))
     stub = compiled.sources.files[f"{name}.pyi"]
-    inputs, outputs = subject.inputs or columns(known.inputs), subject.outputs or columns(known.outputs)
+    inputs, outputs = subject.inputs or columns(known.samples.inputs), subject.outputs or columns(known.samples.outputs)
     documentation = _documentation(stub, known, inputs, outputs, subject.parameters is not None)
     written = _quoted(documentation)
     files = {
@@ -169,8 +169,8 @@ def _documentation(stub: str, known: Facts, inputs: Names, outputs: Names, train
         f"    import {name}\n    Y = {name}.predict({name}.{point}, X)",
         f"X has the shape (N, {len(inputs)}), Y (N, {len(outputs)}).",
         about,
-        _meanings("Columns of X", inputs, columns(known.inputs)),
-        _meanings("Columns of Y", outputs, columns(known.outputs)),
+        _meanings("Columns of X", inputs, columns(known.samples.inputs)),
+        _meanings("Columns of Y", outputs, columns(known.samples.outputs)),
         f"python -m {name} tests the installation, python -m {name} predict DATA.csv predicts.",
     ]
     return "\n\n".join(part for part in shown if part)

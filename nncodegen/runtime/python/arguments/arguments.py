@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 def check_inputs(model: Model, X: Any, sparse: bool = False) -> tuple[Any, int]:
     """Return X, checked (None without inputs), and the number of samples. A sparse X, if allowed, is a ``Sparse``."""
-    if model.input_names and sparse and is_sparse(X) and not model.facts.ranges:
+    if model.input_names and sparse and is_sparse(X) and not model.facts.samples.ranges:
         X = read_sparse(model, "X", X, len(model.input_names), model.expected["X"])
         return X, len(X)
     if model.input_names:
         X = _matrix(model, "X", joined(model, "X", X, to_array), len(model.input_names))
-        if model.facts.ranges:
+        if model.facts.samples.ranges:
             check_ranges(model, X)
-        if model.facts.rising:
+        if model.facts.samples.rising:
             check_rising(model, X)
         return X, len(X)
     if X is not None:

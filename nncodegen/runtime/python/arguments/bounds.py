@@ -29,7 +29,7 @@ def limits_of(model: Model, bounds: Any, *starts: Any) -> Bounds | None:
     not hold, after a warning.
     """
     limits = check_bounds(model, bounds)
-    if limits is None or not model.facts.curves or (bounds is not None and not isinstance(bounds, Mapping)):
+    if limits is None or not model.facts.fitting.curves or (bounds is not None and not isinstance(bounds, Mapping)):
         return limits
     own = np.ones(model.parameter_count, bool)
     for key in bounds or ():
@@ -68,7 +68,7 @@ def check_bounds(model: Model, bounds: Any) -> Bounds | None:
 
     Parameters that a mapping does not name have the bounds of their curves, and so have all without any bounds.
     """
-    if bounds is None and not model.facts.curves:
+    if bounds is None and not model.facts.fitting.curves:
         return None
     low, high = _of_names(model, bounds or {}) if isinstance(bounds, Mapping | None) else _of_pair(model, bounds)
     ordered = low < high
@@ -121,7 +121,7 @@ def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
     """Return the bounds from a mapping, or of curves; a key names all values of a parameter, or one."""
     low = np.full(model.parameter_count, -np.inf, model.dtype)
     high = -low
-    for term in model.facts.curves:
+    for term in model.facts.fitting.curves:
         for one in term.parameters:
             if one.name in model.places:
                 low[model.places[one.name]], high[model.places[one.name]] = one.low, one.high

@@ -73,7 +73,7 @@ class Keywords:
     ) -> tuple[CheckedOptions, dict[str, Any]]:
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         check_trainable(model)
-        if "weights" in named and not model.facts.terms:
+        if "weights" in named and not model.facts.samples.terms:
             raise no_argument(self.function, "weights")
         if not RENAMED[1].keys().isdisjoint(named):
             named = current(*RENAMED, named)

@@ -67,7 +67,7 @@ def own_of(model: Model, own: Any) -> tuple[int, ...]:
             "own names the parameters that each group has for itself, such as own=('a', 'b'); groups within groups, "
             "with parameters for each of several levels, are not fitted"
         )
-    own = own if own is not None else model.facts.own or None
+    own = own if own is not None else model.facts.fitting.own or None
     if own is None:
         raise ValueError("groups needs own: the names of the parameters that each group has for itself")
     names = [own] if isinstance(own, str) or not hasattr(own, "__iter__") else list(own)

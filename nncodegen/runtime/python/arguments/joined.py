@@ -26,10 +26,10 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
     array. Anything else is returned unchanged. Raises ValueError.
     """
     facts = model.facts
-    labelled = name == "Y" and facts.label_targets
+    labelled = name == "Y" and facts.samples.label_targets
     if type(values) is np.ndarray and values.ndim <= 2 and not labelled and values.dtype.names is None:
         return values  # the usual case, decided quickly
-    tensors = facts.inputs if name in OF_INPUTS else facts.targets
+    tensors = facts.samples.inputs if name in OF_INPUTS else facts.samples.targets
     if type(values) is list and len(tensors) == 1 and not labelled:
         return values
     if has_names(values):
@@ -38,7 +38,7 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
             if len(tensors) == 1:
                 return joined(model, name, next(iter(values.values())), array_of)
             return _side_by_side(model, name, values, tensors, array_of)
-    if isinstance(values, list | tuple) and _are_several(name, values, tensors, facts.label_targets):
+    if isinstance(values, list | tuple) and _are_several(name, values, tensors, facts.samples.label_targets):
         if len(values) != len(tensors):
             names = listed([key for key, _ in tensors])
             raise ValueError(f"{name} is a list of {len(values)} arrays; expected one for each of {names}, in order")
@@ -46,10 +46,10 @@ def joined(model: Model, name: str, values: Any, array_of: Callable[[Model, str,
     if len(tensors) == 1 and labelled and values is not None:
         ((tensor, size),) = tensors
         array = _with_rows(model, name, tensor, array_of(model, name, values, "expected numbers"))
-        return _columns(name, array, size, facts.shapes.get(tensor)) if array.ndim > 2 else array
+        return _columns(name, array, size, facts.samples.shapes.get(tensor)) if array.ndim > 2 else array
     if isinstance(values, np.ndarray) and values.ndim > 2 and len(tensors) == 1:
         ((tensor, size),) = tensors
-        return _columns(name, values, size, facts.shapes.get(tensor))
+        return _columns(name, values, size, facts.samples.shapes.get(tensor))
     return values
 
 
@@ -79,9 +79,9 @@ def check_ranges(model: Model, X: Any) -> None:
     """Raise ValueError, with its position, for the first value of an index-valued input that is out of range."""
     if model.native.in_ranges(X, len(X)):
         return
-    for tensor, own in slices(model.facts.inputs):
-        if tensor in model.facts.ranges:
-            begin, end = model.facts.ranges[tensor]
+    for tensor, own in slices(model.facts.samples.inputs):
+        if tensor in model.facts.samples.ranges:
+            begin, end = model.facts.samples.ranges[tensor]
             block = X[:, own]
             wrong = np.argwhere(~((block >= begin) & (block < end) & (block == np.floor(block))))
             if len(wrong):
@@ -94,8 +94,8 @@ def check_ranges(model: Model, X: Any) -> None:
 
 def check_rising(model: Model, X: Any) -> None:
     """Raise ValueError, with its position, for the first time of a sample that is before the time to its left."""
-    for tensor, own in slices(model.facts.inputs):
-        if tensor in model.facts.rising:
+    for tensor, own in slices(model.facts.samples.inputs):
+        if tensor in model.facts.samples.rising:
             check_times(tensor, X[:, own], own.start)
 
 
@@ -120,7 +120,7 @@ def _side_by_side(
     """Return the arrays of several tensors, side by side in one matrix."""
     parts = []
     for (key, given), (tensor, size) in zip(values.items(), tensors, strict=True):
-        role, shape = f"{name}[{key!r}]", model.facts.shapes.get(tensor)
+        role, shape = f"{name}[{key!r}]", model.facts.samples.shapes.get(tensor)
         if has_names(given):
             given = _of_tensor(role, given, tensor, size)
         array = _with_rows(model, role, tensor, array_of(model, role, given, "expected numbers"))
@@ -139,10 +139,10 @@ def _of_tensor(role: str, values: Any, tensor: str, size: int) -> Any:
 
 def _with_rows(model: Model, name: str, tensor: str, array: Any) -> Any:
     """Convert class indices to rows with a 1 at the class, for targets that allow them; return others unchanged."""
-    if tensor not in model.facts.label_targets:
+    if tensor not in model.facts.samples.label_targets:
         return array
-    sizes = dict(model.facts.targets)
-    *leading, classes = model.facts.shapes.get(tensor, (sizes[tensor],))
+    sizes = dict(model.facts.samples.targets)
+    *leading, classes = model.facts.samples.shapes.get(tensor, (sizes[tensor],))
     if array.shape[1:] not in (tuple(leading), (*leading, 1)):
         return array
     labels, expected = array.reshape(len(array), *leading), f"expected labels 0 to {classes - 1}"

@@ -98,7 +98,7 @@ def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
         one = _measure(model, name, value)
         if found.setdefault(one.name, one).own is not one.own:
             raise ValueError(f'two metrics have the name {one.name!r}: give others, as {{"name": function}}')
-    own = model.target_names and not model.facts.terms and all(one.own is not None for one in found.values())
+    own = model.target_names and not model.facts.samples.terms and all(one.own is not None for one in found.values())
     if found and not own and not model.measures_size:
         raise ValueError(
             f"metrics compare outputs with targets, but the model has {model.output_count} outputs and "

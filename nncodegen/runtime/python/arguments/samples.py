@@ -176,7 +176,7 @@ class CheckedSamples:
             shares = targets.sum(axis=1)  # rows of zeros are steps without a target
             there = shares > 0
             targets, found, counts = targets[there] / shares[there, None], found[there], counts[there]
-        return Predictions(targets, found, counts, facts.labels or classes > 0, facts.threshold)
+        return Predictions(targets, found, counts, facts.samples.labels or classes > 0, facts.samples.threshold)
 
 
 def statistics_of(model: Model, slope: Array) -> Array:

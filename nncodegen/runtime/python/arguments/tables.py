@@ -145,10 +145,14 @@ def named_parts(model: Model, name: str, values: Any) -> Any:
     values that are missing.
     """
     facts = model.facts
-    tensors, others = (facts.inputs, ()) if name in OF_INPUTS else (facts.targets, facts.outputs)
+    tensors, others = (
+        (facts.samples.inputs, ()) if name in OF_INPUTS else (facts.samples.targets, facts.samples.outputs)
+    )
     if len(others) != len(tensors):
         others = ()
-    labelled = tuple(tensor for tensor, _ in (*tensors, *others)) if facts.labels else facts.label_targets
+    labelled = (
+        tuple(tensor for tensor, _ in (*tensors, *others)) if facts.samples.labels else facts.samples.label_targets
+    )
     found = find(name, values, tensors, others, labelled if name == "Y" else ())
     if not isinstance(found, Found):
         return found
@@ -160,7 +164,7 @@ def named_parts(model: Model, name: str, values: Any) -> Any:
 
 def of_only_target(model: Model, Y: Any) -> Any:
     """Return what a mapping or a table holds of the target of a model that has one, such as labels; else Y."""
-    if len(model.facts.targets) != 1 or not has_names(Y):
+    if len(model.facts.samples.targets) != 1 or not has_names(Y):
         return Y
     parts = named_parts(model, "Y", Y)
     return next(iter(parts.values())) if isinstance(parts, dict) else parts

@@ -28,10 +28,10 @@ class Samples:
     """The checked samples of all terms. Those of a term are an array X, or ``Points``, with or without targets."""
 
     def __init__(self, model: Model, data: Any, weights: Any, partly: bool = False) -> None:
-        if not model.facts.terms:
+        if not model.facts.samples.terms:
             raise ValueError(f"{model.name} has no terms with their own samples: give X and Y, not data")
         self.model = model
-        self.terms = {term.name: term for term in model.facts.terms}
+        self.terms = {term.name: term for term in model.facts.samples.terms}
         expected = f"expected a dictionary with samples for each term: {', '.join(self.terms)}"
         if not isinstance(data, Mapping):
             raise ValueError(f"data is {'missing' if data is None else f'no dictionary, but {data!r}'}; {expected}")
@@ -130,7 +130,7 @@ def take_terms(
     ``meant`` is the argument, named in an error, for the weights of samples. Raises ValueError for data of another kind
     of model, and for loss_weights if there are no terms.
     """
-    if data is None and (X is not None or not model.facts.terms):
+    if data is None and (X is not None or not model.facts.samples.terms):
         if loss_weights is not None:
             raise ValueError(
                 f"loss_weights are those of the terms of a network with losses by name, and go with data; what each "
@@ -168,7 +168,7 @@ def derivatives(model: Model, /, parameters: ArrayLike, X: ArrayLike) -> dict[st
     point = check_parameters(model, parameters)
     inputs, samples = check_inputs(model, X)
     values = _fields(model, point, inputs, np.zeros((samples, len(model.target_names)), model.dtype))
-    return {name: values[name] for name in model.facts.fields if name not in _parts(model)}
+    return {name: values[name] for name in model.facts.samples.fields if name not in _parts(model)}
 
 
 def residuals(model: Model, /, parameters: ArrayLike, data: Mapping[str, Any]) -> dict[str, Array]:
@@ -185,7 +185,7 @@ def residuals(model: Model, /, parameters: ArrayLike, data: Mapping[str, Any]) -
 def residuals_at(model: Model, parameters: Array, X: Array, Y: Array, sizes: Mapping[str, int]) -> dict[str, Array]:
     """Return the residuals of stacked samples; ``sizes`` is the number of samples of each term, in order."""
     values = _fields(model, parameters, X, Y)
-    fields = {term.name: term.fields for term in model.facts.terms}
+    fields = {term.name: term.fields for term in model.facts.samples.terms}
     found = {}
     for name, own in slices(sizes.items()):
         columns = [values[field][own] for field in fields[name]]
@@ -195,17 +195,17 @@ def residuals_at(model: Model, parameters: Array, X: Array, Y: Array, sizes: Map
 
 def _fields(model: Model, parameters: Array, X: Array, Y: Array) -> dict[str, Array]:
     """Return all fields by name."""
-    values = np.empty((len(X), len(model.facts.fields)), model.dtype)
+    values = np.empty((len(X), len(model.facts.samples.fields)), model.dtype)
     model.native.fields(parameters, X, Y, len(X), values)
-    return {name: values[:, column].copy() for column, name in enumerate(model.facts.fields)}
+    return {name: values[:, column].copy() for column, name in enumerate(model.facts.samples.fields)}
 
 
 def _parts(model: Model) -> set[str]:
-    return {field for term in model.facts.terms for field in term.fields}
+    return {field for term in model.facts.samples.terms for field in term.fields}
 
 
 def _check_terms(model: Model, function: str) -> None:
-    if not model.facts.terms:
+    if not model.facts.samples.terms:
         raise ValueError(f"{function} is for networks with losses by name; {model.name} is none")
 
 

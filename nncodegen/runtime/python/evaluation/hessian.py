@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arguments.arguments import check_parameters, to_array, to_finite
 from ..arguments.samples import CheckedSamples
-from ..ground.facts import WITHOUT_FIT
+from ..ground.facts import WITHOUT_FIT, ChosenSteps, Fitting
 from ..ground.outcomes import is_explicit
 
 if TYPE_CHECKING:
@@ -66,10 +66,15 @@ def hessian_product(
 def check_hessian(model: Model, function: str) -> None:
     """Raise ValueError, with the reason, if a model has no second derivatives."""
     if not model.native.has_hessian:
-        solver, reason = model.facts.solver, model.facts.not_fitted
-        if solver and not (reason == WITHOUT_FIT and is_explicit(solver)):
-            reason = f"its equations are solved by {solver}; a fixed number of steps has second derivatives"
+        reason = _reason(model.facts.fitting, model.facts.steps)
         raise ValueError(f"{function} needs second derivatives; {model.name} has none: {reason}")
+
+
+def _reason(fitting: Fitting, steps: ChosenSteps) -> str:
+    """Return why a model has no second derivatives."""
+    if steps.solver and not (fitting.not_fitted == WITHOUT_FIT and is_explicit(steps.solver)):
+        return f"its equations are solved by {steps.solver}; a fixed number of steps has second derivatives"
+    return fitting.not_fitted
 
 
 def products(model: Model, parameters: Array, directions: Array, data: CheckedSamples) -> Array:

@@ -23,7 +23,7 @@ def jacobian(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
     differentiates the arguments of activations instead, such as the logits of probabilities.
     """
     check_fitted(model, "jacobian")
-    if not model.facts.fits_outputs:
+    if not model.facts.fitting.fits_outputs:
         raise ValueError(
             f"{model.name} has no jacobian: its fit differentiates the arguments of the activations of its outputs; "
             f"build a model without these activations"
@@ -37,7 +37,6 @@ def jacobian(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
 
 def check_fitted(model: Model, function: str) -> None:
     """Raise ValueError, with the reason, if a model cannot be fitted."""
-    if model.facts.not_fitted:
-        raise ValueError(
-            f"{function} is for convex losses and least squares; {model.name} has no fit: {model.facts.not_fitted}"
-        )
+    reason = model.facts.fitting.not_fitted
+    if reason:
+        raise ValueError(f"{function} is for convex losses and least squares; {model.name} has no fit: {reason}")

@@ -23,7 +23,7 @@ def outcomes(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
     these texts has arrays ``status``, ``success`` and ``message``, (N,). It takes the time of ``predict``. Raises
     ValueError for a model whose steps are not chosen.
     """
-    solver = model.facts.solver
+    solver = model.facts.steps.solver
     if not solver:
         raise ValueError(f"{model.name} chooses no steps: outcomes are of differential equations without steps=...")
     found = (NOT_FINITE if one == UNTOLD else one for one in outcomes_in(predict(model, parameters, X)))

@@ -18,15 +18,17 @@ def summary(model: Model, /, print_fn: Callable[[str], Any] | None = None) -> No
     Each line is passed to ``print_fn``, by default ``print``; ``lines.append`` collects the lines.
     """
     facts = model.facts
-    roles = (("input", facts.inputs), ("parameter", ()), ("output", facts.outputs))
+    roles = (("input", facts.samples.inputs), ("parameter", ()), ("output", facts.samples.outputs))
     rows: list[tuple[str, str, str, str]] = []
     for role, tensors in roles:
-        rows += [(name, role, shape_text((None, *facts.shapes.get(name, (size,)))), "0") for name, size in tensors]
+        rows += [
+            (name, role, shape_text((None, *facts.samples.shapes.get(name, (size,)))), "0") for name, size in tensors
+        ]
         if role == "parameter":
             rows += [(one.name, role, shape_text(one.shape), f"{one.size:,}") for one in facts.parameters]
     fixed = facts.frozen + sum(last - first for first, last, _ in facts.following)
     counts = model.parameter_count, model.parameter_count - fixed
-    note = predictions_text([facts.shapes.get(name, (size,)) for name, size in facts.outputs])
+    note = predictions_text([facts.samples.shapes.get(name, (size,)) for name, size in facts.samples.outputs])
     print_summary(model.name, ("Name", "Role", "Shape", "Param #"), rows, counts, print_fn, (0, 1, 2), note)
 
 

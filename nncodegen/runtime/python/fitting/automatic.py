@@ -23,6 +23,7 @@ from .problem import Problem, of_samples
 from .starting_points import reached
 
 if TYPE_CHECKING:
+    from ..ground.facts import ChosenSteps
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
@@ -150,12 +151,15 @@ def automatic_start(
 
 def usual_steps(model: Model) -> int:
     """Return the steps of a solution of differential equations in a first search; 0 for as many as the model allows."""
-    facts = model.facts
-    if not facts.max_steps:
+    return _steps_of(model.facts.steps, max(size for _, size in model.facts.samples.outputs))
+
+
+def _steps_of(steps: ChosenSteps, times: int) -> int:
+    """Return the steps of a solution with some times in a first search; 0 for as many as the model allows."""
+    if not steps.max_steps:
         return 0
-    times = max(size for _, size in facts.outputs)
-    limit = round((SOLUTION + SOLUTION_TIME * times) * max(1.0, 1e-6 / facts.rtol) ** 0.2)
-    return limit if limit < facts.max_steps else 0
+    limit = round((SOLUTION + SOLUTION_TIME * times) * max(1.0, 1e-6 / steps.rtol) ** 0.2)
+    return limit if limit < steps.max_steps else 0
 
 
 class _Found(NamedTuple):
@@ -177,7 +181,7 @@ def _search(
     projected = _Projected(problem, start, held)
     begun, points, looks = [start], [start], True
     with ended_by(watch):
-        if problem.model.facts.curves:
+        if problem.model.facts.fitting.curves:
             places = np.vstack([start, curve_starts(problem, start, given)])
             order, ends, _ = _ranked(problem, places, held, threads, watch)
             begun, points = [start, *places[order]], [start, *ends[order]]
@@ -186,7 +190,7 @@ def _search(
         for places, ends in _rounds(problem, start, held, seed, threads, watch) if looks else ():
             begun.extend(places)
             points.extend(ends)
-        if problem.model.facts.curves:
+        if problem.model.facts.fitting.curves:
             for places, ends in _exchanges(problem, np.array(points), held, threads, watch, given):
                 begun.extend(places)
                 points.extend(ends)
@@ -230,7 +234,7 @@ def _rounds(
     projected = _Projected(here, begin, held)
     part = _part(here, MANY // 2) if problem.samples > MANY else here
     least, in_vain, best = np.inf, 0, np.empty((0, len(start)))
-    for number in range(1 if problem.model.facts.max_steps else ROUNDS):
+    for number in range(1 if problem.model.facts.steps.max_steps else ROUNDS):
         random = np.random.default_rng([seed, number] if number else seed)
         points = _chosen(projected, best, random)
         order, parameters, ranks = _ranked(part, points, held, threads, watch)
@@ -284,7 +288,7 @@ def check_automatic(model: Model) -> None:
     """Raise ValueError for a model whose start cannot be found from the scales of the data."""
     if model.constants is None or any(one.shape for one in model.facts.parameters):
         raise ValueError(f"a start from the data is for formulas; {model.name} has layers: give p0, or a seed")
-    if model.facts.curved:
+    if model.facts.fitting.curved:
         raise ValueError(f"a start from the data is for least squares; the loss of {model.name} is another: give p0")
 
 
@@ -297,7 +301,7 @@ class _Projected:
     def __init__(self, problem: Problem, start: Array, held: Array | None) -> None:
         model = problem.model
         free = np.ones(len(start), bool) if held is None else held == 0
-        names = model.facts.linear if model.facts.fits_outputs else ()
+        names = model.facts.fitting.linear if model.facts.fitting.fits_outputs else ()
         linear = np.zeros(len(start), bool)
         linear[[model.places[name].start for name in names]] = True
         self.linear, self.others = np.flatnonzero(free & linear), np.flatnonzero(free & ~linear)
@@ -415,7 +419,7 @@ class _Projected:
         values, squares = np.empty(self.Y.shape, self.model.dtype), self.weights**2
         self.model.native.predict(parameters, self.X, len(self.Y), values, self.max_steps)
         left = spread = 0.0
-        for _, own in slices(self.model.facts.outputs):
+        for _, own in slices(self.model.facts.samples.outputs):
             weight, data = squares[:, own], self.Y[:, own]
             mean = (weight * data).sum() / (weight.sum() or 1.0)
             left += float((weight * (data - values[:, own]) ** 2)[weight > 0].sum())

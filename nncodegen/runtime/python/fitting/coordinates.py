@@ -36,7 +36,7 @@ class Coordinates:
         low, high = given.bounds or (np.full(len(self._held), -np.inf), np.full(len(self._held), np.inf))
         self._stays = self._held | np.isfinite(low) | np.isfinite(high)
         linear = np.zeros(len(self._held), bool)
-        linear[[model.places[name].start for name in model.facts.linear]] = True
+        linear[[model.places[name].start for name in model.facts.fitting.linear]] = True
         self._others, self._free = np.flatnonzero(~linear), np.flatnonzero(linear & ~self._held)
         self._steps: list[tuple[Symmetry, float]] = []
         """The symmetries and their changes, in their order."""
@@ -59,7 +59,7 @@ class Coordinates:
     def _changed(self) -> Problem:
         """Return the problem in new coordinates, or the given one if the formula allows none."""
         given, model = self.given, self.given.model
-        if model.facts.max_steps or not model.facts.fits_outputs or not np.isfinite(given.Y).any():
+        if model.facts.steps.max_steps or not model.facts.fitting.fits_outputs or not np.isfinite(given.Y).any():
             return given
         symmetries, problem = symmetries_of(model), copy(given)
         if given.X is not None:

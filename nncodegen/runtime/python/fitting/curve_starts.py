@@ -140,7 +140,7 @@ def orders_of(terms: Sequence[CurveTerm]) -> Iterator[tuple[CurveTerm, ...]]:
 
 def begins_in_data(model: Model) -> bool:
     """Return whether a fit without a start begins at estimates from the data."""
-    return model.facts.starts_from_data and model.bits != PORTABLE
+    return model.facts.fitting.starts_from_data and model.bits != PORTABLE
 
 
 def curve_starts(problem: Problem, start: Array, given: Array) -> Array:
@@ -153,8 +153,8 @@ def curve_starts(problem: Problem, start: Array, given: Array) -> Array:
     names = list(model.places)
     found: list[Array] = [np.asarray(start, float)[None]]
     told = False
-    for output in sorted({term.output for term in model.facts.curves}):
-        terms = [term for term in model.facts.curves if term.output == output]
+    for output in sorted({term.output for term in model.facts.fitting.curves}):
+        terms = [term for term in model.facts.fitting.curves if term.output == output]
         data = _data(problem, terms[0].variable, output)
         if data is None:
             continue
@@ -182,13 +182,13 @@ def exchanged(problem: Problem, point: Array, given: Array) -> Array:
     Each term estimates its parameters from the values of the one in whose place it stands.
     """
     model, found = problem.model, []
-    for output in sorted({term.output for term in model.facts.curves}):
-        terms = [term for term in model.facts.curves if term.output == output and has_estimates(term)]
+    for output in sorted({term.output for term in model.facts.fitting.curves}):
+        terms = [term for term in model.facts.fitting.curves if term.output == output and has_estimates(term)]
         data = _data(problem, terms[0].variable, output) if terms else None
         if data is None:
             continue
         rows, x, y = data
-        every = [term for term in model.facts.curves if term.output == output]
+        every = [term for term in model.facts.fitting.curves if term.output == output]
         system = _System(problem, np.asarray(point, float), rows, output)
         values = {
             one.name: float(point[model.places[one.name].start])
@@ -247,9 +247,9 @@ def _alike(problem: Problem, held: Array | None, given: Array) -> Iterator[Array
     stays = given if held is None else given | (held != 0)
     low, high = problem.bounds or (np.full(len(stays), -np.inf), np.full(len(stays), np.inf))
     kinds: dict[tuple[str, int], list[Array]] = {}
-    if model.facts.quantities and any(one.tied for one in model.facts.quantities):
+    if model.facts.fitting.quantities and any(one.tied for one in model.facts.fitting.quantities):
         return
-    for term in model.facts.curves:
+    for term in model.facts.fitting.curves:
         if has_estimates(term) and all(one.name in model.places for one in term.parameters):
             ordered = sorted(term.parameters, key=lambda one: not one.estimate)
             kinds.setdefault((term.kind, term.output), []).append(
@@ -288,7 +288,7 @@ class _System:
         self.model = problem.model
         self.X = None if problem.X is None else np.ascontiguousarray(problem.X[rows])
         self.start, self.samples, self.output = start, len(rows), output
-        self.linear = [self.model.places[name].start for name in self.model.facts.linear]
+        self.linear = [self.model.places[name].start for name in self.model.facts.fitting.linear]
 
     def __call__(
         self, terms: Sequence[CurveTerm], values: Mapping[str, float], names: Sequence[str]

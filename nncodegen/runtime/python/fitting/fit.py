@@ -144,7 +144,7 @@ def fit(
     for a loss that turns out not to be convex in the outputs.
     """
     if old:
-        if "weights" in old and not model.facts.terms:
+        if "weights" in old and not model.facts.samples.terms:
             raise no_argument("fit", "weights")
         return by_present_names(fit, old, locals())  # type: ignore[no-any-return]
     check_fitted(model, "fit")
@@ -159,12 +159,12 @@ def fit(
     if type(seed) is not int or seed:
         others = "; starting points are, where n_starts is given"
         seed = check_seed(model, seed, p0, others, "p0") if n_starts is None else integer("seed", seed, 0, SEED)
-    limits = None if bounds is None and not model.facts.curves else limits_of(model, bounds, p0, fixed)
+    limits = None if bounds is None and not model.facts.fitting.curves else limits_of(model, bounds, p0, fixed)
     start = _start(model, None if sharing else p0, seed, () if sharing else fixed, limits)
     held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
     loss, scale = _robust_loss(model, loss, f_scale)
     absolute = flag("absolute_sigma", absolute_sigma)
-    if model.facts.curved:
+    if model.facts.fitting.curved:
         check_curved(model, sigma, loss)
         absolute = True
     problem = Problem(
@@ -172,7 +172,7 @@ def fit(
         check_tolerance(model, tolerance), check_iterations(model, max_iterations),
     )  # fmt: skip
     watch = watch_of(model, time_limit, progress, callback, problem.max_iterations)
-    given = given_in(model, p0, fixed) if model.facts.curves else None
+    given = given_in(model, p0, fixed) if model.facts.fitting.curves else None
     if given is not None and sharing is None and begins_in_data(model) and not given.all():
         if p0 is None and n_starts is None:
             n_starts = AUTO
@@ -221,7 +221,7 @@ def _search_of(model: Model, n_starts: Any, seed: int, given: Array) -> GroupSea
 
 def _errors_in_x(model: Model, sigma_x: Any, samples: int, terms: Any) -> Array:
     """Return the standard deviations of the inputs, (N, inputs). Raises ValueError where they do not fit."""
-    if terms is not None or model.facts.curved:
+    if terms is not None or model.facts.fitting.curved:
         raise ValueError(f"sigma_x is for least squares of X and Y; the loss of {model.name} is another: leave it out")
     return check_sigma_x(model, sigma_x, samples)
 
@@ -232,7 +232,7 @@ def _with_steps(result: FitResult, problem: Problem, parameters: Array, groups: 
     ``parameters`` are those of each group (G, P), ``groups`` the numbers of the groups of the samples, (N,).
     """
     model, steps = problem.model, usual_steps(problem.model)
-    if not steps or not is_explicit(model.facts.solver) or result.converged or not np.isfinite(result.cost):
+    if not steps or not is_explicit(model.facts.steps.solver) or result.converged or not np.isfinite(result.cost):
         return result
     numbers = np.broadcast_to(groups, problem.samples)
     for group, own in enumerate(parameters):
@@ -272,7 +272,7 @@ def automatic(p0: str, n_starts: Any = None) -> str:
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
     """Return the solution from a start, under a watch that may have ended the fit already."""
     if watch is None or not watch.reason:
-        found = problem.unsolved(first, held) if problem.model.facts.solver else None
+        found = problem.unsolved(first, held) if problem.model.facts.steps.solver else None
         return found or problem.solve(first, held, watch=watch)
     return problem.with_iterations(0).solve(first, held)._replace(ended=watch.reason)
 

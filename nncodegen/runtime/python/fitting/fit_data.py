@@ -45,7 +45,7 @@ def by_names(model: Model, name: str, values: Any) -> Any:
     if not isinstance(parts, dict):
         return parts
     arrays = [to_array(model, f"{name}[{key!r}]", part, "expected numbers") for key, part in parts.items()]
-    sizes = [size for _, size in (model.facts.inputs if name in OF_INPUTS else model.facts.targets)]
+    sizes = [size for _, size in (model.facts.samples.inputs if name in OF_INPUTS else model.facts.samples.targets)]
     if sizes == [1]:
         return arrays[0]
     arrays = [array[..., None] if size == 1 else array for array, size in zip(arrays, sizes, strict=True)]
@@ -191,7 +191,7 @@ class FitData:
         Indices are checked in all samples of a fit, as C reads at each; times only where a target is not missing.
         """
         model, X = self.model, self.X
-        if X is None or not (model.facts.ranges or model.facts.rising):
+        if X is None or not (model.facts.samples.ranges or model.facts.samples.rising):
             return
         if "X" not in self.counts:
             check_ranges(model, X)

@@ -49,7 +49,7 @@ def sharing_of(model: Model, groups: Any, own: Any, samples: int, terms: Any) ->
         return None
     if terms is not None:
         raise ValueError("groups are for X and Y: a network with losses by name has no groups")
-    if model.facts.curved:
+    if model.facts.fitting.curved:
         raise ValueError(
             f"groups are for least squares and robust losses of residuals; the loss of {model.name} is another, such "
             f"as a cross-entropy or a likelihood: leave out groups, and fit each of them by itself"

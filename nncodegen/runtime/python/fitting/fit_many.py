@@ -100,10 +100,10 @@ def fit_many(
     the other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
     """
     check_fitted(model, "fit_many")
-    if model.facts.curved:
+    if model.facts.fitting.curved:
         check_curved(model, sigma)
         absolute_sigma = True
-    if sigma_x is not None and model.facts.curved:
+    if sigma_x is not None and model.facts.fitting.curved:
         raise ValueError(f"sigma_x is for least squares; the loss of {model.name} is another: leave it out")
     X, Y, sigma = by_names(model, "X", X), by_names(model, "Y", Y), by_names(model, "sigma", sigma)
     if any(map(is_ragged, (X, Y, sigma, sigma_x))):

@@ -66,7 +66,7 @@ class ProblemWithErrors:
             given.max_iterations if most is None else most,
         )  # fmt: skip
         found = problem.solve(point, held, watch=watch, errors=(self.sigma_x, changes))
-        known = given.model.facts.guards  # a denominator of inputs alone is not among them
+        known = given.model.facts.fitting.guards  # a denominator of inputs alone is not among them
         return found._replace(poles=tuple(guard for guard in known if guard in found.poles)), changes
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:

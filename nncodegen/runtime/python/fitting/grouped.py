@@ -135,7 +135,7 @@ class GroupedProblem:
         """
         count = len(self.columns)
         triangles, costs = np.empty((self.groups, count, count + 1)), np.empty(self.groups)
-        seen = np.zeros((self.groups, len(self._fitting().facts.guards)), np.int8)
+        seen = np.zeros((self.groups, len(self._fitting().facts.fitting.guards)), np.int8)
         self._call(parameters, signs, (triangles, costs, None, None, None, seen), errors)
         finite = np.isfinite(triangles).all(axis=(1, 2))
         if not finite.all():
@@ -177,10 +177,10 @@ class GroupedProblem:
 
     def signs_of(self, rows: Rows) -> Array:
         """Return the signs of the guards of the model, (G, guards); one that the rows do not have keeps its sign."""
-        own = self._fitting().facts.guards
+        own = self._fitting().facts.fitting.guards
         kept = np.full((self.groups, 1), EITHER_SIGN, np.int8)
         every = np.concatenate([rows.signs, kept], axis=1)
-        return every[:, [own.index(guard) if guard in own else len(own) for guard in self.model.facts.guards]]
+        return every[:, [own.index(guard) if guard in own else len(own) for guard in self.model.facts.fitting.guards]]
 
     def _fitting(self) -> Model:
         """Return the model whose C computes the rows."""
@@ -680,7 +680,7 @@ class _Descent:
 
     def _noise(self) -> float:
         """Return how much rounding, or the error of solutions in chosen steps, may change the cost: see endings.h."""
-        noise = max(self.rounding, self.problem.model.facts.rtol) * math.sqrt(self._squares + 2 * self.cost)
+        noise = max(self.rounding, self.problem.model.facts.steps.rtol) * math.sqrt(self._squares + 2 * self.cost)
         return noise * (math.sqrt(2 * self.cost) + noise / 2)
 
     # --- the last digits ---

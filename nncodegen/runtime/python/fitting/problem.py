@@ -38,7 +38,7 @@ def check_tolerance(model: Model, tolerance: Any) -> float:
     it, derivatives tell nothing of the cost, since a solution and its derivatives have errors of their own.
     """
     if tolerance is None:
-        return max(TOLERANCE[model.precision], model.facts.rtol / 10)
+        return max(TOLERANCE[model.precision], model.facts.steps.rtol / 10)
     return number(model, "tolerance", tolerance, 0.0, 1.0, False)
 
 
@@ -126,18 +126,18 @@ class Problem:
         parameters = start.copy()
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
         triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
-        residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.curved else None
-        guards = self.model.facts.guards
+        residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.fitting.curved else None
+        guards = self.model.facts.fitting.guards
         changed = bytearray(len(guards)) if guards else None
         costs = np.empty(min(kept, self.max_iterations))
-        values = self.model.facts.mean_over if self.model.facts.curved else 1
+        values = self.model.facts.fitting.mean_over if self.model.facts.fitting.curved else 1
         if watch is not None:
             watch.mean_over = values
         try:
             numbers = self.model.native.fit(
                 self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, LOSSES[self.loss], self.f_scale,
                 self.tolerance, self.max_iterations, parameters, residuals, triangle, active, changed, costs,
-                watch, errors, self.max_steps, self.model.facts.rtol,
+                watch, errors, self.max_steps, self.model.facts.steps.rtol,
             )  # fmt: skip
         finally:
             if watch is not None:
@@ -146,7 +146,7 @@ class Problem:
         poles = tuple(compress(guards, changed)) if changed else ()
         found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
         if values > 1:
-            found = _of_all_values(found, values, self.model.facts.apart)
+            found = _of_all_values(found, values, self.model.facts.fitting.apart)
         if found.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
@@ -165,7 +165,7 @@ class Problem:
         if np.isfinite(outputs[seen]).all():
             return None
         free = len(start) if fixed is None else len(start) - int(np.count_nonzero(fixed))
-        residuals = None if self.model.facts.curved else (outputs - self.Y).astype(float)
+        residuals = None if self.model.facts.fitting.curved else (outputs - self.Y).astype(float)
         return Solution(
             start.copy(), residuals, np.zeros((free, free)), np.zeros(len(start), np.int8), math.nan, math.nan,
             int(np.count_nonzero(seen)), 0, 0, 1, ENDS.index("not_finite"), 0, np.empty(0),

@@ -128,7 +128,7 @@ class _Drawn:
         self.X = random.uniform(LOW, HIGH, (self.samples, len(model.input_names))) if model.input_names else None
         self.points = random.lognormal(0, 0.4, (2 * count + EXTRA, count))
         linear = np.zeros(count, bool)
-        linear[[model.places[name].start for name in model.facts.linear]] = True
+        linear[[model.places[name].start for name in model.facts.fitting.linear]] = True
         self.linear, self.others = np.flatnonzero(linear), np.flatnonzero(~linear)
         self.close = CLOSE[model.precision]
         self.slopes = np.array([self._slopes(point) for point in self.points])

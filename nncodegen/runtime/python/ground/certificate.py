@@ -92,29 +92,14 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """The result of comparing a module's numbers with exact ones, to fifty digits.
+class CertifiedBuild:
+    """The module that a certificate is of, and what it was built from and with.
 
     name, precision    of the model
     identity           the hash of what the model computes: ``verify`` compares it with the module's own
     module             the SHA-256 of the module's file
     version            the version of nncodegen
     compiler, flags    the compiler and its flags for the module
-    machine, variants  the CPU, and the kernels of the module that were examined on it
-    reference          the source of the exact values: the user's formulas, layers or program
-    digits             the number of digits of the exact values that are certain
-    points             the number of points drawn, by kind, with ``rows`` samples each
-    seed               the seed of these points
-    date               the date, in UTC
-    figures            the errors of outputs, loss and derivatives, for each kind of points
-    steps              the errors of the steps of the program
-    compared           the steps that were compared, and how
-    kept               what the search for forms that keep their digits has done, and the bits that are still lost
-    left_out           the parts of the module that are not examined
-    faults             the errors that were found, if any
-    program            the described model, from which ``verify`` computes everything again
-    method             the method and its tolerances, for equations of motion whose steps are chosen: then errors are in
-                       units of the tolerance, not in units in the last place
     """
 
     name: str
@@ -124,6 +109,33 @@ class Certificate:
     version: str
     compiler: str
     flags: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """Return lines about the module."""
+        return [
+            f"model      {self.identity}",
+            f"module     {self.module}",
+            f"compiled   by nncodegen {self.version} with {self.compiler}",
+        ]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Where, when and against what a module was examined.
+
+    machine, variants  the CPU, and the kernels of the module that were examined on it
+    reference          the source of the exact values: the user's formulas, layers or program
+    digits             the number of digits of the exact values that are certain
+    points             the number of points drawn, by kind, with ``rows`` samples each
+    seed               the seed of these points
+    date               the date, in UTC
+    compared           the steps that were compared, and how
+    left_out           the parts of the module that are not examined
+    method             the method and its tolerances, for equations of motion whose steps are chosen: then errors are in
+                       units of the tolerance, not in units in the last place
+    """
+
     machine: str
     variants: tuple[str, ...]
     reference: str
@@ -132,14 +144,143 @@ class Certificate:
     rows: int
     seed: int
     date: str
+    compared: str = ""
+    left_out: tuple[str, ...] = ()
+    method: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """Return lines about the examination."""
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.points.items())
+        return [
+            f"examined   kernels for {', '.join(self.variants)} on {self.machine}, {self.date}",
+            f"against    {self.reference}, to {self.digits} digits",
+            *([f"solved by  {self.method}"] if self.method else []),
+            f"at points  {counts}; {self.rows} samples each, seed {self.seed}",
+        ]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The result of comparing a module's numbers with exact ones, to fifty digits.
+
+    build       the module, and what it was built from and with; its members are attributes of the certificate, too
+    conditions  where, when and against what the module was examined, likewise
+    figures     the errors of outputs, loss and derivatives, for each kind of points
+    steps       the errors of the steps of the program
+    kept        what the search for forms that keep their digits has done, and the bits that are still lost
+    faults      the errors that were found, if any
+    program     the described model, from which ``verify`` computes everything again
+    """
+
+    build: CertifiedBuild
+    conditions: Conditions
     figures: tuple[Figure, ...]
     steps: tuple[StepFigure, ...] = ()
-    compared: str = ""
     kept: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     program: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    method: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the model."""
+        return self.build.name
+
+    @property
+    def precision(self) -> str:
+        """Return the precision of the model."""
+        return self.build.precision
+
+    @property
+    def identity(self) -> str:
+        """Return the hash of what the model computes."""
+        return self.build.identity
+
+    @property
+    def module(self) -> str:
+        """Return the SHA-256 of the module's file."""
+        return self.build.module
+
+    @property
+    def version(self) -> str:
+        """Return the version of nncodegen."""
+        return self.build.version
+
+    @property
+    def compiler(self) -> str:
+        """Return the compiler of the module."""
+        return self.build.compiler
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Return the flags of the compiler."""
+        return self.build.flags
+
+    @property
+    def machine(self) -> str:
+        """Return the CPU on which the module was examined."""
+        return self.conditions.machine
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Return the kernels of the module that were examined."""
+        return self.conditions.variants
+
+    @property
+    def reference(self) -> str:
+        """Return the source of the exact values."""
+        return self.conditions.reference
+
+    @property
+    def digits(self) -> int:
+        """Return the number of digits of the exact values that are certain."""
+        return self.conditions.digits
+
+    @property
+    def points(self) -> Mapping[str, int]:
+        """Return the number of points drawn, by kind."""
+        return self.conditions.points
+
+    @property
+    def rows(self) -> int:
+        """Return the number of samples at each point."""
+        return self.conditions.rows
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of the points."""
+        return self.conditions.seed
+
+    @property
+    def date(self) -> str:
+        """Return the date, in UTC."""
+        return self.conditions.date
+
+    @property
+    def compared(self) -> str:
+        """Return the steps that were compared, and how."""
+        return self.conditions.compared
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Return the parts of the module that are not examined."""
+        return self.conditions.left_out
+
+    @property
+    def method(self) -> str:
+        """Return the method whose steps are chosen, and its tolerances; empty without one."""
+        return self.conditions.method
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """Return what the certificate states, by name, as its file has it."""
+        return {name: getattr(self, name) for name in MEMBERS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read a pickle; those of version 0.2 have the members of all parts side by side."""
+        if "build" not in state:
+            state = _with_parts(state)
+        self.__dict__.update(state)
 
     @property
     def holds(self) -> bool:
@@ -214,7 +355,6 @@ class Certificate:
         return [(*cells(figure), *([figure.place] if self.method else [])) for figure in self.figures]
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{count} {kind}" for kind, count in self.points.items())
         verdict = self.verdict if self.holds else self.verdict.upper()
         lines = [
             f"certificate of {self.name}, {self.precision}: {verdict}",
@@ -222,13 +362,8 @@ class Certificate:
             *(_wrapped(each) for each in self.exceptions),
             *(f"\n{fault}" for fault in self.faults),
             "",
-            f"model      {self.identity}",
-            f"module     {self.module}",
-            f"compiled   by nncodegen {self.version} with {self.compiler}",
-            f"examined   kernels for {', '.join(self.variants)} on {self.machine}, {self.date}",
-            f"against    {self.reference}, to {self.digits} digits",
-            *([f"solved by  {self.method}"] if self.method else []),
-            f"at points  {counts}; {self.rows} samples each, seed {self.seed}",
+            *self.build.lines,
+            *self.conditions.lines,
             "",
             *_table(self.columns, self.rows_of_table),
             "",
@@ -251,7 +386,7 @@ class Certificate:
 
     def to_json(self) -> str:
         """Return the certificate as JSON. Its first line says that nncodegen wrote it."""
-        text = json.dumps({"about": ABOUT, **asdict(self)}, indent=1, allow_nan=False, default=str)
+        text = json.dumps({"about": ABOUT, **self.members}, indent=1, allow_nan=False, default=_as_json)
         return text.replace('{\n "about"', '{ "about"', 1) + "\n"
 
     @staticmethod
@@ -260,13 +395,35 @@ class Certificate:
         try:
             read = {"kept": (), "method": "", **json.loads(text)}  # version 3 has no forms, version 4 no method
             rows = {"figures": Figure, "steps": StepFigure, "faults": Fault}
-            known = {one.name: read[one.name] for one in fields(Certificate)}
-            known |= {name: tuple(kind(**row) for row in known[name]) for name, kind in rows.items()}
-            return Certificate(
-                **known | {name: tuple(known[name]) for name in ("flags", "variants", "kept", "left_out")}
-            )
+            members = {name: read[name] for name in MEMBERS}
+            members |= {name: tuple(kind(**row) for row in members[name]) for name, kind in rows.items()}
+            members |= {name: tuple(members[name]) for name in ("flags", "variants", "kept", "left_out")}
+            return Certificate(**_with_parts(members))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"this is no certificate that nncodegen {VERSION} has written: {error!r}") from error
+
+
+MEMBERS = (
+    "name", "precision", "identity", "module", "version", "compiler", "flags", "machine", "variants", "reference",
+    "digits", "points", "rows", "seed", "date", "figures", "steps", "compared", "kept", "left_out", "faults",
+    "program", "method",
+)  # fmt: skip
+"""The members of a certificate in its file, in their order."""
+
+
+def _with_parts(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a certificate, given its members side by side."""
+    parts = {
+        "build": CertifiedBuild(**{each.name: members[each.name] for each in fields(CertifiedBuild)}),
+        "conditions": Conditions(**{each.name: members[each.name] for each in fields(Conditions)}),
+    }
+    inner = {each.name for part in (CertifiedBuild, Conditions) for each in fields(part)}
+    return {**parts, **{name: value for name, value in members.items() if name not in inner}}
+
+
+def _as_json(value: Any) -> Any:
+    """Return a figure or fault as a dictionary, and anything else as text."""
+    return asdict(value) if isinstance(value, Figure | StepFigure | Fault) else str(value)
 
 
 VERSION = 5

@@ -118,81 +118,110 @@ WITHOUT_FIT = "it was built without fit=True"
 """Why a module of a model that may have a fit has none, and no second derivatives."""
 
 
-class Facts(NamedTuple):
-    """The facts of a model. Inputs, targets and outputs are pairs of a name and a number of columns."""
+class Samples(NamedTuple):
+    """The samples of a model. Inputs, targets and outputs are pairs of a name and a number of columns."""
 
-    name: str
-    precision: str
     inputs: tuple[tuple[str, int], ...]
     targets: tuple[tuple[str, int], ...]
     outputs: tuple[tuple[str, int], ...]
-    parameters: tuple[Parameter, ...]
     labels: bool
     """True if targets may be given as class indices."""
-    identity: str
-    """The hash of what the model computes, without its name."""
-    operations: tuple[int, int]
-    """The numbers of operations of the loss and its gradient for one sample: as written, and simplified."""
-    side_by_side: bool
-    """True if the kernel trains several models at once, in the lanes of vectors."""
-    blas: bool | None
-    """True if the user asked for BLAS; None if no product can use it."""
+    shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    """The shapes of those inputs, targets and outputs that have several axes, by name."""
+    ranges: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    """For each index-valued input: its range, as (first, one past the last)."""
+    rising: tuple[str, ...] = ()
+    """The inputs whose values must not fall within a sample: times."""
+    over_times: bool = False
+    """True if the columns of each output are one quantity at the times of a sample."""
+    label_targets: tuple[str, ...] = ()
+    """Of several targets, or of one with several axes: those that may be class indices instead of their last axis."""
+    threshold: float = 0.5
+    """The output above which the prediction of a target is 1."""
+    terms: tuple[Term, ...] = ()
+    """The terms of the loss, if each has separate samples."""
+    fields: tuple[str, ...] = ()
+    """With such terms, the quantities known at every sample: outputs, their derivatives, the terms' residuals."""
+
+
+class Fitting(NamedTuple):
+    """What a fit of a model knows of it."""
+
     not_fitted: str
     """The reason why the model cannot be fitted; empty if it can."""
     curved: bool
     """True if the loss of a fit is not a sum of squares."""
     fits_outputs: bool
     """True if the rows of a fit are derivatives of the outputs; otherwise of the arguments of their activations."""
-    rules: dict[str, Rule]
-    """The update rules that the user wrote."""
-    shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
-    """The shapes of those inputs, targets and outputs that have several axes, by name."""
-    ranges: Mapping[str, tuple[int, int]] = MappingProxyType({})
-    """For each index-valued input: its range, as (first, one past the last)."""
-    terms: tuple[Term, ...] = ()
-    """The terms of the loss, if each has separate samples."""
-    fields: tuple[str, ...] = ()
-    """With such terms, the quantities known at every sample: outputs, their derivatives, the terms' residuals."""
-    frozen: int = 0
-    """The number of parameter values that are neither trained nor follow statistics."""
-    label_targets: tuple[str, ...] = ()
-    """Of several targets, or of one with several axes: those that may be class indices instead of their last axis."""
-    threshold: float = 0.5
-    """The output above which the prediction of a target is 1."""
-    following: tuple[tuple[int, int, float], ...] = ()
-    """The parameters that follow statistics of the batches: (first, one past the last, momentum)."""
     guards: tuple[str, ...] = ()
     """The denominators whose signs a fit keeps, as texts, with changes of inputs that are 0."""
     linear: tuple[str, ...] = ()
     """The parameters of a formula in which its outputs are affine together."""
-    quantities: tuple[Quantity, ...] = ()
-    """Tied parameters, then derived quantities."""
-    not_generated: str = NO_TOKENS
-    """The reason why the model cannot generate sequences; empty if it can."""
     own: tuple[str, ...] = ()
     """The parameters that each group of samples has for itself, unless a fit names others."""
+    quantities: tuple[Quantity, ...] = ()
+    """Tied parameters, then derived quantities."""
     curves: tuple[CurveTerm, ...] = ()
     """The curves by name that the outputs are sums of."""
     starts_from_data: bool = False
     """True if a fit without a start begins at their estimates: the model was given no values of its parameters."""
-    bits: str = "native"
-    """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
-    rising: tuple[str, ...] = ()
-    """The inputs whose values must not fall within a sample: times."""
-    over_times: bool = False
-    """True if the columns of each output are one quantity at the times of a sample."""
     mean_over: int = 1
     """The number of values of a sample, each with a likelihood of its own, whose losses have the loss as their mean."""
     apart: int = 1
     """The number of parts of a sample that a fit with such a loss leaves out one by one where targets are missing."""
+
+
+class ChosenSteps(NamedTuple):
+    """Differential equations whose steps are chosen by an estimate of their error."""
+
     solver: str = ""
-    """The method and the limits of differential equations whose steps are chosen by an estimate of their error."""
+    """Their method and its limits; empty for models without such equations."""
     rtol: float = 0.0
     """The relative tolerance of these steps; 0 for models without such equations."""
     max_steps: int = 0
     """The largest number of these steps of a solution; 0 likewise."""
     lanes: int = 0
     """The number of samples whose equations are solved side by side, in such steps; 0 if they are not."""
+
+
+class Facts(NamedTuple):
+    """The facts of a model."""
+
+    name: str
+    precision: str
+    identity: str
+    """The hash of what the model computes, without its name."""
+    operations: tuple[int, int]
+    """The numbers of operations of the loss and its gradient for one sample: as written, and simplified."""
+    parameters: tuple[Parameter, ...]
+    samples: Samples
+    fitting: Fitting
+    side_by_side: bool
+    """True if the kernel trains several models at once, in the lanes of vectors."""
+    blas: bool | None
+    """True if the user asked for BLAS; None if no product can use it."""
+    rules: dict[str, Rule]
+    """The update rules that the user wrote."""
+    steps: ChosenSteps = ChosenSteps()
+    frozen: int = 0
+    """The number of parameter values that are neither trained nor follow statistics."""
+    following: tuple[tuple[int, int, float], ...] = ()
+    """The parameters that follow statistics of the batches: (first, one past the last, momentum)."""
+    not_generated: str = NO_TOKENS
+    """The reason why the model cannot generate sequences; empty if it can."""
+    bits: str = "native"
+    """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
+
+
+PARTS: Mapping[str, type[Samples | Fitting | ChosenSteps]] = MappingProxyType(
+    {"samples": Samples, "fitting": Fitting, "steps": ChosenSteps}
+)
+"""The records in the facts of a model; in a dictionary of literals, their members stand beside the others."""
+
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {name: default for kind in (Facts, *PARTS.values()) for name, default in kind._field_defaults.items()}
+)
+"""The values of facts that a dictionary of literals may leave out."""
 
 
 def slices(sizes: Iterable[tuple[T, int]]) -> Iterator[tuple[T, slice]]:
@@ -205,13 +234,16 @@ def slices(sizes: Iterable[tuple[T, int]]) -> Iterator[tuple[T, slice]]:
 
 def literals(facts: Facts) -> dict[str, Any]:
     """Return facts as a dictionary of literals, from which ``of_literals`` makes them again."""
-    return {name: _literal(value) for name, value in facts._asdict().items()}
+    members = {name: value for name, value in facts._asdict().items() if name not in PARTS}
+    for name in PARTS:
+        members |= getattr(facts, name)._asdict()
+    return {name: _literal(value) for name, value in members.items()}
 
 
 def _literal(value: Any) -> Any:
     """Return a value of facts, whose tuples and mappings may have classes of their own, as literals."""
     if isinstance(value, Mapping):
-        return {key: _literal(one) for key, one in value.items()}
+        return {key: _literal(entry) for key, entry in value.items()}
     return tuple(map(_literal, value)) if isinstance(value, tuple) else value
 
 
@@ -220,21 +252,25 @@ def read(text: str) -> Facts:
     return of_literals(ast.literal_eval(text))
 
 
-def of_literals(given: Mapping[str, Any]) -> Facts:
+def of_literals(values: Mapping[str, Any]) -> Facts:
     """Return the facts in a dictionary of literals."""
-    found = dict(given)
-    found["parameters"] = tuple(Parameter(*row) for row in found["parameters"])
-    found["rules"] = {
+    members = dict(values)
+    members["parameters"] = tuple(Parameter(*row) for row in members["parameters"])
+    members["rules"] = {
         name: Rule(tuple(Hyperparameter(*row) for row in hyperparameters), state, scheduled)
-        for name, (hyperparameters, state, scheduled) in found["rules"].items()
+        for name, (hyperparameters, state, scheduled) in members["rules"].items()
     }
-    found["terms"] = tuple(Term(*row) for row in found.get("terms", ()))
-    found["quantities"] = tuple(Quantity(*row) for row in found.get("quantities", ()))
-    found["curves"] = tuple(
+    members["terms"] = tuple(Term(*row) for row in members.get("terms", ()))
+    members["quantities"] = tuple(Quantity(*row) for row in members.get("quantities", ()))
+    members["curves"] = tuple(
         CurveTerm(kind, variable, output, tuple(TermParameter(*row) for row in parameters))
-        for kind, variable, output, parameters in found.get("curves", ())
+        for kind, variable, output, parameters in members.get("curves", ())
     )
-    return Facts(**found)
+    parts: dict[str, Any] = {
+        name: kind(**{member: members.pop(member) for member in kind._fields if member in members})
+        for name, kind in PARTS.items()
+    }
+    return Facts(**members, **parts)
 
 
 def columns(tensors: tuple[tuple[str, int], ...]) -> tuple[str, ...]:

@@ -9,18 +9,18 @@ cdef struct _range:
 cdef _know_ranges(_Native native, facts):
     """Take the ranges of inputs, and the shape of the target that labels may stand for, from the facts of a model."""
     cdef size_t first = 0
-    native.ranges = <_range *> calloc(max(1, len(facts.ranges)), sizeof(_range))
+    native.ranges = <_range *> calloc(max(1, len(facts.samples.ranges)), sizeof(_range))
     if not native.ranges:
         raise MemoryError
-    for tensor, size in facts.inputs:
-        if tensor in facts.ranges:
-            begin, end = facts.ranges[tensor]
+    for tensor, size in facts.samples.inputs:
+        if tensor in facts.samples.ranges:
+            begin, end = facts.samples.ranges[tensor]
             native.ranges[native.ranges_count] = _range(first, first + <size_t> size, begin, end)
             native.ranges_count += 1
         first += <size_t> size
-    if len(facts.targets) == 1 and facts.targets[0][0] in facts.label_targets:
-        *leading, classes = facts.shapes.get(facts.targets[0][0], (1,))
-        if len(leading) == 1 and classes > 1 and not facts.labels:
+    if len(facts.samples.targets) == 1 and facts.samples.targets[0][0] in facts.samples.label_targets:
+        *leading, classes = facts.samples.shapes.get(facts.samples.targets[0][0], (1,))
+        if len(leading) == 1 and classes > 1 and not facts.samples.labels:
             native.steps, native.classes = <size_t> native.targets//<size_t> classes, classes
 
 

@@ -53,9 +53,9 @@ class Model:
         self.dtype: np.dtype[Any] = np.dtype(facts.precision)
         self.tiny, self.epsilon = (float(value) for value in (np.finfo(self.dtype).tiny, np.finfo(self.dtype).eps))
         """The smallest normal number of the precision, and the distance from 1 to the next larger number."""
-        self.input_names = columns(facts.inputs)
-        self.target_names = columns(facts.targets)
-        self.output_names = columns(facts.outputs)
+        self.input_names = columns(facts.samples.inputs)
+        self.target_names = columns(facts.samples.targets)
+        self.output_names = columns(facts.samples.outputs)
         self.output_count = len(self.output_names)
         self.expected = _expectations(self.input_names, self.target_names)
         """The texts about expected arguments in error messages."""
@@ -72,9 +72,9 @@ class Model:
         """Those of a formula (``fitting/symmetries.py``), once a search has needed them."""
         self.drawn: tuple[int, Array] | None = None
         """The seed of the initial parameters that were drawn last, and these parameters."""
-        self.accepts_labels = facts.labels
-        steps = not facts.labels and len(facts.targets) == len(facts.label_targets) == 1
-        self.step_classes = facts.shapes.get(facts.label_targets[0], (0,))[-1] if steps else 0
+        self.accepts_labels = facts.samples.labels
+        steps = not facts.samples.labels and len(facts.samples.targets) == len(facts.samples.label_targets) == 1
+        self.step_classes = facts.samples.shapes.get(facts.samples.label_targets[0], (0,))[-1] if steps else 0
         """The number of classes of which each step of a sequence has one; 0 for other targets."""
         written_out, simplified = facts.operations
         self.operations = ({"written_out": written_out} if written_out else {}) | {"simplified": simplified}

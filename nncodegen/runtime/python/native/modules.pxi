@@ -44,14 +44,14 @@ cdef _fill(dict namespace, const nncodegen_contents *contents):
     native.variants = _use_variant(&native.kernel)  # before all other calls: the variants need different memory
     native.variant = native.kernel.variant().decode()
     native.state_size, native.measures_size = native.kernel.state_size(), native.kernel.measures_size()
-    native.columns = sum([size for _, size in facts.inputs])
-    native.targets = sum([size for _, size in facts.targets])
-    native.outputs = sum([size for _, size in facts.outputs])
+    native.columns = sum([size for _, size in facts.samples.inputs])
+    native.targets = sum([size for _, size in facts.samples.targets])
+    native.outputs = sum([size for _, size in facts.samples.outputs])
     native.count = sum([parameter.size for parameter in facts.parameters])
-    native.labels = facts.labels
+    native.labels = facts.samples.labels
     native.cost = <double> native.kernel.operations_per_sample()
     _know_ranges(native, facts)
-    native.rising = bool(facts.rising)
+    native.rising = bool(facts.samples.rising)
     native.model = _python.fill(namespace, facts, native)
     native.rules = native.model.short_rules
 

@@ -49,8 +49,12 @@ def with_errors(model: Model) -> Model:
 
 def _is_formula(facts: Facts) -> bool:
     """Return whether all inputs, outputs and parameters are single numbers, and no inputs are times of a sample."""
-    counts = (count for _, count in (*facts.inputs, *facts.outputs))
-    return not facts.rising and all(count == 1 for count in counts) and not any(one.shape for one in facts.parameters)
+    counts = (count for _, count in (*facts.samples.inputs, *facts.samples.outputs))
+    return (
+        not facts.samples.rising
+        and all(count == 1 for count in counts)
+        and not any(one.shape for one in facts.parameters)
+    )
 
 
 def address_of_part(file: str, part: str) -> int:

@@ -44,7 +44,7 @@ def draw(result: Fitted, upper: Any, lower: Any | None, interval: str | None, le
     Outputs over times are drawn over these. The abscissa of others is the input if there is one; with several inputs,
     the targets are drawn against the outputs, beside the line on which they are equal.
     """
-    if result._model.facts.over_times:
+    if result._model.facts.samples.over_times:
         draw_trajectories(result, upper, lower, interval, level)
         return
     X = draw_data(result, upper, lower)
@@ -55,8 +55,8 @@ def draw(result: Fitted, upper: Any, lower: Any | None, interval: str | None, le
 def abscissa(result: Any) -> str:
     """Return the name of what the data of a fit are drawn over."""
     facts = result._model.facts
-    if facts.over_times:
-        return facts.rising[0] if facts.rising else "time"
+    if facts.samples.over_times:
+        return facts.samples.rising[0] if facts.samples.rising else "time"
     names = result._model.input_names
     return names[0] if len(names) == 1 else "output" if names else "sample"
 
@@ -64,7 +64,9 @@ def abscissa(result: Any) -> str:
 def ordinate(result: Any) -> str:
     """Return the names of the data of a fit."""
     facts = result._model.facts
-    return ", ".join([name for name, _ in facts.outputs] if facts.over_times else result._model.target_names)
+    return ", ".join(
+        [name for name, _ in facts.samples.outputs] if facts.samples.over_times else result._model.target_names
+    )
 
 
 def draw_trajectories(result: Fitted, upper: Any, lower: Any | None, interval: str | None, level: float) -> None:
@@ -76,11 +78,11 @@ def draw_trajectories(result: Fitted, upper: Any, lower: Any | None, interval: s
     X = None if result._X is None else np.asarray(result._X, float).reshape(len(result._Y), -1)
     sigma = per_value(result._sigma, residuals.shape)
     observed = np.where(np.isnan(residuals), np.nan, np.asarray(result._Y, float))
-    count = residuals.shape[1] // len(facts.outputs)
-    if X is None or not facts.rising:
+    count = residuals.shape[1] // len(facts.samples.outputs)
+    if X is None or not facts.samples.rising:
         times = np.tile(np.arange(float(count)), (len(observed), 1))
     else:
-        times = X[:, dict(slices(facts.inputs))[facts.rising[0]]]
+        times = X[:, dict(slices(facts.samples.inputs))[facts.samples.rising[0]]]
     ends: Any = None
     if X is None:
         outputs = observed + residuals * sigma
@@ -89,8 +91,8 @@ def draw_trajectories(result: Fitted, upper: Any, lower: Any | None, interval: s
     else:
         own_sigma = result._sigma if interval == "prediction" and np.ndim(result._sigma) else None
         outputs, *ends = predict_with_interval(result, X, interval, level, own_sigma)
-    several = len(facts.outputs) > 1
-    for place, (name, _) in enumerate(facts.outputs):
+    several = len(facts.samples.outputs) > 1
+    for place, (name, _) in enumerate(facts.samples.outputs):
         own = slice(place * count, (place + 1) * count)
         label, color = f"{name}, " if several else "", f"C{place}"
         bars = None if result._sigma is None else sigma[:, own].ravel()

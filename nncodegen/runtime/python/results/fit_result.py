@@ -83,9 +83,9 @@ class FitResult(Shown, Fitted):
             advice = "; or ".join(reasons_of(self))
         if self.status == "too_few_data":
             advice = f"but there are fewer data, {self.used:,}, than free parameters, {self.free_count:,}"
-        if self._ending == "not_finite" and (solver := self._model.facts.solver):
+        if self._ending == "not_finite" and (solver := self._model.facts.steps.solver):
             advice = unsolved(solver)
-        steps = stiff(self._model.facts.solver, self._many_steps) if self._many_steps else ""
+        steps = stiff(self._model.facts.steps.solver, self._many_steps) if self._many_steps else ""
         return "; ".join(part for part in (message, advice, steps) if part)
 
     @cached_property
@@ -154,7 +154,7 @@ class FitResult(Shown, Fitted):
         """
         model = self._model
         if kind is None:
-            kind = "solution" if model.facts.terms else "history" if self.residuals is None else "fit"
+            kind = "solution" if model.facts.samples.terms else "history" if self.residuals is None else "fit"
         if kind == "fit":
             return plot(self, axes, interval, level)
         if kind == "solution":
@@ -250,7 +250,7 @@ class FitResult(Shown, Fitted):
         return text_table(self, self.message, self.derived)
 
     def __repr__(self) -> str:
-        figure = f"loss {self.cost:.6g}" if self._model.facts.curved else f"chi2 {self.chi2:.6g}"
+        figure = f"loss {self.cost:.6g}" if self._model.facts.fitting.curved else f"chi2 {self.chi2:.6g}"
         return f"<FitResult: {self.status} after {self.iterations} iterations, {figure}>"
 
     def _repr_html_(self) -> str:

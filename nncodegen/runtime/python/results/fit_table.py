@@ -78,8 +78,8 @@ def _errors(value: float, error: float) -> tuple[str, str, str]:
 def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
     """Return the notes below the parameters: pairs of a label and a text."""
     facts = result._model.facts
-    curved = facts.curved
-    unit = "samples" if curved and facts.mean_over == 1 else "values"
+    curved = facts.fitting.curved
+    unit = "samples" if curved and facts.fitting.mean_over == 1 else "values"
     notes = [("sum of losses", f"{result.cost:.6g}")] if curved else [
         ("chi2", f"{result.chi2:.6g}"),
         ("reduced chi2", f"{result.reduced_chi2:.6g}"),

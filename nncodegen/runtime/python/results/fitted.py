@@ -63,7 +63,7 @@ class Fitted:
         self._at_bound = at_bound
         self._triangle = triangle
         self.cost = cost
-        self.chi2 = math.nan if model.facts.curved else chi2
+        self.chi2 = math.nan if model.facts.fitting.curved else chi2
         self.residuals = residuals
         self._X = X
         self._Y = Y
@@ -277,7 +277,7 @@ class Fitted:
         """
         if self.residuals is None:
             return math.nan
-        return goodness.r2(self._Y, self.residuals, self._sigma, self._model.facts, self._algebra)
+        return goodness.r2(self._Y, self.residuals, self._sigma, self._model.facts.samples, self._algebra)
 
     @property
     def aic(self) -> float:
@@ -286,7 +286,7 @@ class Fitted:
         n is ``used``. Terms that are the same for all models of the same data are left out. The first is lmfit's
         definition.
         """
-        if self._model.facts.curved:
+        if self._model.facts.fitting.curved:
             return 2 * self.cost + 2 * self.free_count
         return goodness.aic(self.chi2, self.used, self.free_count, self.absolute_sigma, self._algebra)
 
@@ -296,7 +296,7 @@ class Fitted:
 
         K counts the free parameters, and the variance of the data unless it is known. NaN for n of at most K + 1.
         """
-        if self._model.facts.curved:
+        if self._model.facts.fitting.curved:
             left = self.used - self.free_count - 1
             return self.aic + 2 * self.free_count * (self.free_count + 1) / left if left > 0 else math.nan
         return goodness.aicc(self.chi2, self.used, self.free_count, self.absolute_sigma, self._algebra)
@@ -304,6 +304,6 @@ class Fitted:
     @property
     def bic(self) -> float:
         """Return Schwarz's criterion: n*log(chi2/n) + F*log(n), with absolute_sigma chi2 + F*log(n), like ``aic``."""
-        if self._model.facts.curved:
+        if self._model.facts.fitting.curved:
             return 2 * self.cost + self.free_count * self._algebra.log(max(self.used, 1))
         return goodness.bic(self.chi2, self.used, self.free_count, self.absolute_sigma, self._algebra)

@@ -10,11 +10,11 @@ import numpy as np
 from ..ground.algebra import BY_LAPACK, Algebra
 
 if TYPE_CHECKING:
-    from ..ground.facts import Facts
+    from ..ground.facts import Samples
     from ..ground.types import Array
 
 
-def r2(Y: Array, residuals: Array, sigma: Any, facts: Facts, algebra: Algebra = BY_LAPACK) -> float:
+def r2(Y: Array, residuals: Array, sigma: Any, samples: Samples, algebra: Algebra = BY_LAPACK) -> float:
     """Return 1 - sum(r**2)/sum(((y - mean)/sigma)**2), for data and residuals of the shape (N, K).
 
     The mean is that of each column, weighted by 1/sigma**2; of an output over times, that of all its times, as a single
@@ -26,8 +26,8 @@ def r2(Y: Array, residuals: Array, sigma: Any, facts: Facts, algebra: Algebra = 
         return math.nan
     weights = np.where(used, 1 / per_value(sigma, residuals.shape) ** 2, 0)
     values = np.where(used, Y, 0).astype(float)
-    if facts.over_times:  # all outputs have the same times
-        weights, values = (_by_output(one, len(facts.targets)) for one in (weights, values))
+    if samples.over_times:  # all outputs have the same times
+        weights, values = (_by_output(one, len(samples.targets)) for one in (weights, values))
     with np.errstate(invalid="ignore", divide="ignore"):
         means = algebra.total(weights * values, 0) / algebra.total(weights, 0)
         total = float(algebra.total(np.nan_to_num(weights * (values - means) ** 2, posinf=np.inf)))

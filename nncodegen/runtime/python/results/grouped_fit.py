@@ -124,7 +124,7 @@ class GroupedFit(FitResult):
         if bounds is not None:
             low, high = (layout.flat(np.broadcast_to(side, fixed.shape)) for side in bounds)
             bounds = low, high
-        guards, signs = problem.model.facts.guards, found.rows.signs
+        guards, signs = problem.model.facts.fitting.guards, found.rows.signs
         poles = tuple(guard for guard, lost in zip(guards, (signs == 0).any(axis=0), strict=True) if lost)
         finite = found.ending != "not_finite"
         super().__init__(
@@ -179,7 +179,7 @@ class GroupedFit(FitResult):
         name = name_of(name)
         if name in self.derived.names:
             return self.derived[name]
-        if name in {one.name for one in self._model.facts.quantities}:
+        if name in {one.name for one in self._model.facts.fitting.quantities}:
             return np.array([self.group(label)[name] for label in self.labels])
         for parameter, place in slices((parameter, parameter.size) for parameter in self._model.facts.parameters):
             if parameter.name == name:
@@ -202,7 +202,7 @@ class GroupedFit(FitResult):
         fixed[columns] = False
         at = np.zeros(len(fixed), bool)
         at[problem.own], at[problem.shared] = found.own_at_bound[place], found.shared_at_bound
-        guards, signs = self._model.facts.guards, found.rows.signs[place]
+        guards, signs = self._model.facts.fitting.guards, found.rows.signs[place]
         sigma = self._sigma
         one = self._one(
             rows, self._model, found.parameters[place], problem.layout.full(self.p0)[place], fixed, at,
@@ -363,7 +363,7 @@ class GroupedFit(FitResult):
     def r2(self) -> float:
         """Return 1 - chi2/sum(((y - mean)/sigma)**2), with one mean for each output, not one for each group."""
         residuals: Any = self.residuals
-        return goodness.r2(self._Y, residuals[self._order], self._sigma, self._model.facts, self._algebra)
+        return goodness.r2(self._Y, residuals[self._order], self._sigma, self._model.facts.samples, self._algebra)
 
     @cached_property
     def loss(self) -> float:
@@ -501,7 +501,7 @@ class GroupedQuantities:
     """The tied parameters and derived quantities of all groups, in the order of the groups: see ``Quantities``."""
 
     def __init__(self, result: GroupedFit) -> None:
-        quantities = result._model.facts.quantities
+        quantities = result._model.facts.fitting.quantities
         self.names = tuple(f"{one.name}[{label_text(label)}]" for label in result.labels for one in quantities)
         self.tied = np.array([one.tied for one in quantities] * len(result.labels), bool)
         self._result = result

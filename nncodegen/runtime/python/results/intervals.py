@@ -69,7 +69,7 @@ def predict_with_interval(result: Fitted, X: Any, interval: str, level: float, s
         raise ValueError(f"there is no interval {interval!r}; there are: {', '.join(INTERVALS)}, and None")
     if sigma is not None and interval != "prediction":
         raise ValueError("sigma is that of new observations: it needs interval='prediction'")
-    if interval == "prediction" and result._model.facts.curved:
+    if interval == "prediction" and result._model.facts.fitting.curved:
         raise ValueError("a prediction interval needs normal errors; the loss of the model is no sum of squares")
     t = quantile(result, level)
     model: Any = result._model

@@ -27,7 +27,7 @@ class ManyQuantities:
 
     def __init__(self, fits: Any) -> None:
         self._fits = fits
-        self._own = fits._model.facts.quantities
+        self._own = fits._model.facts.fitting.quantities
         self.names = tuple(one.name for one in self._own)
 
     @cached_property

@@ -51,7 +51,7 @@ class Quantities:
 
     def __init__(self, result: Fitted) -> None:
         self._result = result
-        own = result._model.facts.quantities
+        own = result._model.facts.fitting.quantities
         self.names = tuple(one.name for one in own)
         self.tied = np.array([one.tied for one in own], bool)
         point = result.parameters.astype(float).tolist()

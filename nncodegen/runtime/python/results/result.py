@@ -189,7 +189,7 @@ class Result(Shown):
         by name or with more than two inputs, and if there are no samples, as in a result that was read from a file.
         Raises MissingDependencyError without matplotlib.
         """
-        kind = ("solution" if self._model.facts.terms else "history") if kind is None else kind
+        kind = ("solution" if self._model.facts.samples.terms else "history") if kind is None else kind
         if kind not in ("history", "solution"):
             raise ValueError(f"there is no picture {kind!r}; there are: 'history', 'solution'")
         if kind == "solution":

@@ -195,7 +195,7 @@ def _forms_of_groups(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any
         "start": ((None, count), dtype),
         "triangles": ((None, None, None), np.float64),
         "costs": ((None,), np.float64),
-        "signs": ((None, len(model.facts.guards)), np.int8),
+        "signs": ((None, len(model.facts.fitting.guards)), np.int8),
         "own_at_bound": ((None, None), np.bool_),
         "shared_at_bound": ((None,), np.bool_),
         "unfinished": ((None,), np.bool_),

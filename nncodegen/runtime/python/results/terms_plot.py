@@ -29,7 +29,7 @@ def plot_solution(
 
     The samples are those of ``data``, given as for ``train``; without data, known ones: X, Y and the sizes of terms.
     """
-    if not model.facts.terms:
+    if not model.facts.samples.terms:
         raise ValueError(f"a solution is drawn for networks with losses by name; {model.name} is none")
     inputs = len(model.input_names)
     if inputs > 2:

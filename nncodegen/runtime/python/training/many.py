@@ -132,7 +132,7 @@ class _Many:
         A lane takes the next sample of its model when one is solved, while models side by side wait for each other at
         each sample: with twice as many samples as lanes, they take a tenth more time.
         """
-        lanes = self.model.facts.lanes
+        lanes = self.model.facts.steps.lanes
         return lanes > 0 and self.batch >= 2 * lanes
 
     def _side_by_side(self, first: int, last: int) -> None:
@@ -165,7 +165,7 @@ class _Many:
         self.status[~np.isfinite(self.loss)] = STATUS.index("diverged")
         diverged = np.count_nonzero(self.status == STATUS.index("diverged"))
         if diverged:
-            solver = self.model.facts.solver
+            solver = self.model.facts.steps.solver
             start = f", or look whether the loss is finite at the start; {unsolved(solver)}" if solver else ""
             warn(
                 f"training diverged for {diverged} of {self.count} models: a loss or a parameter is no longer finite; "
@@ -221,7 +221,7 @@ def _beside(model: Model, name: str, values: Any) -> Any:
         return values
     columns = len(model.input_names if name == "X" else model.target_names)
     of_models = all(np.shape(one)[1:] == (columns,) for one in values)
-    tensors = model.facts.inputs if name == "X" else model.facts.targets
+    tensors = model.facts.samples.inputs if name == "X" else model.facts.samples.targets
     alone = of_models or len(tensors) == 1 or all(isinstance(one, Mapping) for one in values)
     if alone and any(map(has_names, values)):
         arrays = [to_array(model, name, joined(model, name, one, to_array), model.expected[name]) for one in values]

@@ -131,7 +131,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     if reached.status == "stalled" and not (settings.l1 or settings.l2) and _is_exact(data, reached.parameters):
         reached.status = "converged"
     if reached.status in ENDED:
-        reached._message = _told(reached, model.facts.solver, lost, objective.hills)
+        reached._message = _told(reached, model.facts.steps.solver, lost, objective.hills)
         warn(f"SciPy's {called} {ENDED[reached.status]}: {reached.message}", RuntimeWarning)
     return with_samples(reached, samples)
 
@@ -142,7 +142,7 @@ def _is_exact(data: CheckedSamples, parameters: Array) -> bool:
     No loss is lower there, whatever a minimizer says that looks for a descent.
     """
     facts = data.model.facts
-    if facts.not_fitted or facts.curved or not facts.fits_outputs or data.Y is None:
+    if facts.fitting.not_fitted or facts.fitting.curved or not facts.fitting.fits_outputs or data.Y is None:
         return False
     used = slice(None) if data.weights is None else data.weights > 0
     targets = data.Y[used].astype(float)

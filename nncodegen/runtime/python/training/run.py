@@ -237,7 +237,7 @@ class Training:
             found.loss = data.loss(found.parameters)
         if found.status == "diverged" or (final_loss and not math.isfinite(found.loss)):
             found.status = "diverged"
-            if (solver := self.model.facts.solver) and not self.native.updates:
+            if (solver := self.model.facts.steps.solver) and not self.native.updates:
                 found._message = f"the loss is not finite at the start; {unsolved(solver)}"
                 warn(f"training diverged: {found.message}", RuntimeWarning)
                 return found
