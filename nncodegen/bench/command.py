@@ -36,9 +36,14 @@ TABLE = 132
 
 
 def bench(
-    workloads: tuple[str, ...], peers: tuple[str, ...], threads: int, precisions: tuple[str, ...],
-    json_file: Path | None, plot_file: Path | None, quick: bool,
-) -> None:  # fmt: skip
+    workloads: tuple[str, ...],
+    peers: tuple[str, ...],
+    threads: int,
+    precisions: tuple[str, ...],
+    json_file: Path | None,
+    plot_file: Path | None,
+    quick: bool,
+) -> None:
     """Run the workloads (all, if none is named) against the peers (all that are installed)."""
     chosen = _choose_workloads(workloads)
     against = _choose_peers(peers)
@@ -86,8 +91,8 @@ class _Session:
         """Measure the peak performance in each precision, and print it with the machine."""
         for precision in precisions:
             with Process("peak", 1, self.folder / "cache") as process:
-                one = process.ask(do="peak", precision=precision, folder=str(self.folder))["flops"]
-            self.peak[precision] = one * self.settings.threads
+                peak = process.ask(do="peak", precision=precision, folder=str(self.folder))["flops"]
+            self.peak[precision] = peak * self.settings.threads
         report.print_machine(self.console, self.results["machine"], self.settings, self.peak)
 
     def measure(self, name: str, case: str, precision: str) -> None:
@@ -123,9 +128,18 @@ class _Session:
         timings, failed = measure(task, taking_part, self.settings, self.folder, self.bar.watch)
         absent |= {peer: f"failed: {reason}" for peer, reason in failed.items()}
         measured = report.Measurement(
-            name, case, precision, workload.what, workload.step, flops(task), self.peak[precision],
-            tolerance(task), self.settings.threads, timings, absent,
-        )  # fmt: skip
+            name,
+            case,
+            precision,
+            workload.what,
+            workload.step,
+            flops(task),
+            self.peak[precision],
+            tolerance(task),
+            self.settings.threads,
+            timings,
+            absent,
+        )
         self.measurements.append(measured)
         self.results["measurements"].append(measured.as_json())
         report.print_measurement(self.console, measured)
@@ -162,9 +176,15 @@ class _Bar:
         self.sizes = [_size(name, precision, peers, settings) for name, _, precision in plan]
         terminal = Console(stderr=True)
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            console=terminal, auto_refresh=False, transient=True, disable=not terminal.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=terminal,
+            auto_refresh=False,
+            transient=True,
+            disable=not terminal.is_terminal,
+        )
         self.task = self.progress.add_task("peak of the core", total=sum(self.sizes))
         self.title, self.number = "", -1
 

@@ -57,11 +57,11 @@ class Windowed:
     @cached_property
     def places(self) -> tuple[tuple[int, ...], ...]:
         """Return the lengths of the result of each convolution along each axis, before its pool."""
-        found, lengths = list[tuple[int, ...]](), self.shape[:-1]
+        lengths_of_results, lengths = list[tuple[int, ...]](), self.shape[:-1]
         for _ in self.filters:
-            found.append(tuple(length - self.size + 1 for length in lengths))
-            lengths = tuple(length // 2 for length in found[-1]) if self.pools else found[-1]
-        return tuple(found)
+            lengths_of_results.append(tuple(length - self.size + 1 for length in lengths))
+            lengths = tuple(length // 2 for length in lengths_of_results[-1]) if self.pools else lengths_of_results[-1]
+        return tuple(lengths_of_results)
 
     @property
     def left(self) -> tuple[int, ...]:
@@ -89,9 +89,10 @@ class Windowed:
     def model(self) -> Sequential:
         """Return the model for nncodegen."""
         convolution, pool, mean = (
-            (Conv1D, MaxPooling1D, GlobalAveragePooling1D) if self.axes == 1 else
-            (Conv2D, MaxPooling2D, GlobalAveragePooling2D)
-        )  # fmt: skip
+            (Conv1D, MaxPooling1D, GlobalAveragePooling1D)
+            if self.axes == 1
+            else (Conv2D, MaxPooling2D, GlobalAveragePooling2D)
+        )
         layers: list[Layer] = []
         for filters in self.filters:
             layers += [convolution(filters, self.size, activation="relu"), *([pool()] if self.pools else [])]

@@ -54,19 +54,25 @@ class Curve:
 
 
 GAUSSIAN = Curve(
-    "gaussian", ("x",), ("height", "center", "width", "level"),
+    "gaussian",
+    ("x",),
+    ("height", "center", "width", "level"),
     "height*exp(-((x - center)/width)**2/2) + level",
-)  # fmt: skip
+)
 """A Gaussian peak on a constant level."""
 
 LOGISTIC = Curve(
-    "logistic", ("x",), ("bottom", "top", "middle", "slope"),
+    "logistic",
+    ("x",),
+    ("bottom", "top", "middle", "slope"),
     "bottom + (top - bottom)/(1 + (x/middle)**(-slope))",
-)  # fmt: skip
+)
 """The four-parameter logistic curve of a response to a dose x: half of it is reached at ``middle``."""
 
 SPOT = Curve(
-    "spot", ("x", "z"), ("height", "x0", "z0", "width", "level"),
+    "spot",
+    ("x", "z"),
+    ("height", "x0", "z0", "width", "level"),
     "height*exp(-((x - x0)**2 + (z - z0)**2)/(2*width**2)) + level",
-)  # fmt: skip
+)
 """A round Gaussian in the plane on a level: the image of a single molecule."""

@@ -39,8 +39,13 @@ def _build_row(model: str, kind: str, runs: list[dict[str, float]]) -> Row:
     totals = [sum(run.values()) for run in runs]
     stages = {stage: median(run[stage] for run in runs) for stage in runs[0]}
     return {
-        "model": model, "kind": kind, "runs": runs, "stages": stages, "minimum": min(totals), "median": median(totals),
-    }  # fmt: skip
+        "model": model,
+        "kind": kind,
+        "runs": runs,
+        "stages": stages,
+        "minimum": min(totals),
+        "median": median(totals),
+    }
 
 
 def measure_growth(precision: str, settings: MeasuringSettings, watch: Watch) -> list[Row]:

@@ -145,9 +145,9 @@ def _result(base: Path) -> Path:
 
 def _compare(turn: _Turn) -> None:
     """Raise BenchError if the last result of a peer differs from that of nncodegen by more than rounding."""
-    found = np.load(turn.file)
-    expected = found if turn.expected is None else turn.expected
-    turn.timing.difference = max(turn.timing.difference, difference(turn.task, expected, found))
+    result = np.load(turn.file)
+    expected = result if turn.expected is None else turn.expected
+    turn.timing.difference = max(turn.timing.difference, difference(turn.task, expected, result))
     if turn.timing.difference > tolerance(turn.task):
         raise BenchError(
             f"{turn.timing.peer} does not compute what nncodegen computes: the results differ by "

@@ -62,9 +62,14 @@ class Motion:
     def model(self) -> Dynamics:
         """Return the model for nncodegen."""
         return Dynamics(
-            "u' = (a - b*v)*u; v' = (d*u - c)*v", {"u": "u0", "v": "v0"}, dict(zip(NAMES, VALUES, strict=True)),
-            times=self.times.shape[-1], rtol=RTOL, atol=ATOL, name="motion",
-        )  # fmt: skip
+            "u' = (a - b*v)*u; v' = (d*u - c)*v",
+            {"u": "u0", "v": "v0"},
+            dict(zip(NAMES, VALUES, strict=True)),
+            times=self.times.shape[-1],
+            rtol=RTOL,
+            atol=ATOL,
+            name="motion",
+        )
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,15 @@ class Trajectories:
     def model(self) -> Dynamics:
         """Return the model for nncodegen."""
         return Dynamics(
-            "x' = 10*(y - x); y' = r*x - y - x*z; z' = x*y - 2.666*z", {"x": 1, "y": 0, "z": 0}, inputs="r",
-            observed="x", times=1, start=0, steps=1000, name="lorenz",
-        )  # fmt: skip
+            "x' = 10*(y - x); y' = r*x - y - x*z; z' = x*y - 2.666*z",
+            {"x": 1, "y": 0, "z": 0},
+            inputs="r",
+            observed="x",
+            times=1,
+            start=0,
+            steps=1000,
+            name="lorenz",
+        )
 
 
 def trajectories(precision: str, count: int = 2**19) -> Trajectories:

@@ -154,9 +154,9 @@ def _import(process: Process) -> str:
     return ""
 
 
-def right_digits(found: Array, certified: Array) -> float:
+def right_digits(values: Array, certified: Array) -> float:
     """Return the right digits of the worst number: from 0 to MOST_DIGITS, and 0 where one is not finite."""
-    worst = float(np.max(abs(found.astype(float) - certified) / abs(certified)))
+    worst = float(np.max(abs(values.astype(float) - certified) / abs(certified)))
     if not math.isfinite(worst):
         return 0.0
     return float(np.clip(-math.log10(max(worst, 1e-300)), 0.0, MOST_DIGITS))

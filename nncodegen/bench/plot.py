@@ -93,9 +93,13 @@ def _ratios(group: list[Measurement], axes: Any) -> None:
             ratios.append(ratio)
             axes.barh(position + k, ratio - 1, left=1, height=0.86, color=COLORS[measured.precision])
             axes.annotate(
-                f"{short(ratio)}", (max(ratio, 1), position + k), (4, 0), textcoords="offset points", va="center",
+                f"{short(ratio)}",
+                (max(ratio, 1), position + k),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
                 fontsize=8,
-            )  # fmt: skip
+            )
         ticks.append(position + (len(bars) - 1) / 2)
         position += len(bars) + 0.5
     axes.set_xscale("log")

@@ -56,9 +56,13 @@ class Process:
         self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (closed in __exit__)
         with _on_cores(threads):
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "nncodegen.bench.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=self.log, text=True, env=environment(threads, cache),
-            )  # fmt: skip
+                [sys.executable, "-m", "nncodegen.bench.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.log,
+                text=True,
+                env=environment(threads, cache),
+            )
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send a request and return the answer. Raises WorkerError with the reason if it fails."""

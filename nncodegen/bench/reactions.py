@@ -31,14 +31,20 @@ class Reactions(Motion):
     def model(self) -> Dynamics:
         """Return the model for nncodegen."""
         return Dynamics(
-            "a' = k3*b*c - k1*a; b' = k1*a - k3*b*c - k2*b**2; c' = k2*b**2", {"a": 1, "b": 0, "c": 0},
-            dict(zip(NAMES, VALUES, strict=True)), times=len(self.times), observed=["a", "b", "c"], method="rodas5p",
-            rtol=STIFF_RTOL, atol=STIFF_ATOL, name="reactions",
-        )  # fmt: skip
+            "a' = k3*b*c - k1*a; b' = k1*a - k3*b*c - k2*b**2; c' = k2*b**2",
+            {"a": 1, "b": 0, "c": 0},
+            dict(zip(NAMES, VALUES, strict=True)),
+            times=len(self.times),
+            observed=["a", "b", "c"],
+            method="rodas5p",
+            rtol=STIFF_RTOL,
+            atol=STIFF_ATOL,
+            name="reactions",
+        )
 
 
 def reactions(precision: str) -> Reactions:
     """Return the task: the solution at nine times from 0 to 1e5."""
     times = np.array([0, *np.geomspace(1e-2, 1e5, 8)])
     arrays = (times, np.array(VALUES), np.zeros(3 * len(times)))
-    return Reactions(SOLVE, *(one.astype(precision) for one in arrays))
+    return Reactions(SOLVE, *(array.astype(precision) for array in arrays))

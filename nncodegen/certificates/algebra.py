@@ -51,12 +51,12 @@ class Algebra:
         return dict(zip(targets, self.watched.outputs, strict=False))
 
 
-def algebra_of(given: Program, described: Program, stabilized: Program, differentiated: Program) -> Algebra:
+def algebra_of(reference: Program, described: Program, stabilized: Program, differentiated: Program) -> Algebra:
     """Return the stages of a model, without the parts for fits and optimizers."""
     differentiated = replace(differentiated, companions=(), updates=())
     targets = tuple(step.target for step in differentiated.steps)
     watched = simplify(replace(differentiated, outputs=targets, gradient=()))
-    return Algebra(given, described, stabilized, differentiated, watched)
+    return Algebra(reference, described, stabilized, differentiated, watched)
 
 
 @dataclass(frozen=True)
@@ -85,34 +85,34 @@ def _pairs(algebra: Algebra, examined: Examined) -> Iterator[Pair]:
     point = examined.point
     programs = (algebra.given, algebra.described, algebra.stabilized, algebra.differentiated, algebra.watched)
     values = [run(program, bind(program, point.parameters, point.X, point.Y)) for program in programs]
-    given, described, stabilized, differentiated, watched = values
+    reference, described, stabilized, differentiated, watched = values
     if algebra.given is not algebra.described:
-        yield from _same_names("describe", algebra.described, described, algebra.given, given)
-        yield from _results("describe", algebra.described, described, algebra.given, given)
+        yield from _same_names("describe", algebra.described, described, algebra.given, reference)
+        yield from _results("describe", algebra.described, described, algebra.given, reference)
     yield from _same_names("stabilize", algebra.stabilized, stabilized, algebra.described, described)
-    yield from _derivatives(algebra.stabilized, stabilized, algebra.given, given)
+    yield from _derivatives(algebra.stabilized, stabilized, algebra.given, reference)
     yield from _differentiated(algebra, differentiated, stabilized, point)
-    yield from _reverse(algebra, differentiated, given)
+    yield from _reverse(algebra, differentiated, reference)
     for step in algebra.differentiated.steps:
         held, name = algebra.places[step.target.tensor], step.target.tensor
-        found = watched[held.tensor]
+        machine_value = watched[held.tensor]
         if held.indices == step.target.indices:
-            yield Pair("simplify", str(step), found, differentiated[name])
+            yield Pair("simplify", str(step), machine_value, differentiated[name])
 
 
 def _same_names(
-    stage: str, after: Program, found: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
+    stage: str, after: Program, values: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
 ) -> Iterator[Pair]:
     """Yield the tensors that two programs both define, of the same shape."""
     known = {step.target.tensor for step in before.steps}
     for step in after.steps:
         name = step.target.tensor
-        if name in known and found[name].shape == expected[name].shape:
-            yield Pair(stage, str(step), found[name], expected[name])
+        if name in known and values[name].shape == expected[name].shape:
+            yield Pair(stage, str(step), values[name], expected[name])
 
 
 def _differentiated(
-    algebra: Algebra, found: Mapping[str, Array], stabilized: Mapping[str, Array], point: Point
+    algebra: Algebra, values: Mapping[str, Array], stabilized: Mapping[str, Array], point: Point
 ) -> Iterator[Pair]:
     """Yield the tensors that the differentiated program shares with the stabilized one.
 
@@ -120,7 +120,7 @@ def _differentiated(
     """
     after, before = algebra.differentiated, algebra.stabilized
     if not before.statistics:
-        yield from _same_names("differentiate", after, found, before, stabilized)
+        yield from _same_names("differentiate", after, values, before, stabilized)
         return
     at_rest = before.at_rest
     resting = run(at_rest, bind(at_rest, point.parameters, point.X, point.Y))
@@ -128,45 +128,48 @@ def _differentiated(
     for step in after.steps:
         name = step.target.tensor
         expected = resting.get(name) if name in rest else stabilized.get(name, stabilized.get(name.removesuffix("_")))
-        if expected is not None and expected.shape == found[name].shape:
-            yield Pair("differentiate", str(step), found[name], expected)
+        if expected is not None and expected.shape == values[name].shape:
+            yield Pair("differentiate", str(step), values[name], expected)
 
 
 def _results(
-    stage: str, after: Program, found: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
+    stage: str, after: Program, values: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
 ) -> Iterator[Pair]:
     """Yield outputs and loss, whatever their names are."""
     last = {step.target.tensor: str(step) for step in after.steps}
-    outputs = outputs_of(after, dict(found)), outputs_of(before, dict(expected))
+    outputs = outputs_of(after, dict(values)), outputs_of(before, dict(expected))
     yield Pair(stage, last[after.outputs[0].tensor], *outputs)
-    yield Pair(stage, last[after.loss.tensor], found[after.loss.tensor], expected[before.loss.tensor])
+    yield Pair(stage, last[after.loss.tensor], values[after.loss.tensor], expected[before.loss.tensor])
 
 
 def _derivatives(
-    after: Program, found: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
+    after: Program, values: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
 ) -> Iterator[Pair]:
     """Yield the derivatives of the loss by parameters, which are equal for formulas with the same value."""
-    of_after, of_before = derivatives(after, found), derivatives(before, expected)
+    of_after, of_before = derivatives(after, values), derivatives(before, expected)
     last = {step.target.tensor: str(step) for step in after.steps}[after.loss.tensor]
     for tensor in after.parameters:
         yield Pair("stabilize", last, of_after[tensor.name], of_before[tensor.name])
 
 
-def _reverse(algebra: Algebra, values: Mapping[str, Array], given: Mapping[str, Array]) -> Iterator[Pair]:
+def _reverse(algebra: Algebra, values: Mapping[str, Array], bound: Mapping[str, Array]) -> Iterator[Pair]:
     """Yield the derivatives by tensors, as ``differentiate`` names them, with those of another reverse sweep."""
     program = algebra.differentiated
-    one = np.asarray(mpmath.mpf(1), dtype=object)
-    own, exact = derivatives(program, values, {program.in_training.loss.tensor: one}), derivatives(algebra.given, given)
-    exact |= {s.parameter.tensor: given[s.value.tensor] for s in algebra.given.statistics}
+    seed = np.asarray(mpmath.mpf(1), dtype=object)
+    derived, exact = (
+        derivatives(program, values, {program.in_training.loss.tensor: seed}),
+        derivatives(algebra.given, bound),
+    )
+    exact |= {s.parameter.tensor: bound[s.value.tensor] for s in algebra.given.statistics}
     gradient = {e.tensor: t.name for e, t in zip(program.gradient, program.parameters, strict=True)}
     targets = {step.target.tensor: step.target.indices for step in program.steps}
     for step in program.steps:
         name = step.target.tensor
         if name in gradient:
             yield Pair("differentiate", str(step), values[name], exact[gradient[name]])
-        elif name.startswith("d_") and name[2:] in own:
+        elif name.startswith("d_") and name[2:] in derived:
             indices = targets.get(name[2:], step.target.indices)
-            expected = _in_order(own[name[2:]], indices, step.target.indices)
+            expected = _in_order(derived[name[2:]], indices, step.target.indices)
             if expected is not None and expected.shape == values[name].shape:
                 yield Pair("differentiate", str(step), values[name], expected)
 
@@ -180,20 +183,20 @@ def _in_order(array: Array, indices: Sequence[str], wanted: Sequence[str]) -> Ar
 
 def _fault(pair: Pair, examined: Examined) -> Fault | None:
     """Return a fault if two values differ by more than the rounding of the program's steps explains."""
-    found, expected = (np.asarray(part, dtype=object) for part in (pair.found, pair.expected))
+    actual, expected = (np.asarray(part, dtype=object) for part in (pair.found, pair.expected))
     if not all(mpmath.isfinite(number) for number in expected.flat):
         return None  # the previous form has no value here
     precision = examined.precision
     norm = norm_of(expected)
     unit = precision.ulp(norm)
-    finite = all(mpmath.isfinite(number) for number in found.flat)
+    finite = all(mpmath.isfinite(number) for number in actual.flat)
     noise = mpmath.mpf(10) ** (NOISE - mpmath.mp.dps) + precision.tiny
-    if finite and norm_of(found - expected) <= norm * mpmath.mpf(10) ** -CERTAIN + noise:
+    if finite and norm_of(actual - expected) <= norm * mpmath.mpf(10) ** -CERTAIN + noise:
         return None
-    error = distance(found, expected, unit) if finite else float("inf")
+    error = distance(actual, expected, unit) if finite else float("inf")
     if finite and pair.stage == "simplify" and error <= _approximation(examined, precision):
         return None
-    message = f"{examined.point.kind}: it gives {_shown(found)}, the stage before it {_shown(expected)}"
+    message = f"{examined.point.kind}: it gives {_shown(actual)}, the stage before it {_shown(expected)}"
     return Fault(pair.stage, pair.step, examined.point.kind, min(error, 1e300), message)
 
 

@@ -22,11 +22,14 @@ def halves(programs: Programs) -> tuple[Programs, ...]:
     if batch is None:
         return (programs,)
     rest = replace(
-        simplified, steps=needed(simplified.steps, (*simplified.outputs, simplified.loss)), gradient=(), batch=None,
+        simplified,
+        steps=needed(simplified.steps, (*simplified.outputs, simplified.loss)),
+        gradient=(),
+        batch=None,
         present=None,
-    )  # fmt: skip
-    own = needed(simplified.steps, (*batch.outputs, batch.loss, *simplified.gradient))
-    training = replace(simplified, steps=own, outputs=batch.outputs, loss=batch.loss, batch=None)
+    )
+    training_steps = needed(simplified.steps, (*batch.outputs, batch.loss, *simplified.gradient))
+    training = replace(simplified, steps=training_steps, outputs=batch.outputs, loss=batch.loss, batch=None)
     return (
         Programs(programs.given.at_rest, described.at_rest, rest, (), REST),
         Programs(programs.given, described, training, programs.updates, TRAINING),

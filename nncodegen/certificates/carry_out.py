@@ -119,8 +119,8 @@ class Run:
                 self.memory.begin_phase()
             for number in tiles:
                 grid = self._turned_to(number)
-                for own, tree in trees.parts:
-                    if own == phase or (own < phase and not self.memory.apart):
+                for tree_phase, tree in trees.parts:
+                    if tree_phase == phase or (tree_phase < phase and not self.memory.apart):
                         self._tree(tree, grid)
                 if phase == trees.phases - 1:
                     self._tree(trees.measured, grid)
@@ -136,9 +136,11 @@ class Run:
         for element in (*self.kernel.outputs, *filter(None, targets)):
             value = copied.get(element)
             source = value if isinstance(value, Element) and {*value.indices} <= {*element.indices} else element
-            own = replace(grid, axes={index: self._size(index) for index in element.indices if index not in grid.given})
+            measured_grid = replace(
+                grid, axes={index: self._size(index) for index in element.indices if index not in grid.given}
+            )
             if source.tensor in self.memory.values:
-                self.memory.look_at_kept(element, source, own)
+                self.memory.look_at_kept(element, source, measured_grid)
 
     def _size(self, index: str) -> int:
         return self.program.sizes[index] or self.memory.samples
@@ -151,11 +153,11 @@ class Run:
         if self.kernel.plan.samples is Role.TILED:
             single, many = memory.samples == 1, memory.batch.samples > 1
             self.now = {**self.now, When.SINGLE: single, When.FEW: single, When.MANY: many}
-        given = {f"{COUNT} - 1": np.asarray(memory.samples - 1)}
+        sizes = {f"{COUNT} - 1": np.asarray(memory.samples - 1)}
         if EARLIER in self.program.sizes:  # one step of a sequence, after some others
-            given[ROWS] = memory.values[self.program.inputs[1].name]
+            sizes[ROWS] = memory.values[self.program.inputs[1].name]
         absent = self.kernel.plan.samples is Role.ABSENT
-        return Grid({}, {**given, SAMPLE: np.asarray(0)} if absent else given)
+        return Grid({}, {**sizes, SAMPLE: np.asarray(0)} if absent else sizes)
 
     def look_at_results(self) -> None:
         """Raise OtherValueError if outputs, loss, gradient or next parameters are not those of the program."""
@@ -174,20 +176,28 @@ class Run:
     def _look_at_outputs(self) -> None:
         for number in range(len(self.memory.batch.tiles)):
             self.memory.turn_to(number)
-            found = self.memory.columns[Place.OUTPUT]
-            for element, (_, own) in zip(self.program.outputs, slices_of(self.program.output_tensors), strict=True):
-                self.memory.same(element, found[:, own], f"the outputs of {element.tensor}")
+            columns = self.memory.columns[Place.OUTPUT]
+            for element, (_, column_range) in zip(
+                self.program.outputs, slices_of(self.program.output_tensors), strict=True
+            ):
+                self.memory.same(element, columns[:, column_range], f"the outputs of {element.tensor}")
 
     def _look_at_gradient(self) -> None:
-        for element, (tensor, own) in zip(self.program.gradient, slices_of(self.program.parameters), strict=False):
-            found = self.memory.flat[Place.GRADIENT][self.memory.places(self._derivatives[own.start], tensor)]
-            self.memory.same(element, found, f"the places of the derivative by {tensor.name}")
+        for element, (tensor, value_range) in zip(
+            self.program.gradient, slices_of(self.program.parameters), strict=False
+        ):
+            derivative = self.memory.flat[Place.GRADIENT][
+                self.memory.places(self._derivatives[value_range.start], tensor)
+            ]
+            self.memory.same(element, derivative, f"the places of the derivative by {tensor.name}")
 
     def _look_in_place(self) -> None:
         of_sample = self.kernel.plan.samples is Role.ABSENT  # all of its derivatives are added in place
         rest = {step.target.tensor for step in steps_in(self.kernel.trees.after) if not of_sample}
-        for element, (tensor, own) in zip(self.program.gradient, slices_of(self.program.parameters), strict=False):
-            name = self._derivatives[own.start]
+        for element, (tensor, value_range) in zip(
+            self.program.gradient, slices_of(self.program.parameters), strict=False
+        ):
+            name = self._derivatives[value_range.start]
             self.memory.look_at_parameter(tensor, element, name if name in rest else "")
 
     @property
@@ -349,18 +359,18 @@ class Run:
 
     def _value(self, value: Value, grid: Grid, target: Element) -> Array:
         """Return a value along all axes."""
-        own = self._where(value.where, grid)
+        where_grid = self._where(value.where, grid)
         otherwise = 0.0 if value.otherwise is None else float(value.otherwise)
-        terms = [own.kept(self._number(term, own, target), otherwise) for term in value.terms]
+        terms = [where_grid.kept(self._number(term, where_grid, target), otherwise) for term in value.terms]
         join = REDUCTIONS[value.operator or "sum"].join
-        found = reduce(join, terms)
-        return np.broadcast_to(np.asarray(found, float), grid.shape)
+        total = reduce(join, terms)
+        return np.broadcast_to(np.asarray(total, float), grid.shape)
 
     def _number(self, expression: Expr, grid: Grid, target: Element) -> Array:
         """Return the value of an expression along all axes."""
         read = {element: self.memory.read(element, grid, target) for element in elements(expression)}
-        found = interpret(written_out(expression), read, exact=False)
-        return np.broadcast_to(np.asarray(found, float), grid.shape)
+        number = interpret(written_out(expression), read, exact=False)
+        return np.broadcast_to(np.asarray(number, float), grid.shape)
 
     def _scale(self, expressions: Sequence[Expr], grid: Grid, target: Element) -> float:
         """Return the norm of all terms that are added."""
@@ -420,8 +430,8 @@ class Run:
             if number is not None and number.ndim:
                 size = self._size(index)
                 terms = np.where(number[..., None] == np.arange(size), np.broadcast_to(terms, grid.shape)[..., None], 0)
-                given = {name: value for name, value in grid.given.items() if name != index}
-                grid = replace(grid, given=given).along(index, 0, size)
+                index_values = {name: value for name, value in grid.given.items() if name != index}
+                grid = replace(grid, given=index_values).along(index, 0, size)
         return terms, grid
 
     def _first(self, first: First, grid: Grid) -> None:
@@ -429,9 +439,9 @@ class Run:
         holds = self._where(first.value.where, grid).holds
         (term,) = first.value.terms
         number = sum((factor * grid.number(index) for index, factor in first.numbers), start=np.asarray(0))
-        found = np.where(holds & (self._number(term, grid, first.target) != 0), number, first.count)
+        first_numbers = np.where(holds & (self._number(term, grid, first.target) != 0), number, first.count)
         over = tuple(k for k, index in enumerate(grid.axes) if index not in first.target.indices)
-        least = np.min(np.broadcast_to(found, grid.shape), axis=over, keepdims=True)
+        least = np.min(np.broadcast_to(first_numbers, grid.shape), axis=over, keepdims=True)
         there = self.memory.there(first.target, grid.everywhere)
         number = np.where(there == first.count, least, there)
         if first.local:
@@ -439,12 +449,12 @@ class Run:
         else:
             self.memory.store(first.target, number, grid.everywhere)
 
-    def _move(self, move: Move, given: Mapping[str, Array]) -> None:
+    def _move(self, move: Move, index_values: Mapping[str, Array]) -> None:
         """Move a row to another one, or set it to 0."""
         array = self.memory.flat[Place.ARRAY]
-        begin = int(self.memory.position(move.target, Grid({}, given)))
+        begin = int(self.memory.position(move.target, Grid({}, index_values)))
         count = prod(self.program.sizes[index] or 1 for index in move.rest) * self.memory.rows
-        source = int(self.memory.position(move.source, Grid({}, given))) if move.source else 0
+        source = int(self.memory.position(move.source, Grid({}, index_values))) if move.source else 0
         array[begin : begin + count] = array[source : source + count] if move.source else 0
 
     def _fill(self, fill: Fill) -> None:
@@ -468,12 +478,12 @@ class Run:
             return
         step = call.steps[0]
         solved = solve(step.where, step.over, self.program.sizes)
-        given = {solution.index: self.program.sizes[solution.index] or 1 for solution in solved.solutions}
+        index_values = {solution.index: self.program.sizes[solution.index] or 1 for solution in solved.solutions}
         for index, end in call.ends:
-            if index not in grid.axes and index not in grid.given and index not in given:
+            if index not in grid.axes and index not in grid.given and index not in index_values:
                 size = self.program.sizes[index] or self._end(end, grid)
                 grid = grid.along(index, 0, min(end, size) if isinstance(end, int) else size)
-        grid = self._solved(solved, given, grid.of_segment(self.time))
+        grid = self._solved(solved, index_values, grid.of_segment(self.time))
         for step in call.steps:
             self._names(step.target)
             self._step(step, grid)

@@ -27,21 +27,21 @@ def moved(program: Program, point: Point, digits: int, precision: Precision, see
     """Return the exact results at points that are a unit in the last place away."""
     with mpmath.workdps(digits):
         points = moved_points(program, point, precision, seed, pairs)
-        return [evaluate_rows(program, one.parameters, one.X, one.Y, digits) for one in points]
+        return [evaluate_rows(program, neighbour.parameters, neighbour.X, neighbour.Y, digits) for neighbour in points]
 
 
 def moved_points(program: Program, point: Point, precision: Precision, seed: int, pairs: int) -> list[Point]:
     """Return points that are a unit in the last place away, in pairs on opposite sides, as numbers of mpmath."""
     random = np.random.default_rng(seed)
-    found = []
+    points = []
     for _ in range(pairs):
         arrays = (point.parameters, point.X, point.Y)
         steps = [_steps(random, part.shape, precision) for part in arrays]
         steps[1][:, numbering(program)] = 0
         for side in (1, -1):
             parts = (many(part) * (1 + side * many(step)) for part, step in zip(arrays, steps, strict=True))
-            found.append(Point(point.kind, *parts))
-    return found
+            points.append(Point(point.kind, *parts))
+    return points
 
 
 def near(
@@ -67,7 +67,7 @@ def _steps(random: np.random.Generator, shape: tuple[int, ...], precision: Preci
 def shaken(program: Program, point: Point, digits: int, precision: Precision, seed: int) -> tuple[list[Exact], str]:
     """Return results of a program with each step rounded, and the first step that the precision cannot hold."""
     random = np.random.default_rng(seed)
-    found, beyond = [], ""
+    shaken_results, beyond = [], ""
     results = {element.tensor for element in program.gradient}
     for side in (1, -1, 1, -1):
 
@@ -85,7 +85,7 @@ def shaken(program: Program, point: Point, digits: int, precision: Precision, se
                 run(program, bind(program, point.parameters, point.X[part], point.Y[part]), rounded)
                 for part in parts_of(program, len(point.X))
             ]
-        found.append(
+        shaken_results.append(
             Exact(
                 np.concatenate([outputs_of(program, values) for values in rows]),
                 np.asarray([values[program.loss.tensor].item() for values in rows], dtype=object),
@@ -93,7 +93,7 @@ def shaken(program: Program, point: Point, digits: int, precision: Precision, se
                 digits,
             )
         )
-    return found, beyond
+    return shaken_results, beyond
 
 
 def _gradient(program: Program, values: Mapping[str, Array]) -> list[Any]:

@@ -58,13 +58,13 @@ def _known(name: str) -> Any:
 
 def _own() -> dict[str, Any]:
     """Return nncodegen's own functions, by their names."""
-    found, waiting = {}, [StableFunction, Primitive]
+    functions, waiting = {}, [StableFunction, Primitive]
     while waiting:
-        for one in waiting.pop().__subclasses__():
-            if one.__module__.startswith("nncodegen."):
-                found[f"nncodegen.{one.__name__}"] = one
-            waiting.append(one)
-    return found
+        for subclass in waiting.pop().__subclasses__():
+            if subclass.__module__.startswith("nncodegen."):
+                functions[f"nncodegen.{subclass.__name__}"] = subclass
+            waiting.append(subclass)
+    return functions
 
 
 def to_data(program: Program) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def to_data(program: Program) -> dict[str, Any]:
         "targets": [_tensor(tensor) for tensor in program.targets],
         "parameters": [_tensor(tensor) for tensor in program.parameters],
         "weight": _tensor(program.weight),
-        "noise": [[_tensor(one.tensor), one.distribution, one.scale] for one in program.noise],
+        "noise": [[_tensor(source.tensor), source.distribution, source.scale] for source in program.noise],
         "steps": [_step(step) for step in program.steps],
         "outputs": [[e.tensor, list(e.indices)] for e in program.outputs],
         "loss": program.loss.tensor,
@@ -93,7 +93,7 @@ def to_data(program: Program) -> dict[str, Any]:
 def from_data(data: Mapping[str, Any]) -> Program:
     """Return the program in such data. Raises ProgramError if it holds none."""
     try:
-        own = _own()
+        functions = _own()
         return Program(
             name=data["name"],
             inputs=tuple(map(_to_tensor, data["inputs"])),
@@ -101,7 +101,7 @@ def from_data(data: Mapping[str, Any]) -> Program:
             parameters=tuple(map(_to_tensor, data["parameters"])),
             weight=_to_tensor(data["weight"]),
             noise=tuple(Noise(_to_tensor(tensor), kind, scale) for tensor, kind, scale in data["noise"]),
-            steps=tuple(_to_step(row, own) for row in data["steps"]),
+            steps=tuple(_to_step(row, functions) for row in data["steps"]),
             outputs=tuple(Element(name, indices) for name, indices in data["outputs"]),
             loss=Element(data["loss"]),
             extents=tuple((str(index), int(size)) for index, size in data["extents"]),
@@ -114,7 +114,7 @@ def from_data(data: Mapping[str, Any]) -> Program:
             rising=tuple(map(str, data.get("rising", ()))),
             precision=data["precision"],
             digits=data.get("digits", OFF),
-            updates=tuple(_to_update(row, own) for row in data["updates"]),
+            updates=tuple(_to_update(row, functions) for row in data["updates"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ProgramError(f"the description of the model in the certificate cannot be read: {error!r}") from error
@@ -126,10 +126,10 @@ def _step(step: Step) -> list[Any]:
     return [target.tensor, list(target.indices), step.operator, list(step.over), _tree(step.expression), equations]
 
 
-def _to_step(row: Any, own: Mapping[str, Any]) -> Step:
+def _to_step(row: Any, functions: Mapping[str, Any]) -> Step:
     name, indices, operator, over, tree, where = row
     equations = tuple(map(_to_equation, where))
-    return Step(Element(name, indices), _to_expression(tree, own), operator, tuple(over), equations)
+    return Step(Element(name, indices), _to_expression(tree, functions), operator, tuple(over), equations)
 
 
 def _update(update: Update) -> list[Any]:
@@ -137,9 +137,13 @@ def _update(update: Update) -> list[Any]:
     hyperparameters = [[h.name, h.default, str(h.low), str(h.high), h.excludes_low] for h in update.hyperparameters]
     results = [result.tensor for result in update.results]
     return [
-        update.name, list(update.state), hyperparameters, [_step(step) for step in update.steps], results,
+        update.name,
+        list(update.state),
+        hyperparameters,
+        [_step(step) for step in update.steps],
+        results,
         list(update.initial),
-    ]  # fmt: skip
+    ]
 
 
 def _to_hyperparameter(row: Any) -> Hyperparameter:
@@ -147,13 +151,13 @@ def _to_hyperparameter(row: Any) -> Hyperparameter:
     return Hyperparameter(str(name), float(default), float(low), float(high), bool(excludes_low))
 
 
-def _to_update(row: Any, own: Mapping[str, Any]) -> Update:
+def _to_update(row: Any, functions: Mapping[str, Any]) -> Update:
     name, state, hyperparameters, steps, results, initial = row
     return Update(
         str(name),
         tuple(map(str, state)),
         tuple(map(_to_hyperparameter, hyperparameters)),
-        tuple(_to_step(step, own) for step in steps),
+        tuple(_to_step(step, functions) for step in steps),
         tuple(Element(result, (PARAMETER,)) for result in results),
         tuple(start if isinstance(start, str) else float(start) for start in initial),
     )
@@ -163,9 +167,15 @@ def _tensor(tensor: Tensor) -> list[Any]:
     initial = tensor.initial
     values = base64.b64encode(initial.values).decode("ascii")
     return [
-        tensor.name, list(tensor.shape), initial.distribution, initial.scale, values, tensor.penalized, tensor.trained,
+        tensor.name,
+        list(tensor.shape),
+        initial.distribution,
+        initial.scale,
+        values,
+        tensor.penalized,
+        tensor.trained,
         tensor.momentum,
-    ]  # fmt: skip
+    ]
 
 
 def _to_tensor(row: Any) -> Tensor:
@@ -180,11 +190,11 @@ def _system(system: System) -> dict[str, Any]:
     return {
         "name": system.name,
         "control": [control.table.chosen, control.rtol, control.atol, control.most, control.start],
-        **{role: [_tree(one) for one in getattr(system, role)] for role in _ROLES},
+        **{role: [_tree(part) for part in getattr(system, role)] for role in _ROLES},
         "time": _tree(system.time),
-        "jumps": [_tree(one) for one in system.jumps.values],
-        "weights": [_tree(one) for one in system.weights],
-        "steps": [_step(one) for one in system.steps],
+        "jumps": [_tree(part) for part in system.jumps.values],
+        "weights": [_tree(part) for part in system.weights],
+        "steps": [_step(part) for part in system.steps],
         "sizes": [list(pair) for pair in system.sizes],
     }
 
@@ -193,22 +203,22 @@ _ROLES = ("states", "given", "fixed", "starts", "rates", "course")
 """The rows of differential equations."""
 
 
-def _to_system(data: Any, own: Mapping[str, Any]) -> System:
+def _to_system(data: Any, functions: Mapping[str, Any]) -> System:
     name, rtol, atol, most, start = data["control"]
-    rows = {role: tuple(_to_expression(one, own) for one in data[role]) for role in _ROLES}
+    rows = {role: tuple(_to_expression(part, functions) for part in data[role]) for role in _ROLES}
     system = System(
         name=str(data["name"]),
         control=Control(METHODS[name].table, float(rtol), float(atol), int(most), start),
-        time=_to_expression(data["time"], own),
+        time=_to_expression(data["time"], functions),
         states=rows["states"],
         given=rows["given"],
         fixed=rows["fixed"],
         starts=rows["starts"],
-        motion=Formulas(rows["rates"], tuple(_to_step(row, own) for row in data.get("steps", ()))),
+        motion=Formulas(rows["rates"], tuple(_to_step(row, functions) for row in data.get("steps", ()))),
         block=len(rows["states"]),
         course=rows["course"],
-        jumps=Formulas(tuple(_to_expression(one, own) for one in data["jumps"])),
-        weights=tuple(_to_expression(one, own) for one in data.get("weights", ())),
+        jumps=Formulas(tuple(_to_expression(part, functions) for part in data["jumps"])),
+        weights=tuple(_to_expression(part, functions) for part in data.get("weights", ())),
         sizes=tuple((str(index), int(size)) for index, size in data.get("sizes", ())),
     )
     return linearized(system) if system.implicit else system
@@ -252,19 +262,19 @@ def _tree(node: Any) -> Any:
     return [name, *map(_tree, node.args)]
 
 
-def _to_expression(tree: Any, own: Mapping[str, Any]) -> Any:
+def _to_expression(tree: Any, functions: Mapping[str, Any]) -> Any:
     if isinstance(tree, int):
         return Integer(tree)
     head, *rest = tree
     if head == "element":
         return Element(rest[0], rest[1:])
     if head == "system":
-        return Named(_to_system(rest[0], own))
+        return Named(_to_system(rest[0], functions))
     if head == "path":
-        return path(*(_to_expression(part, own) for part in rest))
+        return path(*(_to_expression(part, functions) for part in rest))
     if head == "derivative":
         value, *by = rest
-        return Derivative(_to_expression(value, own), *((_to_expression(x, own), order) for x, order in by))
+        return Derivative(_to_expression(value, functions), *((_to_expression(x, functions), order) for x, order in by))
     if head in ("integer", "rational"):
         return Rational(*map(int, rest))
     if head == "float":
@@ -272,11 +282,11 @@ def _to_expression(tree: Any, own: Mapping[str, Any]) -> Any:
         return Float._new((sign, sympy.external.gmpy.MPZ(int(mantissa)), exponent, bits), precision)
     if head == "constant":
         return CONSTANTS[rest[0]]
-    arguments = [_to_expression(part, own) for part in rest]
+    arguments = [_to_expression(part, functions) for part in rest]
     if head == "ExprCondPair":
         return tuple(arguments)
-    found: Basic = (own.get(head) or _known(head))(*arguments, evaluate=False)
-    return found
+    expression: Basic = (functions.get(head) or _known(head))(*arguments, evaluate=False)
+    return expression
 
 
 def same(program: Program, described: Program) -> bool:

@@ -55,15 +55,15 @@ class Diagnosis:
                 if known is None or _badness(figure) > _badness(known[0]):
                     self.steps[str(step)] = figure, examined
 
-    def conclude(self, found: Iterable[Found]) -> tuple[Fault, ...]:
+    def conclude(self, results: Iterable[Found]) -> tuple[Fault, ...]:
         """Return the first fault, in the order of the stages; an empty tuple if nothing is wrong."""
-        wrong = [one for one in found if one.figure.verdict == WRONG]
-        undefined = next((one for one in wrong if one.figure.quantity == DEFINITIONS), None)
+        wrong = [result for result in results if result.figure.verdict == WRONG]
+        undefined = next((result for result in wrong if result.figure.quantity == DEFINITIONS), None)
         if undefined and self.defined:
             self.faults.insert(0, self.defined.fault(undefined.examined))
         steps = [figure for figure, _ in self.figures if figure.verdict == WRONG]
         if not self.faults:
-            origins = (origin_of(one, self.companions) for one in wrong)
+            origins = (origin_of(result, self.companions) for result in wrong)
             self.faults += [fault for fault in origins if fault][:1]
         if not self.faults and (wrong or steps):
             self.faults.append(self._of_the_machine(wrong))
@@ -103,8 +103,8 @@ class Diagnosis:
         """Return whether the same C is wrong if it is compiled without any optimization."""
         if wrong:
             plain = load(build_plainly(self.sources))
-            points = {id(one.examined): one.examined for one in wrong}.values()
-            return any(one.figure.verdict == WRONG for examined in points for one in compare_all(plain, examined))
+            points = {id(result.examined): result.examined for result in wrong}.values()
+            return any(result.figure.verdict == WRONG for examined in points for result in compare_all(plain, examined))
         plainly = watch(self.schedule.program, self.march, plainly=True)
         if plainly is None or begins is None:
             return True

@@ -29,8 +29,8 @@ def without_derivatives(program: Program) -> Program:
         return program
     steps = _Steps()
     for step in program.steps:
-        found = {node: steps.difference(node) for node in step.expression.atoms(Derivative)}
-        steps.all.append(step.xreplace(found) if found else step)
+        differences = {node: steps.difference(node) for node in step.expression.atoms(Derivative)}
+        steps.all.append(step.xreplace(differences) if differences else step)
     return replace(program, steps=tuple(steps.all))
 
 

@@ -31,18 +31,18 @@ def bind(program: Program, parameters: Array, X: Array, Y: Array) -> dict[str, A
     for source in program.noise:
         values[source.tensor.name] = zeros([samples, *(size or 1 for size in source.tensor.shape[1:])])
     numbers = many(parameters)
-    for tensor, own in slices_of(program.parameters):
-        values[tensor.name] = numbers[own].reshape([size or 1 for size in tensor.shape])
-    for tensors, given in ((program.inputs, X), (program.targets, Y)):
-        columns = many(given)
-        for tensor, own in slices_of(tensors):
-            values[tensor.name] = columns[:, own].reshape([samples, *(size or 1 for size in tensor.shape[1:])])
+    for tensor, value_range in slices_of(program.parameters):
+        values[tensor.name] = numbers[value_range].reshape([size or 1 for size in tensor.shape])
+    for tensors, matrix in ((program.inputs, X), (program.targets, Y)):
+        columns = many(matrix)
+        for tensor, value_range in slices_of(tensors):
+            values[tensor.name] = columns[:, value_range].reshape([samples, *(size or 1 for size in tensor.shape[1:])])
     return values
 
 
-def many(given: Any) -> Array:
+def many(values: Any) -> Array:
     """Return an array as numbers of mpmath, exactly equal to the given floating-point numbers."""
-    array = np.asarray(given)
+    array = np.asarray(values)
     if array.dtype == object and all(type(number) is mpmath.mpf for number in array.flat):
         return array
     wide = array if array.dtype == object else array.astype(float).astype(object)
@@ -50,20 +50,20 @@ def many(given: Any) -> Array:
 
 
 def run(
-    program: Program, given: Mapping[str, Array], then: Callable[[Step, Array], Array] = as_computed
+    program: Program, bound: Mapping[str, Array], then: Callable[[Step, Array], Array] = as_computed
 ) -> dict[str, Array]:
     """Return the values of all given tensors and of all steps; ``then`` may change the value of a step."""
-    return computed(program.steps, given, lengths_of(program, len(given[program.weight.name])), then)
+    return computed(program.steps, bound, lengths_of(program, len(bound[program.weight.name])), then)
 
 
 def computed(
     steps: Iterable[Step],
-    given: Mapping[str, Array],
+    bound: Mapping[str, Array],
     lengths: Mapping[str, int],
     then: Callable[[Step, Array], Array] = as_computed,
 ) -> dict[str, Array]:
     """Return the values of given tensors and of steps, with the length of each index."""
-    values = dict(given)
+    values = dict(bound)
     for item in grouped(steps):
         if isinstance(item, Group):
             CERTAIN.repeat(item, values, lengths, then)
@@ -101,8 +101,8 @@ def received_by(
 
     def back(step: Step, at: Mapping[str, int]) -> None:
         if step.target.tensor in received:
-            own = part_of(received[step.target.tensor], step.target, at)
-            for element, part, where in backward(step, values, lengths, own, at):
+            received_part = part_of(received[step.target.tensor], step.target, at)
+            for element, part, where in backward(step, values, lengths, received_part, at):
                 known = received.get(element.tensor)
                 if not where:
                     received[element.tensor] = part if known is None else known + part

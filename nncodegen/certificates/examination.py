@@ -34,10 +34,10 @@ def extent_of(programs: Programs, points: int | None) -> Extent:
     return usual if points is None else Extent(points, usual.rows, usual.pairs)
 
 
-def examine(programs: Programs, extent: Extent, seed: int, found: Callable[[Examined], None]) -> dict[str, int]:
-    """Draw points, and call ``found`` for each where the model has exact results. Return the number of each kind.
+def examine(programs: Programs, extent: Extent, seed: int, visit: Callable[[Examined], None]) -> dict[str, int]:
+    """Draw points, and call ``visit`` for each where the model has exact results. Return the number of each kind.
 
-    ``found`` is called for each part of a model that has several.
+    ``visit`` is called for each part of a model that has several.
     """
     precision = precision_of(programs.described.precision)
     parts, counts = halves(programs), {}
@@ -50,7 +50,7 @@ def examine(programs: Programs, extent: Extent, seed: int, found: Callable[[Exam
             if point and all(exact):
                 for part, results in zip(parts, exact, strict=True):
                     assert results
-                    found(Examined(part, point, results, precision, attempt, extent.pairs))
+                    visit(Examined(part, point, results, precision, attempt, extent.pairs))
                 count += 1
             if count == extent.points:
                 break

@@ -80,11 +80,11 @@ class Points:
             parameters = parameters * scale
         else:
             X = X * scale
-        for tensor, own in slices_of(self._program.inputs):
+        for tensor, column_range in slices_of(self._program.inputs):
             if tensor.name in self._ranges:
-                X[:, own] = random.integers(*self._ranges[tensor.name], size=(self._rows, tensor.size))
+                X[:, column_range] = random.integers(*self._ranges[tensor.name], size=(self._rows, tensor.size))
             if tensor.name in self._program.rising:
-                X[:, own].sort(axis=1)
+                X[:, column_range].sort(axis=1)
         return parameters, X, Y
 
     def _initial(self, initial: Initial, size: int) -> Array:
@@ -127,8 +127,8 @@ class Points:
             numbers = np.empty(len(values), dtype=object)
             numbers[:] = [mpmath.mpf(float(number)) for number in values]
             numbers[place] = value
-            given = bind(program, numbers[:count], numbers[count:].reshape(1, -1), Y)
-            array = run(only(program, (*before, step)), given)[step.target.tensor]
+            bound = bind(program, numbers[:count], numbers[count:].reshape(1, -1), Y)
+            array = run(only(program, (*before, step)), bound)[step.target.tensor]
             if not position:
                 position.append(tuple(int(self._random.integers(n)) for n in array.shape))
             return array[position[0]]
@@ -159,11 +159,11 @@ def numbering(program: Program) -> NDArray[np.bool_]:
 
 def only(program: Program, steps: tuple[Step, ...]) -> Program:
     """Return a program that has these steps, with the known sizes."""
-    found = object.__new__(Program)
-    found.__dict__.update(program.__dict__)
-    found.__dict__["steps"] = steps
-    found.__dict__["_checked"] = (program.shapes, program.sizes)
-    return found
+    part = object.__new__(Program)
+    part.__dict__.update(program.__dict__)
+    part.__dict__["steps"] = steps
+    part.__dict__["_checked"] = (program.shapes, program.sizes)
+    return part
 
 
 def switches(program: Program) -> Iterator[Step]:

@@ -86,9 +86,9 @@ class Choice:
 
     pairs: tuple[tuple[int, int], ...]
 
-    def chosen(self, found: Mapping[int, Any]) -> int | None:
+    def chosen(self, values: Mapping[int, Any]) -> int | None:
         """Return the number of the value that applies, as far as conditions are known."""
-        return next((value for value, condition in self.pairs if found.get(condition)), None)
+        return next((value for value, condition in self.pairs if values.get(condition)), None)
 
 
 def _ones(value: Number, arguments: Sequence[Number]) -> list[Number]:
@@ -98,9 +98,10 @@ def _ones(value: Number, arguments: Sequence[Number]) -> list[Number]:
 
 def _others(value: Number, arguments: Sequence[Number]) -> list[Number]:
     """Return the derivatives of a product: the products of the other factors."""
-    one = mpmath.mpf(1)
+    product = mpmath.mpf(1)
     return [
-        reduce(operator.mul, (other for j, other in enumerate(arguments) if j != k), one) for k in range(len(arguments))
+        reduce(operator.mul, (other for j, other in enumerate(arguments) if j != k), product)
+        for k in range(len(arguments))
     ]
 
 
@@ -209,72 +210,72 @@ class CompiledExpression:
 
     def partials(self, operands: Sequence[Number]) -> tuple[Number, ...]:
         """Return the derivatives by all operands, by the chain rule from the result back."""
-        found = self._run(operands)
+        results = self._run(operands)
         gathered = dict.fromkeys(range(len(self._tape)), mpmath.mpf(0))
         gathered[self._result] = mpmath.mpf(1)
         derivatives = [mpmath.mpf(0)] * len(operands)
-        for number in sorted(found, reverse=True):
+        for number in sorted(results, reverse=True):
             received, entry = gathered[number], self._tape[number]
             if isinstance(entry, Operand):
                 derivatives[entry.place] += received
             elif received != 0:
-                for argument, partial in _partials(entry, found, found[number]):
+                for argument, partial in _partials(entry, results, results[number]):
                     if partial != 0:
                         gathered[argument] += received * partial
         return tuple(derivatives)
 
     def _run(self, operands: Sequence[Number]) -> dict[int, Any]:
         """Return the results of all entries that the last entry of the tape needs, by their numbers."""
-        found: dict[int, Any] = {}
+        results: dict[int, Any] = {}
         if not self._chooses:  # all of the tape is needed, in its order
             for number in range(len(self._tape)):
-                found[number] = self._compute(number, operands, found)
-            return found
+                results[number] = self._compute(number, operands, results)
+            return results
         waiting = [self._result]
         while waiting:
             number = waiting[-1]
-            if number not in found:
-                wanted = _wanted(self._tape[number], found)
+            if number not in results:
+                wanted = _wanted(self._tape[number], results)
                 if wanted:
                     waiting.extend(wanted)
                     continue
-                found[number] = self._compute(number, operands, found)
+                results[number] = self._compute(number, operands, results)
             waiting.pop()
-        return found
+        return results
 
-    def _compute(self, number: int, operands: Sequence[Number], found: Mapping[int, Any]) -> Any:
+    def _compute(self, number: int, operands: Sequence[Number], results: Mapping[int, Any]) -> Any:
         entry = self._tape[number]
         if isinstance(entry, Operation):
-            return entry.value([found[argument] for argument in entry.arguments])
+            return entry.value([results[argument] for argument in entry.arguments])
         if isinstance(entry, Operand):
             return operands[entry.place]
         if isinstance(entry, Choice):
-            chosen = entry.chosen(found)
-            return NAN if chosen is None else found[chosen]
+            chosen = entry.chosen(results)
+            return NAN if chosen is None else results[chosen]
         key = (number, mpmath.mp.prec)
         if key not in self._constants:
             self._constants[key] = CERTAIN.number(entry.number)
         return self._constants[key]
 
 
-def _wanted(entry: Operand | Constant | Operation | Choice, found: Mapping[int, Any]) -> list[int]:
+def _wanted(entry: Operand | Constant | Operation | Choice, results: Mapping[int, Any]) -> list[int]:
     """Return the entries that must be computed before an entry of a tape, the first of them last."""
     if isinstance(entry, Operation):
-        return [argument for argument in reversed(entry.arguments) if argument not in found]
+        return [argument for argument in reversed(entry.arguments) if argument not in results]
     for value, condition in entry.pairs if isinstance(entry, Choice) else ():
-        if condition not in found:
+        if condition not in results:
             return [condition]
-        if found[condition]:
-            return [] if value in found else [value]
+        if results[condition]:
+            return [] if value in results else [value]
     return []
 
 
-def _partials(entry: Constant | Operation | Choice, found: Mapping[int, Any], value: Any) -> list[tuple[int, Number]]:
+def _partials(entry: Constant | Operation | Choice, results: Mapping[int, Any], value: Any) -> list[tuple[int, Number]]:
     """Return the entries on which an entry of a tape depends, each with the derivative by it."""
     if isinstance(entry, Operation):
-        partials = entry.chain(value, [found[argument] for argument in entry.arguments])
+        partials = entry.chain(value, [results[argument] for argument in entry.arguments])
         return list(zip(entry.arguments, partials, strict=True))
-    chosen = entry.chosen(found) if isinstance(entry, Choice) else None
+    chosen = entry.chosen(results) if isinstance(entry, Choice) else None
     return [] if chosen is None else [(chosen, mpmath.mpf(1))]
 
 

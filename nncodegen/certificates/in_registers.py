@@ -89,7 +89,7 @@ class _Run:
         return float(interpret(value, {element: known[element.tensor] for element in elements(value)}, exact=False))
 
     def _carry_out(self, tree: Tree) -> None:
-        given: Mapping[Place, Any] = {
+        inputs_by_place: Mapping[Place, Any] = {
             Place.OPTION: list(self._options.values()), Place.PARAMETER: self.point, Place.INPUT: self.x,
             Place.TARGET: self.y,
         }  # fmt: skip
@@ -97,7 +97,7 @@ class _Run:
             match statement:
                 case Load(element):
                     place, number = self.registers.numbers[element]
-                    self.values[element] = float(given[place][number])
+                    self.values[element] = float(inputs_by_place[place][number])
                 case Let(target, value) | Store(target, value):
                     (term,) = value.terms
                     read = {element: np.float64(self.values[element]) for element in elements(term)}
@@ -106,9 +106,9 @@ class _Run:
                     raise TypeError(f"no statement of registers: {statement}")
 
     def _fault(self, element: Element, value: Any, step: Element, how: str) -> Fault | None:
-        found, expected = self.values[element], float(np.ravel(value)[0])
-        if abs(found - expected) <= CLOSE * max(1.0, abs(expected)) or not np.isfinite(expected):
+        number, expected = self.values[element], float(np.ravel(value)[0])
+        if abs(number - expected) <= CLOSE * max(1.0, abs(expected)) or not np.isfinite(expected):
             return None
         text = next(str(each) for each in self.registers.program.steps if each.target == step)
-        told = f"the statements in registers, {how}, give another value: {found!r} for {expected!r}"
+        told = f"the statements in registers, {how}, give another value: {number!r} for {expected!r}"
         return Fault("schedule", text, "ordinary", 0.0, told)

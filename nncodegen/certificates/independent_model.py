@@ -27,9 +27,9 @@ def given(model: Describable, described: Program, defined: Defined | None) -> tu
     """Return the model as the user gave it, with the tensors of its described program; and the name of its source."""
     if type(model) is not Model:
         return described, LAYERS if defined else PROGRAM
-    found = _formulas(model, described)
-    own, other = ([(t.name, t.shape) for t in program.parameters] for program in (found, described))
-    return (found, FORMULAS) if own == other else (described, PROGRAM)
+    formulas = _formulas(model, described)
+    shapes, other = ([(t.name, t.shape) for t in program.parameters] for program in (formulas, described))
+    return (formulas, FORMULAS) if shapes == other else (described, PROGRAM)
 
 
 def _formulas(model: Model, described: Program) -> Program:
@@ -62,11 +62,11 @@ def _formulas(model: Model, described: Program) -> Program:
 def _node_by_node(graph: ExpressionGraph, real: Mapping[Any, Any], names: Sequence[Element]) -> list[Step]:
     """Return a step for each node of formulas that are too large to be processed as a whole."""
     steps: list[Step] = []
-    found: list[Any] = []
+    node_steps: list[Any] = []
     for number, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        value = plain_conditions(node.func(*(found[k] for k in operands))) if operands else real.get(node, node)
+        value = plain_conditions(node.func(*(node_steps[k] for k in operands))) if operands else real.get(node, node)
         if operands and isinstance(value, Expr) and not value.is_number:
             steps.append(Step(Element(f"node {number}", (SAMPLE,)), value))
             value = steps[-1].target
-        found.append(value)
-    return [*steps, *(Step(name, found[root]) for name, root in zip(names, graph.roots, strict=False))]
+        node_steps.append(value)
+    return [*steps, *(Step(name, node_steps[root]) for name, root in zip(names, graph.roots, strict=False))]

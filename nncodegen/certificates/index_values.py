@@ -59,9 +59,9 @@ class Grid:
 
     def along(self, index: str, begin: int, end: int) -> Grid:
         """Return the grid with another loop, inside of those that it has."""
-        given = {name: value[..., None] if value.ndim else value for name, value in self.given.items()}
+        index_values = {name: value[..., None] if value.ndim else value for name, value in self.given.items()}
         holds = self.holds[..., None] if self.holds.ndim else self.holds
-        return Grid({**self.axes, index: end - begin}, given, holds, {**self.begins, index: begin})
+        return Grid({**self.axes, index: end - begin}, index_values, holds, {**self.begins, index: begin})
 
     def of_segment(self, time: str) -> Grid:
         """Return the grid of one given segment: its axis of time has the steps of this segment alone."""

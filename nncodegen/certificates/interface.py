@@ -144,12 +144,12 @@ def verify(module: Module | str | Path) -> Certificate:
     count = max(stated.points.values())
     if system_of(described):
         solved, counts = compared_at(_variants(loaded, path), described, count, stated.rows, stated.seed)
-        worst = figures([one.figure for one in solved], tuple(counts))
+        worst = figures([result.figure for result in solved], tuple(counts))
     else:
         programs = _programs(described)
         extent = Extent(count, stated.rows, extent_of(programs, None).pairs)
-        found, counts = _examine(loaded, path, programs, extent, stated.seed)
-        worst = figures([one.figure for one in found], tuple(counts))
+        results, counts = _examine(loaded, path, programs, extent, stated.seed)
+        worst = figures([result.figure for result in results], tuple(counts))
     bounds = {(figure.quantity, figure.kind): figure.bound for figure in stated.figures}
     again = tuple(_held(figure, bounds) for figure in worst)
     conditions = replace(
@@ -179,10 +179,10 @@ def _file_of_module(module: Any) -> Path:
         return Path(path)
     given_path = Path(module)
     if given_path.is_dir():
-        found = sorted(path for path in given_path.iterdir() if path.suffix in MODULES)
-        if len(found) != 1:
-            raise ModelError(f"{given_path} holds {len(found)} compiled modules: name the file of one")
-        return found[0]
+        files = sorted(path for path in given_path.iterdir() if path.suffix in MODULES)
+        if len(files) != 1:
+            raise ModelError(f"{given_path} holds {len(files)} compiled modules: name the file of one")
+        return files[0]
     if not given_path.is_file():
         raise ModelError(f"there is no file {given_path}")
     if given_path.suffix not in MODULES:
@@ -198,10 +198,10 @@ def _programs(described: Program) -> Programs:
 
 
 def _check_identity(module: Any, identity: str) -> None:
-    own = module._model.facts.identity
-    if own != identity:
+    module_identity = module._model.facts.identity
+    if module_identity != identity:
         raise ModelError(
-            f"the module {module.name} computes another model ({own[:16]}) than this one ({identity[:16]})"
+            f"the module {module.name} computes another model ({module_identity[:16]}) than this one ({identity[:16]})"
         )
 
 
@@ -210,24 +210,24 @@ def _examine(
 ) -> tuple[list[Found], dict[str, int]]:
     """Return the errors at all points, of all variants of the kernel that this CPU runs, and the number of points."""
     modules = _variants(module, path)
-    found: list[Found] = []
+    results: list[Found] = []
 
     def at(examined: Examined) -> None:
         if diagnosis and diagnosis.defined:
-            found.extend(diagnosis.defined.compare(examined))
-        for one in modules:
-            found.extend(compare_all(one, examined))
+            results.extend(diagnosis.defined.compare(examined))
+        for variant in modules:
+            results.extend(compare_all(variant, examined))
         if diagnosis and examined.programs.part != REST:
             diagnosis.at(examined)
 
     counts = examine(programs, extent, seed, at)
-    return found, counts
+    return results, counts
 
 
 def _variants(module: Module, path: Path) -> list[Module]:
     """Return a module and those of all other kernels in its file that this CPU runs."""
     built = Built(path.name.split(".")[0], path, cached=True)
-    return [module, *(load_variant(built, one) for one in module.variants if one != module.variant)]
+    return [module, *(load_variant(built, name) for name in module.variants if name != module.variant)]
 
 
 def _certificate(
@@ -258,12 +258,12 @@ def _certificate(
     programs = Programs(reference, plain, simplified, described.updates)
     algebra = algebra_of(reference, plain, without_derivatives(compiled["stabilize"]), compiled["differentiate"])
     steps = watch(replace(simplified, companions=()), march)
-    companions = {one.name: one for one in compiled["differentiate"].companions}
-    both = {one.name: (companions[one.name], one) for one in simplified.companions if one.name in companions}
+    companions = {each.name: each for each in compiled["differentiate"].companions}
+    both = {each.name: (companions[each.name], each) for each in simplified.companions if each.name in companions}
     diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps, network, both)
     extent = extent_of(programs, points)
-    found, counts = _examine(module, path, programs, extent, seed, diagnosis)
-    faults = diagnosis.conclude(found)
+    results, counts = _examine(module, path, programs, extent, seed, diagnosis)
+    faults = diagnosis.conclude(results)
     conditions = replace(
         _conditions(module, seed, counts, what, DIGITS),
         rows=extent.rows,
@@ -273,7 +273,7 @@ def _certificate(
     certificate = Certificate(
         build,
         conditions,
-        figures=figures([one.figure for one in found], tuple(counts)),
+        figures=figures([each.figure for each in results], tuple(counts)),
         steps=tuple(figure for figure, _ in diagnosis.figures),
         kept=kept,
         faults=(*_of_table(described, model), *faults),
@@ -292,11 +292,14 @@ def _of_table(described: Program, model: Describable | None = None) -> tuple[Fau
 
     A program whose steps are chosen holds the table; of one with a number of steps, the model names the method.
     """
-    system, own = system_of(described), unwrapped(model) if model else None
+    system, inner_model = system_of(described), unwrapped(model) if model else None
     if system:
         table, step = system.control.table, str(step_of(described))
-    elif isinstance(own, Dynamics) and own.differential:
-        table, step = METHODS[own.method].table, f"{own.steps} steps of {own.method} from each time to the next"
+    elif isinstance(inner_model, Dynamics) and inner_model.differential:
+        table, step = (
+            METHODS[inner_model.method].table,
+            f"{inner_model.steps} steps of {inner_model.method} from each time to the next",
+        )
     else:
         return ()
     missed = violation(table)
@@ -316,8 +319,8 @@ def _of_method(
     system = system_of(described)
     assert system
     count = points_of(described, points)
-    found, counts = compared_at(_variants(module, path), described, count, ROWS, seed)
-    table = figures([one.figure for one in found], tuple(counts))
+    results, counts = compared_at(_variants(module, path), described, count, ROWS, seed)
+    table = figures([result.figure for result in results], tuple(counts))
     conditions = replace(
         _conditions(module, seed, counts, REFERENCE, digits_of(described)),
         left_out=left_out_of_method(described, table),
@@ -327,7 +330,7 @@ def _of_method(
         build,
         conditions,
         figures=table,
-        faults=(*_of_table(described), *faults_of(found, described, sources)),
+        faults=(*_of_table(described), *faults_of(results, described, sources)),
         program=to_data(described),
     )
 

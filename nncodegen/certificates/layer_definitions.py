@@ -49,10 +49,10 @@ class Defined:
     def as_written(self) -> tuple[str, ...]:
         """Return the parts that only the user's own code defines, in words."""
         layers = [(number, layer) for number, (_, layer) in enumerate(self.model.numbered, start=1)]
-        found = [f"layer {number} ({type(layer).__name__})" for number, layer in layers if not is_defined(layer)]
-        found += [f"the activation of layer {k}" for k, layer in layers if callable(getattr(layer, "activation", ""))]
+        parts = [f"layer {number} ({type(layer).__name__})" for number, layer in layers if not is_defined(layer)]
+        parts += [f"the activation of layer {k}" for k, layer in layers if callable(getattr(layer, "activation", ""))]
         return (
-            *found,
+            *parts,
             *([] if self.whole else ["the equations"]),
             *(["the loss"] if any(map(callable, self.model.loss)) else []),
         )
@@ -60,8 +60,8 @@ class Defined:
     def compare(self, examined: Examined) -> Iterator[Found]:
         """Compare outputs and loss of the program at a point with their definitions."""
         try:
-            found = self._both(examined)
-            error = found[1] if found else None
+            both = self._both(examined)
+            error = both[1] if both else None
         except MISFITS:  # the program has other shapes, or other parameters
             error = LARGEST
         if error is not None:
@@ -73,18 +73,20 @@ class Defined:
         made: list[Made] = []
         values, told = None, ""
         try:
-            found = self._both(examined)
-            values = found[0] if found else None
+            both = self._both(examined)
+            values = both[0] if both else None
         except MISFITS as error:
             told = repr(error)
         digits = values.digits if values else examined.exact.digits
         with suppress(*MISFITS):
             self._values(examined, digits, made)
         with mpmath.workdps(digits):
-            for one in filter(lambda one: is_defined(one.layer), made):
-                for described, expected in zip(as_written(one.layer, one.use, one.inputs), one.results, strict=True):
+            for part in filter(lambda one: is_defined(one.layer), made):
+                for described, expected in zip(
+                    as_written(part.layer, part.use, part.inputs), part.results, strict=True
+                ):
                     if described.shape != expected.shape or _error(described, expected, examined) > AGREED:
-                        return _named(examined, self._step_of(one), one.title, described, expected)
+                        return _named(examined, self._step_of(part), part.title, described, expected)
         step = self._text(self.program.outputs[0].tensor)
         if values is None:
             what = f"the definitions of the layers do not fit its parameters and shapes: {told}"
@@ -141,36 +143,36 @@ class Defined:
     def _step_of(self, made: Made) -> str:
         """Return the step that defines the output of a layer: of the program or, if renamed there, of the layer."""
         part, _, _ = described_alone(made.layer, made.use, made.inputs)
-        own = next((str(step) for step in part.steps if step.target == part.output), made.title)
-        return self._text(part.output.tensor) or own
+        step_text = next((str(step) for step in part.steps if step.target == part.output), made.title)
+        return self._text(part.output.tensor) or step_text
 
     def _text(self, tensor: str) -> str:
         return next((str(step) for step in self.program.steps if step.target.tensor == tensor), "")
 
 
-def _named(examined: Examined, step: str, what: str, found: Array, expected: Array) -> Fault:
+def _named(examined: Examined, step: str, what: str, values: Array, expected: Array) -> Fault:
     """Return the fault for values that differ from their definition."""
     kind = examined.point.kind
-    if found.shape != expected.shape:
-        shapes = f"its values have the shape {found.shape[1:]}, and not {expected.shape[1:]}"
+    if values.shape != expected.shape:
+        shapes = f"its values have the shape {values.shape[1:]}, and not {expected.shape[1:]}"
         return Fault("describe", step, kind, LARGEST, f"{kind}: {what} differs from its definition: {shapes}")
-    place = max(range(found.size), key=lambda k: abs(found.flat[k] - expected.flat[k]))
-    given, other = (mpmath.nstr(array.flat[place], 17) for array in (found, expected))
-    told = f"{kind}: {what} differs from its definition: it gives {given}, and not {other}"
-    return Fault("describe", step, kind, _error(found, expected, examined), told)
+    place = max(range(values.size), key=lambda k: abs(values.flat[k] - expected.flat[k]))
+    value_text, other = (mpmath.nstr(array.flat[place], 17) for array in (values, expected))
+    told = f"{kind}: {what} differs from its definition: it gives {value_text}, and not {other}"
+    return Fault("describe", step, kind, _error(values, expected, examined), told)
 
 
 def _largest_error(program: Exact, values: Exact, examined: Examined) -> float:
     """Return the error of outputs and loss."""
     pairs = ((program.outputs, values.outputs), (program.losses, values.losses))
-    return max(_error(found, expected, examined) for found, expected in pairs)
+    return max(_error(actual, expected, examined) for actual, expected in pairs)
 
 
-def _error(found: Array, expected: Array, examined: Examined) -> float:
+def _error(values: Array, expected: Array, examined: Examined) -> float:
     """Return the largest error of a sample, in units in the last place of the norm of its values."""
-    rows = zip(found.reshape(len(found), -1), expected.reshape(len(expected), -1), strict=True)
+    rows = zip(values.reshape(len(values), -1), expected.reshape(len(expected), -1), strict=True)
     precision = precision_of(examined.programs.described.precision)
-    return max(distance(one, other, precision.ulp(norm_of(other))) for one, other in rows)
+    return max(distance(row, other, precision.ulp(norm_of(other))) for row, other in rows)
 
 
 def defined(model: Any, described: Program) -> Defined | None:

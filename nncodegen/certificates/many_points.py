@@ -35,10 +35,13 @@ def along(steps: Iterable[Step], index: str, tensors: Collection[str]) -> tuple[
         return Element(element.tensor, (index, *element.indices))
 
     return tuple(
-        replace(step, target=moved(step.target),
-                expression=step.expression.xreplace({element: moved(element) for element in step.operands}))
+        replace(
+            step,
+            target=moved(step.target),
+            expression=step.expression.xreplace({element: moved(element) for element in step.operands}),
+        )
         for step in steps
-    )  # fmt: skip
+    )
 
 
 def repeated(array: Any, length: int) -> Array:
@@ -61,10 +64,10 @@ def at_each_place(
     One sweep has those of all results: all tensors get a further index, under which each result has its own seed.
     """
     count, size = len(results), values[results[0].tensor].size
-    wide = along(steps, RESULT, {one.tensor for step in steps for one in (step.target, *step.operands)})
+    wide = along(steps, RESULT, {item.tensor for step in steps for item in (step.target, *step.operands)})
     # an axis of length 1 is computed once for all results; terms of equations and of recurrences are looked up
-    looked_up = [one for one in steps if one.where or any(each.operator in RECURRENCES for each in steps)]
-    full = {one.tensor for step in looked_up for one in step.operands}
+    looked_up = [item for item in steps if item.where or any(each.operator in RECURRENCES for each in steps)]
+    full = {item.tensor for step in looked_up for item in step.operands}
     values = {name: repeated(array, count if name in full else 1) for name, array in values.items()}
     seeds = dict[str, Array]()
     for number, result in enumerate(results):
@@ -88,24 +91,30 @@ class AtPlaces:
     def __init__(self, system: System, formulas: Formulas) -> None:
         self._system, self._sizes = system, dict(system.sizes)
         results = [Element(f"result {number}") for number in range(len(formulas.values))]
-        steps = (*formulas.steps, *(Step(one, value) for one, value in zip(results, formulas.values, strict=True)))
-        varying = {system.time.tensor, *(one.tensor for one in (*system.states, *(step.target for step in steps)))}
-        self._others = {one.tensor for step in steps for one in step.operands} - varying
+        steps = (
+            *formulas.steps,
+            *(Step(element, value) for element, value in zip(results, formulas.values, strict=True)),
+        )
+        varying = {
+            system.time.tensor,
+            *(element.tensor for element in (*system.states, *(step.target for step in steps))),
+        }
+        self._others = {element.tensor for step in steps for element in step.operands} - varying
         self._steps = along(steps, PLACE, varying)
         self._apart = along(steps, PLACE, varying | self._others)
-        self._results = [Element(one.tensor, (PLACE,)) for one in results]
+        self._results = [Element(element.tensor, (PLACE,)) for element in results]
 
     def values(self, known: Mapping[str, Any], times: Array, states: Array) -> Array:
         """Return the formulas at each place, (places, formulas)."""
         values = computed(self._steps, self._at(known, times, states), self._lengths(times))
-        return np.stack([values[one.tensor] for one in self._results], axis=1)
+        return np.stack([values[result.tensor] for result in self._results], axis=1)
 
     def rough(self, known: Mapping[str, Any], times: NDArray[np.float64], states: NDArray[np.float64]) -> Any:
         """Return the formulas at each place in double precision, given numbers in double precision."""
         values, lengths = self._at(known, times, states), self._lengths(times)
         for step in self._steps:
             values[step.target.tensor] = FLOATS.compute(step, values, lengths)
-        return np.stack([values[one.tensor] for one in self._results], axis=1)
+        return np.stack([values[result.tensor] for result in self._results], axis=1)
 
     def slopes(
         self, known: Mapping[str, Any], times: Array, states: Array, by: Sequence[tuple[str, tuple[int, ...]]]
@@ -114,12 +123,12 @@ class AtPlaces:
         lengths = self._lengths(times)
         values = computed(self._steps, self._at(known, times, states), lengths)
         values |= {name: repeated(values[name], len(times)) for name in self._others}
-        every = [*((one.tensor, ()) for one in self._system.states), *by]
+        every = [*((state.tensor, ()) for state in self._system.states), *by]
         return np.swapaxes(at_each_place(self._apart, values, lengths, self._results, every), 0, 1)
 
     def _at(self, known: Mapping[str, Any], times: Array, states: Array) -> dict[str, Any]:
-        own = {one.tensor: states[:, s] for s, one in enumerate(self._system.states)}
-        return {**known, self._system.time.tensor: times, **own}
+        state_values = {state.tensor: states[:, s] for s, state in enumerate(self._system.states)}
+        return {**known, self._system.time.tensor: times, **state_values}
 
     def _lengths(self, times: Array) -> dict[str, int]:
         return {**self._sizes, PLACE: len(times)}

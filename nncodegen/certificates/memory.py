@@ -91,8 +91,8 @@ class Memory:
         self._columns = []
         for tile in batch.tiles:
             whole = np.minimum(np.arange(self._padded(tile.count)), tile.count - 1)
-            given = ((Place.INPUT, tile.X), (Place.TARGET, tile.Y))
-            self._columns.append({place: rows[whole] if place in along else rows for place, rows in given})
+            outside = ((Place.INPUT, tile.X), (Place.TARGET, tile.Y))
+            self._columns.append({place: rows[whole] if place in along else rows for place, rows in outside})
             self._columns[-1][Place.OUTPUT] = np.full((tile.count, columns), np.nan)
         self._local: dict[str, tuple[tuple[str, ...], Array]] = {}
         self.known = frozenset[str]()
@@ -166,23 +166,23 @@ class Memory:
         place = self.kernel.place(element)
         if place in VARIABLES or element.tensor in self.known:
             known, array = self._local[_key(element)]
-            found = _aligned(array, known, grid.axes)
+            values = _aligned(array, known, grid.axes)
             if element.tensor in self._terms:  # a reduction, which is finished where it is read
-                return self.check(element, found, grid, "gives another value", element, self._scale_of(element))
-            return found
+                return self.check(element, values, grid, "gives another value", element, self._scale_of(element))
+            return values
         if place is Place.OPTION:
             return np.asarray(RATE)
         if place is Place.WEIGHT:
             row = self._row(grid)
             return np.where(row < self.padded, np.ravel(self.values[element.tensor])[row], np.nan)
         if place in self.columns:
-            found = self.columns[place][self._row(grid), self.position(element, grid)]
+            values = self.columns[place][self._row(grid), self.position(element, grid)]
         elif place in self.flat:
-            found = self.at(place, self.position(element, grid), grid.holds)
+            values = self.at(place, self.position(element, grid), grid.holds)
         else:
             return np.zeros(()) if place is Place.NOISE else self._expected(element, grid)
-        self.check(element, found, grid, f"reads {element}, where another value lies", target)
-        return np.asarray(found)
+        self.check(element, values, grid, f"reads {element}, where another value lies", target)
+        return np.asarray(values)
 
     def at(self, place: Place, position: Array, holds: Any = True) -> Array:
         """Return the values at positions of a kind of memory. Raises IndexError if one that counts is not in it."""
@@ -302,53 +302,53 @@ class Memory:
     # Comparing.
 
     def check(
-        self, element: Element, found: Array, grid: Grid, what: str, target: Element, scale: Scale | None = None
+        self, element: Element, actual: Array, grid: Grid, what: str, target: Element, scale: Scale | None = None
     ) -> Array:
         """Return the values of the program. Raises OtherValueError if other values were found where equations hold."""
         if element.tensor not in self._steps or element.tensor in self.unfinished:
-            return found
+            return actual
         if element.tensor in self._sums and not self.last:
-            return found
+            return actual
         expected = self._expected(element, grid)
-        found, expected = np.broadcast_arrays(np.asarray(found, float), expected)
+        actual, expected = np.broadcast_arrays(np.asarray(actual, float), expected)
         unknown = np.asarray(False)
         if self.rows > self.samples and SAMPLE in element.indices and (SAMPLE in grid.axes or SAMPLE in grid.given):
             pads = grid.number(SAMPLE) >= self.samples  # these values must not get into any result
-            unknown = pads & ~(np.abs(found - expected) <= CLOSE * np.abs(expected) + ROUNDING * _norm(expected))
+            unknown = pads & ~(np.abs(actual - expected) <= CLOSE * np.abs(expected) + ROUNDING * _norm(expected))
         counts = grid.holds & ~unknown
         if counts.all():
-            same = _close(found, expected, scale)
+            same = _close(actual, expected, scale)
         else:
-            same = _close(np.where(counts, found, 0.0), np.where(counts, expected, 0.0), scale)
+            same = _close(np.where(counts, actual, 0.0), np.where(counts, expected, 0.0), scale)
         if not same:
             raise OtherValueError(self.text(target.tensor if target.tensor in self._steps else element.tensor), what)
         return np.where(unknown, np.nan, expected) if unknown.any() else expected
 
-    def same(self, element: Element, found: Array, where: str) -> None:
+    def same(self, element: Element, actual: Array, where: str) -> None:
         """Raise OtherValueError if an array does not have the values of a tensor."""
         expected = np.asarray(self.values[element.tensor], float)
         if SAMPLE in element.indices:
             expected = np.take(expected, range(self.samples), element.indices.index(SAMPLE))
-        if not _close(found, expected.reshape(found.shape) if expected.size == found.size else expected):
+        if not _close(actual, expected.reshape(actual.shape) if expected.size == actual.size else expected):
             raise OtherValueError(self.text(element.tensor), f"leaves other values in {where}")
 
     def look_at_kept(self, element: Element, source: Element, grid: Grid) -> None:
         """Raise OtherValueError if the array of an element does not have the values of a tensor any more."""
         place = self.kernel.place(element)
-        found = (
+        kept_values = (
             self.at(place, self.position(element, grid)) if place in self.flat else self.read(element, grid, element)
         )
-        if not _close(found, self._expected(source, grid)):
+        if not _close(kept_values, self._expected(source, grid)):
             raise OtherValueError(self.text(source.tensor), "leaves other values where metrics read them")
 
     def look_at_parameter(self, parameter: Tensor, gradient: Element, rest: str) -> None:
         """Raise OtherValueError if a parameter has not changed as it should; ``rest`` is what is still to subtract."""
-        found = self.flat[Place.PARAMETER][self.places(parameter.name, parameter)]
+        parameter_values = self.flat[Place.PARAMETER][self.places(parameter.name, parameter)]
         if rest:
-            found = found - RATE * self.flat[Place.GRADIENT][self.places(rest, parameter)]
+            parameter_values = parameter_values - RATE * self.flat[Place.GRADIENT][self.places(rest, parameter)]
         change = RATE * np.asarray(self.values[gradient.tensor], float)
-        expected = np.asarray(self.values[parameter.name], float) - change.reshape(found.shape)
-        if not _close(found, expected.reshape(found.shape)):
+        expected = np.asarray(self.values[parameter.name], float) - change.reshape(parameter_values.shape)
+        if not _close(parameter_values, expected.reshape(parameter_values.shape)):
             raise OtherValueError(self.text(gradient.tensor), f"leaves another value of {parameter.name}")
 
     def look_at_next(self, parameter: Tensor, gradient: Element, expected: Any) -> None:
@@ -382,8 +382,8 @@ def _norm(array: Array) -> float:
     return sqrt(np.dot(values, values))
 
 
-def _close(found: Array, expected: Array, scale: Scale | None = None) -> bool:
-    error, norm = _norm(found - expected), _norm(expected)
+def _close(actual: Array, expected: Array, scale: Scale | None = None) -> bool:
+    error, norm = _norm(actual - expected), _norm(expected)
     return error <= max(CLOSE * norm, 1e-300) or (scale is not None and error <= ROUNDING * scale())
 
 

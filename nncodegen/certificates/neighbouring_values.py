@@ -37,14 +37,15 @@ class Beside:
         beside = moved_points(examined.programs.given, examined.point, examined.precision, examined.seed, 1)
         return [examined.point, *beside]
 
-    def found(self, name: str, machine: Sequence[Array], exact: Sequence[Array], unit: Any = None,
-               lost: Lost | None = None) -> Iterator[Found]:  # fmt: skip
+    def found(
+        self, name: str, machine: Sequence[Array], exact: Sequence[Array], unit: Any = None, lost: Lost | None = None
+    ) -> Iterator[Found]:
         """Yield the worst of several results; ``exact`` are those at the point, and at its neighbours."""
         first, *others = exact
         if not all(mpmath.isfinite(number) for part in exact for number in part.flat):
             return
         unit = unit or self.examined.precision.ulp(norm_of(first))
-        error = max(distance(many(one).reshape(first.shape), first, unit) for one in machine)
+        error = max(distance(many(result).reshape(first.shape), first, unit) for result in machine)
         condition = max((distance(other, first, unit) for other in others), default=0.0)
         allowed, verdict = bound(condition), HOLDS
         if error > allowed:

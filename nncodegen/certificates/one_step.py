@@ -85,10 +85,10 @@ def _each(function: Any, operands: Sequence[Array]) -> Array:
     """Return a function of numbers at the same place of arrays that NumPy can broadcast."""
     together = np.broadcast_arrays(*operands) if operands else []
     shape = together[0].shape if together else ()
-    found = np.empty(shape, dtype=object)
+    array = np.empty(shape, dtype=object)
     for place in product(*map(range, shape)):
-        found[place] = function(tuple(operand[place] for operand in together))
-    return found
+        array[place] = function(tuple(operand[place] for operand in together))
+    return array
 
 
 def _axes(step: Step) -> tuple[int, ...]:
@@ -119,8 +119,8 @@ def _backward(
     )
     partials = np.broadcast_to(partials, shape)
     for k, element in enumerate(operands):
-        one = each(lambda row, k=k: row[k], partials)
-        yield element, _summed([np.broadcast_to(inner, shape), one], element, step, shape)
+        partial_of = each(lambda row, k=k: row[k], partials)
+        yield element, _summed([np.broadcast_to(inner, shape), partial_of], element, step, shape)
 
 
 # --- sums of products --------------------------------------------------------------------------------------------

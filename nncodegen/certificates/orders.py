@@ -90,7 +90,7 @@ class Coefficients:
         Where x is 0, the weights are those of an estimate of the error, whose sums must be 0.
         """
         b = mpmath.matrix([[*weights]]) * self.gamma
-        values = ((mpmath.fdot(b, self.elementary(one)), density(one)) for one in trees(order))
+        values = ((mpmath.fdot(b, self.elementary(tree)), density(tree)) for tree in trees(order))
         return max(abs(value - x**order / divisor if x else value) for value, divisor in values)
 
 
@@ -107,10 +107,10 @@ def violation(table: Table) -> str:
 
 
 def _violations(table: Table) -> Iterator[str]:
-    own = Coefficients(table)
-    sums = [("times", table.times, own.alpha)]
+    coefficients = Coefficients(table)
+    sums = [("times", table.times, coefficients.alpha)]
     if isinstance(table, LinearlyImplicit):
-        sums.append(("drifts", table.drifts, own.gamma))
+        sums.append(("drifts", table.drifts, coefficients.gamma))
     for name, numbers, rows in sums:
         for stage, number in enumerate(numbers):
             if abs(mpmath.fsum(rows[stage, :]) - number) > ALLOWED:
@@ -121,12 +121,14 @@ def _violations(table: Table) -> Iterator[str]:
         examined.append(("estimate of the error", table.errors, table.exponent - 1, 0))
     for part in INSIDE if table.interpolant else ():
         x = mpmath.mpf(part)
-        inside = [mpmath.fsum(one * x ** (k + 1) for k, one in enumerate(row)) for row in table.interpolant]
+        inside = [
+            mpmath.fsum(coefficient * x ** (k + 1) for k, coefficient in enumerate(row)) for row in table.interpolant
+        ]
         examined.append((f"interpolant at {part} of a step", inside, table.exponent - 1, x))
     ends = [mpmath.fsum(row) for row in table.interpolant]  # the weights at the end of a step
     if any(abs(end - weight) > ALLOWED for end, weight in zip(ends, weights, strict=False)):
         yield f"the interpolant of {table.name} does not end at the end of a step"
     for name, values, most, x in examined:
         for order in range(1, most + 1):
-            if (worst := own.worst(values, order, x)) > ALLOWED:
+            if (worst := coefficients.worst(values, order, x)) > ALLOWED:
                 yield f"the {name} of {table.name} misses a condition of order {order} by {float(worst):.2g}"

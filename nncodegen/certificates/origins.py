@@ -29,22 +29,22 @@ Companions = Mapping[str, tuple[Companion, Companion]]
 """By its name, a companion of a model after ``differentiate``, and after ``simplify``."""
 
 
-def origin_of(found: Found, companions: Companions) -> Fault | None:
+def origin_of(result: Found, companions: Companions) -> Fault | None:
     """Return the fault of the stage that made a wrong update, Jacobian or Hessian; None if no stage of formulas did."""
-    quantity = found.figure.quantity
-    with mpmath.workdps(found.examined.exact.digits):
+    quantity = result.figure.quantity
+    with mpmath.workdps(result.examined.exact.digits):
         if quantity.startswith("update of ") and quantity != "update of one sample":
-            return _of_update(found, quantity.removeprefix("update of "))
+            return _of_update(result, quantity.removeprefix("update of "))
         if quantity == "jacobian" and "fitting" in companions:
-            return _of_companion(found, *companions["fitting"])
+            return _of_companion(result, *companions["fitting"])
         if quantity.startswith("hessian") and "hessian" in companions:
-            return _of_companion(found, *companions["hessian"])
+            return _of_companion(result, *companions["hessian"])
     return None
 
 
-def _of_update(found: Found, name: str) -> Fault | None:
+def _of_update(result: Found, name: str) -> Fault | None:
     """Return the fault of the formula of an optimizer, or of its simplified form."""
-    examined = found.examined
+    examined = result.examined
     rule = next((each for each in examined.programs.updates if each.name == name), None)
     if rule is None:
         return None
@@ -53,21 +53,21 @@ def _of_update(found: Found, name: str) -> Fault | None:
     expected = defined_update(rule, before, gradient, numbers)
     for stage, each in (("describe", rule), ("simplify", simplify_update(rule))):
         if _differ(updated(each, before, gradient, numbers), expected):
-            return _fault(found, stage, str(each.steps[-1] if stage == "simplify" else each.steps[0]))
+            return _fault(result, stage, str(each.steps[-1] if stage == "simplify" else each.steps[0]))
     return None
 
 
-def _of_companion(found: Found, derived: Companion, simplified: Companion) -> Fault | None:
+def _of_companion(result: Found, derived: Companion, simplified: Companion) -> Fault | None:
     """Return the fault of the program of a Jacobian or a Hessian, or of its simplified form."""
-    examined = found.examined
-    rows = _rows_of if found.figure.quantity == "jacobian" else _product_of
-    exact = exact_jacobian(examined) if found.figure.quantity == "jacobian" else exact_hessian_product(examined)
+    examined = result.examined
+    rows = _rows_of if result.figure.quantity == "jacobian" else _product_of
+    exact = exact_jacobian(examined) if result.figure.quantity == "jacobian" else exact_hessian_product(examined)
     for stage, companion in (("differentiate", derived), ("simplify", simplified)):
         values = rows(companion, examined)
         if _differ(values, exact[tuple(slice(length) for length in values.shape)]):
             program = companion.program
             last = (program.gradient or program.outputs)[-1].tensor
-            return _fault(found, stage, str(next(step for step in program.steps if step.target.tensor == last)))
+            return _fault(result, stage, str(next(step for step in program.steps if step.target.tensor == last)))
     return None
 
 
@@ -78,15 +78,15 @@ def _rows_of(companion: Companion, examined: Examined) -> Array:
     width = sum(tensor.size for tensor in program.targets)
     Y = np.zeros((1, width), dtype=object) + mpmath.mpf(0)
     seeds = slice(0, 0) if companion.forward or count == 1 else slice(width - companion.apart - count, None)
-    found = []
+    rows = []
     for k in range(1 if companion.forward else count):
         if seeds.stop is None:
             Y[0, seeds] = [mpmath.mpf(place == k) for place in range(count + companion.apart)]
         outputs = outputs_of(program, run(program, bind(program, point.parameters, point.X[:1], Y)))
-        found.append(outputs[0, -size * (count if companion.forward else 1) :])
+        rows.append(outputs[0, -size * (count if companion.forward else 1) :])
     if companion.forward:
-        return np.stack(found).reshape(1, size, count).swapaxes(1, 2)
-    return np.stack(found)[None]
+        return np.stack(rows).reshape(1, size, count).swapaxes(1, 2)
+    return np.stack(rows)[None]
 
 
 def _product_of(companion: Companion, examined: Examined) -> Array:
@@ -97,11 +97,11 @@ def _product_of(companion: Companion, examined: Examined) -> Array:
     return np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
 
 
-def _differ(found: Array, expected: Array) -> bool:
-    apart = norm_of(np.ravel(found - expected))
+def _differ(actual: Array, expected: Array) -> bool:
+    apart = norm_of(np.ravel(actual - expected))
     return bool(apart > norm_of(np.ravel(expected)) * mpmath.mpf(10) ** -AGREE)
 
 
-def _fault(found: Found, stage: str, step: str) -> Fault:
-    message = f"{found.figure.quantity} is {found.figure.error:.3g} ulp off, and so is its formula after this stage"
-    return Fault(stage, step, found.figure.kind, found.figure.error, message)
+def _fault(result: Found, stage: str, step: str) -> Fault:
+    message = f"{result.figure.quantity} is {result.figure.error:.3g} ulp off, and so is its formula after this stage"
+    return Fault(stage, step, result.figure.kind, result.figure.error, message)

@@ -71,15 +71,15 @@ def parts_of(program: Program, samples: int) -> list[slice]:
 
 def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digits: int) -> Exact:
     """Return the results for each row separately, or for a whole batch as one row, computed with ``digits``."""
-    found, fields = [], list[Array]()
+    results, fields = [], list[Array]()
     with mpmath.workdps(digits):
         for rows in parts_of(program, len(X)):
             values = run(program, bind(program, parameters, X[rows], Y[rows]))
-            found.append(
+            results.append(
                 (outputs_of(program, values), values[program.loss.tensor].item(), gradient_of(program, values))
             )
             fields += [values[element.tensor].reshape(-1) for element in program.fields]
-    outputs, losses, gradients = zip(*found, strict=True)
+    outputs, losses, gradients = zip(*results, strict=True)
     sizes = tuple(tensor.size for tensor in program.parameters)
     parts = np.concatenate(outputs), np.asarray(losses, dtype=object), np.asarray(gradients, dtype=object)
     return Exact(*parts, digits, sizes, tuple(fields))
@@ -103,10 +103,10 @@ def settled(program: Program, parameters: Array, X: Array, Y: Array) -> Exact | 
     """Return the exact results at a point; None if a formula has none at it, or none in 1,600 digits."""
     parts = []
     for rows in parts_of(program, len(X)):
-        found = climb(partial(evaluate_rows, program, parameters, X[rows], Y[rows]))
-        if found is None:
+        exact = climb(partial(evaluate_rows, program, parameters, X[rows], Y[rows]))
+        if exact is None:
             return None
-        parts.append(found)
+        parts.append(exact)
     outputs, losses, gradients = (np.concatenate(each) for each in zip(*(part.parts for part in parts), strict=True))
     return Exact(outputs, losses, gradients, max(part.digits for part in parts), parts[0].sizes)
 
@@ -124,12 +124,12 @@ def climb(evaluate: Callable[[int], Exact]) -> Exact | None:
     return None
 
 
-def agree(found: Array, expected: Array) -> bool:
+def agree(actual: Array, expected: Array) -> bool:
     """Return whether two arrays agree to fifty digits of their norm."""
     with mpmath.workdps(2 * DIGITS):
-        if all(one is other or one == other for one, other in zip(found, expected, strict=True)):
+        if all(value is other or value == other for value, other in zip(actual, expected, strict=True)):
             return True
-        difference = norm_of(np.asarray([mpmath.fsub(a, b, exact=True) for a, b in zip(found, expected, strict=True)]))
+        difference = norm_of(np.asarray([mpmath.fsub(a, b, exact=True) for a, b in zip(actual, expected, strict=True)]))
         return bool(difference <= norm_of(expected) * mpmath.mpf(10) ** -DIGITS + mpmath.mpf(FLOOR))
 
 

@@ -19,9 +19,9 @@ WIDEST = 20_000
 def array_of(numbers: Iterable[Any], shape: Sequence[int]) -> Array:
     """Return an array of objects, given row by row."""
     row = list(numbers)
-    found = np.empty(len(row), dtype=object)
-    found[:] = row
-    return found.reshape(shape)
+    array = np.empty(len(row), dtype=object)
+    array[:] = row
+    return array.reshape(shape)
 
 
 def zeros(shape: Sequence[int]) -> Array:
@@ -65,7 +65,7 @@ def _product(arrays: Sequence[Array]) -> Array:
 
 def _as_integers(arrays: Sequence[Array]) -> tuple[list[Array], int] | None:
     """Return arrays as integers, and the common exponent of two of their product; None if that is impossible."""
-    found, exponents = [], 0
+    integers, exponents = [], 0
     for array in arrays:
         parts = [number._mpf_ if isinstance(number, mpmath.mpf) else mpmath.mpf(number)._mpf_ for number in array.flat]
         used = [part for part in parts if part[1]]
@@ -75,6 +75,6 @@ def _as_integers(arrays: Sequence[Array]) -> tuple[list[Array], int] | None:
         if max((part[2] + part[3] for part in used), default=0) - low > WIDEST:
             return None
         whole = ((-1 if s else 1) * (int(man) << (exponent - low)) if man else 0 for s, man, exponent, _ in parts)
-        found.append(array_of(whole, array.shape))
+        integers.append(array_of(whole, array.shape))
         exponents += low
-    return found, exponents
+    return integers, exponents

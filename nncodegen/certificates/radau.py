@@ -88,7 +88,7 @@ def method_of(stages: int) -> Method:
         whole = [(-1) ** k * comb(stages, k) for k in range(stages + 1)] + [0] * (stages - 1)
         for _ in range(stages - 1):
             whole = [factor * (len(whole) - 1 - k) for k, factor in enumerate(whole[:-1])]
-        places = sorted(mpmath.re(one) for one in mpmath.polyroots(whole, maxsteps=200, extraprec=200))
+        places = sorted(mpmath.re(root) for root in mpmath.polyroots(whole, maxsteps=200, extraprec=200))
         powers = mpmath.matrix([[c**k for k in range(stages)] for c in places])
         integrals = mpmath.matrix([[c ** (k + 1) / (k + 1) for k in range(stages)] for c in places])
         inverse = powers * integrals**-1
@@ -101,9 +101,9 @@ def method_of(stages: int) -> Method:
 
 def _weights(places: Sequence[Any], x: Any) -> Array:
     """Return the weights of changes at some places in the value at x of the polynomial through them and through 0."""
-    return np.array([
-        mpmath.fprod((x - one) / (place - one) for one in (0, *places) if one != place) for place in places
-    ])  # fmt: skip
+    return np.array(
+        [mpmath.fprod((x - node) / (place - node) for node in (0, *places) if node != place) for place in places]
+    )
 
 
 @dataclass
@@ -209,11 +209,11 @@ class Radau:
         """Return the changes of states at the stages as far as double precision has them, and the last matrix."""
         at, start, h = times.astype(float), u.astype(float), float(length)
         changes = np.zeros((self.stages, len(u))) if guess is None else guess
-        own, before = method_of(self.stages).inverse.astype(float), np.inf
+        stage_inverse, before = method_of(self.stages).inverse.astype(float), np.inf
         inverse = self._inverted(length, self._differences(at, start + changes))
         for _ in range(MOST_CORRECTIONS):
             self._spend(1)  # it takes less time than one evaluation in many digits
-            residuals = h * self._rough(at, start + changes) - own @ changes
+            residuals = h * self._rough(at, start + changes) - stage_inverse @ changes
             correction = (inverse @ residuals.reshape(-1)).reshape(changes.shape)
             changes = changes + correction
             size = _largest(correction, unit)
@@ -247,7 +247,7 @@ class Radau:
             return along
         slopes = self.slopes(times, u + changes)
         inverse, by_states, apart = self._inverted(length, slopes), slopes[:, :, :n], slopes[:, :, n:]
-        rough, lost = self._roughly_along(length, inverse, *(one.astype(float) for one in (by_states, apart, along)))
+        rough, lost = self._roughly_along(length, inverse, *(part.astype(float) for part in (by_states, apart, along)))
         last = each(mpmath.mpf, rough[-1].astype(object))
         enough = np.all(lost <= LOST * unit, axis=(0, 1)) & bool(self.rough)
         more = np.flatnonzero(~enough)
@@ -257,17 +257,23 @@ class Radau:
         return last
 
     def _closely_along(
-        self, inverse: NDArray[np.float64], length: Any, by_states: Array, apart: Array, along: Array,
-        unit: NDArray[np.float64], rough: NDArray[np.float64],
-    ) -> Array:  # fmt: skip
+        self,
+        inverse: NDArray[np.float64],
+        length: Any,
+        by_states: Array,
+        apart: Array,
+        along: Array,
+        unit: NDArray[np.float64],
+        rough: NDArray[np.float64],
+    ) -> Array:
         """Return the changes along directions at the last stage in many digits, given those in double precision."""
-        found = each(mpmath.mpf, rough.astype(object))
+        changes = each(mpmath.mpf, rough.astype(object))
         for _ in range(MOST_CORRECTIONS):
-            rates = summed_over([by_states[:, :, :, None], (along + found)[:, None]], (2,)) + apart
-            correction = self._correction(inverse, length, rates, found)
-            found = found + correction
+            rates = summed_over([by_states[:, :, :, None], (along + changes)[:, None]], (2,)) + apart
+            correction = self._correction(inverse, length, rates, changes)
+            changes = changes + correction
             if _largest(correction, unit) <= SETTLED:
-                return np.asarray(found[-1])
+                return np.asarray(changes[-1])
         raise _TooLong
 
     def _roughly_along(
@@ -279,28 +285,28 @@ class Radau:
         along: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the changes along all directions in double precision, and a bound of what their rounding is."""
-        size, own = len(inverse), method_of(self.stages).inverse.astype(float)
-        given = float(length) * (by_states @ along + apart)
-        found = (inverse @ given.reshape(size, -1)).reshape(given.shape)
-        terms = float(length) * by_states @ found - np.tensordot(own, found, 1)
-        found = found + (inverse @ (given + terms).reshape(size, -1)).reshape(given.shape)
-        sums = abs(float(length) * by_states) @ (abs(along) + abs(found)) + abs(float(length) * apart)
-        sums = sums + np.tensordot(abs(own), abs(found), 1)
-        return found, np.finfo(float).eps * (abs(inverse) @ sums.reshape(size, -1)).reshape(given.shape)
+        size, stage_inverse = len(inverse), method_of(self.stages).inverse.astype(float)
+        driving = float(length) * (by_states @ along + apart)
+        changes = (inverse @ driving.reshape(size, -1)).reshape(driving.shape)
+        terms = float(length) * by_states @ changes - np.tensordot(stage_inverse, changes, 1)
+        changes = changes + (inverse @ (driving + terms).reshape(size, -1)).reshape(driving.shape)
+        sums = abs(float(length) * by_states) @ (abs(along) + abs(changes)) + abs(float(length) * apart)
+        sums = sums + np.tensordot(abs(stage_inverse), abs(changes), 1)
+        return changes, np.finfo(float).eps * (abs(inverse) @ sums.reshape(size, -1)).reshape(driving.shape)
 
     def _correction(self, inverse: NDArray[np.float64], length: Any, rates: Array, changes: Array) -> Array:
         """Return corrections of changes (s, n, any number), given the rates with them."""
-        given = summed_over([method_of(self.stages).inverse[:, :, None, None], changes[None]], (1,))
-        residuals = (rates * length - given).astype(float)
-        found = inverse @ residuals.reshape(len(inverse), -1)
-        return each(mpmath.mpf, found.reshape(changes.shape).astype(object))
+        combined = summed_over([method_of(self.stages).inverse[:, :, None, None], changes[None]], (1,))
+        residuals = (rates * length - combined).astype(float)
+        corrections = inverse @ residuals.reshape(len(inverse), -1)
+        return each(mpmath.mpf, corrections.reshape(changes.shape).astype(object))
 
     def _inverted(self, length: Any, slopes: Array) -> NDArray[np.float64]:
         """Return the inverse of the matrix of all stages, given the slopes at each."""
         count, n, _ = slopes.shape
         whole = np.kron(method_of(count).inverse.astype(float), np.eye(n)).reshape(count, n, count, n)
-        for k, own in enumerate(slopes):
-            whole[k, :, k] -= float(length) * own[:, :n].astype(float)
+        for k, slope in enumerate(slopes):
+            whole[k, :, k] -= float(length) * slope[:, :n].astype(float)
         return np.linalg.inv(whole.reshape(count * n, count * n))
 
     def _spend(self, count: int) -> None:
@@ -312,5 +318,5 @@ class Radau:
 
 def _largest(change: Array, unit: NDArray[np.float64]) -> float:
     """Return the largest change, in units; infinity where one is no number."""
-    found = float(np.max(abs(change).astype(float) / unit))
-    return np.inf if np.isnan(found) else found
+    largest = float(np.max(abs(change).astype(float) / unit))
+    return np.inf if np.isnan(largest) else largest

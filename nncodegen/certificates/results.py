@@ -79,7 +79,7 @@ class Examined:
     def more_shaken(self) -> list[Exact]:
         """Return many more such results: if nearly all digits are lost, a few may agree by chance."""
         args = (self.programs.simplified, self.point, self.exact.digits, self.precision)
-        return [*self.shaken[0], *(one for k in range(1, 4) for one in shaken(*args, self.seed + k)[0])]
+        return [*self.shaken[0], *(result for k in range(1, 4) for result in shaken(*args, self.seed + k)[0])]
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,12 @@ def compare(module: Module, examined: Examined) -> Iterator[Found]:
                 yield _found(f"d_{tensor.name}", parts, _OfGradients(rows, places), examined)
 
 
-def figures(found: Sequence[Figure], kinds: Sequence[str]) -> tuple[Figure, ...]:
+def figures(all_figures: Sequence[Figure], kinds: Sequence[str]) -> tuple[Figure, ...]:
     """Return, for each quantity and kind of points, the figure with the worst verdict, and of these the worst error."""
     table = []
-    for quantity in dict.fromkeys(one.quantity for one in found):
+    for quantity in dict.fromkeys(figure.quantity for figure in all_figures):
         for kind in kinds:
-            those = [one for one in found if one.quantity == quantity and one.kind == kind]
+            those = [figure for figure in all_figures if figure.quantity == quantity and figure.kind == kind]
             if those:
                 table.append(max(those, key=lambda one: (SEVERITY.index(one.verdict), one.error)))
     return tuple(table)
@@ -203,8 +203,8 @@ def _found(name: str, machine: Sequence[Array], part: Part, examined: Examined) 
     return Found(Figure(name, examined.point.kind, error, condition, allowed, verdict), examined)
 
 
-def _lost(part: Part, found: Sequence[Exact], unit: Any) -> float:
+def _lost(part: Part, shaken_results: Sequence[Exact], unit: Any) -> float:
     """Return the error that rounding the steps explains; a sum over samples is rounded for each sample."""
-    first, *others = found
+    first, *others = shaken_results
     spread = max(distance(part(other), part(first), unit) for other in others)
     return bound(spread * math.sqrt(LONG))

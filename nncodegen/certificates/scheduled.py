@@ -54,10 +54,10 @@ def carried_out(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Fa
     """
     with np.errstate(all="ignore"):
         faults = map(_fault, _kernels(schedule, parameters, X, Y))
-        found = next((fault for fault in faults if fault), None)
-        if found is None and schedule.unrolled:
-            found = carried_out_in_registers(schedule.unrolled, parameters, X[0], Y[0])
-        return found
+        fault_text = next((fault for fault in faults if fault), None)
+        if fault_text is None and schedule.unrolled:
+            fault_text = carried_out_in_registers(schedule.unrolled, parameters, X[0], Y[0])
+        return fault_text
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,10 @@ class _Point:
 
 def _asked(kernel: Kernel) -> frozenset[Any]:
     """Return the conditions on which the trees of a kernel depend."""
-    found = (each for _, tree in kernel.trees.functions for each in walk(tree))
-    return frozenset(each.condition if isinstance(each, If) else Cut for each in found if isinstance(each, If | Cut))
+    statements = (each for _, tree in kernel.trees.functions for each in walk(tree))
+    return frozenset(
+        each.condition if isinstance(each, If) else Cut for each in statements if isinstance(each, If | Cut)
+    )
 
 
 def _rest(kernel: Kernel, tile: int, vector: int) -> int:
@@ -118,29 +120,31 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
     """Yield every kernel at a point, except where a value is infinite or undefined, which cannot be compared."""
     program, tile, vector = schedule.program, schedule.tile, schedule.layout.padding
     more = program.parameter_count - len(parameters)  # directions, of products with a Hessian
-    given = np.concatenate([parameters, np.random.default_rng(0).normal(size=more)]) if more > 0 else parameters
+    outside_values = (
+        np.concatenate([parameters, np.random.default_rng(0).normal(size=more)]) if more > 0 else parameters
+    )
 
     @cache
     def batch(*counts: int, rows: int = 1, vector: int = 1) -> Batch | None:
-        return make_batch(program, given, X, Y, counts, rows, vector, alike=vector == 1)
+        return make_batch(program, outside_values, X, Y, counts, rows, vector, alike=vector == 1)
 
     for kernel in schedule.kernels:
         name = f"the kernel {kernel.name}"
         for what, counts in _counts(kernel, tile, vector):
-            if found := batch(*counts, rows=tile, vector=vector):
-                yield (point := _Point(f"{name}{what}", kernel, program, found))
+            if a_batch := batch(*counts, rows=tile, vector=vector):
+                yield (point := _Point(f"{name}{what}", kernel, program, a_batch))
                 if kernel.trees.phases > 1:
                     yield replace(point, what=f"{point.what}, {AGAIN}", again=True)
-        if found := batch(_rest(kernel, tile, vector), rows=tile, vector=vector):
-            point = _Point(f"{name}, {PARTIAL}", kernel, program, found)
+        if a_batch := batch(_rest(kernel, tile, vector), rows=tile, vector=vector):
+            point = _Point(f"{name}, {PARTIAL}", kernel, program, a_batch)
             yield from point.otherwise()
             if kernel.descends and schedule.descent:
                 yield point.descending()
-    if (single := schedule.single_sample) and (found := batch(1)):
+    if (single := schedule.single_sample) and (a_batch := batch(1)):
         for known in (single.predict, single.gradient):
             if known:
                 what = f"a single sample, for the kernel {known.name}"
-                point = _Point(what, known, single.program, of_one_sample(found, program))
+                point = _Point(what, known, single.program, of_one_sample(a_batch, program))
                 yield from (point, *point.otherwise())
                 if known is single.gradient and schedule.descent:
                     yield point.descending()
@@ -150,10 +154,10 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
         rows = 1 if group.kernel.plan.samples is Role.ABSENT else group.samples
         what = f"{named} side by side, for the kernel {group.kernel.name}"
         counts = (rows, -(-rows // 2)) if group.kernel.name == "gradient" else (rows,)
-        if found := batch(*counts, rows=rows):
-            yield _Point(what, group.kernel, program, found)
-        if found := batch(rows, rows=rows):
-            yield from _Point(what, group.kernel, program, found).otherwise()
+        if a_batch := batch(*counts, rows=rows):
+            yield _Point(what, group.kernel, program, a_batch)
+        if a_batch := batch(rows, rows=rows):
+            yield from _Point(what, group.kernel, program, a_batch).otherwise()
     for companion in schedule.companions:
         if companion.companion and companion.companion.stepwise:
             yield from _steps(companion, companion.companion.stepwise, parameters, X)
@@ -170,9 +174,9 @@ def _steps(schedule: Schedule, told: Stepwise, parameters: Array, X: Array) -> I
     drawn = np.random.default_rng(0).uniform(-1, 1, told.state - 2)
     for position in sorted({1, max(1, (told.positions or 3) - 1)}):
         state = np.concatenate([[X[0, 0], position], drawn])[None]
-        if found := make_batch(companion.program, parameters, state, np.zeros((1, 0)), (1,), alike=True):
-            one = of_one_sample(found, companion.program)
-            yield _Point(f"a step after {position} others", kernel, schedule.program, one)
+        if a_batch := make_batch(companion.program, parameters, state, np.zeros((1, 0)), (1,), alike=True):
+            sample_batch = of_one_sample(a_batch, companion.program)
+            yield _Point(f"a step after {position} others", kernel, schedule.program, sample_batch)
 
 
 def _fault(point: _Point) -> Fault | None:

@@ -80,12 +80,20 @@ def watched(simplified: Program) -> Program:
             copy = Element(take(f"{target.tensor} of each sample", taken), (SAMPLE, *target.indices))
             steps.append(Step(copy, target))
             outputs.append(copy)
-    own = Tensor(take(weight, taken), (None,))
+    weight_tensor = Tensor(take(weight, taken), (None,))
     return replace(
-        simplified, name=f"{simplified.name}_steps", steps=tuple(steps), outputs=tuple(outputs),
-        inputs=(*simplified.inputs, *simplified.targets, Tensor(weight, (None,))), targets=(), weight=own,
-        labels=False, companions=(), not_fitted="these are steps", identity="",
-    )  # fmt: skip
+        simplified,
+        name=f"{simplified.name}_steps",
+        steps=tuple(steps),
+        outputs=tuple(outputs),
+        inputs=(*simplified.inputs, *simplified.targets, Tensor(weight, (None,))),
+        targets=(),
+        weight=weight_tensor,
+        labels=False,
+        companions=(),
+        not_fitted="these are steps",
+        identity="",
+    )
 
 
 def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | None:
@@ -105,16 +113,16 @@ def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | Non
 def columns_of(program: Program) -> dict[str, slice]:
     """Return the columns of each step among the outputs of a program of steps."""
     columns = slices_of(program.output_tensors)
-    return {tensor.name.removesuffix(" of each sample"): own for tensor, own in columns}
+    return {tensor.name.removesuffix(" of each sample"): column_range for tensor, column_range in columns}
 
 
-def compare_steps(found: Watch, point: Point, precision: Precision) -> Iterator[tuple[Step, StepFigure]]:
+def compare_steps(watched_values: Watch, point: Point, precision: Precision) -> Iterator[tuple[Step, StepFigure]]:
     """Yield the error of each step at a point, from the operands that the machine has, in units in the last place.
 
     Of large programs, some drawn values of each step are compared.
     """
-    program = found.program
-    values = _values(found, point)
+    program = watched_values.program
+    values = _values(watched_values, point)
     lengths = lengths_of(program, len(point.X))
     random = np.random.default_rng(len(program.steps))
     with mpmath.workdps(DIGITS):
@@ -122,9 +130,9 @@ def compare_steps(found: Watch, point: Point, precision: Precision) -> Iterator[
             if step.target.tensor in values and all(e.tensor in values for e in step.operands):
                 operands = {e.tensor: values[e.tensor] for e in step.operands}
                 if all(mpmath.isfinite(number) for array in operands.values() for number in array.flat):
-                    own = values[step.target.tensor]
-                    parts = _draw(step, own, lengths, random) if found.drawn else [ALL]
-                    yield step, _figure(_Part(step, parts, lengths), operands, own, precision)
+                    machine_value = values[step.target.tensor]
+                    parts = _draw(step, machine_value, lengths, random) if watched_values.drawn else [ALL]
+                    yield step, _figure(_Part(step, parts, lengths), operands, machine_value, precision)
 
 
 def _draw(
@@ -164,27 +172,27 @@ def _flat(parts: Iterable[Array]) -> Array:
     return np.concatenate([np.asarray(part, dtype=object).reshape(-1) for part in parts])
 
 
-def _values(found: Watch, point: Point) -> dict[str, Array]:
+def _values(watched_values: Watch, point: Point) -> dict[str, Array]:
     """Return all tensors at a point, from outside and as the machine computes them."""
-    program, module = found.program, found.module
+    program, module = watched_values.program, watched_values.module
     count = len(point.X)
     sample_weights = np.full((count, 1), np.asarray(1 / count, module.dtype))
-    given = np.hstack([point.X, point.Y, sample_weights]).astype(module.dtype)
-    outputs = module.predict(point.parameters.astype(module.dtype), given)
-    values = {program.weight.name: many(given[:, -1])}
+    rows = np.hstack([point.X, point.Y, sample_weights]).astype(module.dtype)
+    outputs = module.predict(point.parameters.astype(module.dtype), rows)
+    values = {program.weight.name: many(rows[:, -1])}
     if program.present:
         values[program.present.name] = many(np.ones(count))
-    for tensor, own in slices_of((*program.inputs, *program.targets)):
-        values[tensor.name] = many(given[:, own]).reshape([count, *(size or 1 for size in tensor.shape[1:])])
-    for tensor, own in slices_of(program.parameters):
-        part = point.parameters[own].astype(module.dtype)
+    for tensor, value_range in slices_of((*program.inputs, *program.targets)):
+        values[tensor.name] = many(rows[:, value_range]).reshape([count, *(size or 1 for size in tensor.shape[1:])])
+    for tensor, value_range in slices_of(program.parameters):
+        part = point.parameters[value_range].astype(module.dtype)
         values[tensor.name] = many(part).reshape([size or 1 for size in tensor.shape])
     for noise in program.noise:
         values[noise.tensor.name] = zeros([count, *(size or 1 for size in noise.tensor.shape[1:])])
     for step in program.steps:
         name, indices = step.target.tensor, step.target.indices
-        if name in found.columns:
-            columns = many(outputs[:, found.columns[name]])
+        if name in watched_values.columns:
+            columns = many(outputs[:, watched_values.columns[name]])
             sizes = [program.sizes[index] or 1 for index in indices if index != SAMPLE]
             whole = columns.reshape([count, *sizes])
             values[name] = _in_order(whole, indices) if SAMPLE in indices else np.asarray(whole[0], dtype=object)
@@ -196,13 +204,13 @@ def _in_order(whole: Array, indices: tuple[str, ...]) -> Array:
     return np.moveaxis(whole, 0, indices.index(SAMPLE))
 
 
-def _figure(part: _Part, operands: Mapping[str, Array], found: Array, precision: Precision) -> StepFigure:
+def _figure(part: _Part, operands: Mapping[str, Array], actual: Array, precision: Precision) -> StepFigure:
     exact, step = part.computed(operands), part.step
     text = str(step)
     if not all(mpmath.isfinite(number) and abs(number) <= precision.huge for number in exact.flat):
         return StepFigure(text, 0.0, 0.0, LARGEST, OUT_OF_RANGE)
     unit = precision.ulp(norm_of(exact))
-    error = distance(part.of(found), exact, unit)
+    error = distance(part.of(actual), exact, unit)
     condition = 0.0
     random = np.random.default_rng(0)
     numbers = {equation.data.tensor for equation in step.where if equation.data is not None}

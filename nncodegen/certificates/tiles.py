@@ -62,15 +62,22 @@ def make_batch(
     unless they are ``alike``.
     """
     samples, begins = sum(counts), np.cumsum([0, *counts])
-    x, y = (_wide(np.resize(each, (samples, each.shape[1])), tensors) for each, tensors in
-            ((X, program.inputs), (Y, program.targets)))  # fmt: skip
+    x, y = (
+        _wide(np.resize(each, (samples, each.shape[1])), tensors)
+        for each, tensors in ((X, program.inputs), (Y, program.targets))
+    )
     numbers = np.concatenate(
         [first + np.minimum(np.arange(rows), n - 1) for first, n in zip(begins, counts, strict=False)]
     )
-    own = np.concatenate([np.arange(rows) < n for n in counts])
+    is_sample = np.concatenate([np.arange(rows) < n for n in counts])
     weights = np.ones(samples) if alike else 1 + np.arange(samples) % 5
     values = evaluate(
-        program, parameters, x[numbers], y[numbers], np.where(own, weights[numbers] / np.sum(weights), 0.0), present=own
+        program,
+        parameters,
+        x[numbers],
+        y[numbers],
+        np.where(is_sample, weights[numbers] / np.sum(weights), 0.0),
+        present=is_sample,
     )
     if not all(np.isfinite(value).all() for value in values.values()):
         return None
@@ -94,15 +101,15 @@ def of_one_sample(batch: Batch, program: Program) -> Batch:
 
 def _axes(program: Program) -> dict[str, int]:
     """Return the axis of the samples, for each tensor that has one."""
-    found = dict.fromkeys(_columns(program), 0)
+    axes = dict.fromkeys(_columns(program), 0)
     targets = (step.target for step in program.steps)
-    return found | {each.tensor: each.indices.index(SAMPLE) for each in targets if SAMPLE in each.indices}
+    return axes | {each.tensor: each.indices.index(SAMPLE) for each in targets if SAMPLE in each.indices}
 
 
 def _columns(program: Program) -> list[str]:
     """Return the tensors with samples that no step defines."""
-    given = [*program.inputs, *program.targets, *(source.tensor for source in program.noise), program.weight]
-    return [tensor.name for tensor in (*given, *([program.present] if program.present else []))]
+    from_outside = [*program.inputs, *program.targets, *(source.tensor for source in program.noise), program.weight]
+    return [tensor.name for tensor in (*from_outside, *([program.present] if program.present else []))]
 
 
 def _wide(rows: Array, tensors: Iterable[Tensor]) -> Array:

@@ -105,7 +105,7 @@ def examined(
     Raise ModelError where no point has an exact solution that is found in reasonable time.
     """
     check_examined(program)
-    found: list[Compared] = []
+    compared: list[Compared] = []
     counts = dict.fromkeys(KINDS, 0)
     for number, kind in enumerate(KINDS):
         for attempt in range(2 * count + 2):
@@ -118,16 +118,16 @@ def examined(
             if point and exact:
                 counts[kind] += 1
                 for module in modules:
-                    found += _compared(module, program, point, exact, derived, attempt)
+                    compared += _compared(module, program, point, exact, derived, attempt)
             if counts[kind] == count:
                 break
-    if not found:
+    if not compared:
         raise ModelError(
             f"{program.name} has no certificate: at no point that was drawn about its initial parameters do its "
             "equations have an exact solution that is found in reasonable time; choose initial parameters for which "
             "they are less stiff, or have no pole"
         )
-    return found, counts
+    return compared, counts
 
 
 def digits_of(program: Program) -> int:
@@ -150,14 +150,16 @@ def _drawn(program: Program, kind: str, rows: int, random: np.random.Generator) 
     system, step = system_of(program), step_of(program)
     if point is None or system is None or step is None:
         return None
-    own = next(own for tensor, own in slices_of(program.inputs) if tensor.name == step.expression.time.tensor)
-    count, start = own.stop - own.start, system.control.start
+    column_range = next(
+        column_range for tensor, column_range in slices_of(program.inputs) if tensor.name == step.expression.time.tensor
+    )
+    count, start = column_range.stop - column_range.start, system.control.start
     X = point.X.copy()
-    X[:, own] = 0.0 if start is None else start
+    X[:, column_range] = 0.0 if start is None else start
     usual = _usual_times(program, replace(point, X=X))
-    for n, one in enumerate(usual):
-        span = one * 10 ** random.uniform(*SPANS[kind])
-        begin = random.uniform(0, one) if start is None else start
+    for n, time in enumerate(usual):
+        span = time * 10 ** random.uniform(*SPANS[kind])
+        begin = random.uniform(0, time) if start is None else start
         times = np.sort(random.uniform(0, span, count))
         times[-1] = span
         if start is None:
@@ -165,7 +167,7 @@ def _drawn(program: Program, kind: str, rows: int, random: np.random.Generator) 
         if system.stops and count > 3:
             twice = int(random.integers(1, count - 1))
             times[twice] = times[twice - 1]
-        X[n, own] = begin + times
+        X[n, column_range] = begin + times
     X = X.astype(program.precision).astype(float)
     return replace(point, kind=kind, X=X) if np.isfinite(X).all() else None
 
@@ -174,17 +176,17 @@ def _usual_times(program: Program, point: Point) -> list[float]:
     """Return for each row the time in which the states would change by their size, with the rates at the start."""
     step = step_of(program)
     assert step
-    found = []
+    times = []
     for row in range(len(point.X)):
         # all times are one: the solution is the start, and costs nothing
         exact = exact_of(program, replace(point, X=point.X[row : row + 1], Y=point.Y[row : row + 1]), False)
         if exact is None:
             return []
         u, rates = exact[0].start
-        size = max((abs(one) for one in u), default=0.0) or 1.0
-        fastest = max(abs(one) for one in rates)
-        found.append(size / fastest if fastest else 1.0)
-    return found
+        size = max((abs(value) for value in u), default=0.0) or 1.0
+        fastest = max(abs(value) for value in rates)
+        times.append(size / fastest if fastest else 1.0)
+    return times
 
 
 # --- the comparison ----------------------------------------------------------------------------------------------
@@ -197,35 +199,33 @@ def _compared(
     precision = precision_of(program.precision)
     system = exact[0].system
     with mpmath.workdps(DIGITS):
-        condition = max(one.solution.condition(system) for one in exact)
+        condition = max(value.solution.condition(system) for value in exact)
 
         def figure(quantity: str, error: float, place: str) -> Compared:
             verdict = HOLDS if error <= BOUND else WRONG
-            return Compared(
-                Figure(quantity, point.kind, error, condition, BOUND, verdict, place), point, exact, seed
-            )  # fmt: skip
+            return Compared(Figure(quantity, point.kind, error, condition, BOUND, verdict, place), point, exact, seed)
 
         count = len(exact)
         for rows in [*(slice(n, n + 1) for n in range(count)), *([slice(None)] if count > 1 else [])]:
             outputs, losses, gradients = machine(module, point, rows, "")
-            own = exact[rows]
+            exact_rows = exact[rows]
             for k, (tensor, columns) in enumerate(slices_of(program.output_tensors)):
-                those = _stacked([Values(one.outputs.exact[k], one.outputs.unit[k]) for one in own])
-                errors = [_errors(found[:, columns], those, precision) for found in outputs]
+                those = _stacked([Values(value.outputs.exact[k], value.outputs.unit[k]) for value in exact_rows])
+                errors = [_errors(outputs_of_module[:, columns], those, precision) for outputs_of_module in outputs]
                 worst = max(errors, key=np.max)
                 n, j = np.unravel_index(np.argmax(worst), worst.shape)
-                at = f"{exact[0].time_name} = {float(own[int(n)].times[j]):.4g}"
+                at = f"{exact[0].time_name} = {float(exact_rows[int(n)].times[j]):.4g}"
                 yield figure(tensor.name, float(worst[n, j]), at)
-            mean = _mean([one.loss for one in own])
-            yield figure("loss", max(float(np.max(_errors(one, mean, precision))) for one in losses), "")
+            mean = _mean([value.loss for value in exact_rows])
+            yield figure("loss", max(float(np.max(_errors(value, mean, precision))) for value in losses), "")
             if derived:
-                mean = _mean([one.gradient for one in own])
+                mean = _mean([value.gradient for value in exact_rows])
                 compared = exact[0].compared
                 for tensor, own_places in slices_of(program.parameters):
                     among = (own_places.start <= compared) & (compared < own_places.stop)
                     part = Values(mean.exact[among], mean.unit[among])
-                    errors = [_errors(one[compared[among]], part, precision) for one in gradients]
-                    yield figure(f"d_{tensor.name}", max(float(np.max(one)) for one in errors), "")
+                    errors = [_errors(value[compared[among]], part, precision) for value in gradients]
+                    yield figure(f"d_{tensor.name}", max(float(np.max(value)) for value in errors), "")
         if derived and program.parameter_count:
             yield from _of_jacobian(module, point, exact, precision, figure)
 
@@ -236,28 +236,31 @@ def _of_jacobian(
     """Yield the error of the Jacobian, if the module has one."""
     typed = [part.astype(module.dtype) for part in (point.parameters, point.X)]
     try:
-        found = module.jacobian(*typed)
+        jacobian = module.jacobian(*typed)
     except ValueError:  # the module has none
         return
     worst, place = 0.0, ""
-    for n, one in enumerate(exact):
-        errors = _errors(many(found[n][:, one.compared]), one.jacobian, precision)
+    for n, exact_row in enumerate(exact):
+        errors = _errors(many(jacobian[n][:, exact_row.compared]), exact_row.jacobian, precision)
         if np.max(errors) > worst:
             k, _ = np.unravel_index(np.argmax(errors), errors.shape)
-            worst, place = float(np.max(errors)), f"{one.time_name} = {float(one.times[k % len(one.times)]):.4g}"
+            worst, place = (
+                float(np.max(errors)),
+                f"{exact_row.time_name} = {float(exact_row.times[k % len(exact_row.times)]):.4g}",
+            )
     yield figure("jacobian", worst, place)
 
 
-def _errors(found: Array, exact: Values, precision: Precision) -> NDArray[np.float64]:
+def _errors(actual: Array, exact: Values, precision: Precision) -> NDArray[np.float64]:
     """Return the errors of numbers in their units, to which one unit in the last place is added."""
     unit = exact.unit + np.frompyfunc(precision.ulp, 1, 1)(abs(exact.exact))
     with np.errstate(invalid="ignore"):
-        errors = np.frompyfunc(float, 1, 1)(abs(found - exact.exact) / unit).astype(float)
+        errors = np.frompyfunc(float, 1, 1)(abs(actual - exact.exact) / unit).astype(float)
     return np.where(np.isfinite(errors), errors, LARGEST)
 
 
 def _stacked(values: Sequence[Values]) -> Values:
-    return Values(np.stack([one.exact for one in values]), np.stack([one.unit for one in values]))
+    return Values(np.stack([value.exact for value in values]), np.stack([value.unit for value in values]))
 
 
 def _mean(values: Sequence[Values]) -> Values:
@@ -267,12 +270,12 @@ def _mean(values: Sequence[Values]) -> Values:
 # --- faults ------------------------------------------------------------------------------------------------------
 
 
-def faults_of(found: Sequence[Compared], program: Program, sources: Sources) -> tuple[Fault, ...]:
+def faults_of(results: Sequence[Compared], program: Program, sources: Sources) -> tuple[Fault, ...]:
     """Return the fault of the worst figure that does not hold; an empty tuple if all of them hold.
 
     NumPy takes the same steps: if its outputs are as far from the exact ones, the fault is in no program.
     """
-    wrong = [one for one in found if one.figure.verdict == WRONG]
+    wrong = [result for result in results if result.figure.verdict == WRONG]
     if not wrong:
         return ()
     names = [tensor.name for tensor in program.output_tensors]
@@ -283,7 +286,7 @@ def faults_of(found: Sequence[Compared], program: Program, sources: Sources) -> 
     )
     if figure.error >= LARGEST:
         told = f"{figure.quantity} is no number" + (f" at {figure.place}" if figure.place else "")
-    ended = next((one for one in outcomes(program, point.parameters, point.X) if one != SOLVED), "")
+    ended = next((result for result in outcomes(program, point.parameters, point.X) if result != SOLVED), "")
     if ended:
         return (Fault(METHOD, step, figure.kind, figure.error, f"{told}: the steps end with the outcome {ended!r}"),)
     if _of_numpy(program, worst) > BOUND:
@@ -297,7 +300,7 @@ def faults_of(found: Sequence[Compared], program: Program, sources: Sources) -> 
         return (Fault(METHOD, step, figure.kind, figure.error, message),)
     plainly = load(build_plainly(sources))
     again = _compared(plainly, program, point, worst.exact, False, worst.seed)
-    wrong_again = any(one.figure.verdict == WRONG for one in again)
+    wrong_again = any(result.figure.verdict == WRONG for result in again)
     if wrong_again and figure.quantity not in (*names, "loss") and _derivatives_of_steps(plainly, program, point):
         message = (
             f"{told}, and so are the derivatives of the same steps taken with NumPy, as an estimate of the error of "
@@ -317,11 +320,13 @@ def _of_numpy(program: Program, worst: Compared) -> float:
     """Return the largest error of outputs where NumPy takes the steps of the program."""
     point = worst.point
     values = evaluate(program, point.parameters, point.X, point.Y)
-    arrays = [values[one.tensor] for one in program.outputs]
-    found = columns_of(arrays, program.outputs, len(point.X))
+    arrays = [values[element.tensor] for element in program.outputs]
+    columns = columns_of(arrays, program.outputs, len(point.X))
     with mpmath.workdps(DIGITS):
-        exact = _stacked([Values(one.outputs.exact.reshape(-1), one.outputs.unit.reshape(-1)) for one in worst.exact])
-        return float(np.max(_errors(many(found), exact, precision_of("float64"))))
+        exact = _stacked(
+            [Values(element.outputs.exact.reshape(-1), element.outputs.unit.reshape(-1)) for element in worst.exact]
+        )
+        return float(np.max(_errors(many(columns), exact, precision_of("float64"))))
 
 
 def _derivatives_of_steps(module: Module, program: Program, point: Point) -> bool:
@@ -329,10 +334,12 @@ def _derivatives_of_steps(module: Module, program: Program, point: Point) -> boo
     system = system_of(program)
     if not system or not system.weights:
         return False  # derivatives are states, whose errors choose the steps as well
-    own = differentiate(stabilize(program), False)
-    values = evaluate(own, point.parameters, point.X, point.Y)
-    expected = np.concatenate([values[one.tensor].ravel() for one in own.gradient])
-    _, gradient = module.loss_and_gradient(*(one.astype(module.dtype) for one in (point.parameters, point.X, point.Y)))
+    differentiated = differentiate(stabilize(program), False)
+    values = evaluate(differentiated, point.parameters, point.X, point.Y)
+    expected = np.concatenate([values[element.tensor].ravel() for element in differentiated.gradient])
+    _, gradient = module.loss_and_gradient(
+        *(element.astype(module.dtype) for element in (point.parameters, point.X, point.Y))
+    )
     far = np.max(abs(gradient - expected), initial=0.0)
     return bool(far <= system.control.rtol * np.max(abs(expected), initial=0.0))
 

@@ -84,7 +84,7 @@ class Trajectory:
 
     def largest(self, system: System) -> tuple[Array, Array]:
         """Return the units of states (states,), and those of their derivatives (states, numbers)."""
-        rtol, atol = (mpmath.mpf(one) for one in (system.control.rtol, system.control.atol))
+        rtol, atol = (mpmath.mpf(tolerance) for tolerance in (system.control.rtol, system.control.atol))
         return atol + rtol * np.max(abs(self.states), axis=0), atol + rtol * np.max(abs(self.slopes), axis=0)
 
     def condition(self, system: System) -> float:
@@ -112,27 +112,29 @@ class _Equations:
 
     def __init__(self, system: System, numbers: Numbers, directions: Sequence[int] = ()) -> None:
         self.system, self._course, self._directions = system, numbers.course, directions
-        names = (one.tensor for one in (*system.given, *system.fixed))
+        names = (element.tensor for element in (*system.given, *system.fixed))
         self._known: dict[str, Array] = {
-            **{name: np.asarray(one, dtype=object) for name, one in zip(names, numbers.rows, strict=True)},
+            **{name: np.asarray(element, dtype=object) for name, element in zip(names, numbers.rows, strict=True)},
             **numbers.weights,
         }
         self._double: dict[str, NDArray[np.float64]] = {}
         self._rates = AtPlaces(system, Formulas(system.rates, system.steps))
         self._jumps = AtPlaces(system, system.jumps)
-        everything = [(one.tensor, ()) for one in system.given] + [(n, w.shape) for n, w in numbers.weights.items()]
-        self._by: Sequence[_By] = everything if any(one != MOVED for one in directions) else ()
+        everything = [(element.tensor, ()) for element in system.given] + [
+            (n, w.shape) for n, w in numbers.weights.items()
+        ]
+        self._by: Sequence[_By] = everything if any(element != MOVED for element in directions) else ()
 
     @property
     def starts(self) -> Array:
         """Return the columns at the start."""
-        control, given, found = self.system.control, self.system.given, []
-        for s, one in enumerate(self.system.starts):
-            u = mpmath.mpf(self._known[one.tensor].item() if isinstance(one, Element) else formula(one).value(()))
+        control, given_elements, columns = self.system.control, self.system.given, []
+        for s, start in enumerate(self.system.starts):
+            u = mpmath.mpf(self._known[start.tensor].item() if isinstance(start, Element) else formula(start).value(()))
             moved = (-1) ** s * (control.atol + control.rtol * abs(u))
-            own = given.index(one) if one in given else None
-            found.append([u, *(moved if to == MOVED else mpmath.mpf(to == own) for to in self._directions)])
-        return np.array(found, dtype=object)
+            place = given_elements.index(start) if start in given_elements else None
+            columns.append([u, *(moved if to == MOVED else mpmath.mpf(to == place) for to in self._directions)])
+        return np.array(columns, dtype=object)
 
     def enter(self, number: int) -> None:
         """Read what rates and jumps read of the interval that leads to the time of a number."""
@@ -260,8 +262,10 @@ class Exact:
             values = self._values()
             exact = np.stack([values[one.tensor][0] for one in self._program.outputs])
             by_states, _ = self._of_outputs
-            return Values(exact, np.max(np.sum(abs(by_states) * self.states, axis=2), axis=1, keepdims=True)
-                          + np.zeros_like(exact))  # fmt: skip
+            return Values(
+                exact,
+                np.max(np.sum(abs(by_states) * self.states, axis=2), axis=1, keepdims=True) + np.zeros_like(exact),
+            )
 
     @cached_property
     def loss(self) -> Values:
@@ -310,8 +314,10 @@ class Exact:
     def _near(self) -> list[Array]:
         """Return the path with each of the states moved by its unit."""
         every = range(len(self.states))
-        return [self.solution.states + array_of((u * (s == k) for s, u in enumerate(self.states)), (len(every),))
-                for k in every]  # fmt: skip
+        return [
+            self.solution.states + array_of((u * (s == k) for s, u in enumerate(self.states)), (len(every),))
+            for k in every
+        ]
 
     @cached_property
     def _of_loss(self) -> tuple[Array, Array]:

@@ -32,8 +32,8 @@ class Precision:
     def nearest(self, number: Any) -> Any:
         """Return the nearest number of this type; the number itself if that is infinite."""
         with np.errstate(over="ignore", under="ignore"):
-            found = mpmath.mpf(float(np.dtype(self.name).type(float(number))))
-        return found if mpmath.isfinite(found) else number
+            rounded = mpmath.mpf(float(np.dtype(self.name).type(float(number))))
+        return rounded if mpmath.isfinite(rounded) else number
 
     def rounded(self, number: Any, by: Any) -> Any:
         """Return a number of this type near a number, ``by`` of it away; the number itself if it is of this type."""
@@ -55,10 +55,10 @@ def precision_of(name: str) -> Precision:
     return Precision(name, float(info.eps), float(info.tiny), float(info.max))
 
 
-def distance(found: Array, exact: Array, unit: Any) -> float:
+def distance(actual: Array, exact: Array, unit: Any) -> float:
     """Return the norm of a difference in units, or a large number if something is not finite."""
     scale = 1 / unit
-    differences = [float((one - other) * scale) for one, other in zip(found.flat, exact.flat, strict=True)]
+    differences = [float((number - other) * scale) for number, other in zip(actual.flat, exact.flat, strict=True)]
     norm = math.hypot(*differences)
     return min(norm, LARGEST) if math.isfinite(norm) else LARGEST
 

@@ -46,13 +46,13 @@ class Updates(Beside):
             return
         for name in module.optimizers:
             if name in rules:
-                found = _train(module, point, count, name)
-                yield from self._update(f"update of {name}", [found], module, rules[name], count)
+                trained = _train(module, point, count, name)
+                yield from self._update(f"update of {name}", [trained], module, rules[name], count)
         if "sgd" not in rules:
             return
         if self.examined.programs.part != TRAINING:
-            found = _train(module, point, 1, "sgd")
-            yield from self._update("update of one sample", [found], module, rules["sgd"], 1)
+            trained = _train(module, point, 1, "sgd")
+            yield from self._update("update of one sample", [trained], module, rules["sgd"], 1)
             yield from self._sequence(module, rules["sgd"])
         if module._model.facts.side_by_side:
             parameters, x, y = arguments(module, point, count)
@@ -63,7 +63,7 @@ class Updates(Beside):
             models = list(result.parameters)
             yield from self._update("updates of models side by side", models, module, rules["sgd"], count)
 
-    def _update(self, name: str, found: list[Array], module: Module, rule: Update, count: int) -> Iterator[Found]:
+    def _update(self, name: str, updated: list[Array], module: Module, rule: Update, count: int) -> Iterator[Found]:
         """Yield the parameters after an update, compared with exact ones by gradients at the point and next to it."""
         examined = self.examined
         trained = np.concatenate([np.full(t.size, t.trained) for t in examined.programs.described.parameters])
@@ -82,7 +82,7 @@ class Updates(Beside):
 
         beside = zip((examined.exact, *examined.moved[:2]), self.points, strict=True)  # which are at these points
         exact = [self._followed(after_it(*both), k) for k, both in enumerate(beside)]
-        yield from self.found(name, found, exact, lost=lost)
+        yield from self.found(name, updated, exact, lost=lost)
 
     def _sequence(self, module: Module, rule: Update) -> Iterator[Found]:
         """Yield updates of single samples, one after the other: each begins with the parameters of the previous one."""
@@ -93,18 +93,20 @@ class Updates(Beside):
         def through(point: Point, gradient: Callable[[Point], Array]) -> Array:
             parameters = many(point.parameters)
             for n in range(len(point.X)):
-                one = Point(point.kind, parameters, point.X[n : n + 1], point.Y[n : n + 1])
-                parameters = np.where(trained, updated(rule, parameters, gradient(one), numbers), parameters)
+                sample_point = Point(point.kind, parameters, point.X[n : n + 1], point.Y[n : n + 1])
+                parameters = np.where(trained, updated(rule, parameters, gradient(sample_point), numbers), parameters)
             return parameters
 
-        def exact_gradient(one: Point) -> Array:
-            gradient: Array = evaluate_rows(program, one.parameters, one.X, one.Y, digits).gradients[0]
+        def exact_gradient(sample_point: Point) -> Array:
+            gradient: Array = evaluate_rows(
+                program, sample_point.parameters, sample_point.X, sample_point.Y, digits
+            ).gradients[0]
             return gradient
 
         beyond: list[str] = []
 
-        def rounded_gradient(way: int, one: Point) -> Array:
-            ways, step = shaken(examined.programs.simplified, one, digits, examined.precision, examined.seed)
+        def rounded_gradient(way: int, sample_point: Point) -> Array:
+            ways, step = shaken(examined.programs.simplified, sample_point, digits, examined.precision, examined.seed)
             beyond.append(step)
             gradient: Array = ways[way].gradients[0]
             return gradient
@@ -125,10 +127,12 @@ class Updates(Beside):
         point = self.points[number]
         values = run(program, bind(program, point.parameters, point.X, point.Y))
         statistics = {s.parameter.tensor: values[s.value.tensor] for s in program.statistics}
-        for tensor, own in slices_of(program.parameters):
+        for tensor, value_range in slices_of(program.parameters):
             if tensor.momentum is not None:
                 momentum = mpmath.mpf(tensor.momentum)
-                after[own] = momentum * after[own] + (1 - momentum) * statistics[tensor.name].reshape(-1)
+                after[value_range] = momentum * after[value_range] + (1 - momentum) * statistics[tensor.name].reshape(
+                    -1
+                )
         return after
 
 

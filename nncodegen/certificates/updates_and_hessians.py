@@ -71,13 +71,13 @@ class _Others(Beside):
         if not module._model.facts.samples.terms:
             return
         program = self.examined.programs.given
-        values = [run(program, bind(program, one.parameters, one.X, one.Y)) for one in self.points]
+        values = [run(program, bind(program, point.parameters, point.X, point.Y)) for point in self.points]
         parameters, x, _ = arguments(module, self.examined.point, len(self.examined.point.X))
-        for name, found in module.derivatives(parameters, x).items():
+        for name, derivative in module.derivatives(parameters, x).items():
             if name in values[0]:
                 exact = [value[name].reshape(-1) for value in values]
                 lost = self._lost(FIELDS, self.examined.point.parameters, name)
-                yield from self.found(f"derivatives: {name}", [found], exact, lost=lost)
+                yield from self.found(f"derivatives: {name}", [derivative], exact, lost=lost)
 
     def steps(self, module: Any) -> Iterator[Found]:
         """Yield the probabilities of the next token, step by step, if the module can generate sequences."""
@@ -85,24 +85,24 @@ class _Others(Beside):
             return
         parameters, x, _ = arguments(module, self.examined.point, 1)
         assert x is not None
-        found, state = [], None
+        step_rows, state = [], None
         for token in x[0]:
             probabilities, state = module.step(parameters, int(token), state)
-            found.append(probabilities)
+            step_rows.append(probabilities)
         program = self.examined.programs.given
-        exact = [_probabilities(program, one) for one in self.points]
+        exact = [_probabilities(program, point) for point in self.points]
         lost = self._lost(OF_MODEL, self.examined.point.parameters)
-        yield from self.found("steps", [np.array(found)], exact, lost=lost)
+        yield from self.found("steps", [np.array(step_rows)], exact, lost=lost)
 
     def jacobian(self, module: Module) -> Iterator[Found]:
         """Yield the rows that a fit needs."""
         parameters, x, _ = arguments(module, self.examined.point, len(self.examined.point.X))
         try:
-            found = module.jacobian(parameters, x)
+            rows = module.jacobian(parameters, x)
         except ValueError:  # the module has none
             return
-        exact = [exact_jacobian(self.examined, one, len(found)) for one in self.points]
-        yield from self.found("jacobian", [found], exact, lost=self._lost("fitting", self.examined.point.parameters))
+        exact = [exact_jacobian(self.examined, point, len(rows)) for point in self.points]
+        yield from self.found("jacobian", [rows], exact, lost=self._lost("fitting", self.examined.point.parameters))
 
     def hessian(self, module: Module) -> Iterator[Found]:
         """Yield the Hessian of the mean loss times a vector, as such and by the whole matrix."""
@@ -116,7 +116,7 @@ class _Others(Beside):
             product = module.hessian_product(parameters, typed, x, y)
         except ValueError:  # the module has none
             return
-        exact = [exact_hessian_product(self.examined, one) for one in self.points]
+        exact = [exact_hessian_product(self.examined, each_point) for each_point in self.points]
         lost = self._lost("hessian", np.concatenate([point.parameters, vector]))
         yield from self.found("hessian times a vector", [product], exact, lost=lost)
         if len(parameters) > LARGEST_HESSIAN:
@@ -142,13 +142,16 @@ class _Others(Beside):
             if program is None:
                 return LARGEST
             at = Point(examined.point.kind, parameters, examined.point.X, examined.point.Y)
-            columns = next((own for each, own in slices_of(program.output_tensors) if each.name == output), slice(None))
+            columns = next(
+                (column_range for each, column_range in slices_of(program.output_tensors) if each.name == output),
+                slice(None),
+            )
             parts: list[Array] = []
             for more in range(SHAKEN):
-                found, beyond = shaken(program, at, examined.exact.digits, examined.precision, examined.seed + more)
-                if beyond or not found[0].finite:
+                results, beyond = shaken(program, at, examined.exact.digits, examined.precision, examined.seed + more)
+                if beyond or not results[0].finite:
                     return None
-                parts += [one.gradients if program.gradient else one.outputs[:, columns] for one in found]
+                parts += [result.gradients if program.gradient else result.outputs[:, columns] for result in results]
                 apart = max(distance(part, parts[0], unit) for part in parts)
                 if error <= bound(apart):  # otherwise a few may agree by chance
                     break
@@ -158,7 +161,7 @@ class _Others(Beside):
 
 
 def _companion(program: Program, name: str) -> Program | None:
-    return next((one.program for one in program.companions if one.name == name), None)
+    return next((companion.program for companion in program.companions if companion.name == name), None)
 
 
 def _probabilities(program: Program, point: Point) -> Array:

@@ -57,9 +57,9 @@ class Listed:
             at = {**self.given, **dict(zip(window.positions, map(np.asarray, values), strict=True))}
             scale += sum(self._position(grid, place) for grid in self._grids(at))
         what = "sums up to" if self._sums else "gives"
-        found = memory.at(place, positions)
+        sums = memory.at(place, positions)
         memory.flat[place][positions] = memory.check(
-            target, found, whole, f"{what} another value", target, memory.grown(target, scale, not self._sums)
+            target, sums, whole, f"{what} another value", target, memory.grown(target, scale, not self._sums)
         )
 
     def _position(self, grid: Grid, place: Place) -> float:
@@ -69,30 +69,30 @@ class Listed:
         out = self._places(self.target, grid, not self._sums)
         if window.second == window.first:
             a, b = np.broadcast_to(first, grid.shape), np.ones(terms * along)
-            found = a.sum(axis=(1, 3), keepdims=True)
+            sums = a.sum(axis=(1, 3), keepdims=True)
         elif self._sums:
             a = np.broadcast_to(first[:, :, 0], (rows, terms, along)).reshape(rows, -1)
             b = np.broadcast_to(self._read(window.second, grid, True)[0], (terms, columns, along))
-            found = (a @ b.transpose(0, 2, 1).reshape(-1, columns)).reshape(rows, 1, columns, 1)
+            sums = (a @ b.transpose(0, 2, 1).reshape(-1, columns)).reshape(rows, 1, columns, 1)
         else:
             a = np.broadcast_to(first[:, :, 0, 0], (rows, terms))
             b = np.broadcast_to(self._read(window.second, grid, True)[0, :, 0], (terms, along))
-            found = (a @ b).reshape(rows, 1, 1, along)
-        flat, out = self.memory.flat[place], np.broadcast_to(out, found.shape)
+            sums = (a @ b).reshape(rows, 1, 1, along)
+        flat, out = self.memory.flat[place], np.broadcast_to(out, sums.shape)
         if np.min(out, initial=0) < 0 or np.max(out, initial=0) >= len(flat):
             raise IndexError(f"a window ends at {np.max(out)} of {len(flat)} in {place.value}")
         if window.scatters or self._sums:
-            np.add.at(flat, out, found)
+            np.add.at(flat, out, sums)
         else:
-            flat[out] = found
+            flat[out] = sums
         return norm_of(a) * norm_of(b)
 
     def _read(self, element: Element, grid: Grid, along: bool) -> Array:
         """Return the values of a factor, along the axes of a grid."""
         places = self._places(element, grid, along)
-        found = self.memory.at(self.memory.kernel.place(element), places)
-        found = self.memory.check(element, found, grid, f"reads {element}, where another value lies", self.target)
-        return found.reshape((1,) * (len(grid.shape) - found.ndim) + found.shape)
+        values = self.memory.at(self.memory.kernel.place(element), places)
+        values = self.memory.check(element, values, grid, f"reads {element}, where another value lies", self.target)
+        return values.reshape((1,) * (len(grid.shape) - values.ndim) + values.shape)
 
     def _places(self, element: Element, grid: Grid, along: bool) -> Array:
         """Return the places of an element, by the indices of loops and lists, and by the values that follow it."""
@@ -132,17 +132,17 @@ class Listed:
             part = np.arange(begin, min(begin + step, many))
             axes = {**dict(zip(LISTS, lengths, strict=True)), ALONG: width, axis: len(part)}
             rest = part if axis == ALONG else np.arange(width)
-            given = dict(at)
+            index_values = dict(at)
             for number, numbers in enumerate(lists):
                 shape = [-1 if k == number else 1 for k in range(len(axes))]
                 for index, array in numbers.items():
-                    given[index] = (array[part] if LISTS[number] == axis else array).reshape(shape)
-            given |= {ALONG: rest}
+                    index_values[index] = (array[part] if LISTS[number] == axis else array).reshape(shape)
+            index_values |= {ALONG: rest}
             for index in (SAMPLE, *self.window.along):  # the first of these lies innermost
-                rest, given[index] = np.divmod(rest, self._size(index))
-            grid = Grid(axes, given)
+                rest, index_values[index] = np.divmod(rest, self._size(index))
+            grid = Grid(axes, index_values)
             rights = {str(equation.left): grid.right(equation) for equation in self.window.equations}
-            yield replace(grid, given={**given, **rights})
+            yield replace(grid, given={**index_values, **rights})
 
     def _list(self, number: int, at: Mapping[str, Array]) -> dict[str, Array]:
         """Return the indices of the entries of a list, without entries outside of an array."""

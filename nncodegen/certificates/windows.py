@@ -77,19 +77,19 @@ def compute_terms(
     if factors is not None:
         total = summed_at([terms.read(element, values) for element in factors], places, size)
         return np.asarray(scaled(step.expression, total), dtype=object).reshape(shape)
-    found = _values(terms, formula(step.expression).value, values)
+    term_values = _values(terms, formula(step.expression).value, values)
     rule = reduction(step.operator or "sum")
     if rule.join is not None:
         total = np.full(size, mpmath.mpf(rule.neutral), dtype=object)
-        rule.join.at(total, places, found)
+        rule.join.at(total, places, term_values)
     elif step.operator in NORMALIZATIONS:
         total = zeros([size])
         for row in _rows(terms, shape, at):
-            total[places[row]] = rule.array(found[row], (0,))
+            total[places[row]] = rule.array(term_values[row], (0,))
     elif step.operator == "first":
         most = int(np.prod([lengths[i] for i in solve(step.where, step.over, lengths).free], dtype=int))
         number = np.full(size, most)
-        np.minimum.at(number, places, np.where(np.asarray(found != 0, bool), terms.order, most))
+        np.minimum.at(number, places, np.where(np.asarray(term_values != 0, bool), terms.order, most))
         total = array_of(map(mpmath.mpf, number.tolist()), [size])
     else:
         raise ProgramError(f"a certificate does not know the operator {step.operator}, in: {step}")
@@ -119,12 +119,12 @@ def backward_of_terms(
     if rule.received is None:
         raise ProgramError(f"{step.operator} has no derivative, in: {step}")
     if rule.chooses:
-        found = _values(terms, formula(step.expression).value, values)
-        inner = _of_first_chosen(terms, inner, found, places, rule.join)
+        term_values = _values(terms, formula(step.expression).value, values)
+        inner = _of_first_chosen(terms, inner, term_values, places, rule.join)
     elif step.operator in NORMALIZATIONS:
-        found = _values(terms, formula(step.expression).value, values)
+        term_values = _values(terms, formula(step.expression).value, values)
         for row in _rows(terms, shape, at):
-            inner[row] = rule.received(found[row], inner[row], (0,))
+            inner[row] = rule.received(term_values[row], inner[row], (0,))
     partials = _values(terms, formula(step.expression).partials, values)
     for k, element in enumerate(operands):
         yield (
@@ -154,12 +154,12 @@ def _rows(terms: Terms, shape: Sequence[int], at: Mapping[str, int]) -> Iterator
         yield np.flatnonzero(number == each)
 
 
-def _of_first_chosen(terms: Terms, inner: Array, found: Array, places: Numbers, join: Any) -> Array:
+def _of_first_chosen(terms: Terms, inner: Array, term_values: Array, places: Numbers, join: Any) -> Array:
     """Return the derivatives by the terms of a maximum or minimum: the first term equal to it receives everything."""
     best: dict[int, int] = {}
     for k in np.argsort(terms.order, kind="stable").tolist():
         place = int(places[k])
-        if place not in best or join(found[best[place]], found[k]) != found[best[place]]:
+        if place not in best or join(term_values[best[place]], term_values[k]) != term_values[best[place]]:
             best[place] = k
     kept = zeros([terms.count])
     chosen = list(best.values())
@@ -177,12 +177,12 @@ def _terms_of(step: Step, values: Mapping[str, Array], lengths: Mapping[str, int
         key = step, tuple(lengths[index] for index in step.indices), tuple(at.items())
         if key in KEPT:
             return KEPT[key]
-    found = _Finding(step, values, lengths, at).terms()
+    all_terms = _Finding(step, values, lengths, at).terms()
     if key is not None:
         if len(KEPT) >= MOST_KEPT:
             KEPT.pop(next(iter(KEPT)))
-        KEPT[key] = found
-    return found
+        KEPT[key] = all_terms
+    return all_terms
 
 
 class _Finding:

@@ -75,7 +75,7 @@ class Record:
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names of the parameters."""
-        return tuple(one.name for one in self.parameters)
+        return tuple(parameter.name for parameter in self.parameters)
 
     @property
     def typical(self) -> dict[str, float]:
@@ -92,20 +92,22 @@ class Record:
     def __str__(self) -> str:
         """Return the formula, the meaning of each parameter, its bounds, and the source."""
         width = max(map(len, self.names))
-        rows = [f"  {one.name:<{width}}  {one.meaning}{_bounds(one)}" for one in self.parameters]
+        rows = [
+            f"  {parameter.name:<{width}}  {parameter.meaning}{_bounds(parameter)}" for parameter in self.parameters
+        ]
         return "\n".join([f"{self.name}: {self.about}", f"  {self.formula}", *rows, f"  ({self.source})"])
 
     def __repr__(self) -> str:
         return f"<curve {self.name}({', '.join(self.names)}): {self.formula}>"
 
 
-def _bounds(one: CurveParameter) -> str:
+def _bounds(parameter: CurveParameter) -> str:
     """Return the bounds of a parameter as an addition to its meaning."""
-    if math.isfinite(one.low) and math.isfinite(one.high):
-        return f", from {one.low:g} to {one.high:g}"
-    if math.isfinite(one.low):
-        return f", at least {one.low:g}"
-    return f", at most {one.high:g}" if math.isfinite(one.high) else ""
+    if math.isfinite(parameter.low) and math.isfinite(parameter.high):
+        return f", from {parameter.low:g} to {parameter.high:g}"
+    if math.isfinite(parameter.low):
+        return f", at least {parameter.low:g}"
+    return f", at most {parameter.high:g}" if math.isfinite(parameter.high) else ""
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,8 @@ class Term:
     @cached_property
     def expression(self) -> Expr:
         """Return the formula."""
-        own = {name: Symbol(full) for name, full in zip(self.record.names, self.names, strict=True)}
-        expression: Expr = as_expression(self.record.formula, {"x": Symbol(self.variable), **own}, self.record.name)
+        symbols = {name: Symbol(full) for name, full in zip(self.record.names, self.names, strict=True)}
+        expression: Expr = as_expression(self.record.formula, {"x": Symbol(self.variable), **symbols}, self.record.name)
         return expression
 
     def facts(self, inputs: Sequence[str], output: int) -> CurveTerm:
@@ -141,10 +143,15 @@ class Term:
         estimates = iter(self.record.start)
         parameters = tuple(
             TermParameter(
-                full, one.name, one.low, one.high, _typical(one), "" if one.linear else next(estimates)
+                full,
+                parameter.name,
+                parameter.low,
+                parameter.high,
+                _typical(parameter),
+                "" if parameter.linear else next(estimates),
             )
-            for full, one in zip(self.names, self.record.parameters, strict=True)
-        )  # fmt: skip
+            for full, parameter in zip(self.names, self.record.parameters, strict=True)
+        )
         variable = inputs.index(self.variable) if self.variable in inputs else 0
         return CurveTerm(self.record.name, variable, output, parameters)
 
@@ -214,13 +221,13 @@ class Curve:
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Return (lower, upper) of the parameters that have a bound."""
-        pairs = {name: (one.low, one.high) for name, one in self._parameters()}
+        pairs = {name: (parameter.low, parameter.high) for name, parameter in self._parameters()}
         return {name: pair for name, pair in pairs.items() if any(map(math.isfinite, pair))}
 
     @property
     def typical(self) -> dict[str, float]:
         """Return a value within the bounds for each parameter: 1, or the middle of two bounds."""
-        return {name: _typical(one) for name, one in self._parameters()}
+        return {name: _typical(parameter) for name, parameter in self._parameters()}
 
     def facts(self, inputs: Sequence[str], output: int = 0) -> tuple[CurveTerm, ...]:
         """Return what a module knows of the curve, given the names of its inputs and the index of its output."""
@@ -241,25 +248,27 @@ class Curve:
         places, data = places[used][order], data[used][order]
         if not len(places) or places[0] == places[-1]:
             raise ValueError("a start from data takes at least two different values of x")
-        own = {facts: term.expression for facts, term in zip(self.facts([self.variable]), self.terms, strict=True)}
+        expressions = {
+            facts: term.expression for facts, term in zip(self.facts([self.variable]), self.terms, strict=True)
+        }
 
         def system(
             terms: Sequence[CurveTerm], values: Mapping[str, float], names: Sequence[str]
         ) -> tuple[Array, Array]:
-            total = Add(*(own[term] for term in terms))
+            total = Add(*(expressions[term] for term in terms))
             at = {**values} | dict.fromkeys(names, 0.0)
             rest = self._value(total, at, places)
             with np.errstate(invalid="ignore"):  # of infinities, which are left out
                 columns = [self._value(total, at | {name: 1.0}, places) - rest for name in names]
             return np.array(columns).reshape(len(names), len(places)).T, rest
 
-        found = estimated(own, places, data, system)
-        return {name: found[name] for name in self.names}
+        estimates = estimated(expressions, places, data, system)
+        return {name: estimates[name] for name in self.names}
 
-    def _value(self, expression: Expr, found: Mapping[str, float], x: Array) -> Array:
+    def _value(self, expression: Expr, parameter_values: Mapping[str, float], x: Array) -> Array:
         """Return the value of an expression at x, (N,)."""
         names = {Symbol(name): Element(name) for name in (self.variable, *self.names)}
-        values = {Element(name): np.asarray(value) for name, value in {**found, self.variable: x}.items()}
+        values = {Element(name): np.asarray(value) for name, value in {**parameter_values, self.variable: x}.items()}
         with np.errstate(all="ignore"):
             return np.broadcast_to(np.asarray(interpret(expression.xreplace(names), values, False), float), x.shape)
 
@@ -274,9 +283,13 @@ class Curve:
         return f"<curve {self}: {self.expression}>"
 
 
-def _typical(one: CurveParameter) -> float:
+def _typical(parameter: CurveParameter) -> float:
     """Return a value within the bounds of a parameter: 1, or the middle of two bounds."""
-    return (one.low + one.high) / 2 if math.isfinite(one.low + one.high) else max(1.0, one.low)
+    return (
+        (parameter.low + parameter.high) / 2
+        if math.isfinite(parameter.low + parameter.high)
+        else max(1.0, parameter.low)
+    )
 
 
 def _named(term: Term) -> Iterator[tuple[str, CurveParameter]]:

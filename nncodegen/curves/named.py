@@ -39,8 +39,8 @@ def _term(node: ast.expr, text: str, variable: str) -> Curve:
         case ast.Name(id=name):
             return _record(name)(x=variable)
         case ast.Call(func=ast.Name(id=name), args=given, keywords=named):
-            arguments = {"x": variable, **{str(one.arg): _argument(one.value, text) for one in named}}
-            values = [_argument(one, text) for one in given]
+            arguments = {"x": variable, **{str(word.arg): _argument(word.value, text) for word in named}}
+            values = [_argument(word, text) for word in given]
             if name == "polynomial" and values:
                 return _called(name, polynomial, values, arguments)
             return _called(name, _record(name), values, arguments)
@@ -49,10 +49,10 @@ def _term(node: ast.expr, text: str, variable: str) -> Curve:
 
 def _called(name: str, curve: Any, values: list[Any], arguments: dict[str, Any]) -> Curve:
     try:
-        found: Curve = curve(*values, **arguments)
+        called: Curve = curve(*values, **arguments)
     except TypeError as error:
         raise ModelError(f"{name} takes a prefix and x, the name of its variable: write it like {EXAMPLE}") from error
-    return found
+    return called
 
 
 def _argument(node: ast.expr, text: str) -> Any:

@@ -16,15 +16,22 @@ OF_GAUSSIAN, OF_LORENTZIAN = "width_of_peak(x, y)/sqrt(2*pi)", "width_of_peak(x,
 """Estimates of the centre and the width: the area of a Gaussian of height 1 is sqrt(2*pi)*sigma."""
 
 gaussian = Record(
-    "gaussian", "height*exp(-((x - centre)/sigma)**2/2)", "a Gaussian peak; its area is sqrt(2*pi)*height*sigma",
-    (HEIGHT, CENTRE, SIGMA), "C. F. Gauss, Theoria motus corporum coelestium, 1809",
+    "gaussian",
+    "height*exp(-((x - centre)/sigma)**2/2)",
+    "a Gaussian peak; its area is sqrt(2*pi)*height*sigma",
+    (HEIGHT, CENTRE, SIGMA),
+    "C. F. Gauss, Theoria motus corporum coelestium, 1809",
     (PLACE, OF_GAUSSIAN),
-)  # fmt: skip
+)
 
 lorentzian = Record(
-    "lorentzian", "height/(1 + ((x - centre)/gamma)**2)", "a Lorentzian peak; its area is pi*height*gamma",
-    (HEIGHT, CENTRE, GAMMA), "H. A. Lorentz, The width of spectral lines, 1914", (PLACE, OF_LORENTZIAN),
-)  # fmt: skip
+    "lorentzian",
+    "height/(1 + ((x - centre)/gamma)**2)",
+    "a Lorentzian peak; its area is pi*height*gamma",
+    (HEIGHT, CENTRE, GAMMA),
+    "H. A. Lorentz, The width of spectral lines, 1914",
+    (PLACE, OF_LORENTZIAN),
+)
 
 pseudo_voigt = Record(
     "pseudo_voigt",
@@ -33,7 +40,7 @@ pseudo_voigt = Record(
     (HEIGHT, CENTRE, GAMMA, CurveParameter("fraction", "share of the Lorentzian", 0, 1)),
     "G. K. Wertheim et al., Rev. Sci. Instrum. 45, 1369, 1974",
     (PLACE, OF_LORENTZIAN, "0.5"),
-)  # fmt: skip
+)
 
 HALF_OF_EACH = (PLACE, f"{OF_GAUSSIAN}/2", f"{OF_LORENTZIAN}/2")
 """Estimates of the centre, and half of the widths of a Gaussian and of a Lorentzian peak."""
@@ -43,10 +50,15 @@ voigt = Record(
     "height*faddeeva_real((x - centre)/(sqrt(2)*sigma), gamma/(sqrt(2)*sigma))/erfcx(gamma/(sqrt(2)*sigma))",
     "a Voigt peak, a Gaussian convolved with a Lorentzian; its area is "
     "sqrt(2*pi)*height*sigma/erfcx(gamma/(sqrt(2)*sigma))",
-    (HEIGHT, CENTRE, replace(SIGMA, meaning="standard deviation of the Gaussian"),
-     replace(GAMMA, meaning="half of the width of the Lorentzian at half of its height")),
-    "B. H. Armstrong, J. Quant. Spectrosc. Radiat. Transfer 7, 61, 1967", HALF_OF_EACH,
-)  # fmt: skip
+    (
+        HEIGHT,
+        CENTRE,
+        replace(SIGMA, meaning="standard deviation of the Gaussian"),
+        replace(GAMMA, meaning="half of the width of the Lorentzian at half of its height"),
+    ),
+    "B. H. Armstrong, J. Quant. Spectrosc. Radiat. Transfer 7, 61, 1967",
+    HALF_OF_EACH,
+)
 
 _WIDTH = (
     "(f_g**5 + 2.69269*f_g**4*f_l + 2.42843*f_g**3*f_l**2 + 4.47163*f_g**2*f_l**3 + 0.07842*f_g*f_l**4 + f_l**5)**0.2"
@@ -62,71 +74,94 @@ def _thompson() -> str:
 
 
 thompson_voigt = Record(
-    "thompson_voigt", _thompson(),
+    "thompson_voigt",
+    _thompson(),
     "the pseudo-Voigt of Thompson, Cox and Hastings, an approximation of voigt: it differs from it by up to 1.6% of "
     "the height, and fitted to a Voigt peak with gamma from sigma/10 to 5*sigma, it gives a gamma up to 31% too small "
     "and a sigma up to 22% too large",
-    (HEIGHT, CENTRE, SIGMA, GAMMA), "P. Thompson, D. E. Cox, J. B. Hastings, J. Appl. Cryst. 20, 79, 1987",
+    (HEIGHT, CENTRE, SIGMA, GAMMA),
+    "P. Thompson, D. E. Cox, J. B. Hastings, J. Appl. Cryst. 20, 79, 1987",
     HALF_OF_EACH,
-)  # fmt: skip
+)
 
 skewed_gaussian = Record(
     "skewed_gaussian",
     "height*exp(-((x - centre)/sigma)**2/2)*erfc(-skewness*(x - centre)/(sqrt(2)*sigma))",
     "a skew normal peak: a Gaussian peak times a step",
-    (HEIGHT, CurveParameter("centre", "centre of the Gaussian and of the step"), SIGMA,
-     CurveParameter("skewness", "steepness of the step; above 0, the tail is on the right")),
+    (
+        HEIGHT,
+        CurveParameter("centre", "centre of the Gaussian and of the step"),
+        SIGMA,
+        CurveParameter("skewness", "steepness of the step; above 0, the tail is on the right"),
+    ),
     "A. Azzalini, Scand. J. Statist. 12, 171, 1985",
     (PLACE, OF_GAUSSIAN, "0.5"),
-)  # fmt: skip
+)
 
 exponential_gaussian = Record(
     "exponential_gaussian",
     "height*exp(-((x - centre)/sigma)**2/2)*erfcx((sigma/tau - (x - centre)/sigma)/sqrt(2))",
     "a Gaussian peak with an exponential tail, as of chromatography",
-    (linear("height", "factor of the peak"), CurveParameter("centre", "centre of the Gaussian"), SIGMA,
-     CurveParameter("tau", "decay length of the tail")),
+    (
+        linear("height", "factor of the peak"),
+        CurveParameter("centre", "centre of the Gaussian"),
+        SIGMA,
+        CurveParameter("tau", "decay length of the tail"),
+    ),
     "E. Grushka, Anal. Chem. 44, 1733, 1972",
     (PLACE, OF_GAUSSIAN, OF_GAUSSIAN),
-)  # fmt: skip
+)
 
 log_normal = Record(
-    "log_normal", "height*exp(-(log(x/centre)/sigma)**2/2)",
+    "log_normal",
+    "height*exp(-(log(x/centre)/sigma)**2/2)",
     "a peak that is Gaussian over log(x); for x above 0",
     (
-        HEIGHT, CurveParameter("centre", "place of the maximum", 0),
+        HEIGHT,
+        CurveParameter("centre", "place of the maximum", 0),
         CurveParameter("sigma", "standard deviation of log(x)", 0),
     ),
     "J. Aitchison, J. A. C. Brown, The Lognormal Distribution, 1957",
     (f"max({PLACE}, span(x)/1000)", f"max({OF_GAUSSIAN}/max(abs({PLACE}), 1e-300), 0.01)"),
-)  # fmt: skip
+)
 
 pearson7 = Record(
-    "pearson7", "height/(1 + ((x - centre)/gamma)**2*(2**(1/m) - 1))**m",
+    "pearson7",
+    "height/(1 + ((x - centre)/gamma)**2*(2**(1/m) - 1))**m",
     "a Pearson VII peak: Lorentzian for m = 1, Gaussian for large m",
     (HEIGHT, CENTRE, GAMMA, CurveParameter("m", "shape of the wings", 0.5)),
     "M. M. Hall et al., J. Appl. Cryst. 10, 66, 1977",
     (PLACE, OF_LORENTZIAN, "2"),
-)  # fmt: skip
+)
 
 moffat = Record(
-    "moffat", "height*(1 + ((x - centre)/gamma)**2)**(-beta)", "the image of a star through the atmosphere",
+    "moffat",
+    "height*(1 + ((x - centre)/gamma)**2)**(-beta)",
+    "the image of a star through the atmosphere",
     (HEIGHT, CENTRE, CurveParameter("gamma", "width", 0), CurveParameter("beta", "steepness of the wings", 0)),
     "A. F. J. Moffat, Astron. Astrophys. 3, 455, 1969",
     (PLACE, OF_LORENTZIAN, "1.5"),
-)  # fmt: skip
+)
 
 fano = Record(
-    "fano", "height*(q + (x - centre)/gamma)**2/(1 + ((x - centre)/gamma)**2)",
+    "fano",
+    "height*(q + (x - centre)/gamma)**2/(1 + ((x - centre)/gamma)**2)",
     "the asymmetric line of a resonance beside a continuum",
-    (linear("height", "value far from the resonance"), CurveParameter("centre", "energy of the resonance"), GAMMA,
-     CurveParameter("q", "asymmetry")),
-    "U. Fano, Phys. Rev. 124, 1866, 1961", tuple(f"extremes(x, y)[{k}]" for k in range(3)),
-)  # fmt: skip
+    (
+        linear("height", "value far from the resonance"),
+        CurveParameter("centre", "energy of the resonance"),
+        GAMMA,
+        CurveParameter("q", "asymmetry"),
+    ),
+    "U. Fano, Phys. Rev. 124, 1866, 1961",
+    tuple(f"extremes(x, y)[{k}]" for k in range(3)),
+)
 
 sech_squared = Record(
-    "sech_squared", "height/cosh((x - centre)/width)**2", "the pulse of a laser, or a solitary wave",
+    "sech_squared",
+    "height/cosh((x - centre)/width)**2",
+    "the pulse of a laser, or a solitary wave",
     (HEIGHT, CENTRE, CurveParameter("width", "half of the area divided by the height", 0)),
     "D. J. Korteweg, G. de Vries, Phil. Mag. 39, 422, 1895",
     (PLACE, "width_of_peak(x, y)/2"),
-)  # fmt: skip
+)

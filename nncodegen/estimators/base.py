@@ -148,9 +148,16 @@ class BaseNN(BaseEstimator):
     def _validate(self, X: Any, y: Any, reset: bool) -> Any:
         numeric = not self._stratifies
         return validated(
-            self, X, y, accept_sparse="csr", multi_output=True, y_numeric=numeric, dtype=np.dtype(self.precision),
-            order="C", reset=reset,
-        )  # fmt: skip
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=numeric,
+            dtype=np.dtype(self.precision),
+            order="C",
+            reset=reset,
+        )
 
     def _outputs(self, X: Any) -> Any:
         """Return the outputs of the network, of shape (N, outputs)."""
@@ -167,9 +174,13 @@ class BaseNN(BaseEstimator):
         description = self.description_
         inputs = tuple(map(str, getattr(self, "feature_names_in_", ())))
         return Exportable(
-            description.model, description.precision, self.parameters_, inputs, tuple(self._meanings()),
+            description.model,
+            description.precision,
+            self.parameters_,
+            inputs,
+            tuple(self._meanings()),
             description.bits,
-        )  # fmt: skip
+        )
 
     def _meanings(self) -> list[str]:
         """Return the meaning of each output of the network."""

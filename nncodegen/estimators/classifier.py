@@ -155,8 +155,8 @@ class NNClassifier(ClassifierMixin, BaseNN):
         """Return the logarithms of predict_proba."""
         probabilities = self.predict_proba(X)
         if self.description_.bits == PORTABLE:  # NumPy's logarithms depend on the CPU
-            found = [log(value) if value > 0 else value - np.inf for value in probabilities.ravel().tolist()]
-            return np.array(found, probabilities.dtype).reshape(probabilities.shape)
+            logarithms = [log(value) if value > 0 else value - np.inf for value in probabilities.ravel().tolist()]
+            return np.array(logarithms, probabilities.dtype).reshape(probabilities.shape)
         with np.errstate(divide="ignore"):  # a probability of 0 has the logarithm -inf
             return np.log(probabilities)
 

@@ -19,28 +19,28 @@ def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     Texts are refused in X, and in y where it is for a regressor.
     """
     try:
-        found = validate_data(estimator, X, *y, **options)
+        checked = validate_data(estimator, X, *y, **options)
     except ValueError as error:
         told = _about_text(estimator, X, *y) if "string" in str(error) else None  # not for other names of features
         if told is None:
             raise
         raise ValueError(told) from error
-    if y and is_regressor(estimator) and found[1].dtype.kind in "US":  # scikit-learn leaves an array of texts alone
+    if y and is_regressor(estimator) and checked[1].dtype.kind in "US":  # scikit-learn leaves an array of texts alone
         told = _about_text(estimator, X, *y)
         if told is not None:
             raise ValueError(told)
-    return found
+    return checked
 
 
 def _about_text(estimator: Any, X: Any, y: Any = None) -> str | None:
     """Return a message on the first column of X, or of the targets, with a text that is no number; None without one."""
-    if found := _first_text(X, "X"):
+    if message := _first_text(X, "X"):
         return (
-            f"{found}: leave it out, or encode it as numbers, for example by OneHotEncoder of scikit-learn; the fit of "
-            f"nncodegen.table encodes columns of texts itself"
+            f"{message}: leave it out, or encode it as numbers, for example by OneHotEncoder of scikit-learn; the "
+            f"fit of nncodegen.table encodes columns of texts itself"
         )
-    if y is not None and is_regressor(estimator) and (found := _first_text(y, "y")):
-        return f"{found}: a regressor learns numbers; the names of classes are for NNClassifier"
+    if y is not None and is_regressor(estimator) and (message := _first_text(y, "y")):
+        return f"{message}: a regressor learns numbers; the names of classes are for NNClassifier"
     return None
 
 

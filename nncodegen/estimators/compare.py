@@ -62,7 +62,7 @@ def compare(name: str, seeds: int, max_iter: int) -> Row:
     classifies = name != "diabetes"
     pair = (MLPClassifier, NNClassifier) if classifies else (MLPRegressor, NNRegressor)
     theirs, ours = (cls(max_iter=max_iter) for cls in pair)
-    found: list[list[tuple[float, float]]] = [[], []]
+    scores: list[list[tuple[float, float]]] = [[], []]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # both may reach max_iter
         for seed in range(-1, seeds):  # the first run is not counted: it builds the module, and warms up
@@ -72,12 +72,12 @@ def compare(name: str, seeds: int, max_iter: int) -> Row:
             y_train, y_test = parts[2:]
             if not classifies:  # otherwise neither could get from 0 to the mean of the targets in max_iter epochs
                 y_train, y_test = ((part - y_train.mean()) / y_train.std() for part in (y_train, y_test))
-            for estimator, figures in zip((theirs, ours), found, strict=True):
+            for estimator, figures in zip((theirs, ours), scores, strict=True):
                 fresh = clone(estimator).set_params(random_state=max(seed, 0))
                 start = time.perf_counter()
                 fresh.fit(X_train, y_train)
                 figures.append((fresh.score(X_test, y_test), time.perf_counter() - start))
-    both = [(np.array([s for s, _ in part[1:]]), np.array([t for _, t in part[1:]])) for part in found]
+    both = [(np.array([s for s, _ in part[1:]]), np.array([t for _, t in part[1:]])) for part in scores]
     return Row(name, "accuracy" if classifies else "R2", both[0], both[1])
 
 

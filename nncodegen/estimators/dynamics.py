@@ -176,8 +176,8 @@ class DynamicsRegressor(LeastSquaresRegressor):
             place = slice(output * times, (output + 1) * times)
             here = seen[:, place]
             if here.any():
-                values, expected, own = (one[:, place][here] for one in (Y, predicted, weights))
-                scores.append(r2_score(values, expected, sample_weight=own))
+                values, expected, sample_weights = (array[:, place][here] for array in (Y, predicted, weights))
+                scores.append(r2_score(values, expected, sample_weight=sample_weights))
         return float(np.mean(scores))
 
     def exportable(self) -> Exportable:
@@ -225,8 +225,8 @@ class DynamicsRegressor(LeastSquaresRegressor):
         names, tensors = self._features(), model.describe().inputs
         inputs = _columns(tensors)
         if _named(names, inputs):
-            found = find("X", Columns(dict(zip(names, X.T, strict=True)), names), _sizes(tensors))
-            return np.ascontiguousarray(np.column_stack([*found.parts.values()]))
+            columns = find("X", Columns(dict(zip(names, X.T, strict=True)), names), _sizes(tensors))
+            return np.ascontiguousarray(np.column_stack([*columns.parts.values()]))
         if X.shape[1] != len(inputs):
             raise ValueError(
                 f"X has {X.shape[1]} features; {model.name} takes {len(inputs)} for each trajectory, in a row: "
@@ -277,12 +277,12 @@ def _targets(program: Program, y: Any) -> Any:
     """Return y with its columns in the order of the model, if it is a table with names of the model; else unchanged."""
     tensors = _sizes(program.targets)
     outputs = tuple((element.tensor, program.count(element.indices)) for element in program.outputs)
-    found = find("y", y, tensors, outputs)
-    if not isinstance(found, Found):
+    columns = find("y", y, tensors, outputs)
+    if not isinstance(columns, Found):
         return y
-    if found.reordered:
-        warn_of_order("y", found.reordered, tensors)
-    return np.column_stack([*found.parts.values()])
+    if columns.reordered:
+        warn_of_order("y", columns.reordered, tensors)
+    return np.column_stack([*columns.parts.values()])
 
 
 def _named(names: Iterable[str], inputs: Iterable[str]) -> bool:

@@ -29,9 +29,14 @@ from nncodegen.runtime.python.results.bordered import solve
 
 
 @renamed(
-    "0.3.0", start="p0", starts="n_starts", robust="loss", robust_scale="f_scale", tolerance="tol",
+    "0.3.0",
+    start="p0",
+    starts="n_starts",
+    robust="loss",
+    robust_scale="f_scale",
+    tolerance="tol",
     max_iterations="max_iter",
-)  # fmt: skip
+)
 class FormulaRegressor(LeastSquaresRegressor):
     """A formula of the features, whose parameters are fitted by least squares (Levenberg and Marquardt).
 
@@ -147,9 +152,13 @@ class FormulaRegressor(LeastSquaresRegressor):
         """
         check_is_fitted(self)
         return Exportable(
-            self.formula_.model("formula"), self._precision, self._values(), self.formula_.columns,
-            ("prediction",), getattr(self, "_bits", NATIVE),
-        )  # fmt: skip
+            self.formula_.model("formula"),
+            self._precision,
+            self._values(),
+            self.formula_.columns,
+            ("prediction",),
+            getattr(self, "_bits", NATIVE),
+        )
 
     def _values(self) -> list[float]:
         """Return the parameters of the module, which are not tied, in their order."""
@@ -162,15 +171,15 @@ class FormulaRegressor(LeastSquaresRegressor):
             names = [f"x{number}" for number in range(1, count + 1)]
             terms = " + ".join(f"b{number}*{name}" for number, name in enumerate(names, 1))
             return with_quantities(read_formula(f"b0 + {terms}", names), self.ties), list(range(count))
-        names, given = list(getattr(self, "feature_names_in_", ())), named(self.p0, self.bounds, self.fixed)
+        names, start_names = list(getattr(self, "feature_names_in_", ())), named(self.p0, self.bounds, self.fixed)
         if not names:
-            names = list(names_of_columns(self.formula, count, given))
-        elif not set(names).intersection(names_of(self.formula, (*names, *given))):
+            names = list(names_of_columns(self.formula, count, start_names))
+        elif not set(names).intersection(names_of(self.formula, (*names, *start_names))):
             raise ValueError(
                 f"the formula {self.formula} uses none of the features, so its parameters cannot be told from them; "
                 f"the features are: {', '.join(names)}"
             )
-        formula = with_quantities(read_formula(self.formula, names, given), self.ties)
+        formula = with_quantities(read_formula(self.formula, names, start_names), self.ties)
         return formula, [names.index(name) for name in formula.columns]
 
 

@@ -51,10 +51,21 @@ class LeastSquaresRegressor(RegressorMixin, BaseEstimator):
         with warnings.catch_warnings():  # scikit-learn has a separate category for these warnings
             warnings.simplefilter("ignore", RuntimeWarning)
             result = module.fit(
-                X, Y, p0=start, sigma=sigma, absolute_sigma=self.absolute_sigma, bounds=bounds,
-                fixed=self.fixed, loss=self.loss, f_scale=self.f_scale, n_starts=n_starts,
-                seed=seed, tolerance=self.tol, max_iterations=self.max_iter, threads=self.threads,
-            )  # fmt: skip
+                X,
+                Y,
+                p0=start,
+                sigma=sigma,
+                absolute_sigma=self.absolute_sigma,
+                bounds=bounds,
+                fixed=self.fixed,
+                loss=self.loss,
+                f_scale=self.f_scale,
+                n_starts=n_starts,
+                seed=seed,
+                tolerance=self.tol,
+                max_iterations=self.max_iter,
+                threads=self.threads,
+            )
         if not result.converged:
             message = result.message.replace("max_iterations", "max_iter")  # its name here
             warn(f"the fit did not converge: {message}", ConvergenceWarning)

@@ -23,8 +23,13 @@ RESERVED = ("X", "Y", "parameters", "learning_rate", "epochs", "callback", "prog
 
 def check_parameters(estimator: Any) -> None:
     """Raise ValueError (TypeError for a wrong type) for the first parameter with an invalid value."""
-    for name, low, excludes in (("alpha", 0, False), ("learning_rate_init", 0, True), ("power_t", 0, False),
-                                ("tol", 0, False), ("epsilon", 0, True)):  # fmt: skip
+    for name, low, excludes in (
+        ("alpha", 0, False),
+        ("learning_rate_init", 0, True),
+        ("power_t", 0, False),
+        ("tol", 0, False),
+        ("epsilon", 0, True),
+    ):
         _number(estimator, name, low, math.inf, excludes)
     for name in ("momentum", "beta_1", "beta_2", "validation_fraction"):
         _number(estimator, name, 0, 1, False)
@@ -49,12 +54,12 @@ def check_parameters(estimator: Any) -> None:
             raise ValueError(f"train_options must not contain {name}, which the estimator sets itself")
 
 
-def hidden_units(given: Any) -> tuple[int, ...]:
+def hidden_units(units: Any) -> tuple[int, ...]:
     """Return the sizes of the hidden layers, as a tuple that may be empty."""
-    sizes = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    sizes = tuple(units) if isinstance(units, Iterable) and not isinstance(units, str) else (units,)
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"hidden_layer_sizes must be integers from 1, not {given!r}")
+            raise ValueError(f"hidden_layer_sizes must be integers from 1, not {units!r}")
     return tuple(int(size) for size in sizes)
 
 
@@ -66,7 +71,9 @@ def hidden_activations(given: Any, layers: int) -> list[Any]:
             f"activation holds {len(several)} activations, but there are {layers} hidden layers: give one for each, "
             f"or a single one for all"
         )
-    return [ALIASES.get(one, one) if isinstance(one, str) else one for one in several]
+    return [
+        ALIASES.get(activation, activation) if isinstance(activation, str) else activation for activation in several
+    ]
 
 
 def _number(estimator: Any, name: str, low: float, high: float, excludes_low: bool) -> None:

@@ -75,9 +75,14 @@ def minimize(estimator: Any, network: PaddedNetwork, data: WeightedSamples) -> N
     total = len(data.Y) if data.weight is None else float(data.weight.sum())
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
     result = network.module.minimize(
-        network.rows(data.X), data.Y, network.wide(estimator.parameters_), sample_weight=data.weight,
-        l2=estimator.alpha / total, options=options, **train_options(estimator),
-    )  # fmt: skip
+        network.rows(data.X),
+        data.Y,
+        network.wide(estimator.parameters_),
+        sample_weight=data.weight,
+        l2=estimator.alpha / total,
+        options=options,
+        **train_options(estimator),
+    )
     if result.status != "converged":
         message = f"lbfgs did not converge in {result.epochs} iterations ({result.message})"
         warn(f"{message}: increase max_iter, or scale X", ConvergenceWarning)
@@ -113,9 +118,15 @@ def descend(estimator: Any, network: PaddedNetwork, data: WeightedSamples, held_
     rows = network.rows(data.X)
     while True:
         result = network.module.train(
-            rows, data.Y, learning_rate=rate, epochs=estimator.max_iter, callback=stopping,
-            progress=bool(estimator.verbose), **start, **options,
-        )  # fmt: skip
+            rows,
+            data.Y,
+            learning_rate=rate,
+            epochs=estimator.max_iter,
+            callback=stopping,
+            progress=bool(estimator.verbose),
+            **start,
+            **options,
+        )
         if not (stopping.stopped and adapts and rate > SMALLEST_RATE and result.epochs < estimator.max_iter):
             break
         rate, start = rate / 5, {"resume": result}
@@ -139,9 +150,14 @@ def descend_once(estimator: Any, network: PaddedNetwork, data: WeightedSamples) 
         options.pop("seed")  # the seed is that of the continued training
     stopping = Stopping(estimator, network, options["l2"], False)
     result = network.module.partial_fit(
-        network.rows(data.X), data.Y, before, data.weight, learning_rate=rate, callback=stopping,
+        network.rows(data.X),
+        data.Y,
+        before,
+        data.weight,
+        learning_rate=rate,
+        callback=stopping,
         **{key: value for key, value in options.items() if key not in ("sample_weight", "threads")},
-    )  # fmt: skip
+    )
     estimator._result = Kept(result)
     _finish(estimator, network, result, 1, len(data.Y))
 

@@ -39,16 +39,16 @@ class GivenData:
         return len(self.X)
 
 
-def data_of(given: Any, program: Program) -> GivenData | None:
+def data_of(data: Any, program: Program) -> GivenData | None:
     """Return data as arrays: from (X, Y), from X alone, or from the path of a table. Raises ModelError."""
-    if given is None:
+    if data is None:
         return None
-    if isinstance(given, str | PathLike):
-        X, Y = _read(Path(given), program)
-    elif isinstance(given, tuple) and len(given) == 2:
-        X, Y = given
+    if isinstance(data, str | PathLike):
+        X, Y = _read(Path(data), program)
+    elif isinstance(data, tuple) and len(data) == 2:
+        X, Y = data
     else:
-        X, Y = given, None
+        X, Y = data, None
     labelled = tuple(tensor.name for tensor in program.targets) if program.labels else program.label_targets
     X, Y = _joined(X, program.inputs, program), _joined(Y, program.targets, program, labelled)
     inputs, targets = _width(program.inputs), _width(program.targets)
@@ -71,39 +71,39 @@ def column_names(tensors: Any) -> list[str]:
     return [tensor.name if tensor.size == 1 else f"{tensor.name}{k}" for tensor in tensors for k in range(tensor.size)]
 
 
-def _joined(given: Any, tensors: tuple[Tensor, ...], program: Program, labelled: tuple[str, ...] = ()) -> Any:
+def _joined(table: Any, tensors: tuple[Tensor, ...], program: Program, labelled: tuple[str, ...] = ()) -> Any:
     """Return a mapping or a table as one matrix; flatten the rows of other arrays; return the rest unchanged.
 
     Tensors are found by their names, those of ``labelled`` also as one column of classes.
     """
-    if has_names(given):
+    if has_names(table):
         try:
-            found = find("the table", given, _sizes(tensors), (), labelled)
+            columns_by_name = find("the table", table, _sizes(tensors), (), labelled)
         except ValueError as error:
             raise ModelError(str(error)) from error
-        if not isinstance(found, Found):
-            return found
+        if not isinstance(columns_by_name, Found):
+            return columns_by_name
         if len(tensors) == 1:
-            return _joined(next(iter(found.parts.values())), tensors, program)
+            return _joined(next(iter(columns_by_name.parts.values())), tensors, program)
         try:
-            arrays = [np.asarray(part, float) for part in found.parts.values()]
-            parts = [_with_classes(*one, program) for one in zip(arrays, tensors, strict=True)]
+            arrays = [np.asarray(part, float) for part in columns_by_name.parts.values()]
+            parts = [_with_classes(*pair, program) for pair in zip(arrays, tensors, strict=True)]
             return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
         except (TypeError, ValueError) as error:
             raise ModelError(f"the arrays of the data do not fit together: {error}") from error
-    return given.reshape(len(given), -1) if isinstance(given, np.ndarray) and given.ndim > 2 else given
+    return table.reshape(len(table), -1) if isinstance(table, np.ndarray) and table.ndim > 2 else table
 
 
 def _width(tensors: Any) -> int:
     return sum(tensor.size for tensor in tensors)
 
 
-def _matrix(given: Any, width: int, what: str, program: Program) -> Array:
+def _matrix(rows: Any, width: int, what: str, program: Program) -> Array:
     """Return rows of ``width`` numbers each. Raises ModelError."""
-    if hasattr(given, "toarray"):  # sparse
-        given = given.toarray()
+    if hasattr(rows, "toarray"):  # sparse
+        rows = rows.toarray()
     try:
-        array = np.asarray(given, float)
+        array = np.asarray(rows, float)
     except (TypeError, ValueError) as error:
         raise ModelError(f"the {what} of the data must be numbers: {error}") from error
     if array.ndim == 1:
@@ -113,9 +113,9 @@ def _matrix(given: Any, width: int, what: str, program: Program) -> Array:
     return array
 
 
-def _targets(given: Any, width: int, program: Program) -> Array:
+def _targets(labels_or_rows: Any, width: int, program: Program) -> Array:
     """Return targets as rows; class indices become one-hot rows, also those of each step of a sequence."""
-    array = np.asarray(given)
+    array = np.asarray(labels_or_rows)
     array = _with_classes(array, program.targets[0], program) if len(program.targets) == 1 else array
     labels = program.labels and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != width))
     if not labels:
@@ -173,7 +173,7 @@ def _from_archive(path: Path, program: Program) -> tuple[Any, Any]:
         if "X" not in members and "Y" not in members:
             held = ", ".join(list(members)[:5])
             raise ModelError(f"{path} holds {held}, not X and Y: numpy.savez(FILE, X=..., Y=...)")
-        found: dict[str, Any] = {}
+        arrays: dict[str, Any] = {}
         for name, tensors in (("X", program.inputs), ("Y", program.targets)):
             width = _width(tensors)
             if name in members and width:
@@ -182,8 +182,8 @@ def _from_archive(path: Path, program: Program) -> tuple[Any, Any]:
                 rows = len(shape) > 1 and math.prod(shape[1:]) == width
                 if not (rows or labels or shape == (width,) or (len(shape) == 1 == width)):
                     raise ModelError(f"{name} in {path} has the shape {shape}; {program.name} takes (N, {width})")
-                found[name] = read_member(archive, members[name], shape, NUMBERS)
-    return found.get("X"), found.get("Y")
+                arrays[name] = read_member(archive, members[name], shape, NUMBERS)
+    return arrays.get("X"), arrays.get("Y")
 
 
 def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[Any, Any]:
@@ -202,17 +202,17 @@ def _from_table(path: Path, rows: list[list[str]], program: Program) -> tuple[An
         for column, cell in enumerate(row):
             name = header[column] if header and column < len(header) else ""
             table[number, column] = _number(cell, path, number, name)
-    if header and (found := _by_names(header, table, program)):
-        return found
-    own = len(inputs)
-    if width - own in _target_widths(targets, program):
-        return table[:, :own], table[:, own:]
-    if width == own:
+    if header and (data := _by_names(header, table, program)):
+        return data
+    input_count = len(inputs)
+    if width - input_count in _target_widths(targets, program):
+        return table[:, :input_count], table[:, input_count:]
+    if width == input_count:
         return table, None
-    wanted = " or ".join(str(own + more) for more in _target_widths(targets, program))
+    wanted = " or ".join(str(input_count + more) for more in _target_widths(targets, program))
     raise ModelError(
-        f"{path} has {width} columns; {program.name} has {own} inputs and {len(targets)} targets: give {wanted} "
-        f"columns, inputs first, or name them in the first row"
+        f"{path} has {width} columns; {program.name} has {input_count} inputs and {len(targets)} targets: give "
+        f"{wanted} columns, inputs first, or name them in the first row"
     )
 
 
@@ -224,13 +224,13 @@ def _by_names(header: list[str], table: Array, program: Program) -> tuple[Any, A
     tensors = (*program.inputs, *program.targets)
     usual = dict(zip(column_names(tensors), columns(_sizes(tensors)), strict=True))
     names = [usual.get(name, name) for name in header]
-    given = Columns(dict(zip(names, table.T, strict=True)), names)
+    named_columns = Columns(dict(zip(names, table.T, strict=True)), names)
     inputs, targets = set(columns(_sizes(program.inputs))), columns(_sizes(program.targets))
     if inputs.isdisjoint(names):
         return None
-    X = _joined(given, program.inputs, program)
+    X = _joined(named_columns, program.inputs, program)
     if not {*targets}.isdisjoint(names):
-        return X, _joined(given, program.targets, program)
+        return X, _joined(named_columns, program.targets, program)
     rest = [k for k, name in enumerate(names) if name not in inputs]
     return X, table[:, rest] if len(rest) in _target_widths([*targets], program) else None
 

@@ -51,23 +51,23 @@ class Shown:
     method: str
 
 
-def certificate_of(given: Any, program: Program) -> Shown | None:
+def certificate_of(source: Any, program: Program) -> Shown | None:
     """Return the certificate of a model from an object that has one as JSON, a mapping, or the path of its file.
 
     Raises ModelError for the certificate of another model, or for what is no certificate.
     """
-    if given is None:
+    if source is None:
         return None
     try:
-        found = Certificate.from_json(_read(given))
+        certificate = Certificate.from_json(_read(source))
     except ValueError as error:
         raise ModelError(str(error)) from error
-    if found.identity != program.identity:
+    if certificate.identity != program.identity:
         raise ModelError(
-            f"the certificate is that of another model, or of another precision: {found.name} in {found.precision}; "
-            f"certify {program.name} anew"
+            f"the certificate is that of another model, or of another precision: {certificate.name} in "
+            f"{certificate.precision}; certify {program.name} anew"
         )
-    return _shown(found)
+    return _shown(certificate)
 
 
 def find_certificate(sources: Sources, program: Program) -> Certificate | None:
@@ -76,9 +76,9 @@ def find_certificate(sources: Sources, program: Program) -> Certificate | None:
     It belongs to exactly the file beside which it stands, and to a module that computes this program.
     """
     for path in _modules(sources, program.name):
-        found = certificate_beside(str(path))
-        if found is not None and found.identity == program.identity:
-            return found
+        certificate = certificate_beside(str(path))
+        if certificate is not None and certificate.identity == program.identity:
+            return certificate
     return None
 
 
@@ -93,21 +93,21 @@ def _modules(sources: Sources, name: str) -> Iterator[Path]:
         yield from (path for path in sorted((Path("generated") / identifier(name)).iterdir()) if path.suffix in MODULES)
 
 
-def _read(given: Any) -> str:
+def _read(source: Any) -> str:
     """Return the JSON of a certificate."""
-    if isinstance(given, str | PathLike):
-        path = Path(given)
+    if isinstance(source, str | PathLike):
+        path = Path(source)
         try:
             return path.read_text(encoding="utf-8")
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
             raise ModelError(f"{path} is damaged, or no certificate: {error}") from error
-    if isinstance(given, Certificate):
-        return given.to_json()
-    if not isinstance(given, Mapping):
-        raise ModelError(f"a certificate must be that of nn.certify or the path of its file, not {given!r}")
-    return json.dumps(given)
+    if isinstance(source, Certificate):
+        return source.to_json()
+    if not isinstance(source, Mapping):
+        raise ModelError(f"a certificate must be that of nn.certify or the path of its file, not {source!r}")
+    return json.dumps(source)
 
 
 def _shown(read: Certificate) -> Shown:
@@ -121,11 +121,19 @@ def _shown(read: Certificate) -> Shown:
     rows = [{**dict(zip(_ROW, cells(figure), strict=True)), "place": figure.place} for figure in read.figures]
     steps = [dict(zip(_STEP, cells(step), strict=True)) for step in read.steps]
     return Shown(
-        verdict, read.counts, list(map(_sentence, read.exceptions)), facts, rows, steps,
-        [_fault(fault) for fault in read.faults], read.terms,
+        verdict,
+        read.counts,
+        list(map(_sentence, read.exceptions)),
+        facts,
+        rows,
+        steps,
+        [_fault(fault) for fault in read.faults],
+        read.terms,
         " ".join(filter(None, map(_sentence, (read.compared, beyond_range(read.steps))))),
-        "; ".join(read.left_out), " ".join(read.flags), read.method,
-    )  # fmt: skip
+        "; ".join(read.left_out),
+        " ".join(read.flags),
+        read.method,
+    )
 
 
 _STEP = ("step", "error", "condition", "bound", "verdict")

@@ -54,7 +54,7 @@ def code(text: str, program: Program, steps: Iterable[str], most: int) -> Code:
     coloured = _coloured(text)
     first = next((k for k, line in enumerate(lines) if line.startswith('#include "nncodegen/kernel')), -1) + 1
     places: defaultdict[str, list[Place]] = defaultdict(list)
-    found, function = [], ""
+    lines_of_code, function = [], ""
     for number in range(first, min(len(lines), first + most)):
         line, html = lines[number], coloured[number]
         begins = _FUNCTION.match(line)
@@ -65,8 +65,8 @@ def code(text: str, program: Program, steps: Iterable[str], most: int) -> Code:
             if all(place.function != function for place in places[step]):
                 places[step].append(Place(anchor, function))
             html = _linked(html, written, step)
-        found.append(Line(number + 1, anchor, Markup(html)))
-    return Code(found, dict(places), max(0, len(lines) - first - most))
+        lines_of_code.append(Line(number + 1, anchor, Markup(html)))
+    return Code(lines_of_code, dict(places), max(0, len(lines) - first - most))
 
 
 def _names_in(line: str, known: dict[str, str]) -> list[tuple[str, str]]:
@@ -115,9 +115,12 @@ def _coloured(text: str) -> list[str]:
 def _class(kind: str) -> str:
     """Return the class of a kind of token: a comment, a keyword of C, a number, and so on, or an empty text."""
     for start, short in (
-        ("Token.Comment.Preproc", "p"), ("Token.Comment", "c"), ("Token.Keyword", "k"),
-        ("Token.Literal", "n"), ("Token.Name.Function", "f"),
-    ):  # fmt: skip
+        ("Token.Comment.Preproc", "p"),
+        ("Token.Comment", "c"),
+        ("Token.Keyword", "k"),
+        ("Token.Literal", "n"),
+        ("Token.Name.Function", "f"),
+    ):
         if kind.startswith(start):
             return short
     return ""

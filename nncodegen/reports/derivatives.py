@@ -36,7 +36,7 @@ def partials(program: Program) -> list[Partial]:
     for step in program.steps:
         values[step.target] = _replaced(step, values, forward)
         full[step.target] = _full(step, full)
-    found = []
+    derivatives = []
     for parameter, element in zip(program.parameters, program.gradient, strict=True):
         step = defined[element]
         over = step.operator in (None, "sum") and set(step.over) <= {SAMPLE} and not step.where
@@ -45,8 +45,8 @@ def partials(program: Program) -> list[Partial]:
         in_values = replace(step, expression=inner)
         whole = _written(step, full)
         out = Step(element, whole, step.operator, step.over) if whole is not None and over else None
-        found.append(Partial(parameter, step, in_values, out, int(inner.count_ops())))
-    return found
+        derivatives.append(Partial(parameter, step, in_values, out, int(inner.count_ops())))
+    return derivatives
 
 
 def _replaced(step: Step, values: dict[Element, Expr], forward: set[str]) -> Expr:

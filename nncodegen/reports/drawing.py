@@ -92,30 +92,34 @@ def drawing(graph: Diagram) -> Drawing:
         "direction": "topbottom", "routing": {"style": "diagonal"},
         "spacing": {"layer_gap": between, "node_gap": 36.0},
     }  # fmt: skip
-    found = graphlay.layout(request, options=options)
+    placed = graphlay.layout(request, options=options)
     boxes = [
         Box(node, round(laid["center"]["x"], 1), round(laid["center"]["y"], 1), *sizes[key])
-        for (key, node), laid in zip(graph.nodes.items(), found.nodes, strict=True)
+        for (key, node), laid in zip(graph.nodes.items(), placed.nodes, strict=True)
     ]
     lines = [
         _line(edge, laid, graph.nodes[edge.source].kind == "parameter")
-        for edge, laid in zip(graph.edges, found.edges, strict=True)
+        for edge, laid in zip(graph.edges, placed.edges, strict=True)
     ]
-    low, high = found.bounds["min"], found.bounds["max"]
+    low, high = placed.bounds["min"], placed.bounds["max"]
     margin = 8.0
     return Drawing(
-        boxes, lines, round(low["x"] - margin, 1), round(low["y"] - margin, 1),
-        round(high["x"] - low["x"] + 2 * margin, 1), round(high["y"] - low["y"] + 2 * margin, 1),
-    )  # fmt: skip
+        boxes,
+        lines,
+        round(low["x"] - margin, 1),
+        round(low["y"] - margin, 1),
+        round(high["x"] - low["x"] + 2 * margin, 1),
+        round(high["y"] - low["y"] + 2 * margin, 1),
+    )
 
 
 def parts(line: str) -> list[Text]:
     """Return a line in parts: the digits of a name such as w13 become a subscript, and so does f1 of z_f1."""
-    found, at = [], 0
+    texts, at = [], 0
     for match in _NAME.finditer(line):
-        found += [Text(line[at : match.end(1)]), Text(match[2], below=True)]
+        texts += [Text(line[at : match.end(1)]), Text(match[2], below=True)]
         at = match.end()
-    return [part for part in [*found, Text(line[at:])] if part.text]
+    return [part for part in [*texts, Text(line[at:])] if part.text]
 
 
 def _size(node: DrawnNode) -> tuple[float, float]:

@@ -42,5 +42,5 @@ def kind_of(text: str) -> str:
     return re.sub(r"\b[a-z]\d*\b(?!\[)|\d+", lambda found: _name(found[0], names), text)
 
 
-def _name(found: str, names: dict[str, str]) -> str:
-    return "#" if found.isdigit() else names.setdefault(found, f"i{len(names)}_")
+def _name(name: str, names: dict[str, str]) -> str:
+    return "#" if name.isdigit() else names.setdefault(name, f"i{len(names)}_")

@@ -75,23 +75,23 @@ class Partials:
 
 def training_function(setter: Setter, described: Program, stable: Program) -> list[PrintedFormula]:
     """Return the outputs and the loss of a model, as they were given and in stable form."""
-    found = []
+    formulas = []
     outputs = {element.tensor for element in described.outputs}
     if described.layered:
         return [_of_layer(setter, described, step) for step in described.steps]
-    for given, kept in zip(described.steps, stable.steps, strict=True):
-        is_output = given.target.tensor in outputs
-        title = "Output" if is_output else "Loss of a sample" if given.operator is None else "Loss"
-        found.append(setter.formula(title, given))
-        if as_written(given.expression) != as_written(kept.expression):
-            found.append(setter.formula(f"{title}, in stable form", kept, "what is differentiated and computed"))
+    for original, kept in zip(described.steps, stable.steps, strict=True):
+        is_output = original.target.tensor in outputs
+        title = "Output" if is_output else "Loss of a sample" if original.operator is None else "Loss"
+        formulas.append(setter.formula(title, original))
+        if as_written(original.expression) != as_written(kept.expression):
+            formulas.append(setter.formula(f"{title}, in stable form", kept, "what is differentiated and computed"))
     if described.loss_of_outputs is not None:
         loss = next((step for step in described.steps if step.target.tensor not in outputs), None)
         if loss is not None and loss.expression != described.loss_of_outputs:
-            place = next(k for k, each in enumerate(found) if each.title.startswith("Loss"))
+            place = next(k for k, each in enumerate(formulas) if each.title.startswith("Loss"))
             short = Step(loss.target, described.loss_of_outputs)
-            found.insert(place, setter.formula("Loss of a sample, in terms of the output", short))
-    return found
+            formulas.insert(place, setter.formula("Loss of a sample, in terms of the output", short))
+    return formulas
 
 
 def _of_layer(setter: Setter, program: Program, step: Step) -> PrintedFormula:
@@ -104,10 +104,10 @@ def _of_layer(setter: Setter, program: Program, step: Step) -> PrintedFormula:
 
 def partial_derivatives(setter: Setter, differentiated: Program, most: int) -> list[Partials]:
     """Return the derivatives of the loss by the first ``most`` parameters."""
-    found = []
+    formulas = []
     for partial in partials(differentiated)[:most]:
         name = setter.notation.name(partial.parameter.name)
-        found.append(
+        formulas.append(
             Partials(
                 setter.symbol(name),
                 partial.parameter.name,
@@ -118,7 +118,7 @@ def partial_derivatives(setter: Setter, differentiated: Program, most: int) -> l
                 else None,
             )
         )
-    return found
+    return formulas
 
 
 def _derivative(setter: Setter, title: str, step: Step, name: Name) -> PrintedFormula:

@@ -86,9 +86,9 @@ def _layers(program: Program) -> Diagram:
         members[groups[step.target.tensor]].append(step)
     outputs = {element.tensor for element in program.outputs}
     for key, steps in members.items():
-        own = {step.target.tensor for step in steps}
+        targets = {step.target.tensor for step in steps}
         read = list(dict.fromkeys(element.tensor for step in steps for element in step.operands))
-        if program.loss.tensor in own:
+        if program.loss.tensor in targets:
             for tensor in program.targets:
                 graph.add(tensor.name, "target", tensor.name, "target", _values(tensor.size))
             before = [step for step in steps if step.target.tensor != program.loss.tensor]
@@ -98,13 +98,13 @@ def _layers(program: Program) -> Diagram:
             title = f"{shown.target.tensor} · {_values(program.count(shown.target.indices))}"
             held = ", ".join(f"{name} {shapes[name]}" for name in read if name in parameters)
             formula = plain_text(_composed(steps, shown))
-            kind = "output" if outputs & own else "neuron"
+            kind = "output" if outputs & targets else "neuron"
             graph.add(key, kind, title, formula, held, "output" if kind == "output" else "")
     for key, steps in members.items():  # after all nodes: a recurrence reads what is defined later
-        own = {step.target.tensor for step in steps}
+        targets = {step.target.tensor for step in steps}
         for name in dict.fromkeys(element.tensor for step in steps for element in step.operands):
             source = groups.get(name, name)
-            if source in graph.nodes and name not in own:
+            if source in graph.nodes and name not in targets:
                 graph.connect(source, key)
     graph.about = _about(graph, program)
     return graph
@@ -214,7 +214,7 @@ def _neurons(described: Program, stable: Program) -> tuple[list[Step], Step]:
     """Return the steps of the outputs, merged to neurons, and the loss of a sample, in terms of outputs if possible."""
     numbering = Numbering((tensor.name for tensor in stable.declared), to_differentiate=True)
     known = split(stable.steps, numbering)
-    one = stable.steps[-2] if len(stable.steps) > 1 else stable.steps[-1]
+    output_step = stable.steps[-2] if len(stable.steps) > 1 else stable.steps[-1]
     by_outputs = described.loss_of_outputs
     results = [known[element] for element in stable.outputs]
     if by_outputs is not None:
@@ -222,7 +222,7 @@ def _neurons(described: Program, stable: Program) -> tuple[list[Step], Step]:
         names = dict(zip(described.outputs, results, strict=True))
         loss = Step(stable.loss, by_outputs.xreplace(names))
     else:
-        value = known[one.target]
+        value = known[output_step.target]
         defined = next((step for step in numbering.steps if step.target == value), None)
         loss = Step(stable.loss, defined.expression if defined is not None else value)
         results = [*results, *(e for e in loss.operands)]
@@ -265,11 +265,13 @@ def _at_edges(expression: Expr, parameters: set[str], uses: Counter[str]) -> tup
     for term in terms:
         coefficient, rest = term.as_coeff_Mul()
         factors = Mul.make_args(rest)
-        own = [f for f in factors if isinstance(f, Element) and f.tensor in parameters and uses[f.tensor] == 1]
-        others = [f for f in factors if f not in own]
-        simple = len(own) == len(others) == 1 and isinstance(others[0], Element) and coefficient == 1
+        edge_parameters = [
+            f for f in factors if isinstance(f, Element) and f.tensor in parameters and uses[f.tensor] == 1
+        ]
+        others = [f for f in factors if f not in edge_parameters]
+        simple = len(edge_parameters) == len(others) == 1 and isinstance(others[0], Element) and coefficient == 1
         if simple and sum(bool(each.has(others[0])) for each in terms) == 1:
-            labels[others[0].tensor] = own[0].tensor
+            labels[others[0].tensor] = edge_parameters[0].tensor
             continue
         shown = shown and len(factors) == 1 and isinstance(rest, Element) and bool(coefficient.is_Integer)
     if not shown:

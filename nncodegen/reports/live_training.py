@@ -65,8 +65,14 @@ def in_page(
     }
     text = json.dumps(content).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     sequential = chosen.get("update") == "sequential"
-    found = InPage(
-        text, optimizers, chosen.get("optimizer", "adam"), float(chosen.get("learning_rate", 0.01)),
-        int(chosen.get("epochs", 500)), sequential, data.samples, len(made[f"{name}.wasm"]),
-    )  # fmt: skip
-    return found, ""
+    page_training = InPage(
+        text,
+        optimizers,
+        chosen.get("optimizer", "adam"),
+        float(chosen.get("learning_rate", 0.01)),
+        int(chosen.get("epochs", 500)),
+        sequential,
+        data.samples,
+        len(made[f"{name}.wasm"]),
+    )
+    return page_training, ""

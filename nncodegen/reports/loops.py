@@ -24,19 +24,19 @@ def sweep_places(rows: Sequence[Row], simplified: Program) -> dict[str, str]:
     for row in reversed(rows):  # the first row counts
         for step in (*row.steps, row.step):
             anchors[step.target.tensor] = f"d-{row.number}", str(step)
-    found = {}
+    anchor_of = {}
     for step in simplified.steps:
         anchor, text = anchors.get(step.target.tensor, ("", ""))
         if anchor and (not _NUMBERED.fullmatch(step.target.tensor) or text == str(step)):
-            found[step.target.tensor] = anchor
-    return found
+            anchor_of[step.target.tensor] = anchor
+    return anchor_of
 
 
 def linked(
     lines: Sequence[str], steps: Sequence[str], in_sweep: Mapping[str, str], in_code: Mapping[str, Sequence[Place]]
 ) -> list[Markup]:
     """Return the lines of a schedule; ``steps`` are the names of the steps whose formulas have anchors in the page."""
-    known, kernel, found = set(steps), "", []
+    known, kernel, linked_lines = set(steps), "", []
     for line in lines:
         if line.startswith("kernel "):
             kernel = line.split()[1].rstrip(",")
@@ -44,12 +44,15 @@ def linked(
         name = step["name"] if step else ""
         target = in_sweep.get(name) or (anchor_of(name) if name in known else "")
         if step is None or not target:
-            found.append(Markup("{}").format(line))
+            linked_lines.append(Markup("{}").format(line))
             continue
         text = Markup('{}<a href="#{}">{}</a>{}').format(step["indent"], target, name, step["rest"])
         places = in_code.get(name, ())
-        place = next((one for one in places if one.function.startswith(kernel)), places[0] if places else None)
+        place = next(
+            (sweep_place for sweep_place in places if sweep_place.function.startswith(kernel)),
+            places[0] if places else None,
+        )
         if place:
             text += Markup('  <a class="to" href="#{}" aria-label="{} in the C">C</a>').format(place.anchor, name)
-        found.append(text)
-    return found
+        linked_lines.append(text)
+    return linked_lines

@@ -31,12 +31,12 @@ def best_of(result: Any) -> int:
     return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
 
 
-def data_of_best(given: Any, result: Any) -> Any:
+def data_of_best(data: Any, result: Any) -> Any:
     """Return the data of the best model, where (X, Y) has an axis for the models; other data unchanged."""
-    if not (isinstance(given, tuple) and len(given) == 2):
-        return given
+    if not (isinstance(data, tuple) and len(data) == 2):
+        return data
     best, count = best_of(result), len(result.parameters)
-    X, Y = (None if each is None else np.asarray(each) for each in given)
+    X, Y = (None if each is None else np.asarray(each) for each in data)
     rows = count if X is None else X.shape[-2] if X.ndim > 1 else len(X)
     flat = Y is not None and hasattr(result, "chi2") and Y.shape == (count, rows)  # one target, as in fit_many
     X = X[best] if X is not None and X.ndim == 3 and len(X) == count else X

@@ -113,10 +113,15 @@ def _history(result: Any) -> list[Plot]:
     heights = (2.6, *(1.4 for _ in range(len(panels) - 1)))
     return [
         picture(
-            "history", "Over the epochs", " ".join(ends), lambda axes: result.plot(axes=axes, kind="history"), heights,
-            color=(ACCENT, SECOND, QUIET), linestyle=("-", "--", ":"),
+            "history",
+            "Over the epochs",
+            " ".join(ends),
+            lambda axes: result.plot(axes=axes, kind="history"),
+            heights,
+            color=(ACCENT, SECOND, QUIET),
+            linestyle=("-", "--", ":"),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _saved(path: Path, compiled: Compiled) -> Any:

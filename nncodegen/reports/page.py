@@ -149,8 +149,8 @@ def _start(tensor: Any) -> str:
 
 def _folded_sweep(setter: Setter, rows: list[Row]) -> Folded[dict[str, Any]]:
     """Return the rows of the sweep, of which those whose steps repeat others are folded."""
-    found = folded(rows, lambda row: str(row.step))
-    return Folded(*([_row(setter, row) for row in part] for part in (found.shown, found.repeated)))
+    groups = folded(rows, lambda row: str(row.step))
+    return Folded(*([_row(setter, row) for row in part] for part in (groups.shown, groups.repeated)))
 
 
 def _row(setter: Setter, row: Row) -> dict[str, Any]:
@@ -172,16 +172,18 @@ def _rules(
     setter: Setter, described: Program, differentiated: Program, simplified: Program, most: int
 ) -> dict[str, Any]:
     """Return the rules of ``stabilize`` that applied, by name, and the functions that ``simplify`` wrote out."""
-    found: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    by_rule: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     applied = rules_applied(described)
     for rewriting in applied[:most]:
         long = max(int(rewriting.before.count_ops()), int(rewriting.after.count_ops())) > 120
-        found[rewriting.rule.replace("_", " "), rewriting.algebra].append({
-            "step": setter.expression(rewriting.step.target),
-            "before": None if long else setter.expression(rewriting.before),
-            "after": None if long else setter.expression(rewriting.after),
-            "operations": (int(rewriting.before.count_ops()), int(rewriting.after.count_ops())),
-        })  # fmt: skip
+        by_rule[rewriting.rule.replace("_", " "), rewriting.algebra].append(
+            {
+                "step": setter.expression(rewriting.step.target),
+                "before": None if long else setter.expression(rewriting.before),
+                "after": None if long else setter.expression(rewriting.after),
+                "operations": (int(rewriting.before.count_ops()), int(rewriting.after.count_ops())),
+            }
+        )
     functions = [
         {
             "kind": {"Pow": "power"}.get(each.kind, each.kind),
@@ -193,7 +195,7 @@ def _rules(
         for each in lowered(differentiated)[:most]
         if each.before.count_ops() + each.after.count_ops() < 200
     ]
-    rules = [{"name": name, "algebra": algebra, "places": places} for (name, algebra), places in found.items()]
+    rules = [{"name": name, "algebra": algebra, "places": places} for (name, algebra), places in by_rule.items()]
     return {"rules": rules, "rules_count": len(applied), "lowered": functions, "primitives": _primitives(simplified)}
 
 
@@ -211,11 +213,15 @@ def _shared(setter: Setter, program: Program, most: int) -> dict[str, Any]:
     lines: list[Shared] = shared(program)
     shown = [
         {
-            "anchor": anchor_of(line.step.target.tensor), "symbol": setter.expression(line.step.target),
-            "formula": setter.step(line.step), "uses": line.uses, "each": line.each, "saved": line.saved,
+            "anchor": anchor_of(line.step.target.tensor),
+            "symbol": setter.expression(line.step.target),
+            "formula": setter.step(line.step),
+            "uses": line.uses,
+            "each": line.each,
+            "saved": line.saved,
         }
         for line in lines[:most]
-    ]  # fmt: skip
+    ]
     return {"shared": shown, "shared_count": len(lines), "shared_saved": sum(line.saved for line in lines)}
 
 
@@ -227,11 +233,14 @@ def _steps(setter: Setter, program: Program, listing: Code, most: int) -> list[L
             uses[element.tensor] += 1
     return [
         ListedStep(
-            anchor_of(step.target.tensor), _set(setter, step), uses[step.target.tensor],
-            listing.places.get(step.target.tensor, []), program.count(step.indices) * int(step.expression.count_ops()),
+            anchor_of(step.target.tensor),
+            _set(setter, step),
+            uses[step.target.tensor],
+            listing.places.get(step.target.tensor, []),
+            program.count(step.indices) * int(step.expression.count_ops()),
         )
         for step in program.steps[:most]
-    ]  # fmt: skip
+    ]
 
 
 def _set(setter: Setter, step: Step) -> Markup:
@@ -254,11 +263,11 @@ def _schedule(compiled: Compiled, most: int, rows: list[Row], most_steps: int, l
 
 def _together(reasons: list[str]) -> list[str]:
     """Return the reasons; consecutive ones that say the same of several tensors are joined: s2, t9 (12 x 12): ..."""
-    found = []
+    sentences = []
     for (size, why), group in groupby(reasons, lambda line: line.partition(" (")[1:]):
         names = [line.partition(" (")[0] for line in group]
-        found += [f"{', '.join(names)}{size}{why}"] if size else names
-    return found
+        sentences += [f"{', '.join(names)}{size}{why}"] if size else names
+    return sentences
 
 
 def _code(compiled: Compiled, simplified: Program, most: int) -> Code:

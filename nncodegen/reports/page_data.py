@@ -42,15 +42,15 @@ def make(
     subject = exportable(model, precision, None, "shown in a report")
     compiled = compile_model(subject.model, subject.precision, until="build" if certify else "emit")
     described: Program = compiled["describe"]
-    given = data_of(data_of_best(data, result) if is_of_many(result) else data, described)
+    samples = data_of(data_of_best(data, result) if is_of_many(result) else data, described)
     chosen = subject.parameters if result is None else result
     path = None
-    if chosen is None and described.identity == _identity_of_perceptron(described) and _is_its_sample(given):
-        given = data_of((perceptron.X, perceptron.Y), described)
+    if chosen is None and described.identity == _identity_of_perceptron(described) and _is_its_sample(samples):
+        samples = data_of((perceptron.X, perceptron.Y), described)
         path = train_perceptron(build_module(subject.model, subject.precision))
         chosen = path.result
-    elif chosen is None and given is not None and given.Y is not None and _can_be_fitted(compiled):
-        chosen = build_module(subject.model, subject.precision).fit(*_arguments(given))
+    elif chosen is None and samples is not None and samples.Y is not None and _can_be_fitted(compiled):
+        chosen = build_module(subject.model, subject.precision).fit(*_arguments(samples))
     if is_of_many(chosen):
         outcome: Outcome | None = outcome_of_many(chosen, *before_of(described))
     else:
@@ -68,8 +68,8 @@ def make(
         "sections": _sections(outcome is not None, described.layered),
         "graph_title": _graph_title(described.layered),
         "legend": _legend(described),
-        **_numbers(described, outcome, given, path),
-        **_training(subject.model, described, given, path),
+        **_numbers(described, outcome, samples, path),
+        **_training(subject.model, described, samples, path),
         "certificate": certificate_of(certificate, described),
         "no_certificate": MISSING.format(name=identifier(described.name)),
     }
@@ -100,11 +100,11 @@ def _identity_of_perceptron(program: Program) -> str:
     return describe(perceptron.model, program.precision).identity
 
 
-def _is_its_sample(given: GivenData | None) -> bool:
+def _is_its_sample(data: GivenData | None) -> bool:
     """Return whether no data are given, or those of the perceptron."""
-    if given is None:
+    if data is None:
         return True
-    return bool(given.Y is not None and given.X.tolist() == perceptron.X and given.Y.tolist() == perceptron.Y)
+    return bool(data.Y is not None and data.X.tolist() == perceptron.X and data.Y.tolist() == perceptron.Y)
 
 
 def _can_be_fitted(compiled: Compiled) -> bool:
@@ -192,8 +192,8 @@ def _training(model: Describable, program: Program, data: GivenData | None, path
             "optimizer": "sgd", "learning_rate": perceptron.LEARNING_RATE, "epochs": perceptron.EPOCHS,
             "update": "sequential",
         }  # fmt: skip
-    found, reason = in_page(model, program, data, chosen)
-    return {"training": found, "no_training": reason}
+    page_training, reason = in_page(model, program, data, chosen)
+    return {"training": page_training, "no_training": reason}
 
 
 def _counted(count: int, noun: str) -> str:

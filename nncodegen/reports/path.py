@@ -33,9 +33,13 @@ def train_perceptron(module: Module) -> Path:
         parameters.append(progress.parameters)
 
     result = module.train(
-        perceptron.X, perceptron.Y, learning_rate=perceptron.LEARNING_RATE, epochs=perceptron.EPOCHS,
-        update="sequential", callback=keep,
-    )  # fmt: skip
+        perceptron.X,
+        perceptron.Y,
+        learning_rate=perceptron.LEARNING_RATE,
+        epochs=perceptron.EPOCHS,
+        update="sequential",
+        callback=keep,
+    )
     rows = np.array(parameters)
     outputs = np.array([module.predict(row, perceptron.X)[0, 0] for row in rows])
     return Path(result, outputs, np.linalg.norm(np.diff(rows, axis=0), axis=1))

@@ -54,7 +54,7 @@ class Plot:
 
 def picture(
     key: str, title: str, about: str, draw: Callable[[Any], object], heights: Sequence[float], **styles: Sequence[str]
-) -> Plot:  # fmt: skip
+) -> Plot:
     """Plot what a result draws on axes, one above the other: their heights in inches, and the styles of lines."""
     import matplotlib as mpl  # noqa: PLC0415 (optional, and slow to import)
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -165,9 +165,14 @@ def changes(key: str, title: str, about: str, names: list[str], before: Array, a
 
 
 def curve_with_data(
-    key: str, title: str, about: str, data: tuple[Array, Array] | None, curve: tuple[Array, Array],
-    band: tuple[Array, Array] | None, labels: tuple[str, str],
-) -> Plot:  # fmt: skip
+    key: str,
+    title: str,
+    about: str,
+    data: tuple[Array, Array] | None,
+    curve: tuple[Array, Array],
+    band: tuple[Array, Array] | None,
+    labels: tuple[str, str],
+) -> Plot:
     """Plot data with the curve of a model over one input, and a band around it."""
     x, y = curve
     with canvas(3.4) as (figure, axes):
@@ -199,9 +204,14 @@ def scattered(key: str, title: str, about: str, x: Array, y: Array, labels: tupl
 
 
 def surface(
-    key: str, title: str, about: str, grid: tuple[Array, Array, Array], points: list[tuple[str, Array, Array]],
-    labels: tuple[str, str], boundary: float | None = None,
-) -> Plot:  # fmt: skip
+    key: str,
+    title: str,
+    about: str,
+    grid: tuple[Array, Array, Array],
+    points: list[tuple[str, Array, Array]],
+    labels: tuple[str, str],
+    boundary: float | None = None,
+) -> Plot:
     """Plot the outputs over two inputs as shades of the accent colour, or the areas of classes; with points of data.
 
     The values of the grid have the shape (H, W), or (classes, H, W). With ``boundary``, the line where the output has

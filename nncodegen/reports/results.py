@@ -39,8 +39,8 @@ def weight_plots(outcome: Outcome, program: Program) -> list[Plot]:
         about = f"{len(names)} parameters, each before and after.{drawn}"
         return [changes("weights", "Parameters before and after", about, names, outcome.before, outcome.after)]
     plots: list[Plot] = []
-    for tensor, own in slices_of(program.parameters):
-        before, after = outcome.before[own], outcome.after[own]
+    for tensor, value_range in slices_of(program.parameters):
+        before, after = outcome.before[value_range], outcome.after[value_range]
         if tensor.size < MANY or len(plots) == 6:
             continue
         about = (
@@ -59,32 +59,32 @@ def output_plots(program: Program, parameters: Array, outcome: Outcome | None, d
 
     A fit of squares draws its curve, or its targets over the outputs, itself.
     """
-    own = None if outcome is None or outcome.fit is None else fit_plot(outcome.fit)
+    fitted_plot = None if outcome is None or outcome.fit is None else fit_plot(outcome.fit)
     inputs = sum(tensor.size for tensor in program.inputs)
     names, outputs = column_names(program.inputs), output_names(program)
-    if own is not None:
-        plots = [own, *(_surfaces(program, parameters, data, names, outputs) if inputs == 2 else [])]
+    if fitted_plot is not None:
+        plots = [fitted_plot, *(_surfaces(program, parameters, data, names, outputs) if inputs == 2 else [])]
     elif inputs == 1:
         plots = _curves_over_one(program, parameters, outcome, data, names[0], outputs)
     elif inputs == 2:
         plots = _surfaces(program, parameters, data, names, outputs)
     else:
         plots = []
-    if own is not None or data is None or data.Y is None or not data.samples:
+    if fitted_plot is not None or data is None or data.Y is None or not data.samples:
         return plots
-    found = outputs_of(program, parameters, data.X)
-    if data.Y.shape[1] != found.shape[1] or program.labels or _is_binary(data.Y):
+    predicted = outputs_of(program, parameters, data.X)
+    if data.Y.shape[1] != predicted.shape[1] or program.labels or _is_binary(data.Y):
         return plots
-    for column in range(min(found.shape[1], MOST_OUTPUTS)) if inputs > 2 else ():
-        known = np.isfinite(data.Y[:, column]) & np.isfinite(found[:, column])
-        x, y = found[known, column], data.Y[known, column]
+    for column in range(min(predicted.shape[1], MOST_OUTPUTS)) if inputs > 2 else ():
+        known = np.isfinite(data.Y[:, column]) & np.isfinite(predicted[:, column])
+        x, y = predicted[known, column], data.Y[known, column]
         about = f"{len(x):,} samples; their correlation is {_correlation(x, y):.4f}."
         labels = f"{outputs[column]} of the model", "target"
         title = f"Targets against {outputs[column]}"
         plots.append(scattered(f"parity-{column}", title, about, x, y, labels, "diagonal"))
     if inputs == 1 and outcome is not None:
-        known = np.isfinite(data.Y[:, 0]) & np.isfinite(found[:, 0])
-        residuals = (found - data.Y)[known, 0]
+        known = np.isfinite(data.Y[:, 0]) & np.isfinite(predicted[:, 0])
+        residuals = (predicted - data.Y)[known, 0]
         about = f"Output minus target: from {residuals.min():.4g} to {residuals.max():.4g}." if len(residuals) else ""
         labels = names[0], "output − target"
         plots.append(scattered("residuals", "Residuals", about, data.X[known, 0], residuals, labels, "zero"))
@@ -141,9 +141,16 @@ def _curves_over_one(
         up = targets[column] if points is not None and len(targets) == len(outputs) else output
         title = f"{'Fit' if band is not None else output.capitalize()} over {name}"
         plots.append(
-            curve_with_data(f"curve-{column}", title, f"{about}.", points, shown,
-                   band if band is None else (band[0][finite], band[1][finite]), (name, up))
-        )  # fmt: skip
+            curve_with_data(
+                f"curve-{column}",
+                title,
+                f"{about}.",
+                points,
+                shown,
+                band if band is None else (band[0][finite], band[1][finite]),
+                (name, up),
+            )
+        )
     return plots
 
 
@@ -174,16 +181,16 @@ def _surfaces(
     X = None if data is None or not data.samples else data.X
     x, y = (np.linspace(*_ends(None if X is None else X[:, k]), SIDE) for k in (0, 1))
     a, b = np.meshgrid(x, y)
-    found = outputs_of(program, parameters, np.stack([a.ravel(), b.ravel()], axis=1))
+    predicted = outputs_of(program, parameters, np.stack([a.ravel(), b.ravel()], axis=1))
     if program.labels and len(outputs) > 1:
-        z = found.T.reshape(-1, *a.shape)
+        z = predicted.T.reshape(-1, *a.shape)
         about = f"Which of {len(outputs)} classes is the most probable, over {names[0]} and {names[1]}."
         labels = names[0], names[1]
         return [surface("surface", "Decision regions", about, (a, b, z), _points(program, data), labels)]
     plots = []
     binary = data is not None and data.Y is not None and _is_binary(data.Y)
     for column, output in enumerate(outputs[:MOST_OUTPUTS]):
-        z = found[:, column].reshape(a.shape)
+        z = predicted[:, column].reshape(a.shape)
         if not np.isfinite(z).all():
             continue
         over = f"{output} over {names[0]} and {names[1]}"

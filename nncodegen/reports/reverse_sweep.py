@@ -52,11 +52,13 @@ def sweep(program: Program) -> list[Row]:
     owners = _owners(program, forward, backward, adjoints)
     rows = []
     for k, step in enumerate(reversed(forward)):
-        own = tuple(each for each in backward if owners[each.target.tensor] == step.target.tensor)
+        step_derivatives = tuple(each for each in backward if owners[each.target.tensor] == step.target.tensor)
         local = tuple(each for each in _local(step) if each.operand.tensor in trained)
         adjoint = adjoints.get(step.target.tensor)
-        named = any(each.target == adjoint and each.target.tensor == f"d_{step.target.tensor}" for each in own)
-        rows.append(Row(len(forward) - k, step, local, None if named else adjoint, own))
+        named = any(
+            each.target == adjoint and each.target.tensor == f"d_{step.target.tensor}" for each in step_derivatives
+        )
+        rows.append(Row(len(forward) - k, step, local, None if named else adjoint, step_derivatives))
     return rows
 
 
@@ -90,11 +92,11 @@ def _local(step: Step) -> tuple[Local, ...]:
     if step.operator not in (None, "sum"):
         return ()
     terms = Add.make_args(step.expression)
-    found = []
+    partials = []
     for operand in elements(step.expression):
         value = Add(*(derivative(term, operand, False) for term in terms if term.has(operand)))
-        found.append(Local(operand, value))
-    return tuple(found)
+        partials.append(Local(operand, value))
+    return tuple(partials)
 
 
 def _adjoints(program: Program, forward: tuple[Step, ...], backward: list[Step]) -> dict[str, Expr]:
@@ -105,18 +107,18 @@ def _adjoints(program: Program, forward: tuple[Step, ...], backward: list[Step])
     named = {step.target.tensor: step.target for step in backward}
     plain = [step for step in backward if step.operator == "sum" and not step.where]
     sums = {(step.expression, step.over): step.target for step in plain}
-    found: dict[str, Expr] = {program.in_training.loss.tensor: S.One}
+    adjoints: dict[str, Expr] = {program.in_training.loss.tensor: S.One}
     terms: defaultdict[str, list[Expr | None]] = defaultdict(list)
     for step in reversed(forward):
-        name, own = step.target.tensor, named.get(f"d_{step.target.tensor}")
+        name, named_step = step.target.tensor, named.get(f"d_{step.target.tensor}")
         parts = terms[name]
-        if own is not None:
-            found[name] = own
+        if named_step is not None:
+            adjoints[name] = named_step
         elif parts and None not in parts:
             total = Add(*parts)
             if total.is_number or isinstance(total, Element):
-                found[name] = total
-        adjoint = found.get(name)
+                adjoints[name] = total
+        adjoint = adjoints.get(name)
         for local in _local(step):
             lost = tuple(index for index in step.indices if index not in local.operand.indices and index != SAMPLE)
             value = None if adjoint is None or step.where else adjoint * local.value
@@ -124,4 +126,4 @@ def _adjoints(program: Program, forward: tuple[Step, ...], backward: list[Step])
         if not _local(step):
             for operand in step.operands:
                 terms[operand.tensor].append(None)
-    return found
+    return adjoints

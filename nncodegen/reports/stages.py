@@ -85,11 +85,13 @@ def rules_applied(described: Program) -> tuple[Rewriting, ...]:
 
 def lowered(differentiated: Program) -> list[Lowered]:
     """Return the functions that ``simplify`` has written in primitives, by their kinds."""
-    found: dict[str, list[tuple[Step, Expr, Expr]]] = {}
-    simplify(differentiated, lambda kind, step, before, after: found.setdefault(kind, []).append((step, before, after)))
+    by_function: dict[str, list[tuple[Step, Expr, Expr]]] = {}
+    simplify(
+        differentiated, lambda kind, step, before, after: by_function.setdefault(kind, []).append((step, before, after))
+    )
     return [
         Lowered(kind, tuple({step.target: step for step, _, _ in each}.values()), each[0][1], each[0][2])
-        for kind, each in found.items()
+        for kind, each in by_function.items()
     ]
 
 
@@ -100,13 +102,13 @@ def shared(program: Program) -> list[Shared]:
         uses.update(_reads(step))
     for element in program.results:
         uses[element.tensor] += 1
-    found = []
+    shared_values = []
     for step in program.steps:
         each = program.count(step.indices) * (int(count_ops(step.expression)) + bool(step.over))
         times = uses[step.target.tensor]
         if times > 1 and each:
-            found.append(Shared(step, times, each, each * (times - 1)))
-    return sorted(found, key=lambda line: -line.saved)
+            shared_values.append(Shared(step, times, each, each * (times - 1)))
+    return sorted(shared_values, key=lambda line: -line.saved)
 
 
 def _reads(step: Step) -> Counter[str]:

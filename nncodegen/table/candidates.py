@@ -144,9 +144,13 @@ def describe(target: Target, inputs: int, settings: Settings, layers: Layers, sk
     else:
         loss, output = settings.loss or "binary_crossentropy", "sigmoid"
     return Description(
-        inputs, (*hidden, (target.outputs, output)), _loss(loss, target), precision=settings.precision,
-        skip=skip and bool(layers), dropout=settings.dropout if layers else 0.0,
-    )  # fmt: skip
+        inputs,
+        (*hidden, (target.outputs, output)),
+        _loss(loss, target),
+        precision=settings.precision,
+        skip=skip and bool(layers),
+        dropout=settings.dropout if layers else 0.0,
+    )
 
 
 def _family(

@@ -40,7 +40,7 @@ class Choice:
         return next((weight for member, weight in self.members if member is tried), 0.0)
 
 
-def choose(found: Search, Y: Any) -> Choice:
+def choose(searched: Search, Y: Any) -> Choice:
     """Choose the average, by targets Y (N, outputs) of the rows that were left out.
 
     Candidates are added one at a time: the one that makes the average best, which may be in it already (Caruana et al.,
@@ -48,12 +48,12 @@ def choose(found: Search, Y: Any) -> Choice:
     more than one standard error of the difference, and predict the right class more often, by more than chance as well
     (``_more_often``); otherwise the linear model is taken alone.
     """
-    tried = found.tried
-    outputs = np.stack([one.outputs for one in tried])
+    tried = searched.tried
+    outputs = np.stack([candidate.outputs for candidate in tried])
     total, counts = np.zeros_like(outputs[0]), np.zeros(len(tried))
     best_loss, best_counts = np.inf, counts
     for size in range(1, STEPS + 1):
-        means = found.losses((total + outputs) / size, Y).mean(axis=1)
+        means = searched.losses((total + outputs) / size, Y).mean(axis=1)
         added = int(np.argmin(means))  # the first of equal ones is the simplest
         total, counts = total + outputs[added], counts + np.eye(len(tried))[added]
         if means[added] < best_loss:
@@ -61,13 +61,13 @@ def choose(found: Search, Y: Any) -> Choice:
     weights = best_counts / best_counts.sum()
     simplest = tried[0]
     average = np.tensordot(weights, outputs, 1)
-    gain, error = _mean_and_error(found.losses(simplest.outputs, Y) - found.losses(average, Y))
+    gain, error = _mean_and_error(searched.losses(simplest.outputs, Y) - searched.losses(average, Y))
     doubtful = gain <= PREFERENCE * error
-    if found.right is not None:
-        doubtful = doubtful or not _more_often(found.right(average, Y) - found.right(simplest.outputs, Y))
+    if searched.right is not None:
+        doubtful = doubtful or not _more_often(searched.right(average, Y) - searched.right(simplest.outputs, Y))
     if not simplest.family.rates and doubtful:
         return Choice(((simplest, 1.0),), simplest.loss, simplest, gain, error)
-    members = tuple((one, float(weight)) for one, weight in zip(tried, weights, strict=True) if weight)
+    members = tuple((candidate, float(weight)) for candidate, weight in zip(tried, weights, strict=True) if weight)
     return Choice(members, best_loss, simplest, gain, error)
 
 

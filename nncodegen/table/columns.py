@@ -38,14 +38,7 @@ from nncodegen.errors import TableError
 from nncodegen.table.cells import looks_missing
 from nncodegen.table.identifiers import identifies_rows
 from nncodegen.table.kinds import Category, Column, Date, Number, days_of, no_number, split_dates
-from nncodegen.table.ngrams import (
-    WORDS_OF_SENTENCES,
-    WORDS_OF_TEXTS,
-    Ngrams,
-    learn_ngrams,
-    ngrams_from_dict,
-    words_in,
-)  # fmt: skip
+from nncodegen.table.ngrams import WORDS_OF_SENTENCES, WORDS_OF_TEXTS, Ngrams, learn_ngrams, ngrams_from_dict, words_in
 from nncodegen.table.numbers import PLAIN
 from nncodegen.table.read import Table
 
@@ -102,9 +95,9 @@ def understand(
     whole = whole or table
     if not as_category:
         for kind in (_date, _number) if _may_be_compact(whole, name) else (_number, _date):
-            found = kind(table, name, keep, whole)
-            if found is not None:
-                return found
+            kind_of_column = kind(table, name, keep, whole)
+            if kind_of_column is not None:
+                return kind_of_column
     return _category(table, name, as_category, keep)
 
 
@@ -171,10 +164,19 @@ def _date(table: Table, name: str, keep: bool, whole: Table) -> Date | Skipped |
     # if all dates are on the same day of the month, they stand for months or years: weekdays mean nothing
     weekly = len(weekdays) > 1 and _varies(parts.day)
     return Date(
-        name, float(days.mean()), float(days.std()), _varies(parts.year), _varies(parts.month),
-        tuple(map(int, weekdays)) if weekly else (), _varies(parts.time), bool(missing.any()), order, assumed, gaps,
+        name,
+        float(days.mean()),
+        float(days.std()),
+        _varies(parts.year),
+        _varies(parts.month),
+        tuple(map(int, weekdays)) if weekly else (),
+        _varies(parts.time),
+        bool(missing.any()),
+        order,
+        assumed,
+        gaps,
         texts,
-    )  # fmt: skip
+    )
 
 
 def _varies(values: Any) -> bool:
@@ -310,18 +312,18 @@ def column_to_dict(column: Column) -> dict[str, Any]:
     return {"kind": type(column).__name__.lower(), **values, **({"ngrams": ngrams.to_dict()} if ngrams else {})}
 
 
-def column_from_dict(given: Mapping[str, Any]) -> Column:
+def column_from_dict(fields: Mapping[str, Any]) -> Column:
     """Return a column from the data of column_to_dict. Raises KeyError, TypeError or ValueError for anything else.
 
     The arrays of n-grams are 0.
     """
     values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key != "kind"
+        key: tuple(value) if isinstance(value, list) else value for key, value in fields.items() if key != "kind"
     }
     if "ngrams" in values:
         values["ngrams"] = ngrams_from_dict(values["ngrams"])
-    kind = _KINDS.get(given["kind"]) if isinstance(given["kind"], str) else None
+    kind = _KINDS.get(fields["kind"]) if isinstance(fields["kind"], str) else None
     if kind is None:
-        raise ValueError(f"there is no kind of column {given['kind']!r}")
+        raise ValueError(f"there is no kind of column {fields['kind']!r}")
     column: Column = kind(**values)
     return column

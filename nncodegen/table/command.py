@@ -56,9 +56,16 @@ def run_fit(
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns{commas}")
     with console.status("") as status:
         fitted = fit(
-            table, target, task, category, drop, settings, lambda understood: _tell(console, table, understood),
-            lambda name: status.update(f"trying: {name}"), keep,
-        )  # fmt: skip
+            table,
+            target,
+            task,
+            category,
+            drop,
+            settings,
+            lambda understood: _tell(console, table, understood),
+            lambda name: status.update(f"trying: {name}"),
+            keep,
+        )
     _warn(console, fitted, quiet)
     _compare(console, fitted, settings)
     _judge(console, fitted)
@@ -111,13 +118,13 @@ def _tell(console: Console, table: Table, understood: Understood) -> None:
 
 def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
     """Print the metrics in which the model is no better than the baseline: before all else, and also with --quiet."""
-    found = [
+    figures = [
         f"{metric.name} {metric.network:.4g}, {metric.baseline} {metric.simple:.4g}"
         for metric in fitted.worse_than_baseline
     ]
-    if not found:
+    if not figures:
         return
-    told = printable("; ".join(found))
+    told = printable("; ".join(figures))
     text = f"{'NO BETTER':<14}than without a model, on the {fitted.held_out} rows held out: {told}"
     if quiet:
         print(text, file=sys.stderr)
@@ -135,14 +142,18 @@ def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
             console, "", f"stopped by the time limit of {settings.time_limit:g} s: more time may give a better result"
         )
     ranked = sorted(search.tried, key=lambda one: one.loss)
-    shown = [one for k, one in enumerate(ranked) if k < _MOST_CANDIDATES or choice.weight(one) or not one.family.rates]
-    width = max(len(one.name) for one in shown)
+    shown = [
+        candidate
+        for k, candidate in enumerate(ranked)
+        if k < _MOST_CANDIDATES or choice.weight(candidate) or not candidate.family.rates
+    ]
+    width = max(len(candidate.name) for candidate in shown)
     _line(console, "", f"{'candidate':<{width}}  {'epochs':>6}  {'validation loss':<19}  weight")
-    for one in shown:
-        epochs = "" if one.epochs is None else one.epochs
-        weight = f"{choice.weight(one):.2f}" if choice.weight(one) else ""
-        loss = f"{one.loss:.4f} ± {one.error:.4f}"
-        _line(console, "", f"{one.name:<{width}}  {epochs:>6}  {loss:<19}  {weight}".rstrip())
+    for candidate in shown:
+        epochs = "" if candidate.epochs is None else candidate.epochs
+        weight = f"{choice.weight(candidate):.2f}" if choice.weight(candidate) else ""
+        loss = f"{candidate.loss:.4f} ± {candidate.error:.4f}"
+        _line(console, "", f"{candidate.name:<{width}}  {epochs:>6}  {loss:<19}  {weight}".rstrip())
     if len(shown) < len(ranked):
         _line(console, "", f"and {len(ranked) - len(shown)} more, with higher losses")
     _line(console, "chosen", _why(fitted))
@@ -183,12 +194,14 @@ def _judge(console: Console, fitted: Fitted) -> None:
         _line(console, "", f"{metric.name:<24}{metric.network:<10.4g} {metric.baseline}: {metric.simple:.4g}")
     if not fitted.classes:
         return
-    classes = [printable(one.name) for one in fitted.classes]
+    classes = [printable(class_metric.name) for class_metric in fitted.classes]
     width = max(5, *map(len, classes))
     _line(console, "by class", f"{'':<{width}}  precision  recall  F1      rows")
-    for name, one in zip(classes[:_MOST_CLASSES], fitted.classes, strict=False):
-        precision, recall, f1 = (_share(value) for value in (one.precision, one.recall, one.f1))
-        _line(console, "", f"{name:<{width}}  {precision:<9}  {recall:<6}  {f1:<6}  {one.count}")
+    for name, class_metric in zip(classes[:_MOST_CLASSES], fitted.classes, strict=False):
+        precision, recall, f1 = (
+            _share(value) for value in (class_metric.precision, class_metric.recall, class_metric.f1)
+        )
+        _line(console, "", f"{name:<{width}}  {precision:<9}  {recall:<6}  {f1:<6}  {class_metric.count}")
     if len(fitted.classes) > _MOST_CLASSES:
         _line(console, "", f"and {len(fitted.classes) - _MOST_CLASSES} more")
         return
@@ -212,5 +225,5 @@ def _share(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def _line(console: Console, name: str, found: Any) -> None:
-    console.print(f"{name:<14}{printable(found)}", markup=False)
+def _line(console: Console, name: str, value: Any) -> None:
+    console.print(f"{name:<14}{printable(value)}", markup=False)

@@ -197,11 +197,11 @@ def _compare(name: str, splits: int, with_skrub: bool) -> Compared:
     figures: dict[str, list[float]] = {key: [] for key in ("linear", "boosting", "ours", "seconds", "boosting seconds")}
     for seed in range(splits):
         known, held_out = split_rows(table, target, seed)
-        given, unseen = (table.frame.iloc[rows] for rows in (known, held_out))
+        training, unseen = (table.frame.iloc[rows] for rows in (known, held_out))
         settings = Settings(seed=seed, threads=1)
         begun = time.process_time()
         seen: list[Understood] = []
-        model = fit(given, target.name, target.task, settings=settings, observe=seen.append).model
+        model = fit(training, target.name, target.task, settings=settings, observe=seen.append).model
         figures["seconds"].append(time.process_time() - begun)
         figures["ours"].append(_score(target, table, held_out, model.predict(unseen, "ignore")[target.name].to_numpy()))
         if with_skrub:
@@ -218,12 +218,18 @@ def _compare(name: str, splits: int, with_skrub: bool) -> Compared:
             seconds = time.process_time() - begun
             figures[key].append(_score(target, table, held_out, estimator.predict(X[held_out])))
         figures["boosting seconds"].append(seconds)
-    found = {key: np.array(values) for key, values in figures.items()}
+    arrays = {key: np.array(values) for key, values in figures.items()}
     timed = slice(1 if splits > 1 else 0, None)
     return Compared(
-        name, "accuracy" if target.classes else "R2", len(table.frame), found["linear"], found["boosting"],
-        found["ours"], found["seconds"][timed], found["boosting seconds"][timed],
-    )  # fmt: skip
+        name,
+        "accuracy" if target.classes else "R2",
+        len(table.frame),
+        arrays["linear"],
+        arrays["boosting"],
+        arrays["ours"],
+        arrays["seconds"][timed],
+        arrays["boosting seconds"][timed],
+    )
 
 
 def _score(target: Target, table: Table, rows: Any, predicted: Any) -> float:
@@ -258,30 +264,41 @@ def _lines(rows: Iterator[Compared]) -> Iterator[str]:
     """Yield the lines of the table, each as soon as there is its row."""
     yield _line(HEADER)
     yield _line(("---",) * len(HEADER))
-    found: list[Compared] = []
+    compared: list[Compared] = []
     for row in rows:
-        found.append(row)
+        compared.append(row)
         scores = (row.linear, row.boosting, row.ours)
-        yield _line((
-            f"{row.name}, {row.score}", f"{row.rows:,}", *(f"{one.mean():.4f}" for one in scores),
-            f"{row.difference:+.4f}", f"{row.above_linear:+.4f}", f"{np.median(row.seconds):.2f} s",
-            f"{row.times:.0f} x",
-        ))  # fmt: skip
+        yield _line(
+            (
+                f"{row.name}, {row.score}",
+                f"{row.rows:,}",
+                *(f"{score.mean():.4f}" for score in scores),
+                f"{row.difference:+.4f}",
+                f"{row.above_linear:+.4f}",
+                f"{np.median(row.seconds):.2f} s",
+                f"{row.times:.0f} x",
+            )
+        )
     groups = {
-        "mean of those tuned on": [row for row in found if _SOURCES[row.name].tuned],
-        "mean of the others": [row for row in found if not _SOURCES[row.name].tuned],
-        "mean of all": found,
+        "mean of those tuned on": [row for row in compared if _SOURCES[row.name].tuned],
+        "mean of the others": [row for row in compared if not _SOURCES[row.name].tuned],
+        "mean of all": compared,
     }
     for title, group in groups.items():
         if group:
             means = [np.mean([getattr(row, key).mean() for row in group]) for key in ("linear", "boosting", "ours")]
             ours, theirs = (sum(getattr(r, key).sum() for r in group) for key in ("seconds", "boosting_seconds"))
-            yield _line((
-                title, f"{len(group)} tables", *(f"{mean:.4f}" for mean in means),
-                f"{np.mean([row.difference for row in group]):+.4f}",
-                f"at least {min(row.above_linear for row in group):+.4f}",
-                f"{np.mean([np.median(row.seconds) for row in group]):.2f} s", f"{ours / theirs:.0f} x",
-            ))  # fmt: skip
+            yield _line(
+                (
+                    title,
+                    f"{len(group)} tables",
+                    *(f"{mean:.4f}" for mean in means),
+                    f"{np.mean([row.difference for row in group]):+.4f}",
+                    f"at least {min(row.above_linear for row in group):+.4f}",
+                    f"{np.mean([np.median(row.seconds) for row in group]):.2f} s",
+                    f"{ours / theirs:.0f} x",
+                )
+            )
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ def criterion(network: Description, classes: bool) -> Callable[[Any, Any], Any]:
     def losses(outputs: Any, Y: Any) -> Any:
         if classes:
             outputs = np.clip(outputs, SMALLEST, 1 - SMALLEST)
-        o, y = (one.reshape(-1, 1).astype(float) for one in np.broadcast_arrays(outputs, Y))
+        o, y = (array.reshape(-1, 1).astype(float) for array in np.broadcast_arrays(outputs, Y))
         each = np.reshape(evaluate(program, [0.0], o, y)["loss_n"], np.shape(outputs))
         return each.sum(axis=-1) if summed else each.mean(axis=-1)
 

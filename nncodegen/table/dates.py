@@ -67,15 +67,15 @@ def read_dates(texts: Sequence[str], expected: bool | None = None, day_first: bo
             matches += [None] * (len(distinct) - _MOSTLY_NONE)
             break
     fields = {text: match.groupdict() for text, match in zip(distinct, matches, strict=True) if match}
-    pairs = [(int(found["one"]), int(found["two"])) for found in fields.values() if "one" in found]
+    pairs = [(int(parts["one"]), int(parts["two"])) for parts in fields.values() if "one" in parts]
     order, assumed = expected, False
     if pairs and order is None:
-        days, months = sum(one > 12 for one, _ in pairs), sum(two > 12 for _, two in pairs)
-        slashes = sum(found.get("sign") == "/" for found in fields.values() if "one" in found)
+        days, months = sum(first > 12 for first, _ in pairs), sum(two > 12 for _, two in pairs)
+        slashes = sum(parts.get("sign") == "/" for parts in fields.values() if "one" in parts)
         order, assumed = days > months, days == months
         if assumed:
             order = day_first or slashes <= len(pairs) / 2
-    values = {text: _components(found, bool(order)) for text, found in fields.items()}
+    values = {text: _components(parts, bool(order)) for text, parts in fields.items()}
     nothing = (0,) * 5
     world, wall = _assemble(np.array([values.get(text, nothing) for text in texts], np.int64).reshape(-1, 5))
     return Dates(world, wall, order if pairs else None, assumed)
@@ -90,25 +90,25 @@ def _match(text: str, last: re.Match[str] | None) -> re.Match[str] | None:
     return next((match for form in _FORMS if (match := form.fullmatch(text))), None)
 
 
-def _components(found: dict[str, str | None], day_first: bool) -> tuple[int, int, int, int, int]:
+def _components(parts: dict[str, str | None], day_first: bool) -> tuple[int, int, int, int, int]:
     """Return year, month, day, microseconds of the day, and minutes from UTC of a text; zeros if impossible."""
-    year = int(found["year"] or 0)
-    if len(found["year"] or "") == 2:
+    year = int(parts["year"] or 0)
+    if len(parts["year"] or "") == 2:
         year += 1900 if year >= _PIVOT else 2000
-    if "one" in found:
-        day, month = (found["one"], found["two"]) if day_first else (found["two"], found["one"])
+    if "one" in parts:
+        day, month = (parts["one"], parts["two"]) if day_first else (parts["two"], parts["one"])
     else:
-        day, month = found.get("day") or "1", found.get("month")
-    number = _NUMBERS[(found["name"] or "").lower()] if "name" in found else int(month or 0)
-    hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
-    half, zone = (found["half"] or "").lower(), found["zone"] or ""
+        day, month = parts.get("day") or "1", parts.get("month")
+    number = _NUMBERS[(parts["name"] or "").lower()] if "name" in parts else int(month or 0)
+    hour, minute, second = (int(parts[name] or 0) for name in ("hour", "minute", "second"))
+    half, zone = (parts["half"] or "").lower(), parts["zone"] or ""
     if half and not 1 <= hour <= 12:
         return (0,) * 5
     if half:
         hour = hour % 12 + 12 * (half == "p")
     if hour > 23 or minute > 59 or second > 59:
         return (0,) * 5
-    microseconds = int((found["fraction"] or "").ljust(6, "0")[:6])
+    microseconds = int((parts["fraction"] or "").ljust(6, "0")[:6])
     away = 0
     if zone[:1] in ("+", "-"):
         away = (int(zone[1:3]) * 60 + int(zone[-2:] if len(zone) > 3 else 0)) * (-1 if zone[0] == "-" else 1)

@@ -145,10 +145,10 @@ def fit(
 
     def understood_by(known: Table) -> tuple[Target, tuple[Column, ...], tuple[Skipped, ...]]:
         """Return what the target and the columns mean, judged by some rows."""
-        found = [understand(known, name, name in categories, name in keep, table) for name in names]
-        pieces = pieces_of(len(rows), sum(isinstance(column, Number) for column in found), settings)
-        columns = tuple(knotted(column, known, pieces) for column in found if not isinstance(column, Skipped))
-        skipped = tuple(column for column in found if isinstance(column, Skipped))
+        understood = [understand(known, name, name in categories, name in keep, table) for name in names]
+        pieces = pieces_of(len(rows), sum(isinstance(column, Number) for column in understood), settings)
+        columns = tuple(knotted(column, known, pieces) for column in understood if not isinstance(column, Skipped))
+        skipped = tuple(column for column in understood if isinstance(column, Skipped))
         if not columns:
             unused = "".join(f"; {column.name!r} is not used: {column.reason}" for column in skipped[:5])
             raise TableError(f"{table.path} has no column to predict {target!r} from{unused}")
@@ -182,7 +182,7 @@ def fit(
     counts = confusion(understood, Y[test], outputs) if classes else None
     report = {
         "rows": {"learned": len(rows), "held out": len(test), "folds": tried.used},
-        "candidates": [_told(one, choice) for one in result.tried],
+        "candidates": [_told(candidate, choice) for candidate in result.tried],
         "metrics": {metric.name: {"network": metric.network, metric.baseline: metric.simple} for metric in metrics},
         "confusion": None if counts is None else counts.tolist(),
     }
@@ -191,10 +191,18 @@ def fit(
     if all(member.network.inputs == widths(final_columns)[0] for member in members):
         final_columns = tuple(map(without_pieces, final_columns))
     return Fitted(
-        TableModel(final_columns, final, members, report), measured, result, choice, metrics,
-        class_metrics(understood, counts) if classes else (), counts, len(rows), len(test), tried.used,
+        TableModel(final_columns, final, members, report),
+        measured,
+        result,
+        choice,
+        metrics,
+        class_metrics(understood, counts) if classes else (),
+        counts,
+        len(rows),
+        len(test),
+        tried.used,
         time.perf_counter() - begun,
-    )  # fmt: skip
+    )
 
 
 def _widths(columns: tuple[Column, ...], whole: bool) -> tuple[int, int]:
@@ -217,11 +225,15 @@ def _nothing_learned(result: Search, settings: Settings) -> TableError:
     )
 
 
-def _told(one: Tried, choice: Choice) -> dict[str, Any]:
+def _told(candidate: Tried, choice: Choice) -> dict[str, Any]:
     """Return what a report says about a candidate."""
     return {
-        "candidate": one.name, "epochs": one.epochs, "loss": one.loss, "error": one.error, "weight": choice.weight(one),
-    }  # fmt: skip
+        "candidate": candidate.name,
+        "epochs": candidate.epochs,
+        "loss": candidate.loss,
+        "error": candidate.error,
+        "weight": choice.weight(candidate),
+    }
 
 
 def cores() -> int:
@@ -229,21 +241,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _weights(table: Table, target: Target, given: str | Mapping[str, float] | None, rows: Any) -> Any:
+def _weights(table: Table, target: Target, class_weights: str | Mapping[str, float] | None, rows: Any) -> Any:
     """Return the weights of the rows by class, with a mean of 1: (rows,), or None. Raises TableError."""
-    if given is None:
+    if class_weights is None:
         return None
     if not target.classes:
         raise TableError(f"class_weight is for classes, but {target.name} is a number")
     texts = table.texts(target.name)[rows]
     counts = {name: int((texts == name).sum()) for name in target.classes}
-    if isinstance(given, str):
+    if isinstance(class_weights, str):
         by_class = {name: 1 / count for name, count in counts.items() if count}
     else:
-        for name in given:
+        for name in class_weights:
             if str(name) not in target.classes:
                 raise TableError(f"there is no class {name!r} of {target.name}; there are: {', '.join(target.classes)}")
-        by_class = {str(name): float(weight) for name, weight in given.items()}
+        by_class = {str(name): float(weight) for name, weight in class_weights.items()}
     weights = np.array([by_class.get(text, 1.0) for text in texts])
     if not weights.sum() > 0:
         raise TableError("all classes that occur have the weight 0: give one of them more")

@@ -28,9 +28,19 @@ def first_parameters(network: PaddedNetwork, seeds: Any) -> Any:
 
 
 def train_round(
-    module: Module, family: Family, rounds: Rounds, number: int, X: Any, Y: Any, weight: Any, parameters: Any,
-    places: Any, seeds: Any, threads: int, deadline: float,
-) -> Any:  # fmt: skip
+    module: Module,
+    family: Family,
+    rounds: Rounds,
+    number: int,
+    X: Any,
+    Y: Any,
+    weight: Any,
+    parameters: Any,
+    places: Any,
+    seeds: Any,
+    threads: int,
+    deadline: float,
+) -> Any:
     """Train the networks of a fold for one round, from parameters (M, P); return the new parameters.
 
     ``places`` (M,) are their indices in the pairs of the family; ``seeds`` (M,) give the order of rows. Raises
@@ -48,20 +58,35 @@ def train_round(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a network that diverges will not be chosen
         if weight is None and (deadline == np.inf or len(X) < MANY_ROWS):
-            found = module.train_many(
-                X, Y, parameters, learning_rate=rates, l2=pairs[:, 0], seed=seeds, threads=threads, history=False,
+            many_result = module.train_many(
+                X,
+                Y,
+                parameters,
+                learning_rate=rates,
+                l2=pairs[:, 0],
+                seed=seeds,
+                threads=threads,
+                history=False,
                 **options,
-            )  # fmt: skip
-            return found.parameters
+            )
+            return many_result.parameters
         trained = []
-        for one, rate, l2, seed in zip(parameters, rates, pairs[:, 0], seeds, strict=True):
+        for start, rate, l2, seed in zip(parameters, rates, pairs[:, 0], seeds, strict=True):
             left = deadline - time.perf_counter()
             if left <= 0:
                 raise OutOfTimeError
             result = module.train(
-                X, Y, one, learning_rate=float(rate), l2=float(l2), seed=int(seed), sample_weight=weight,
-                time_limit=left if left < np.inf else None, history=False, **options,
-            )  # fmt: skip
+                X,
+                Y,
+                start,
+                learning_rate=float(rate),
+                l2=float(l2),
+                seed=int(seed),
+                sample_weight=weight,
+                time_limit=left if left < np.inf else None,
+                history=False,
+                **options,
+            )
             if result.status == "time_limit":
                 raise OutOfTimeError
             trained.append(result.parameters)
@@ -70,4 +95,4 @@ def train_round(
 
 def outputs_of(module: Module, parameters: Any, X: Any) -> Any:
     """Return the outputs of M networks of the same kind: (M, N, outputs)."""
-    return np.stack([module.predict(one, X) for one in parameters]).astype(float)
+    return np.stack([module.predict(network, X) for network in parameters]).astype(float)

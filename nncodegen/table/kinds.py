@@ -125,9 +125,13 @@ class Date:
         check_texts("name", (self.name,))
         check_numbers(mean=self.mean, deviation=self.deviation)
         _check_flags(
-            year=self.year, month=self.month, hour=self.hour, has_missing=self.has_missing, assumed=self.assumed,
+            year=self.year,
+            month=self.month,
+            hour=self.hour,
+            has_missing=self.has_missing,
+            assumed=self.assumed,
             day_first=bool(self.day_first) if self.day_first is None else self.day_first,
-        )  # fmt: skip
+        )
         if not isinstance(self.weekdays, tuple) or any(type(d) is not int or not 0 <= d < 7 for d in self.weekdays):
             raise ValueError(f"weekdays are {self.weekdays!r}, not some of 0 to 6")
         check_texts("gaps", self.gaps)
@@ -161,15 +165,15 @@ class Date:
             )
         missing = np.isnat(dates.world)
         parts = split_dates(np.where(missing, np.datetime64(0, "D"), dates.wall))
-        found = [(days_of(dates.world) - self.mean) / self.deviation]
+        columns = [(days_of(dates.world) - self.mean) / self.deviation]
         if self.year:
-            found.append((days_of(parts.year.astype("M8[us]")) - self.mean) / self.deviation)
+            columns.append((days_of(parts.year.astype("M8[us]")) - self.mean) / self.deviation)
         if self.month:
-            found += _cycle((parts.month - 1) / 12)
-        found += [parts.weekday == day for day in self.weekdays]
+            columns += _cycle((parts.month - 1) / 12)
+        columns += [parts.weekday == day for day in self.weekdays]
         if self.hour:
-            found += _cycle(parts.time)
-        known = np.where(missing[:, None], 0.0, np.column_stack(found).astype(float))
+            columns += _cycle(parts.time)
+        known = np.where(missing[:, None], 0.0, np.column_stack(columns).astype(float))
         told = [missing & ~texts.any(axis=1)] if self.has_missing else []
         return np.column_stack([known, *told, texts]).astype(float)
 
@@ -324,13 +328,13 @@ def _check_flags(**values: Any) -> None:
 
 def _members(table: Table, name: str, values: tuple[str, ...], rows: Any) -> Any:
     """Return whether each cell equals each of the texts, (N, values); False in rows where ``rows`` (N,) is False."""
-    found = np.zeros((len(rows), len(values)), bool)
+    is_member = np.zeros((len(rows), len(values)), bool)
     if values and rows.any():
         places = {value: place for place, value in enumerate(values)}
         column = np.array([places.get(text, -1) for text in table.texts(name)])
         chosen = np.flatnonzero(rows & (column >= 0))
-        found[chosen, column[chosen]] = True
-    return found
+        is_member[chosen, column[chosen]] = True
+    return is_member
 
 
 def _cycle(share: Any) -> list[Any]:
@@ -339,5 +343,5 @@ def _cycle(share: Any) -> list[Any]:
 
 
 def _show_texts(gaps: tuple[str, ...], texts: tuple[str, ...]) -> str:
-    found = f"; {shorten(gaps, _SHOWN)} count{'s' if len(gaps) == 1 else ''} as missing" if gaps else ""
-    return found + (f"; beside them texts, with an input each: {shorten(texts, _SHOWN)}" if texts else "")
+    gap_text = f"; {shorten(gaps, _SHOWN)} count{'s' if len(gaps) == 1 else ''} as missing" if gaps else ""
+    return gap_text + (f"; beside them texts, with an input each: {shorten(texts, _SHOWN)}" if texts else "")

@@ -26,40 +26,42 @@ def learn(
     rows are. Raises TableError if all networks of a candidate diverge.
     """
     members = []
-    for one, share in choice.members:
-        network = padded(replace(one.family.network, inputs=widths[one.family.in_pieces]))
+    for candidate, share in choice.members:
+        network = padded(replace(candidate.family.network, inputs=widths[candidate.family.in_pieces]))
         rows = network.rows(X[:, : network.network.inputs])
-        train = _hidden if one.family.rates else _linear
-        parameters = train(network, one, rounds, rows, Y, weight, seed, threads)
+        train = _hidden if candidate.family.rates else _linear
+        parameters = train(network, candidate, rounds, rows, Y, weight, seed, threads)
         members.append(Member(network.network, share, network.own(parameters)))
     return tuple(members)
 
 
 def _linear(
-    network: PaddedNetwork, one: Tried, rounds: Rounds, X: Any, Y: Any, weight: Any, seed: int, threads: int
+    network: PaddedNetwork, candidate: Tried, rounds: Rounds, X: Any, Y: Any, weight: Any, seed: int, threads: int
 ) -> Any:
     """Return the parameters of a linear model, (1, P)."""
-    return np.stack(list(linear_path(network.network, network.module, X, Y, weight, (one.l2,))))
+    return np.stack(list(linear_path(network.network, network.module, X, Y, weight, (candidate.l2,))))
 
 
 def _hidden(
-    network: PaddedNetwork, one: Tried, rounds: Rounds, X: Any, Y: Any, weight: Any, seed: int, threads: int
+    network: PaddedNetwork, candidate: Tried, rounds: Rounds, X: Any, Y: Any, weight: Any, seed: int, threads: int
 ) -> Any:
     """Return the parameters of the networks of a candidate, (M, P), after the epochs that were best for it.
 
     Networks that diverged are left out. Raises TableError if all have.
     """
-    seeds = seeds_of(seed, one.family.networks)
+    seeds = seeds_of(seed, candidate.family.networks)
     parameters = first_parameters(network, seeds)
-    places = np.full(len(seeds), one.family.pairs.index((one.l2, one.learning_rate)))
+    places = np.full(len(seeds), candidate.family.pairs.index((candidate.l2, candidate.learning_rate)))
     for number, epochs in enumerate(np.cumsum(rounds.epochs)):
         orders = seeds + np.uint64(number + 1)
         parameters = train_round(
-            network.module, one.family, rounds, number, X, Y, weight, parameters, places, orders, threads, np.inf
+            network.module, candidate.family, rounds, number, X, Y, weight, parameters, places, orders, threads, np.inf
         )
-        if epochs == one.epochs:
+        if epochs == candidate.epochs:
             break
     finite = np.isfinite(parameters).all(axis=1)
     if not finite.any():
-        raise TableError(f"{one.name} diverged when it learned again from {len(X)} rows: choose a lower learning rate")
+        raise TableError(
+            f"{candidate.name} diverged when it learned again from {len(X)} rows: choose a lower learning rate"
+        )
     return parameters[finite]

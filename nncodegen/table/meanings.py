@@ -48,15 +48,15 @@ def output_meanings(target: Target) -> tuple[str, ...]:
 
 def _date(column: Date, name: str) -> tuple[str, ...]:
     """Return texts about the inputs of a date. Where it is missing, the inputs computed from it are 0."""
-    found = [f"{name}, as {_scaled('days', column.mean, column.deviation)} with its days since 1970-01-01 (UTC)"]
+    meanings = [f"{name}, as {_scaled('days', column.mean, column.deviation)} with its days since 1970-01-01 (UTC)"]
     if column.year:
-        found.append(f"the first day of the year of {name}, in the same way")
+        meanings.append(f"the first day of the year of {name}, in the same way")
     if column.month:
-        found += [f"{wave}(2*pi*(month - 1)/12) of the month of {name}" for wave in ("sin", "cos")]
-    found += [f"{name} is a {WEEKDAYS[day]}: 1, else 0" for day in column.weekdays]
+        meanings += [f"{wave}(2*pi*(month - 1)/12) of the month of {name}" for wave in ("sin", "cos")]
+    meanings += [f"{name} is a {WEEKDAYS[day]}: 1, else 0" for day in column.weekdays]
     if column.hour:
-        found += [f"{wave}(2*pi*hour/24) of the time of {name}" for wave in ("sin", "cos")]
-    return (*found, *_missing(name, column.has_missing), *(_is(name, text) for text in column.texts))
+        meanings += [f"{wave}(2*pi*hour/24) of the time of {name}" for wave in ("sin", "cos")]
+    return (*meanings, *_missing(name, column.has_missing), *(_is(name, text) for text in column.texts))
 
 
 def _scaled(value: str, mean: float, deviation: float) -> str:

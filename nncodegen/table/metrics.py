@@ -75,9 +75,9 @@ def confusion(target: Target, Y: Any, outputs: Any) -> Any:
 
 def class_metrics(target: Target, counts: Any) -> tuple[ClassMetrics, ...]:
     """Return the metrics of each class, from the counts of ``confusion``."""
-    found, said, there = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+    hits, said, there = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        figures = zip(found / said, found / there, 2 * found / (said + there), there, strict=True)
+        figures = zip(hits / said, hits / there, 2 * hits / (said + there), there, strict=True)
     return tuple(
         ClassMetrics(name, float(precision), float(recall), float(f1), int(count))
         for name, (precision, recall, f1, count) in zip(target.classes, figures, strict=True)

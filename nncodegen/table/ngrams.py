@@ -88,10 +88,10 @@ class Ngrams:
         return numbers[[places[text] for text in texts]]
 
 
-def ngrams_from_dict(given: Mapping[str, Any]) -> Ngrams:
+def ngrams_from_dict(fields: Mapping[str, Any]) -> Ngrams:
     """Return the n-grams of ``to_dict``, with arrays of zeros. Raises KeyError, TypeError or ValueError."""
-    joined, count = given["terms"], given["components"]
-    if set(given) != {"terms", "components"} or not isinstance(joined, str) or type(count) is not int:
+    joined, count = fields["terms"], fields["components"]
+    if set(fields) != {"terms", "components"} or not isinstance(joined, str) or type(count) is not int:
         raise TypeError("n-grams are not a text and a number of components")
     terms = tuple(joined.split(_BREAK))
     if not 0 < count <= COMPONENTS or len(terms) > MOST_NGRAMS:
@@ -117,11 +117,13 @@ def learn_ngrams(name: str, texts: Sequence[str]) -> Ngrams | None:
     if not count:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):  # texts that are all alike have no variance to explain
-        found = TruncatedSVD(count, random_state=0).fit(frequencies)
-    deviation = np.sqrt((frequencies @ found.components_.T).var(axis=0).sum())
+        decomposition = TruncatedSVD(count, random_state=0).fit(frequencies)
+    deviation = np.sqrt((frequencies @ decomposition.components_.T).var(axis=0).sum())
     if not deviation > _SMALLEST:
         return None
-    return Ngrams(tuple(vectorizer.get_feature_names_out().tolist()), vectorizer.idf_, found.components_ / deviation)
+    return Ngrams(
+        tuple(vectorizer.get_feature_names_out().tolist()), vectorizer.idf_, decomposition.components_ / deviation
+    )
 
 
 def words_in(texts: Collection[str]) -> float:

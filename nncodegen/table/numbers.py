@@ -37,30 +37,30 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")  # a number, or one with points that separate thousands
 
 
-def check_format(given: Any) -> None:
-    """Raise ValueError unless ``given`` is a format: a pattern such as 1,234.56, then a space and a unit ($, %)."""
-    if not isinstance(given, str) or _parts(given)[0] not in _PATTERNS:
-        raise ValueError(f"{given!r} is not a format of numbers, such as {PLAIN}")
-    unit = _parts(given)[1]
+def check_format(number_format: Any) -> None:
+    """Raise ValueError unless a format is one: a pattern such as 1,234.56, then a space and a unit ($, %)."""
+    if not isinstance(number_format, str) or _parts(number_format)[0] not in _PATTERNS:
+        raise ValueError(f"{number_format!r} is not a format of numbers, such as {PLAIN}")
+    unit = _parts(number_format)[1]
     if unit and not re.fullmatch(rf"{_CURRENCY}|%", unit):
         raise ValueError(f"{unit!r} is not a unit of numbers")
 
 
-def _parts(given: str) -> tuple[str, str]:
+def _parts(number_format: str) -> tuple[str, str]:
     """Return the pattern and the unit of a format."""
     for pattern in _PATTERNS:
-        if given == pattern or given.startswith(f"{pattern} "):
-            return pattern, given[len(pattern) + 1 :]
-    return given, ""
+        if number_format == pattern or number_format.startswith(f"{pattern} "):
+            return pattern, number_format[len(pattern) + 1 :]
+    return number_format, ""
 
 
-def show_format(given: str, assumed: bool) -> str:
+def show_format(number_format: str, assumed: bool) -> str:
     """Return a description of a number format; "" for the plain format."""
-    pattern, unit = _parts(given)
-    found = {"": [], "%": ["percents (50% is 0.5)"]}.get(unit, [f"money in {unit}"])
+    pattern, unit = _parts(number_format)
+    notes = {"": [], "%": ["percents (50% is 0.5)"]}.get(unit, [f"money in {unit}"])
     if assumed or _DECIMALS.get(pattern) == "," or pattern in ("1 234.56", "1'234.56"):
-        found.append(f"written as in {pattern}{' (assumed: no cell tells)' if assumed else ''}")
-    return ", ".join(found)
+        notes.append(f"written as in {pattern}{' (assumed: no cell tells)' if assumed else ''}")
+    return ", ".join(notes)
 
 
 def read_numbers(
@@ -85,17 +85,17 @@ def read_numbers(
         thousands = _are_grouped(texts) and (_DECIMALS[pattern] == "," if pattern else comma_elsewhere())
         if not thousands:
             return values, PLAIN, False
-    found = [match for match in map(_NUMBER.fullmatch, dict.fromkeys(texts)) if match]
-    unit = unit if expected else _unit(found)
-    digits = [match["digits"] for match in found if _has_unit(match, unit)]
+    matches = [match for match in map(_NUMBER.fullmatch, dict.fromkeys(texts)) if match]
+    unit = unit if expected else _unit(matches)
+    digits = [match["digits"] for match in matches if _has_unit(match, unit)]
     if not unit and values is None and all(text.replace(".", "", 1).isdigit() for text in digits):
         chosen, assumed = PLAIN, False
     else:
         comma = _DECIMALS[pattern] == "," if pattern else semicolons or values is not None
         chosen, assumed = _choose(digits, pattern, comma)
-    given = f"{chosen} {unit}" if unit else chosen
+    number_format = f"{chosen} {unit}" if unit else chosen
     known = {text: _parse(text, chosen, unit) for text in dict.fromkeys(texts)}
-    return np.array([known[text] for text in texts], float), given, assumed
+    return np.array([known[text] for text in texts], float), number_format, assumed
 
 
 def _plain_numbers(texts: Sequence[str]) -> Any:
@@ -124,14 +124,14 @@ def _choose(digits: Sequence[str], expected: str | None, comma: bool) -> tuple[s
     return chosen, len(meanings) > 1
 
 
-def _unit(found: Sequence[re.Match[str]]) -> str:
+def _unit(matches: Sequence[re.Match[str]]) -> str:
     """Return the unit of a column; "" if it has several, or if only some numbers are percents."""
-    units = [match["before"] or match["after"] or "" for match in found]
+    units = [match["before"] or match["after"] or "" for match in matches]
     different = set(units) - {""}
     if len(different) != 1:
         return ""
     unit = different.pop()
-    return unit if all(_has_unit(match, unit) for match in found) else ""
+    return unit if all(_has_unit(match, unit) for match in matches) else ""
 
 
 def _has_unit(match: re.Match[str], unit: str) -> bool:
@@ -139,8 +139,8 @@ def _has_unit(match: re.Match[str], unit: str) -> bool:
     before, after = match["before"], match["after"]
     if before and after:
         return False
-    own = before or after or ""
-    return own == unit or (not own and (unit != "%" or not match["digits"].strip("0.,")))
+    unit_here = before or after or ""
+    return unit_here == unit or (not unit_here and (unit != "%" or not match["digits"].strip("0.,")))
 
 
 def _as_plain(digits: str, pattern: str) -> str | None:

@@ -93,15 +93,15 @@ class Table:
         missing = self._missing(cells, gaps)
         written, assumed = PLAIN, False
         if pd.api.types.is_timedelta64_dtype(cells.dtype):
-            found = (cells[~missing] / pd.Timedelta(seconds=1)).to_numpy(float)
+            numbers = (cells[~missing] / pd.Timedelta(seconds=1)).to_numpy(float)
         elif pd.api.types.is_numeric_dtype(cells.dtype):
-            found = cells[~missing].to_numpy(float)
+            numbers = cells[~missing].to_numpy(float)
         else:
-            found, written, assumed = read_numbers(
+            numbers, written, assumed = read_numbers(
                 self._present(cells, missing), expected, self.delimiter == ";", lambda: self.decimal_comma is not None
             )
         values = np.full(len(missing), np.nan)
-        values[~missing] = found
+        values[~missing] = numbers
         return values, ~missing & ~np.isfinite(values), written, assumed
 
     def dates(self, name: str, expected: bool | None = None, gaps: tuple[str, ...] = ()) -> tuple[Dates, Any]:
@@ -115,10 +115,10 @@ class Table:
             wall = cells.dt.tz_localize(None)
             world = cells if cells.dt.tz is None else cells.dt.tz_convert("UTC").dt.tz_localize(None)
             return Dates(world.to_numpy("M8[us]"), wall.to_numpy("M8[us]")), np.zeros(len(cells), bool)
-        found = read_dates(self._present(cells, missing), expected, self.decimal_comma is not None)
+        parsed = read_dates(self._present(cells, missing), expected, self.decimal_comma is not None)
         world, wall = (np.full(len(missing), np.datetime64("NaT", "us"), "M8[us]") for _ in range(2))
-        world[~missing], wall[~missing] = found.world, found.wall
-        return replace(found, world=world, wall=wall), ~missing & np.isnat(world)
+        world[~missing], wall[~missing] = parsed.world, parsed.wall
+        return replace(parsed, world=world, wall=wall), ~missing & np.isnat(world)
 
     def _present(self, cells: pd.Series, missing: Any) -> list[str]:
         """Return the cells of a column that are not missing, as texts that may be numbers or dates."""
@@ -197,19 +197,19 @@ def parquet_files(path: Path) -> list[Path] | None:
     """
     if path.is_dir():
         below = sorted(path.rglob("*.parquet"))
-        found = [file for file in below if not any(part[0] in "._" for part in file.relative_to(path).parts)]
+        files = [file for file in below if not any(part[0] in "._" for part in file.relative_to(path).parts)]
     elif is_pattern(path):
         matching = sorted(map(Path, glob(str(path), recursive=True)))
         others = [file for file in matching if not file.is_dir() and ending_of(file) != ".parquet"]
         if others:
             raise TableError(f"{path} matches {others[0]}, which is no Parquet file: only these are read together")
-        found = [file for each in matching for file in (parquet_files(each) or [each])]
+        files = [file for each in matching for file in (parquet_files(each) or [each])]
     else:
         return None
-    found = [file for file in found if file.is_file()]
-    if not found:
+    files = [file for file in files if file.is_file()]
+    if not files:
         raise TableError(f"{path} {'holds' if path.is_dir() else 'matches'} no Parquet files")
-    return found
+    return files
 
 
 def _together(files: list[Path]) -> pd.DataFrame:

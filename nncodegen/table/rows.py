@@ -85,13 +85,13 @@ def read_rows(path: Path, encoding: str | None = None) -> tuple[list[int], list[
 def _codec(encoding: str | None) -> str:
     """Return the name of an encoding; that of UTF-8 leaves out a mark at the begin. Raises TableError."""
     try:
-        found = codecs.lookup(encoding or UTF_8).name
-        "".encode(found)  # some are of bytes, not of text
+        name = codecs.lookup(encoding or UTF_8).name
+        "".encode(name)  # some are of bytes, not of text
     except (LookupError, ValueError) as error:
         raise TableError(
             f"there is no encoding {encoding!r}; there are for instance utf-8, utf-16, cp1252 and latin-1"
         ) from error
-    return UTF_8 if found == "utf-8" else found
+    return UTF_8 if name == "utf-8" else name
 
 
 def _read(path: Path, delimiter: str, newline: str, codec: str) -> tuple[list[int], list[list[str]]]:

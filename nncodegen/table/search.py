@@ -124,12 +124,12 @@ def search(
         return cost(outputs, Y) if weight is None else cost(outputs, Y) * weight
 
     def right(outputs: Any, Y: Any) -> Any:
-        found = decided(outputs) == decided(Y)
-        return found.astype(float) if weight is None else found * weight
+        is_right = decided(outputs) == decided(Y)
+        return is_right.astype(float) if weight is None else is_right * weight
 
-    def has_few_errors(one: Tried) -> bool:
+    def has_few_errors(candidate: Tried) -> bool:
         Y = data.Y[held]
-        return bool(np.count_nonzero(right(Y, Y) - right(one.outputs, Y)) <= FEW_ERRORS)
+        return bool(np.count_nonzero(right(Y, Y) - right(candidate.outputs, Y)) <= FEW_ERRORS)
 
     tried: list[Tried] = []
     late = few_errors = False
@@ -166,12 +166,15 @@ def _try_linear(network: PaddedNetwork, family: Family, data: Rows, losses: Any,
     rises = 0
     for l2, parameters in zip(family.penalties, paths, strict=True):
         outputs = np.concatenate(
-            [module.predict(one, data.X[held]) for one, (_, held) in zip(parameters, data.folds, strict=True)]
+            [
+                module.predict(fold_parameters, data.X[held])
+                for fold_parameters, (_, held) in zip(parameters, data.folds, strict=True)
+            ]
         ).astype(float)
-        one = _tried(family, l2, None, None, losses(outputs, Y), outputs)
+        fold_parameters = _tried(family, l2, None, None, losses(outputs, Y), outputs)
         rises += best is not None
-        if np.isfinite(one.loss) and (best is None or one.loss < best.loss):
-            best, rises = one, 0
+        if np.isfinite(fold_parameters.loss) and (best is None or fold_parameters.loss < best.loss):
+            best, rises = fold_parameters, 0
         if rises == RISES or time.perf_counter() > deadline:
             break
     if best is not None:
@@ -179,9 +182,15 @@ def _try_linear(network: PaddedNetwork, family: Family, data: Rows, losses: Any,
 
 
 def _try_hidden(
-    network: PaddedNetwork, family: Family, candidates: Candidates, data: Rows, losses: Any, seed: int, threads: int,
+    network: PaddedNetwork,
+    family: Family,
+    candidates: Candidates,
+    data: Rows,
+    losses: Any,
+    seed: int,
+    threads: int,
     deadline: float,
-) -> Iterator[Tried]:  # fmt: skip
+) -> Iterator[Tried]:
     """Yield the candidates of a family, each as it was after its best round."""
     module = network.module
     seeds = seeds_of(seed, family.seeds)
@@ -198,19 +207,27 @@ def _try_hidden(
         try:
             for fold, (rows, left_out) in enumerate(data.folds):
                 fold_parameters[fold][models] = train_round(
-                    module, family, candidates.rounds, number, *data.part(rows), fold_parameters[fold][models], places,
-                    orders, threads, deadline,
-                )  # fmt: skip
-                found = outputs_of(module, fold_parameters[fold][models], data.X[left_out])
-                outputs.append(found.reshape(len(training), size, *found.shape[1:]).mean(axis=1))
+                    module,
+                    family,
+                    candidates.rounds,
+                    number,
+                    *data.part(rows),
+                    fold_parameters[fold][models],
+                    places,
+                    orders,
+                    threads,
+                    deadline,
+                )
+                fold_outputs = outputs_of(module, fold_parameters[fold][models], data.X[left_out])
+                outputs.append(fold_outputs.reshape(len(training), size, *fold_outputs.shape[1:]).mean(axis=1))
         except OutOfTimeError:
             if not best:
                 raise
             break
         together = np.concatenate(outputs, axis=1)
-        for place, one, loss in zip(training, together, losses(together, data.Y[held]), strict=True):
+        for place, model_outputs, loss in zip(training, together, losses(together, data.Y[held]), strict=True):
             if np.isfinite(loss).all() and (place not in best or loss.mean() < best[place].loss):
-                best[place] = _tried(family, *family.pairs[place], int(epochs), loss, one)
+                best[place] = _tried(family, *family.pairs[place], int(epochs), loss, model_outputs)
                 round_of[place] = number
         if number + 1 == FEWEST_ROUNDS:
             ranked = sorted(best, key=lambda place: best[place].loss)

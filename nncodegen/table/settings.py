@@ -58,10 +58,14 @@ class Settings:
         for units in layers:
             _within("the units of a layer", units, 1, MOST_UNITS, whole=True)
         for name, low, high, whole in (
-            ("learning_rate", 0.0, LARGEST_RATE, False), ("l2", 0.0, LARGEST, False), ("dropout", 0.0, 1.0, False),
-            ("epochs", 1, MOST_EPOCHS, True), ("time_limit", 0.0, LARGEST, False), ("seed", 0, 2**64 - 1, True),
+            ("learning_rate", 0.0, LARGEST_RATE, False),
+            ("l2", 0.0, LARGEST, False),
+            ("dropout", 0.0, 1.0, False),
+            ("epochs", 1, MOST_EPOCHS, True),
+            ("time_limit", 0.0, LARGEST, False),
+            ("seed", 0, 2**64 - 1, True),
             ("threads", 1, 10_000, True),
-        ):  # fmt: skip
+        ):
             value = getattr(self, name)
             if value is not None:
                 _within(name, value, low, high, whole)

@@ -100,9 +100,9 @@ def decided(outputs: Any) -> Any:
     return (outputs[:, 0] > 0.5).astype(int) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
 
 
-def target_from_dict(given: Mapping[str, Any]) -> Target:
+def target_from_dict(fields: Mapping[str, Any]) -> Target:
     """Return a target from its fields in JSON. Raises KeyError, TypeError or ValueError for anything else."""
-    return Target(**{**given, "classes": tuple(given["classes"])})
+    return Target(**{**fields, "classes": tuple(fields["classes"])})
 
 
 def understand_target(table: Table, name: str, task: str | None) -> Target:

@@ -25,15 +25,7 @@ from nncodegen.estimators.network import Description, Ensemble, Kind, PaddedNetw
 from nncodegen.formats.export import Exportable
 from nncodegen.runtime.python.ground.archives import members_of, read_member
 from nncodegen.runtime.python.ground.renamed import renamed_attributes
-from nncodegen.table.columns import (
-    Column,
-    column_from_dict,
-    column_to_dict,
-    encode,
-    ngrams_of,
-    widths,
-    with_arrays,
-)  # fmt: skip
+from nncodegen.table.columns import Column, column_from_dict, column_to_dict, encode, ngrams_of, widths, with_arrays
 from nncodegen.table.frames import as_table
 from nncodegen.table.meanings import meanings, output_meanings, pieces_meanings
 from nncodegen.table.target import Target, target_from_dict
@@ -93,8 +85,8 @@ class TableModel:
         decided = self.target.decide(outputs)
         if not self.target.classes:
             return pd.DataFrame({self.target.name: decided})
-        found = [np.array(self.target.classes, object)[decided], *self.target.probabilities(outputs).T]
-        return pd.DataFrame(dict(zip(self.target.column_names, found, strict=True)))
+        columns = [np.array(self.target.classes, object)[decided], *self.target.probabilities(outputs).T]
+        return pd.DataFrame(dict(zip(self.target.column_names, columns, strict=True)))
 
     def exportable(self) -> Exportable:
         """Return the mean of the networks as one model for ``nncodegen.export``, with the meaning of its columns.
@@ -197,16 +189,16 @@ def _arrays_of_texts(number: int) -> tuple[str, str]:
 def _checksum(text: dict[str, Any], arrays: list[Any]) -> str:
     """Return a hash of the description (without this hash) and the parameters."""
     described = json.dumps({key: value for key, value in text.items() if key != "checksum"}, sort_keys=True)
-    found = hashlib.sha256(described.encode())
+    digest = hashlib.sha256(described.encode())
     for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _modules(out: Path) -> list[Path]:
     """Return the folders of modules inside the folder of a model."""
-    found = out.iterdir() if out.is_dir() else ()
-    return sorted(path for path in found if path.is_dir() and _MODULE.fullmatch(path.name))
+    entries = out.iterdir() if out.is_dir() else ()
+    return sorted(path for path in entries if path.is_dir() and _MODULE.fullmatch(path.name))
 
 
 def _remove(folder: Path) -> None:
@@ -259,24 +251,24 @@ def load_model(folder: str | Path) -> TableModel:
             raise ValueError(f"its format is {text['format']!r}, not {FORMAT}")
         target = target_from_dict(text["target"])
         columns = tuple(column_from_dict(column) for column in text["columns"])
-        found = [_member(given) for given in text["members"]]
+        loaded = [_member(fields) for fields in text["members"]]
         report, checksum = dict(text["report"]), str(text["checksum"])
-        if not 0 < len(found) <= MOST_MEMBERS:
-            raise ValueError(f"it has {len(found)} members")
+        if not 0 < len(loaded) <= MOST_MEMBERS:
+            raise ValueError(f"it has {len(loaded)} members")
     except TableError:
         raise
     except (ModelError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise TableError(f"{path} is damaged, or was not written by nncodegen: {reason}") from error
     allowed = widths(columns)
-    for built, hash, _, _ in found:
+    for built, hash, _, _ in loaded:
         network = built.network
         if network.inputs not in allowed or network.outputs != target.outputs:
             raise TableError(f"{path} is damaged: its columns, its networks and its target do not fit together")
         network.check(hash)
     expected: dict[str, tuple[tuple[int, ...], str]] = {
         _array(number): ((count, network.built.parameter_count), network.built.precision)
-        for number, (network, _, _, count) in enumerate(found)
+        for number, (network, _, _, count) in enumerate(loaded)
     }
     for number, column in enumerate(columns):
         if ngrams := ngrams_of(column):
@@ -287,7 +279,7 @@ def load_model(folder: str | Path) -> TableModel:
         raise TableError(f"{path} or {PARAMETERS} is damaged, or they belong to different models: train again")
     members = tuple(
         Member(network.network, weight, network.own(arrays[_array(number)]))
-        for number, (network, _, weight, _) in enumerate(found)
+        for number, (network, _, weight, _) in enumerate(loaded)
     )
     try:
         columns = tuple(
@@ -318,23 +310,23 @@ def _read(path: Path) -> dict[str, Any]:
     return text
 
 
-def _member(given: dict[str, Any]) -> tuple[PaddedNetwork, str, float, int]:
+def _member(fields: dict[str, Any]) -> tuple[PaddedNetwork, str, float, int]:
     """Return the network of a member, its hash, its weight, and the number of networks. Raises ValueError.
 
     Files of earlier versions do not name the number of inputs that it was built with: it is the network's.
     """
-    if len(given["network"]["layers"]) > MOST_LAYERS + 1:
+    if len(fields["network"]["layers"]) > MOST_LAYERS + 1:
         raise ValueError("a network has too many layers")
-    weight, count = given["weight"], given["networks"]
+    weight, count = fields["weight"], fields["networks"]
     if type(weight) not in (int, float) or not 0 < weight <= 1:
         raise ValueError(f"the weight of a member is {weight!r}")
     if type(count) is not int or not 0 < count <= MOST_NETWORKS:
         raise ValueError(f"a member has {count!r} networks")
-    network = Description.from_dict(given["network"])
-    inputs = given.get("inputs", network.inputs)
+    network = Description.from_dict(fields["network"])
+    inputs = fields.get("inputs", network.inputs)
     if type(inputs) is not int or not network.inputs <= inputs <= 2 * network.inputs + 16:
         raise ValueError(f"a network of {network.inputs} inputs was built with {inputs!r}")
-    return padded(network, inputs), str(given["hash"]), float(weight), count
+    return padded(network, inputs), str(fields["hash"]), float(weight), count
 
 
 def _load_arrays(path: Path, expected: dict[str, tuple[tuple[int, ...], str]]) -> dict[str, Any]:

@@ -27,8 +27,19 @@ def bench(tmp_path, commands):
 def test_bench(bench, tmp_path):
     """Prints every peer's times and who is absent, and writes all of it to a file."""
     plots = ["--plot", "chart.png"] if find_spec("matplotlib") else []
-    done = bench("spiral", "--quick", "--precision", "float64", "--peers", "c,numpy", "--peers", "sklearn",
-                 "--json", "all.json", *plots)  # fmt: skip
+    done = bench(
+        "spiral",
+        "--quick",
+        "--precision",
+        "float64",
+        "--peers",
+        "c,numpy",
+        "--peers",
+        "sklearn",
+        "--json",
+        "all.json",
+        *plots,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("NumPy by hand") == 1
     assert "sklearn: left out: it has one logistic output, not a softmax, for two classes" in done.stdout

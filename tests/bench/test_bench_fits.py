@@ -31,9 +31,10 @@ FITS = ("Gaussian", "logistic", "spots")
 def fit(kind, precision="float64"):
     """A task of the workloads, with few fits."""
     curve, samples = {
-        "Gaussian": (GAUSSIAN, data.peak(200)), "logistic": (LOGISTIC, data.responses(20)),
+        "Gaussian": (GAUSSIAN, data.peak(200)),
+        "logistic": (LOGISTIC, data.responses(20)),
         "spots": (SPOT, data.spots(70)),
-    }[kind]  # fmt: skip
+    }[kind]
     return Fit(curve, *(array.astype(precision) for array in samples))
 
 
@@ -101,8 +102,9 @@ def test_sizes():
     """The workloads have the samples, fits and parameters that they are described with; quick ones are small."""
     tasks = [WORKLOADS["fit"].task(case, "float64", False) for case in WORKLOADS["fit"].cases]
     assert [(task.X.shape, task.Y.shape, task.start.shape, task.steps) for task in tasks] == [
-        ((200, 1), (200, 1), (4,), 1), ((20, 1), (20, 1), (4,), 1),
-    ]  # fmt: skip
+        ((200, 1), (200, 1), (4,), 1),
+        ((20, 1), (20, 1), (4,), 1),
+    ]
     many = WORKLOADS["fits"].task("", "float32", False)
     assert (many.X.shape, many.Y.shape, many.start.shape) == ((25, 2), (100_000, 25), (100_000, 5))
     assert (many.steps, many.precision) == (100_000, "float32")

@@ -73,6 +73,10 @@ def test_trajectories_are_the_same(precision):
         r = float(task.rates[n])
         exact = solve_ivp(
             lambda t, u, r=r: [10 * (u[1] - u[0]), r * u[0] - u[1] - u[0] * u[2], u[0] * u[1] - 2.666 * u[2]],
-            (0, 1), [1, 0, 0], "DOP853", rtol=1e-12, atol=1e-12,
-        ).y[0, -1]  # fmt: skip
+            (0, 1),
+            [1, 0, 0],
+            "DOP853",
+            rtol=1e-12,
+            atol=1e-12,
+        ).y[0, -1]
         assert abs(ours[n] - exact) < (1e-8 if precision == "float64" else 1e-3)

@@ -212,9 +212,14 @@ def test_the_c_alone(layout, inputs, precision, tmp_path):
             loss, gradient = ctypes.c_double(), np.full_like(parameters, math.nan)
             arrays = [ctypes.c_void_p(array.ctypes.data) for array in (parameters, X, Y)]
             stopped = library.alone_loss_and_gradient(
-                *arrays, None, ctypes.c_size_t(samples), ctypes.c_void_p(work.ctypes.data), ctypes.byref(loss),
-                ctypes.c_void_p(gradient.ctypes.data), ctypes.byref(Poll()),
-            )  # fmt: skip
+                *arrays,
+                None,
+                ctypes.c_size_t(samples),
+                ctypes.c_void_p(work.ctypes.data),
+                ctypes.byref(loss),
+                ctypes.c_void_p(gradient.ctypes.data),
+                ctypes.byref(Poll()),
+            )
             assert stopped == 0
             assert not [call for call in calls if isinstance(call, BaseException)]
             assert len(calls) == (0 if given is None else 14 * -(-samples // choice.LONG_TILE))
@@ -381,8 +386,10 @@ def test_what_blas_cannot_count():
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_small_networks_stay_as_they_are(model, precision):
     """Networks as the benchmarks have them are not left to BLAS, and their kernels know nothing of it."""
-    usual, without = (nn.compile_model(model, precision, until="emit", choices=choices, fit=False)["emit"].files
-                      for choices in ({}, {"blas": False}))  # fmt: skip
+    usual, without = (
+        nn.compile_model(model, precision, until="emit", choices=choices, fit=False)["emit"].files
+        for choices in ({}, {"blas": False})
+    )
     assert usual == without
     kernel = [text for file, text in usual.items() if file.endswith((".c", ".h"))]
     assert {"c", "h"} == {file.rpartition(".")[2] for file in usual if file.endswith((".c", ".h"))}

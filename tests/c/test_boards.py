@@ -56,9 +56,15 @@ def on_cortex_m4(folder, *sources):
             pytest.skip("newlib is not installed")
         raise
     return run(
-        "qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting-config", "enable=on,target=native",
-        "-kernel", folder / "program.elf",
-    )  # fmt: skip
+        "qemu-system-arm",
+        "-M",
+        "mps2-an386",
+        "-nographic",
+        "-semihosting-config",
+        "enable=on,target=native",
+        "-kernel",
+        folder / "program.elf",
+    )
 
 
 @needs_arm
@@ -132,8 +138,9 @@ def test_training_on_a_cortex_m4(tmp_path):
     exported(perceptron_model, tmp_path, train=True)
     options = ("-DREAL=double", "-DUPDATES=999", f"-I{tmp_path}")
     assert on_cortex_m4(tmp_path, *options, BOARDS / "train.c", tmp_path / "perceptron.c").split() == [
-        "649864", "999453",
-    ]  # fmt: skip
+        "649864",
+        "999453",
+    ]
 
 
 @needs("arm-none-eabi-gcc")

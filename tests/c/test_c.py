@@ -33,8 +33,14 @@ def formulas():
              lambda z: sympy.Piecewise((z, ((z > 0) & (a < 1)) | ((z < -1) & (b < 1))), (a, True)),
              lambda z: sympy.sign(sympy.cos(z) * sympy.sign(z)),
              lambda z: sympy.atan2(z, 2), lambda z: sympy.Min(z, 10**12)]  # fmt: skip
-    yield nn.Model("functions", [x], [y], {a: 0.1, b: 0.2}, tuple(f(a * x + b) for f in unary),
-                   sum(f(a * x + b) for f in unary) - y)  # fmt: skip
+    yield nn.Model(
+        "functions",
+        [x],
+        [y],
+        {a: 0.1, b: 0.2},
+        tuple(f(a * x + b) for f in unary),
+        sum(f(a * x + b) for f in unary) - y,
+    )
 
 
 @pytest.mark.parametrize(

@@ -165,9 +165,7 @@ def test_a_stop_at_the_end_of_an_epoch(data):
     assert (whole.status, whole.epochs) == ("stopped_early", 3)
     for last in (1, 2, 3):
         calls = iter(range(last - 1))
-        result = module.train(
-            X, Y, **given, callback=lambda p, c=calls: next(c, None) is None, callback_interval=1e-6
-        )  # fmt: skip
+        result = module.train(X, Y, **given, callback=lambda p, c=calls: next(c, None) is None, callback_interval=1e-6)
         resumed = module.train(X, Y, **given, resume=result) if result.status == "stopped" else result
         assert (resumed.status, resumed.epochs) == ("stopped_early", 3)
         assert np.array_equal(resumed.parameters, whole.parameters)

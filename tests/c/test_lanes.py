@@ -143,13 +143,16 @@ def test_step(name, precision, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        ("small", "float64"), ("small", "float32"), ("three classes", "float32"), ("a number", "float64"),
+        ("small", "float64"),
+        ("small", "float32"),
+        ("three classes", "float32"),
+        ("a number", "float64"),
         ("a sum of parameters", "float32"),
         pytest.param("a number", "float32", marks=pytest.mark.thorough),
         pytest.param("three classes", "float64", marks=pytest.mark.thorough),
         pytest.param("a sum of parameters", "float64", marks=pytest.mark.thorough),
     ],
-)  # fmt: skip
+)
 def test_trainings(name, optimizer, precision, monkeypatch):
     """Trainings agree with train(): batches of every size, in orders and with learning rates of their own.
 
@@ -181,12 +184,14 @@ def test_trainings(name, optimizer, precision, monkeypatch):
 @pytest.mark.parametrize(
     "model",
     [
-        MODELS["deep"], MODELS["own formulas"], perceptron_model,
+        MODELS["deep"],
+        MODELS["own formulas"],
+        perceptron_model,
         pytest.param(MODELS["small"], marks=pytest.mark.thorough),
         pytest.param(MODELS["wide"], marks=pytest.mark.thorough),
     ],
     ids=lambda model: model.name,
-)  # fmt: skip
+)
 @pytest.mark.parametrize("optimizer", ["rprop", "adam"])
 def test_states_of_their_own(optimizer, model):
     """What an optimizer starts from is the learning rate of each model, where it is one."""

@@ -155,11 +155,12 @@ def test_metrics_and_gradients_in_several_functions(monkeypatch):
 @pytest.mark.parametrize(
     ("terms", "precision"),
     [
-        (1, "float64"), pytest.param(1, "float32", marks=pytest.mark.thorough),
+        (1, "float64"),
+        pytest.param(1, "float32", marks=pytest.mark.thorough),
         *(pytest.param(12, each, marks=pytest.mark.thorough) for each in ("float64", "float32")),
         pytest.param(8, "float32", marks=pytest.mark.thorough),
     ],
-)  # fmt: skip
+)
 def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
     """Loops that add up a loss and its gradient say so of each sum, and become loops over vectors."""
     lines, found = vectorized(stage(waves(terms), "emit", precision, fit=False), tmp_path)

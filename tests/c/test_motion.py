@@ -197,10 +197,15 @@ def test_garch():
         h = 0.1 + 0.15 * r[-1] ** 2 + 0.75 * h
     r = np.array(r)
     model = nn.Dynamics(
-        "s2 = omega + alpha*before(r)**2 + beta*before(s2)", {"s2": 1, "r": 1},
-        {"omega": 0.2, "alpha": 0.1, "beta": 0.7}, times=400, columns="r",
-        observed={"h": "log(s2)"}, loss=lambda h, y: h + y * sympy.exp(-h), name="garch",
-    )  # fmt: skip
+        "s2 = omega + alpha*before(r)**2 + beta*before(s2)",
+        {"s2": 1, "r": 1},
+        {"omega": 0.2, "alpha": 0.1, "beta": 0.7},
+        times=400,
+        columns="r",
+        observed={"h": "log(s2)"},
+        loss=lambda h, y: h + y * sympy.exp(-h),
+        name="garch",
+    )
     module = built(model)
 
     def loss(p):

@@ -134,7 +134,7 @@ def test_lanes_end_and_fail_by_themselves():
     """Each of many samples takes its steps: those that end early, late, at once or never leave the others alone."""
     model = nn.Dynamics(
         "u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=5, start=0, max_steps=1000, name="bursts"
-    )  # fmt: skip
+    )
     module = built(model)
     w = RNG.uniform(-3, 1.5, 100)
     times = np.sort(RNG.uniform(0, 1, (100, 5)), axis=1)
@@ -293,9 +293,15 @@ def test_training(prey):
 def test_inputs_starts_and_observables():
     """Inputs are constants of a sample; an initial value is a formula of them at an earlier time."""
     model = nn.Dynamics(
-        "u' = -k*u*w", {"u": "dose*share"}, {"k": 0.3, "share": 0.5}, inputs="dose, w", times=4, start=-1,
-        observed={"log_u": "log(u)", "rate": "k*w*u"}, name="absorbed",
-    )  # fmt: skip
+        "u' = -k*u*w",
+        {"u": "dose*share"},
+        {"k": 0.3, "share": 0.5},
+        inputs="dose, w",
+        times=4,
+        start=-1,
+        observed={"log_u": "log(u)", "rate": "k*w*u"},
+        name="absorbed",
+    )
     module = built(model, fit=True)
     X = np.array([[0, 1, 2, 3.5, 10, 0.7], [0, 0.5, 0.5, 4, 3, 1.2]])
     times, dose, w = X[:, :4], X[:, 4:5], X[:, 5:]
@@ -319,12 +325,22 @@ def test_inputs_starts_and_observables():
 def test_outcomes_of_a_module(method, observed, precision, monkeypatch):
     """They are those of the steps that NumPy takes, which it does not take for them."""
     model = nn.Dynamics(
-        "u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, start=0, max_steps=250, rtol=1e-3, atol=1e-5,
-        method=method, observed={"seen": observed}, name=f"told_{method}",
-    )  # fmt: skip
+        "u' = w*u**2",
+        {"u": "u0"},
+        {"u0": 1},
+        inputs="w",
+        times=3,
+        start=0,
+        max_steps=250,
+        rtol=1e-3,
+        atol=1e-5,
+        method=method,
+        observed={"seen": observed},
+        name=f"told_{method}",
+    )
     many = nn.Dynamics(
         "u' = w*sin(w*t)", {"u": 0}, {}, inputs="w", times=3, max_steps=20, rtol=1e-3, method=method, name="many"
-    )  # fmt: skip
+    )
     cases = (
         (model, [1.0], np.array([[0, 0.5, 0.9, 1], [0.1, 0.5, 1.5, 1], [-1, 0, 0.5, 1], [0, 0, 9, -1]])),
         (many, [], np.array([[0, 1, 2, 1], [0, 10, 20, 30.0]])),
@@ -345,7 +361,7 @@ def test_outcomes_of_values_without_a_reason():
     """An observed function may be NaN by itself: then NumPy takes the steps, and says how they ended."""
     model = nn.Dynamics(
         "u' = -k*u", {"u": "u0"}, {"k": 1}, inputs="u0", observed={"seen": "log(u)"}, times=3, name="logarithm"
-    )  # fmt: skip
+    )
     module, X = nn.build(model, fit=False), np.array([[0, 1, 2, 1], [0, 1, 2, -1.0]])
     assert np.isnan(module.predict([1], X)).any(axis=1).tolist() == [False, True]
     assert model.outcomes([1], X, module) == ("solved", "solved")

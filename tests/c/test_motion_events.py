@@ -126,9 +126,15 @@ def test_a_training(method):
 def test_a_sample_that_fails_leaves_the_others_alone(method):
     """A jump out of the range of numbers is NaN from the next time on; others go on, also in the same lane."""
     model = nn.Dynamics(
-        "u' = -k*u", {"u": 1}, {"k": 1}, times=3, columns="f", jumps={"u": "log(f)"}, method=method,
+        "u' = -k*u",
+        {"u": 1},
+        {"k": 1},
+        times=3,
+        columns="f",
+        jumps={"u": "log(f)"},
+        method=method,
         name=f"leaving_{method}",
-    )  # fmt: skip
+    )
     X = np.tile([[0, 1, 2, 1, 2, 3], [0, 1, 2, 1, -1, 3], [0, 0, 2, 1, 3, 1], [1, 1, 1, 5, 7, 1.0]], (9, 1))
     found = built(model).predict([1.0], X)
     after = np.log([2, 3]) * np.exp([-1, -2])

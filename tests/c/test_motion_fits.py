@@ -77,9 +77,14 @@ def test_each_fit_is_that_of_a_single_one(kind):
 def test_each_value_has_a_likelihood(samples):
     """With a negative log-likelihood as the loss, errors are those of all values, also of a single trajectory."""
     model = nn.Dynamics(
-        "u' = -k*u", {"u": "u0"}, {"k": 0.5, "u0": 30.0}, times=12, rtol=1e-9, name="counted",
+        "u' = -k*u",
+        {"u": "u0"},
+        {"k": 0.5, "u0": 30.0},
+        times=12,
+        rtol=1e-9,
+        name="counted",
         loss=lambda rate, count: rate - count * sympy.log(rate),
-    )  # fmt: skip
+    )
     module = built(model)
     X = np.tile(np.linspace(0, 5, 12), (samples, 1))
     Y = np.random.default_rng(6).poisson(40 * np.exp(-0.3 * X)).astype(float)
@@ -103,9 +108,16 @@ def test_each_value_has_a_likelihood(samples):
 def test_long_series_of_counts():
     """2,000 counts are fitted with little memory, as the generalized linear model that they are of."""
     model = nn.Dynamics(
-        "u' = -k*u", {"u": "u0"}, {"k": 0.5, "u0": 9.0}, times=2000, steps=1, start=0, observed={"h": "log(u)"},
-        loss=lambda h, count: sympy.exp(h) - count * h, name="long_series",
-    )  # fmt: skip
+        "u' = -k*u",
+        {"u": "u0"},
+        {"k": 0.5, "u0": 9.0},
+        times=2000,
+        steps=1,
+        start=0,
+        observed={"h": "log(u)"},
+        loss=lambda h, count: sympy.exp(h) - count * h,
+        name="long_series",
+    )
     assert "#define NN_FIT_BLOCK 1\n" in stage(model, "emit").files["long_series_fitting.c"]
     times = np.linspace(0, 5, 2000)
     Y = np.random.default_rng(7).poisson(12 * np.exp(-0.3 * times)).astype(float)
@@ -229,8 +241,9 @@ def test_fits_of_several_samples(kind):
     check(many, [module.fit(X[m, :n], Y[m, :n], p0=starts[m]) for m, n in enumerate(lengths)])
 
 
-@pytest.mark.parametrize(("kind", "precision"), [("chosen", "float64"), ("both", "float64"), ("rk4", "float64"),
-                                                 ("tsit5", "float32")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "precision"), [("chosen", "float64"), ("both", "float64"), ("rk4", "float64"), ("tsit5", "float32")]
+)
 def test_bits_do_not_depend_on_other_fits(kind, precision):
     """Alone, in another order and lane, among fits of other lengths, and on two threads, a fit has the same bits."""
     model = MODELS[kind]()
@@ -273,9 +286,13 @@ def test_autoregressions():
     for k in range(2, 60):
         series[:, k] += 0.2 + 0.5 * series[:, k - 1] - 0.3 * series[:, k - 2]
     model = nn.Dynamics(
-        "ahead = c + p*before(x) + q*before(x, 2)", {"x": 0}, {"c": 0, "p": 0, "q": 0}, times=60, columns="x",
+        "ahead = c + p*before(x) + q*before(x, 2)",
+        {"x": 0},
+        {"c": 0, "p": 0, "q": 0},
+        times=60,
+        columns="x",
         name="ar_many",
-    )  # fmt: skip
+    )
     many = built(model).fit_many(series[:, None], series[:, None])
     assert many.success.all()
     for found, y in zip(many.parameters, series, strict=True):
@@ -321,9 +338,16 @@ def test_very_long_recurrences_are_fitted_one_after_the_other(monkeypatch):
 def test_fewer_outputs_than_parameters(times, observed):
     """Of trajectories seen once or twice each: Jacobians are differences, and fits those of single ones."""
     model = nn.Dynamics(
-        PREY.equations, {"u": 10, "v": 5}, {"a": 1, "b": 0.1, "c": 1.5, "d": 0.075}, times=times, start=0,
-        observed=observed, rtol=1e-9, atol=1e-10, name=f"prey_seen_{times}",
-    )  # fmt: skip
+        PREY.equations,
+        {"u": 10, "v": 5},
+        {"a": 1, "b": 0.1, "c": 1.5, "d": 0.075},
+        times=times,
+        start=0,
+        observed=observed,
+        rtol=1e-9,
+        atol=1e-10,
+        name=f"prey_seen_{times}",
+    )
     module = built(model)
     truth = TRUTH[:4]
     X = np.sort(np.random.default_rng(5).uniform(0.5, 8, (20, times)))

@@ -10,15 +10,20 @@ from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 RNG = np.random.default_rng(21)
-X = np.hstack([
-    np.sort(RNG.uniform(0, 2, (5, 5)), axis=1), RNG.uniform(0.5, 1, (5, 1)), RNG.normal(size=(5, 5)) / 3
-])  # fmt: skip
+X = np.hstack([np.sort(RNG.uniform(0, 2, (5, 5)), axis=1), RNG.uniform(0.5, 1, (5, 1)), RNG.normal(size=(5, 5)) / 3])
 Y = RNG.normal(size=(5, 10))
 STEERED = nn.Dynamics(
-    ["u' = (a - b*v)*u + w", "v' = (d*u - c)*v"], {"u": "u0", "v": "v0*s"},
-    {"a": 1, "b": 0.5, "c": 0.8, "d": 0.3, "u0": 1.0, "v0": 0.7}, inputs="s", columns="w",
-    jumps={"u": "u*(1 + a*w/4)"}, times=5, rtol=1e-12, atol=1e-12, name="steered_prey",
-)  # fmt: skip
+    ["u' = (a - b*v)*u + w", "v' = (d*u - c)*v"],
+    {"u": "u0", "v": "v0*s"},
+    {"a": 1, "b": 0.5, "c": 0.8, "d": 0.3, "u0": 1.0, "v0": 0.7},
+    inputs="s",
+    columns="w",
+    jumps={"u": "u*(1 + a*w/4)"},
+    times=5,
+    rtol=1e-12,
+    atol=1e-12,
+    name="steered_prey",
+)
 
 
 def test_the_hessian_of_a_decay():
@@ -101,8 +106,11 @@ def test_what_has_none():
         stiff.hessian([1.0], [[0, 1]], [[0, 0]])
     names = [f"u{k}" for k in range(24)]
     wide = nn.Dynamics(
-        [f"{one}' = -r{one}*{one}" for one in names], dict.fromkeys(names, 1),
-        dict.fromkeys((f"r{one}" for one in names), 1), times=2, name="wide_decay",
-    )  # fmt: skip
+        [f"{one}' = -r{one}*{one}" for one in names],
+        dict.fromkeys(names, 1),
+        dict.fromkeys((f"r{one}" for one in names), 1),
+        times=2,
+        name="wide_decay",
+    )
     assert [one.name for one in stage(wide, "differentiate").companions] == ["fitting"]
     assert [one.name for one in stage(STEERED, "differentiate").companions] == ["fitting", "hessian"]

@@ -133,7 +133,14 @@ def test_plain_c(tmp_path):
 def test_certificates():
     """A certificate compares solutions, gradients, rows of fits and Hessians with jumps with exact ones."""
     model = nn.Dynamics(
-        "u'' = -k*u", {"u": 1, "u'": "p"}, {"k": 2, "p": 0.5}, times=3, columns="f", steps=2, method="rk4",
-        jumps={"u'": "u' + p*f", "u": "u*(1 - p/10)"}, name="jumping",
-    )  # fmt: skip
+        "u'' = -k*u",
+        {"u": 1, "u'": "p"},
+        {"k": 2, "p": 0.5},
+        times=3,
+        columns="f",
+        steps=2,
+        method="rk4",
+        jumps={"u'": "u' + p*f", "u": "u*(1 - p/10)"},
+        name="jumping",
+    )
     assert nn.certify(model, points=3)

@@ -29,9 +29,15 @@ def with_network(most):
     """An oscillator with two layers in its equation that allows a number of steps."""
     network = nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(1)], inputs=2)
     return nn.Dynamics(
-        ["u' = v", "v' = -c*u + force(u, v)"], {"u": "a", "v": "b"}, {"c": 1.5}, inputs=["a", "b"], times=9,
-        networks={"force": network}, max_steps=most, name=f"driven_limit_{most}",
-    )  # fmt: skip
+        ["u' = v", "v' = -c*u + force(u, v)"],
+        {"u": "a", "v": "b"},
+        {"c": 1.5},
+        inputs=["a", "b"],
+        times=9,
+        networks={"force": network},
+        max_steps=most,
+        name=f"driven_limit_{most}",
+    )
 
 
 CASES = {

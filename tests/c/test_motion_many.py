@@ -23,9 +23,14 @@ TRUTH = np.array([*VALUES.values()])
 TIMES = np.linspace(0, 8, 9)
 
 GARCH = nn.Dynamics(
-    "s = omega + alpha*before(r)**2 + beta*before(s)", {"s": 1, "r": 1}, {"omega": 0.2, "alpha": 0.1, "beta": 0.7},
-    columns="r", observed={"log_variance": "log(s)"}, times=12, name="garch_models",
-)  # fmt: skip
+    "s = omega + alpha*before(r)**2 + beta*before(s)",
+    {"s": 1, "r": 1},
+    {"omega": 0.2, "alpha": 0.1, "beta": 0.7},
+    columns="r",
+    observed={"log_variance": "log(s)"},
+    times=12,
+    name="garch_models",
+)
 
 MODELS = {
     "chosen": lambda: PREY.model(9, max_steps=1000, name="prey_models"),
@@ -135,9 +140,15 @@ def test_networks_in_equations():
     """With a number of steps, the networks of many pendulums are those of single trainings, from seeds of their own."""
     network = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(1)], inputs=1)
     model = nn.Dynamics(
-        "angle'' = force(angle)", {"angle": "released", "angle'": 0}, inputs="released", networks={"force": network},
-        times=6, steps=2, method="rk4", name="pendulum_models",
-    )  # fmt: skip
+        "angle'' = force(angle)",
+        {"angle": "released", "angle'": 0},
+        inputs="released",
+        networks={"force": network},
+        times=6,
+        steps=2,
+        method="rk4",
+        name="pendulum_models",
+    )
     module, rng = built(model, fit=False), np.random.default_rng(6)
     assert module._model.facts.side_by_side
     X = np.array([np.column_stack([np.tile(np.linspace(0, 2, 6), (2, 1)), rng.uniform(-2, 2, 2)]) for _ in range(11)])

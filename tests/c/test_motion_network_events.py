@@ -24,11 +24,18 @@ def steered(interpolation="linear", name="steered", **options):
     """An oscillator whose force is a network of states and a control, and that is kicked at some times."""
     network = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(1)], inputs=3)
     return nn.Dynamics(
-        ["u' = v", "v' = -c*u + b*force(u, v, control) + sin(t)"], {"u": "2*b", "v": "v0"},
-        {"c": 1.5, "v0": 0.5, "share": 0.7}, inputs="b", columns="control kick", times=TIMES,
-        jumps={"v": "v*share + kick*c*t", "u": "u + 0.1*share*v*kick"}, networks={"force": network},
-        interpolation=interpolation, name=f"{name}_{interpolation}", **options,
-    )  # fmt: skip
+        ["u' = v", "v' = -c*u + b*force(u, v, control) + sin(t)"],
+        {"u": "2*b", "v": "v0"},
+        {"c": 1.5, "v0": 0.5, "share": 0.7},
+        inputs="b",
+        columns="control kick",
+        times=TIMES,
+        jumps={"v": "v*share + kick*c*t", "u": "u + 0.1*share*v*kick"},
+        networks={"force": network},
+        interpolation=interpolation,
+        name=f"{name}_{interpolation}",
+        **options,
+    )
 
 
 def samples(count):

@@ -21,19 +21,34 @@ def moved(name, **options):
     """Two states with a network of three inputs, a control and jumps; a parameter is an initial value."""
     network = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1)], inputs=3)
     return nn.Dynamics(
-        ["u' = v - c*u", "v' = force(u, v, w) - b*u"], {"u": "v0", "v": 0}, {"c": 0.8, "v0": 0.4}, inputs="b",
-        columns="w", jumps={"v": "v + c*w"}, times=TIMES, networks={"force": network},
-        observed={"u": "u", "f": "force(u, v, t)"}, name=name, **options,
-    )  # fmt: skip
+        ["u' = v - c*u", "v' = force(u, v, w) - b*u"],
+        {"u": "v0", "v": 0},
+        {"c": 0.8, "v0": 0.4},
+        inputs="b",
+        columns="w",
+        jumps={"v": "v + c*w"},
+        times=TIMES,
+        networks={"force": network},
+        observed={"u": "u", "f": "force(u, v, t)"},
+        name=name,
+        **options,
+    )
 
 
 LOOSE = moved("moved_loose", rtol=1e-3, atol=1e-4)
 TIGHT = moved("moved_tight", rtol=1e-12, atol=1e-12)
 
 LINEAR = nn.Dynamics(
-    ["u' = v", "v' = f(u, v)"], {"u": "u0", "v": 0}, inputs="u0", times=TIMES, rtol=1e-10, atol=1e-12, observed="u",
-    networks={"f": nn.Sequential([nn.Dense(1, "tanh"), nn.Dense(1)], inputs=2)}, name="fitted_force",
-)  # fmt: skip
+    ["u' = v", "v' = f(u, v)"],
+    {"u": "u0", "v": 0},
+    inputs="u0",
+    times=TIMES,
+    rtol=1e-10,
+    atol=1e-12,
+    observed="u",
+    networks={"f": nn.Sequential([nn.Dense(1, "tanh"), nn.Dense(1)], inputs=2)},
+    name="fitted_force",
+)
 TRUTH = np.array([-0.8, -0.3, 0.1, 1.5, 0.2])
 
 
@@ -82,9 +97,15 @@ def test_rows_are_gradients_of_one_observation(rtol):
     """Each row of a long path without jumps is the gradient of a loss that reads this observation alone."""
     network = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1)], inputs=2)
     model = nn.Dynamics(
-        ["u' = v", "v' = f(u, v) - 4*u"], {"u": "u0", "v": 0}, inputs="u0", times=TIMES, rtol=rtol, atol=rtol / 10,
-        networks={"f": network}, name=f"rows_{-round(np.log10(rtol))}",
-    )  # fmt: skip
+        ["u' = v", "v' = f(u, v) - 4*u"],
+        {"u": "u0", "v": 0},
+        inputs="u0",
+        times=TIMES,
+        rtol=rtol,
+        atol=rtol / 10,
+        networks={"f": network},
+        name=f"rows_{-round(np.log10(rtol))}",
+    )
     module = built(model)
     rows = np.hstack([np.sort(RNG.uniform(0, 12, (3, TIMES)), axis=1), RNG.normal(size=(3, 1))])
     parameters = RNG.normal(size=module.parameter_count) / 3
@@ -142,9 +163,15 @@ def test_a_loss_that_is_no_sum_of_squares():
     """The fit of a Poisson regression along trajectories ends where the gradient of the mean loss vanishes."""
     network = nn.Sequential([nn.Dense(1, "tanh"), nn.Dense(1)], inputs=1)
     model = nn.Dynamics(
-        "u' = f(u)", {"u": "u0"}, inputs="u0", times=TIMES, networks={"f": network}, rtol=1e-8,
-        loss=lambda h, count: sympy.exp(h) - count * h, name="counted",
-    )  # fmt: skip
+        "u' = f(u)",
+        {"u": "u0"},
+        inputs="u0",
+        times=TIMES,
+        networks={"f": network},
+        rtol=1e-8,
+        loss=lambda h, count: sympy.exp(h) - count * h,
+        name="counted",
+    )
     module, rows = built(model), released(20)
     truth = np.array([1.0, -0.2, -1.5, 0.5])
     counts = np.random.default_rng(3).poisson(np.exp(module.predict(truth, rows)))
@@ -158,8 +185,11 @@ def test_a_loss_that_is_no_sum_of_squares():
 def test_more_weights_than_a_fit_takes():
     """They are refused, and the number is told."""
     wide = nn.Dynamics(
-        "u' = f(u)", {"u": 1}, times=3, name="wide_force",
+        "u' = f(u)",
+        {"u": 1},
+        times=3,
+        name="wide_force",
         networks={"f": nn.Sequential([nn.Dense(1400, "tanh"), nn.Dense(1)], inputs=1)},
-    )  # fmt: skip
+    )
     with pytest.raises(nn.ModelError, match="wide_force cannot be fitted: it has 4,201 parameters, more than"):
         nn.build(wide, fit=True)

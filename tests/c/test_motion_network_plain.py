@@ -20,10 +20,19 @@ def mixed(name, **options):
     first = nn.Sequential([nn.Dense(4, "gelu"), nn.LayerNormalization(), nn.Dense(2, "softmax")], inputs=3)
     second = nn.Sequential([nn.Dense(3, "softplus"), nn.Dense(1)], inputs=1)
     return nn.Dynamics(
-        ["u' = p(u, v, w) - q(c*v)", "v' = s(u, v, t)*b - v"], {"u": 1, "v": "v0"}, {"c": 0.7, "v0": 0.3}, inputs="b",
-        columns="w", jumps={"u": "u*c + w/8"}, times=TIMES, observed={"u": "u", "r": "q(u)*v"}, start=-0.5,
-        networks={("p", "s"): first, "q": second}, name=name, **options,
-    )  # fmt: skip
+        ["u' = p(u, v, w) - q(c*v)", "v' = s(u, v, t)*b - v"],
+        {"u": 1, "v": "v0"},
+        {"c": 0.7, "v0": 0.3},
+        inputs="b",
+        columns="w",
+        jumps={"u": "u*c + w/8"},
+        times=TIMES,
+        observed={"u": "u", "r": "q(u)*v"},
+        start=-0.5,
+        networks={("p", "s"): first, "q": second},
+        name=name,
+        **options,
+    )
 
 
 def named_as_arguments(name):
@@ -32,9 +41,15 @@ def named_as_arguments(name):
     return nn.Dynamics(
         ["states' = factors", "factors' = f(states, u, sums)*given - fixed*row + work*known + now"],
         {"states": "inputs", "factors": "row"},
-        {"given": 1, "fixed": 2, "known": 0.3, "row": 0.2, "work": 0.1}, inputs="inputs", columns="now u sums",
-        times=TIMES, time="weights", jumps={"states": "states*known + now"}, networks={"f": network}, name=name,
-    )  # fmt: skip
+        {"given": 1, "fixed": 2, "known": 0.3, "row": 0.2, "work": 0.1},
+        inputs="inputs",
+        columns="now u sums",
+        times=TIMES,
+        time="weights",
+        jumps={"states": "states*known + now"},
+        networks={"f": network},
+        name=name,
+    )
 
 
 MODELS = {

@@ -17,10 +17,19 @@ def forced(method, rate=2.0):
     """A state that follows a network of another one, at a rate that may be large; the other one jumps."""
     network = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1)], inputs=2)
     return nn.Dynamics(
-        ["u' = -k*(u - f(v, t))", "v' = u - v*b"], {"u": "v0", "v": 0}, {"k": rate, "v0": 0.5}, inputs="b",
-        columns="w", jumps={"v": "v + w*v0"}, times=5, networks={"f": network}, method=method, rtol=1e-9,
-        atol=1e-10, name=f"forced_{method}",
-    )  # fmt: skip
+        ["u' = -k*(u - f(v, t))", "v' = u - v*b"],
+        {"u": "v0", "v": 0},
+        {"k": rate, "v0": 0.5},
+        inputs="b",
+        columns="w",
+        jumps={"v": "v + w*v0"},
+        times=5,
+        networks={"f": network},
+        method=method,
+        rtol=1e-9,
+        atol=1e-10,
+        name=f"forced_{method}",
+    )
 
 
 TSIT5, AUTO, RODAS = (forced(method) for method in ("tsit5", "auto", "rodas5p"))

@@ -19,9 +19,16 @@ def driven(units=50, method="rk4", steps=1):
     """An oscillator with two layers in its equation."""
     network = nn.Sequential([nn.Dense(units, "tanh"), nn.Dense(1)], inputs=2)
     return nn.Dynamics(
-        ["u' = v", "v' = -c*u + force(u, v)"], {"u": "a", "v": "b"}, {"c": 1.5}, inputs=["a", "b"], times=30,
-        method=method, steps=steps, networks={"force": network}, name=f"driven_{units}",
-    )  # fmt: skip
+        ["u' = v", "v' = -c*u + force(u, v)"],
+        {"u": "a", "v": "b"},
+        {"c": 1.5},
+        inputs=["a", "b"],
+        times=30,
+        method=method,
+        steps=steps,
+        networks={"force": network},
+        name=f"driven_{units}",
+    )
 
 
 def solution(model, parameters):
@@ -32,9 +39,9 @@ def solution(model, parameters):
         hidden = np.tanh(weights["force_W1"] @ np.array(y) + weights["force_b1"])
         return [y[1], -weights["c"] * y[0] + weights["force_W2"][0] @ hidden + weights["force_b2"][0]]
 
-    return np.array([
-        np.array(trajectory(rate, row[30:], row[:30], model.method, model.steps)).T.reshape(-1) for row in X
-    ])  # fmt: skip
+    return np.array(
+        [np.array(trajectory(rate, row[30:], row[:30], model.method, model.steps)).T.reshape(-1) for row in X]
+    )
 
 
 def drawn(model):
@@ -96,9 +103,15 @@ def test_the_pendulum_is_learnt():
 
     network = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(1)], inputs=1)
     model = nn.Dynamics(
-        "angle'' = force(angle)", {"angle": "released", "angle'": 0}, times=16, steps=2, method="rk4",
-        inputs="released", networks={"force": network}, name="pendulum",
-    )  # fmt: skip
+        "angle'' = force(angle)",
+        {"angle": "released", "angle'": 0},
+        times=16,
+        steps=2,
+        method="rk4",
+        inputs="released",
+        networks={"force": network},
+        name="pendulum",
+    )
     module = built(model)
     seen, unseen = swings(np.linspace(-2, 2, 9)), swings([-1.7, -0.3, 0.9])
     trained = module.train(*seen, epochs=600, optimizer="adam", learning_rate=0.02)

@@ -25,9 +25,15 @@ def driven(name, **options):
     """An oscillator with two layers in its equation, which reads the time; one initial value is a parameter."""
     network = nn.Sequential([nn.Dense(7, "tanh"), nn.Dense(1)], inputs=2)
     return nn.Dynamics(
-        ["u' = v", "v' = -c*u + b*force(u, v) + sin(t)"], {"u": "2*b", "v": "v0"}, {"c": 1.5, "v0": 0.5}, inputs="b",
-        times=9, networks={"force": network}, name=name, **options,
-    )  # fmt: skip
+        ["u' = v", "v' = -c*u + b*force(u, v) + sin(t)"],
+        {"u": "2*b", "v": "v0"},
+        {"c": 1.5, "v0": 0.5},
+        inputs="b",
+        times=9,
+        networks={"force": network},
+        name=name,
+        **options,
+    )
 
 
 LOOSE = driven("driven_loose", rtol=1e-2, atol=1e-3)
@@ -178,8 +184,8 @@ def test_a_sample_that_fails_leaves_the_others_alone():
     """Its states are NaN from there on, and a training that meets it says so; outcomes tell why."""
     network = nn.Sequential([nn.Dense(3, "relu"), nn.Dense(1)], inputs=1)
     growing = nn.Dynamics(
-        "u' = k*u**2 + f(u)", {"u": 1}, {"k": 1}, times=3, networks={"f": network}, name="growing", max_steps=200,
-    )  # fmt: skip
+        "u' = k*u**2 + f(u)", {"u": 1}, {"k": 1}, times=3, networks={"f": network}, name="growing", max_steps=200
+    )
     module, times = built(growing), np.array([[0, 0.5, 0.9], [0, 0.5, 1.5], [0, 0.1, 0.2]])
     parameters = np.r_[1.0, RNG.normal(size=6), np.zeros(4)]  # the network is 0
     found = module.predict(parameters, times)
@@ -202,10 +208,16 @@ def several(name, **options):
     x = nn.Input(1)
     second = nn.Network(x, nn.Dense(1, "sigmoid")(nn.Concatenate()(nn.Dense(3, "softplus")(x), x)))
     return nn.Dynamics(
-        ["r = p(u, t)*q(c*v)", "u' = s(u, v) - r", "v' = w(u, v) - v"], {"u": 1, "v": "v0"}, {"c": 0.7, "v0": 0.3},
-        times=9, observed={"u": "u", "r": "p(u, t)*v"}, networks={("p", "s", "w"): first, "q": second}, name=name,
-        start=-0.5, **options,
-    )  # fmt: skip
+        ["r = p(u, t)*q(c*v)", "u' = s(u, v) - r", "v' = w(u, v) - v"],
+        {"u": 1, "v": "v0"},
+        {"c": 0.7, "v0": 0.3},
+        times=9,
+        observed={"u": "u", "r": "p(u, t)*v"},
+        networks={("p", "s", "w"): first, "q": second},
+        name=name,
+        start=-0.5,
+        **options,
+    )
 
 
 def test_layers_of_all_kinds():
@@ -230,9 +242,15 @@ def test_a_pendulum_is_learnt():
     swing = nn.Dynamics("a'' = -sin(a)", {"a": "released", "a'": 0}, inputs="released", times=16, name="swings")
     network = nn.Sequential([nn.Dense(6, "tanh"), nn.Dense(1)], inputs=1)
     model = nn.Dynamics(
-        "a'' = force(a)", {"a": "released", "a'": 0}, inputs="released", times=16, networks={"force": network},
-        rtol=1e-5, atol=1e-6, name="learnt",
-    )  # fmt: skip
+        "a'' = force(a)",
+        {"a": "released", "a'": 0},
+        inputs="released",
+        times=16,
+        networks={"force": network},
+        rtol=1e-5,
+        atol=1e-6,
+        name="learnt",
+    )
     truth, module = nn.build(swing, fit=False), built(model)
 
     def data(angles):

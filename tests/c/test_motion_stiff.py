@@ -30,9 +30,16 @@ def scale_of(u):
 
 
 FITTED = nn.Dynamics(
-    ROBERTSON.equations, {"a": "a0", "b": 0, "c": 0}, {**ROBERTSON.parameters, "a0": 1}, times=9,
-    observed=["a", "b", "c"], method="rodas5p", rtol=1e-8, atol=1e-14, name="robertson_fitted",
-)  # fmt: skip
+    ROBERTSON.equations,
+    {"a": "a0", "b": 0, "c": 0},
+    {**ROBERTSON.parameters, "a0": 1},
+    times=9,
+    observed=["a", "b", "c"],
+    method="rodas5p",
+    rtol=1e-8,
+    atol=1e-14,
+    name="robertson_fitted",
+)
 """Robertson's kinetics with an initial value that is given, at a tolerance for fits."""
 
 
@@ -171,9 +178,16 @@ def test_derivatives_of_the_same_steps():
     u' = -k*u + g has solutions that are linear in g and in u0, and so are its steps, whatever their lengths.
     """
     model = nn.Dynamics(
-        "u' = -k*u + g", {"u": "u0"}, {"g": 300, "u0": 2}, inputs="k", times=4, method="rodas5p", rtol=1e-2, atol=1e-3,
+        "u' = -k*u + g",
+        {"u": "u0"},
+        {"g": 300, "u0": 2},
+        inputs="k",
+        times=4,
+        method="rodas5p",
+        rtol=1e-2,
+        atol=1e-3,
         name="linear",
-    )  # fmt: skip
+    )
     module, X = built(model), np.array([[0, 0.001, 0.5, 10, 1e3], [0, 0.1, 1, 2, 1e5]])
     slopes, exact = module.jacobian([300, 2], X), np.exp(-X[:, 4:] * X[:, :4])
     assert abs(slopes[..., 1] - exact).max() < 1e-2
@@ -299,9 +313,15 @@ def chain(states):
         for i in range(states)
     ]
     model = nn.Dynamics(
-        equations, {one: int(one == "u0") for one in names}, {"s": 1}, times=4, method="rodas5p", rtol=1e-8, atol=1e-12,
+        equations,
+        {one: int(one == "u0") for one in names},
+        {"s": 1},
+        times=4,
+        method="rodas5p",
+        rtol=1e-8,
+        atol=1e-12,
         name=f"chain_{states}",
-    )  # fmt: skip
+    )
     return model, rates
 
 
@@ -328,9 +348,15 @@ def test_large_matrices_lie_along_vectors(states):
 def test_rows_are_exchanged():
     """Equations whose Jacobian has a large element off its diagonal lose no digits."""
     model = nn.Dynamics(
-        "u' = k*v - u; v' = -k*u - v", {"u": 1, "v": 0}, {"k": 1e5}, times=3, method="rodas5p", rtol=1e-9, atol=1e-12,
+        "u' = k*v - u; v' = -k*u - v",
+        {"u": 1, "v": 0},
+        {"k": 1e5},
+        times=3,
+        method="rodas5p",
+        rtol=1e-9,
+        atol=1e-12,
         name="turning",
-    )  # fmt: skip
+    )
     times = np.array([0, 1e-5, 1e-4])
     found = nn.build(model, fit=False).predict([1e5], times[None])[0].reshape(2, 3)
     np.testing.assert_allclose(found, np.exp(-times) * [np.cos(1e5 * times), -np.sin(1e5 * times)], atol=1e-6)
@@ -340,9 +366,17 @@ def test_rows_are_exchanged_in_some_lanes():
     """Each sample has the order of pivots that its own matrices ask for, and is as exact as one alone."""
     rates = RNG.permutation(np.geomspace(1e-2, 1e6, 37))
     model = nn.Dynamics(
-        "u' = k*v - u; v' = -k*u - v; w' = u - w", {"u": "u0", "v": 0, "w": 0}, {"u0": 1}, inputs="k", times=3,
-        observed=["u", "v"], method="rodas5p", rtol=1e-9, atol=1e-12, name="turning_in_lanes",
-    )  # fmt: skip
+        "u' = k*v - u; v' = -k*u - v; w' = u - w",
+        {"u": "u0", "v": 0, "w": 0},
+        {"u0": 1},
+        inputs="k",
+        times=3,
+        observed=["u", "v"],
+        method="rodas5p",
+        rtol=1e-9,
+        atol=1e-12,
+        name="turning_in_lanes",
+    )
     module, times = built(model), np.array([0, 1, 10]) / rates[:, None]
     X = np.column_stack([times, rates])
     found = module.predict([1], X)
@@ -358,9 +392,16 @@ def test_systems_too_large_for_lanes(monkeypatch, robertson):
     """Where lanes would not stay on the stack, samples are solved one after the other, with the same solutions."""
     monkeypatch.setattr(layout, "MOST_IN_LANES", 1)
     model = nn.Dynamics(
-        ROBERTSON.equations, {"a": "a0", "b": 0, "c": 0}, {**ROBERTSON.parameters, "a0": 1}, times=9,
-        observed=["a", "b", "c"], method="rodas5p", rtol=1e-8, atol=1e-14, name="robertson_one_by_one",
-    )  # fmt: skip
+        ROBERTSON.equations,
+        {"a": "a0", "b": 0, "c": 0},
+        {**ROBERTSON.parameters, "a0": 1},
+        times=9,
+        observed=["a", "b", "c"],
+        method="rodas5p",
+        rtol=1e-8,
+        atol=1e-14,
+        name="robertson_one_by_one",
+    )
     module, p = nn.build(model), [*ROBERTSON.values, 1]
     X = ROBERTSON.times() * RNG.uniform(0.2, 2, (11, 1))
     np.testing.assert_allclose(module.predict(p, X), robertson.predict(p, X), rtol=1e-7)
@@ -389,9 +430,15 @@ def test_reasons_where_derivatives_are_infinite(lanes, monkeypatch):
     """Samples without a step that leads on are told from those with too many, with the last step that may be tried."""
     monkeypatch.setattr(layout, "MOST_IN_LANES", layout.MOST_IN_LANES if lanes else 1)
     model = nn.Dynamics(
-        "u' = k + sqrt(u)", {"u": "w"}, {"k": 1}, inputs="w", times=3, method="rodas5p", max_steps=1,
+        "u' = k + sqrt(u)",
+        {"u": "w"},
+        {"k": 1},
+        inputs="w",
+        times=3,
+        method="rodas5p",
+        max_steps=1,
         name=f"stuck_{lanes}".lower(),
-    )  # fmt: skip
+    )
     X = [[0, 0.5, 1, float(n % 3 == 0)] for n in range(20)]
     found = model.outcomes([1], X, nn.build(model, fit=False))
     assert found == model.outcomes([1], X)

@@ -38,8 +38,10 @@ def mixed_half(z):
 def bits(seed, update, layer, rows, units):
     """The random bits of rows and units, (rows, units)."""
     key = mixed((mixed(mixed(seed) + 0x9E3779B97F4A7C15 * (update + 1) & U64) + 0x9E3779B97F4A7C15 * layer) & U64)
-    found = [[mixed_half(mixed_half((row + key) & U32) ^ (unit * 0x9E3779B9 + (key >> 32)) & U32) for unit in units]
-             for row in rows]  # fmt: skip
+    found = [
+        [mixed_half(mixed_half((row + key) & U32) ^ (unit * 0x9E3779B9 + (key >> 32)) & U32) for unit in units]
+        for row in rows
+    ]
     return np.array(found, float)
 
 
@@ -73,8 +75,17 @@ def program():
 def test_updates_follow_the_evaluator(module, program):
     """Every update, of shuffled batches that fill no tile, has the gradient that NumPy finds with the same noise."""
     seen = []
-    module.train(X, Y, epochs=2, batch_size=70, shuffle=False, seed=9, learning_rate=0.1, callback_interval="epoch",
-                 callback=lambda p: seen.append(p.parameters))  # fmt: skip
+    module.train(
+        X,
+        Y,
+        epochs=2,
+        batch_size=70,
+        shuffle=False,
+        seed=9,
+        learning_rate=0.1,
+        callback_interval="epoch",
+        callback=lambda p: seen.append(p.parameters),
+    )
     w = module.initial_parameters(seed=9)
     update = 0
     for epoch in range(2):
@@ -134,8 +145,9 @@ def test_bits_do_not_depend_on_what_is_computed_together(module, order):
     weight[order[0] * 40] = 1  # one row alone counts: the others are noise that does not matter
     alone = module.train(rows, targets, epochs=1, seed=1, sample_weight=weight, batch_size=320)
     position = order[0] * 40
-    shorter = module.train(rows[: position + 1], targets[: position + 1], epochs=1, seed=1,
-                           sample_weight=weight[: position + 1])  # fmt: skip
+    shorter = module.train(
+        rows[: position + 1], targets[: position + 1], epochs=1, seed=1, sample_weight=weight[: position + 1]
+    )
     assert alone.parameters == pytest.approx(shorter.parameters, rel=1e-12)
     other = module.train(rows, targets, epochs=1, seed=2, parameters=module.initial_parameters(seed=1), shuffle=False)
     assert not np.allclose(first.parameters, other.parameters, rtol=1e-6)
@@ -165,17 +177,25 @@ def test_distributions(layer, distribution):
         for update in range(2):
             points = [np.zeros(size)]
             module.train(
-                Z, np.ones(samples), parameters=points[0], epochs=update + 1, seed=seed, learning_rate=1.0,
+                Z,
+                np.ones(samples),
+                parameters=points[0],
+                epochs=update + 1,
+                seed=seed,
+                learning_rate=1.0,
                 callback=lambda p, points=points: points.append(p.parameters),
-            )  # fmt: skip
+            )
             draws.append(points[-2] - points[-1] - 1)  # the mean of the noise over the samples, for each unit
     draws = np.array(draws)
     deviation = np.sqrt(0.3 / 0.7) if distribution == "dropout" else 0.7
     assert abs(draws).max() < 5 * deviation / np.sqrt(samples)
     assert draws.std() == pytest.approx(deviation / np.sqrt(samples), rel=0.25)
     assert len(np.unique(draws)) > 0.5 * draws.size
-    one = (dropout(0.3, 1, 0, 1, range(500), range(16)) if distribution == "dropout"
-           else normal(0.7, 1, 0, 1, range(500), range(16)))  # fmt: skip
+    one = (
+        dropout(0.3, 1, 0, 1, range(500), range(16))
+        if distribution == "dropout"
+        else normal(0.7, 1, 0, 1, range(500), range(16))
+    )
     assert one.mean() == pytest.approx(0, abs=5 * deviation / np.sqrt(one.size))
     assert one.std() == pytest.approx(deviation, rel=0.05)
     assert abs(np.corrcoef(one.T) - np.eye(16)).max() < 5 / np.sqrt(500)
@@ -193,12 +213,16 @@ def test_without_noise_there_is_no_code():
 @pytest.mark.parametrize(
     ("precision", "first", "compilers"),
     [
-        ("float64", 0, OF_FORMULAS), ("float32", 1, OF_FORMULAS),
-        *(pytest.param(precision, first, COMPILERS, marks=pytest.mark.thorough)
-          for precision in ("float64", "float32") for first in (0, 1)),
+        ("float64", 0, OF_FORMULAS),
+        ("float32", 1, OF_FORMULAS),
+        *(
+            pytest.param(precision, first, COMPILERS, marks=pytest.mark.thorough)
+            for precision in ("float64", "float32")
+            for first in (0, 1)
+        ),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_noise_compiles_without_a_warning(precision, first, compilers, tmp_path):
     """So do noise and dropout; with --thorough in each order and precision, optimized as for people."""
     sources = emitted(nn.Sequential(LAYERS[first:], 4, name="noisy"), precision)

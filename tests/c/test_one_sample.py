@@ -115,10 +115,13 @@ def check_steps(model, precision, size):
 
 @pytest.mark.parametrize(
     ("loss", "precision"),
-    [pytest.param("categorical_crossentropy", "float64", marks=pytest.mark.thorough),
-     ("categorical_crossentropy", "float32"), pytest.param("mse", "float32", marks=pytest.mark.thorough),
-     ("binary_crossentropy_from_logits", "float64")],
-)  # fmt: skip
+    [
+        pytest.param("categorical_crossentropy", "float64", marks=pytest.mark.thorough),
+        ("categorical_crossentropy", "float32"),
+        pytest.param("mse", "float32", marks=pytest.mark.thorough),
+        ("binary_crossentropy_from_logits", "float64"),
+    ],
+)
 def test_metrics(loss, precision):
     """Metrics are those of the outputs that each update met, and change nothing."""
     last = {"categorical_crossentropy": "softmax"}.get(loss, "linear")

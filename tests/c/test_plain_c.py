@@ -411,7 +411,9 @@ def test_self_tests(name, folder, functions):
     wrong.write_text(text[:begin] + text[begin:].replace("{\n    ", "{\n    1.5 - ", 1))
     done = subprocess.run(
         [compiled([sources[0], wrong], folder / name / "test", options=(f"-I{folder / name}",), warnings=())],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "WRONG" in done.stdout

@@ -225,13 +225,22 @@ def test_what_is_measured_changes_nothing(update, shuffle):
     given = {"epochs": 5, "batch_size": 1, "shuffle": shuffle, "learning_rate": 0.1, "update": update, "seed": 3}
     plain = module.train(X, Y, **given)
     metrics = ("accuracy", "mae", "r2")
-    measured = module.train(X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best_weights=False,
-                            monitor="val_mae", **given)  # fmt: skip
+    measured = module.train(
+        X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best_weights=False, monitor="val_mae", **given
+    )
     assert np.array_equal(measured.parameters, plain.parameters)
     assert np.array_equal(measured.history, plain.history)
     # the other loop, which is tested against scikit-learn
-    other = module.train(X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best_weights=False,
-                         monitor="val_mae", sample_weight=np.ones(30), **given)  # fmt: skip
+    other = module.train(
+        X,
+        Y,
+        metrics=metrics,
+        validation_data=(X[:9], Y[:9]),
+        restore_best_weights=False,
+        monitor="val_mae",
+        sample_weight=np.ones(30),
+        **given,
+    )
     assert measured.best_epoch == other.best_epoch == 1 + other.metrics["val_mae"].argmin()
     for name in other.metrics:
         assert measured.metrics[name] == pytest.approx(other.metrics[name], rel=1e-12)

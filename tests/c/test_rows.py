@@ -123,11 +123,14 @@ def branches(rng, depth, a, b, x, z):
 
 @pytest.mark.parametrize(
     ("compiler", "march", "precision", "seed"),
-    [("gcc", "portable", "float64", 0), pytest.param("gcc", "portable", "float32", 1, marks=pytest.mark.thorough),
-     pytest.param("gcc", "native", "float64", 4, marks=pytest.mark.thorough),
-     pytest.param("clang", "native", "float64", 0, marks=pytest.mark.thorough),
-     pytest.param("clang", "native", "float32", 2, marks=pytest.mark.thorough)],
-)  # fmt: skip
+    [
+        ("gcc", "portable", "float64", 0),
+        pytest.param("gcc", "portable", "float32", 1, marks=pytest.mark.thorough),
+        pytest.param("gcc", "native", "float64", 4, marks=pytest.mark.thorough),
+        pytest.param("clang", "native", "float64", 0, marks=pytest.mark.thorough),
+        pytest.param("clang", "native", "float32", 2, marks=pytest.mark.thorough),
+    ],
+)
 def test_formulas_with_branches(compiler, march, precision, seed, monkeypatch):
     """So do formulas that choose between values, on every CPU, in any company, with unused columns or none."""
     if not shutil.which(compiler):
@@ -165,23 +168,31 @@ def test_results_are_their_own(chain):
 @pytest.mark.parametrize(
     "convert",
     [
-        lambda a: a.tolist(), lambda a: a.astype(np.float32), np.asfortranarray, lambda a: a.astype(">f8"),
-        lambda a: np.repeat(a, 2, axis=1)[:, ::2], np.ma.masked_array, lambda a: a.astype(object),
+        lambda a: a.tolist(),
+        lambda a: a.astype(np.float32),
+        np.asfortranarray,
+        lambda a: a.astype(">f8"),
+        lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+        np.ma.masked_array,
+        lambda a: a.astype(object),
     ],
-)  # fmt: skip
+)
 def test_rows_of_any_kind(chain, convert):
     """What is no plain array of the module's precision gives the same, to rounding."""
     parameters, X = chain.initial_parameters(), RNG.normal(size=(1, 4)).astype(np.float32).astype(float)
     assert chain.predict(parameters, convert(X)) == pytest.approx(chain.predict(parameters, X), rel=1e-14)
 
 
-@pytest.mark.parametrize(("X", "message"), [
-    (np.array([[1.0, np.nan, 0, 0]]), r"X\[0, 1\] is nan"),
-    (np.array([[1.0, 0, 0, np.inf]]), r"X\[0, 3\] is inf"),
-    (np.zeros((1, 3)), r"X has the shape \(1, 3\); expected \(samples, 4\)"),
-    (np.zeros((0, 4)), "X is empty"),
-    (np.zeros(4), "give it as"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.array([[1.0, np.nan, 0, 0]]), r"X\[0, 1\] is nan"),
+        (np.array([[1.0, 0, 0, np.inf]]), r"X\[0, 3\] is inf"),
+        (np.zeros((1, 3)), r"X has the shape \(1, 3\); expected \(samples, 4\)"),
+        (np.zeros((0, 4)), "X is empty"),
+        (np.zeros(4), "give it as"),
+    ],
+)
 def test_errors(chain, X, message):
     """One row is refused with the same words as many."""
     with pytest.raises(ValueError, match=message):

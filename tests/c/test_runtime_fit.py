@@ -15,8 +15,21 @@ LOSSES = {"huber": HUBER, "soft_l1": SOFT_L1, "cauchy": CAUCHY}
 TOLERANCE = 1e-8
 
 
-def fit(library, x, y, start, *, sigma=None, bounds=None, fixed=None, robust=LINEAR, robust_scale=1.0,
-        tolerance=TOLERANCE, max_iterations=1000, questions=0):  # fmt: skip
+def fit(
+    library,
+    x,
+    y,
+    start,
+    *,
+    sigma=None,
+    bounds=None,
+    fixed=None,
+    robust=LINEAR,
+    robust_scale=1.0,
+    tolerance=TOLERANCE,
+    max_iterations=1000,
+    questions=0,
+):
     """Fits y (N,) or (N, K); sigma is a number, or has the shape (N,) or (N, K)."""
     start, sigma = library.array(start), None if sigma is None else library.array(sigma)
     y = library.array(y)
@@ -28,10 +41,29 @@ def fit(library, x, y, start, *, sigma=None, bounds=None, fixed=None, robust=LIN
         parameters=start, residuals=np.zeros(y.shape), triangle=np.zeros((free, free)), active=np.ones(count, np.int8)
     )
     numbers, counts = np.zeros(3), np.zeros(5, np.uint64)
-    found.status = library.call("fit", library.array(x), y, len(y), sigma, sigmas, lower, upper,
-        None if fixed is None else np.array(fixed, np.uint8), robust, robust_scale, np.full(3, tolerance),
-        max_iterations, questions, np.full(library.call("bytes"), 255, np.uint8), start, found.residuals,
-        found.triangle, found.active, numbers, counts)  # fmt: skip
+    found.status = library.call(
+        "fit",
+        library.array(x),
+        y,
+        len(y),
+        sigma,
+        sigmas,
+        lower,
+        upper,
+        None if fixed is None else np.array(fixed, np.uint8),
+        robust,
+        robust_scale,
+        np.full(3, tolerance),
+        max_iterations,
+        questions,
+        np.full(library.call("bytes"), 255, np.uint8),
+        start,
+        found.residuals,
+        found.triangle,
+        found.active,
+        numbers,
+        counts,
+    )
     found.cost, found.chi2, found.gradient = numbers
     found.used, found.free, found.rank, found.iterations, found.evaluations = map(int, counts)
     return found
@@ -47,8 +79,19 @@ def expected(name, x, y, start, *, sigma=1.0, bounds=(-np.inf, np.inf), robust="
         return ((FORMULAS[name](p, x).reshape(y.shape) - y) / sigma)[known]
 
     inside = np.clip(start, *(np.nextafter(bound, other) for bound, other in zip(bounds, bounds[::-1], strict=True)))
-    return least_squares(residuals, inside, jac="3-point", bounds=bounds, loss=robust, f_scale=robust_scale,
-        x_scale="jac", ftol=1e-15, xtol=1e-15, gtol=1e-15, max_nfev=1000)  # fmt: skip
+    return least_squares(
+        residuals,
+        inside,
+        jac="3-point",
+        bounds=bounds,
+        loss=robust,
+        f_scale=robust_scale,
+        x_scale="jac",
+        ftol=1e-15,
+        xtol=1e-15,
+        gtol=1e-15,
+        max_nfev=1000,
+    )
 
 
 def errors(found, free=slice(None)):

@@ -16,7 +16,7 @@ from tests.support.fits import (
     option,
     problems,
     solution,
-)  # fmt: skip
+)
 
 FITS = 40  # some groups of lanes, and a part of one
 

@@ -26,9 +26,14 @@ def lying(request):
 
 def examples(library, count):
     rng = np.random.default_rng(count)
-    return tuple(library.array(values) for values in (
-        rng.uniform(size=(count, OUTPUTS)), rng.integers(0, 2, size=(count, OUTPUTS)), rng.integers(0, 4, size=count),
-    ))  # fmt: skip
+    return tuple(
+        library.array(values)
+        for values in (
+            rng.uniform(size=(count, OUTPUTS)),
+            rng.integers(0, 2, size=(count, OUTPUTS)),
+            rng.integers(0, 4, size=count),
+        )
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 64, 65, 128])

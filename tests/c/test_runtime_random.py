@@ -60,8 +60,12 @@ def test_known_numbers(random):
     """The generator is SplitMix64: its first numbers from 1234567 on are those of the published code."""
     counter = state(1234567)
     assert [random.call("draw", counter) for _ in range(5)] == [
-        6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821,
-    ]  # fmt: skip
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
 
 
 @pytest.mark.parametrize("bound", [1, 2, 3, 10, 2**31 + 1, 2**32 - 1, 2**32, 2**32 + 1, 3 * 2**40, 2**63, 2**64 - 1])

@@ -19,8 +19,20 @@ class Tile:
         self.inputs, self.targets = library.zeros(TILE, INPUTS), library.zeros(TILE, TARGETS)
         self.weights, self.rows = library.zeros(TILE) - 1, np.full(TILE, 10**9, np.uint64)
         work = np.full(library.call("bytes"), 255, np.uint8)
-        self.read_in_place = library.call("make_tile", work, *data, order, weights, total, first, count, self.inputs,
-            self.targets, self.weights, self.rows)  # fmt: skip
+        self.read_in_place = library.call(
+            "make_tile",
+            work,
+            *data,
+            order,
+            weights,
+            total,
+            first,
+            count,
+            self.inputs,
+            self.targets,
+            self.weights,
+            self.rows,
+        )
 
 
 @pytest.fixture

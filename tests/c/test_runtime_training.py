@@ -74,8 +74,25 @@ def train(
     work = np.full(WORK, 255, np.uint8)
     weights = None if weights is None else library.array(weights)
     assert library.call("sample_work_size") <= WORK
-    status = library.call("train_single", optimizer, options, library.array(X), library.array(Y), weights, SAMPLES,
-        batch, EPOCHS, shuffled, sequential, interrupted, state, order, work, parameters, history)  # fmt: skip
+    status = library.call(
+        "train_single",
+        optimizer,
+        options,
+        library.array(X),
+        library.array(Y),
+        weights,
+        SAMPLES,
+        batch,
+        EPOCHS,
+        shuffled,
+        sequential,
+        interrupted,
+        state,
+        order,
+        work,
+        parameters,
+        history,
+    )
     return parameters, history, status
 
 
@@ -172,8 +189,27 @@ def test_groups(model, optimizer, batch):
     parameters, losses, history = model.array(starts), np.zeros(count), np.zeros((EPOCHS, count))
     done, status = np.zeros(count, np.uint64), np.zeros(count, np.int32)
     work = np.full(model.call("sample_many_size"), 255, np.uint8)
-    assert model.call("train_several", optimizer, OPTIONS, rates, model.array(X), model.array(Y), SAMPLES, batch,
-        EPOCHS, count, work, parameters, losses, history, done, status) == 0  # fmt: skip
+    assert (
+        model.call(
+            "train_several",
+            optimizer,
+            OPTIONS,
+            rates,
+            model.array(X),
+            model.array(Y),
+            SAMPLES,
+            batch,
+            EPOCHS,
+            count,
+            work,
+            parameters,
+            losses,
+            history,
+            done,
+            status,
+        )
+        == 0
+    )
     assert (done == EPOCHS).all()
     assert not status.any()
     for m in range(count):

@@ -28,10 +28,15 @@ def scalars_of(model, **choices):
 
 @pytest.mark.parametrize(
     "model",
-    [network(4, 2), network(1), labelled(3, 2),
-     network(2, 3, 2, last="sigmoid", loss="binary_crossentropy"), network(5, 2, last="softplus", loss="poisson")],
+    [
+        network(4, 2),
+        network(1),
+        labelled(3, 2),
+        network(2, 3, 2, last="sigmoid", loss="binary_crossentropy"),
+        network(5, 2, last="softplus", loss="poisson"),
+    ],
     ids=["mse", "line", "softmax", "sigmoid", "poisson"],
-)  # fmt: skip
+)
 def test_values(model):
     """Loss, outputs and gradient of what is written out are those of the network, by the evaluator."""
     program = nn.compile_model(model, until="simplify")["simplify"]

@@ -43,18 +43,28 @@ def scalar(network=None, **options):
 def planar(*units, activation="tanh", **options):
     """Two states with a network that has two outputs."""
     return nn.Dynamics(
-        ["u' = f(u, v)", "v' = c*g(u, v) - v"], {"u": "a", "v": 1}, {"c": 1.2}, inputs="a",
-        networks={("f", "g"): layers(*units, 2, inputs=2, activation=activation)}, **{"times": 3, **options},
-    )  # fmt: skip
+        ["u' = f(u, v)", "v' = c*g(u, v) - v"],
+        {"u": "a", "v": 1},
+        {"c": 1.2},
+        inputs="a",
+        networks={("f", "g"): layers(*units, 2, inputs=2, activation=activation)},
+        **{"times": 3, **options},
+    )
 
 
 def steered():
     """A state with held columns, doses, a start that is a parameter, and an observed network."""
     return nn.Dynamics(
-        "u' = f(u, w) - k*u", {"u": "u0"}, {"k": 0.5, "share": 1.2, "u0": 0.8}, columns=["w", "dose"],
-        jumps={"u": "u + share*dose"}, observed={"u": "u", "force": "k*f(u, w)"}, start=0, times=3,
+        "u' = f(u, w) - k*u",
+        {"u": "u0"},
+        {"k": 0.5, "share": 1.2, "u0": 0.8},
+        columns=["w", "dose"],
+        jumps={"u": "u + share*dose"},
+        observed={"u": "u", "force": "k*f(u, w)"},
+        start=0,
+        times=3,
         networks={"f": layers(2, 1, inputs=2, activation="softplus")},
-    )  # fmt: skip
+    )
 
 
 def exact_at(model, parameters, X, derived=True):

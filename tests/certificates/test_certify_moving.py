@@ -31,9 +31,12 @@ u = sympy.Function("u")(x, t)
 def heat():
     """A network whose loss holds derivatives by its inputs."""
     return nn.Sequential(
-        [nn.Dense(2, "tanh"), nn.Dense(1)], inputs=(x, t), outputs=u, name="heat",
+        [nn.Dense(2, "tanh"), nn.Dense(1)],
+        inputs=(x, t),
+        outputs=u,
+        name="heat",
         losses={"equation": u.diff(t) - u.diff(x, 2) / 10, "data": u - y},
-    )  # fmt: skip
+    )
 
 
 def gathered():

@@ -29,9 +29,12 @@ def changes(value, change):
             yield (*value[:place], other, *value[place + 1 :])
 
 
-COEFFICIENTS = [(name, field.name) for name in ("rk4", "tsit5", "rodas5p") for field in fields(TABLES[name])
-                if isinstance(getattr(TABLES[name], field.name), tuple | float)
-                and (name, field.name) != ("rodas5p", "errors")]  # fmt: skip
+COEFFICIENTS = [
+    (name, field.name)
+    for name in ("rk4", "tsit5", "rodas5p")
+    for field in fields(TABLES[name])
+    if isinstance(getattr(TABLES[name], field.name), tuple | float) and (name, field.name) != ("rodas5p", "errors")
+]
 """All coefficients but one: the estimate of Rodas5P is its last stage, and any multiple of it meets the conditions."""
 
 

@@ -191,9 +191,13 @@ def test_stages_of_wrong_companions(quantity, name, examined):
 def test_a_model_without_inputs(quick_compiler):
     """All samples of it are alike: its Jacobian has those of one, with which it is compared, and it holds."""
     recurrence = nn.Dynamics(
-        ["u = before(u)/2 + before(v)", "v = p*before(v) + before(u)"], {"u": 0.8, "v": -0.6}, {"p": 0.5}, times=3,
-        observed={"o": "u"}, name="alone",
-    )  # fmt: skip
+        ["u = before(u)/2 + before(v)", "v = p*before(v) + before(u)"],
+        {"u": 0.8, "v": -0.6},
+        {"p": 0.5},
+        times=3,
+        observed={"o": "u"},
+        name="alone",
+    )
     certificate = nn.certify(recurrence, points=1)
     assert certificate.holds
     assert "jacobian" in {figure.quantity for figure in certificate.figures}

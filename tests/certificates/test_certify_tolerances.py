@@ -47,17 +47,20 @@ def oscillator():
 
 def logistic(**options):
     """A logistic growth, whose capacity is an input."""
-    return nn.Dynamics(
-        "u' = r*u*(1 - u/cap)", {"u": 0.1}, {"r": 1.2}, inputs="cap", **{**SMALL, **options}
-    )  # fmt: skip
+    return nn.Dynamics("u' = r*u*(1 - u/cap)", {"u": 0.1}, {"r": 1.2}, inputs="cap", **{**SMALL, **options})
 
 
 def dosed(**options):
     """A substance that is given in doses, and flows in at a rate which is held between times."""
     return nn.Dynamics(
-        "u' = inflow - k*u", {"u": 1}, {"k": 0.4}, columns=["inflow", "dose"], jumps={"u": "u + dose"}, start=0,
+        "u' = inflow - k*u",
+        {"u": 1},
+        {"k": 0.4},
+        columns=["inflow", "dose"],
+        jumps={"u": "u + dose"},
+        start=0,
         **{**SMALL, **options},
-    )  # fmt: skip
+    )
 
 
 def exact_at(model, parameters, X, derived=True):
@@ -233,7 +236,7 @@ def changed(program, change):
     other = step.expression.of(replace(system, control=change(system.control)))
     return replace(
         program, steps=tuple(replace(one, expression=other) if one is step else one for one in program.steps)
-    )  # fmt: skip
+    )
 
 
 def wrong_weight(control):

@@ -111,8 +111,15 @@ def test_show(run):
     run.write("models.py", MODELS)
     done = run("show", "models.py:first")
     assert done.returncode == 0
-    for part in ("--- describe: ", "s1[n, j]  = sum(i) W1[j, i]*x[n, i]", "--- stabilize: ", "--- differentiate: ",
-                 "d_W1[j, i] = sum(n) d_z1[n, j]*x[n, i]", "--- simplify: ", "--- schedule: "):  # fmt: skip
+    for part in (
+        "--- describe: ",
+        "s1[n, j]  = sum(i) W1[j, i]*x[n, i]",
+        "--- stabilize: ",
+        "--- differentiate: ",
+        "d_W1[j, i] = sum(n) d_z1[n, j]*x[n, i]",
+        "--- simplify: ",
+        "--- schedule: ",
+    ):
         assert part in done.stdout
     assert "update  " not in done.stdout  # the rules of optimizers are shown where they are wanted
     assert max(map(len, done.stdout.splitlines())) <= 120
@@ -123,8 +130,9 @@ def test_show_a_part(run):
     run.write("models.py", MODELS)
     done = run("show", "models.py:first", "--stage", "simplify", "--optimizers", "adam", "--width", "60")
     assert re.findall(r"^--- .*", done.stdout, re.MULTILINE) == [
-        "--- simplify: in primitives of C, each value computed once ---", "--- update rules ---"
-    ]  # fmt: skip
+        "--- simplify: in primitives of C, each value computed once ---",
+        "--- update rules ---",
+    ]
     assert re.findall(r"^update +(\w+)", done.stdout, re.MULTILINE) == ["adam"]
     assert max(map(len, done.stdout.splitlines())) <= 62
     code = run("show", "models.py:first", "--stage", "emit").stdout
@@ -197,9 +205,17 @@ def test_wrong_input(run, text, arguments, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["biuld"], ["build", "--presicion", "float32"], ["build", "--precision", "half"],
-                                       ["build", "--name", ""],
-                                       ["show", "a.py", "b.py"], ["build", "--out"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["biuld"],
+        ["build", "--presicion", "float32"],
+        ["build", "--precision", "half"],
+        ["build", "--name", ""],
+        ["show", "a.py", "b.py"],
+        ["build", "--out"],
+    ],
+)
 def test_wrong_usage(run, arguments):
     """Wrong usage is told with exit code 2."""
     done = run(*arguments)
@@ -332,15 +348,31 @@ def test_wrong_usage_of_tables(run, arguments):
 @pytest.mark.parametrize(
     "option",
     [
-        "--layers 3,x", "--layers 100000000000", f"--layers {'9' * 5000}", "--layers=-1",
+        "--layers 3,x",
+        "--layers 100000000000",
+        f"--layers {'9' * 5000}",
+        "--layers=-1",
         f"--layers {','.join('3' * 21)}",
-        "--learning-rate nan", "--learning-rate inf", "--learning-rate 0", f"--seed {2**64}", "--seed=-1",
-        f"--epochs {2**63}", "--epochs 0", "--l2 nan", "--l2=-1", "--dropout 1", "--dropout nan", "--time-limit 0",
-        "--time-limit inf", "--class-weight red", "--class-weight red=nan", "--class-weight red=-1",
+        "--learning-rate nan",
+        "--learning-rate inf",
+        "--learning-rate 0",
+        f"--seed {2**64}",
+        "--seed=-1",
+        f"--epochs {2**63}",
+        "--epochs 0",
+        "--l2 nan",
+        "--l2=-1",
+        "--dropout 1",
+        "--dropout nan",
+        "--time-limit 0",
+        "--time-limit inf",
+        "--class-weight red",
+        "--class-weight red=nan",
+        "--class-weight red=-1",
         f"--threads {2**63}",
     ],
     ids=lambda option: option[:30],
-)  # fmt: skip
+)
 def test_numbers_that_cannot_be_meant(option):
     """A number out of all bounds, or none at all, is wrong usage, told with the name of the option."""
     done = CliRunner().invoke(command, ["fit", "wine.csv", "--target", "a", *option.split()])
@@ -399,12 +431,15 @@ def test_a_file_shadows_no_module(run):
     """A file may have the name of any module, and so may its neighbours: neither is taken for that."""
     for name in ("queue", "wave", "imaplib"):
         run.write(f"{name}.py", "import nncodegen as nn\nm = nn.Sequential([nn.Dense(1)], 2)")
-    run.write("model.py", """
+    run.write(
+        "model.py",
+        """
         import queue, sys, wave
         import nncodegen as nn
         assert queue.SimpleQueue and wave.open
         m = nn.Sequential([nn.Dense(1)], 2)
-        """)  # fmt: skip
+        """,
+    )
     (run.folder / "elsewhere").mkdir()
     program = f"""
         import sys
@@ -512,10 +547,14 @@ WITHOUT = """
         ("sklearn.datasets", "bench --quick --peers nncodegen digits", " needs scikit-learn", "bench"),
         ("latex2mathml", "report models.py:first", "a report needs latex2mathml", "report"),
         ("onnx", "export --target onnx --out out models.py:first", "the destination onnx needs onnx", "onnx"),
-        ("ziglang", "export --target wheel --cross aarch64-linux-gnu --out out models.py:first",
-         "compiling for aarch64-linux-gnu needs ziglang", "compiler"),
+        (
+            "ziglang",
+            "export --target wheel --cross aarch64-linux-gnu --out out models.py:first",
+            "compiling for aarch64-linux-gnu needs ziglang",
+            "compiler",
+        ),
     ],
-)  # fmt: skip
+)
 def test_missing_packages_of_commands(run, package, arguments, what, extra):
     """A command that takes a package that is not installed says so in the one wording, and how to install it."""
     for each in ("pandas", "sklearn", "wheel"):

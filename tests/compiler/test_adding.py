@@ -44,9 +44,15 @@ def fdim_partials(f, u, v):
 def with_fdim(monkeypatch):
     """A function more."""
     record = Elementary(
-        fdim, lambda u, v: np.maximum(u - v, 0), lambda u, v: max(u - v, mpmath.mpf(0)), fdim_partials,
-        about="max(x - y, 0)", arguments="x, y", traits=Trait.GROWING, c="fdim",
-    )  # fmt: skip
+        fdim,
+        lambda u, v: np.maximum(u - v, 0),
+        lambda u, v: max(u - v, mpmath.mpf(0)),
+        fdim_partials,
+        about="max(x - y, 0)",
+        arguments="x, y",
+        traits=Trait.GROWING,
+        c="fdim",
+    )
     monkeypatch.setitem(FUNCTIONS, "fdim", record)
 
 
@@ -82,9 +88,15 @@ class Least(nn.Layer):
 def with_min(monkeypatch):
     """A reduction more."""
     record = Reduction(
-        joined(np.minimum), shared_by(np.minimum), np.minimum, np.inf, True, c="minimum", onnx="ReduceMin",
+        joined(np.minimum),
+        shared_by(np.minimum),
+        np.minimum,
+        np.inf,
+        True,
+        c="minimum",
+        onnx="ReduceMin",
         written=sympy.Min,
-    )  # fmt: skip
+    )
     monkeypatch.setitem(REDUCTIONS, "min", record)
 
 

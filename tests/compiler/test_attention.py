@@ -56,15 +56,20 @@ def causal(operator, steps=4):
     weight, where = Element("weight", (SAMPLE,)), (Equation("b", (("t", 1), ("s", -1))),)
     rows = Element("rows", (SAMPLE,))
     return Program(
-        "causal", (Tensor("x", (None, steps, steps)),), (Tensor("y", (None, steps, steps)),), (),
+        "causal",
+        (Tensor("x", (None, steps, steps)),),
+        (Tensor("y", (None, steps, steps)),),
+        (),
         Tensor("weight", (None,)),
         (
             Step(result, x, operator, ("s", "b"), where),
             Step(rows, result * y, "sum", ("t", "s")),
             Step(loss, rows * weight, "sum", (SAMPLE,)),
         ),
-        (result,), loss, extents=(("b", steps),),
-    )  # fmt: skip
+        (result,),
+        loss,
+        extents=(("b", steps),),
+    )
 
 
 @pytest.mark.parametrize("operator", ["softmax", "sum", "max"])
@@ -150,8 +155,9 @@ def test_weights_of_heads():
             rows = np.concatenate([each.reshape(3, -1) for each in given], axis=1)
             targets = np.zeros((3, sum(target.size for target in program.targets)))
             values = evaluate(program, flat, rows, targets)
-            expected = attend_and_weigh(named, 1, *given[:2], lengths=LENGTHS if given[1:] else None,
-                                        causal=not given[1:])  # fmt: skip
+            expected = attend_and_weigh(
+                named, 1, *given[:2], lengths=LENGTHS if given[1:] else None, causal=not given[1:]
+            )
             for output, array in zip(program.outputs, expected, strict=True):
                 np.testing.assert_allclose(values[output.tensor], array, atol=1e-13)
             noise = {source.tensor.name: np.full((3, *source.tensor.shape[1:]), -1.0) for source in program.noise}
@@ -236,12 +242,18 @@ def test_weights_of_keras_and_pytorch():
         keras |= {f"look/{name}/bias": rng.normal(size=(count, 2)) for name, count in heads.items()}
         keras |= {"look/attention_output/kernel": rng.normal(size=(4, 2, 3)), "look/attention_output/bias": np.ones(3)}
         torch = {
-            key.replace("query/", "q_proj.").replace("key/", "k_proj.").replace("value/", "v_proj.")
-            .replace("attention_output/", "out_proj.").replace("kernel", "weight").replace("/", "."):
-            values.reshape(8, 3).T if key.endswith("output/kernel") else
-            values.reshape(3, -1).T if key.endswith("kernel") else values.ravel()
+            key.replace("query/", "q_proj.")
+            .replace("key/", "k_proj.")
+            .replace("value/", "v_proj.")
+            .replace("attention_output/", "out_proj.")
+            .replace("kernel", "weight")
+            .replace("/", "."): values.reshape(8, 3).T
+            if key.endswith("output/kernel")
+            else values.reshape(3, -1).T
+            if key.endswith("kernel")
+            else values.ravel()
             for key, values in keras.items()
-        }  # fmt: skip
+        }
         model = nn.Network(x, layer(x), name="taken")
         found = nn.with_weights(model, keras)
         named = {name.removesuffix("_look") + "1": values for name, values in found.initial.items()}

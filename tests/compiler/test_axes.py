@@ -85,10 +85,16 @@ def test_what_vectors_read_after_the_samples_is_defined():
     """Arrays that are read along the samples have the last sample again after them; what has weights has zeros."""
     kernel = scheduled(network(40, 3, last="softmax"), "float64", {"features": ["j"]}).gradient
     filled = {s.target.tensor for s, _ in statements_of(kernel) if isinstance(s, Fill)}
-    filled |= {s.target.tensor for s, loops in statements_of(kernel) if isinstance(s, Store) and loops
-               and loops[-1].begin == "count"}  # fmt: skip
-    computed = {s.target.tensor for s, loops in statements_of(kernel) if isinstance(s, Let | Store)
-                and "padded" in {loop.end for loop in loops if loop.begin == 0}}  # fmt: skip
+    filled |= {
+        s.target.tensor
+        for s, loops in statements_of(kernel)
+        if isinstance(s, Store) and loops and loops[-1].begin == "count"
+    }
+    computed = {
+        s.target.tensor
+        for s, loops in statements_of(kernel)
+        if isinstance(s, Let | Store) and "padded" in {loop.end for loop in loops if loop.begin == 0}
+    }
     called = {s.steps[-1].target.tensor for s, _ in statements_of(kernel) if isinstance(s, Call)}  # they pad
     along = {
         element.tensor

@@ -325,8 +325,9 @@ def test_a_killed_build_does_no_harm(empty_cache, tmp_path):
     slow = fake_compiler(tmp_path, "sleep 60")
     environment = {**os.environ, "CC": slow, "PYTHONPATH": str(ROOT)}
     command = command_of(f"nn.build(model, out={str(tmp_path / 'out')!r}, fit=False, force=True)")
-    with subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True,
-                          stdout=subprocess.DEVNULL) as process:  # fmt: skip
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL
+    ) as process:
         while not list(empty_cache.glob("*.work/kernel.o.log")):
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)

@@ -84,11 +84,19 @@ def outputs(layer: nn.Layer, x: Array, first: bool, **parameters: Array) -> Arra
     return found if first else np.moveaxis(found, -1, 0)
 
 
-kinds = st.fixed_dictionaries({
-    "axes": st.sampled_from((1, 2)), "stride": st.integers(1, 3), "dilation": st.integers(1, 2),
-    "size": st.integers(1, 3), "groups": st.sampled_from((1, 2)), "first": st.booleans(),
-    "padding": st.sampled_from(("valid", "same", 0, 1, 2)), "length": st.integers(5, 7), "seed": st.integers(0, 99),
-})  # fmt: skip
+kinds = st.fixed_dictionaries(
+    {
+        "axes": st.sampled_from((1, 2)),
+        "stride": st.integers(1, 3),
+        "dilation": st.integers(1, 2),
+        "size": st.integers(1, 3),
+        "groups": st.sampled_from((1, 2)),
+        "first": st.booleans(),
+        "padding": st.sampled_from(("valid", "same", 0, 1, 2)),
+        "length": st.integers(5, 7),
+        "seed": st.integers(0, 99),
+    }
+)
 
 
 @given(kinds)
@@ -262,7 +270,7 @@ def test_weights_of_keras() -> None:
         ([nn.Conv1DTranspose(2, 2, 2, 0, output_padding=2)], (2, 1), "the output_padding of .* is below its strides"),
         ([nn.Conv1DTranspose(2, 2, 2, "same", output_padding=1)], (2, 1), "goes with the padding 'valid' or numbers"),
     ],
-)  # fmt: skip
+)
 def test_errors(layers: list[nn.Layer], shape: Any, message: str) -> None:
     """What does not fit is refused with the layer, the shape it got and what it needs."""
     with pytest.raises(ModelError, match=message):

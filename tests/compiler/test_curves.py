@@ -99,10 +99,16 @@ def test_a_voigt_peak_is_fitted_as_lmfit_does():
             assert abs(popt[3] - gamma) < 4 * errors[2]
 
 
-@pytest.mark.parametrize(("name", "model"), [
-    ("gaussian", "GaussianModel"), ("lorentzian", "LorentzianModel"), ("moffat", "MoffatModel"),
-    ("erf_step", "StepModel"), ("logistic_step", "StepModel"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("gaussian", "GaussianModel"),
+        ("lorentzian", "LorentzianModel"),
+        ("moffat", "MoffatModel"),
+        ("erf_step", "StepModel"),
+        ("logistic_step", "StepModel"),
+    ],
+)
 def test_shapes_are_those_of_lmfit(name, model):
     """Peaks and steps have the shapes that lmfit's models of these names have, whose amplitudes are areas."""
     models = pytest.importorskip("lmfit.models")
@@ -158,9 +164,15 @@ def test_polynomials(degree):
             curves.polynomial(wrong)
 
 
-@pytest.mark.parametrize("text", [
-    "gaussian", 'gaussian("a_") + line', "gaussian('a_', x='t') + polynomial(3, 'b_', x='t')", "hill4(x=t)",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gaussian",
+        'gaussian("a_") + line',
+        "gaussian('a_', x='t') + polynomial(3, 'b_', x='t')",
+        "hill4(x=t)",
+    ],
+)
 def test_curves_as_texts(text):
     """A curve is read from its text, and a curve that is copied or pickled is equal to it."""
     curve = curves.read(text)
@@ -168,13 +180,20 @@ def test_curves_as_texts(text):
     assert pickle.loads(pickle.dumps(curve)) == copy.deepcopy(curve) == curve
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("gausian", "there is no curve gausian; there are: constant, line,"),
-    ("gaussian - line", "is no sum of curves"), ("gaussian +", "is no sum of curves"),
-    ("2*gaussian", "is no sum of curves"), ("gaussian(1.5)", "is no sum of curves"),
-    ("gaussian('a_', 'b_', 'c_')", "takes a prefix and x"), ("gaussian(prefx='a')", "takes a prefix and x"),
-    ("polynomial", "there is no curve polynomial"), ("__import__('os').system('x')", "is no sum of curves"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gausian", "there is no curve gausian; there are: constant, line,"),
+        ("gaussian - line", "is no sum of curves"),
+        ("gaussian +", "is no sum of curves"),
+        ("2*gaussian", "is no sum of curves"),
+        ("gaussian(1.5)", "is no sum of curves"),
+        ("gaussian('a_', 'b_', 'c_')", "takes a prefix and x"),
+        ("gaussian(prefx='a')", "takes a prefix and x"),
+        ("polynomial", "there is no curve polynomial"),
+        ("__import__('os').system('x')", "is no sum of curves"),
+    ],
+)
 def test_texts_that_are_no_curves(text, message):
     """Other texts are refused in words, and none is run."""
     with pytest.raises(ModelError, match=message):
@@ -239,8 +258,12 @@ def test_a_model_of_a_curve():
     """The parameters of a model whose output is a curve may be left out: they begin at values within their bounds."""
     model = nn.Model("peak", "x", "y", output=curves.pseudo_voigt() + curves.constant())
     assert {symbol.name: value for symbol, value in model.parameters.items()} == {
-        "height": 1, "centre": 1, "gamma": 1, "fraction": 0.5, "level": 1,
-    }  # fmt: skip
+        "height": 1,
+        "centre": 1,
+        "gamma": 1,
+        "fraction": 0.5,
+        "level": 1,
+    }
     for curve in (curves.exponential, curves.exponential()):
         given = nn.Model("peak", "x", "y", {"amplitude": 2, "rate": 1}, curve)
         assert [*given.parameters.values()] == [2, 1]

@@ -88,8 +88,12 @@ def test_alternatives_keep_the_value(formula):
 @pytest.mark.parametrize("table", [DIFFERENCES, SERIES, RANGES], ids=["differences", "series", "ranges"])
 def test_every_alternative_applies(table):
     """Each alternative of the tables is used by one of the formulas here."""
-    nodes = [node for formula in FORMULAS for part in (formula, stable_form(formula))
-             for node in sympy.preorder_traversal(part)]  # fmt: skip
+    nodes = [
+        node
+        for formula in FORMULAS
+        for part in (formula, stable_form(formula))
+        for node in sympy.preorder_traversal(part)
+    ]
     nodes += [form for node in nodes for _, form in alternatives(node, DIFFERENCES)]
     nodes += [part for node in nodes[:] for part in node.args]
     used = {rule for node in nodes for rule, _ in alternatives(node, table)}
@@ -256,11 +260,22 @@ def test_numbers_are_single():
             np.testing.assert_allclose(measured, column, rtol=2e-7)
 
 
-@pytest.mark.parametrize("form", [
-    grouped(a, b), balanced(a, b, c), balanced_four(a, b, c, a), length(a, b), length(2, a), leg(b, a),
-    discriminant_root(b, a, c), apart(sympy.atan)(a, b),
-    difference_of_exponentials(a, b, a - b), polynomial(-1, (sympy.S(2), sympy.S(3), sympy.S(5)))(a),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    [
+        grouped(a, b),
+        balanced(a, b, c),
+        balanced_four(a, b, c, a),
+        length(a, b),
+        length(2, a),
+        leg(b, a),
+        discriminant_root(b, a, c),
+        apart(sympy.atan)(a, b),
+        difference_of_exponentials(a, b, a - b),
+        polynomial(-1, (sympy.S(2), sympy.S(3), sympy.S(5)))(a),
+    ],
+    ids=str,
+)
 def test_derivatives_of_functions(form):
     """The derivative of each function is that of its definition."""
     point = {a: mpmath.mpf("0.3"), b: mpmath.mpf("1.7"), c: mpmath.mpf("-0.6")}
@@ -548,11 +563,20 @@ def refuse(*arguments):
     raise AssertionError(f"{arguments} is searched again")
 
 
-@pytest.mark.parametrize("form", [
-    sqrt(x) * Piecewise((length(a, y), x > 0), (1, True)), over(sympy.tanh)(a, x) + over(sympy.sin, 2)(a, x),
-    apart(sympy.tan)(a, x), under(sympy.sinh)(a, x), sympy.diff(under(expm1)(a, x), x), QUOTIENTS[sympy.sin](x),
-    sympy.diff(QUOTIENTS[sympy.sin](x), x), polynomial(-1, (sympy.Rational(1, 3), sympy.Float(0.1, 24)))(a * x),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    [
+        sqrt(x) * Piecewise((length(a, y), x > 0), (1, True)),
+        over(sympy.tanh)(a, x) + over(sympy.sin, 2)(a, x),
+        apart(sympy.tan)(a, x),
+        under(sympy.sinh)(a, x),
+        sympy.diff(under(expm1)(a, x), x),
+        QUOTIENTS[sympy.sin](x),
+        sympy.diff(QUOTIENTS[sympy.sin](x), x),
+        polynomial(-1, (sympy.Rational(1, 3), sympy.Float(0.1, 24)))(a * x),
+    ],
+    ids=str,
+)
 def test_answers_are_remembered(form):
     """What one process has found is read by another instead of being searched again, whatever functions a form has."""
     store, question = Memory(), Question("output", form + 1, form, ((a, 1.5),), BEST, "float64")
@@ -599,8 +623,10 @@ def test_compiled_values_and_gradients_keep_their_digits(precision):
     least = np.finfo(precision).eps * 8
     with mpmath.workdps(100):
         exact = [mpmath.sqrt(mpmath.mpf(float(p)) + 1) - mpmath.sqrt(mpmath.mpf(float(p))) for p in T[:, 0]]
-        slopes = [mpmath.mpf(float(p)) / 2 * (1 / mpmath.sqrt(mpmath.mpf(float(p)) + 1) - 1 / mpmath.sqrt(float(p)))
-                  for p in T[:, 0]]  # fmt: skip
+        slopes = [
+            mpmath.mpf(float(p)) / 2 * (1 / mpmath.sqrt(mpmath.mpf(float(p)) + 1) - 1 / mpmath.sqrt(float(p)))
+            for p in T[:, 0]
+        ]
     found = np.ravel(module.predict(np.ones(1), T))
     gradients = [module.loss_and_gradient(np.ones(1), row[None], np.zeros((1, 1)))[1][0] for row in T]
     assert np.allclose(found, np.array(exact, float), rtol=least, atol=0)

@@ -14,10 +14,20 @@ x, y, z = (Element(name, ("n",)) for name in "xyz")
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("formula", [
-    sqrt(x + 1) - sqrt(x), (x + y) - x + z, (x + y) ** 2 - x**2, (x + y) - (x + z) + y * z, cos(x + y) - cos(x),
-    exp(x) - exp(y), log(x**2 + 1) / x, (1 - cos(x)) / x**2,
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "formula",
+    [
+        sqrt(x + 1) - sqrt(x),
+        (x + y) - x + z,
+        (x + y) ** 2 - x**2,
+        (x + y) - (x + z) + y * z,
+        cos(x + y) - cos(x),
+        exp(x) - exp(y),
+        log(x**2 + 1) / x,
+        (1 - cos(x)) / x**2,
+    ],
+    ids=str,
+)
 def test_exact_values(formula, dtype):
     """Values are those with many more digits, also where all digits of fewer have cancelled."""
     read = [element for element in (x, y, z) if formula.has(element)]

@@ -115,8 +115,13 @@ def test_steps_show_affine_indices() -> None:
     """A window is shown as people write it, and its transpose with the equation beside it."""
     simplified = simplify(differentiate(stabilize(window(2, -1, 1, 5)), fit=False)).show()
     assert "sum(c, r) W[o, c, r]*x[n, c, 2*i + r - 1]" in simplified
-    transposed = Step(Element("d", ("n", "u")), Element("s", ("n", "i")), "sum", ("i", "r"),
-                      (Equation("u", (("i", 2), ("r", 1)), -1),))  # fmt: skip
+    transposed = Step(
+        Element("d", ("n", "u")),
+        Element("s", ("n", "i")),
+        "sum",
+        ("i", "r"),
+        (Equation("u", (("i", 2), ("r", 1)), -1),),
+    )
     assert str(transposed) == "d[n, u] = sum(i, r) s[n, i] where u = 2*i + r - 1"
 
 

@@ -54,8 +54,9 @@ def test_digits():
     )
 
 
-@pytest.mark.parametrize("function", [f for f in accepted() if f not in (StableFunction, sympy.Piecewise)],
-                         ids=lambda f: f.__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "function", [f for f in accepted() if f not in (StableFunction, sympy.Piecewise)], ids=lambda f: f.__name__
+)
 def test_every_accepted_function_can_be_evaluated(function):
     """What describe accepts, both interpretations know, and they agree."""
     a, b = Element("a"), Element("b")

@@ -210,10 +210,15 @@ def test_blocks(name):
 def counts(times, observed=("log(u)",)):
     """Counts at times, of a decay, whose loss is a function of the logarithm of the rate."""
     return nn.Dynamics(
-        "u' = -k*u", {"u": "u0"}, {"k": 0.4, "u0": 3.0}, times=times, steps=1, name="m",
+        "u' = -k*u",
+        {"u": "u0"},
+        {"k": 0.4, "u0": 3.0},
+        times=times,
+        steps=1,
+        name="m",
         observed={f"h{number}": text for number, text in enumerate(observed)},
         loss=lambda h, count: sympy.exp(h) - count * h,
-    )  # fmt: skip
+    )
 
 
 def test_rows_of_motion():

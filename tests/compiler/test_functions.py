@@ -130,13 +130,20 @@ def test_signs_of_faddeeva():
 @pytest.mark.parametrize(
     ("expression", "z", "expected"),
     [
-        (relu(Z), -2.0, 0.0), (relu(Z), 3.0, 3.0), (relu(Z), 0.0, 0.0),
-        (leaky_relu(Z), -2.0, -0.02), (elu(Z), -1.0, np.expm1(-1)), (elu(Z), 2.0, 2.0),
-        (selu(Z), 1.0, 1.0507009873554805), (selu(Z), -1.0, 1.0507009873554805 * 1.6732632423543772 * np.expm1(-1)),
-        (softsign(Z), -3.0, -0.75), (gelu(Z), 1.0, 0.8413447460685429), (gelu(Z), -10.0, -7.61985302416052e-23),
+        (relu(Z), -2.0, 0.0),
+        (relu(Z), 3.0, 3.0),
+        (relu(Z), 0.0, 0.0),
+        (leaky_relu(Z), -2.0, -0.02),
+        (elu(Z), -1.0, np.expm1(-1)),
+        (elu(Z), 2.0, 2.0),
+        (selu(Z), 1.0, 1.0507009873554805),
+        (selu(Z), -1.0, 1.0507009873554805 * 1.6732632423543772 * np.expm1(-1)),
+        (softsign(Z), -3.0, -0.75),
+        (gelu(Z), 1.0, 0.8413447460685429),
+        (gelu(Z), -10.0, -7.61985302416052e-23),
         (log_cosh(Z), 1e-8, 5e-17),
     ],
-)  # fmt: skip
+)
 def test_values(expression, z, expected):
     """Some values that are known from elsewhere."""
     assert number(expression, z) == pytest.approx(expected, rel=1e-13)

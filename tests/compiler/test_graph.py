@@ -28,8 +28,10 @@ SHIFT = Initial("given", 0.0, np.linspace(-1, 1, 20).astype("<f8").tobytes())
 WIDE = nn.Graph(
     inputs=[Tensor("x", (None, 20)), Tensor("c", (None, 3))],
     parameters=[
-        Tensor("W", (16, 20), Initial("uniform", 0.3)), Tensor("shift", (20,), SHIFT, trained=False),
-        Tensor("V", (3, 16), Initial("uniform", 0.3)), Tensor("weight", (16,), Initial("uniform", 0.3)),
+        Tensor("W", (16, 20), Initial("uniform", 0.3)),
+        Tensor("shift", (20,), SHIFT, trained=False),
+        Tensor("V", (3, 16), Initial("uniform", 0.3)),
+        Tensor("weight", (16,), Initial("uniform", 0.3)),
     ],
     steps=[
         Step(element("p[n, i]"), x - k),
@@ -40,7 +42,7 @@ WIDE = nn.Graph(
     ],
     outputs=[Output(h, h), Output(m, m)],
     name="wide",
-)  # fmt: skip
+)
 """Two inputs, two outputs, one of them a maximum, a shift that is kept, and a parameter with the name of a tensor."""
 
 a = element("a[n, p, q]")
@@ -100,10 +102,13 @@ def test_gradients(graph):
 def test_ties():
     """Where several terms are the largest, each has an equal share of the derivative."""
     graph = nn.Graph(
-        [Tensor("x", (None, 3))], [Tensor("w", (3,))],
+        [Tensor("x", (None, 3))],
+        [Tensor("w", (3,))],
         [Step(element("q[n]"), element("w[i]") * x, "max", ("i",))],
-        [Output(element("q[n]"), element("q[n]"))], loss=lambda output, target: output, name="ties",
-    )  # fmt: skip
+        [Output(element("q[n]"), element("q[n]"))],
+        loss=lambda output, target: output,
+        name="ties",
+    )
     assert gradient_of(stage(graph), [2, 1, 0.5], [[1, 2, 4]], [[0]]) == pytest.approx([1 / 3, 2 / 3, 4 / 3])
     assert gradient_of(stage(graph), [2, 1, 1], [[1, 2, 1]], [[0]]) == pytest.approx([1 / 2, 1, 0])
 

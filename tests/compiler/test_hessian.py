@@ -140,18 +140,52 @@ def test_formula_by_sympy():
 TERMS = st.recursive(
     st.sampled_from([a, b, c, x, sympy.Integer(2), sympy.Rational(1, 3)]),
     lambda inner: st.one_of(
-        st.builds(lambda f, u: f(u), st.sampled_from([
-            sin, atan, sympy.tanh, sympy.erf, sympy.asinh, Abs, lambda u: u**2, lambda u: exp(-(u**2)), nn.sigmoid,
-            lambda u: sqrt(1 + u**2), lambda u: 1 / (2 + u**2), lambda u: log(3 + u**2), lambda u: sin(u) / u,
-            lambda u: (1 + u**2) ** b, lambda u: Cbrt(u + 5), cosh, lambda u: Piecewise((u**3, x > 0), (sin(u), True)),
-        ]), inner),
-        st.builds(lambda f, u, v: f(u, v), st.sampled_from([
-            lambda u, v: u + v, lambda u, v: u - v, lambda u, v: u * v, Max, Min, hypot, sympy.atan2,
-            lambda u, v: u / (1 + v**2), lambda u, v: Piecewise((u, u < v), (v, True)),
-        ]), inner, inner),
+        st.builds(
+            lambda f, u: f(u),
+            st.sampled_from(
+                [
+                    sin,
+                    atan,
+                    sympy.tanh,
+                    sympy.erf,
+                    sympy.asinh,
+                    Abs,
+                    lambda u: u**2,
+                    lambda u: exp(-(u**2)),
+                    nn.sigmoid,
+                    lambda u: sqrt(1 + u**2),
+                    lambda u: 1 / (2 + u**2),
+                    lambda u: log(3 + u**2),
+                    lambda u: sin(u) / u,
+                    lambda u: (1 + u**2) ** b,
+                    lambda u: Cbrt(u + 5),
+                    cosh,
+                    lambda u: Piecewise((u**3, x > 0), (sin(u), True)),
+                ]
+            ),
+            inner,
+        ),
+        st.builds(
+            lambda f, u, v: f(u, v),
+            st.sampled_from(
+                [
+                    lambda u, v: u + v,
+                    lambda u, v: u - v,
+                    lambda u, v: u * v,
+                    Max,
+                    Min,
+                    hypot,
+                    sympy.atan2,
+                    lambda u, v: u / (1 + v**2),
+                    lambda u, v: Piecewise((u, u < v), (v, True)),
+                ]
+            ),
+            inner,
+            inner,
+        ),
     ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(formula=TERMS, values=st.tuples(*3 * [st.floats(-2, 2)]), at=st.floats(-2, 2))
@@ -258,7 +292,7 @@ def test_what_is_hidden_does_not_count(hide):
         (exp(a) / (exp(a) + exp(b) + exp(c)), {a: 800.0, b: -800.0, c: 799.0}, 0.0),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_limits(formula, values, at):
     """Where a factor vanishes or a quotient is 0/0, the Hessian is the limit."""
     _, program = derived(formula_model(formula, tuple(values)))

@@ -144,10 +144,16 @@ def test_compiled_module():
 
 @pytest.mark.parametrize(
     "formula",
-    [a / (1 + ((x - b) / c) ** 2), a * exp(-((x - b) ** 2) / (2 * c**2)), a * exp(-b * x) + c,
-     a / (1 + b * exp(-c * x)), a * x / (b + x), a * sin(b * x + c)],
+    [
+        a / (1 + ((x - b) / c) ** 2),
+        a * exp(-((x - b) ** 2) / (2 * c**2)),
+        a * exp(-b * x) + c,
+        a / (1 + b * exp(-c * x)),
+        a * x / (b + x),
+        a * sin(b * x + c),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_everyday_formulas_pay_nothing(formula):
     """Where nothing that is infinite can be hidden, nothing is asked."""
     parameters = dict.fromkeys((a, b, c), 0.5)

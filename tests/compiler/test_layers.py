@@ -112,8 +112,9 @@ def test_custom_activation_and_loss():
     assert module.loss(parameters, X, Y) == pytest.approx(((output - Y) ** 4).mean(), rel=1e-12)
 
 
-@pytest.mark.parametrize(("activation", "loss"), [("sigmoid", "binary_crossentropy"),
-                                                  ("softmax", "categorical_crossentropy")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("activation", "loss"), [("sigmoid", "binary_crossentropy"), ("softmax", "categorical_crossentropy")]
+)
 def test_logits(activation, loss):
     """A cross-entropy from logits is that of the activated output."""
     first = Sequential([Dense(3, activation)], 2, loss).describe()

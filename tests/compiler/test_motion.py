@@ -117,9 +117,13 @@ def test_columns_between_times(interpolation):
 def test_equations_of_second_order_and_abbreviations():
     """They become equations of first order; what is observed may read u', and abbreviations stand for formulas."""
     model = nn.Dynamics(
-        "r = k*u; u'' = -r - c*u'", {"u": 1, "u'": "p"}, {"k": 4, "c": 0.3, "p": 0.5}, times=5,
-        observed={"u": "u", "energy": "u'**2/2 + r*u/2"}, steps=2,
-    )  # fmt: skip
+        "r = k*u; u'' = -r - c*u'",
+        {"u": 1, "u'": "p"},
+        {"k": 4, "c": 0.3, "p": 0.5},
+        times=5,
+        observed={"u": "u", "energy": "u'**2/2 + r*u/2"},
+        steps=2,
+    )
     assert model.states == ("u", "u'")
     found = outputs(model, [4, 0.3, 0.5], T)
     for n, times in enumerate(T):
@@ -134,12 +138,20 @@ def test_sympy_gives_the_model_of_texts():
     u, v = (sympy.Function(name)(t) for name in "uv")
     of_sympy = nn.Dynamics(
         {u.diff(t): a * v + sympy.sin(t), v.diff(t, 2): sympy.Eq(-b * u, 0).lhs - v.diff(t)},
-        {u: 1, v: a, v.diff(t): 0}, {a: 1, b: 2}, times=3, steps=2, observed=[u, v.diff(t)],
-    )  # fmt: skip
+        {u: 1, v: a, v.diff(t): 0},
+        {a: 1, b: 2},
+        times=3,
+        steps=2,
+        observed=[u, v.diff(t)],
+    )
     of_texts = nn.Dynamics(
-        ["u' = a*v + sin(t)", "v'' = -b*u - v'"], {"u": 1, "v": "a", "v'": 0}, {"a": 1, "b": 2}, times=3, steps=2,
+        ["u' = a*v + sin(t)", "v'' = -b*u - v'"],
+        {"u": 1, "v": "a", "v'": 0},
+        {"a": 1, "b": 2},
+        times=3,
+        steps=2,
         observed=["u", "v'"],
-    )  # fmt: skip
+    )
     assert of_sympy.describe().show() == of_texts.describe().show()
     assert [one.tensor for one in of_texts.describe().outputs] == ["u", "v_prime"]
 
@@ -149,8 +161,11 @@ def test_equations_from_time_to_time():
     x, n = nn.before, 6
     model = nn.Dynamics(
         {"s": "p*before(s) + q*before(s, 3) + before(x*s)", "z": x(sympy.Symbol("x"), 2) + sympy.Symbol("s")},
-        {"s": 0.5, "before(s, 3)": 0.25, "x": "q"}, {"p": 0.5, "q": -0.3}, times=n, columns="x",
-    )  # fmt: skip
+        {"s": 0.5, "before(s, 3)": 0.25, "x": "q"},
+        {"p": 0.5, "q": -0.3},
+        times=n,
+        columns="x",
+    )
     given = np.random.default_rng(1).normal(size=(2, n))
     found = outputs(model, [0.5, -0.3], given)
     for row in range(2):
@@ -206,9 +221,14 @@ def test_names_of_outputs():
     """In a list, what is no state is observed under a free name."""
     f = [0.5, 1.0, 2.0]
     model = nn.Dynamics(
-        "u' = f - k*u", {"u": 1}, {"k": 1, "output4": 2}, times=3, columns="f", steps=1,
+        "u' = f - k*u",
+        {"u": 1},
+        {"k": 1, "output4": 2},
+        times=3,
+        columns="f",
+        steps=1,
         observed=["u", "f", "t", "output4*u", "k"],
-    )  # fmt: skip
+    )
     found = outputs(model, [1, 2], np.array([[0.0, 1.0, 2.0, *f]]))
     assert [*found] == ["u", "f_", "t_", "output4_", "k_"]
     check(found["f_"][0], f)

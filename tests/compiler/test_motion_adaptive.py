@@ -241,9 +241,14 @@ def test_tiles(inputs, options, tile):
 def _derived(method):
     """The gradient of a loss and the rows of a fit by the evaluator, and how many solutions they take."""
     model = nn.Dynamics(
-        ["u' = -k*u + c*v", "v' = k*u - d*v"], {"u": "a", "v": "a + b*c"},
-        {"k": 1.1, "c": 0.4, "d": 0.7, "a": 2, "b": 0.3}, times=3, observed="u*v", method=method, name="pair",
-    )  # fmt: skip
+        ["u' = -k*u + c*v", "v' = k*u - d*v"],
+        {"u": "a", "v": "a + b*c"},
+        {"k": 1.1, "c": 0.4, "d": 0.7, "a": 2, "b": 0.3},
+        times=3,
+        observed="u*v",
+        method=method,
+        name="pair",
+    )
     program = compile_model(model, until="simplify")["simplify"]
     X, p = np.array([[0, 0.5, 1.5], [0.2, 1, 2]]), [*model.parameters.values()]
     values = nn.evaluate(program, p, X, np.zeros((2, 3)))

@@ -55,9 +55,16 @@ def test_a_jump_out_of_the_range_of_numbers_fails_its_sample():
 def test_names_of_columns_may_be_those_of_parts():
     """What a column is between two times has a name that nothing else has."""
     model = nn.Dynamics(
-        "f_begin' = f*f_slope - f_now", {"f_begin": 0}, {"f_slope": 2}, inputs="f_now", columns="f", times=3,
-        interpolation="linear", observed={"out": "f_begin"}, jumps={"f_begin": "f_begin + f"},
-    )  # fmt: skip
+        "f_begin' = f*f_slope - f_now",
+        {"f_begin": 0},
+        {"f_slope": 2},
+        inputs="f_now",
+        columns="f",
+        times=3,
+        interpolation="linear",
+        observed={"out": "f_begin"},
+        jumps={"f_begin": "f_begin + f"},
+    )
     found = outputs(model, [2.0], np.array([[0, 1, 3, 0.5, 1, 2, 4.0]]))["out"][0]
     np.testing.assert_allclose(found, [0, 1 + 3 - 0.5, 5.5 + 12 - 1], rtol=1e-6)
 

@@ -19,9 +19,16 @@ def doses(method="tsit5", steps=1, times=6, **options):
     """A model of doses, of which a share is absorbed."""
     options = {"columns": "amount", "jumps": {"depot": "depot + share*amount"}, **options}
     return nn.Dynamics(
-        EQUATIONS, {"depot": 0, "blood": 0}, PARAMETERS, observed=["depot", "blood"], times=times, method=method,
-        steps=steps, name="doses", **options,
-    )  # fmt: skip
+        EQUATIONS,
+        {"depot": 0, "blood": 0},
+        PARAMETERS,
+        observed=["depot", "blood"],
+        times=times,
+        method=method,
+        steps=steps,
+        name="doses",
+        **options,
+    )
 
 
 def rates(t, u):
@@ -47,9 +54,17 @@ def test_states_jump_after_they_are_observed(method, steps):
 def test_jumps_are_formulas_of_all_that_is_known(times, steps, start):
     """They read all states as they are before, also derivatives, and the time, inputs and abbreviations."""
     model = nn.Dynamics(
-        "r = k*u; u'' = -r", {"u": 1, "u'": 0}, {"k": 3}, inputs="x", columns="kick", times=4, steps=steps,
-        start=start, jumps={"u": "u + x*t*u'", "u'": "r + kick/(2 + kick)*u"}, observed=["u", "u'"],
-    )  # fmt: skip
+        "r = k*u; u'' = -r",
+        {"u": 1, "u'": 0},
+        {"k": 3},
+        inputs="x",
+        columns="kick",
+        times=4,
+        steps=steps,
+        start=start,
+        jumps={"u": "u + x*t*u'", "u'": "r + kick/(2 + kick)*u"},
+        observed=["u", "u'"],
+    )
     times, kicks = sorted(times), [0.5, -1.0, 0.0, 2.0]
 
     def jump(k, u):
@@ -76,9 +91,7 @@ def test_sympy_gives_the_jumps_of_texts():
     model = nn.Dynamics(
         {u.diff(t, 2): -u}, {u: 1, u.diff(t): 0}, times=3, columns=kick, steps=1, jumps={u.diff(t): u.diff(t) + kick}
     )
-    text = nn.Dynamics(
-        "u'' = -u", {"u": 1, "u'": 0}, times=3, columns="kick", steps=1, jumps={"u'": "u' + kick"}
-    )  # fmt: skip
+    text = nn.Dynamics("u'' = -u", {"u": 1, "u'": 0}, times=3, columns="kick", steps=1, jumps={"u'": "u' + kick"})
     assert model.describe() == text.describe()
 
 

@@ -54,9 +54,7 @@ def test_estimate_of_the_error(method):
 def test_interpolant(method, x):
     """Within a step, the solution has the order 4; at its end, it is that of the step."""
     x, own = mpmath.mpf(x), Coefficients(method.table)
-    weights = [
-        mpmath.fsum(one * x ** (k + 1) for k, one in enumerate(row)) for row in method.table.interpolant
-    ]  # fmt: skip
+    weights = [mpmath.fsum(one * x ** (k + 1) for k, one in enumerate(row)) for row in method.table.interpolant]
     for order in range(1, 5):
         assert own.worst(weights, order, x) < 5e-14
     if x == 1:

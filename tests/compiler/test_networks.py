@@ -208,7 +208,7 @@ def test_windows_beside_flattened_inputs():
         (lambda: Network([x, z], Dense(2, name="head")(x, z)), r"layer 1 \(head\) takes one input, not 2"),
         (lambda: nn.Sequential([Old()], 3), r"layer 1, a Old, has a method describe\(x, size, number, axis, last\)"),
     ],
-)  # fmt: skip
+)
 def test_refused(build, message):
     """A ModelError says which layer, input or output is wrong, and what it needs."""
     with pytest.raises(ModelError, match=message):

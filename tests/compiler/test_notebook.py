@@ -33,11 +33,14 @@ def balanced(text):
 def test_formula_of_a_model():
     """A formula is typeset as books do it, words upright, the loss of a sample as ℓ, without the index of samples."""
     assert decay()._repr_latex_() == (
-        r"$$\begin{aligned}" "\n"
-        r"\text{output} &= \alpha_{1} + \text{amplitude} \, e^{- b \, x} \\" "\n"
-        r"\ell &= \left(\alpha_{1} + \text{amplitude} \, e^{- b \, x} - y\right)^{2}" "\n"
+        r"$$\begin{aligned}"
+        "\n"
+        r"\text{output} &= \alpha_{1} + \text{amplitude} \, e^{- b \, x} \\"
+        "\n"
+        r"\ell &= \left(\alpha_{1} + \text{amplitude} \, e^{- b \, x} - y\right)^{2}"
+        "\n"
         r"\end{aligned}$$"
-    )  # fmt: skip
+    )
 
 
 def test_names_as_sympy_reads_them():

@@ -117,11 +117,18 @@ def moves(values):
 @examples(20, suppress_health_check=list(HealthCheck))
 @given(
     activation=st.sampled_from(["sigmoid", "tanh", "softplus", "silu", "gelu", "elu", "selu", "relu", "softsign"]),
-    last=st.sampled_from([("softmax", "categorical_crossentropy"), ("sigmoid", "binary_crossentropy"),
-                          ("linear", "mse"), ("linear", "log_cosh"), ("softplus", "poisson")]),
+    last=st.sampled_from(
+        [
+            ("softmax", "categorical_crossentropy"),
+            ("sigmoid", "binary_crossentropy"),
+            ("linear", "mse"),
+            ("linear", "log_cosh"),
+            ("softplus", "poisson"),
+        ]
+    ),
     scale=st.sampled_from([1.0, 5.0]),
     seed=st.integers(0, 1000),
-)  # fmt: skip
+)
 def test_random_networks(activation, last, scale, seed):
     """A network, saturated or not, has the gradient of its formula written out, to 1e-13 of its norm."""
     layers = [nn.Dense(3, activation), nn.Dense(2, last[0])]
@@ -132,10 +139,12 @@ def test_random_networks(activation, last, scale, seed):
     found = gradient_of(program, parameters, [x], [y])
     with mpmath.workdps(60):
         expected = [
-            mpmath.diff(lambda t, k=k: written_out(activation, last, [*parameters[:k], t, *parameters[k + 1 :]], x, y),
-                        mpmath.mpf(parameters[k]))
+            mpmath.diff(
+                lambda t, k=k: written_out(activation, last, [*parameters[:k], t, *parameters[k + 1 :]], x, y),
+                mpmath.mpf(parameters[k]),
+            )
             for k in range(17)
-        ]  # fmt: skip
+        ]
         assert relative_error(found, expected) <= 1e-13
 
 

@@ -265,9 +265,14 @@ def rates_of(depth, units=2, name="f"):
     layers = [layer for _ in range(depth) for layer in (nn.Dense(units, "tanh"), nn.LayerNormalization())]
     network = nn.Sequential([*layers, nn.Dense(1)], inputs=2)
     return nn.Dynamics(
-        [f"u' = -k*(u - {name}(v, t))", "v' = u - v"], {"u": 1, "v": 0}, {"k": 2.0}, times=3, method="rodas5p",
-        networks={name: network}, name="grown_rates",
-    )  # fmt: skip
+        [f"u' = -k*(u - {name}(v, t))", "v' = u - v"],
+        {"u": 1, "v": 0},
+        {"k": 2.0},
+        times=3,
+        method="rodas5p",
+        networks={name: network},
+        name="grown_rates",
+    )
 
 
 def test_rates_of_layers_are_read_as_graphs():

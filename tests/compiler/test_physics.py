@@ -107,13 +107,19 @@ def test_values_of_other_terms_do_no_harm():
         ({"one": u}, {"loss": "mae"}, "has losses by name: leave out loss"),
         ({"one": u - sympy.Symbol("h1")}, {}, "a tensor of the layers of net is called h1, too"),
         ({"one": u - sympy.Symbol("u")}, {}, "the name u is given twice"),
-        ({"one": u.diff(x)}, {"layers": [nn.Dense(2, "relu"), nn.Dense(1)]},
-         "layer 1 of net has the activation relu, which has no continuous derivative of order 1"),
-        ({"one": u.diff(x, 2)}, {"layers": [nn.WideAndDeep([nn.Dense(2, "elu")], 1)]},
-         "layer 1_1 of net has the activation elu, which has no continuous derivative of order 2"),
+        (
+            {"one": u.diff(x)},
+            {"layers": [nn.Dense(2, "relu"), nn.Dense(1)]},
+            "layer 1 of net has the activation relu, which has no continuous derivative of order 1",
+        ),
+        (
+            {"one": u.diff(x, 2)},
+            {"layers": [nn.WideAndDeep([nn.Dense(2, "elu")], 1)]},
+            "layer 1_1 of net has the activation elu, which has no continuous derivative of order 2",
+        ),
         ({"one": u}, {"layers": [nn.Dropout(0.5), nn.Dense(1)]}, "puts noise on its inputs"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant_is_refused(losses, options, message):
     """An error says what is wrong, and names it."""
     with pytest.raises(nn.ModelError) as caught:
@@ -239,7 +245,7 @@ HIDDEN = nn.Dense(2, "tanh")
         (lambda h: {u: nn.Dense(1)(nn.Dropout(0.5)(h) + HIDDEN(h))}, {}, "layer 1 of net puts noise on its inputs"),
         (lambda h: {u: nn.Dense(1)(nn.BatchNormalization()(HIDDEN(h)))}, {}, "has derivatives by its inputs, which a"),
     ],
-)  # fmt: skip
+)
 def test_graphs_that_cannot_be_meant_are_refused(build, options, message):
     """An error says what is wrong, and what to write."""
     with pytest.raises(nn.ModelError) as caught:

@@ -87,8 +87,13 @@ main()
 def test_texts():
     """Every stage up to the schedule can be read, each in a file of its own."""
     texts = compile_model(model, until="schedule").texts()
-    assert list(texts) == ["stages/1-describe.txt", "stages/2-stabilize.txt", "stages/3-differentiate.txt",
-                           "stages/4-simplify.txt", "stages/5-schedule.txt"]  # fmt: skip
+    assert list(texts) == [
+        "stages/1-describe.txt",
+        "stages/2-stabilize.txt",
+        "stages/3-differentiate.txt",
+        "stages/4-simplify.txt",
+        "stages/5-schedule.txt",
+    ]
     assert "output[n] = sigmoid(" in texts["stages/2-stabilize.txt"]
 
 

@@ -93,10 +93,15 @@ HYPERBOLIC = tanh_of(x, half_expm1(x), y)
         (doubles("float64", False), "float64", sqrt(x), "sqrt(x)", []),
         (doubles("float64", False), "float64", exp(x), "exp_of((real) (x))", ["functions"]),
         (doubles("float64", False), "float64", abs(x), "fabs((real) (x))", []),
-        (doubles("float64", False), "float64", tanh_of(x, y, t), "tanh_of((real) (x), (real) (y), (real) (t))",
-         ["functions"]),
+        (
+            doubles("float64", False),
+            "float64",
+            tanh_of(x, y, t),
+            "tanh_of((real) (x), (real) (y), (real) (t))",
+            ["functions"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_exports(dialect, precision, expression, expected, helpers):
     """Exports call the C library or functions of nncodegen, and tell which helpers they need."""
     used = {}

@@ -21,8 +21,14 @@ PROGRAM = Program(
 
 def test_shapes_follow_from_the_declared():
     """The shape of every tensor and the size of every index are known."""
-    assert verify(PROGRAM).shapes == {"x": (None, 4), "W": (3, 4), "weight": (None,), "h": (None, 3), "l": (None,),
-                                      "loss": ()}  # fmt: skip
+    assert verify(PROGRAM).shapes == {
+        "x": (None, 4),
+        "W": (3, 4),
+        "weight": (None,),
+        "h": (None, 3),
+        "l": (None,),
+        "loss": (),
+    }
     assert PROGRAM.sizes == {"n": None, "i": 4, "j": 3}
 
 

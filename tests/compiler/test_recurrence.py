@@ -82,8 +82,10 @@ def test_the_order_of_other_steps_does_not_matter() -> None:
     model = recurrent()
     names = [step.target.tensor for step in gathered(model.steps)]
     assert names.index("z") < names.index("h_0")
-    values = [evaluate(replace(model, steps=steps), np.ones(24), np.ones((2, 8)), np.ones((2, 1)))["loss"]
-              for steps in (model.steps, gathered(model.steps))]  # fmt: skip
+    values = [
+        evaluate(replace(model, steps=steps), np.ones(24), np.ones((2, 8)), np.ones((2, 1)))["loss"]
+        for steps in (model.steps, gathered(model.steps))
+    ]
     assert values[0] == values[1]
 
 

@@ -130,10 +130,15 @@ def test_faults_before_places_are_known_are_named(rewrite, monkeypatch):
 @pytest.mark.parametrize(
     ("model", "condition"),
     [
-        ("features", When.FEW), ("features", When.MANY), ("networks", When.LOSS), ("blas", When.BLAS),
-        ("single_samples", When.ADDED), ("single_samples", Asked.NEW), ("registers", Asked.DESCENT),
+        ("features", When.FEW),
+        ("features", When.MANY),
+        ("networks", When.LOSS),
+        ("blas", When.BLAS),
+        ("single_samples", When.ADDED),
+        ("single_samples", Asked.NEW),
+        ("registers", Asked.DESCENT),
     ],
-)  # fmt: skip
+)
 def test_a_fault_under_one_condition_alone_is_found(model, condition, monkeypatch):
     """Whatever is known only when a kernel runs, both cases of it are carried out."""
 
@@ -198,9 +203,11 @@ def test_no_loop_stands_twice_for_calls_without_the_loss(model):
     """What only the loss needs is under a condition, within the loops that it shares; other calls skip it."""
     for kernel in every_kernel(nn.compile_model(model, until="schedule")["schedule"]):
         conditions = [
-            each for tree in kernel.trees.in_order for each in walk(tree)
+            each
+            for tree in kernel.trees.in_order
+            for each in walk(tree)
             if isinstance(each, If) and each.condition is When.LOSS
-        ]  # fmt: skip
+        ]
         assert not any(each.otherwise for each in conditions)
         for each in conditions:
             assert {target.tensor for target in targets(each.body)} <= kernel.of_loss

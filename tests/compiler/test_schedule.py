@@ -52,8 +52,11 @@ def test_what_metrics_need_alone_runs_apart():
 def test_every_value_is_ready_when_it_is_read(model):
     """Loops read what earlier ones or earlier steps of their own have computed; a reduction must be complete."""
     for kernel in placed(model).kernels:
-        done = {name for name, s in kernel.storage.items() if s.place in (Place.PARAMETER, Place.INPUT, Place.TARGET,
-                                                                         Place.WEIGHT)}  # fmt: skip
+        done = {
+            name
+            for name, s in kernel.storage.items()
+            if s.place in (Place.PARAMETER, Place.INPUT, Place.TARGET, Place.WEIGHT)
+        }
         for loops in in_all(kernel):
             mine = set()
             for step in loops.steps:
@@ -87,8 +90,9 @@ def test_arrays_are_not_written_over_before_they_are_read(model, choices):
     """Arrays may share memory, aligned, but what loops read is what was written for them last."""
     schedule = placed(model, **choices)
     for kernel in schedule.kernels:
-        nests = [each for tree in (*kernel.trees.before, kernel.trees.tile, kernel.trees.measured)
-                 for each in computes(tree)]  # fmt: skip
+        nests = [
+            each for tree in (*kernel.trees.before, kernel.trees.tile, kernel.trees.measured) for each in computes(tree)
+        ]
         targets = {step.target.tensor: step.target for nest in nests for step in nest.steps}
         places = {
             name: positions_of(storage, targets[name], schedule)

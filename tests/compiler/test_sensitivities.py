@@ -132,10 +132,15 @@ def test_a_sum_over_an_identity_is_its_only_term():
     identity, z, w = Element("I", ["row", "k"]), Element("z", ["k"]), Element("W", ["k", "j"])
     diagonal, result = Element("d", ["row", "k"]), Element("r", ["row", "j"])
     program = Program(
-        "sums", (), (), (Tensor("I", (3, 3)), Tensor("z", (3,)), Tensor("W", (3, 2))), Tensor("weight", (None,)),
-        (Step(diagonal, identity * sympy.exp(z)), Step(result, diagonal * w, "sum", ("k",))), (result,),
+        "sums",
+        (),
+        (),
+        (Tensor("I", (3, 3)), Tensor("z", (3,)), Tensor("W", (3, 2))),
+        Tensor("weight", (None,)),
+        (Step(diagonal, identity * sympy.exp(z)), Step(result, diagonal * w, "sum", ("k",))),
+        (result,),
         Element("weight", ["n"]),
-    )  # fmt: skip
+    )
     parameters = np.concatenate([np.eye(3).ravel(), np.arange(9) / 8])
     contracted = contract(program, ("I",))
     assert [step.over for step in contracted.steps] == [(), ()]

@@ -29,9 +29,15 @@ from tests.support.windows import data, states
 
 def lorenz(steps, times=3, start=0.0):
     return nn.Dynamics(
-        "x' = 10*(y - x); y' = r*x - y - x*z; z' = x*y - 2.666*z", {"x": 1, "y": 0, "z": 0}, inputs="r",
-        observed="x", times=times, start=start, steps=steps, name="lorenz",
-    )  # fmt: skip
+        "x' = 10*(y - x); y' = r*x - y - x*z; z' = x*y - 2.666*z",
+        {"x": 1, "y": 0, "z": 0},
+        inputs="r",
+        observed="x",
+        times=times,
+        start=start,
+        steps=steps,
+        name="lorenz",
+    )
 
 
 def rates(r):
@@ -296,9 +302,10 @@ LATE = nn.Sequential([nn.LSTM(6, lambda value: tanh(sin(value))), nn.Dense(1)], 
 """A network whose loops over a time leave values to later ones after they have read the states for the last time."""
 
 STACK = nn.Sequential(
-    [nn.LSTM(6, return_sequences=True), nn.GRU(6, return_sequences=True), nn.SimpleRNN(6), nn.Dense(1)], (3, 2),
+    [nn.LSTM(6, return_sequences=True), nn.GRU(6, return_sequences=True), nn.SimpleRNN(6), nn.Dense(1)],
+    (3, 2),
     name="stack",
-)  # fmt: skip
+)
 """Recurrent layers on each other."""
 
 KIND = st.tuples(st.integers(1, 2), st.booleans(), st.booleans(), st.integers(0, 3))

@@ -114,12 +114,31 @@ def test_rule(formula, expected):
     assert stable_form(formula) == expected
 
 
-@pytest.mark.parametrize("formula", [case[0] for case in CASES] + [
-    exp(u) / (exp(u) + exp(v) + exp(w)), log(exp(u) + 2 * exp(v) + exp(w)), sympy.sign(z), Heaviside(z),
-    sympy.sech(z), sympy.coth(z), sympy.csch(z), sympy.sec(z), sympy.csc(z), sympy.cot(z), Max(u, v, w),
-    sinh(z) * exp(-Abs(z)), log(exp(u) / (exp(u) + exp(v) + exp(w))), exp(u) * exp(v), 1 / (1 + exp(z)) ** 3,
-    Add(1, -sigmoid(u), -sigmoid(v)), exp(-2 * z) * sigmoid(z) ** 3, *(case[0] for case in SHARES),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "formula",
+    [case[0] for case in CASES]
+    + [
+        exp(u) / (exp(u) + exp(v) + exp(w)),
+        log(exp(u) + 2 * exp(v) + exp(w)),
+        sympy.sign(z),
+        Heaviside(z),
+        sympy.sech(z),
+        sympy.coth(z),
+        sympy.csch(z),
+        sympy.sec(z),
+        sympy.csc(z),
+        sympy.cot(z),
+        Max(u, v, w),
+        sinh(z) * exp(-Abs(z)),
+        log(exp(u) / (exp(u) + exp(v) + exp(w))),
+        exp(u) * exp(v),
+        1 / (1 + exp(z)) ** 3,
+        Add(1, -sigmoid(u), -sigmoid(v)),
+        exp(-2 * z) * sigmoid(z) ** 3,
+        *(case[0] for case in SHARES),
+    ],
+    ids=str,
+)
 @examples(30)
 @given(numbers=st.lists(st.floats(0.01, 20), min_size=5, max_size=5))
 def test_the_value_is_kept(formula, numbers):

@@ -19,9 +19,19 @@ from tests.support.search import examples
 LENGTHS = {"n": 2, "i": 3, "j": 2}
 U, V, W = Element("u", ("n", "i")), Element("v", ("j", "i")), Element("w", ("n",))
 
-expressions = st.sampled_from([
-    U, U * V, 2 * U * V * W, U * V + W, sympy.exp(U) - V, sympy.Integer(3), U**2, -V * W, sympy.Max(U, V),
-])  # fmt: skip
+expressions = st.sampled_from(
+    [
+        U,
+        U * V,
+        2 * U * V * W,
+        U * V + W,
+        sympy.exp(U) - V,
+        sympy.Integer(3),
+        U**2,
+        -V * W,
+        sympy.Max(U, V),
+    ]
+)
 steps = st.builds(
     lambda expression, how: Step(Element("r", how[1]), expression, how[0], how[2]),
     expressions,
@@ -78,13 +88,22 @@ FACTORS = [*(Element(f"e{k}") for k in range(2 * LONG)), *(Element(f"t{k}", ("n"
 
 factors = st.builds(
     lambda change, first, second: change(first, second),
-    st.sampled_from([
-        lambda a, b: a, lambda a, b: a**2, lambda a, b: a**3, lambda a, b: sympy.sqrt(a), lambda a, b: a**b,
-        lambda a, b: sympy.tanh(a * b), lambda a, b: sympy.sqrt(2) * a, lambda a, b: -a, lambda a, b: sympy.Float(0.5),
-    ]),
+    st.sampled_from(
+        [
+            lambda a, b: a,
+            lambda a, b: a**2,
+            lambda a, b: a**3,
+            lambda a, b: sympy.sqrt(a),
+            lambda a, b: a**b,
+            lambda a, b: sympy.tanh(a * b),
+            lambda a, b: sympy.sqrt(2) * a,
+            lambda a, b: -a,
+            lambda a, b: sympy.Float(0.5),
+        ]
+    ),
     st.sampled_from(FACTORS),
     st.sampled_from(FACTORS),
-)  # fmt: skip
+)
 sums = st.lists(st.lists(factors, min_size=1, max_size=3), min_size=LONG, max_size=2 * LONG).map(
     lambda terms: sympy.Add(*(sympy.Mul(*term) for term in terms))
 )

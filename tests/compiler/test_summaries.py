@@ -13,11 +13,17 @@ from tests.support.built import built
 
 PICTURES = nn.Sequential(
     [
-        nn.Conv2D(3, 3, activation="relu"), nn.BatchNormalization(), nn.Flatten(), nn.Dense(4, "tanh", name="hidden"),
-        nn.Dropout(0.5), nn.Dense(2, "softmax"),
+        nn.Conv2D(3, 3, activation="relu"),
+        nn.BatchNormalization(),
+        nn.Flatten(),
+        nn.Dense(4, "tanh", name="hidden"),
+        nn.Dropout(0.5),
+        nn.Dense(2, "softmax"),
     ],
-    inputs=(5, 5, 1), loss="categorical_crossentropy", name="pictures",
-)  # fmt: skip
+    inputs=(5, 5, 1),
+    loss="categorical_crossentropy",
+    name="pictures",
+)
 
 
 def lines_of(model):

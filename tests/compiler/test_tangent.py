@@ -90,8 +90,13 @@ def windows():
 
 
 def transposed():
-    return [nn.Dense(4, sympy.sin), nn.Reshape((2, 2)), nn.Conv1DTranspose(1, 3, strides=2), nn.AveragePooling1D(2),
-            nn.GlobalAveragePooling1D()]  # fmt: skip
+    return [
+        nn.Dense(4, sympy.sin),
+        nn.Reshape((2, 2)),
+        nn.Conv1DTranspose(1, 3, strides=2),
+        nn.AveragePooling1D(2),
+        nn.GlobalAveragePooling1D(),
+    ]
 
 
 def both_directions():
@@ -128,8 +133,15 @@ def test_derivatives_of_layers(name, order):
     parameters, point = parameters_of(program, 0), [0.4, -0.7]
     companion = program.companions[0].program
     found = nn.evaluate(companion, parameters, [point], np.ones((1, 1)))[companion.outputs[1].tensor].item()
-    plain = replace(given, steps=needed(given.steps, given.outputs), loss=Element("weight", ("n",)), fields=(),
-                    residuals=(), terms=(), targets=())  # fmt: skip
+    plain = replace(
+        given,
+        steps=needed(given.steps, given.outputs),
+        loss=Element("weight", ("n",)),
+        fields=(),
+        residuals=(),
+        terms=(),
+        targets=(),
+    )
 
     def function(*at):
         values = nn.evaluate(plain, parameters, np.array([at], object), digits=mpmath.mp.dps)
@@ -156,15 +168,21 @@ def test_a_saturated_softmax_keeps_the_digits_of_its_derivatives():
 @pytest.mark.parametrize(
     ("layers", "reason"),
     [
-        ([nn.Dense(6, "tanh"), nn.Reshape((3, 2)), nn.GlobalMaxPooling1D(), nn.Dense(1)],
-         r"a maximum has no continuous derivative, which an equation needs, in: .* = max\(.*: use a mean"),
-        ([nn.Dense(4, "tanh"), nn.Reshape((2, 2)), nn.LSTM(1, activation="relu"), nn.Dense(1)],
-         "has the activation relu, which has no continuous derivative of order 1"),
-        ([nn.Reshape((1, 2)), nn.SimpleRNN(2), nn.Dense(1)],
-         "x, t cannot be cut into windows or steps: put a layer of units, such as Dense, between them and"),
+        (
+            [nn.Dense(6, "tanh"), nn.Reshape((3, 2)), nn.GlobalMaxPooling1D(), nn.Dense(1)],
+            r"a maximum has no continuous derivative, which an equation needs, in: .* = max\(.*: use a mean",
+        ),
+        (
+            [nn.Dense(4, "tanh"), nn.Reshape((2, 2)), nn.LSTM(1, activation="relu"), nn.Dense(1)],
+            "has the activation relu, which has no continuous derivative of order 1",
+        ),
+        (
+            [nn.Reshape((1, 2)), nn.SimpleRNN(2), nn.Dense(1)],
+            "x, t cannot be cut into windows or steps: put a layer of units, such as Dense, between them and",
+        ),
     ],
     ids=["maximum", "relu", "inputs as steps"],
-)  # fmt: skip
+)
 def test_what_has_no_derivatives_is_refused(layers, reason):
     """What has no continuous derivative is refused by name, and so are inputs that a window would mix."""
 
@@ -284,9 +302,11 @@ def test_gradients_through_derivatives_are_those_of_differences():
     first = u.diff(t) + u * v.diff(x) - nu * u.diff(x, 2)
     model = nn.Sequential(
         [nn.Dense(3, "tanh"), nn.WideAndDeep([nn.Dense(2, "silu")], 2)],
-        inputs=(x, t), outputs={u: x * u + v, v: sympy.exp(t) * v}, parameters={nu: 0.3},
+        inputs=(x, t),
+        outputs={u: x * u + v, v: sympy.exp(t) * v},
+        parameters={nu: 0.3},
         losses={"system": (first, v.diff(x, t) - sympy.sin(u)), "data": u - y, "energy": nn.Mean(u.diff(x) ** 2 / 2)},
-    )  # fmt: skip
+    )
     program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
     generator = np.random.default_rng(2)
     parameters, X = parameters_of(program, 3), generator.uniform(-1, 1, (6, 2))
@@ -300,10 +320,15 @@ def test_gradients_through_derivatives_are_those_of_differences():
         step = mpmath.mpf(10) ** -20
         moves = [step * mpmath.mpf(d) for d in direction]
         ends = [
-            nn.evaluate(program, [mpmath.mpf(p) + side * move for p, move in zip(parameters, moves, strict=True)], X, Y,
-                        digits=50)[program.loss.tensor].item()
+            nn.evaluate(
+                program,
+                [mpmath.mpf(p) + side * move for p, move in zip(parameters, moves, strict=True)],
+                X,
+                Y,
+                digits=50,
+            )[program.loss.tensor].item()
             for side in (1, -1)
-        ]  # fmt: skip
+        ]
         slope = float((ends[0] - ends[1]) / (2 * step))
     assert math.isclose(gradient @ direction, slope, rel_tol=1e-11)
 

@@ -75,8 +75,18 @@ GIVEN = {
 def test_no_text_is_run(place, tmp_path, monkeypatch):
     """A text, also in a list, an array or an object, is a ModelError wherever a formula is expected, and never run."""
     monkeypatch.chdir(tmp_path)
-    for bad in (EVIL, [EVIL], (EVIL,), {EVIL}, {EVIL: EVIL}, np.array(EVIL), np.array(EVIL, object), np.str_(EVIL),
-                EVIL.encode(), Disguised()):  # fmt: skip
+    for bad in (
+        EVIL,
+        [EVIL],
+        (EVIL,),
+        {EVIL},
+        {EVIL: EVIL},
+        np.array(EVIL),
+        np.array(EVIL, object),
+        np.str_(EVIL),
+        EVIL.encode(),
+        Disguised(),
+    ):
         with pytest.raises(nn.ModelError):
             GIVEN[place](bad)
     assert os.listdir() == []
@@ -98,10 +108,20 @@ def test_texts_are_formulas():
 
 @pytest.mark.parametrize(
     "number",
-    [2, 2.5, np.float64(2.5), np.float32(2.5), np.int8(2), np.array(2.5), fractions.Fraction(5, 2),
-     decimal.Decimal("2.5"), mpmath.mpf(2.5), sympy.Rational(5, 2)],
+    [
+        2,
+        2.5,
+        np.float64(2.5),
+        np.float32(2.5),
+        np.int8(2),
+        np.array(2.5),
+        fractions.Fraction(5, 2),
+        decimal.Decimal("2.5"),
+        mpmath.mpf(2.5),
+        sympy.Rational(5, 2),
+    ],
     ids=lambda number: type(number).__name__,
-)  # fmt: skip
+)
 def test_numbers_of_any_library(number):
     """Numbers are expressions, whatever library they are of."""
     model = nn.Model("m", parameters={a: number}, loss=(a - 1) ** 2, output=number)
@@ -147,8 +167,19 @@ def test_work_is_bounded(monkeypatch):
     assert parse("max(z, 2)", {"z": z}, "it") == sympy.Max(z, 2)
 
 
-@pytest.mark.parametrize("text", [SUM, "(1 + z/5000)**5000", "exp(-z/1.38e-23)", "z**(10**12)", "2**(1000*z)",
-                                  "10**300*z", "erfc(-z/sqrt(2))/2", "(" * 100 + "z" + ")" * 100])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        SUM,
+        "(1 + z/5000)**5000",
+        "exp(-z/1.38e-23)",
+        "z**(10**12)",
+        "2**(1000*z)",
+        "10**300*z",
+        "erfc(-z/sqrt(2))/2",
+        "(" * 100 + "z" + ")" * 100,
+    ],
+)
 def test_what_is_large_is_read(text):
     """Long sums and large numbers that a double holds are read; SymPy reads the same."""
     assert parse(text, {"z": z}, "it") == sympy.sympify(text, locals={"z": z})
@@ -202,27 +233,48 @@ def test_hyperparameters_of_numpy():
 # --- texts as people write them ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("a*x^2", "write \\*\\*"),
-    ("a*np.exp(x)", "write exp, not np.exp"), ("math.sin(x)*a", "write sin, not math.sin"),
-    ("numpy.arcsin(x)", "write asin"), ("sp.sqrt(x)", "write sqrt, not sp.sqrt"), ("np.pi*x", "write π, not np.pi"),
-    ("np.foo(x)", "no function np.foo"), ("np.nan*x", "nan is no number"),
-    ("lambda*x + a", "lambda is a word of Python"), ("lambda x: x", "lambda is a word of Python"),
-    ("a*in", "in is a word of Python"),
-    ("nan*x", "nan is no number"), ("x + inf", "inf is infinite"), ("oo*x", "oo is infinite"),
-    ("Inf", "Inf is infinite"),
-    ("\N{CYRILLIC SMALL LETTER A}*x", "CYRILLIC SMALL LETTER A.*; did you mean a"),
-    ("\N{GREEK SMALL LETTER THETA}*x", "GREEK SMALL LETTER THETA"),
-    ("x \N{MINUS SIGN} a", "U\\+2212.*write -"), ("x\N{SUPERSCRIPT TWO}", "write \\*\\*2"),
-    ("2x*a", "as in 2\\*x"), ("a(x + 1)", r"write a\*\("), ("ln(x)", "write log"), ("sqare(x)", "did you mean sqrt"),
-    ("a*before(x)", "no function before here: .* nncodegen.Dynamics, in Python"),
-    ("x if x > 0 else a", "write Piecewise"), ("0 < x < 1", "one comparison at a time"),
-    ("(x > 0) and (x < 1)", "joined by &"), ("not (x > 0)", "negated by ~"), ("0,5*x", "with a point"),
-    ("y = a*x", "right side alone"), ("y' = a*x", "motion, which nncodegen.Dynamics"),
-    ("I*x", "without an imaginary unit"),
-    ("e**x", r"write exp\(1\)"), ("", "is empty"),
-    ("alpha*x", "alpha is none of x, a"), ("x % 2", "no derivative"), ("exp(x, base=2)", "no arguments by name"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a*x^2", "write \\*\\*"),
+        ("a*np.exp(x)", "write exp, not np.exp"),
+        ("math.sin(x)*a", "write sin, not math.sin"),
+        ("numpy.arcsin(x)", "write asin"),
+        ("sp.sqrt(x)", "write sqrt, not sp.sqrt"),
+        ("np.pi*x", "write π, not np.pi"),
+        ("np.foo(x)", "no function np.foo"),
+        ("np.nan*x", "nan is no number"),
+        ("lambda*x + a", "lambda is a word of Python"),
+        ("lambda x: x", "lambda is a word of Python"),
+        ("a*in", "in is a word of Python"),
+        ("nan*x", "nan is no number"),
+        ("x + inf", "inf is infinite"),
+        ("oo*x", "oo is infinite"),
+        ("Inf", "Inf is infinite"),
+        ("\N{CYRILLIC SMALL LETTER A}*x", "CYRILLIC SMALL LETTER A.*; did you mean a"),
+        ("\N{GREEK SMALL LETTER THETA}*x", "GREEK SMALL LETTER THETA"),
+        ("x \N{MINUS SIGN} a", "U\\+2212.*write -"),
+        ("x\N{SUPERSCRIPT TWO}", "write \\*\\*2"),
+        ("2x*a", "as in 2\\*x"),
+        ("a(x + 1)", r"write a\*\("),
+        ("ln(x)", "write log"),
+        ("sqare(x)", "did you mean sqrt"),
+        ("a*before(x)", "no function before here: .* nncodegen.Dynamics, in Python"),
+        ("x if x > 0 else a", "write Piecewise"),
+        ("0 < x < 1", "one comparison at a time"),
+        ("(x > 0) and (x < 1)", "joined by &"),
+        ("not (x > 0)", "negated by ~"),
+        ("0,5*x", "with a point"),
+        ("y = a*x", "right side alone"),
+        ("y' = a*x", "motion, which nncodegen.Dynamics"),
+        ("I*x", "without an imaginary unit"),
+        ("e**x", r"write exp\(1\)"),
+        ("", "is empty"),
+        ("alpha*x", "alpha is none of x, a"),
+        ("x % 2", "no derivative"),
+        ("exp(x, base=2)", "no arguments by name"),
+    ],
+)
 def test_what_people_write_instead(text, message):
     """A text in another language than ours is refused with what to write instead."""
     with pytest.raises(nn.ModelError, match=message) as caught:
@@ -251,8 +303,30 @@ def test_an_error_shows_its_place(text, lines):
     assert len(line) < 85
 
 
-@pytest.mark.parametrize("name", ["E", "I", "pi", "S", "N", "Q", "O", "oo", "zoo", "nan", "inf", "e", "gamma", "beta",
-                                  "zeta", "Lambda", "sign", "exp", "re"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "E",
+        "I",
+        "pi",
+        "S",
+        "N",
+        "Q",
+        "O",
+        "oo",
+        "zoo",
+        "nan",
+        "inf",
+        "e",
+        "gamma",
+        "beta",
+        "zeta",
+        "Lambda",
+        "sign",
+        "exp",
+        "re",
+    ],
+)
 def test_names_of_numbers_and_functions_as_parameters(name):
     """A parameter, an input or a column that has the name of a number or a function is what its owner says it is."""
     symbol = sympy.Symbol(name)
@@ -291,11 +365,14 @@ def test_pi_is_told():
     assert [symbol.name for symbol in declared.parameters] == ["π", "pi"]
 
 
-@pytest.mark.parametrize(("formula", "message"), [
-    ("\N{CYRILLIC SMALL LETTER A}*exp(-b*x) + a", "looks like a, but has . .CYRILLIC SMALL LETTER A"),
-    ("a*\N{CYRILLIC SMALL LETTER HA} + b*x", "looks like x, but has . .CYRILLIC SMALL LETTER HA"),
-    ("inf*x", "inf is infinite"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("\N{CYRILLIC SMALL LETTER A}*exp(-b*x) + a", "looks like a, but has . .CYRILLIC SMALL LETTER A"),
+        ("a*\N{CYRILLIC SMALL LETTER HA} + b*x", "looks like x, but has . .CYRILLIC SMALL LETTER HA"),
+        ("inf*x", "inf is infinite"),
+    ],
+)
 def test_names_that_could_mean_something_else(formula, message):
     """Where names that are not known are parameters, one that looks like another, or like a number, is refused."""
     with pytest.raises(nn.ModelError, match=message):

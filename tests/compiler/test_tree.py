@@ -67,13 +67,16 @@ S1 = Element("s1", "nj")
 GATHER = Gather(Solution("j", (), 3, 1), 20)
 
 
-@pytest.mark.parametrize(("plant", "message"), [
-    (over(S1, Element("t2", "nj")), r"t2\[n, j\] is used before it is defined, in: store s1\[n, j\] = t2\[n, j\]"),
-    (over(S1, sympy.S.One, end=10**6), r"s1\[n, j\] is at \d+ to \d+ of \d+ in work memory"),
-    (over(Element("s1", "0j"), sympy.S.One), "iterations over n write to one place"),
-    ((Loop("j", 20, (GATHER,), Way.IN_TURN),), "the index j has a value already where an equation gives it one"),
-    ((GATHER, GATHER), "the index j has a value already where an equation gives it one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (over(S1, Element("t2", "nj")), r"t2\[n, j\] is used before it is defined, in: store s1\[n, j\] = t2\[n, j\]"),
+        (over(S1, sympy.S.One, end=10**6), r"s1\[n, j\] is at \d+ to \d+ of \d+ in work memory"),
+        (over(Element("s1", "0j"), sympy.S.One), "iterations over n write to one place"),
+        ((Loop("j", 20, (GATHER,), Way.IN_TURN),), "the index j has a value already where an equation gives it one"),
+        ((GATHER, GATHER), "the index j has a value already where an equation gives it one"),
+    ],
+)
 def test_what_breaks_a_rule_is_named(plant, message):
     """A value that is used before it is defined, an index out of its buffer or given twice, a place written twice."""
     broken(())  # nothing is wrong without it

@@ -111,10 +111,14 @@ def test_what_does_not_apply_is_not_computed():
         assert CompiledExpression(expression).partials((value,)) == (1,)
 
 
-@pytest.mark.parametrize("interpreter", [
-    lambda e: interpret(e, {X: 1.0}, exact=False), lambda e: interpret(e, {X: mpmath.mpf(1)}, exact=True),
-    CompiledExpression,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "interpreter",
+    [
+        lambda e: interpret(e, {X: 1.0}, exact=False),
+        lambda e: interpret(e, {X: mpmath.mpf(1)}, exact=True),
+        CompiledExpression,
+    ],
+)
 def test_unknown_functions(interpreter):
     """A function that there is not is named."""
     with pytest.raises(ProgramError, match=r"zeta.*zeta\(x\[n\]\)"):

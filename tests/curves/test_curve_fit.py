@@ -75,9 +75,15 @@ def test_full_output():
     assert len(nn.curve_fit(DECAY, X, Y, full_output=False)) == 2
 
 
-@pytest.mark.parametrize("bounds", [
-    (0, 2), (0, [5, 5, 0.4]), optimize.Bounds([0, 1.6, 0], [9, 2, 9]),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        (0, 2),
+        (0, [5, 5, 0.4]),
+        optimize.Bounds([0, 1.6, 0], [9, 2, 9]),
+    ],
+    ids=str,
+)
 def test_bounds(bounds):
     """All forms of SciPy's bounds are taken, without a start."""
     check(nn.curve_fit(DECAY, X, Y, bounds=bounds), optimize.curve_fit(decay, X, Y, bounds=bounds))
@@ -218,41 +224,50 @@ def test_a_text_is_read_once(monkeypatch):
 # --- errors ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("formula", "message"), [
-    ("a*exp(-b*x", "not a formula.*never closed"),
-    ("a*frob(x)", "no function frob"),
-    ("a.real*x", "not a formula"),
-    ("exp(x)", r"has no parameters: all its names \(x\) are columns"),
-    ("a*x - a*x + b*x", "does not depend on a: it is b\\*x in short"),
-    (3, "a text, an expression of SymPy or a curve, not int"),
-    (["a*x"], "a text, an expression of SymPy or a curve, not list"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("a*exp(-b*x", "not a formula.*never closed"),
+        ("a*frob(x)", "no function frob"),
+        ("a.real*x", "not a formula"),
+        ("exp(x)", r"has no parameters: all its names \(x\) are columns"),
+        ("a*x - a*x + b*x", "does not depend on a: it is b\\*x in short"),
+        (3, "a text, an expression of SymPy or a curve, not int"),
+        (["a*x"], "a text, an expression of SymPy or a curve, not list"),
+    ],
+)
 def test_formulas_that_are_none(formula, message):
     """A formula that cannot be read, or leaves nothing to fit, is refused with the reason."""
     with pytest.raises(ModelError, match=message):
         nn.curve_fit(formula, X, Y)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ((X, "a*x", Y), r"^the formula and x are swapped: write curve_fit\('a\*x', x, y\)$"),
-    ((X, Y, "a*x"), r"^the formula and y are swapped: write curve_fit\('a\*x', x, y\)$"),
-    (("a*x", "x", Y), r"^x is the text 'x'; expected data, numbers of the shape \(N,\), \(k, N\), or a mapping"),
-    (("a*x", X, "y"), r"^y is the text 'y'; expected data, numbers of the shape \(N,\)$"),
-    (("a*x", {"x": "x"}, Y), r"^x is 'x'; expected data, numbers of the shape \(N,\)$"),
-    (("a*t", {"t": 3}, Y), r"^t is '3'; expected data, numbers of the shape \(N,\)$"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((X, "a*x", Y), r"^the formula and x are swapped: write curve_fit\('a\*x', x, y\)$"),
+        ((X, Y, "a*x"), r"^the formula and y are swapped: write curve_fit\('a\*x', x, y\)$"),
+        (("a*x", "x", Y), r"^x is the text 'x'; expected data, numbers of the shape \(N,\), \(k, N\), or a mapping"),
+        (("a*x", X, "y"), r"^y is the text 'y'; expected data, numbers of the shape \(N,\)$"),
+        (("a*x", {"x": "x"}, Y), r"^x is 'x'; expected data, numbers of the shape \(N,\)$"),
+        (("a*t", {"t": 3}, Y), r"^t is '3'; expected data, numbers of the shape \(N,\)$"),
+    ],
+)
 def test_texts_in_place_of_data(arguments, message):
     """A text where data are expected is refused by the name of the argument, which may be swapped with the formula."""
     with pytest.raises(ValueError, match=message):
         nn.curve_fit(*arguments)
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("P0", r"'P0'; did you mean p0\?$"),
-    ("nstarts", r"'nstarts'; did you mean n_starts\?$"),
-    ("X", r"'X'; did you mean x\?$"),
-    ("order", r"'order'; there are: formula, x, y, p0, sigma, .*, fixed, loss, f_scale, n_starts, .*, sigma_x$"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("P0", r"'P0'; did you mean p0\?$"),
+        ("nstarts", r"'nstarts'; did you mean n_starts\?$"),
+        ("X", r"'X'; did you mean x\?$"),
+        ("order", r"'order'; there are: formula, x, y, p0, sigma, .*, fixed, loss, f_scale, n_starts, .*, sigma_x$"),
+    ],
+)
 def test_options_that_do_not_exist(name, message):
     """The error on an unknown option names curve_fit, and the option that may be meant, or all of them."""
     with pytest.raises(TypeError, match=rf"^curve_fit\(\) got an unexpected keyword argument {message}"):
@@ -267,15 +282,18 @@ def test_no_text_is_run(tmp_path):
     assert not file.exists()
 
 
-@pytest.mark.parametrize(("formula", "x", "message"), [
-    ("a*exp(-b*t)", X, "does not tell its parameters from its data: 1 column without names would be x;"),
-    ("a*u + b*v", X2, "2 columns without names would be x1 to x2;"),
-    ("a*x1 + b*x3", X2, "2 columns without names would be x1 to x2;"),
-    ("a*u", {"x": X}, "uses none of the data, .* the data are: x$"),
-    ("a*x", X.reshape(2, 2, 10), r"x has the shape \(2, 2, 10\); expected \(N,\), \(k, N\), or a mapping"),
-    ("a*x + b*t", {"x": X, "t": X[1:]}, r"t has the shape \(39,\); expected \(40,\), as x has"),
-    ("a*x", X + 1j, "no real number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("formula", "x", "message"),
+    [
+        ("a*exp(-b*t)", X, "does not tell its parameters from its data: 1 column without names would be x;"),
+        ("a*u + b*v", X2, "2 columns without names would be x1 to x2;"),
+        ("a*x1 + b*x3", X2, "2 columns without names would be x1 to x2;"),
+        ("a*u", {"x": X}, "uses none of the data, .* the data are: x$"),
+        ("a*x", X.reshape(2, 2, 10), r"x has the shape \(2, 2, 10\); expected \(N,\), \(k, N\), or a mapping"),
+        ("a*x + b*t", {"x": X, "t": X[1:]}, r"t has the shape \(39,\); expected \(40,\), as x has"),
+        ("a*x", X + 1j, "no real number"),
+    ],
+)
 def test_data_that_do_not_fit_the_formula(formula, x, message):
     """Where parameters cannot be told from columns, or columns are no numbers, a message says so."""
     with pytest.raises(ValueError, match=message):

@@ -64,9 +64,17 @@ def test_curves_by_name(run):
 def test_auto_ties_and_derived(run):
     """--p0 auto needs no start; --tie and --derived have rows in the table and in the file."""
     done = run(
-        DECAY, "count = a*exp(-k*t) + b", "--p0", "auto", "--tie", "b = a/10", "--derived", "half_life = log(2)/k",
-        "--out", "fits.csv",
-    )  # fmt: skip
+        DECAY,
+        "count = a*exp(-k*t) + b",
+        "--p0",
+        "auto",
+        "--tie",
+        "b = a/10",
+        "--derived",
+        "half_life = log(2)/k",
+        "--out",
+        "fits.csv",
+    )
     assert done.returncode == 0, done.stderr
     assert "tie           b = a/10\n" in done.stderr
     rows = {row["parameter"]: row for row in csv.DictReader(io.StringIO((run.folder / "fits.csv").read_text()))}
@@ -109,17 +117,20 @@ def test_the_variable_of_curves():
         read_equation("y ~ gausian", ["x", "y"])
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["count = a*exp(-k*t)", "--tie", "b"], "is not NAME = FORMULA"),
-    (["count = a*exp(-k*t)", "--tie", "z = 2*a"], "ties name z, which is no parameter"),
-    (["count = a*exp(-k*t)", "--tie", "a = k", "--tie", "k = a"], "the ties go in a circle"),
-    ([], "there is no equation"),
-    (["--models", "exponential"], "compares two or more formulas"),
-    (["--models", "exponential, hil4"], "is neither a curve nor a formula of the columns"),
-    (["--models", "exponential, exponential"], "twice"),
-    (["z", "--models", "exponential, hill4"], "which is no column"),
-    (["--models", "exponential, hill4", "--plot", "a.png"], "leave it out with --models"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["count = a*exp(-k*t)", "--tie", "b"], "is not NAME = FORMULA"),
+        (["count = a*exp(-k*t)", "--tie", "z = 2*a"], "ties name z, which is no parameter"),
+        (["count = a*exp(-k*t)", "--tie", "a = k", "--tie", "k = a"], "the ties go in a circle"),
+        ([], "there is no equation"),
+        (["--models", "exponential"], "compares two or more formulas"),
+        (["--models", "exponential, hil4"], "is neither a curve nor a formula of the columns"),
+        (["--models", "exponential, exponential"], "twice"),
+        (["z", "--models", "exponential, hill4"], "which is no column"),
+        (["--models", "exponential, hill4", "--plot", "a.png"], "leave it out with --models"),
+    ],
+)
 def test_what_is_refused(run, arguments, message):
     """Mistakes are told in words."""
     done = run(DECAY, *arguments)
@@ -160,10 +171,11 @@ def test_a_comparison_of_groups(run):
     """Each group has a row for each formula; the count of groups in which each is the best is told."""
     dose = np.repeat(np.geomspace(0.01, 100, 9), 3)
     parts = [
-        pandas.DataFrame({"well": well, "dose": dose,
-                          "y": 10 + 90 * (dose / (dose + 1)) ** power + random.normal(size=27)})
+        pandas.DataFrame(
+            {"well": well, "dose": dose, "y": 10 + 90 * (dose / (dose + 1)) ** power + random.normal(size=27)}
+        )
         for well, power in enumerate([1, 0.3, 1])
-    ]  # fmt: skip
+    ]
     done = run(pandas.concat(parts), "y ~ dose", "--models", "hill4, hill5", "--by", "well")
     assert done.returncode == 0, done.stderr
     assert "contains      hill5 is hill4 for asymmetry = 1\n" in done.stderr
@@ -176,18 +188,28 @@ def test_a_comparison_of_groups(run):
     assert small[1] < 0.01
 
 
-@pytest.mark.parametrize(("large", "small", "values"), [
-    (curves.hill5, curves.hill4, {"asymmetry": 1}), (curves.hill4, curves.hill3, {"bottom": 0}),
-    (curves.brain_cousens, curves.inhibition4, {"stimulation": 0}),
-    (curves.richards, curves.logistic, {"asymmetry": 1}),
-    (curves.quadratic, curves.line, {"c2": 0}), (curves.hill3, curves.michaelis_menten, {"slope": 1}),
-    (curves.gaussian + curves.line, curves.gaussian, {"intercept": 0, "slope": 0}),
-    (curves.gaussian("a_") + curves.gaussian("b_"), curves.gaussian("a_"), None),
-    (curves.pseudo_voigt, curves.lorentzian, {"fraction": 1}), ("a*x + b*x**2", "q*x", {"b": 0}),
-    (curves.stretched_exponential, curves.exponential, {"beta": 1}),
-    (curves.hill4, curves.exponential, False), (curves.hill4, curves.inhibition4, False), ("a*x", "a*x", False),
-    ("a*x + b", "a*x**2", False), ("a*exp(x)/b", "a*x", False),
-], ids=lambda one: str(one)[:24])  # fmt: skip
+@pytest.mark.parametrize(
+    ("large", "small", "values"),
+    [
+        (curves.hill5, curves.hill4, {"asymmetry": 1}),
+        (curves.hill4, curves.hill3, {"bottom": 0}),
+        (curves.brain_cousens, curves.inhibition4, {"stimulation": 0}),
+        (curves.richards, curves.logistic, {"asymmetry": 1}),
+        (curves.quadratic, curves.line, {"c2": 0}),
+        (curves.hill3, curves.michaelis_menten, {"slope": 1}),
+        (curves.gaussian + curves.line, curves.gaussian, {"intercept": 0, "slope": 0}),
+        (curves.gaussian("a_") + curves.gaussian("b_"), curves.gaussian("a_"), None),
+        (curves.pseudo_voigt, curves.lorentzian, {"fraction": 1}),
+        ("a*x + b*x**2", "q*x", {"b": 0}),
+        (curves.stretched_exponential, curves.exponential, {"beta": 1}),
+        (curves.hill4, curves.exponential, False),
+        (curves.hill4, curves.inhibition4, False),
+        ("a*x", "a*x", False),
+        ("a*x + b", "a*x**2", False),
+        ("a*exp(x)/b", "a*x", False),
+    ],
+    ids=lambda one: str(one)[:24],
+)
 def test_which_formulas_contain_others(large, small, values):
     """Containment is found by values of 0 and 1, also under other names, and only where it is there."""
     found = containment(read_formula(large, ("x",)), read_formula(small, ("x",)))

@@ -166,7 +166,13 @@ def test_starts(name):
     for start in one.starts:
         with np.errstate(all="ignore"):
             found = least_squares(
-                lambda p: curve(x, *p) - y, start, jacobian, x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15,
+                lambda p: curve(x, *p) - y,
+                start,
+                jacobian,
+                x_scale="jac",
+                xtol=1e-15,
+                ftol=1e-15,
+                gtol=1e-15,
                 max_nfev=3000,
-            )  # fmt: skip
+            )
         np.testing.assert_allclose(found.x, one.certified, rtol=1e-4)

@@ -120,14 +120,18 @@ def test_partitions_without_data(run, address):
     assert [(row["rows"], row["status"]) for row in rows] == [("188", "converged"), ("0", "no_data")]
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["parts", EQUATION], "name the columns that make them with --by"),
-    (["nothing", EQUATION, "--by", "well"], "there is no file nothing"),
-    (["data.csv", EQUATION, "--by", "well"], "data.csv is no Parquet file, or folder of them, that can be read"),
-    (["parts", EQUATION, "--by", "q"], "parts has no column 'q'; it has: 'plate', 'well', 'x', 'y', 'note'"),
-    (["parts", "y = a*x + y", "--by", "well"], "y stands on both sides"),
-    (["parts", "note = a*x", "--by", "well"], "column note: '-' is no number"),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["parts", EQUATION], "name the columns that make them with --by"),
+        (["nothing", EQUATION, "--by", "well"], "there is no file nothing"),
+        (["data.csv", EQUATION, "--by", "well"], "data.csv is no Parquet file, or folder of them, that can be read"),
+        (["parts", EQUATION, "--by", "q"], "parts has no column 'q'; it has: 'plate', 'well', 'x', 'y', 'note'"),
+        (["parts", "y = a*x + y", "--by", "well"], "y stands on both sides"),
+        (["parts", "note = a*x", "--by", "well"], "column note: '-' is no number"),
+    ],
+    ids=str,
+)
 def test_bad_input(run, address, arguments, message):
     """Each has its own message, also where a worker finds out."""
     (run.folder / "data.csv").write_text("x,y,well\n1,2,3\n")

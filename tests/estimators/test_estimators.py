@@ -340,11 +340,18 @@ def test_frames(library):
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-@pytest.mark.parametrize("estimator", [
-    NNClassifier(**ONE_BATCH), NNRegressor(**ONE_BATCH), FormulaRegressor("a*size"), DynamicsRegressor(
-        nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 1}, times=3, name="texts"),
-    ),
-], ids=lambda one: type(one).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        NNClassifier(**ONE_BATCH),
+        NNRegressor(**ONE_BATCH),
+        FormulaRegressor("a*size"),
+        DynamicsRegressor(
+            nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 1}, times=3, name="texts"),
+        ),
+    ],
+    ids=lambda one: type(one).__name__,
+)
 def test_texts_in_a_frame(library, estimator):
     """A column of texts is refused by its name, with what to do; texts of numbers are numbers."""
     frames = pytest.importorskip(library)
@@ -357,22 +364,34 @@ def test_texts_in_a_frame(library, estimator):
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-@pytest.mark.parametrize("estimator", [
-    NNRegressor(**ONE_BATCH), FormulaRegressor("a*x0"), DynamicsRegressor(
-        nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 1}, times=3, name="texts"),
-    ),
-], ids=lambda one: type(one).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        NNRegressor(**ONE_BATCH),
+        FormulaRegressor("a*x0"),
+        DynamicsRegressor(
+            nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 1}, times=3, name="texts"),
+        ),
+    ],
+    ids=lambda one: type(one).__name__,
+)
 def test_texts_in_targets(library, estimator):
     """A text in y of a regressor is refused with its target; texts of numbers are numbers."""
     frames = pytest.importorskip(library)
     rows, several = np.ones((3, 3 if isinstance(estimator, DynamicsRegressor) else 1)), {"u": [1, 2, 3]}
     for y, name in (
-        (frames.Series("dose", ["0.5", "low", "2"]) if library == "polars" else
-         frames.Series(["0.5", "low", "2"], name="dose"), "the target 'dose'"),
-        (["0.5", "low", "2"], "y"), (np.array([0.5, "low", 2], object), "y"), (np.array(["1", "low", "2"]), "y"),
+        (
+            frames.Series("dose", ["0.5", "low", "2"])
+            if library == "polars"
+            else frames.Series(["0.5", "low", "2"], name="dose"),
+            "the target 'dose'",
+        ),
+        (["0.5", "low", "2"], "y"),
+        (np.array([0.5, "low", 2], object), "y"),
+        (np.array(["1", "low", "2"]), "y"),
         (frames.DataFrame(several | {"v": ["0.5", "low", "2"]}), "the column 'v' of y"),
         ([[1, "0.5"], [2, "low"], [3, "2"]], "column 1 of y"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(
             ValueError, match=f"^{name} has texts, such as 'low': a regressor learns numbers; .*NNClass"
         ):
@@ -421,8 +440,9 @@ def test_a_pickle_is_plain_and_needs_no_compiler(tmp_path):
         assert [w.category for w in caught] == [RuntimeWarning], caught
         """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CC": "/nonexistent", "NNCODEGEN_CACHE": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True,
-                          text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), found.predict_proba(X), rtol=1e-12)
 

@@ -37,9 +37,14 @@ def absorption(**options):
     """A substance that is absorbed from a depot and eliminated, by dose: Bateman's function."""
     given = {"ka": 1.0, "ke": 0.2, "volume": 20} | options
     return nn.Dynamics(
-        ["depot' = -ka*depot", "blood' = ka*depot/volume - ke*blood"], initial={"depot": "dose", "blood": 0},
-        parameters=given, inputs="dose", observed="blood", times=TIMES, name="absorption",
-    )  # fmt: skip
+        ["depot' = -ka*depot", "blood' = ka*depot/volume - ke*blood"],
+        initial={"depot": "dose", "blood": 0},
+        parameters=given,
+        inputs="dose",
+        observed="blood",
+        times=TIMES,
+        name="absorption",
+    )
 
 
 def bateman(X, ka, ke, volume):
@@ -51,9 +56,14 @@ def bateman(X, ka, ke, volume):
 def series(times=5):
     """Two outputs that follow from columns without a derivative."""
     return nn.Dynamics(
-        "u = a*before(u) + b*w", {"u": 0}, {"a": 0.1, "b": 1}, columns="w", times=times,
-        observed={"u": "u", "large": "100*u*u"}, name="series",
-    )  # fmt: skip
+        "u = a*before(u) + b*w",
+        {"u": 0},
+        {"a": 0.1, "b": 1},
+        columns="w",
+        times=times,
+        observed={"u": "u", "large": "100*u*u"},
+        name="series",
+    )
 
 
 random = np.random.default_rng(5)
@@ -200,9 +210,13 @@ def test_cross_validations():
 def test_searches():
     """Models are compared like other parameters."""
     decay = nn.Dynamics(
-        "blood' = -ke*blood", {"blood": "dose/volume"}, {"ke": 0.2, "volume": 20}, inputs="dose", times=TIMES,
+        "blood' = -ke*blood",
+        {"blood": "dose/volume"},
+        {"ke": 0.2, "volume": 20},
+        inputs="dose",
+        times=TIMES,
         name="decay",
-    )  # fmt: skip
+    )
     search = GridSearchCV(DynamicsRegressor(decay), {"dynamics": [decay, MODEL]}, cv=3, error_score="raise").fit(X, Y)
     assert search.best_params_["dynamics"].name == "absorption"
     assert search.best_estimator_.dynamics_.name == "absorption"
@@ -239,10 +253,18 @@ def test_a_pickle_in_another_process(tmp_path):
     assert done.stdout.split() == [found.predict(row)[0, 3].hex(), str(found.standard_errors_["ka"]), "False"]
 
 
-@pytest.mark.parametrize("check", [
-    "check_estimator_cloneable", "check_estimator_repr", "check_estimator_tags_renamed",
-    "check_get_params_invariance", "check_no_attributes_set_in_init", "check_set_params", "check_valid_tag_types",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_estimator_cloneable",
+        "check_estimator_repr",
+        "check_estimator_tags_renamed",
+        "check_get_params_invariance",
+        "check_no_attributes_set_in_init",
+        "check_set_params",
+        "check_valid_tag_types",
+    ],
+)
 def test_scikit_learn(check):
     """The checks of scikit-learn that fit nothing pass, unmodified."""
     getattr(estimator_checks, check)("DynamicsRegressor", DynamicsRegressor(MODEL))
@@ -304,31 +326,37 @@ NETWORK = nn.Dynamics(
 )
 
 
-@pytest.mark.parametrize(("model", "error", "message"), [
-    ("u' = -k*u", ModelError, r"takes a model of motion, nncodegen\.Dynamics\(.*not \"u' = -k\*u\""),
-    (nn.Sequential([nn.Dense(1)], inputs=7), ModelError, "takes a model of motion"),
-    (nn.Dynamics("u = k*before(u)", {"u": 1}, {"k": 2}, times=3), ModelError, "X would be empty"),
-    (NETWORK, ModelError, r"learnt has no fit: it has 6,001 parameters.*\.train\(X, Y\) trains it"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        ("u' = -k*u", ModelError, r"takes a model of motion, nncodegen\.Dynamics\(.*not \"u' = -k\*u\""),
+        (nn.Sequential([nn.Dense(1)], inputs=7), ModelError, "takes a model of motion"),
+        (nn.Dynamics("u = k*before(u)", {"u": 1}, {"k": 2}, times=3), ModelError, "X would be empty"),
+        (NETWORK, ModelError, r"learnt has no fit: it has 6,001 parameters.*\.train\(X, Y\) trains it"),
+    ],
+)
 def test_models_that_cannot_be_meant(model, error, message):
     """Each is refused in words, before anything is compiled."""
     with pytest.raises(error, match=message):
         DynamicsRegressor(model).fit(X, Y)
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ((X[:, :5], Y), r"X has 5 features; absorption takes 7 for each trajectory, in a row: t\[0\], .*t\[5\], dose"),
-    ((X, Y[:, :5]), r"y has the shape \(12, 5\); absorption has blood at 6 times .* expected \(12, 6\)"),
-    ((X, Y[:, 0]), r"y has the shape \(12,\); absorption has blood at 6 times"),
-    ((X, Y[:3]), r"inconsistent numbers of samples: \[12, 3\]"),
-    ((X, None), "requires y"),
-    ((X, np.full_like(Y, np.nan)), "every observation in y is missing"),
-    ((X, np.where(np.isnan(GAPS), np.inf, Y)), "infinity"),
-    ((np.where(X > 180, np.nan, X), Y), "X contains NaN"),
-    ((X[:, [1, 0, *range(2, TIMES + 1)]], Y), "times, which do not go back"),
-    ((X, Y, np.zeros(12)), "0 for every sample|at least one non-zero"),
-    ((X, Y, -np.ones(12)), "[Nn]egative"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((X[:, :5], Y), r"X has 5 features; absorption takes 7 for each trajectory, in a row: t\[0\], .*t\[5\], dose"),
+        ((X, Y[:, :5]), r"y has the shape \(12, 5\); absorption has blood at 6 times .* expected \(12, 6\)"),
+        ((X, Y[:, 0]), r"y has the shape \(12,\); absorption has blood at 6 times"),
+        ((X, Y[:3]), r"inconsistent numbers of samples: \[12, 3\]"),
+        ((X, None), "requires y"),
+        ((X, np.full_like(Y, np.nan)), "every observation in y is missing"),
+        ((X, np.where(np.isnan(GAPS), np.inf, Y)), "infinity"),
+        ((np.where(X > 180, np.nan, X), Y), "X contains NaN"),
+        ((X[:, [1, 0, *range(2, TIMES + 1)]], Y), "times, which do not go back"),
+        ((X, Y, np.zeros(12)), "0 for every sample|at least one non-zero"),
+        ((X, Y, -np.ones(12)), "[Nn]egative"),
+    ],
+)
 def test_data_that_cannot_be_meant(given, message):
     """Each is refused in words, and leaves the estimator without a fit."""
     estimator = DynamicsRegressor(MODEL)
@@ -338,14 +366,17 @@ def test_data_that_cannot_be_meant(given, message):
         estimator.predict(X)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"p0": "somewhere"}, "p0 is 'somewhere'"),
-    ({"p0": {"speed": 1}}, "speed"),
-    ({"p0": {"ka": 1}, "fixed": {"ka": 2}}, "different values of ka"),
-    ({"loss": "mae"}, "loss is 'mae'"),
-    ({"n_starts": 3}, "bounds"),
-    ({"n_starts": 3, "p0": "auto"}, "leave out n_starts"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"p0": "somewhere"}, "p0 is 'somewhere'"),
+        ({"p0": {"speed": 1}}, "speed"),
+        ({"p0": {"ka": 1}, "fixed": {"ka": 2}}, "different values of ka"),
+        ({"loss": "mae"}, "loss is 'mae'"),
+        ({"n_starts": 3}, "bounds"),
+        ({"n_starts": 3, "p0": "auto"}, "leave out n_starts"),
+    ],
+)
 def test_arguments_that_cannot_be_meant(options, message):
     """Each has its own message."""
     with pytest.raises(ValueError, match=message):

@@ -112,11 +112,14 @@ def test_a_pickle_in_another_process(tmp_path):
     assert done.stdout.split() == [found.predict([[1.5]])[0].hex(), str(found.standard_errors_["b"]), "False"]
 
 
-@pytest.mark.parametrize(("options", "error", "message"), [
-    ({"formula": "a*exp(-b*t)"}, ValueError, "2 columns without names would be x1 to x2"),
-    ({"formula": "a*(x1"}, ModelError, "never closed"),
-    ({"formula": "x1 + x2"}, ModelError, "has no parameters"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"formula": "a*exp(-b*t)"}, ValueError, "2 columns without names would be x1 to x2"),
+        ({"formula": "a*(x1"}, ModelError, "never closed"),
+        ({"formula": "x1 + x2"}, ModelError, "has no parameters"),
+    ],
+)
 def test_arguments_that_cannot_be_meant(options, error, message):
     """Each has its own message."""
     with pytest.raises(error, match=message):

@@ -115,8 +115,15 @@ def test_a_description_is_plain_data():
         NETWORK.check(others[0].hash)
 
 
-@pytest.mark.parametrize("given", [{}, {"inputs": 2}, {"inputs": 2, "layers": 3, "loss": "mse"},
-                                   {"inputs": 2, "layers": [[3, "tanh"]], "loss": "mse", "evil": 1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"inputs": 2},
+        {"inputs": 2, "layers": 3, "loss": "mse"},
+        {"inputs": 2, "layers": [[3, "tanh"]], "loss": "mse", "evil": 1},
+    ],
+)
 def test_foreign_data_is_no_description(given):
     """What did not come from a description is refused."""
     with pytest.raises(nn.ModelError, match="describes no network"):
@@ -167,8 +174,9 @@ def test_without_a_compiler_numpy_predicts_with_one_warning(tmp_path):
         print(repr(outputs.tolist()))
         """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CC": "/nonexistent", "NNCODEGEN_CACHE": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True,
-                          text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     expected = predict(NETWORK, np.linspace(-1, 1, NETWORK.parameter_count), np.eye(4))
     np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=1e-12)

@@ -110,8 +110,13 @@ def test_names_that_collide(tmp_path):
     """A rule of one's own must not have the name of another function; a formula that needs the library says so."""
     rule = nn.Optimizer("loss", lambda parameter, gradient, learning_rate: parameter - learning_rate * gradient)
     with pytest.raises(nn.ModelError, match="the optimizer loss has the name of another function"):
-        nn.export(formula("f", [X], [Y], A * X, (A * X - Y) ** 2 + B, optimizers=[rule]), "c", tmp_path / "out",
-                  train=True, optimizers=["loss"])  # fmt: skip
+        nn.export(
+            formula("f", [X], [Y], A * X, (A * X - Y) ** 2 + B, optimizers=[rule]),
+            "c",
+            tmp_path / "out",
+            train=True,
+            optimizers=["loss"],
+        )
     output = sympy.sin(A * X)
     with pytest.raises(nn.ModelError, match="needs cos, sin of the C library"):
         nn.export(formula("f", [X], [Y], output, (output - Y) ** 2 + B), "c", tmp_path / "out", train=True, libm=False)
@@ -220,8 +225,12 @@ def test_cmake(tmp_path):
         "add_executable(app app.c)\ntarget_link_libraries(app PRIVATE classes)\n"
     )
     (tmp_path / "app.c").write_text('#include "classes.h"\nint main(void) { return CLASSES_INPUTS != 2; }\n')
-    for command in (["cmake", "-S", ".", "-B", "build"], ["cmake", "--build", "build"],
-                    ["ctest", "--test-dir", "build", "--output-on-failure"], ["build/app"]):  # fmt: skip
+    for command in (
+        ["cmake", "-S", ".", "-B", "build"],
+        ["cmake", "--build", "build"],
+        ["ctest", "--test-dir", "build", "--output-on-failure"],
+        ["build/app"],
+    ):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -28,9 +28,7 @@ CLASSES = nn.Sequential(
 )
 CURVE = nn.Sequential([nn.Dense(8, "tanh"), nn.Dense(8, "softplus"), nn.Dense(1)], 2, loss="mse", name="curve")
 LINEAR = nn.Sequential([nn.Dense(2)], inputs=3, loss="mse", name="linear")
-TINY = nn.Sequential(
-    [nn.Dense(2, "tanh"), nn.Dense(2, "softmax")], 1, loss="categorical_crossentropy", name="tiny"
-)  # fmt: skip
+TINY = nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(2, "softmax")], 1, loss="categorical_crossentropy", name="tiny")
 RELU = nn.Sequential([nn.Dense(2, "relu"), nn.Dense(1)], inputs=1, loss="mse", name="relu")
 NORMALIZED = [nn.Dense(2), nn.BatchNormalization(), nn.BatchNormalization(frozen=True), nn.Dense(1)]
 AT_REST = nn.Sequential(NORMALIZED, 1, loss="mse", name="at_rest")
@@ -102,9 +100,12 @@ def derivatives(name):
         steps = np.diag([STEP] * len(z))
         slopes = [(outputs(z + e) - outputs(z - e)) / (2 * STEP) for e in steps]
         curvature = [
-            [(outputs(z + e + f) - outputs(z + e - f) - outputs(z - e + f) + outputs(z - e - f)) / (4 * STEP**2)
-             for f in steps] for e in steps
-        ]  # fmt: skip
+            [
+                (outputs(z + e + f) - outputs(z + e - f) - outputs(z - e + f) + outputs(z - e - f)) / (4 * STEP**2)
+                for f in steps
+            ]
+            for e in steps
+        ]
         return outputs(z).astype(float), np.array(slopes, float).T, np.array(curvature, float).transpose(2, 0, 1)
 
 
@@ -354,11 +355,14 @@ def test_single_precision_becomes_double(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"train": True}, "no --train"), ({"vectors": True}, "no --vectors"), ({"libm": False}, "no --no-libm"),
-        ({"cross": "aarch64-linux-gnu"}, "no --cross"), ({"name": "exp"}, "another name"),
+        ({"train": True}, "no --train"),
+        ({"vectors": True}, "no --vectors"),
+        ({"libm": False}, "no --no-libm"),
+        ({"cross": "aarch64-linux-gnu"}, "no --cross"),
+        ({"name": "exp"}, "another name"),
         ({"name": "main"}, "another name"),
     ],
-)  # fmt: skip
+)
 def test_what_it_cannot_do_is_refused(options, message, tmp_path):
     """Options that mean nothing here, and names that C or its library has, are refused before anything is written."""
     with pytest.raises(nn.ModelError, match=message):

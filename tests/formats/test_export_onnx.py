@@ -112,8 +112,11 @@ def test_what_a_reader_expects():
     found = agree(model, X, parameters, "float32")
     assert operators(found) == ["Gemm", "Relu", "Gemm", "Softmax"]
     assert {tensor.name: tuple(tensor.dims) for tensor in found.graph.initializer} == {
-        "W1": (32, 64), "b1": (32,), "W3": (10, 32), "b3": (10,),
-    }  # fmt: skip
+        "W1": (32, 64),
+        "b1": (32,),
+        "W3": (10, 32),
+        "b3": (10,),
+    }
     assert [node.output[0] for node in found.graph.node] == ["z1", "h1", "z3", "output"]
 
 

@@ -24,11 +24,12 @@ FORMULA, LAYERED = (perceptron, "float64", True), (NETWORK, "float32", False)
 @pytest.mark.parametrize(
     ("model", "precision", "train", "compiler"),
     [
-        (*FORMULA, "gcc"), (*LAYERED, "clang"),
+        (*FORMULA, "gcc"),
+        (*LAYERED, "clang"),
         pytest.param(*FORMULA, "clang", marks=pytest.mark.thorough),
         pytest.param(*LAYERED, "gcc", marks=pytest.mark.thorough),
     ],
-)  # fmt: skip
+)
 def test_one_file_stands_alone(model, precision, train, compiler, tmp_path):
     """Outputs, loss and gradient are those of the formulas, without a poll; it is C99, without a warning.
 

@@ -265,9 +265,16 @@ def test_networks_in_differential_equations(precision, tolerance, exported):
     """Predictions are those of NumPy, with columns and jumps, and a training follows the gradients of a module."""
     network = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(1)], inputs=2)
     model = nn.Dynamics(
-        "u'' = force(u, w) - c*u", {"u": 1, "u'": 0}, {"c": 0.5}, columns="w", jumps={"u'": "u' + w*c"}, times=4,
-        networks={"force": network}, rtol=1e-4, name="forced",
-    )  # fmt: skip
+        "u'' = force(u, w) - c*u",
+        {"u": 1, "u'": 0},
+        {"c": 0.5},
+        columns="w",
+        jumps={"u'": "u' + w*c"},
+        times=4,
+        networks={"force": network},
+        rtol=1e-4,
+        name="forced",
+    )
     random = np.random.default_rng(3)
     X = np.hstack([np.sort(random.uniform(0, 2, (2, 4)), axis=1), random.normal(size=(2, 4))])
     parameters = np.r_[0.5, random.normal(size=21)]

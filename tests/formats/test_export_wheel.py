@@ -75,16 +75,22 @@ class Environment:
             folder = self.folder / path.name.removesuffix(".tar.gz")
             command = ["setup.py", "-q", "build", "--build-lib", str(self.packages)]
         environment = {**os.environ, "CC": QUICK, "PYTHONPATH": ""}
-        done = subprocess.run([sys.executable, *command], env=environment, cwd=folder, capture_output=True, text=True,
-                              check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, *command], env=environment, cwd=folder, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
     def run(self, *arguments, **options):
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CC")}
         return subprocess.run(
-            [self.python, *arguments], env=environment, cwd=self.folder, capture_output=True, text=True, check=False,
+            [self.python, *arguments],
+            env=environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
             **options,
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture(scope="module")

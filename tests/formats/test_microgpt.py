@@ -73,9 +73,19 @@ def test_the_published_training():
     parameters, order = start(module, defined.words)
     inputs, targets = defined.tokens[order[:1000]], defined.targets[order[:1000]]
     result = module.train(
-        inputs, targets, parameters=parameters, epochs=1, batch_size=1, shuffle=False, optimizer="adam",
-        learning_rate=0.01, beta_1=0.85, beta_2=0.99, epsilon=1e-8, schedule="polynomial",
-    )  # fmt: skip
+        inputs,
+        targets,
+        parameters=parameters,
+        epochs=1,
+        batch_size=1,
+        shuffle=False,
+        optimizer="adam",
+        learning_rate=0.01,
+        beta_1=0.85,
+        beta_2=0.99,
+        epsilon=1e-8,
+        schedule="polynomial",
+    )
     first, second = np.zeros(4192), np.zeros(4192)
     for step in range(1000):
         loss, gradient = module.loss_and_gradient(parameters, inputs[step : step + 1], targets[step : step + 1])

@@ -105,8 +105,11 @@ def test_single_precision(tmp_path):
     expected = reference(proto, X.astype(np.float32))
     assert module.predict(module.initial_parameters(), X) == pytest.approx(expected, rel=1e-5, abs=1e-6)
     assert module.parameter_shapes == {"0.weight": (1, 6)} | {
-        "0.weight": (6, 4), "0.bias": (6,), "2.weight": (1, 6), "2.bias": (),
-    }  # fmt: skip
+        "0.weight": (6, 4),
+        "0.bias": (6,),
+        "2.weight": (1, 6),
+        "2.bias": (),
+    }
 
 
 # --- graphs of other forms ---------------------------------------------------------------------------------------
@@ -234,12 +237,20 @@ def test_rows_that_are_folded():
     rows = integers(rows=[-1, 4], one=[1]) | weights(W=(4, 4))
     for nodes, told in (
         ([("Reshape", "x rows", "y", {})], "the output 'y' .* has several rows for each sample"),
-        ([("Reshape", "x rows", "r", {}), ("Shape", "r", "s", {}), ("Reshape", "x s", "y", {})],
-         "the output 'y' .* has several rows"),
+        (
+            [("Reshape", "x rows", "r", {}), ("Shape", "r", "s", {}), ("Reshape", "x s", "y", {})],
+            "the output 'y' .* has several rows",
+        ),
         ([("Reshape", "x rows", "r", {}), ("ReduceSum", "r", "y", {})], "reduces the rows of a batch"),
-        ([("Reshape", "x rows", "r", {}), ("ReduceMax", "x", "m", {"axes": [1], "keepdims": 0}),
-          ("Add", "r m", "y", {})], "rows of a batch meet rows"),
-    ):  # fmt: skip
+        (
+            [
+                ("Reshape", "x rows", "r", {}),
+                ("ReduceMax", "x", "m", {"axes": [1], "keepdims": 0}),
+                ("Add", "r m", "y", {}),
+            ],
+            "rows of a batch meet rows",
+        ),
+    ):
         with pytest.raises(nn.ModelError, match=told):
             nn.from_onnx(model(nodes, rows, inputs=[("x", ("N", 3, 4))]))
 
@@ -262,9 +273,13 @@ def test_shapes_are_computed():
     """Sums, products, quotients and remainders of integers in the file are those of ONNX; samples stay the rows."""
     numbers = {"p": [7, -7, 7, -7], "q": [2, 2, -2, -2]}
     for kind, attributes, expected in (
-        ("Add", {}, [9, -5, 5, -9]), ("Sub", {}, [5, -9, 9, -5]), ("Mul", {}, [14, -14, -14, 14]),
-        ("Div", {}, [3, -3, -3, 3]), ("Mod", {}, [1, 1, -1, -1]), ("Mod", {"fmod": 1}, [1, -1, 1, -1]),
-    ):  # fmt: skip
+        ("Add", {}, [9, -5, 5, -9]),
+        ("Sub", {}, [5, -9, 9, -5]),
+        ("Mul", {}, [14, -14, -14, 14]),
+        ("Div", {}, [3, -3, -3, 3]),
+        ("Mod", {}, [1, 1, -1, -1]),
+        ("Mod", {"fmod": 1}, [1, -1, 1, -1]),
+    ):
         file = onnx_of_integers(kind, attributes, numbers)
         assert reference(file, np.zeros((1, 1)))[0] == pytest.approx(expected)
         assert predicted(nn.from_onnx(file), np.zeros((1, 1)))[0] == pytest.approx(expected)
@@ -298,8 +313,9 @@ def test_copies():
     """Where a tensor meets itself under another index, an identity matrix copies it, which is never trained."""
     program = nn.from_onnx(GRAPHS["residual"]).describe()
     assert [(one.name, one.trained) for one in program.parameters if one.shape == (5, 5)] == [
-        ("D", True), ("identity5", False),
-    ]  # fmt: skip
+        ("D", True),
+        ("identity5", False),
+    ]
 
 
 def test_several_inputs():
@@ -432,8 +448,9 @@ def test_linear_models():
     z = X @ np.array([1.0, -2.0, -0.5, 0.0]) - 0.5
     assert predicted(graph, X) == pytest.approx(np.column_stack([expit(-z), expit(z)]), rel=1e-13)
     assert [str(one) for one in graph.describe().parameters] == [
-        "ml/LinearClassifier label scores.coefficients[2, 4]", "ml/LinearClassifier label scores.intercepts[2]",
-    ]  # fmt: skip
+        "ml/LinearClassifier label scores.coefficients[2, 4]",
+        "ml/LinearClassifier label scores.intercepts[2]",
+    ]
     nodes, _ = CLASSIFIED["normalized"]
     graph = nn.from_onnx(model(nodes, {}))
     s = (X - [0.5, 0, 1, -1]) * 2
@@ -444,11 +461,14 @@ def test_linear_models():
 
 def estimators():
     return [
-        MLPClassifier((5,), random_state=0), MLPRegressor(hidden_layer_sizes=(5, 4), activation="tanh", random_state=0),
+        MLPClassifier((5,), random_state=0),
+        MLPRegressor(hidden_layer_sizes=(5, 4), activation="tanh", random_state=0),
         make_pipeline(StandardScaler(), MLPClassifier((5,), activation="logistic", random_state=0)),
-        LogisticRegression(), make_pipeline(MaxAbsScaler(), SGDClassifier(loss="log_loss", random_state=0)),
-        LinearRegression(), make_pipeline(MinMaxScaler(), Normalizer(), RobustScaler(), Ridge()),
-    ]  # fmt: skip
+        LogisticRegression(),
+        make_pipeline(MaxAbsScaler(), SGDClassifier(loss="log_loss", random_state=0)),
+        LinearRegression(),
+        make_pipeline(MinMaxScaler(), Normalizer(), RobustScaler(), Ridge()),
+    ]
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -575,9 +595,15 @@ def test_torch_with_weights_beside_the_file(tmp_path):
     pytest.importorskip("onnxscript")
     own = torch.nn
     module = own.Sequential(
-        own.Conv2d(1, 16, 3, padding=1), own.BatchNorm2d(16), own.PReLU(16), own.MaxPool2d(2),
-        own.Conv2d(16, 6, 3, groups=2, stride=2), own.Flatten(), own.Linear(24, 3), own.Softmax(1),
-    ).eval()  # fmt: skip
+        own.Conv2d(1, 16, 3, padding=1),
+        own.BatchNorm2d(16),
+        own.PReLU(16),
+        own.MaxPool2d(2),
+        own.Conv2d(16, 6, 3, groups=2, stride=2),
+        own.Flatten(),
+        own.Linear(24, 3),
+        own.Softmax(1),
+    ).eval()
     inputs, path = torch.randn(3, 1, 10, 10), tmp_path / "network.onnx"
     shapes = ({0: torch.export.Dim("batch")},)
     torch.onnx.export(module, (inputs,), path, dynamo=True, dynamic_shapes=shapes, verbose=False)

@@ -90,8 +90,13 @@ LAYERS = {
     "several inputs and outputs": branches(),
 }  # fmt: skip
 LAYERS |= {f"activation {name}": nn.Sequential([D(3, name), D(1)], 2) for name in ACTIVATIONS if name != "softmax"}
-LAYERS["a formula"] = nn.Model("formula", sympy.symbols("x z"), sympy.Symbol("y"), {"a": 1.5, "b": 0.5},
-                               "a*exp(-b*x**2)*z + tanh(a*z) + sqrt(1 + b*x**2)")  # fmt: skip
+LAYERS["a formula"] = nn.Model(
+    "formula",
+    sympy.symbols("x z"),
+    sympy.Symbol("y"),
+    {"a": 1.5, "b": 0.5},
+    "a*exp(-b*x**2)*z + tanh(a*z) + sqrt(1 + b*x**2)",
+)
 JOINING = {"Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"}
 """Layers in the network of several inputs."""
 

@@ -167,15 +167,17 @@ def test_attention_of_opset_23(how):
     ("build", "message"),
     [
         (lambda f: f.add("Neg", f.add("Add", "x", np.full((STEPS, WIDTH), -np.inf))), "may only go into a Softmax"),
-        (lambda f: f.add("Softmax", f.add("Where", np.eye(STEPS, WIDTH) > 0, np.array(-np.inf), "x"), axis=1),
-         "another axis than the last one"),
+        (
+            lambda f: f.add("Softmax", f.add("Where", np.eye(STEPS, WIDTH) > 0, np.array(-np.inf), "x"), axis=1),
+            "another axis than the last one",
+        ),
         (lambda f: f.add("Where", f.add("IsNaN", "x"), "x", "x"), "asks for NaN of anything but a softmax"),
         (lambda f: f.add("Trilu", "x"), "a triangle of values that depend on the inputs"),
         (lambda f: f.add("Add", "x", np.full((STEPS, WIDTH), np.inf)), "has values that are not finite"),
         (lambda f: f.add("Attention", "x", "x", "x", q_num_heads=4, kv_num_heads=4), "which 4 heads do not divide"),
     ],
     ids=range(6),
-)  # fmt: skip
+)
 def test_what_is_refused(build, message):
     """The error names the node, and says why."""
     file = File()

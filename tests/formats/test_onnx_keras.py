@@ -145,14 +145,28 @@ def looped(reset, backwards=False, until=5.0):
     nodes.append(helper.make_node("Identity", ["out"], ["h_next"]))
     shapes = {"kernel": (2, gates * units), "recurrent": (units, gates * units), "bias": (gates * units,)}
     body = helper.make_graph(
-        nodes, "body",
-        [info("round", INT64, []), info("go", TensorProto.BOOL, []), info("time", INT32, []),
-         info("h", DOUBLE, ["N", units]), *(info(name, DOUBLE, shape) for name, shape in shapes.items())],
-        [info("on", TensorProto.BOOL, []), info("time_next", INT32, []), info("h_next", DOUBLE, ["N", units]),
-         *(info(name, DOUBLE, shape) for name, shape in shapes.items()), info("out", DOUBLE, ["N", units])],
-        [numpy_helper.from_array(np.array(1, np.int32), "one"), numpy_helper.from_array(np.float64(until), "five"),
-         numpy_helper.from_array(np.float64(1), "unity")],
-    )  # fmt: skip
+        nodes,
+        "body",
+        [
+            info("round", INT64, []),
+            info("go", TensorProto.BOOL, []),
+            info("time", INT32, []),
+            info("h", DOUBLE, ["N", units]),
+            *(info(name, DOUBLE, shape) for name, shape in shapes.items()),
+        ],
+        [
+            info("on", TensorProto.BOOL, []),
+            info("time_next", INT32, []),
+            info("h_next", DOUBLE, ["N", units]),
+            *(info(name, DOUBLE, shape) for name, shape in shapes.items()),
+            info("out", DOUBLE, ["N", units]),
+        ],
+        [
+            numpy_helper.from_array(np.array(1, np.int32), "one"),
+            numpy_helper.from_array(np.float64(until), "five"),
+            numpy_helper.from_array(np.float64(1), "unity"),
+        ],
+    )
     outer = [
         helper.make_node("Transpose", ["x"], ["times"], perm=[1, 0, 2]),
         helper.make_node("Shape", ["x"], ["shape"]),
@@ -170,9 +184,11 @@ def looped(reset, backwards=False, until=5.0):
     if backwards:
         outer.insert(3, helper.make_node("Expand", ["rounds_", "rows"], ["lengths"]))
     constants = {
-        "K": RNG.normal(size=shapes["kernel"]), "R": RNG.normal(size=shapes["recurrent"]),
-        "b": RNG.normal(size=shapes["bias"]), "nothing": np.float64(0),
-    } | integers(zero=[0], units=[units], rounds=5, rounds_=5, flat=[-1, 15])  # fmt: skip
+        "K": RNG.normal(size=shapes["kernel"]),
+        "R": RNG.normal(size=shapes["recurrent"]),
+        "b": RNG.normal(size=shapes["bias"]),
+        "nothing": np.float64(0),
+    } | integers(zero=[0], units=[units], rounds=5, rounds_=5, flat=[-1, 15])
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     initializers.append(numpy_helper.from_array(np.array(0, np.int32), "start"))
     made = helper.make_graph(outer, "loop", [info("x", DOUBLE, ["N", 5, 2])], [info("y", DOUBLE, None)], initializers)
@@ -214,13 +230,16 @@ def changed(proto, **values):
     return made
 
 
-@pytest.mark.parametrize(("values", "until", "told"), [
-    ({"rounds": 6}, 5, "reads position 5 of an axis of size 5"),
-    ({"rounds": 0}, 5, "has a number of rounds that is not in the file, none"),
-    ({"rounds": 10**9}, 5, "or more than 65,536"),
-    ({"start": 3}, 5, "reads position 5 of an axis of size 5"),
-    ({}, 3, "may end before its last round"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "until", "told"),
+    [
+        ({"rounds": 6}, 5, "reads position 5 of an axis of size 5"),
+        ({"rounds": 0}, 5, "has a number of rounds that is not in the file, none"),
+        ({"rounds": 10**9}, 5, "or more than 65,536"),
+        ({"start": 3}, 5, "reads position 5 of an axis of size 5"),
+        ({}, 3, "may end before its last round"),
+    ],
+)
 def test_refused_loops(values, until, told):
     """Loops whose rounds are not known, or that read beyond a sequence, are refused."""
     with pytest.raises(ModelError, match=told):

@@ -32,17 +32,20 @@ ARRAYS = {
 }
 PLACES = np.arange(STEPS)
 
-LEAVES = st.sampled_from([
-    lambda file: "pairs", lambda file: "there",
-    lambda file: file.add("Constant", value=onnx.numpy_helper.from_array(LOWER)),
-    lambda file: file.add("Less", "level", np.array(0.4)),
-    lambda file: file.add("GreaterOrEqual", "wanted", PLACES),
-    lambda file: file.add("Equal", "wanted", PLACES),
-    lambda file: file.add("LessOrEqual", PLACES, PLACES[:, None]),
-    lambda file: file.add("Cast", file.add("Relu", "level"), to=TensorProto.BOOL),
-    lambda file: file.add("Cast", file.add("Mul", "wanted", PLACES), to=TensorProto.BOOL),
-    lambda file: file.add("Cast", file.add("Cast", "there", to=TensorProto.INT64), to=TensorProto.BOOL),
-])  # fmt: skip
+LEAVES = st.sampled_from(
+    [
+        lambda file: "pairs",
+        lambda file: "there",
+        lambda file: file.add("Constant", value=onnx.numpy_helper.from_array(LOWER)),
+        lambda file: file.add("Less", "level", np.array(0.4)),
+        lambda file: file.add("GreaterOrEqual", "wanted", PLACES),
+        lambda file: file.add("Equal", "wanted", PLACES),
+        lambda file: file.add("LessOrEqual", PLACES, PLACES[:, None]),
+        lambda file: file.add("Cast", file.add("Relu", "level"), to=TensorProto.BOOL),
+        lambda file: file.add("Cast", file.add("Mul", "wanted", PLACES), to=TensorProto.BOOL),
+        lambda file: file.add("Cast", file.add("Cast", "there", to=TensorProto.INT64), to=TensorProto.BOOL),
+    ]
+)
 """Truth values of pairs of places, by how they are written."""
 
 
@@ -102,15 +105,17 @@ def attended(file, way, allowed):
         spread = file.add("Expand", file.add("Where", allowed, np.array(0.0), nothing), np.array([1, HEADS, 1, 1]))
         split = [file.add("Gather", spread, np.array(head), axis=1) for head in range(HEADS)]
         whole = file.add("Concat", *(file.add("Unsqueeze", one, np.array([1])) for one in split), axis=1)
-        scores = file.add("Add", scores, file.add("Transpose", file.add("Transpose", whole, perm=[0, 2, 1, 3]),
-                                                  perm=[0, 2, 1, 3]))  # fmt: skip
+        scores = file.add(
+            "Add", scores, file.add("Transpose", file.add("Transpose", whole, perm=[0, 2, 1, 3]), perm=[0, 2, 1, 3])
+        )
     elif way == "scaled":
         scores = file.add("Div", file.add("Where", allowed, scores, nothing), np.array(1.7))
         scores = file.add("Mul", np.array(1.1), scores)
     else:
         lower = file.add("Add", scores, np.where(LOWER, 0.5, -np.inf))
-        scores = file.add("Where", allowed, file.add("Cast", lower, to=TensorProto.FLOAT), file.add("Where", allowed,
-                          scores, nothing))  # fmt: skip
+        scores = file.add(
+            "Where", allowed, file.add("Cast", lower, to=TensorProto.FLOAT), file.add("Where", allowed, scores, nothing)
+        )
         scores = file.add("Where", np.eye(STEPS, dtype=bool), np.array(0.1), scores)
     return file.add("MatMul", file.add("Softmax", scores, axis=-1), v)
 
@@ -147,8 +152,9 @@ def test_our_own_files(opset):
     start = RNG.normal(size=program.parameter_count)
     again = nn.from_onnx(loaded(exported(model, "float64", start, opset=opset))).describe()
     own = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in again.parameters])
-    outputs = [evaluate(one, p, X, Y)[one.outputs[0].tensor].reshape(5, -1)
-               for one, p in ((program, start), (again, own))]  # fmt: skip
+    outputs = [
+        evaluate(one, p, X, Y)[one.outputs[0].tensor].reshape(5, -1) for one, p in ((program, start), (again, own))
+    ]
     np.testing.assert_allclose(outputs[1], outputs[0], atol=1e-12)
 
 

@@ -56,8 +56,9 @@ class Whole(torch.nn.Module):
 
     def forward(self, source, x, padded):
         mask = self.both.generate_square_subsequent_mask(x.shape[1], dtype=x.dtype)
-        return self.both(source, x, tgt_mask=mask, tgt_is_causal=True, src_key_padding_mask=padded,
-                         memory_key_padding_mask=padded)  # fmt: skip
+        return self.both(
+            source, x, tgt_mask=mask, tgt_is_causal=True, src_key_padding_mask=padded, memory_key_padding_mask=padded
+        )
 
 
 def sequences(steps=STEPS):
@@ -81,8 +82,15 @@ def exported(module, inputs, dynamo, rows):
             shapes = tuple(axes for _ in inputs) if free else None
             return torch.onnx.export(module, inputs, dynamo=True, dynamic_shapes=shapes, verbose=False).model_proto
         file = io.BytesIO()
-        torch.onnx.export(module, inputs, file, dynamo=False, input_names=names, opset_version=17,
-                          dynamic_axes=dict.fromkeys(names, axes) if free else None)  # fmt: skip
+        torch.onnx.export(
+            module,
+            inputs,
+            file,
+            dynamo=False,
+            input_names=names,
+            opset_version=17,
+            dynamic_axes=dict.fromkeys(names, axes) if free else None,
+        )
     return onnx.load_model_from_string(file.getvalue())
 
 

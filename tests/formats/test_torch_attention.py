@@ -94,9 +94,14 @@ class Looking(own.Module):
         if not self.first:
             query, key, value = (one.transpose(0, 1) for one in (query, key, value))
         h, weights = self.look(
-            query, key, value, key_padding_mask=padding, attn_mask=mask, need_weights=self.weights,
+            query,
+            key,
+            value,
+            key_padding_mask=padding,
+            attn_mask=mask,
+            need_weights=self.weights,
             average_attn_weights=self.average,
-        )  # fmt: skip
+        )
         h = h if self.first else h.permute(1, 0, 2)
         return (h, weights) if self.weights else h
 
@@ -194,8 +199,9 @@ def test_decoders(norm_first):
 
         def forward(self, source, target, padding):
             mask = self.both.generate_square_subsequent_mask(target.shape[1])
-            return self.both(source, target, tgt_mask=mask, src_key_padding_mask=padding,
-                             memory_key_padding_mask=padding)  # fmt: skip
+            return self.both(
+                source, target, tgt_mask=mask, src_key_padding_mask=padding, memory_key_padding_mask=padding
+            )
 
     padding = torch.tensor([[False, False, False, True, True], [False, True, False, False, False]])
     compared(Whole(), memory, x, masks=[padding])
@@ -386,9 +392,14 @@ def test_operations_in_place(function):
 
 @pytest.mark.parametrize(
     "mask",
-    [lambda t: ~t.bool(), lambda t: ~t.to(torch.bool), lambda t: ~(t != 0).bool(), lambda t: (t.bool()).logical_not(),
-     lambda t: (t == 0).to(dtype=torch.bool)],
-)  # fmt: skip
+    [
+        lambda t: ~t.bool(),
+        lambda t: ~t.to(torch.bool),
+        lambda t: ~(t != 0).bool(),
+        lambda t: (t.bool()).logical_not(),
+        lambda t: (t == 0).to(dtype=torch.bool),
+    ],
+)
 def test_numbers_become_true_or_false(mask):
     """Numbers other than 0 are true, whatever they are."""
     torch.manual_seed(8)
@@ -419,9 +430,12 @@ def test_masks_by_place_among_the_arguments():
 
 @pytest.mark.parametrize(
     "function",
-    [lambda m, x: m.lin(x) + m.rows[:3], lambda m, x: m.lin(x) * torch.tensor([1.0, 2.0, -1.0, 0.5]),
-     lambda m, x: torch.tensor(3.0) * m.lin(x) + m.rows[2:5] - m.rows[0]],
-)  # fmt: skip
+    [
+        lambda m, x: m.lin(x) + m.rows[:3],
+        lambda m, x: m.lin(x) * torch.tensor([1.0, 2.0, -1.0, 0.5]),
+        lambda m, x: torch.tensor(3.0) * m.lin(x) + m.rows[2:5] - m.rows[0],
+    ],
+)
 def test_tensors_that_the_module_does_not_register(function):
     """Tensors that are neither parameters nor buffers are constants, which no training changes."""
     torch.manual_seed(10)
@@ -438,9 +452,14 @@ def test_a_parameter_with_two_names_is_trained():
 
 @pytest.mark.parametrize(
     "function",
-    [lambda m, x: m.lin(x) + x.data, lambda m, x: m.lin(x).real * x, lambda m, x: m.lin(x) @ x.mT @ x,
-     lambda m, x: (m.lin(x)[:, 0].T * 2.0).T, lambda m, x: m.lin(x) * x.ndim / x.shape[1]],
-)  # fmt: skip
+    [
+        lambda m, x: m.lin(x) + x.data,
+        lambda m, x: m.lin(x).real * x,
+        lambda m, x: m.lin(x) @ x.mT @ x,
+        lambda m, x: (m.lin(x)[:, 0].T * 2.0).T,
+        lambda m, x: m.lin(x) * x.ndim / x.shape[1],
+    ],
+)
 def test_attributes(function):
     """Attributes of values are these values, their transposes and their sizes."""
     torch.manual_seed(11)

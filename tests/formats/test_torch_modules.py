@@ -100,9 +100,12 @@ def compared(module, *inputs, targets):
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("RNN", {"num_layers": 2, "nonlinearity": "relu"}), ("LSTM", {"bidirectional": True, "num_layers": 2}),
-     ("GRU", {"num_layers": 3})],
-)  # fmt: skip
+    [
+        ("RNN", {"num_layers": 2, "nonlinearity": "relu"}),
+        ("LSTM", {"bidirectional": True, "num_layers": 2}),
+        ("GRU", {"num_layers": 3}),
+    ],
+)
 def test_recurrent_modules(kind, options):
     """A stack of recurrent layers between an Embedding and a Linear is the same here, in both directions too."""
     torch.manual_seed(0)

@@ -209,11 +209,31 @@ def activations(torch):
     """Every activation of PyTorch that is known, with arguments that are not the usual ones."""
     own = torch.nn
     return [
-        own.ReLU(), own.SELU(), own.SiLU(), own.Sigmoid(), own.Softsign(), own.Tanh(), own.CELU(0.7), own.ELU(1.3),
-        own.GELU(), own.GELU("tanh"), own.Hardshrink(0.3), own.Hardsigmoid(), own.Hardswish(), own.Hardtanh(-0.4, 0.6),
-        own.LeakyReLU(0.2), own.LogSigmoid(), own.Mish(), own.ReLU6(), own.Softplus(2), own.Softshrink(0.25),
-        own.Tanhshrink(), own.Threshold(0.1, -0.2), own.Softmax(1), own.Sequential(own.Tanh(), own.ELU()),
-    ]  # fmt: skip
+        own.ReLU(),
+        own.SELU(),
+        own.SiLU(),
+        own.Sigmoid(),
+        own.Softsign(),
+        own.Tanh(),
+        own.CELU(0.7),
+        own.ELU(1.3),
+        own.GELU(),
+        own.GELU("tanh"),
+        own.Hardshrink(0.3),
+        own.Hardsigmoid(),
+        own.Hardswish(),
+        own.Hardtanh(-0.4, 0.6),
+        own.LeakyReLU(0.2),
+        own.LogSigmoid(),
+        own.Mish(),
+        own.ReLU6(),
+        own.Softplus(2),
+        own.Softshrink(0.25),
+        own.Tanhshrink(),
+        own.Threshold(0.1, -0.2),
+        own.Softmax(1),
+        own.Sequential(own.Tanh(), own.ELU()),
+    ]
 
 
 def test_activations_of_torch():
@@ -300,10 +320,12 @@ def entry(kind, shape, size):
         (raw({"a": entry("BF16", [], 2)}, bytes(2)), "holds 'a' in bfloat16, which is not read: convert it to"),
         (raw({"a": entry("F8_E4M3", [], 1)}, bytes(1)), "w holds 'a' in float8_e4m3, which is not read"),
         (raw({"a": entry("F64", [], 8)}, struct.pack("<d", math.inf)), "'a' in .* must be finite"),
-        (raw({"a": entry("F64", [], 8), "b": {**entry("F64", [1], 8), "data_offsets": [8, 16]}}, bytes(16)),
-         "also holds 'b', for which"),
+        (
+            raw({"a": entry("F64", [], 8), "b": {**entry("F64", [1], 8), "data_offsets": [8, 16]}}, bytes(16)),
+            "also holds 'b', for which",
+        ),
     ],
-)  # fmt: skip
+)
 def test_refused_files(tmp_path, content, message):
     """A file that is damaged, or holds something else, is refused with what is wrong."""
     pytest.importorskip("safetensors")

@@ -46,14 +46,17 @@ def test_predictions(module):
         assert gradient.shape == (0,)
 
 
-@pytest.mark.parametrize("call", [
-    lambda module: module.train(X, Y),
-    lambda module: module.train(X, Y, optimizer="adam", epochs=3, batch_size=2, l2=0.1),
-    lambda module: module.train_on_stream(iter([(X, Y)])),
-    lambda module: module.partial_fit(None, X, Y),
-    lambda module: module.train_many(X, Y, models=3),
-    lambda module: module.minimize(X, Y),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda module: module.train(X, Y),
+        lambda module: module.train(X, Y, optimizer="adam", epochs=3, batch_size=2, l2=0.1),
+        lambda module: module.train_on_stream(iter([(X, Y)])),
+        lambda module: module.partial_fit(None, X, Y),
+        lambda module: module.train_many(X, Y, models=3),
+        lambda module: module.minimize(X, Y),
+    ],
+)
 def test_nothing_to_train(module, call):
     """Whatever trains says that there is nothing to train."""
     with pytest.raises(ValueError, match="pool has no parameters, so there is nothing to train: it predicts as it is"):

@@ -29,8 +29,10 @@ def test_build_writes_the_committed_files(seed, tmp_path, request):
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
     subprocess.run(
         [sys.executable, "-m", "nncodegen", "build", "--quiet", "--out", str(out)],
-        check=True, cwd=tmp_path, env=environment,
-    )  # fmt: skip
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+    )
     assert set(texts(GENERATED)) == {
         "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_many.c", "perceptron_fitting.c",
         "perceptron_hessian.c",

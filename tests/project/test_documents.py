@@ -218,8 +218,11 @@ def test_usage(line):
 def test_all_extras():
     """The page on installing says of every extra what it is for."""
     page = (ROOT / "docs" / "start" / "install.md").read_text()
-    listed = re.search(r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(),
-                       flags=re.MULTILINE | re.DOTALL)[1]  # fmt: skip
+    listed = re.search(
+        r"^\[project.optional-dependencies\]\n(.*?)^\[",
+        (ROOT / "pyproject.toml").read_text(),
+        flags=re.MULTILINE | re.DOTALL,
+    )[1]
     for extra in re.findall(r"^(\w+) = ", listed, flags=re.MULTILINE):
         assert f"`[{extra}]`" in page
 

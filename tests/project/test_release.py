@@ -59,9 +59,13 @@ def run(folder, program, **variables):
     """Run a program of setuptools in a folder, with variables of the environment; None is one that is not set."""
     environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH} | variables
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=folder, capture_output=True, text=True, check=False,
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
         env={name: value for name, value in environment.items() if value is not None},
-    )  # fmt: skip
+    )
 
 
 def built(folder, program, **variables):
@@ -134,9 +138,12 @@ def test_wheels_without_a_compiler(copies, tmp_path):
         archive.extractall(tmp_path / "installed")
     done = subprocess.run(
         [sys.executable, "-c", "from nncodegen.generated import perceptron; print(*perceptron.variants)"],
-        cwd=tmp_path / "installed", env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path / "installed",
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["avx512", "avx2", "plain"] or platform.machine() != "x86_64"
 
@@ -149,9 +156,13 @@ def test_modules_are_the_same_bytes(quick_compiler, tmp_path):
         folder.mkdir(parents=True)
         environment = {**os.environ, "NNCODEGEN_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(MODULE), str(folder / "out")], cwd=folder, env=environment,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", textwrap.dedent(MODULE), str(folder / "out")],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         found.append({path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()})
     one, other = found

@@ -40,8 +40,10 @@ def test_singular_values(shape):
     np.testing.assert_allclose(directions @ np.swapaxes(directions, -1, -2), unit, atol=1e-14)
     np.testing.assert_allclose(np.swapaxes(U, -1, -2) @ U, unit, atol=1e-9)
     with mpmath.workdps(50):
-        exact = [np.array(list(mpmath.svd_r(mpmath.matrix(one.tolist()), compute_uv=False)), float)
-                 for one in A.reshape(-1, *shape[-2:])]  # fmt: skip
+        exact = [
+            np.array(list(mpmath.svd_r(mpmath.matrix(one.tolist()), compute_uv=False)), float)
+            for one in A.reshape(-1, *shape[-2:])
+        ]
     np.testing.assert_allclose(singular.reshape(-1, few), exact, atol=20 * few * ROUNDING * singular.max())
 
 

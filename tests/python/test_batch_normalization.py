@@ -22,12 +22,17 @@ X, Y, WEIGHTS = RNG.normal(size=(11, 3)), RNG.normal(size=(11, 2)), RNG.uniform(
 
 TWO = nn.Sequential(
     [
-        nn.Dense(5), nn.BatchNormalization(momentum=0.8), nn.Activation("tanh"),
-        nn.Dense(3), nn.BatchNormalization(momentum=0.9, epsilon=0.01, scale=False), nn.Activation("tanh"),
+        nn.Dense(5),
+        nn.BatchNormalization(momentum=0.8),
+        nn.Activation("tanh"),
+        nn.Dense(3),
+        nn.BatchNormalization(momentum=0.9, epsilon=0.01, scale=False),
+        nn.Activation("tanh"),
         nn.Dense(2),
     ],
-    inputs=3, name="two",
-)  # fmt: skip
+    inputs=3,
+    name="two",
+)
 TILE = {"tile": 16}  # so that batches have several
 
 
@@ -97,11 +102,15 @@ class Pictures(Reference):
 REFERENCE, PICTURES = Reference(), Pictures()
 PICTURE = nn.Sequential(
     [
-        nn.Conv2D(2, 2), nn.BatchNormalization(momentum=0.5), nn.Activation("tanh"),
-        nn.Flatten(), nn.Dense(1),
+        nn.Conv2D(2, 2),
+        nn.BatchNormalization(momentum=0.5),
+        nn.Activation("tanh"),
+        nn.Flatten(),
+        nn.Dense(1),
     ],
-    inputs=(3, 3, 1), name="picture",
-)  # fmt: skip
+    inputs=(3, 3, 1),
+    name="picture",
+)
 
 
 @pytest.fixture(scope="module")

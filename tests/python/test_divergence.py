@@ -53,13 +53,19 @@ def step(module, X, Y, parameters, which=slice(None)):
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        *(pytest.param(name, "float64", marks=[pytest.mark.thorough] if number % 2 else [])
-          for number, name in enumerate(FORMULAS)),
-        ("saturated", "float32"), ("growth", "float32"),
-        *(pytest.param(name, "float32", marks=pytest.mark.thorough) for name in FORMULAS
-          if name not in ("saturated", "growth")),
+        *(
+            pytest.param(name, "float64", marks=[pytest.mark.thorough] if number % 2 else [])
+            for number, name in enumerate(FORMULAS)
+        ),
+        ("saturated", "float32"),
+        ("growth", "float32"),
+        *(
+            pytest.param(name, "float32", marks=pytest.mark.thorough)
+            for name in FORMULAS
+            if name not in ("saturated", "growth")
+        ),
     ],
-)  # fmt: skip
+)
 def test_formulas(name, precision):
     """A step diverges where loss_and_gradient says so, and only there: alone, in batches, with others, in a stream."""
     module = built(MODELS[name], precision, fit=False)

@@ -231,9 +231,13 @@ def oscillator():
     w = sympy.Function("w")(t)
     equation = w.diff(t, 2) + mu * w.diff(t) + OSCILLATOR_STIFFNESS * w
     model = nn.Sequential(
-        [nn.Dense(14, "tanh"), nn.Dense(1)], inputs=t, outputs={w: 1 + t**2 * w}, name="oscillator",
-        losses={"equation": equation, "data": w - y}, parameters={mu: 0.1},
-    )  # fmt: skip
+        [nn.Dense(14, "tanh"), nn.Dense(1)],
+        inputs=t,
+        outputs={w: 1 + t**2 * w},
+        name="oscillator",
+        losses={"equation": equation, "data": w - y},
+        parameters={mu: 0.1},
+    )
     return nn.build(model, fit=True)
 
 
@@ -360,9 +364,12 @@ def test_a_graph_solves_an_equation():
     both = nn.Input((x, t))
     h = nn.Dense(10, "tanh")(both) + nn.Dense(10, "tanh")(nn.Dense(4)(both))
     model = nn.Network(
-        both, {u: nn.Dense(1)(h)}, formulas={u: sympy.sin(x) + t**2 * u}, name="waves",
+        both,
+        {u: nn.Dense(1)(h)},
+        formulas={u: sympy.sin(x) + t**2 * u},
+        name="waves",
         losses={"wave": EQUATIONS["wave"], "data": u - y},
-    )  # fmt: skip
+    )
     module = nn.build(model, fit=True)
     low, high, exact = PROBLEMS["wave"]
     border = np.concatenate([nn.Points((end, 0), (end, 2), 40).draw() for end in (0, np.pi)])

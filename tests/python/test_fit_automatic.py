@@ -33,10 +33,20 @@ def noisy(y, part=0.02):
 # --- what is linear ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "linear"), [
-    ("a*exp(-b*x) + c", "ac"), ("a*x/(b + x)", "a"), ("a*b*x", "a"), ("(a + b*x)/(1 + c*x)", "ab"), ("x**a + b**2", ""),
-    ("a*(x - b)**2", "a"), ("a*sin(b*x) + c*cos(b*x) + d", "acd"), ("a + b + a*b*x", "a"), ("a*exp(-b*x) + b*c", "ac"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "linear"),
+    [
+        ("a*exp(-b*x) + c", "ac"),
+        ("a*x/(b + x)", "a"),
+        ("a*b*x", "a"),
+        ("(a + b*x)/(1 + c*x)", "ab"),
+        ("x**a + b**2", ""),
+        ("a*(x - b)**2", "a"),
+        ("a*sin(b*x) + c*cos(b*x) + d", "acd"),
+        ("a + b + a*b*x", "a"),
+        ("a*exp(-b*x) + b*c", "ac"),
+    ],
+)
 def test_linear_parameters(text, linear):
     """The facts of a module name the parameters in which the formula is affine together, as SymPy's derivatives do."""
     formula = read_formula(text, ("x",))
@@ -100,9 +110,11 @@ def test_with_other_options():
     start = {"a": 2.5, "b": 3, "c": 0.4}
     sigma = 0.1 + X / 10
     for options in (
-        {"sigma": sigma}, {"fixed": {"d": 1}}, {"bounds": {"b": (2, 8), "a": (0, 3)}},
+        {"sigma": sigma},
+        {"fixed": {"d": 1}},
+        {"bounds": {"b": (2, 8), "a": (0, 3)}},
         {"loss": "cauchy", "f_scale": 0.1},
-    ):  # fmt: skip
+    ):
         expected = module.fit(X, y, p0=start, **options)
         found = module.fit(X, y, p0="auto", **options)
         np.testing.assert_allclose(found.parameters, expected.parameters, rtol=1e-4)

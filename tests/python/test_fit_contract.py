@@ -59,8 +59,9 @@ GAPS = np.where(np.isin(np.arange(40), [0, 7, 30]), np.nan, DECAY.y)
 SPOILT = DECAY.y + np.where(np.arange(40) == 5, 10.0, 0.0)
 
 
-def expected_of(curve, y, sigma=None, absolute_sigma=False, bounds=None, fixed=None, loss="linear", f_scale=1.0,
-                p0=None):  # fmt: skip
+def expected_of(
+    curve, y, sigma=None, absolute_sigma=False, bounds=None, fixed=None, loss="linear", f_scale=1.0, p0=None
+):
     """SciPy's parameters, covariance and sum of squares, with derivatives to all digits, of the data that are there."""
     there = ~np.isnan(y)
     x = curve.x if curve.x is None else curve.x[there]
@@ -80,10 +81,23 @@ def expected_of(curve, y, sigma=None, absolute_sigma=False, bounds=None, fixed=N
     # SciPy's start must lie within the bounds, and not at an end
     begin = np.clip(begin, np.add(low, 1e-3), np.subtract(high, 1e-3))
     found, part = optimize.curve_fit(
-        function, np.zeros(there.sum()) if x is None else x, y[there], begin, sigma, absolute_sigma, bounds=(low, high),
-        method="trf", jac="cs", loss=loss, f_scale=f_scale, x_scale="jac", ftol=1e-15, xtol=1e-15,
-        gtol=1e-15, max_nfev=10_000,
-    )  # fmt: skip
+        function,
+        np.zeros(there.sum()) if x is None else x,
+        y[there],
+        begin,
+        sigma,
+        absolute_sigma,
+        bounds=(low, high),
+        method="trf",
+        jac="cs",
+        loss=loss,
+        f_scale=f_scale,
+        x_scale="jac",
+        ftol=1e-15,
+        xtol=1e-15,
+        gtol=1e-15,
+        max_nfev=10_000,
+    )
     residuals = (function(x, *found) - y[there]) / (1 if sigma is None else sigma)
     parameters, covariance = np.zeros(len(names)), np.zeros((len(names), len(names)))
     places = [names.index(name) for name in free]
@@ -315,8 +329,13 @@ def test_few_data_of_known_errors(door):
     """Where standard deviations are known, as many data as parameters tell errors."""
     x, y = DECAY.x[::13][:3], DECAY.y[::13][:3]
     found = door(DECAY.formula, x, y, sigma=0.02, absolute_sigma=True)
-    slopes = np.stack([np.exp(-found.parameters[1] * x), -found.parameters[0] * x * np.exp(-found.parameters[1] * x),
-                       np.ones(3)], axis=1) / 0.02  # fmt: skip
+    slopes = (
+        np.stack(
+            [np.exp(-found.parameters[1] * x), -found.parameters[0] * x * np.exp(-found.parameters[1] * x), np.ones(3)],
+            axis=1,
+        )
+        / 0.02
+    )
     np.testing.assert_allclose(found.errors, np.sqrt(np.diag(np.linalg.inv(slopes.T @ slopes))), rtol=1e-4)
 
 

@@ -245,10 +245,12 @@ def test_likelihood_as_an_output(times):
 
 @pytest.mark.parametrize(
     ("loss", "reason"),
-    [("(a*x - s)**2 + exp(-b*x)", "affine in output2, .*; use minimize"),
-     ("(exp(-b*x) - t)**2*1.5 + a*x*s", "affine in output1, .*; use minimize"),
-     ("(a*x - s)**2 + Abs(exp(-b*x) - t)", "no curvature in output2, .*; use train or minimize")],
-)  # fmt: skip
+    [
+        ("(a*x - s)**2 + exp(-b*x)", "affine in output2, .*; use minimize"),
+        ("(exp(-b*x) - t)**2*1.5 + a*x*s", "affine in output1, .*; use minimize"),
+        ("(a*x - s)**2 + Abs(exp(-b*x) - t)", "no curvature in output2, .*; use train or minimize"),
+    ],
+)
 def test_some_outputs_without_curvature(loss, reason):
     """A loss that has no curvature in one of its outputs is refused, by the name of this output."""
     module = nn.build(nn.Model("half", "x", "s t", {"a": 1, "b": 0.5}, ["a*x", "exp(-b*x)"], loss=loss))
@@ -277,9 +279,15 @@ def several(name, ending=""):
     random = np.random.default_rng(8)
     if name == "motion":
         model = nn.Dynamics(
-            "u' = -k*u", {"u": "u0"}, {"k": 0.5, "u0": 30.0}, times=9, steps=2, name=f"counts_of_motion{ending}",
-            observed={"h": "log(u)", "g": "log(u**2 + 1)"}, loss=lambda h, count: sympy.exp(h) - count * h,
-        )  # fmt: skip
+            "u' = -k*u",
+            {"u": "u0"},
+            {"k": 0.5, "u0": 30.0},
+            times=9,
+            steps=2,
+            name=f"counts_of_motion{ending}",
+            observed={"h": "log(u)", "g": "log(u**2 + 1)"},
+            loss=lambda h, count: sympy.exp(h) - count * h,
+        )
         times = np.sort(random.uniform(0, 4, (3, 9)), axis=1)
         rates = 20 * np.exp(-0.4 * times)
         return model, times, random.poisson(np.hstack([rates, rates**2 + 1])).astype(float)
@@ -411,11 +419,15 @@ def test_several_probabilities_of_different_sizes():
     fitted = module.fit(rows, Y, fixed=held)
     assert fitted.status == "converged"
     assert np.abs(of(fitted.parameters)[2]).max() < 1e-9
-    singles = [nn.Sequential([nn.Dense(count, "softmax")], 2, "categorical_crossentropy", name=f"head_of_{name}")
-               for name, count in sizes.items()]  # fmt: skip
+    singles = [
+        nn.Sequential([nn.Dense(count, "softmax")], 2, "categorical_crossentropy", name=f"head_of_{name}")
+        for name, count in sizes.items()
+    ]
     places = [{"b1[2]": 0, "W1[2,0]": 0, "W1[2,1]": 0}, {"b1[3]": 0, "W1[3,0]": 0, "W1[3,1]": 0}]
-    costs = [nn.build(single, fit=True).fit(rows, part, fixed=fixed).cost
-             for single, part, fixed in zip(singles, labels, places, strict=True)]  # fmt: skip
+    costs = [
+        nn.build(single, fit=True).fit(rows, part, fixed=fixed).cost
+        for single, part, fixed in zip(singles, labels, places, strict=True)
+    ]
     np.testing.assert_allclose(fitted.cost, sum(costs), rtol=1e-12)
     missing = Y.copy()
     missing[:10, 1], missing[10:15, 5] = np.nan, np.nan

@@ -168,9 +168,14 @@ def test_terms_keep_their_places_where_something_tells_them_apart(peaks):
 def test_several_outputs_and_ties():
     """Each output is estimated from its own target; parameters that are tied follow others."""
     both = nn.build(
-        nn.Model("both", "t x", "y z", output=(curves.gaussian("p_"), curves.exponential("q_", x="t")),
-                 parameters={"p_height": 1, "p_centre": 1, "p_sigma": 1, "q_amplitude": 1, "q_rate": 1})
-    )  # fmt: skip
+        nn.Model(
+            "both",
+            "t x",
+            "y z",
+            output=(curves.gaussian("p_"), curves.exponential("q_", x="t")),
+            parameters={"p_height": 1, "p_centre": 1, "p_sigma": 1, "q_amplitude": 1, "q_rate": 1},
+        )
+    )
     rows = np.column_stack([np.linspace(0, 4, 50), np.linspace(600, 700, 50)])
     exact = both.predict([5, 650, 6, 3, 0.8], rows)
     found = both.fit(rows, exact, p0="auto")

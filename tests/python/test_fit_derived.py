@@ -194,29 +194,36 @@ def test_curve_fit_returns_tied_parameters_in_their_order():
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("ties", "message"), [
-    ({"b": "2*c", "c": "b/2"}, r"the ties go in a circle: b = 2\*c, c = b/2; one of these must be a parameter"),
-    ({"b": "b + 1"}, r"the ties go in a circle: b = b \+ 1"),
-    ({"b": "2*z"}, "the tie of b is not a formula"),
-    ({"b": 2 * sympy.Symbol("z")}, "the tie of b names z, which is no parameter; there are: a"),
-    ({"b": "2*x"}, "the tie of b is not a formula"),
-    ({"a": "2*b", "b": "1"}, "a is tied, so it has no initial value: leave it out of the parameters"),
-    ({"z": "2*a"}, "the parameter 'z' occurs neither in the output nor in the loss"),
-    ("b = 2*a", "ties must map names to formulas, not be a str"),
-    ({"": "2*a"}, "a name of ties is a text"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ties", "message"),
+    [
+        ({"b": "2*c", "c": "b/2"}, r"the ties go in a circle: b = 2\*c, c = b/2; one of these must be a parameter"),
+        ({"b": "b + 1"}, r"the ties go in a circle: b = b \+ 1"),
+        ({"b": "2*z"}, "the tie of b is not a formula"),
+        ({"b": 2 * sympy.Symbol("z")}, "the tie of b names z, which is no parameter; there are: a"),
+        ({"b": "2*x"}, "the tie of b is not a formula"),
+        ({"a": "2*b", "b": "1"}, "a is tied, so it has no initial value: leave it out of the parameters"),
+        ({"z": "2*a"}, "the parameter 'z' occurs neither in the output nor in the loss"),
+        ("b = 2*a", "ties must map names to formulas, not be a str"),
+        ({"": "2*a"}, "a name of ties is a text"),
+    ],
+)
 def test_ties_that_are_refused(ties, message):
     """Circles, unknown names, data, and ties without effect are refused in words."""
     with pytest.raises(ModelError, match=message):
         nn.Model("m", "x", "y", {"a": 1}, "a*x + b + c" if "c" in ties else "a*x + b", ties=ties)
 
 
-@pytest.mark.parametrize(("derived", "message"), [
-    ({"d": "2*z"}, "the derived quantity d is not a formula"),
-    ({"a": "2"}, "has the name of another symbol: rename it"),
-    ({"x": "a"}, "has the name of another symbol"), (["a"], "derived must map names to formulas, not be a list"),
-    ({"d": "e"}, "the derived quantity d is not a formula"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("derived", "message"),
+    [
+        ({"d": "2*z"}, "the derived quantity d is not a formula"),
+        ({"a": "2"}, "has the name of another symbol: rename it"),
+        ({"x": "a"}, "has the name of another symbol"),
+        (["a"], "derived must map names to formulas, not be a list"),
+        ({"d": "e"}, "the derived quantity d is not a formula"),
+    ],
+)
 def test_derived_quantities_that_are_refused(derived, message):
     """Unknown names, and names that are taken, are refused in words."""
     with pytest.raises(ModelError, match=message):

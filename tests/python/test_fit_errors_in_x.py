@@ -60,10 +60,17 @@ def test_errors_are_those_of_odrpack(line):
     odrpack = pytest.importorskip("odrpack")
     result = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X)
     found = odrpack.odr_fit(
-        lambda x, p: p[0] + p[1] * x, X, Y, [5, -0.5], weight_x=SIGMA_X**-2, weight_y=SIGMA_Y**-2,
-        jac_beta=lambda x, p: np.stack([np.ones_like(x), x]), jac_x=lambda x, p: p[1] * np.ones_like(x),
-        sstol=1e-16, partol=1e-15,
-    )  # fmt: skip
+        lambda x, p: p[0] + p[1] * x,
+        X,
+        Y,
+        [5, -0.5],
+        weight_x=SIGMA_X**-2,
+        weight_y=SIGMA_Y**-2,
+        jac_beta=lambda x, p: np.stack([np.ones_like(x), x]),
+        jac_x=lambda x, p: p[1] * np.ones_like(x),
+        sstol=1e-16,
+        partol=1e-15,
+    )
     np.testing.assert_allclose(result.parameters, found.beta, rtol=1e-8)
     np.testing.assert_allclose(result.standard_errors, found.sd_beta, rtol=1e-6)
     np.testing.assert_allclose(result.covariance, found.cov_beta * result.error_scale, rtol=1e-6)
@@ -83,9 +90,17 @@ def test_a_nonlinear_problem_is_that_of_odrpack(quick_compiler):
         return np.stack([e, -p[0] * x * e, np.ones_like(x)])
 
     found = odrpack.odr_fit(
-        lambda x, p: p[0] * np.exp(-p[1] * x) + p[2], x, y, [1, 0.8, 0.1], weight_x=0.05**-2, weight_y=0.02**-2,
-        jac_beta=jacobian, jac_x=lambda x, p: -p[0] * p[1] * np.exp(-p[1] * x), sstol=1e-16, partol=1e-15,
-    )  # fmt: skip
+        lambda x, p: p[0] * np.exp(-p[1] * x) + p[2],
+        x,
+        y,
+        [1, 0.8, 0.1],
+        weight_x=0.05**-2,
+        weight_y=0.02**-2,
+        jac_beta=jacobian,
+        jac_x=lambda x, p: -p[0] * p[1] * np.exp(-p[1] * x),
+        sstol=1e-16,
+        partol=1e-15,
+    )
     result = module.fit(x, y, p0=[1, 0.8, 0.1], sigma=0.02, sigma_x=0.05)
     np.testing.assert_allclose(result.parameters, found.beta, rtol=1e-8)
     np.testing.assert_allclose(result.standard_errors, found.sd_beta, rtol=1e-6)
@@ -280,10 +295,17 @@ def test_many_fits_are_those_of_odrpack(decay):
     found = decay.fit_many(seen, Y, sigma=0.02, sigma_x=0.05, tolerance=1e-14)
     for m in range(3):
         other = odrpack.odr_fit(
-            lambda x, p: p[0] * np.exp(-p[1] * x) + p[2], seen[m], Y[m], [1, 1, 0.1], weight_x=0.05**-2,
-            weight_y=0.02**-2, jac_x=lambda x, p: -p[0] * p[1] * np.exp(-p[1] * x), sstol=1e-16, partol=1e-15,
+            lambda x, p: p[0] * np.exp(-p[1] * x) + p[2],
+            seen[m],
+            Y[m],
+            [1, 1, 0.1],
+            weight_x=0.05**-2,
+            weight_y=0.02**-2,
+            jac_x=lambda x, p: -p[0] * p[1] * np.exp(-p[1] * x),
+            sstol=1e-16,
+            partol=1e-15,
             jac_beta=lambda x, p: np.stack([np.exp(-p[1] * x), -p[0] * x * np.exp(-p[1] * x), np.ones_like(x)]),
-        )  # fmt: skip
+        )
         np.testing.assert_allclose(found.parameters[m], other.beta, rtol=1e-7)
         np.testing.assert_allclose(found.standard_errors[m], other.sd_beta, rtol=1e-6)
 

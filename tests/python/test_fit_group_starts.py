@@ -23,11 +23,20 @@ def drawn(kind, random):
     """Parameters of each group by name, (G,): two terms that may be exchanged, doses of all sizes, places."""
     draw = random.uniform
     if kind == "decays":
-        return {"a": np.full(7, draw(1, 6)), "k": np.full(7, draw(0.8, 3)), "b": np.full(7, draw(1, 6)),
-                "m": draw(0.05, 1.5, 7), "c": np.full(7, draw(0, 1))}  # fmt: skip
+        return {
+            "a": np.full(7, draw(1, 6)),
+            "k": np.full(7, draw(0.8, 3)),
+            "b": np.full(7, draw(1, 6)),
+            "m": draw(0.05, 1.5, 7),
+            "c": np.full(7, draw(0, 1)),
+        }
     if kind == "hill":
-        return {"bottom": np.full(9, draw(0, 0.3)), "top": draw(0.5, 1.5, 9), "h": np.full(9, draw(0.7, 4)),
-                "e": 10 ** draw(-2, 2.5, 9)}  # fmt: skip
+        return {
+            "bottom": np.full(9, draw(0, 0.3)),
+            "top": draw(0.5, 1.5, 9),
+            "h": np.full(9, draw(0.7, 4)),
+            "e": 10 ** draw(-2, 2.5, 9),
+        }
     return {"h": draw(1, 5, 5), "m": draw(1540, 1660, 5), "s": np.full(5, draw(6, 20)), "i": np.full(5, draw(0, 2))}
 
 
@@ -72,8 +81,11 @@ def test_a_time_limit_ends_the_search(modules):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         result = modules["peaks"].fit(
-            np.tile(x, 2), np.tile(np.exp(-(((x - 1600) / 9) ** 2)), 2), groups=np.repeat([0, 1], len(x)), p0="auto",
+            np.tile(x, 2),
+            np.tile(np.exp(-(((x - 1600) / 9) ** 2)), 2),
+            groups=np.repeat([0, 1], len(x)),
+            p0="auto",
             time_limit=1e-9,
-        )  # fmt: skip
+        )
     assert result.status == "time_limit"
     assert np.isfinite(result.parameters).all()

@@ -108,8 +108,9 @@ def test_solutions_and_covariances_are_those_of_a_dense_problem(peaks, seed):
     np.testing.assert_allclose(result.parameters, found.x, rtol=1e-9)
     scale = result.chi2 / (len(x) - len(found.x))
     errors = np.sqrt(np.diag(inverse) * scale)
-    np.testing.assert_allclose(result.covariance / errors / errors[:, None], inverse * scale / errors / errors[:, None],
-                               atol=1e-9)  # fmt: skip
+    np.testing.assert_allclose(
+        result.covariance / errors / errors[:, None], inverse * scale / errors / errors[:, None], atol=1e-9
+    )
     np.testing.assert_allclose(result.standard_errors, errors, rtol=1e-9)
     assert result.degrees_of_freedom == len(x) - len(found.x)
     assert result.rank == result.free_count == len(found.x)
@@ -254,8 +255,9 @@ def test_predictions_and_intervals(peaks):
         reach = student.ppf(0.975, result.degrees_of_freedom) * error
         np.testing.assert_allclose(
             (outputs[row, 0], high[row, 0] - outputs[row, 0], outputs[row, 0] - low[row, 0]),
-            (peaks.predict(p, [[one]])[0, 0], reach, reach), rtol=1e-8,
-        )  # fmt: skip
+            (peaks.predict(p, [[one]])[0, 0], reach, reach),
+            rtol=1e-8,
+        )
     np.testing.assert_allclose(result.predict(at, which), outputs)
     assert result.predict(at, 2).shape == (4, 1)
 
@@ -522,8 +524,15 @@ def far_ones(peaks):
     """The arguments of a fit of 30 peaks, three of which begin so far away that steps of all groups do not help."""
     random, groups = np.random.default_rng(0), 30
     label, x = np.repeat(np.arange(groups), 20), np.tile(np.linspace(0.0, 1, 20), groups)
-    true = np.stack([random.uniform(1, 3, groups), random.uniform(0.3, 0.7, groups), np.full(groups, 0.12),
-                     random.uniform(0, 1, groups)], axis=1)  # fmt: skip
+    true = np.stack(
+        [
+            random.uniform(1, 3, groups),
+            random.uniform(0.3, 0.7, groups),
+            np.full(groups, 0.12),
+            random.uniform(0, 1, groups),
+        ],
+        axis=1,
+    )
     a, c, w, b = true[label].T
     y = a * np.exp(-(((x - c) / w) ** 2)) + b + 0.03 * random.normal(size=len(x))
     start = true.copy()

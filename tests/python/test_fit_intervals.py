@@ -103,8 +103,7 @@ def test_profiles_that_never_rise_enough():
     """Where no value of a rate is bad enough, the interval is open; a bound closes it, and a fixed value stays."""
     x = np.linspace(0, 4, 6)[:, None]
     y = np.array([1.0, 0.02, -0.05, 0.03, 0.01, -0.02])  # any fast decay explains them
-    model = Formula("rate", ("b",), lambda p, X: np.exp(-p[0] * X),
-                    lambda p, X: (-X * np.exp(-p[0] * X))[..., None])  # fmt: skip
+    model = Formula("rate", ("b",), lambda p, X: np.exp(-p[0] * X), lambda p, X: (-X * np.exp(-p[0] * X))[..., None])
     result = fitted(model, x, y, [3.0])
     low, high = result.confidence_intervals(0.95, "profile")[0]
     assert 0 < low < result["b"]
@@ -173,12 +172,18 @@ def test_prediction_needs_the_sigma_of_what_is_new():
 
 def test_bands_where_parameters_are_not_determined():
     """Outputs of a*b*x are determined though a and b are not; those of a + b*x, seen at one x, only there."""
-    product = Formula("product", ("a", "b"), lambda p, X: p[0] * p[1] * X,
-                      lambda p, X: np.concatenate([p[1] * X, p[0] * X], axis=1)[:, None])  # fmt: skip
+    product = Formula(
+        "product",
+        ("a", "b"),
+        lambda p, X: p[0] * p[1] * X,
+        lambda p, X: np.concatenate([p[1] * X, p[0] * X], axis=1)[:, None],
+    )
     through = Formula("d", ("d",), lambda p, X: p[0] * X, lambda p, X: X[..., None])
     found = fitted(through, X, Y, [1])["d"]
-    result, alone = (fitted(m, X, Y, p, 0.1, found=p, absolute_sigma=True)
-                     for m, p in ((product, [2, found / 2]), (through, [found])))  # fmt: skip
+    result, alone = (
+        fitted(m, X, Y, p, 0.1, found=p, absolute_sigma=True)
+        for m, p in ((product, [2, found / 2]), (through, [found]))
+    )
     np.testing.assert_allclose(result.predict(X, "confidence"), alone.predict(X, "confidence"), rtol=1e-7)
     same = fitted(line(), np.full((20, 1), 1.5), Y, [0, 0], found=[Y.mean(), 0])
     _, lower, upper = same.predict([[1.5], [2.0]] * np.ones((2, 1)), "confidence")

@@ -61,8 +61,8 @@ def curve_fit(t, y, start, sigma):
     """SciPy's parameters and covariance, without what is missing."""
     there = ~np.isnan(y)
     return optimize.curve_fit(
-        lambda t, *p: decay_at(p, t), t[there], y[there], start, sigma[there], ftol=1e-14, xtol=1e-14, gtol=1e-14,
-    )  # fmt: skip
+        lambda t, *p: decay_at(p, t), t[there], y[there], start, sigma[there], ftol=1e-14, xtol=1e-14, gtol=1e-14
+    )
 
 
 def bits(found, chosen=slice(None)):
@@ -126,8 +126,11 @@ def test_statuses(decay, problem):
     y[0], y[1, 2:], y[2, 3] = np.nan, np.nan, np.inf
     starts[3, 1] = -1e6
     y[4], starts[4] = 0, (0, 1, 0)
-    with pytest.warns(RuntimeWarning, match=r"^5 of 37 fits did not converge: 1 singular, 1 too_few_data, 1 no_data, "
-                      r"2 not_finite; the attribute status of the result tells which") as warned:  # fmt: skip
+    with pytest.warns(
+        RuntimeWarning,
+        match=r"^5 of 37 fits did not converge: 1 singular, 1 too_few_data, 1 no_data, "
+        r"2 not_finite; the attribute status of the result tells which",
+    ) as warned:
         found = decay.fit_many(TIMES, y, starts)
     assert warned[0].filename == __file__
     assert found.status[:5].tolist() == ["no_data", "too_few_data", "not_finite", "not_finite", "singular"]
@@ -224,8 +227,9 @@ def test_what_fits_share(decay, problem, data):
         assert len(found) == fits
         for m in {0, fits // 2, fits - 1}:
             cut = SAMPLES if lengths is None else lengths[m]
-            one = decay.fit_many(each["X"][m, :cut, None], each["Y"][m, :cut], each["p0"][m],
-                                 each["sigma"][m, :cut], covariance=True)  # fmt: skip
+            one = decay.fit_many(
+                each["X"][m, :cut, None], each["Y"][m, :cut], each["p0"][m], each["sigma"][m, :cut], covariance=True
+            )
             assert len(one) == 1
             assert bits(one) == bits(found, [m])
 

@@ -206,9 +206,13 @@ def by_minpack(module, x, y, start):
 
 @pytest.mark.parametrize(
     ("text", "true", "samples"),
-    [("a + b*x + c*x**2", [1.3, 0.7, 1.9], 3), ("a + b*x + c*x**2", [1.3, 0.7, 1.9], 20),
-     ("a*exp(-b*x) + c + 1000000", [2.0, 0.8, 0.3], 20), (SATURATION, [50.0, 3.0], 20)],
-)  # fmt: skip
+    [
+        ("a + b*x + c*x**2", [1.3, 0.7, 1.9], 3),
+        ("a + b*x + c*x**2", [1.3, 0.7, 1.9], 20),
+        ("a*exp(-b*x) + c + 1000000", [2.0, 0.8, 0.3], 20),
+        (SATURATION, [50.0, 3.0], 20),
+    ],
+)
 def test_exact_data(text, true, samples):
     """Data that a formula meets exactly are fitted, whatever rounding does to the last digits: that is converged."""
     x = np.linspace(0.1, 3, samples)

@@ -40,9 +40,16 @@ def test_covariance_is_that_of_curve_fit(sigma, absolute):
     """The covariance agrees with curve_fit's: with sigma and without, scaled and absolute."""
     result = fitted(decay(), X, Y, [1, 1, 0], sigma, absolute_sigma=absolute)
     found, expected = scipy_optimize.curve_fit(
-        decay_of_x, X[:, 0], Y, [1, 1, 0], sigma, absolute, xtol=1e-15, ftol=1e-15,
+        decay_of_x,
+        X[:, 0],
+        Y,
+        [1, 1, 0],
+        sigma,
+        absolute,
+        xtol=1e-15,
+        ftol=1e-15,
         jac=lambda x, *p: decay().jacobian(p, X)[:, 0],
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(result.parameters, found, rtol=1e-7)
     np.testing.assert_allclose(result.covariance, expected, rtol=1e-6)
     np.testing.assert_allclose(result.standard_errors, np.sqrt(np.diag(expected)), rtol=1e-6)
@@ -55,9 +62,20 @@ def test_covariance_of_a_robust_fit_is_that_of_curve_fit(loss):
     wild[[3, 11]] += 1
     result = fitted(decay(), X, wild, [2, 1, 0], 0.05, loss=loss, scale=1.5)
     _, expected = scipy_optimize.curve_fit(
-        decay_of_x, X[:, 0], wild, [2, 1, 0], np.full(len(Y), 0.05), method="trf", loss=loss, f_scale=1.5,
-        x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, jac=lambda x, *p: decay().jacobian(p, X)[:, 0],
-    )  # fmt: skip
+        decay_of_x,
+        X[:, 0],
+        wild,
+        [2, 1, 0],
+        np.full(len(Y), 0.05),
+        method="trf",
+        loss=loss,
+        f_scale=1.5,
+        x_scale="jac",
+        xtol=1e-15,
+        ftol=1e-15,
+        gtol=1e-15,
+        jac=lambda x, *p: decay().jacobian(p, X)[:, 0],
+    )
     np.testing.assert_allclose(result.covariance, expected, rtol=1e-5)
     assert result.chi2 > 2 * result.cost
     assert f"robust loss          {loss}, beyond residuals of 1.5" in str(result)
@@ -87,8 +105,10 @@ def test_differences_of_the_criteria_are_those_of_the_likelihood():
     """The aic of two models differs as twice the log-likelihood of normal errors and the number of parameters do."""
     stats = pytest.importorskip("scipy.stats")
     for absolute in (False, True):
-        results = [fitted(model, X, Y, start, SIGMA, absolute_sigma=absolute)
-                   for model, start in ((line(), [0, 0]), (decay(), [1, 1, 0]))]  # fmt: skip
+        results = [
+            fitted(model, X, Y, start, SIGMA, absolute_sigma=absolute)
+            for model, start in ((line(), [0, 0]), (decay(), [1, 1, 0]))
+        ]
         expected = []
         for result in results:
             factor = 1 if absolute else math.sqrt(result.chi2 / len(Y))
@@ -111,9 +131,13 @@ def test_missing_targets_do_not_count():
 
 def test_r2_of_several_outputs_has_a_mean_for_each():
     """r2 compares with the weighted mean of each output."""
-    model = Formula("two", ("a", "b"), lambda p, X: np.concatenate([p[0] * X, p[1] + 0 * X], axis=1),
-                    lambda p, X: np.stack([np.concatenate([X, 0 * X], 1), np.concatenate([0 * X, 1 + 0 * X], 1)], 1),
-                    outputs=("first", "second"))  # fmt: skip
+    model = Formula(
+        "two",
+        ("a", "b"),
+        lambda p, X: np.concatenate([p[0] * X, p[1] + 0 * X], axis=1),
+        lambda p, X: np.stack([np.concatenate([X, 0 * X], 1), np.concatenate([0 * X, 1 + 0 * X], 1)], 1),
+        outputs=("first", "second"),
+    )
     targets = np.stack([3 * X[:, 0] + Y, 100 + Y], axis=1)
     sigma = np.stack([SIGMA, 2 * SIGMA], axis=1)
     result = fitted(model, X, targets, [1, 1], sigma)
@@ -154,16 +178,20 @@ def test_what_is_not_determined(scale):
     assert result.rank == 2
     assert result.undetermined == ("a", "b")
     np.testing.assert_array_equal(np.isinf(result.standard_errors), [True, True, False])
-    np.testing.assert_allclose(result.standard_errors[2] / math.sqrt(result.error_scale),
-                               alone.standard_errors[0] / math.sqrt(alone.error_scale), rtol=1e-9)  # fmt: skip
+    np.testing.assert_allclose(
+        result.standard_errors[2] / math.sqrt(result.error_scale),
+        alone.standard_errors[0] / math.sqrt(alone.error_scale),
+        rtol=1e-9,
+    )
     assert np.isnan(result.correlation[0]).all()
     assert "not determined       a, b: the data determine 2 of 3 combinations" in str(result)
 
 
 def test_a_parameter_without_effect():
     """A parameter on which no output depends is the one that is not determined."""
-    model = Formula("idle", ("a", "idle"), lambda p, X: p[0] * X,
-                    lambda p, X: np.concatenate([X, 0 * X], axis=1)[:, None])  # fmt: skip
+    model = Formula(
+        "idle", ("a", "idle"), lambda p, X: p[0] * X, lambda p, X: np.concatenate([X, 0 * X], axis=1)[:, None]
+    )
     result = fitted(model, X, Y, [1, 1], found=[1, 1])
     assert result.undetermined == ("idle",)
     assert math.isinf(result.condition)
@@ -222,8 +250,13 @@ def test_a_triangle_that_is_not_finite():
 
 def test_parameters_by_name():
     """A parameter is found by its name, an array as an array and its elements by their positions."""
-    model = Formula("layer", {"W": (2, 2), "b": ()}, lambda p, X: p[:2] * X, lambda p, X: np.ones((len(X), 2, 5)),
-                    outputs=("h", "g"))  # fmt: skip
+    model = Formula(
+        "layer",
+        {"W": (2, 2), "b": ()},
+        lambda p, X: p[:2] * X,
+        lambda p, X: np.ones((len(X), 2, 5)),
+        outputs=("h", "g"),
+    )
     result = fitted(model, X, np.ones((20, 2)), np.ones(5), found=np.arange(5.0))
     assert result.names == ("W[0,0]", "W[0,1]", "W[1,0]", "W[1,1]", "b")
     np.testing.assert_array_equal(result["W"], [[0, 1], [2, 3]])

@@ -119,8 +119,9 @@ def test_what_is_found_does_not_depend_on_origin_and_unit(seed):
 
 def test_several_inputs():
     """Each input has an origin and a unit of its own."""
-    module = nn.build(nn.Model("spot", "u v", "z", dict.fromkeys("abcdeg", 1.0),
-                               "a*exp(-((u - b)/c)**2 - ((v - d)/e)**2) + g"))  # fmt: skip
+    module = nn.build(
+        nn.Model("spot", "u v", "z", dict.fromkeys("abcdeg", 1.0), "a*exp(-((u - b)/c)**2 - ((v - d)/e)**2) + g")
+    )
     u, v = (each.ravel() for each in np.meshgrid(np.linspace(900, 910, 15), np.linspace(-3e-6, -2e-6, 15)))
     z = 4 * np.exp(-(((u - 903) / 1.1) ** 2) - ((v + 2.4e-6) / 1.5e-7) ** 2) + 7
     found = module.fit(np.column_stack([u, v]), z, p0="auto")

@@ -125,9 +125,13 @@ def test_picture_of_one_input(pyplot):
 
 def test_picture_on_given_axes(pyplot):
     """Axes may be given, several outputs have a colour each, and data that are missing leave a gap."""
-    two = Formula("two", ("a", "b"), lambda p, X: np.concatenate([p[0] * X, p[1] + 0 * X], axis=1),
-                  lambda p, X: np.stack([np.concatenate([X, 0 * X], 1), np.concatenate([0 * X, 1 + 0 * X], 1)], 1),
-                  outputs=("first", "second"))  # fmt: skip
+    two = Formula(
+        "two",
+        ("a", "b"),
+        lambda p, X: np.concatenate([p[0] * X, p[1] + 0 * X], axis=1),
+        lambda p, X: np.stack([np.concatenate([X, 0 * X], 1), np.concatenate([0 * X, 1 + 0 * X], 1)], 1),
+        outputs=("first", "second"),
+    )
     targets = np.stack([Y, Y], axis=1)
     targets[3, 1] = np.nan
     _, axes = pyplot.subplots(2)

@@ -201,10 +201,14 @@ def test_a_bar(decay, capsys):
     assert "fit 2/2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"time_limit": 0}, "time_limit must be a number above 0"), ({"progress": 1}, "progress must be True or False"),
-    ({"callback": 3}, "callback must be a function of one argument"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"time_limit": 0}, "time_limit must be a number above 0"),
+        ({"progress": 1}, "progress must be True or False"),
+        ({"callback": 3}, "callback must be a function of one argument"),
+    ],
+)
 def test_what_cannot_be_meant(decay, arguments, message):
     """The arguments are checked as those of train."""
     with pytest.raises(ValueError, match=message):
@@ -252,14 +256,21 @@ def test_advice_where_there_are_too_few_data(layers):
     assert "49 free parameters are more than the 9 values can tell" in nearly_stopped(found)
 
 
-@pytest.mark.parametrize(("costs", "expected"), [
-    ([8.0, 4.0, 2.0], "over the last 2 iterations the cost fell by 75 %, so it still falls: raise max_iterations"),
-    ([8.0, 7.0], "in the last iteration the cost fell by 12 %, so it still falls: raise max_iterations"),
-    ([1.0, 1 - 2e-6, 1 - 4e-6], "over the last 2 iterations the cost fell by 0.0004 % alone, so more of them gain "
-     "little: accept this one, which tolerance=1e-05 would have ended"),
-    ([1.0, 1.0], "in the last iteration the cost did not fall, so more of them gain little: begin elsewhere"),
-    ([1.0], "raise max_iterations"), (None, "raise max_iterations"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [
+        ([8.0, 4.0, 2.0], "over the last 2 iterations the cost fell by 75 %, so it still falls: raise max_iterations"),
+        ([8.0, 7.0], "in the last iteration the cost fell by 12 %, so it still falls: raise max_iterations"),
+        (
+            [1.0, 1 - 2e-6, 1 - 4e-6],
+            "over the last 2 iterations the cost fell by 0.0004 % alone, so more of them gain "
+            "little: accept this one, which tolerance=1e-05 would have ended",
+        ),
+        ([1.0, 1.0], "in the last iteration the cost did not fall, so more of them gain little: begin elsewhere"),
+        ([1.0], "raise max_iterations"),
+        (None, "raise max_iterations"),
+    ],
+)
 def test_advice(decay, costs, expected):
     """The advice follows from the costs after the last iterations."""
     found = decay.fit(X, Y)

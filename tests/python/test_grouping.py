@@ -73,8 +73,14 @@ def test_what_is_measured_changes_no_update(module, schedule):
     """Metrics, validation, patience that does not end it, a far time limit: the parameters are the same."""
     given = {"schedule": schedule, "batch_size": 11, "epochs": 13, "restore_best_weights": False}
     whole = module.train(X, Y, **given)
-    for options in ({"time_limit": 1e6}, {"patience": 100}, {"metrics": ["r2"]}, {"validation_data": (X, Y)},
-                    {"callback": lambda progress: None, "callback_interval": 1e-3}, {"threads": 2}):  # fmt: skip
+    for options in (
+        {"time_limit": 1e6},
+        {"patience": 100},
+        {"metrics": ["r2"]},
+        {"validation_data": (X, Y)},
+        {"callback": lambda progress: None, "callback_interval": 1e-3},
+        {"threads": 2},
+    ):
         assert np.array_equal(whole.parameters, module.train(X, Y, **given, **options).parameters)
 
 

@@ -44,11 +44,12 @@ def module(model, precision="float64"):
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        *((name, "float64") for name in CASES if name not in SLOW), ("curve", "float32"),
+        *((name, "float64") for name in CASES if name not in SLOW),
+        ("curve", "float32"),
         *(pytest.param(name, "float64", marks=pytest.mark.thorough) for name in SLOW),
         *(pytest.param(name, "float32", marks=pytest.mark.thorough) for name in CASES if name != "curve"),
     ],
-)  # fmt: skip
+)
 def test_hessian(name, precision):
     """The Hessian is that of the gradient at 60 digits, with weights as well; it is symmetric, its products are its."""
     model, X, Y = CASES[name]

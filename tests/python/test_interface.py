@@ -32,8 +32,14 @@ def test_attributes(chain, perceptron):
     assert set(chain.optimizers) == {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam",
                                      "adamax", "lion", "rprop"}  # fmt: skip
     assert chain.optimizers["adam"] == {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
-    for function in (chain.predict, chain.loss, chain.loss_and_gradient, chain.train, chain.unpack,
-                     chain.initial_parameters):  # fmt: skip
+    for function in (
+        chain.predict,
+        chain.loss,
+        chain.loss_and_gradient,
+        chain.train,
+        chain.unpack,
+        chain.initial_parameters,
+    ):
         assert function.__doc__
 
 
@@ -204,12 +210,15 @@ def test_unknown_hyperparameter(chain):
         chain.train(X, Y, beta_1=0.9)
 
 
-@pytest.mark.parametrize(("weight", "message"), [
-    (np.ones(149), r"sample_weight has the shape \(149,\); expected \(150,\)"),
-    (np.where(np.arange(150) == 3, -1.0, 1.0), r"sample_weight\[3\] is -1.0"),
-    (np.zeros(150), "sample_weight is 0 for every sample"),
-    (np.full(150, np.inf), r"sample_weight\[0\] is inf"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(149), r"sample_weight has the shape \(149,\); expected \(150,\)"),
+        (np.where(np.arange(150) == 3, -1.0, 1.0), r"sample_weight\[3\] is -1.0"),
+        (np.zeros(150), "sample_weight is 0 for every sample"),
+        (np.full(150, np.inf), r"sample_weight\[0\] is inf"),
+    ],
+)
 def test_bad_weights(chain, weight, message):
     """Weights must be finite, not below 0, and not all 0."""
     with pytest.raises(ValueError, match=message):

@@ -24,9 +24,10 @@ CALLS = {
 
 def test_interrupt():
     """Calls of every kind, with one thread and with three, end with KeyboardInterrupt, and their threads with them."""
-    calls = ", ".join(f"lambda: {call}" for call in dict.fromkeys(
-        call.format(threads=threads) for call in CALLS.values() for threads in (1, 3)
-    ))  # fmt: skip
+    calls = ", ".join(
+        f"lambda: {call}"
+        for call in dict.fromkeys(call.format(threads=threads) for call in CALLS.values() for threads in (1, 3))
+    )
     program = f"""
         import itertools, os, signal, threading, time
         import numpy as np

@@ -520,8 +520,11 @@ def test_lists_of_inputs_and_targets(both):
     """Arrays in a list are those of the inputs, or outputs, in their order: wherever X and Y are taken."""
     whole, targets = np.hstack([A, B]), np.hstack([SIZES[:, None], np.eye(3)[LABELS]])
     result = both.train(whole, targets, epochs=3, validation_data=(whole, targets))
-    for X_, Y_ in (([A, B], [SIZES, LABELS]), ((A, B), (SIZES[:, None], np.eye(3)[LABELS])),
-                   ({"b": B, "a": A}, {"size": SIZES, "kind": LABELS})):  # fmt: skip
+    for X_, Y_ in (
+        ([A, B], [SIZES, LABELS]),
+        ((A, B), (SIZES[:, None], np.eye(3)[LABELS])),
+        ({"b": B, "a": A}, {"size": SIZES, "kind": LABELS}),
+    ):
         assert np.array_equal(both.train(X_, Y_, epochs=3, validation_data=(X_, Y_)).parameters, result.parameters)
         assert np.array_equal(both.predict(result.parameters, X_), both.predict(result.parameters, whole))
         assert both.loss(result.parameters, X_, Y_) == result.loss

@@ -156,8 +156,10 @@ def test_by_pytorch():
     }
     assert set(optimizers) == set(OPTIMIZERS) - {"lion"}  # which PyTorch does not have
     for name, make in optimizers.items():
-        W1, b1, W2, b2 = (torch.tensor(value, requires_grad=True) for value in
-                          module.unpack(module.initial_parameters(seed=0).copy()).values())  # fmt: skip
+        W1, b1, W2, b2 = (
+            torch.tensor(value, requires_grad=True)
+            for value in module.unpack(module.initial_parameters(seed=0).copy()).values()
+        )
         optimizer = make([W1, b1, W2, b2])
         for _ in range(20):
             optimizer.zero_grad()

@@ -93,7 +93,7 @@ def test_names_that_a_rule_may_take():
     hypers = {"model": 0.5, "given": 0.25, "named": 0.125, "weight_decay": 0.0, "self": 1.0}
     own = nn.Optimizer(
         "own", lambda parameter, gradient, model, given: parameter - model * given * gradient, (), hypers
-    )  # fmt: skip
+    )
     module = nn.build(nn.Sequential([nn.Dense(1)], 1, name="own_names", optimizers=[own]), fit=False)
     result = module.train([[1.0]], [1.0], optimizer="own", epochs=1, model=0.5, given=0.5, named=1.0, self=2.0)
     expected = module.train([[1.0]], [1.0], learning_rate=0.25, epochs=1)

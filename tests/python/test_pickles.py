@@ -51,9 +51,13 @@ def in_another_process(program, folder, **pickled):
         (folder / name).write_bytes(pickle.dumps(value))
     program = textwrap.dedent(program)
     found = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert found.returncode == 0, found.stderr
     return found.stdout
 

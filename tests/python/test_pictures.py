@@ -25,8 +25,17 @@ def module():
 @pytest.fixture(scope="module")
 def result(module):
     """A training with validation, a metric, and a learning rate that falls."""
-    return module.train(X, Y, epochs=6, batch_size=16, learning_rate=0.5, schedule="cosine", metrics=["accuracy"],
-                        validation_split=0.25, patience=9)  # fmt: skip
+    return module.train(
+        X,
+        Y,
+        epochs=6,
+        batch_size=16,
+        learning_rate=0.5,
+        schedule="cosine",
+        metrics=["accuracy"],
+        validation_split=0.25,
+        patience=9,
+    )
 
 
 def test_a_history_is_drawn(result, pyplot, tmp_path):

@@ -59,8 +59,15 @@ def test_resuming_gives_the_same_bits(optimizer, precision, tmp_path):
     whole = chain.train(X, Y, epochs=30, optimizer=optimizer, **OPTIONS)
     result = None
     for stop in (7, 8, 21, 99):
-        result = chain.train(X, Y, epochs=30, optimizer=optimizer, resume=result, callback=stops_at(stop),
-                             **(OPTIONS | {"seed": 4 if result is None else 0}))  # fmt: skip
+        result = chain.train(
+            X,
+            Y,
+            epochs=30,
+            optimizer=optimizer,
+            resume=result,
+            callback=stops_at(stop),
+            **(OPTIONS | {"seed": 4 if result is None else 0}),
+        )
         result.save(tmp_path / "result.npz")
         result = chain.load(tmp_path / "result.npz")
         if result.status != "stopped":
@@ -82,9 +89,13 @@ def test_stopped_within_an_epoch(chain, tmp_path_factory, stops, update):
     for stop in stops:
         calls = iter(range(stop))
         result = chain.train(
-            X[rows], Y[rows], resume=result, **arguments, callback=lambda p, c=calls: next(c, None) is None,
+            X[rows],
+            Y[rows],
+            resume=result,
+            **arguments,
+            callback=lambda p, c=calls: next(c, None) is None,
             callback_interval=1e-6,
-        )  # fmt: skip
+        )
         if result.status == "completed":
             break
         assert result.status == "stopped"
@@ -601,10 +612,16 @@ def test_evaluations_of_cobyla():
     assert module.minimize(X[:, 0], y[:, 0], method="COBYLA", options={"maxiter": 5}).status == "max_iterations"
 
 
-@pytest.mark.parametrize(("name", "advice"), [
-    ("p0", "give the start as parameters"), ("maxiter", 'give options={"maxiter": ...}'), ("tolerance", "give tol"),
-    ("jac", "the module gives the gradient to SciPy itself"), ("colour", "it takes those of SciPy: tol, bounds"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("p0", "give the start as parameters"),
+        ("maxiter", 'give options={"maxiter": ...}'),
+        ("tolerance", "give tol"),
+        ("jac", "the module gives the gradient to SciPy itself"),
+        ("colour", "it takes those of SciPy: tol, bounds"),
+    ],
+)
 def test_arguments_that_minimize_does_not_have(chain, name, advice):
     """They are named, with what to give instead."""
     pytest.importorskip("scipy")

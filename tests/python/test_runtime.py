@@ -37,9 +37,7 @@ LOAD = """
 def run(program, *modules, environment=None):
     """What a program prints in a process of its own, in which load(path, name) imports a module; {0}, ... are paths."""
     program = textwrap.dedent(LOAD) + textwrap.dedent(program).format(*(repr(m.__file__) for m in modules))
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
-    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

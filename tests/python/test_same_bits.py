@@ -231,8 +231,12 @@ def test_edges_of_functions():
 def test_sines(precision, bound):
     """Sines and cosines are within their bound, with 40 digits, for small and for large angles; huge ones give NaN."""
     x, one = symbols("x one")
-    outputs = {sine: nn.build(nn.Model(f"{sine}es", x, y, {one: 1.0}, getattr(sympy, sine)(x * one)), precision,
-                              bits="portable") for sine in ("sin", "cos")}  # fmt: skip
+    outputs = {
+        sine: nn.build(
+            nn.Model(f"{sine}es", x, y, {one: 1.0}, getattr(sympy, sine)(x * one)), precision, bits="portable"
+        )
+        for sine in ("sin", "cos")
+    }
     random = np.random.default_rng(4)
     angles = np.concatenate([random.uniform(-size, size, 300) for size in (1e-3, 4, 1e3, 1e6, 1e15)]).astype(precision)
     beyond = np.array([[1.2e15], [-1e17], [1e25], [np.finfo(precision).max]], precision)
@@ -297,8 +301,11 @@ def test_exported_c(tmp_path):
     model = MODELS["binary"]("binary")
     module = nn.build(model, bits="portable")
     nn.export(model, "c", tmp_path, vectors=True, bits="portable")
-    flags = [line.split("= ", 1)[1].split("#")[0] for line in (tmp_path / "Makefile").read_text().splitlines()
-             if line.startswith("CFLAGS")]  # fmt: skip
+    flags = [
+        line.split("= ", 1)[1].split("#")[0]
+        for line in (tmp_path / "Makefile").read_text().splitlines()
+        if line.startswith("CFLAGS")
+    ]
     assert "-ffp-contract=off" in " ".join(flags)
     command = [
         *shlex.split(os.environ.get("CC", "cc")),

@@ -36,9 +36,19 @@ def bits(result):
     """All that a result holds, but for its time, in comparable form."""
     state = {key: value.tobytes() if isinstance(value, np.ndarray) else value for key, value in result._state.items()}
     figures = {key: (value.dtype, value.tobytes()) for key, value in result.metrics.items()}
-    return (result.parameters.tobytes(), result.parameters.dtype, result.loss, type(result.loss), figures,
-            result.learning_rate if result.learning_rate is None else result.learning_rate.tobytes(),
-            result.epochs, result.status, result.best_epoch, result.message, state)  # fmt: skip
+    return (
+        result.parameters.tobytes(),
+        result.parameters.dtype,
+        result.loss,
+        type(result.loss),
+        figures,
+        result.learning_rate if result.learning_rate is None else result.learning_rate.tobytes(),
+        result.epochs,
+        result.status,
+        result.best_epoch,
+        result.message,
+        state,
+    )
 
 
 def samples(module, count):
@@ -52,8 +62,11 @@ def samples(module, count):
 @examples(60)
 @given(
     case=st.sampled_from([(FORMULA, "float64"), (FORMULA, "float32"), (CLASSES, "float64"), (CLASSES, "float32")]),
-    count=st.integers(1, 9), seed=st.integers(0, 2**64 - 1), start=st.booleans(), data=st.data(),
-)  # fmt: skip
+    count=st.integers(1, 9),
+    seed=st.integers(0, 2**64 - 1),
+    start=st.booleans(),
+    data=st.data(),
+)
 def test_the_same_bits(case, count, seed, start, data):
     """Results, also what another training goes on from, are those of the long way, bit for bit."""
     module = build(case)
@@ -165,11 +178,16 @@ def test_tokens(precision, count):
 @pytest.mark.parametrize(
     ("what", "value", "message"),
     [
-        ("X", 5, r"X\[1, 2\] is 5; x has whole numbers from 0 to 4"), ("X", -1, "whole numbers from 0"),
-        ("X", 0.5, "whole numbers"), ("X", np.nan, "nan"), ("Y", 4, r"Y\[1, 2\] is 4.*no class"),
-        ("Y", -2, "no class"), ("Y", 1.5, "no class"), ("Y", np.inf, "inf"),
+        ("X", 5, r"X\[1, 2\] is 5; x has whole numbers from 0 to 4"),
+        ("X", -1, "whole numbers from 0"),
+        ("X", 0.5, "whole numbers"),
+        ("X", np.nan, "nan"),
+        ("Y", 4, r"Y\[1, 2\] is 4.*no class"),
+        ("Y", -2, "no class"),
+        ("Y", 1.5, "no class"),
+        ("Y", np.inf, "inf"),
     ],
-)  # fmt: skip
+)
 def test_wrong_tokens(what, value, message):
     """A token or label that is none is refused with its place, in usual arrays, by all functions."""
     module = build((TOKENS, "float64"))
@@ -204,32 +222,51 @@ def misaligned(array):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"X": SHAPED[:0]}, "X is empty"), ({"X": SHAPED[0]}, "for one sample, give it as"),
-        ({"X": SHAPED[:2]}, "X has 2 rows, but Y has 3"), ({"X": np.full((3, 2), np.nan)}, r"X\[0, 0\] is nan"),
-        ({"X": SHAPED[:, :1]}, r"X has the shape \(3, 1\)"), ({"X": None}, "X is missing"),
-        ({"X": np.ma.masked_less(SHAPED, 0.5)}, "masked"), ({"X": SHAPED + 0j}, "no real number"),
-        ({"Y": np.array([0, np.inf, 1])}, r"Y\[1, 0\] is inf"), ({"Y": None}, "Y is missing"),
+        ({"X": SHAPED[:0]}, "X is empty"),
+        ({"X": SHAPED[0]}, "for one sample, give it as"),
+        ({"X": SHAPED[:2]}, "X has 2 rows, but Y has 3"),
+        ({"X": np.full((3, 2), np.nan)}, r"X\[0, 0\] is nan"),
+        ({"X": SHAPED[:, :1]}, r"X has the shape \(3, 1\)"),
+        ({"X": None}, "X is missing"),
+        ({"X": np.ma.masked_less(SHAPED, 0.5)}, "masked"),
+        ({"X": SHAPED + 0j}, "no real number"),
+        ({"Y": np.array([0, np.inf, 1])}, r"Y\[1, 0\] is inf"),
+        ({"Y": None}, "Y is missing"),
         ({"parameters": np.zeros(6)}, r"parameters has the shape \(6,\)"),
         ({"parameters": np.full(7, np.nan)}, "parameters.0. is nan"),
         ({"learning_rate": 0.0}, "learning_rate must be a number above 0"),
         ({"learning_rate": np.nan}, "learning_rate"),
-        ({"learning_rate": np.inf}, "learning_rate"), ({"learning_rate": 1e-310}, "which is 0 in float64"),
-        ({"learning_rate": True}, "learning_rate"), ({"epochs": 0}, "epochs must be an integer from 1"),
-        ({"epochs": -(10**30)}, "epochs"), ({"epochs": 2.0}, "epochs"), ({"epochs": True}, "epochs"),
-        ({"seed": -1}, "seed"), ({"seed": 2**64}, "seed"), ({"seed": None}, "seed"),
+        ({"learning_rate": np.inf}, "learning_rate"),
+        ({"learning_rate": 1e-310}, "which is 0 in float64"),
+        ({"learning_rate": True}, "learning_rate"),
+        ({"epochs": 0}, "epochs must be an integer from 1"),
+        ({"epochs": -(10**30)}, "epochs"),
+        ({"epochs": 2.0}, "epochs"),
+        ({"epochs": True}, "epochs"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, "seed"),
+        ({"seed": None}, "seed"),
         ({"batch_size": 0}, "batch_size"),
         ({"batch_size": True}, "batch"),
-        ({"shuffle": 1}, "shuffle must be True, False or None"), ({"tolerance": -1.0}, "tolerance"),
-        ({"tolerance": np.nan}, "tolerance"), ({"tolerance": False}, "tolerance"),
+        ({"shuffle": 1}, "shuffle must be True, False or None"),
+        ({"tolerance": -1.0}, "tolerance"),
+        ({"tolerance": np.nan}, "tolerance"),
+        ({"tolerance": False}, "tolerance"),
         ({"l1": False}, "l1 must be a number"),
-        ({"update": "both"}, "there is no update 'both'"), ({"update": None}, "there is no update"),
-        ({"optimizer": "best"}, "there is no optimizer 'best'"), ({"optimizer": ["sgd"]}, "there is no optimizer"),
-        ({"threads": 0}, "threads"), ({"schedule": "up"}, "there is no schedule"), ({"metrics": "f3"}, "no metric"),
-        ({"momentum": -0.5}, "momentum"), ({"momentum": 0.5, "epochs": 0}, "epochs must be"),
-        ({"resume": 3}, "resume must be a Result"), ({"progress": 2}, "progress must be True or False"),
+        ({"update": "both"}, "there is no update 'both'"),
+        ({"update": None}, "there is no update"),
+        ({"optimizer": "best"}, "there is no optimizer 'best'"),
+        ({"optimizer": ["sgd"]}, "there is no optimizer"),
+        ({"threads": 0}, "threads"),
+        ({"schedule": "up"}, "there is no schedule"),
+        ({"metrics": "f3"}, "no metric"),
+        ({"momentum": -0.5}, "momentum"),
+        ({"momentum": 0.5, "epochs": 0}, "epochs must be"),
+        ({"resume": 3}, "resume must be a Result"),
+        ({"progress": 2}, "progress must be True or False"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_errors(changes, message):
     """What is wrong in otherwise usual arguments is told as ever."""
     module = build((FORMULA, "float64"))
@@ -249,13 +286,22 @@ def test_unknown_hyperparameters():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"X": SHAPED.astype(np.float32)}, {"X": np.asfortranarray(SHAPED)}, {"X": SHAPED.astype(">f8")},
-        {"X": SHAPED.view(np.recarray)}, {"X": SHAPED[::-1]}, {"X": misaligned(SHAPED)}, {"X": SHAPED.astype(int)},
-        {"X": SHAPED.tolist()}, {"X": {"x1": SHAPED[:, 0], "x2": SHAPED[:, 1].tolist()}}, {"Y": [[0], [1], [1]]},
-        {"Y": {"y": [0, 1, 1]}}, {"parameters": FORMULA.parameters}, {"parameters": {"w0": 0.1}},
+        {"X": SHAPED.astype(np.float32)},
+        {"X": np.asfortranarray(SHAPED)},
+        {"X": SHAPED.astype(">f8")},
+        {"X": SHAPED.view(np.recarray)},
+        {"X": SHAPED[::-1]},
+        {"X": misaligned(SHAPED)},
+        {"X": SHAPED.astype(int)},
+        {"X": SHAPED.tolist()},
+        {"X": {"x1": SHAPED[:, 0], "x2": SHAPED[:, 1].tolist()}},
+        {"Y": [[0], [1], [1]]},
+        {"Y": {"y": [0, 1, 1]}},
+        {"parameters": FORMULA.parameters},
+        {"parameters": {"w0": 0.1}},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_arrays_that_are_converted(changes):
     """Data and starts of any kind take the short way once they are arrays of the usual kind, with the same bits."""
     module = build((FORMULA, "float64"))
@@ -290,12 +336,18 @@ def test_drawn_parameters_are_remembered():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"learning_rate": np.float64(0.01)}, {"epochs": np.int64(2)},
-        {"seed": np.uint8(0)}, {"shuffle": np.False_}, {"l1": 0}, {"schedule": np.ones(2)}, {"threads": 2},
-        {"batch_size": np.int8(3)}, {"weight_decay": 0.0},
+        {"learning_rate": np.float64(0.01)},
+        {"epochs": np.int64(2)},
+        {"seed": np.uint8(0)},
+        {"shuffle": np.False_},
+        {"l1": 0},
+        {"schedule": np.ones(2)},
+        {"threads": 2},
+        {"batch_size": np.int8(3)},
+        {"weight_decay": 0.0},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_unusual(changes):
     """What is right, though not of the usual kind, gives what the usual kind gives."""
     module = build((FORMULA, "float64"))

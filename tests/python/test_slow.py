@@ -223,8 +223,14 @@ def test_without_a_compiler(tmp_path):
             print(str(error).splitlines()[0])
         """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CC": "/nonexistent", "NNCODEGEN_CACHE": str(tmp_path / "c")}
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True,
-                          text=True, check=False, cwd=tmp_path)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "no C compiler was found (looked for $CC = /nonexistent)\n"
     assert not (tmp_path / "folder").exists()
@@ -259,6 +265,12 @@ def test_the_command_that_brings_a_compiler(tmp_path):
         """
     environment = {name: value for name, value in os.environ.items() if name != "CC"}
     environment |= {"PYTHONPATH": str(ROOT), "PATH": str(tmp_path), "NNCODEGEN_CACHE": str(tmp_path / "c")}
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True,
-                          text=True, check=False, cwd=tmp_path)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr

@@ -341,10 +341,12 @@ def test_the_loss_is_that_which_the_updates_met(module):
 @pytest.mark.parametrize(
     "loss",
     [
-        "binary_crossentropy", "hinge", pytest.param("mse", marks=pytest.mark.thorough),
+        "binary_crossentropy",
+        "hinge",
+        pytest.param("mse", marks=pytest.mark.thorough),
         pytest.param("binary_crossentropy_from_logits", marks=pytest.mark.thorough),
     ],
-)  # fmt: skip
+)
 def test_accuracy_of_two_classes(loss):
     """One half parts the classes, or 0 where the output is a logit or a margin; several outputs count each."""
     activation = "sigmoid" if loss == "binary_crossentropy" else "linear"
@@ -372,9 +374,14 @@ def test_validation_fraction(module):
     held = np.sort(np.random.default_rng(5).permutation(40)[:10])
     kept = np.setdiff1d(np.arange(40), held)
     expected = module.train(
-        X[kept], Y[kept], epochs=3, shuffle=False, seed=5, sample_weight=weight[kept],
+        X[kept],
+        Y[kept],
+        epochs=3,
+        shuffle=False,
+        seed=5,
+        sample_weight=weight[kept],
         validation_data=(X[held], Y[held], weight[held]),
-    )  # fmt: skip
+    )
     assert np.array_equal(result.parameters, expected.parameters)
     assert result.metrics["val_loss"] == pytest.approx(expected.metrics["val_loss"], rel=1e-12)
     other = module.train(X, Y, epochs=3, shuffle=False, validation_split=0.25, seed=6, sample_weight=weight)
@@ -406,9 +413,11 @@ def early(figures, patience, min_delta):
 
 @examples(30)
 @given(
-    patience=st.integers(1, 6), min_delta=st.sampled_from([0.0, 1e-3, 0.05]), seed=st.integers(0, 5),
+    patience=st.integers(1, 6),
+    min_delta=st.sampled_from([0.0, 1e-3, 0.05]),
+    seed=st.integers(0, 5),
     monitor=st.sampled_from(["loss", "val_loss", "r2", "val_mae"]),
-)  # fmt: skip
+)
 def test_early_stopping(module, patience, min_delta, seed, monitor):
     """It stops where a loop over the figures of a full training would, with the parameters of its best epoch."""
     seen = []
@@ -696,11 +705,12 @@ def test_without_the_final_loss(chain):
 @pytest.mark.parametrize(
     ("loss", "precision"),
     [
-        ("mse", "float32"), ("categorical_crossentropy", "float64"),
+        ("mse", "float32"),
+        ("categorical_crossentropy", "float64"),
         pytest.param("mse", "float64", marks=pytest.mark.thorough),
         pytest.param("categorical_crossentropy", "float32", marks=pytest.mark.thorough),
     ],
-)  # fmt: skip
+)
 def test_without_history(loss, precision):
     """Without a history no loss is computed, and the parameters have the same bits, also with threads and batches."""
     last = "softmax" if loss == "categorical_crossentropy" else "linear"

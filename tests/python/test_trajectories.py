@@ -27,8 +27,12 @@ def test_trajectories_end_where_they_should(names):
         _, r, *start = X[n]
         exact = solve_ivp(
             lambda t, u, r=r: [10 * (u[1] - u[0]), r * u[0] - u[1] - u[0] * u[2], u[0] * u[1] - 8 / 3 * u[2]],
-            (0, 20), [start[0], 0, start[1]], "DOP853", rtol=1e-10, atol=1e-12,
-        ).y[0, -1]  # fmt: skip
+            (0, 20),
+            [start[0], 0, start[1]],
+            "DOP853",
+            rtol=1e-10,
+            atol=1e-12,
+        ).y[0, -1]
         assert abs(x[n] - exact) < 1e-3
     assert np.isfinite(x).all()
     wild = x[names["r"] > 25]

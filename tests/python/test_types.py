@@ -71,8 +71,10 @@ def test_types(tmp_path):
     assert 'Argument "epochs" to "train" of "Module" has incompatible type "str"; expected "int"' in errors[0]
     assert 'has no attribute "prdict"; maybe "predict"?' in errors[1]
     assert [line.partition("is ")[2] for line in imported if "Revealed" in line] == [
-        '"str"', f'"{array}"', '"tuple[str, ...]"'
-    ]  # fmt: skip
+        '"str"',
+        f'"{array}"',
+        '"tuple[str, ...]"',
+    ]
     (error,) = [line for line in imported if line.startswith("error")]
     assert 'Argument "seed" to "train" has incompatible type "None"; expected "int"' in error
 

@@ -74,9 +74,7 @@ rate = [76, 47, 97, 107, 123, 139, 159, 152, 191, 201, 207, 200]
 digits = nn.Sequential(
     [nn.Dense(32, "tanh"), nn.Dense(10, "softmax")], inputs=64, loss="categorical_crossentropy", name="digits"
 )
-plane = nn.Sequential(
-    [nn.Dense(4, "tanh"), nn.Dense(1, "sigmoid")], inputs=2, loss="binary_crossentropy", name="plane"
-)  # fmt: skip
+plane = nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(1, "sigmoid")], inputs=2, loss="binary_crossentropy", name="plane")
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +174,13 @@ def test_what_a_page_shows(pages):
 def test_a_formula_is_no_network(pages):
     """The section with the graph has the name of what it draws."""
     titles = {name: re.search(r'<h2 id="graph-heading">(\w+)<', path.read_text())[1] for name, path in pages.items()}
-    assert titles == {"perceptron": "Graph", "enzyme": "Graph", "digits": "Network", "plane": "Network",
-                      "chain": "Network"}  # fmt: skip
+    assert titles == {
+        "perceptron": "Graph",
+        "enzyme": "Graph",
+        "digits": "Network",
+        "plane": "Network",
+        "chain": "Network",
+    }
 
 
 def test_formulas_have_a_font_of_their_own(pages):
@@ -346,8 +349,11 @@ def test_partial_derivatives_are_those_of_the_gradient(compiled):
                 assert extended["shown"] == pytest.approx(values[partial.step.target.tensor], rel=1e-12, abs=1e-15)
 
 
-@pytest.mark.parametrize("function", [xlogy, product_unless_zero, product_unless_zeros, share, sin_quotient,
-                                      expm1_excess, langevin_slope], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "function",
+    [xlogy, product_unless_zero, product_unless_zeros, share, sin_quotient, expm1_excess, langevin_slope],
+    ids=str,
+)
 def test_functions_of_the_compiler_are_written_as_mathematics(function):
     """What is written in their place has their value at ordinary points, and holds none of them."""
     point = [sympy.Rational(7, 5), sympy.Rational(3, 4)][: next(iter(function.nargs))]
@@ -436,9 +442,12 @@ def test_layers_are_nodes(compiled):
 x, t, y = sympy.symbols("x t y")
 u = sympy.Function("u")(x, t)
 heat = nn.Sequential(
-    [nn.Dense(3, "tanh"), nn.Dense(1)], inputs=(x, t), outputs=u, name="heat",
+    [nn.Dense(3, "tanh"), nn.Dense(1)],
+    inputs=(x, t),
+    outputs=u,
+    name="heat",
     losses={"equation": u.diff(t) - u.diff(x, 2), "data": u - y},
-)  # fmt: skip
+)
 lstm = nn.Sequential([nn.LSTM(4), nn.Dense(1)], inputs=(5, 2), name="lstm")
 
 

@@ -57,8 +57,9 @@ def _numpy(folder, site, version):
     """NumPy, for the machine with the oldest glibc that it has wheels for."""
     platforms = [f"--platform=manylinux_2_{minor}_aarch64" for minor in (17, 27, 28)]
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", *platforms]
-    subprocess.run([*pip, f"--python-version={version}", "numpy", "-d", str(folder / "numpy")], check=True,
-                   capture_output=True)  # fmt: skip
+    subprocess.run(
+        [*pip, f"--python-version={version}", "numpy", "-d", str(folder / "numpy")], check=True, capture_output=True
+    )
     for wheel in (folder / "numpy").iterdir():
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(site)

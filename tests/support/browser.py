@@ -100,8 +100,11 @@ def browser(folder):
 
     process = subprocess.Popen(
         [CHROMIUM, *OPTIONS, f"--user-data-dir={folder}", "about:blank"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         line = ""
         while not (found := re.search(r"ws://[^/]+", line)):

@@ -108,9 +108,13 @@ def by_estimator(formula, x, y, sigma=None, **options):
     estimator = FormulaRegressor(formula, **options).fit(X[:, None] if X.ndim == 1 else X, y, weight)
     found = estimator.result_
     return Outcome(
-        np.array([*estimator.parameters_.values()]), np.array([*estimator.standard_errors_.values()]),
-        estimator.covariance_, found.chi2, found.status, str(found),
-    )  # fmt: skip
+        np.array([*estimator.parameters_.values()]),
+        np.array([*estimator.standard_errors_.values()]),
+        estimator.covariance_,
+        found.chi2,
+        found.status,
+        str(found),
+    )
 
 
 def by_command(formula, x, y, sigma=None, groups=False, **options):

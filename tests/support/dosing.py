@@ -20,8 +20,12 @@ def dosing(method="tsit5", interpolation="linear", name="dosing", times=TIMES, *
         columns="infusion amount kept",
         jumps={"depot": "depot + share*amount", "blood": "blood*kept + 0.01*depot*t"},
         observed=["depot", "blood"],
-        times=times, method=method, interpolation=interpolation, name=name, **options,
-    )  # fmt: skip
+        times=times,
+        method=method,
+        interpolation=interpolation,
+        name=name,
+        **options,
+    )
 
 
 def samples(count, random, times=TIMES):

@@ -77,8 +77,9 @@ FORMULAS = {
     "double": formula("double", [x], [y], _library, (_library * b - y) ** 2),
 }  # fmt: skip
 
-WIDE = network("wide", nn.WideAndDeep([nn.Dense(4, "relu"), nn.Dense(3, "tanh")], 3, "softmax"),
-               loss="categorical_crossentropy")  # fmt: skip
+WIDE = network(
+    "wide", nn.WideAndDeep([nn.Dense(4, "relu"), nn.Dense(3, "tanh")], 3, "softmax"), loss="categorical_crossentropy"
+)
 NOISY = network("noisy", nn.GaussianNoise(0.2), nn.Dense(4, "gelu"), nn.Dropout(0.4), nn.Dense(2), inputs=3)
 
 EXPORTS = {

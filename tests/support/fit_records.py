@@ -46,8 +46,11 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
     start, free = np.asarray(start, float), np.ones(len(start), bool)
     free[list(fixed)] = False
     Y = np.asarray(Y, float).reshape(len(Y), -1)
-    spread = np.ones_like(Y) if sigma is None else np.ones_like(Y) * (np.reshape(sigma, (-1, 1)) if np.ndim(sigma) == 1
-                                                                     else sigma)  # fmt: skip
+    spread = (
+        np.ones_like(Y)
+        if sigma is None
+        else np.ones_like(Y) * (np.reshape(sigma, (-1, 1)) if np.ndim(sigma) == 1 else sigma)
+    )
     low, high = bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
     used = ~np.isnan(Y)
 
@@ -71,9 +74,18 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
 
         if not moving.any():
             return 0.5 * np.sum(residuals(point[moving]) ** 2), point, np.zeros((0, 0))
-        ended = least_squares(residuals, np.clip(point[moving], low[moving], high[moving]), slopes, x_scale="jac",
-                              bounds=(low[moving], high[moving]), xtol=1e-15, ftol=1e-15, gtol=1e-15, loss=loss,
-                              f_scale=scale)  # fmt: skip
+        ended = least_squares(
+            residuals,
+            np.clip(point[moving], low[moving], high[moving]),
+            slopes,
+            x_scale="jac",
+            bounds=(low[moving], high[moving]),
+            xtol=1e-15,
+            ftol=1e-15,
+            gtol=1e-15,
+            loss=loss,
+            f_scale=scale,
+        )
         point[moving] = ended.x
         return ended.cost, point, np.linalg.qr(ended.jac, mode="r")
 
@@ -87,10 +99,28 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
     padded = np.zeros((free.sum(), free.sum()))
     padded[: len(triangle)] = triangle  # with fewer data than parameters
     return FitResult(
-        model, parameters, start, ~free, np.isclose(parameters, low) | np.isclose(parameters, high), padded,
-        0.5 * chi2 if found is not None else cost, chi2, residuals, X, Y, sigma, int(used.sum()), "cost", 7, 9,
-        bounds=bounds, refit=refit, robust=loss, f_scale=scale, **options,
-    )  # fmt: skip
+        model,
+        parameters,
+        start,
+        ~free,
+        np.isclose(parameters, low) | np.isclose(parameters, high),
+        padded,
+        0.5 * chi2 if found is not None else cost,
+        chi2,
+        residuals,
+        X,
+        Y,
+        sigma,
+        int(used.sum()),
+        "cost",
+        7,
+        9,
+        bounds=bounds,
+        refit=refit,
+        robust=loss,
+        f_scale=scale,
+        **options,
+    )
 
 
 def decay(**options):

@@ -80,14 +80,32 @@ def solution(name, x, y, start, sigma=1.0, bounds=(-np.inf, np.inf)):
     def residuals(p):
         return np.where(missing, 0, (FORMULAS[name](p, x) - np.where(missing, 0, y)) / sigma).ravel()
 
-    found = least_squares(residuals, start, jac="3-point", bounds=bounds, x_scale="jac", ftol=1e-15, xtol=1e-15,
-        gtol=1e-15)  # fmt: skip
+    found = least_squares(
+        residuals, start, jac="3-point", bounds=bounds, x_scale="jac", ftol=1e-15, xtol=1e-15, gtol=1e-15
+    )
     return found.x, 2 * found.cost, np.linalg.inv(found.jac.T @ found.jac)
 
 
-def fit_many(library, x, y, starts, *, outputs=1, sigma=None, lengths=None, bounds=None, fixed=None, tolerances=None,
-             max_iterations=100, absolute_sigma=False, covariance=True, errors=False, first=0, last=None,
-             questions=0):  # fmt: skip
+def fit_many(
+    library,
+    x,
+    y,
+    starts,
+    *,
+    outputs=1,
+    sigma=None,
+    lengths=None,
+    bounds=None,
+    fixed=None,
+    tolerances=None,
+    max_iterations=100,
+    absolute_sigma=False,
+    covariance=True,
+    errors=False,
+    first=0,
+    last=None,
+    questions=0,
+):
     """Fits with data x (N, inputs) or (M, N, inputs), y and sigma (N,) or (M, N), with outputs after N where there are
     several, and starts (P,) or (M, P). What no fit from first to last has is NaN, or PENDING."""
     x, y, starts = (library.array(each) for each in (x, y, starts))
@@ -107,10 +125,31 @@ def fit_many(library, x, y, starts, *, outputs=1, sigma=None, lengths=None, boun
         iterations=np.zeros(fits, np.uint64),
         status=np.zeros(fits, np.uint8),
     )
-    found.stopped = library.call("fit", np.array(strides, np.uint64), samples, first, fits if last is None else last,
-        x, y, sigma, starts, None if lengths is None else np.array(lengths, np.uint64), lower, upper,
+    found.stopped = library.call(
+        "fit",
+        np.array(strides, np.uint64),
+        samples,
+        first,
+        fits if last is None else last,
+        x,
+        y,
+        sigma,
+        starts,
+        None if lengths is None else np.array(lengths, np.uint64),
+        lower,
+        upper,
         None if fixed is None else np.array(fixed, np.uint8),
-        np.array(TOLERANCES[library.bits] if tolerances is None else tolerances), max_iterations, absolute_sigma,
-        questions, np.full(library.call("bytes", samples), 255, np.uint8), found.parameters, found.chi2,
-        found.covariance, found.standard_errors, found.data, found.iterations, found.status)  # fmt: skip
+        np.array(TOLERANCES[library.bits] if tolerances is None else tolerances),
+        max_iterations,
+        absolute_sigma,
+        questions,
+        np.full(library.call("bytes", samples), 255, np.uint8),
+        found.parameters,
+        found.chi2,
+        found.covariance,
+        found.standard_errors,
+        found.data,
+        found.iterations,
+        found.status,
+    )
     return found

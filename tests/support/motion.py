@@ -61,9 +61,14 @@ VALUES = {"a": 1.0, "b": 0.1, "c": 1.5, "d": 0.075, "u0": 10.0, "v0": 5.0}
 def lotka_volterra_model(method="tsit5", steps=10, times=21, name="lotka_volterra"):
     """The model of Lotka and Volterra, with 4 parameters and 2 initial values."""
     return nn.Dynamics(
-        ["u' = (a - b*v)*u", "v' = (d*u - c)*v"], {"u": "u0", "v": "v0"}, VALUES, times=times, method=method,
-        steps=steps, name=name,
-    )  # fmt: skip
+        ["u' = (a - b*v)*u", "v' = (d*u - c)*v"],
+        {"u": "u0", "v": "v0"},
+        VALUES,
+        times=times,
+        method=method,
+        steps=steps,
+        name=name,
+    )
 
 
 def outputs(model, parameters, X):

@@ -29,8 +29,9 @@ class File:
     def constant(self, array):
         name = f"c{len(self.initializers)}"
         array = np.asarray(array)
-        self.initializers.append(numpy_helper.from_array(array.astype(np.float32) if array.dtype.kind == "f" else array,
-                                                         name))  # fmt: skip
+        self.initializers.append(
+            numpy_helper.from_array(array.astype(np.float32) if array.dtype.kind == "f" else array, name)
+        )
         return name
 
     def model(self, result, inputs, opset):

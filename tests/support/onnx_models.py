@@ -12,10 +12,16 @@ FLOAT, DOUBLE, INT64, STRING = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE,
 def model(nodes, constants, inputs=(("x", ("N", 4)),), outputs=(("y", FLOAT),), opset=17, kind=FLOAT):
     """A model: nodes as (operator, inputs, outputs, attributes), constants by name, inputs with their shapes."""
     made = [
-        helper.make_node(operator.split("/")[-1], reads.split(), gives.split(), name=f"{operator} {gives}",
-                         domain="ai.onnx.ml" if operator.startswith("ml/") else "", **attributes)
+        helper.make_node(
+            operator.split("/")[-1],
+            reads.split(),
+            gives.split(),
+            name=f"{operator} {gives}",
+            domain="ai.onnx.ml" if operator.startswith("ml/") else "",
+            **attributes,
+        )
         for operator, reads, gives, attributes in nodes
-    ]  # fmt: skip
+    ]
     graph = helper.make_graph(
         made,
         "graph",
@@ -60,8 +66,14 @@ def keras(rng, opset):
              "batchnorm/mul:0": (11,), "batchnorm/sub:0": (11,), "dense_2/W:0": (11, 4), "dense_2/b:0": (4,),
              "gamma:0": (1, 4), "beta:0": (1, 4), "dense_3/W:0": (4, 3), "dense_3/b:0": (3,)}  # fmt: skip
     constants = {name: rng.normal(size=size) for name, size in sizes.items()}
-    constants |= {"flatten/shape": np.array([-1, 12]), "epsilon:0": np.float64(0.001), "three:0": np.float64(3),
-                  "Relu6_min": np.float64(0), "Relu6_max": np.float64(6), "sixth:0": np.float64(1 / 6)}  # fmt: skip
+    constants |= {
+        "flatten/shape": np.array([-1, 12]),
+        "epsilon:0": np.float64(0.001),
+        "three:0": np.float64(3),
+        "Relu6_min": np.float64(0),
+        "Relu6_max": np.float64(6),
+        "sixth:0": np.float64(1 / 6),
+    }
     last, along = {"axes": [-1], "keepdims": 1}, ""
     if opset >= 18:
         constants["axes"] = np.array([-1])

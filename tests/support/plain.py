@@ -86,10 +86,12 @@ class PlainC:
 
     def loss(self, parameters, X, Y):
         """The loss of each sample."""
-        return np.array([
-            self.call("loss", self.array(parameters), self.array(x), self.array(y), self.work, returns=True)
-            for x, y in zip(X, Y, strict=True)
-        ])  # fmt: skip
+        return np.array(
+            [
+                self.call("loss", self.array(parameters), self.array(x), self.array(y), self.work, returns=True)
+                for x, y in zip(X, Y, strict=True)
+            ]
+        )
 
     def loss_and_gradient(self, parameters, X, Y, weights=None, noise=(), samples=None):
         """The mean loss and its gradient."""

@@ -69,10 +69,15 @@ class _Training:
             self.program, parameters, self.X[numbers], self.Y[numbers], weights, noise=noise, results=wanted
         )
         found = np.concatenate([np.ravel(values[element.tensor]) for element in wanted])
-        followed, momentum, frozen, penalized = map(self.of_each, (
-            lambda t: t.momentum is not None, lambda t: t.momentum or 0.0, lambda t: not t.trained,
-            lambda t: t.penalized and t.trained,
-        ))  # fmt: skip
+        followed, momentum, frozen, penalized = map(
+            self.of_each,
+            (
+                lambda t: t.momentum is not None,
+                lambda t: t.momentum or 0.0,
+                lambda t: not t.trained,
+                lambda t: t.penalized and t.trained,
+            ),
+        )
         gradient = self.changed(np.where(followed, 0.0, found), parameters, penalized)
         known = {"parameter": parameters, "gradient": gradient, "t": float(self.updates + 1), **self.hyper}
         known |= dict(zip(self.update.state, state, strict=True))

@@ -51,8 +51,9 @@ def configure(config):
     """Begin to keep texts, if one of the options is given; the first process also compares them at the end."""
     saved, compared = config.getoption("--replay-save"), config.getoption("--replay")
     if saved and compared:
-        raise pytest.UsageError("--replay-save keeps the texts of one commit, --replay compares another with them: "
-                                "give one of them")  # fmt: skip
+        raise pytest.UsageError(
+            "--replay-save keeps the texts of one commit, --replay compares another with them: give one of them"
+        )
     if not saved and not compared:
         return
     if not hasattr(config, "workerinput"):

@@ -69,10 +69,16 @@ def _forced(name):
     """Return equations of motion with two networks and jumps, whose steps are chosen."""
     force = nn.Sequential([nn.Dense(11, "tanh"), nn.LayerNormalization(), nn.Dense(1)], inputs=3)
     return nn.Dynamics(
-        ["u' = v", "v' = f*force(u, v, t) - b*u + drag(v)"], {"u": "u0", "v": "f"}, {"b": 0.5, "u0": 1.0}, inputs="f",
-        times=8, jumps={"v": "v*exp(-b) + f*t/8"}, rtol=1e-3, name=name,
+        ["u' = v", "v' = f*force(u, v, t) - b*u + drag(v)"],
+        {"u": "u0", "v": "f"},
+        {"b": 0.5, "u0": 1.0},
+        inputs="f",
+        times=8,
+        jumps={"v": "v*exp(-b) + f*t/8"},
+        rtol=1e-3,
+        name=name,
         networks={"force": force, "drag": nn.Sequential([nn.Dense(5, "softplus"), nn.Dense(1)], inputs=1)},
-    )  # fmt: skip
+    )
 
 
 def _motion(*equations, **options):

@@ -29,17 +29,20 @@ class Example(NamedTuple):
     def model(self, count=13, **options):
         """The model whose states are all observed."""
         observed = [*self.initial]
-        return nn.Dynamics(
-            self.equations, self.initial, self.parameters, times=count, observed=observed, **options
-        )  # fmt: skip
+        return nn.Dynamics(self.equations, self.initial, self.parameters, times=count, observed=observed, **options)
 
     def solution(self, p, times):
         """The states at some times: (states, times)."""
         p = [*map(float, p)]
         return solve_ivp(
-            lambda t, u: self.rates(t, u, p), (times[0], times[-1]), self.starts(p), "DOP853", times,
-            rtol=1e-13, atol=1e-15,
-        ).y  # fmt: skip
+            lambda t, u: self.rates(t, u, p),
+            (times[0], times[-1]),
+            self.starts(p),
+            "DOP853",
+            times,
+            rtol=1e-13,
+            atol=1e-15,
+        ).y
 
 
 EXAMPLES = {

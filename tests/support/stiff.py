@@ -33,9 +33,14 @@ class Stiff(NamedTuple):
     def model(self, count=9, method="rodas5p", **options):
         """The model whose states are all observed."""
         return nn.Dynamics(
-            self.equations, self.initial, self.parameters, times=count, observed=[*self.initial], method=method,
+            self.equations,
+            self.initial,
+            self.parameters,
+            times=count,
+            observed=[*self.initial],
+            method=method,
             **options,
-        )  # fmt: skip
+        )
 
     def solution(self, p, times, rtol=1e-11):
         """The states at some times, by SciPy's Radau: (states, times)."""
@@ -55,10 +60,15 @@ def _hires(t, u, p):
     a, b, c, d, e, f, g, h = u
     k = p[0] * f * h
     return [
-        -1.71 * a + 0.43 * b + 8.32 * c + 0.0007, 1.71 * a - 8.75 * b, -10.03 * c + 0.43 * d + 0.035 * e,
-        8.32 * b + 1.71 * c - 1.12 * d, -1.745 * e + 0.43 * f + 0.43 * g,
-        -k + 0.69 * d + 1.71 * e - 0.43 * f + 0.69 * g, k - 1.81 * g, -k + 1.81 * g,
-    ]  # fmt: skip
+        -1.71 * a + 0.43 * b + 8.32 * c + 0.0007,
+        1.71 * a - 8.75 * b,
+        -10.03 * c + 0.43 * d + 0.035 * e,
+        8.32 * b + 1.71 * c - 1.12 * d,
+        -1.745 * e + 0.43 * f + 0.43 * g,
+        -k + 0.69 * d + 1.71 * e - 0.43 * f + 0.69 * g,
+        k - 1.81 * g,
+        -k + 1.81 * g,
+    ]
 
 
 STIFF = {

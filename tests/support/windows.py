@@ -24,9 +24,16 @@ def program(
     error = Step(LOSS_N, (output - y) ** 2, "sum" if over else None, over)
     loss = Step(LOSS, LOSS_N * WEIGHT, "sum", ("n",))
     forward = Program(
-        "moving", tuple(inputs), (), tuple(parameters), Tensor("weight", (None,)), tuple(steps), (output,), WEIGHT,
+        "moving",
+        tuple(inputs),
+        (),
+        tuple(parameters),
+        Tensor("weight", (None,)),
+        tuple(steps),
+        (output,),
+        WEIGHT,
         extents=tuple(sizes.items()),
-    )  # fmt: skip
+    )
     target = Tensor("y", forward.shapes[output.tensor])
     return replace(forward, targets=(target,), steps=(*steps, error, loss), loss=LOSS)
 
@@ -249,18 +256,27 @@ def states(kinds: Sequence[tuple[int, bool, bool, int]], units: int = 6, times: 
 
 GROUPED = nn.Sequential(
     [
-        nn.Conv2D(4, 3, 2, "same", groups=2, activation="relu"), nn.MaxPooling2D(2, 1, "same"),
-        nn.Conv2DTranspose(4, 3, 2, 1, groups=2, output_padding=1), nn.AveragePooling2D(3, 2, "same"),
-        nn.Flatten(), nn.Dense(3, "softmax"),
+        nn.Conv2D(4, 3, 2, "same", groups=2, activation="relu"),
+        nn.MaxPooling2D(2, 1, "same"),
+        nn.Conv2DTranspose(4, 3, 2, 1, groups=2, output_padding=1),
+        nn.AveragePooling2D(3, 2, "same"),
+        nn.Flatten(),
+        nn.Dense(3, "softmax"),
     ],
-    (5, 6, 2), "categorical_crossentropy", name="grouped",
-)  # fmt: skip
+    (5, 6, 2),
+    "categorical_crossentropy",
+    name="grouped",
+)
 STEPS = nn.Sequential(
     [
         nn.Conv1D(3, 2, 1, "causal", "channels_first", 2, activation="tanh"),
-        nn.AveragePooling1D(2, data_format="channels_first"), nn.Conv1DTranspose(2, 3, 2, "same", "channels_first"),
-        nn.MaxPooling1D(3, 2, 1, "channels_first"), nn.GlobalMaxPooling1D("channels_first"), nn.Dense(2),
+        nn.AveragePooling1D(2, data_format="channels_first"),
+        nn.Conv1DTranspose(2, 3, 2, "same", "channels_first"),
+        nn.MaxPooling1D(3, 2, 1, "channels_first"),
+        nn.GlobalMaxPooling1D("channels_first"),
+        nn.Dense(2),
     ],
-    (2, 8), name="steps",
-)  # fmt: skip
+    (2, 8),
+    name="steps",
+)
 """Two networks that have all layers of windows: groups and strides in a picture; channels first, and one axis."""

@@ -74,9 +74,11 @@ def test_one_fit(run, file):
     assert done.returncode == 0
     told = dict(line.split(maxsplit=1) for line in done.stderr.splitlines())
     assert told == {
-        "read": f"{file}: 40 rows, 3 columns", "fit": "y = a*exp(-b*x) + c", "columns": "x",
+        "read": f"{file}: 40 rows, 3 columns",
+        "fit": "y = a*exp(-b*x) + c",
+        "columns": "x",
         "start": "a = 1, b = 1, c = 1",
-    }  # fmt: skip
+    }
     popt, pcov = nn.curve_fit("a*exp(-b*x) + c", X, Y)
     lines = {cells[0]: cells[1:] for cells in map(str.split, done.stdout.splitlines()) if len(cells) == 6}
     for name, value, error in zip("abc", popt, np.sqrt(np.diag(pcov)), strict=True):
@@ -212,10 +214,14 @@ def test_groups_that_share_parameters(run):
     np.testing.assert_allclose([float(row["t"]) for row in found], np.log(2) / result["b"], rtol=1e-7)
 
 
-@pytest.mark.parametrize(("options", "shared"), [
-    (["y ~ exponential(x=x) + constant"], "level"),
-    ([EQUATION, "--p0", "auto"], "c"),
-], ids=["by name", "auto"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "shared"),
+    [
+        (["y ~ exponential(x=x) + constant"], "level"),
+        ([EQUATION, "--p0", "auto"], "c"),
+    ],
+    ids=["by name", "auto"],
+)
 def test_groups_that_share_need_no_start(run, options, shared):
     """Curves by name, and p0 auto, find a start for each group; a group without data has no parameters."""
     gaps = MANY.assign(y=MANY["y"].where((MANY["well"] != 3) | (MANY["plate"] == "P0")))
@@ -317,34 +323,42 @@ TEXT = ONE.astype({"y": object})
 TEXT.loc[4, "y"] = "n/d"
 
 
-@pytest.mark.parametrize(("frame", "arguments", "message"), [
-    (ONE, ["a*x"], "'a*x' is no equation: write it like"),
-    (ONE, ["y = a*x = b"], "is no equation"),
-    (ONE, ["z = a*x"], "the left side of 'z = a*x' is no column; there are: x, y, s"),
-    (ONE, ["y = a*x + y"], "y stands on both sides of 'y = a*x + y'"),
-    (ONE, ["y = a"], "the formula 'a' uses none of the columns; there are: x, s"),
-    (ONE, ["y = x"], "has no parameters"),
-    (ONE, ["y = a*frob(x)"], "there is no function frob"),
-    (ONE, ["y = a*before(y)"], "there is no function before here: equations that lead from each time to the next are "
-                               "for nncodegen.Dynamics, in Python: "),
-    (ONE, ["y = a*before(y); x = b"], "is not one equation: equations that lead from each time to the next"),
-    (ONE, [EQUATION, "--sigma", "q"], "data.csv has no column 'q'"),
-    (ONE, [EQUATION, "--by", "q"], "data.csv has no column 'q', by which groups are made; it has: 'x', 'y', 's'"),
-    (TEXT, [EQUATION], "data.csv, line 6, column y: 'n/d' is no number"),
-    (None, [EQUATION], "there is no file data.csv"),
-    (ONE, [EQUATION, "--out", "data.csv"], "data.csv exists already, and is not overwritten"),
-    (ONE, [EQUATION, "--plot", "fit.png", "--by", "x", "--dask"], "leave out one of them"),
-    (ONE, [EQUATION, "--plot", "fit.doc"], "fit.doc does not end in .png, .svg, .pdf"),
-    (ONE, [EQUATION, "--p0", "a"], "--p0 'a' is not NAME=VALUE; write it like a=1,b=0.5"),
-    (ONE, [EQUATION, "--p0", "a=one"], "--p0 a=one is not a finite number"),
-    (ONE, [EQUATION, "--p0", "a=1,a=2"], "--p0 names a twice"),
-    (ONE, [EQUATION, "--bounds", "a=2"], "--bounds a=2 is no interval"),
-    (ONE, [EQUATION, "--sigma-x", "q"], "data.csv has no column 'q'"),
-    (ONE, ["y = a*x + b*s", "--sigma-x", "s"], "write it like x=s"),
-    (ONE, [EQUATION, "--shared", "a"], "name the columns of these with --by"),
-    (MANY, [EQUATION, "--by", "well", "--shared", "z"], "--shared names z, which is no parameter"),
-    (MANY, [EQUATION, "--by", "well", "--shared", "a,b,c"], "--shared names all parameters"),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    ("frame", "arguments", "message"),
+    [
+        (ONE, ["a*x"], "'a*x' is no equation: write it like"),
+        (ONE, ["y = a*x = b"], "is no equation"),
+        (ONE, ["z = a*x"], "the left side of 'z = a*x' is no column; there are: x, y, s"),
+        (ONE, ["y = a*x + y"], "y stands on both sides of 'y = a*x + y'"),
+        (ONE, ["y = a"], "the formula 'a' uses none of the columns; there are: x, s"),
+        (ONE, ["y = x"], "has no parameters"),
+        (ONE, ["y = a*frob(x)"], "there is no function frob"),
+        (
+            ONE,
+            ["y = a*before(y)"],
+            "there is no function before here: equations that lead from each time to the next are "
+            "for nncodegen.Dynamics, in Python: ",
+        ),
+        (ONE, ["y = a*before(y); x = b"], "is not one equation: equations that lead from each time to the next"),
+        (ONE, [EQUATION, "--sigma", "q"], "data.csv has no column 'q'"),
+        (ONE, [EQUATION, "--by", "q"], "data.csv has no column 'q', by which groups are made; it has: 'x', 'y', 's'"),
+        (TEXT, [EQUATION], "data.csv, line 6, column y: 'n/d' is no number"),
+        (None, [EQUATION], "there is no file data.csv"),
+        (ONE, [EQUATION, "--out", "data.csv"], "data.csv exists already, and is not overwritten"),
+        (ONE, [EQUATION, "--plot", "fit.png", "--by", "x", "--dask"], "leave out one of them"),
+        (ONE, [EQUATION, "--plot", "fit.doc"], "fit.doc does not end in .png, .svg, .pdf"),
+        (ONE, [EQUATION, "--p0", "a"], "--p0 'a' is not NAME=VALUE; write it like a=1,b=0.5"),
+        (ONE, [EQUATION, "--p0", "a=one"], "--p0 a=one is not a finite number"),
+        (ONE, [EQUATION, "--p0", "a=1,a=2"], "--p0 names a twice"),
+        (ONE, [EQUATION, "--bounds", "a=2"], "--bounds a=2 is no interval"),
+        (ONE, [EQUATION, "--sigma-x", "q"], "data.csv has no column 'q'"),
+        (ONE, ["y = a*x + b*s", "--sigma-x", "s"], "write it like x=s"),
+        (ONE, [EQUATION, "--shared", "a"], "name the columns of these with --by"),
+        (MANY, [EQUATION, "--by", "well", "--shared", "z"], "--shared names z, which is no parameter"),
+        (MANY, [EQUATION, "--by", "well", "--shared", "a,b,c"], "--shared names all parameters"),
+    ],
+    ids=str,
+)
 def test_bad_input(run, frame, arguments, message):
     """Each has its own message, which is one line, at most with the place in a formula, and the exit code 1."""
     done = run(frame, *arguments)

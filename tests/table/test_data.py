@@ -52,8 +52,14 @@ def test_diabetes():
     predicted = np.empty_like(y)
     for train, test in KFold(5, shuffle=True, random_state=0).split(X):
         scaler, mean, deviation = StandardScaler().fit(X[train]), y[train].mean(), y[train].std()
-        result = module.train(scaler.transform(X[train]), (y[train] - mean) / deviation, optimizer="adam",
-                              learning_rate=0.01, epochs=20, batch_size=32)  # fmt: skip
+        result = module.train(
+            scaler.transform(X[train]),
+            (y[train] - mean) / deviation,
+            optimizer="adam",
+            learning_rate=0.01,
+            epochs=20,
+            batch_size=32,
+        )
         predicted[test] = mean + deviation * module.predict(result.parameters, scaler.transform(X[test]))[:, 0]
     assert r2_score(y, predicted) >= 0.4
 
@@ -107,6 +113,7 @@ def test_scipy_minimizes():
     X, _, y, _ = split(load_iris, stratify=True)
     layers = [nn.Dense(8, "tanh"), nn.Dense(3, "softmax")]
     module = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="iris"))
-    found = scipy.minimize(module.loss_and_gradient, module.initial_parameters(), args=(X, y), jac=True,
-                           method="L-BFGS-B")  # fmt: skip
+    found = scipy.minimize(
+        module.loss_and_gradient, module.initial_parameters(), args=(X, y), jac=True, method="L-BFGS-B"
+    )
     assert found.fun < 0.05

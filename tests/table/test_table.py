@@ -23,7 +23,7 @@ from nncodegen.table.columns import (
     knotted,
     understand,
     widths,
-)  # fmt: skip
+)
 from nncodegen.table.fit import split_rows
 from nncodegen.table.metrics import class_metrics, confusion, measure
 from nncodegen.table.target import Target, understand_target
@@ -60,15 +60,17 @@ def flowers(tmp_path_factory):
     """A CSV file of 90 rows: numbers with gaps, a category, an identifier, two targets."""
     rng = np.random.default_rng(3)
     kind, size = rng.integers(0, 3, 90), rng.normal(size=90)
-    frame = pd.DataFrame({
-        "identifier": [f"f{k}" for k in range(90)],
-        "petal": kind + rng.normal(scale=0.1, size=90),
-        "size": size,
-        "garden": np.array(["north", "south"])[(size > 0).astype(int)],
-        "constant": 1,
-        "species": np.array(["rose", "tulip", "lily"])[kind],
-        "price": 100 + 20 * size,
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "identifier": [f"f{k}" for k in range(90)],
+            "petal": kind + rng.normal(scale=0.1, size=90),
+            "size": size,
+            "garden": np.array(["north", "south"])[(size > 0).astype(int)],
+            "constant": 1,
+            "species": np.array(["rose", "tulip", "lily"])[kind],
+            "price": 100 + 20 * size,
+        }
+    )
     frame.loc[7, "petal"] = np.nan
     path = tmp_path_factory.mktemp("flowers") / "flowers.csv"
     frame.to_csv(path, index=False)
@@ -146,8 +148,12 @@ def test_several_parquet_files(tmp_path):
     frame.rename(columns={"x": "z"}).to_parquet(tmp_path / "parts" / "3.parquet")
     with pytest.raises(TableError, match=r"other columns than .*: one of them lacks x, z"):
         read_table(tmp_path / "parts")
-    for path, message in (("parts/*", "which is no Parquet file"), ("*.parquet", "matches no Parquet files"),
-                          ("nothing", "there is no file"), ("parts/below/..", "other columns")):  # fmt: skip
+    for path, message in (
+        ("parts/*", "which is no Parquet file"),
+        ("*.parquet", "matches no Parquet files"),
+        ("nothing", "there is no file"),
+        ("parts/below/..", "other columns"),
+    ):
         with pytest.raises(TableError, match=message):
             read_table(tmp_path / path)
     (tmp_path / "empty").mkdir()
@@ -362,8 +368,13 @@ def test_classes_are_learned_written_and_read(flowers, tmp_path):
     assert (expected["species"] == pd.read_csv(flowers)["species"]).mean() > 0.9
     # where there is no compiler, and nothing has been built
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CC": "/nonexistent", "NNCODEGEN_CACHE": str(tmp_path / "c")}
-    done = subprocess.run([sys.executable, "-m", "nncodegen", "predict", out, flowers], env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "nncodegen", "predict", out, flowers],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0
     assert done.stderr == (
         "warning: no C compiler was found (looked for $CC = /nonexistent); unset CC, or let it name a compiler that is "
@@ -373,8 +384,10 @@ def test_classes_are_learned_written_and_read(flowers, tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "predicted.csv"), expected, check_dtype=False)
     # what is wrong with a table is told before anything is predicted
     frame = pd.read_csv(flowers)
-    for column, value, message in (("garden", "west", "line 5, column garden: the category 'west' did not occur"),
-                                   ("petal", "long", "line 5, column petal: 'long' is not a finite")):  # fmt: skip
+    for column, value, message in (
+        ("garden", "west", "line 5, column garden: the category 'west' did not occur"),
+        ("petal", "long", "line 5, column petal: 'long' is not a finite"),
+    ):
         wrong = frame.astype({column: object})
         wrong.loc[3, column] = value
         wrong.to_csv(tmp_path / "wrong.csv", index=False)
@@ -440,10 +453,36 @@ def written(flowers, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "damage", ["description", "format", "earlier", "widths", "parameters", "missing", "truncated", "pickle", "mean",
-               "null", "nan", "deviation", "classes", "weight", "report", "column", "deep", "list", "binary", "folder",
-               "layers", "digits", "compressed", "another", "longer", "networks"]
-)  # fmt: skip
+    "damage",
+    [
+        "description",
+        "format",
+        "earlier",
+        "widths",
+        "parameters",
+        "missing",
+        "truncated",
+        "pickle",
+        "mean",
+        "null",
+        "nan",
+        "deviation",
+        "classes",
+        "weight",
+        "report",
+        "column",
+        "deep",
+        "list",
+        "binary",
+        "folder",
+        "layers",
+        "digits",
+        "compressed",
+        "another",
+        "longer",
+        "networks",
+    ],
+)
 def test_damaged_folders(written, tmp_path, damage):
     """A folder that was damaged, or put together of two, is refused; no pickle is ever read."""
     import shutil

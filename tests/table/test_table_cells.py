@@ -66,9 +66,15 @@ def test_stray_returns_never_move_a_cell(tmp_path_factory, drawn, end):
 
 
 @pytest.mark.parametrize(
-    ("text", "line"), [("h,k\n1,2\r\r,3\n4,5\n", 2), ("h,k\n1,2\n\r,3\n4,5\n", 3), ("h,k\r,x\n1,2\n", 1),
-                       ("h,k\n1,\r2\n", 2), ('h,k\n"1\n",2\r3\n', 3)]
-)  # fmt: skip
+    ("text", "line"),
+    [
+        ("h,k\n1,2\r\r,3\n4,5\n", 2),
+        ("h,k\n1,2\n\r,3\n4,5\n", 3),
+        ("h,k\r,x\n1,2\n", 1),
+        ("h,k\n1,\r2\n", 2),
+        ('h,k\n"1\n",2\r3\n', 3),
+    ],
+)
 def test_a_stray_return_is_named(tmp_path, text, line):
     """A carriage return within a row is refused, with its line."""
     (tmp_path / "a.csv").write_bytes(text.encode())

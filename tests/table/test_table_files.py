@@ -9,12 +9,14 @@ pd = pytest.importorskip("pandas")
 
 from nncodegen.table import TableError, read_table
 
-TABLE = pd.DataFrame({
-    "größe": [1.5, -2.25, np.nan, 1e-3],
-    "art": ["ä, b", "5", None, "Ω"],
-    "day": pd.to_datetime(["2026-01-02", None, "2026-03-04", "2026-05-06"]),
-    "count": [1, 2, 3, 40000],
-})  # fmt: skip
+TABLE = pd.DataFrame(
+    {
+        "größe": [1.5, -2.25, np.nan, 1e-3],
+        "art": ["ä, b", "5", None, "Ω"],
+        "day": pd.to_datetime(["2026-01-02", None, "2026-03-04", "2026-05-06"]),
+        "count": [1, 2, 3, 40000],
+    }
+)
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "iso8859-1", "cp1252", "shift_jis"]
 
 

@@ -281,9 +281,14 @@ def test_other_types_of_parquet(tmp_path):
     from decimal import Decimal
 
     days = [datetime(2020, 1, 1).date() + timedelta(days=k) for k in range(10)]
-    frame = pd.DataFrame({"day": [*days, None], "money": [Decimal(k * k) / 4 for k in range(11)],
-                          "time": pd.to_timedelta([k * k for k in range(11)], unit="min"),
-                          "flag": [True, None, *[False] * 9]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "day": [*days, None],
+            "money": [Decimal(k * k) / 4 for k in range(11)],
+            "time": pd.to_timedelta([k * k for k in range(11)], unit="min"),
+            "flag": [True, None, *[False] * 9],
+        }
+    )
     frame.to_parquet(tmp_path / "a.parquet")
     table = read_table(tmp_path / "a.parquet")
     assert understand(table, "day", False).has_missing
@@ -302,8 +307,14 @@ def test_types_of_pandas_and_pyarrow(tmp_path, stored, unit):
     """
     pytest.importorskip("pyarrow")
     days, months = pd.date_range("2020-01-01", periods=40), pd.date_range("2020-01-01", periods=40, freq="MS")
-    usual = pd.DataFrame({"day": days, "time": pd.to_timedelta([k * k for k in range(40)], unit="min"),
-                          "month": months, "kind": list("abcd") * 10})  # fmt: skip
+    usual = pd.DataFrame(
+        {
+            "day": days,
+            "time": pd.to_timedelta([k * k for k in range(40)], unit="min"),
+            "month": months,
+            "kind": list("abcd") * 10,
+        }
+    )
     usual.loc[3] = None
     other = usual.astype({"day": "date32[pyarrow]", "time": f"duration[{unit}][pyarrow]", "kind": "category"})
     other["month"] = other["month"].dt.to_period("M")
@@ -363,17 +374,30 @@ def test_rows_whose_target_looks_missing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "values", "expected"),
     [
-        ("id", [12, 7, 93], True), ("PassengerId", [12, 7, 93], True), ("customerid", [12, 7, 93], True),
-        ("order_key", [12, 7, 93], True), ("rownames", [1947, 1948, 1949], True), ("Unnamed: 0", [0, 1, 2], True),
-        ("index", [3, 1, 2], True), ("index", [100, 7, 93], False), ("id", [1, 2, 2], False),
+        ("id", [12, 7, 93], True),
+        ("PassengerId", [12, 7, 93], True),
+        ("customerid", [12, 7, 93], True),
+        ("order_key", [12, 7, 93], True),
+        ("rownames", [1947, 1948, 1949], True),
+        ("Unnamed: 0", [0, 1, 2], True),
+        ("index", [3, 1, 2], True),
+        ("index", [100, 7, 93], False),
+        ("id", [1, 2, 2], False),
         ("id", [1.5, 2, 3], False),
-        ("house", range(1, 21), True), ("house", range(21, 1, -1), False),
-        ("house", range(20, 0, -1), True), ("house", range(1, 11), False), ("time_index", range(20), False),
-        ("order no", [3, 8, 9], True), ("year", range(20), False),
-        ("x", range(20), False), ("population", [8_804_190, 3_898_747, 2_746_388], False), ("price", [9, 5, 7], False),
-        ("humid", [30, 40, 50], False), ("paid", [30, 40, 50], False),
+        ("house", range(1, 21), True),
+        ("house", range(21, 1, -1), False),
+        ("house", range(20, 0, -1), True),
+        ("house", range(1, 11), False),
+        ("time_index", range(20), False),
+        ("order no", [3, 8, 9], True),
+        ("year", range(20), False),
+        ("x", range(20), False),
+        ("population", [8_804_190, 3_898_747, 2_746_388], False),
+        ("price", [9, 5, 7], False),
+        ("humid", [30, 40, 50], False),
+        ("paid", [30, 40, 50], False),
     ],
-)  # fmt: skip
+)
 def test_what_identifies_rows(name, values, expected):
     """Different whole numbers identify rows where their name says so, or where they count them; measurements do not."""
     assert identifies_rows(name, np.array(list(values), float)) is expected
@@ -427,14 +451,35 @@ def test_columns_are_plain_data(column):
 
 @pytest.mark.parametrize(
     ("number", "changes"),
-    [(0, {"mean": None}), (0, {"mean": float("nan")}), (0, {"mean": 10**400}), (0, {"deviation": 0}),
-     (0, {"deviation": -1.0}),
-     (0, {"median": "1"}), (0, {"mean": True}), (0, {"has_missing": 1}), (0, {"gaps": "-"}), (0, {"texts": [1]}),
-     (0, {"texts": ["x", "x"]}), (0, {"format": "1#2"}), (0, {"format": "1,234.56 kg"}), (0, {"name": None}),
-     (0, {"more": 1}), (0, {"kind": "text"}), (0, {"kind": []}), (1, {"weekdays": [7]}), (1, {"weekdays": [True]}),
-     (1, {"deviation": float("inf")}), (1, {"day_first": 0}), (1, {"year": "yes"}), (2, {"values": [None]}),
-     (2, {"values": ["a", "a"]}), (2, {"values": {"a": 1}}), (2, {"other": None})]
-)  # fmt: skip
+    [
+        (0, {"mean": None}),
+        (0, {"mean": float("nan")}),
+        (0, {"mean": 10**400}),
+        (0, {"deviation": 0}),
+        (0, {"deviation": -1.0}),
+        (0, {"median": "1"}),
+        (0, {"mean": True}),
+        (0, {"has_missing": 1}),
+        (0, {"gaps": "-"}),
+        (0, {"texts": [1]}),
+        (0, {"texts": ["x", "x"]}),
+        (0, {"format": "1#2"}),
+        (0, {"format": "1,234.56 kg"}),
+        (0, {"name": None}),
+        (0, {"more": 1}),
+        (0, {"kind": "text"}),
+        (0, {"kind": []}),
+        (1, {"weekdays": [7]}),
+        (1, {"weekdays": [True]}),
+        (1, {"deviation": float("inf")}),
+        (1, {"day_first": 0}),
+        (1, {"year": "yes"}),
+        (2, {"values": [None]}),
+        (2, {"values": ["a", "a"]}),
+        (2, {"values": {"a": 1}}),
+        (2, {"other": None}),
+    ],
+)
 def test_damaged_columns(number, changes):
     """Anything that is not a column is refused when it is read, whatever its values are."""
     with pytest.raises((TypeError, ValueError)):
@@ -443,8 +488,18 @@ def test_damaged_columns(number, changes):
         column_from_dict({})
 
 
-@pytest.mark.parametrize("changes", [{"mean": None}, {"deviation": 0.0}, {"mean": float("nan")}, {"classes": ("a",)},
-                                     {"classes": (1, 2)}, {"classes": ("a", "a")}, {"format": ""}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mean": None},
+        {"deviation": 0.0},
+        {"mean": float("nan")},
+        {"classes": ("a",)},
+        {"classes": (1, 2)},
+        {"classes": ("a", "a")},
+        {"format": ""},
+    ],
+)
 def test_damaged_targets(changes):
     """Anything that is not a target is refused."""
     with pytest.raises((TypeError, ValueError)):

@@ -243,8 +243,10 @@ def test_a_written_model_predicts_the_same_bits(tmp_path):
         assert b"pickle" not in (tmp_path / "model" / name).read_bytes()
     with np.load(tmp_path / "again" / "parameters.npz", allow_pickle=False) as archive:
         assert {name: archive[name].dtype.kind for name in archive} == {
-            "parameters1": "f", "idf1": "f", "components1": "f",
-        }  # fmt: skip
+            "parameters1": "f",
+            "idf1": "f",
+            "components1": "f",
+        }
     texts = model.exportable().inputs
     assert len(texts) == sum(column.width + column.pieces for column in model.columns)
     count = model.columns[0].ngrams.width

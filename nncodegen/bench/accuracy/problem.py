@@ -104,7 +104,7 @@ def draw(problem: AccuracyProblem, count: int, seed: int) -> Sample:
     ``slopes`` are the derivatives by a factor of the variable ``problem.factor``, at 1; NaN where there is none.
     """
     generator = np.random.default_rng([seed, *problem.name.encode()])
-    found: list[tuple[list[float], float, float]] = []
+    points: list[tuple[list[float], float, float]] = []
     for _ in range(400):
         bits = generator.integers(0, 2**64, (20_000, len(problem.variables)), np.uint64, endpoint=False)
         rows = bits.view(np.float64)
@@ -114,10 +114,10 @@ def draw(problem: AccuracyProblem, count: int, seed: int) -> Sample:
         for row in rows[: 4 * count]:
             value, slope = _exact(problem, row)
             if np.isfinite(value):
-                found.append((row.tolist(), value, slope))
-            if len(found) == count:
-                columns = np.array([point for point, _, _ in found]).T
-                values, slopes = (np.array([each[k] for each in found]) for k in (1, 2))
+                points.append((row.tolist(), value, slope))
+            if len(points) == count:
+                columns = np.array([point for point, _, _ in points]).T
+                values, slopes = (np.array([each[k] for each in points]) for k in (1, 2))
                 return Sample(dict(zip(problem.variables, columns, strict=True)), values, slopes)
     raise ValueError(f"{problem.name} has too few points")
 

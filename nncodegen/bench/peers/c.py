@@ -45,8 +45,8 @@ def _trajectories(task: Trajectories) -> Run:
     rates, count = ctypes.c_void_p(task.rates.ctypes.data), ctypes.c_size_t(len(task.rates))
 
     def run() -> Array:
-        found = np.empty_like(task.rates)
-        library.trajectories(rates, count, ctypes.c_void_p(found.ctypes.data))
-        return found
+        computed = np.empty_like(task.rates)
+        library.trajectories(rates, count, ctypes.c_void_p(computed.ctypes.data))
+        return computed
 
     return run

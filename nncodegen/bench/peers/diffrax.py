@@ -28,7 +28,7 @@ def make(task: Task, threads: int) -> Run:
         raise TypeError(f"diffrax solves no equations in {task!r}")
     jax.config.update("jax_enable_x64", task.precision == "float64")
     jax.config.update("jax_platforms", "cpu")
-    p, times, Y = (jnp.asarray(one) for one in (task.parameters, task.times, task.Y))
+    p, times, Y = (jnp.asarray(array) for array in (task.parameters, task.times, task.Y))
     if isinstance(task, Reactions):
         run = jax.jit(lambda p: _stiff_solution(p, times))
     elif task.what == SOLVE:
@@ -50,12 +50,19 @@ def _rates(t: Any, y: Any, p: Any) -> Any:
 
 
 def _solution(p: Any, times: Any, adjoint: Any = None) -> Any:
-    found = diffrax.diffeqsolve(
-        diffrax.ODETerm(_rates), diffrax.Tsit5(), times[0], times[-1], None, p[4:], p,
-        saveat=diffrax.SaveAt(ts=times), stepsize_controller=diffrax.PIDController(RTOL, ATOL),
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(_rates),
+        diffrax.Tsit5(),
+        times[0],
+        times[-1],
+        None,
+        p[4:],
+        p,
+        saveat=diffrax.SaveAt(ts=times),
+        stepsize_controller=diffrax.PIDController(RTOL, ATOL),
         adjoint=adjoint or diffrax.ForwardMode(),
-    )  # fmt: skip
-    return found.ys.T.ravel()
+    )
+    return solution.ys.T.ravel()
 
 
 def _reactions(t: Any, y: Any, p: Any) -> Any:
@@ -65,11 +72,18 @@ def _reactions(t: Any, y: Any, p: Any) -> Any:
 
 
 def _stiff_solution(p: Any, times: Any) -> Any:
-    found = diffrax.diffeqsolve(
-        diffrax.ODETerm(_reactions), diffrax.Kvaerno5(), times[0], times[-1], None, jnp.array([1.0, 0, 0], p.dtype), p,
-        saveat=diffrax.SaveAt(ts=times), stepsize_controller=diffrax.PIDController(STIFF_RTOL, STIFF_ATOL),
-    )  # fmt: skip
-    return found.ys.T.ravel()
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(_reactions),
+        diffrax.Kvaerno5(),
+        times[0],
+        times[-1],
+        None,
+        jnp.array([1.0, 0, 0], p.dtype),
+        p,
+        saveat=diffrax.SaveAt(ts=times),
+        stepsize_controller=diffrax.PIDController(STIFF_RTOL, STIFF_ATOL),
+    )
+    return solution.ys.T.ravel()
 
 
 def _fit(start: Any, times: Any, Y: Any) -> Any:
@@ -87,8 +101,8 @@ def _fit(start: Any, times: Any, Y: Any) -> Any:
         new = at(trial)
         better = new[0] < cost  # not where it is NaN
         done = abs(cost - new[0]) <= REDUCTION * cost
-        p, own = jax.tree.map(lambda a, b: jnp.where(better, a, b), (trial, new), (p, (cost, A, g)))
-        return p, own, damping * jnp.where(better, 0.1, 10), count + 1, done
+        p, new_state = jax.tree.map(lambda a, b: jnp.where(better, a, b), (trial, new), (p, (cost, A, g)))
+        return p, new_state, damping * jnp.where(better, 0.1, 10), count + 1, done
 
     state = start, at(start), jnp.asarray(1e-3, start.dtype), 0, False
     return jax.lax.while_loop(lambda state: ~state[4] & (state[3] < ITERATIONS), step, state)[0]

@@ -13,21 +13,21 @@ Parameters = tuple[Any, ...]
 Iteration = Callable[[Parameters, Any, Any, Any, Any], Parameters]
 
 
-def iterations(exp: Callable[[Any], Any], one: Any = 1.0) -> tuple[Iteration, Iteration]:
+def iterations(exp: Callable[[Any], Any], unit: Any = 1.0) -> tuple[Iteration, Iteration]:
     """Return the simultaneous and the sequential iteration: (parameters, x1, x2, y, rate) -> the next parameters.
 
-    ``one`` is the number 1 in the type to compute in, if the float 1.0 would widen it.
+    ``unit`` is the number 1 in the type to compute in, if the float 1.0 would widen it.
     """
-    two = one + one
+    two = unit + unit
 
     def simultaneous(parameters: Parameters, x1: Any, x2: Any, y: Any, rate: Any) -> Parameters:
         w0, w13, w14, w23, w24, w35, w45 = parameters
         bias = two * w0
-        f3 = one / (one + exp(-(w13 * x1 + w23 * x2 + bias)))
-        f4 = one / (one + exp(-(w14 * x1 + w24 * x2 + bias)))
-        d5 = one / (one + exp(-(w35 * f3 + w45 * f4 + bias))) - y
-        d3 = d5 * w35 * f3 * (one - f3)
-        d4 = d5 * w45 * f4 * (one - f4)
+        f3 = unit / (unit + exp(-(w13 * x1 + w23 * x2 + bias)))
+        f4 = unit / (unit + exp(-(w14 * x1 + w24 * x2 + bias)))
+        d5 = unit / (unit + exp(-(w35 * f3 + w45 * f4 + bias))) - y
+        d3 = d5 * w35 * f3 * (unit - f3)
+        d4 = d5 * w45 * f4 * (unit - f4)
         s3, s4, s5 = rate * d3, rate * d4, rate * d5
         return (
             w0 - two * (s3 + s4 + s5),
@@ -41,28 +41,28 @@ def iterations(exp: Callable[[Any], Any], one: Any = 1.0) -> tuple[Iteration, It
 
     def sequential(parameters: Parameters, x1: Any, x2: Any, y: Any, rate: Any) -> Parameters:
         w0, w13, w14, w23, w24, w35, w45 = parameters
-        f3 = one / (one + exp(-(w13 * x1 + w23 * x2 + two * w0)))
-        f4 = one / (one + exp(-(w14 * x1 + w24 * x2 + two * w0)))
-        d5 = one / (one + exp(-(w35 * f3 + w45 * f4 + two * w0))) - y
-        w0 = w0 - rate * two * d5 * (w35 * f3 * (one - f3) + w45 * f4 * (one - f4) + one)
+        f3 = unit / (unit + exp(-(w13 * x1 + w23 * x2 + two * w0)))
+        f4 = unit / (unit + exp(-(w14 * x1 + w24 * x2 + two * w0)))
+        d5 = unit / (unit + exp(-(w35 * f3 + w45 * f4 + two * w0))) - y
+        w0 = w0 - rate * two * d5 * (w35 * f3 * (unit - f3) + w45 * f4 * (unit - f4) + unit)
         bias = two * w0
-        f3 = one / (one + exp(-(w13 * x1 + w23 * x2 + bias)))
-        f4 = one / (one + exp(-(w14 * x1 + w24 * x2 + bias)))
-        d5 = one / (one + exp(-(w35 * f3 + w45 * f4 + bias))) - y
-        w13 = w13 - rate * d5 * w35 * f3 * (one - f3) * x1
-        f3 = one / (one + exp(-(w13 * x1 + w23 * x2 + bias)))
-        d5 = one / (one + exp(-(w35 * f3 + w45 * f4 + bias))) - y
-        w14 = w14 - rate * d5 * w45 * f4 * (one - f4) * x1
-        f4 = one / (one + exp(-(w14 * x1 + w24 * x2 + bias)))
-        d5 = one / (one + exp(-(w35 * f3 + w45 * f4 + bias))) - y
-        w23 = w23 - rate * d5 * w35 * f3 * (one - f3) * x2
-        f3 = one / (one + exp(-(w13 * x1 + w23 * x2 + bias)))
-        d5 = one / (one + exp(-(w35 * f3 + w45 * f4 + bias))) - y
-        w24 = w24 - rate * d5 * w45 * f4 * (one - f4) * x2
-        f4 = one / (one + exp(-(w14 * x1 + w24 * x2 + bias)))
-        d5 = one / (one + exp(-(w35 * f3 + w45 * f4 + bias))) - y
+        f3 = unit / (unit + exp(-(w13 * x1 + w23 * x2 + bias)))
+        f4 = unit / (unit + exp(-(w14 * x1 + w24 * x2 + bias)))
+        d5 = unit / (unit + exp(-(w35 * f3 + w45 * f4 + bias))) - y
+        w13 = w13 - rate * d5 * w35 * f3 * (unit - f3) * x1
+        f3 = unit / (unit + exp(-(w13 * x1 + w23 * x2 + bias)))
+        d5 = unit / (unit + exp(-(w35 * f3 + w45 * f4 + bias))) - y
+        w14 = w14 - rate * d5 * w45 * f4 * (unit - f4) * x1
+        f4 = unit / (unit + exp(-(w14 * x1 + w24 * x2 + bias)))
+        d5 = unit / (unit + exp(-(w35 * f3 + w45 * f4 + bias))) - y
+        w23 = w23 - rate * d5 * w35 * f3 * (unit - f3) * x2
+        f3 = unit / (unit + exp(-(w13 * x1 + w23 * x2 + bias)))
+        d5 = unit / (unit + exp(-(w35 * f3 + w45 * f4 + bias))) - y
+        w24 = w24 - rate * d5 * w45 * f4 * (unit - f4) * x2
+        f4 = unit / (unit + exp(-(w14 * x1 + w24 * x2 + bias)))
+        d5 = unit / (unit + exp(-(w35 * f3 + w45 * f4 + bias))) - y
         w35 = w35 - rate * d5 * f3
-        d5 = one / (one + exp(-(w35 * f3 + w45 * f4 + bias))) - y
+        d5 = unit / (unit + exp(-(w35 * f3 + w45 * f4 + bias))) - y
         return w0, w13, w14, w23, w24, w35, w45 - rate * d5 * f4
 
     return simultaneous, sequential

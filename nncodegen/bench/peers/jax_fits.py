@@ -36,9 +36,9 @@ def fitting(task: Fit) -> Run:
     X = tuple(jnp.asarray(column) for column in task.X.T)
     fit = _levenberg_marquardt(task, X)
     if task.fits is None:
-        one = jax.jit(lambda start, y: _with_errors(fit(start, y), len(task.X)))
+        single_fit = jax.jit(lambda start, y: _with_errors(fit(start, y), len(task.X)))
         start, y = jnp.asarray(task.start), jnp.asarray(task.Y[:, 0])
-        return lambda: np.asarray(one(start, y))
+        return lambda: np.asarray(single_fit(start, y))
     starts, Y = jnp.asarray(task.start), jnp.asarray(task.Y)
     many = jax.jit(lambda starts, Y: jax.lax.map(lambda pair: fit(*pair)[0], (starts, Y), batch_size=GROUP))
     return lambda: np.asarray(many(starts, Y))

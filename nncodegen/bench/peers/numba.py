@@ -70,11 +70,11 @@ def _activate(z: Any, b: Any, kind: int) -> None:
 @numba.njit
 def _back(d: Any, h: Any, kind: int) -> None:
     """Multiply d by the derivative, from the value h of the activation."""
-    one, zero = h.dtype.type(1), h.dtype.type(0)
+    unit, zero = h.dtype.type(1), h.dtype.type(0)
     for n in range(h.shape[0]):
         for j in range(h.shape[1]):
             if kind == 1:
-                d[n, j] *= one - h[n, j] * h[n, j]
+                d[n, j] *= unit - h[n, j] * h[n, j]
             elif h[n, j] <= zero:
                 d[n, j] = zero
 
@@ -117,18 +117,34 @@ def _gradient(x: Any, y: Any, Ws: Any, bs: Any, hs: Any, ds: Any, gWs: Any, gbs:
 def _adam(p: Any, g: Any, m: Any, v: Any, t: int, rate: Any) -> None:
     """Make update number t of all parameters."""
     beta1, beta2, epsilon = p.dtype.type(0.9), p.dtype.type(0.999), p.dtype.type(1e-8)
-    one = p.dtype.type(1)
+    unit = p.dtype.type(1)
     scale = p.dtype.type(rate / (1 - 0.9**t))
     correction = p.dtype.type(1 / (1 - 0.999**t))
     for k in range(len(p)):
-        m[k] = beta1 * m[k] + (one - beta1) * g[k]
-        v[k] = beta2 * v[k] + (one - beta2) * g[k] * g[k]
+        m[k] = beta1 * m[k] + (unit - beta1) * g[k]
+        v[k] = beta2 * v[k] + (unit - beta2) * g[k] * g[k]
         p[k] -= scale * m[k] / (math.sqrt(v[k] * correction) + epsilon)
 
 
 @numba.njit
-def _train(X: Any, Y: Any, p: Any, g: Any, Ws: Any, bs: Any, gWs: Any, gbs: Any, hs: Any, ds: Any, epochs: int,
-           batch: int, rate: Any, adam: bool, hidden: int, last: int) -> None:  # fmt: skip
+def _train(
+    X: Any,
+    Y: Any,
+    p: Any,
+    g: Any,
+    Ws: Any,
+    bs: Any,
+    gWs: Any,
+    gbs: Any,
+    hs: Any,
+    ds: Any,
+    epochs: int,
+    batch: int,
+    rate: Any,
+    adam: bool,
+    hidden: int,
+    last: int,
+) -> None:
     m, v, t = np.zeros_like(p), np.zeros_like(p), 0
     for _ in range(epochs):
         for begin in range(0, len(X), batch):
@@ -151,8 +167,8 @@ def _prediction(task: Prediction) -> Run:
 def _gradient_of_peaks(x: Any, y: Any, p: Any, g: Any) -> None:
     """Write the gradient of the mean loss of all samples to g. Loops over the peaks would take 1.5 times as long."""
     a0, a1, a2, c0, c1, c2, w0, w1, w2, level = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9]
-    one = p.dtype.type(1)
-    i0, i1, i2 = one / w0, one / w1, one / w2
+    unit = p.dtype.type(1)
+    i0, i1, i2 = unit / w0, unit / w1, unit / w2
     h0 = h1 = h2 = m0 = m1 = m2 = s0 = s1 = s2 = total = p.dtype.type(0)
     for n in range(len(x)):
         z0, z1, z2 = (x[n] - c0) * i0, (x[n] - c1) * i1, (x[n] - c2) * i2

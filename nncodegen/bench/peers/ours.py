@@ -47,10 +47,18 @@ def make(task: Task, threads: int, force: bool = True, choices: Mapping[str, obj
         train = module.train_many if task.models else module.train
         options |= {"batch_size": task.batch, "shuffle": False} if task.batch < len(task.X) else {}
         options |= _threads(train, threads)
-        return lambda: train(
-            task.X, task.Y if task.labels is None else task.labels, task.start, optimizer=task.optimizer,
-            learning_rate=task.learning_rate, epochs=task.epochs, history=False, **options,
-        ).parameters  # fmt: skip
+        return lambda: (
+            train(
+                task.X,
+                task.Y if task.labels is None else task.labels,
+                task.start,
+                optimizer=task.optimizer,
+                learning_rate=task.learning_rate,
+                epochs=task.epochs,
+                history=False,
+                **options,
+            ).parameters
+        )
     if isinstance(task, Gradient):
         labels = task.labels.astype(task.precision)
         return lambda: module.loss_and_gradient(task.parameters, task.X, labels)[1]

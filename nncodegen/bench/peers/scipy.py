@@ -55,9 +55,9 @@ def least_squares(task: Task, threads: int) -> Run:
         return J.copy()
 
     def run(y: Array, start: Array) -> tuple[Array, Array]:
-        found = optimize.least_squares(lambda p: function(*x, *p) - y, start, jacobian, x_scale="jac")
-        inverse = np.linalg.pinv(found.jac)
-        return _errors(found.x, 2 * found.cost / (len(y) - len(start)) * inverse @ inverse.T)
+        fitted = optimize.least_squares(lambda p: function(*x, *p) - y, start, jacobian, x_scale="jac")
+        inverse = np.linalg.pinv(fitted.jac)
+        return _errors(fitted.x, 2 * fitted.cost / (len(y) - len(start)) * inverse @ inverse.T)
 
     return one_by_one(fit, run)
 

@@ -29,15 +29,15 @@ def make(task: Task, threads: int) -> Run:
     if task.what == FIT:
         return lambda: _fit(p, times, Y)
     if task.what == FITS:
-        return lambda: np.stack([_fit(start, times, own) for start, own in zip(p, Y, strict=True)])
+        return lambda: np.stack([_fit(start, times, observed) for start, observed in zip(p, Y, strict=True)])
     if task.what == JACOBIANS:
-        return lambda: np.stack([_slopes(p, own) for own in times])
+        return lambda: np.stack([_slopes(p, observed) for observed in times])
     return lambda: _slopes(p, times)
 
 
 def _fit(start: Array, times: Array, Y: Array) -> Array:
-    found: Array = least_squares(lambda p: _solution(p, times) - Y, start, x_scale="jac").x
-    return found
+    parameters: Array = least_squares(lambda p: _solution(p, times) - Y, start, x_scale="jac").x
+    return parameters
 
 
 def radau(task: Task, threads: int) -> Run:
@@ -49,16 +49,23 @@ def radau(task: Task, threads: int) -> Run:
 
 def _by_lsoda(p: Array, times: Array) -> Array:
     options = {"Dfun": _jacobian, "tfirst": True, "rtol": STIFF_RTOL, "atol": STIFF_ATOL}
-    found: Array = odeint(_reactions, FIRST, times, tuple(p), **options).T.ravel()
-    return found
+    states: Array = odeint(_reactions, FIRST, times, tuple(p), **options).T.ravel()
+    return states
 
 
 def _by_radau(p: Array, times: Array) -> Array:
-    found: Array = solve_ivp(
-        _reactions, (times[0], times[-1]), FIRST, "Radau", times, args=tuple(p), jac=_jacobian, rtol=STIFF_RTOL,
+    states: Array = solve_ivp(
+        _reactions,
+        (times[0], times[-1]),
+        FIRST,
+        "Radau",
+        times,
+        args=tuple(p),
+        jac=_jacobian,
+        rtol=STIFF_RTOL,
         atol=STIFF_ATOL,
-    ).y.ravel()  # fmt: skip
-    return found
+    ).y.ravel()
+    return states
 
 
 def _reactions(t: float, y: Any, k1: float, k2: float, k3: float) -> Any:
@@ -78,23 +85,23 @@ def _rates(y: Any, t: float, a: float, b: float, c: float, d: float) -> Any:
 
 
 def _solution(p: Array, times: Array) -> Array:
-    found: Array = odeint(_rates, p[4:], times, tuple(p[:4]), rtol=RTOL, atol=ATOL).T.ravel()
-    return found
+    states: Array = odeint(_rates, p[4:], times, tuple(p[:4]), rtol=RTOL, atol=ATOL).T.ravel()
+    return states
 
 
 def _with_slopes(y: Array, t: float, a: float, b: float, c: float, d: float) -> Array:
     u, v = y[:2]
     S = y[2:].reshape(2, 6)
-    own = np.array([[a - b * v, -b * u], [d * v, d * u - c]]) @ S
-    own[0, :2] += u, -u * v
-    own[1, 2:4] += -v, u * v
-    return np.concatenate([[(a - b * v) * u, (d * u - c) * v], own.ravel()])
+    slopes = np.array([[a - b * v, -b * u], [d * v, d * u - c]]) @ S
+    slopes[0, :2] += u, -u * v
+    slopes[1, 2:4] += -v, u * v
+    return np.concatenate([[(a - b * v) * u, (d * u - c) * v], slopes.ravel()])
 
 
 def _slopes(p: Array, times: Array) -> Array:
     start = np.zeros((2, 6))
     start[0, 4] = start[1, 5] = 1
     first = np.concatenate([p[4:], start.ravel()])
-    found = odeint(_with_slopes, first, times, tuple(p[:4]), rtol=RTOL, atol=ATOL)[:, 2:]
-    slopes: Array = found.reshape(-1, 2, 6).transpose(1, 0, 2).reshape(-1, 6)
+    states = odeint(_with_slopes, first, times, tuple(p[:4]), rtol=RTOL, atol=ATOL)[:, 2:]
+    slopes: Array = states.reshape(-1, 2, 6).transpose(1, 0, 2).reshape(-1, 6)
     return slopes

@@ -44,10 +44,20 @@ def make(task: Task, threads: int) -> Run:
 
 def _network(stack: Stack, epochs: int, batch: int, rate: float) -> Any:
     return MLPClassifier(
-        [units for units, _ in stack.layers[:-1]], activation=stack.hidden, solver="sgd", alpha=0.0, batch_size=batch,
-        learning_rate_init=rate, max_iter=epochs, shuffle=False, momentum=0.0, nesterovs_momentum=False, tol=0.0,
-        n_iter_no_change=10**9, warm_start=True,
-    )  # fmt: skip
+        [units for units, _ in stack.layers[:-1]],
+        activation=stack.hidden,
+        solver="sgd",
+        alpha=0.0,
+        batch_size=batch,
+        learning_rate_init=rate,
+        max_iter=epochs,
+        shuffle=False,
+        momentum=0.0,
+        nesterovs_momentum=False,
+        tol=0.0,
+        n_iter_no_change=10**9,
+        warm_start=True,
+    )
 
 
 def _set(network: Any, stack: Stack, flat: Array) -> None:

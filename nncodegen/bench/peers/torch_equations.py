@@ -29,8 +29,10 @@ def nested(task: Equation) -> Run:
         (u_xx,) = torch.autograd.grad(u_x.sum(), x, create_graph=True)
         loss = ((u_t + u * u_x - VISCOSITY * u_xx) ** 2).mean()
         slopes = iter(torch.autograd.grad(loss, [part for pair in layers for part in pair], allow_unused=True))
-        found = [tuple(np.zeros(part.shape) if (g := next(slopes)) is None else g.numpy() for part in pair)
-                 for pair in layers]  # fmt: skip
-        return stack.pack(found)
+        gradients = [
+            tuple(np.zeros(part.shape) if (g := next(slopes)) is None else g.numpy() for part in pair)
+            for pair in layers
+        ]
+        return stack.pack(gradients)
 
     return run

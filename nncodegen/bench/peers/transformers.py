@@ -35,8 +35,8 @@ def loss_of(stack: Tokens, library: Library) -> Callable[[Sequence[Any], Any, An
         queries, keys, values = (
             library.swap((x @ next(arrays).reshape(width, width).T).reshape(*outer, stack.heads, -1)) for _ in range(3)
         )
-        found = library.swap(library.attend(queries, keys, values)).reshape(*outer, width)
-        h = h + found @ next(arrays).reshape(width, width).T
+        attended = library.swap(library.attend(queries, keys, values)).reshape(*outer, width)
+        h = h + attended @ next(arrays).reshape(width, width).T
         return h + library.relu(normal(h) @ next(arrays).T) @ next(arrays).T
 
     def loss(parameters: Sequence[Any], tokens: Any, following: Any) -> Any:

@@ -19,10 +19,10 @@ def attention(layer: Any, use: Use, *inputs: Array) -> Array | tuple[Array, ...]
 
     The weights of a query are a softmax over the keys that it may look at, and 0 for all others.
     """
-    given = dict(zip(use.arguments or ("query", "value", "key"), inputs, strict=False))
-    query = given["query"]
-    value = given.get("value", query)
-    key = given.get("key", value)
+    tensors = dict(zip(use.arguments or ("query", "value", "key"), inputs, strict=False))
+    query = tensors["query"]
+    value = tensors.get("value", query)
+    key = tensors.get("key", value)
     axes = getattr(layer, "attention_axes", None)
     axes = axes_of(range(1, query.ndim - 1) if axes is None else axes, query)
     Wq = use("Wq")
@@ -38,14 +38,14 @@ def attention(layer: Any, use: Use, *inputs: Array) -> Array | tuple[Array, ...]
     for place in np.ndindex(answers.shape[:-1]):
         n, head = place[0], place[query.ndim - 1 :]
         t = tuple(place[axis] for axis in axes)
-        allowed = [s for s in np.ndindex(places) if _may_look(use, given, n, t, s)]
+        allowed = [s for s in np.ndindex(places) if _may_look(use, tensors, n, t, s)]
         if not allowed:
             continue
-        own = head[:1] if grouped else head
-        there = [(*_moved(place[: query.ndim - 1], axes, s), *own) for s in allowed]
+        head_place = head[:1] if grouped else head
+        there = [(*_moved(place[: query.ndim - 1], axes, s), *head_place) for s in allowed]
         scores = np.asarray([np.sum(q[place] * k[at]) for at in there], dtype=object) / mpmath.sqrt(q.shape[-1])
-        if "attention_bias" in given:
-            scores = scores + np.asarray([_bias(given, n, head, t, s) for s in allowed], dtype=object)
+        if "attention_bias" in tensors:
+            scores = scores + np.asarray([_bias(tensors, n, head, t, s) for s in allowed], dtype=object)
         row = softmax(scores[None])[0]
         answers[place] = sum(weight * v[at] for weight, at in zip(row, there, strict=True))
         for weight, s in zip(row, allowed, strict=True):
@@ -70,22 +70,22 @@ def _projected(layer: Any, use: Use, letter: str, x: Array) -> Array:
     return rows + use(f"b{letter}") if layer.use_bias else rows
 
 
-def _may_look(use: Use, given: dict[str, Array], n: int, t: tuple[int, ...], s: tuple[int, ...]) -> bool:
+def _may_look(use: Use, tensors: dict[str, Array], n: int, t: tuple[int, ...], s: tuple[int, ...]) -> bool:
     """Return whether a query of a sample may look at a place."""
     if "use_causal_mask" in use.arguments and s > t:
         return False
-    if "lengths" in given and given["lengths"][n, 0] < s[0] + 1:
+    if "lengths" in tensors and tensors["lengths"][n, 0] < s[0] + 1:
         return False
-    if "attention_mask" in given:
-        mask = given["attention_mask"][n]
-        own = mask[s] if mask.ndim == len(s) else mask[(*np.minimum(t, np.array(mask.shape[: len(t)]) - 1), *s)]
-        return bool(own == 1)
+    if "attention_mask" in tensors:
+        mask = tensors["attention_mask"][n]
+        allowed = mask[s] if mask.ndim == len(s) else mask[(*np.minimum(t, np.array(mask.shape[: len(t)]) - 1), *s)]
+        return bool(allowed == 1)
     return True
 
 
-def _bias(given: dict[str, Array], n: int, head: Sequence[int], t: tuple[int, ...], s: tuple[int, ...]) -> Any:
+def _bias(tensors: dict[str, Array], n: int, head: Sequence[int], t: tuple[int, ...], s: tuple[int, ...]) -> Any:
     """Return what is added to the score of a place: the same for all heads, or for each its own."""
-    bias = given["attention_bias"][n]
+    bias = tensors["attention_bias"][n]
     return bias[(*head, *t, *s)[-bias.ndim :]]
 
 
@@ -101,14 +101,14 @@ def rotary(layer: Any, use: Use, x: Array) -> Array:
 
 def _rotated(layer: Any, x: Array, sequence: int, feature: int) -> Array:
     rows = np.moveaxis(x, (sequence, feature), (-2, -1))
-    found, half = rows.copy(), rows.shape[-1] // 2
+    turned, half = rows.copy(), rows.shape[-1] // 2
     scale, wavelength = mpmath.mpf(float(layer.scaling_factor)), mpmath.mpf(float(layer.max_wavelength))
     for t, k in np.ndindex(rows.shape[-2], half):
         angle = t / scale * wavelength ** (-mpmath.mpf(k) / half)
         first, second = rows[..., t, k], rows[..., t, half + k]
-        found[..., t, k] = first * mpmath.cos(angle) - second * mpmath.sin(angle)
-        found[..., t, half + k] = second * mpmath.cos(angle) + first * mpmath.sin(angle)
-    return np.moveaxis(found, (-2, -1), (sequence, feature))
+        turned[..., t, k] = first * mpmath.cos(angle) - second * mpmath.sin(angle)
+        turned[..., t, half + k] = second * mpmath.cos(angle) + first * mpmath.sin(angle)
+    return np.moveaxis(turned, (-2, -1), (sequence, feature))
 
 
 def rms_normalization(layer: Any, use: Use, x: Array) -> Array:

@@ -91,9 +91,9 @@ def _written(function: Callable[..., Any], *arrays: Array) -> Array:
     """Apply a function of the user, which returns an expression, to numbers at the same place."""
     symbols = [Symbol(f"argument{k}", real=True) for k in range(len(arrays))]
     elements: dict[Any, Element] = {symbol: Element(symbol.name) for symbol in symbols}
-    found = formula(expression_of(function, symbols, "a function of the user's").xreplace(elements))
-    places = [[*elements.values()].index(element) for element in found.operands]
-    return each(lambda *numbers: found.value(tuple(numbers[place] for place in places)), *arrays)
+    value = formula(expression_of(function, symbols, "a function of the user's").xreplace(elements))
+    places = [[*elements.values()].index(element) for element in value.operands]
+    return each(lambda *numbers: value.value(tuple(numbers[place] for place in places)), *arrays)
 
 
 def _entropy(p: Number, y: Number) -> Number:

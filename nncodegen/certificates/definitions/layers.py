@@ -28,8 +28,8 @@ def activation(layer: Any, use: Use, x: Array) -> Array:
 def prelu(layer: Any, use: Use, x: Array) -> Array:
     """Return x where it is positive, alpha*x elsewhere; along shared axes the slopes alpha are the same."""
     shared = axes_of(layer.shared_axes, x) if layer.shared_axes not in (None, (), []) else ()
-    own = tuple(axis for axis in range(1, x.ndim) if axis not in shared)
-    return np.asarray(np.where(x > 0, x, along(own, use("alpha"), x) * x), dtype=object)
+    unshared = tuple(axis for axis in range(1, x.ndim) if axis not in shared)
+    return np.asarray(np.where(x > 0, x, along(unshared, use("alpha"), x) * x), dtype=object)
 
 
 def absent(layer: Any, use: Use, x: Array) -> Array:

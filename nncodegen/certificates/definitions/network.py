@@ -73,17 +73,17 @@ class _Walk:
         """Return the outputs of a graph of layers; each layer has one number, however often it is called."""
         numbers = {id(layer): number for number, (_, layer) in enumerate(model.numbered, start=1)}
         ends = np.cumsum([prod(node.shape) for node in model.inputs])[:-1]
-        found: dict[int, tuple[Array, ...]] = {
+        outputs: dict[int, tuple[Array, ...]] = {
             id(node): (columns.reshape(len(X), *node.shape),)
             for node, columns in zip(model.inputs, np.split(X, ends, axis=1), strict=True)
         }
         for node in in_order(model.outputs):
             if node.place:
-                found[id(node)] = (found[id(node.inputs[0])][node.place],)
+                outputs[id(node)] = (outputs[id(node.inputs[0])][node.place],)
             elif node.layer is not None:
-                inputs = [found[id(one)][0] for one in node.inputs]
-                found[id(node)] = self.layer(node.layer, numbers[id(node.layer)], inputs, node.arguments)
-        return [found[id(node)][0] for node in model.outputs]
+                inputs = [outputs[id(source)][0] for source in node.inputs]
+                outputs[id(node)] = self.layer(node.layer, numbers[id(node.layer)], inputs, node.arguments)
+        return [outputs[id(node)][0] for node in model.outputs]
 
     def layer(self, layer: Any, number: int, inputs: Sequence[Array], arguments: tuple[str, ...]) -> tuple[Array, ...]:
         """Return the results of a layer."""
@@ -96,16 +96,24 @@ class _Walk:
 def as_written(layer: Any, use: Use, inputs: Sequence[Array]) -> tuple[Array, ...]:
     """Return the values of the steps of a layer that describes itself: its output, and its further results."""
     part, elements, shapes = described_alone(layer, use, inputs)
-    given = tuple(Tensor(e.tensor, (None, *shape)) for e, shape in zip(elements, shapes, strict=True))
+    declared = tuple(Tensor(e.tensor, (None, *shape)) for e, shape in zip(elements, shapes, strict=True))
     sizes = {i: n for e, shape in zip(elements, shapes, strict=True) for i, n in zip(e.indices[1:], shape, strict=True)}
     targets = {step.target.tensor: step.target for step in part.steps}
     loss, weight = Element("loss"), Tensor("weight", (None,))
     program = Program(
-        "layer", given, (), part.parameters, weight,
-        (*part.steps, Step(loss, Element(weight.name, (SAMPLE,)), "sum", (SAMPLE,))), (), loss, noise=part.noise,
-        extents=(*sizes.items(), *part.sizes), present=Tensor(PRESENT, (None,)) if part.statistics else None,
+        "layer",
+        declared,
+        (),
+        part.parameters,
+        weight,
+        (*part.steps, Step(loss, Element(weight.name, (SAMPLE,)), "sum", (SAMPLE,))),
+        (),
+        loss,
+        noise=part.noise,
+        extents=(*sizes.items(), *part.sizes),
+        present=Tensor(PRESENT, (None,)) if part.statistics else None,
         statistics=tuple(Statistic(targets[v], Element(p, targets[v].indices)) for v, p in part.statistics),
-    )  # fmt: skip
+    )
     results = (part.output, *(element for element, _ in part.further))
     program = program if use.training else replace(program, outputs=results).at_rest
     parameters = [use.parameters[tensor.name].reshape(-1) for tensor in part.parameters]

@@ -97,16 +97,16 @@ def bidirectional(layer: Any, use: Use, x: Array, *others: Array) -> tuple[Array
     inner, lengths = layer.layer, others[len(others) - bool(layer.layer.lengths) :]
     starts = others[: len(others) - len(lengths)]
     half, (cell, count) = len(starts) // 2, CELLS[type(inner).__name__]
-    found, final = [], list[Array]()
-    for letter, backwards, own in (("f", False, starts[:half]), ("b", True, starts[half:])):
-        one = replace(inner, go_backwards=backwards)
-        sequence, states = _run(cell, count, one, _with(letter, use), x, *own, *lengths)
+    sequences, final = [], list[Array]()
+    for letter, backwards, initial in (("f", False, starts[:half]), ("b", True, starts[half:])):
+        direction = replace(inner, go_backwards=backwards)
+        sequence, states = _run(cell, count, direction, _with(letter, use), x, *initial, *lengths)
         in_time = sequence[::-1] if backwards else sequence
-        found.append(np.stack(in_time, axis=1) if inner.return_sequences else states[0])
+        sequences.append(np.stack(in_time, axis=1) if inner.return_sequences else states[0])
         final += states if inner.return_state else ()
-    first, second = found
+    first, second = sequences
     merges: dict[str, Callable[[], Array]] = {
-        "concat": lambda: np.concatenate(found, axis=-1),
+        "concat": lambda: np.concatenate(sequences, axis=-1),
         "sum": lambda: first + second,
         "mul": lambda: first * second,
         "ave": lambda: (first + second) / 2,

@@ -203,8 +203,8 @@ def kept(sources: Sources, march: str = "native") -> Path | None:
 def is_any_kept(module: str) -> bool:
     """Return whether the cache holds a whole module of a name. Raises BuildError where it cannot be read."""
     with _errors_of(cache_folder(), CACHE_ADVICE, "read"):
-        found = cache_folder().glob(f"*/{module}{suffix_of(None)}")
-        return any(not path.parent.name.startswith(APART) for path in found)
+        files = cache_folder().glob(f"*/{module}{suffix_of(None)}")
+        return any(not path.parent.name.startswith(APART) for path in files)
 
 
 def prepare_shared(real: str, march: str = "native") -> None:

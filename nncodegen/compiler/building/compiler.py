@@ -109,8 +109,8 @@ def find_compiler(march: str = "native", cross: str | None = None) -> Compiler:
             raise BuildError(f"CC is no command: {candidate} ({error})") from error
         program = shutil.which(command[0]) if command else None
         if program:
-            found = _inspect((os.path.abspath(program), *command[1:]), march)  # it will run in another folder
-            return replace(found, named=bool(named))
+            compiler = _inspect((os.path.abspath(program), *command[1:]), march)  # it will run in another folder
+            return replace(compiler, named=bool(named))
     zig = None if named else find_zig(march)
     if zig:
         return _inspect(zig, march)
@@ -148,9 +148,9 @@ def headers_of(compiler: Compiler, include: Path, work: Path) -> list[str]:
     if compiler.cross is None:
         return []
     family, _ = check_cross(compiler.cross)
-    own = sorted(include.parent.glob(f"*-linux-gnu/{include.name}/pyconfig.h"))
-    for header in own:
+    headers = sorted(include.parent.glob(f"*-linux-gnu/{include.name}/pyconfig.h"))
+    for header in headers:
         other = work / "include" / f"{family}-linux-gnu" / include.name / header.name
         other.parent.mkdir(parents=True, exist_ok=True)
         other.write_text(f'#include "{header}"\n')
-    return ["-Iinclude"] if own else []
+    return ["-Iinclude"] if headers else []

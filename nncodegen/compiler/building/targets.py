@@ -181,7 +181,11 @@ def supported(command: Sequence[str]) -> tuple[Variant, ...]:
     untuned = (each._replace(flags=tuple(flag for flag in each.flags if flag != TUNING[0])) for each in VARIANTS)
     pairs = zip(VARIANTS, untuned, strict=True)
     found = (
-        next((one for one in pair if one.macro in _defined(macros_of((*command, *one.flags)))), None) for pair in pairs
+        next(
+            (candidate for candidate in pair if candidate.macro in _defined(macros_of((*command, *candidate.flags)))),
+            None,
+        )
+        for pair in pairs
     )
     return tuple(variant for variant in found if variant)
 

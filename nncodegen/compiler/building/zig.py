@@ -22,8 +22,8 @@ FAMILIES = ("aarch64", "riscv64", "x86_64")
 
 def zig_program() -> str | None:
     """Return the program in the package, or None. It needs no Python, and can be called from any folder."""
-    found = importlib.util.find_spec("ziglang")
-    for folder in (found and found.submodule_search_locations) or ():
+    spec = importlib.util.find_spec("ziglang")
+    for folder in (spec and spec.submodule_search_locations) or ():
         program = Path(folder) / ("zig.exe" if os.name == "nt" else "zig")
         if program.is_file():
             return str(program)

@@ -94,38 +94,49 @@ class CallsOfTile(Calls):
 
     def _product(self, call: Call) -> tuple[str, ...]:
         """Return the call for a product of matrices whose indices are in groups, and what ends its triangle."""
-        at, (step,), found = self._at, call.steps, call.matrices
-        assert found
-        b = next(each for each in step.operands if each not in (found.a, found.mask))  # it may be a copy of found.b
-        groups = (found.rows, found.columns, found.inner)
-        block = next((own[0] for own in groups if any(call.end(index) == END for index in own)), "")
-        rows, columns, inner = ("end - begin" if block in own else str(prod(map(at.size, own))) for own in groups)
-        within = (SAMPLE, *found.rows, *found.columns, *found.inner)
+        at, (step,), matrices = self._at, call.steps, call.matrices
+        assert matrices
+        b = next(
+            each for each in step.operands if each not in (matrices.a, matrices.mask)
+        )  # it may be a copy of found.b
+        groups = (matrices.rows, matrices.columns, matrices.inner)
+        block = next((group[0] for group in groups if any(call.end(index) == END for index in group)), "")
+        rows, columns, inner = ("end - begin" if block in group else str(prod(map(at.size, group))) for group in groups)
+        within = (SAMPLE, *matrices.rows, *matrices.columns, *matrices.inner)
 
         def given(element: Element, *groups: tuple[str, ...]) -> str:
-            strides = (at.stride(element, own[-1]) if own else "0" for own in groups)
+            strides = (at.stride(element, group[-1]) if group else "0" for group in groups)
             return ", ".join([at.begin_of(element, within, block), *strides])
 
-        out = given(step.target, found.rows)
-        arguments = f"{given(found.a, found.rows, found.inner)}, {given(b, found.inner, found.columns)}, {out}"
+        out = given(step.target, matrices.rows)
+        arguments = (
+            f"{given(matrices.a, matrices.rows, matrices.inner)}, {given(b, matrices.inner, matrices.columns)}, {out}"
+        )
         scale = self._scale(step.target) if SAMPLE in step.over else "0"
-        if block in found.inner:  # the first block sets the sums, the others add to them
+        if block in matrices.inner:  # the first block sets the sums, the others add to them
             scale = f"segment > 0 ? 1 : {scale}"
-        in_block = bool(block) and found.triangle is not None and block in (found.triangle.high, found.triangle.low)
+        in_block = (
+            bool(block) and matrices.triangle is not None and block in (matrices.triangle.high, matrices.triangle.low)
+        )
         limit, first = "_matrices", "begin, " if in_block else ""
-        if found.triangle and not found.of_result:
-            limit = "_below" if found.triangle.high in found.rows else "_above"
+        if matrices.triangle and not matrices.of_result:
+            limit = "_below" if matrices.triangle.high in matrices.rows else "_above"
             limit = f"{limit}{'_from' * in_block}"
             arguments = f"{first}{rows}, {columns}, {inner}, {arguments}"
         else:
             arguments = f"{rows}, {columns}, {inner}, {arguments}"
-        if found.mask:
-            (row,), (term,) = found.rows, found.inner
-            strides = (at.stride(found.mask, index) if index in found.mask.indices else "0" for index in (row, term))
-            limit, arguments = "_where", f"{', '.join([at.begin_of(found.mask, within, block), *strides])}, {arguments}"
+        if matrices.mask:
+            (row,), (term,) = matrices.rows, matrices.inner
+            strides = (
+                at.stride(matrices.mask, index) if index in matrices.mask.indices else "0" for index in (row, term)
+            )
+            limit, arguments = (
+                "_where",
+                f"{', '.join([at.begin_of(matrices.mask, within, block), *strides])}, {arguments}",
+            )
         calls = [f"multiply{limit}({arguments}, {scale});"]
-        if found.triangle and found.of_result:
-            side = "above" if found.triangle.high in found.rows else "below"
+        if matrices.triangle and matrices.of_result:
+            side = "above" if matrices.triangle.high in matrices.rows else "below"
             calls.append(f"clear_{side}{'_from' * in_block}({first}{rows}, {columns}, {out});")
         return tuple(calls)
 
@@ -163,9 +174,9 @@ class CallsOfTile(Calls):
         at, (step,) = self._at, call.steps
         row, column = step.target.indices
         a, b = sorted(step.operands, key=lambda element: row not in element.indices)
-        given = ", ".join(f"{at.begin(e)}, {at.kernel.stride(e, i)}" for e, i in ((a, row), (b, column)))
+        operands_text = ", ".join(f"{at.begin(e)}, {at.kernel.stride(e, i)}" for e, i in ((a, row), (b, column)))
         out, scale = f"{at.begin(step.target)}, {at.kernel.stride(step.target, row)}", self._scale(step.target)
-        return f"dot_products({at.size(row)}, {at.size(column)}, padded, {given}, {out}, {scale});"
+        return f"dot_products({at.size(row)}, {at.size(column)}, padded, {operands_text}, {out}, {scale});"
 
     def _across(self, call: Call) -> str:
         """Return the call for sums over samples of products of two arrays, whose samples lie along the vectors."""

@@ -145,8 +145,8 @@ class Elements:
             number = self.kernel.storage[element.tensor].offset
             source = self.program.noise[number]
             key, sample = f"noise_of_layer(more->noise, {number + 1})", f"more->sample_numbers[{self.sample}]"
-            given = f"{key}, more->noise.scale, {sample}, {self.position(element)}"
-            return f"{source.distribution}_noise({given}, {noise_arguments(source)})"
+            drawn_by = f"{key}, more->noise.scale, {sample}, {self.position(element)}"
+            return f"{source.distribution}_noise({drawn_by}, {noise_arguments(source)})"
         if place in PER_SAMPLE:
             return PER_SAMPLE[place]
         return f"{SUMS.get(place) or self.names[element.tensor]}[{self.position(element)}]"
@@ -193,8 +193,8 @@ class Elements:
                 yield f"const real *const {text} = parameters + {storage.offset};"
             elif storage.place is Place.ARRAY:
                 first = begun.setdefault(storage.offset, text)
-                own = f"real *const restrict {text} = work + {storage.offset};"
-                yield own if first == text else f"real *const {text} = {first};"
+                declaration = f"real *const restrict {text} = work + {storage.offset};"
+                yield declaration if first == text else f"real *const {text} = {first};"
 
 
 OF_MODELS = {

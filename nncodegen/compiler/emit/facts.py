@@ -37,26 +37,26 @@ def facts(schedule: Schedule) -> str:
         "side_by_side": _literal(schedule.many),
         "blas": _literal(schedule.layout.blas_asked if schedule.calls_blas else None),
         "not_fitted": _literal(program.not_fitted),
-        "curved": _literal(any(one.curved for one in program.companions)),
-        "fits_outputs": _literal(all(one.of_outputs for one in program.companions)),
+        "curved": _literal(any(each.curved for each in program.companions)),
+        "fits_outputs": _literal(all(each.of_outputs for each in program.companions)),
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
-    others["guards"] = tuple(text for one in program.companions for text in one.guards)
-    others["linear"] = tuple(name for one in program.companions for name in one.linear)
+    others["guards"] = tuple(text for each in program.companions for text in each.guards)
+    others["linear"] = tuple(name for each in program.companions for name in each.linear)
     told = (
         "quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "over_times", "own",
         "curves", "starts_from_data",
     )  # fmt: skip
     others |= {name: getattr(program, name) for name in told}
-    others["mean_over"] = program.mean_over if any(one.curved for one in program.companions) else 1
-    others["apart"] = max((one.apart for one in program.companions), default=0) or 1
-    solvers = [one.control for one in systems_of(program.steps)]
+    others["mean_over"] = program.mean_over if any(each.curved for each in program.companions) else 1
+    others["apart"] = max((each.apart for each in program.companions), default=0) or 1
+    solvers = [each.control for each in systems_of(program.steps)]
     others["solver"] = "; ".join(map(str, solvers[:1]))
-    others["rtol"] = max((one.rtol for one in solvers), default=0.0)
-    others["max_steps"] = max((one.most for one in solvers), default=0)
+    others["rtol"] = max((each.rtol for each in solvers), default=0.0)
+    others["max_steps"] = max((each.most for each in solvers), default=0)
     others["lanes"] = schedule.side_by_side.models if schedule.side_by_side and solvers else 0
-    entries |= {name: _literal(found) for name, found in others.items() if found != DEFAULTS[name]}
+    entries |= {name: _literal(value) for name, value in others.items() if value != DEFAULTS[name]}
     if program.terms:
         entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"
@@ -120,7 +120,7 @@ def _literal(value: object) -> str:
     if isinstance(value, tuple):
         return "(" + ", ".join(map(_literal, value)) + ("," if len(value) == 1 else "") + ")"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_literal(key)}: {_literal(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_literal(key)}: {_literal(entry)}" for key, entry in value.items()) + "}"
     return ascii(value)
 
 

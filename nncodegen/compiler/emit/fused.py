@@ -44,12 +44,12 @@ class SyntaxNode(NamedTuple):
             case "-" | "!", (value,):
                 return f"{self.operator}{value.text(len(_LEVELS))}"
             case "?", (condition, first, second):
-                found, own = f"{condition.text(1)} ? {first.text(0)} : {second.text(0)}", 0
+                written, binding = f"{condition.text(1)} ? {first.text(0)} : {second.text(0)}", 0
             case operator, (left, right):
-                own = next(place for place, found in enumerate(_LEVELS) if operator in found)
+                binding = next(place for place, written in enumerate(_LEVELS) if operator in written)
                 space = "" if operator in "*/" else " "
-                found = f"{left.text(own)}{space}{operator}{space}{right.text(own + 1)}"
-        return f"({found})" if own < level else found
+                written = f"{left.text(binding)}{space}{operator}{space}{right.text(binding + 1)}"
+        return f"({written})" if binding < level else written
 
 
 class _Parser:
@@ -60,10 +60,10 @@ class _Parser:
 
     def read(self) -> SyntaxNode:
         """Return the expression. Raises SyntaxError if the text is none."""
-        found = self._binary(0)
+        node = self._binary(0)
         if self._tokens:
             raise SyntaxError(self._tokens[0])
-        return found
+        return node
 
     def _next(self, *wanted: str) -> str:
         if self._tokens and (not wanted or self._tokens[0] in wanted):
@@ -109,11 +109,11 @@ class _Parser:
 def _tokens(text: str) -> Iterator[str]:
     place, text = 0, text.rstrip()
     while place < len(text):
-        found = _TOKEN.match(text, place)
-        if not found:
+        match = _TOKEN.match(text, place)
+        if not match:
             raise SyntaxError(text[place:])
-        yield found[1]
-        place = found.end()
+        yield match[1]
+        place = match.end()
 
 
 def fuse(node: SyntaxNode) -> SyntaxNode:
@@ -147,8 +147,8 @@ def fused_text(text: str, bits: str) -> str:
     )
     text = text.replace("at a time. */", f"at a time.\n\n   {printed} */", 1)
     places = re.split(r"(/\*.*?\*/|^#.*?$|[;{}])", text, flags=re.DOTALL | re.MULTILINE)
-    found = "".join(map(_statement, places))
-    return "\n".join(_broken(found if bits == "64" else re.sub(r"\bfma\(", "fmaf(", found)))
+    definitions = "".join(map(_statement, places))
+    return "\n".join(_broken(definitions if bits == "64" else re.sub(r"\bfma\(", "fmaf(", definitions)))
 
 
 def _statement(text: str) -> str:

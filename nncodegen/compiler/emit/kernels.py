@@ -79,8 +79,8 @@ class KernelEmitter:
             lines.add("WITHIN_TILE(count);")
             self._emit_loops(tree)
         body = lines.cut(begin)
-        own = self._arguments[len(OF_ALL) :]
-        shared = not set(re.findall(r"\w+", body)).intersection(own)
+        further_arguments = self._arguments[len(OF_ALL) :]
+        shared = not set(re.findall(r"\w+", body)).intersection(further_arguments)
         declarations = self._declared_for_all if shared else self._declarations
         known = self._parts.get((declarations, body)) if shared else None
         if known is None:
@@ -98,23 +98,23 @@ class KernelEmitter:
         for number, group in enumerate(groups, 1):
             name, lines = f"{self._kernel.name}_loops_{number}", self._lines
             lines.add("/* Loops for a tile, which are compiled for either value of with_loss. */")
-            given = self._given(group)
-            last = "\n".join(wrapped(", ".join(f"real {value}" for value in given)))
+            variables = self._given(group)
+            last = "\n".join(wrapped(", ".join(f"real {value}" for value in variables)))
             declarations = ",\n    ".join(filter(None, (self._declarations, last)))
             with lines.function(f"INLINE void {name}({declarations})"):
                 self._emit_loops((replace(group, twice=False),))
             lines.add("")
-            self._loops.twice[group] = [self._call(name, with_loss, given) for with_loss in (1, 0)]
+            self._loops.twice[group] = [self._call(name, with_loss, variables) for with_loss in (1, 0)]
 
     def _given(self, group: Group) -> list[str]:
         """Return the local variables that loops read, and that statements before them compute for the whole tile."""
-        own = {step.target for step in group.steps}
+        targets = {step.target for step in group.steps}
         read = dict.fromkeys(operand for step in group.steps for operand in step.operands)
-        return [self._at.variable(each) for each in read if each not in own and self._at.place(each) is Place.LOCAL]
+        return [self._at.variable(each) for each in read if each not in targets and self._at.place(each) is Place.LOCAL]
 
-    def _call(self, name: str, with_loss: int, given: Iterable[str]) -> str:
+    def _call(self, name: str, with_loss: int, variables: Iterable[str]) -> str:
         arguments = (str(with_loss) if each == "with_loss" else each for each in self._arguments)
-        return f"{name}({', '.join((*arguments, *given))});"
+        return f"{name}({', '.join((*arguments, *variables))});"
 
     @property
     def _arguments(self) -> list[str]:
@@ -228,9 +228,9 @@ def emit_measured(
     with lines.block("if (metrics)"):
         lines.add(*calls)
         loops.print(tree)
-        for output, (target, own) in zip(at.kernel.outputs, slices_of(at.program.targets), strict=True):
+        for output, (target, target_columns) in zip(at.kernel.outputs, slices_of(at.program.targets), strict=True):
             compared = f"{_columns(output, at)}, {_columns_of_target(target, at)}"
-            columns = f"{target.size}, {own.start}"
+            columns = f"{target.size}, {target_columns.start}"
             lines.add(*wrapped(f"measure(metrics, {samples}, {columns}, {compared}, counts, sums + SUMS);"))
 
 

@@ -116,11 +116,11 @@ class LoopPrinter:
     def print(self, tree: Tree) -> None:
         """Print statements, each group after an empty line and a comment that names its steps."""
         outer = self.scope
-        loops = [one for one in walk(tree) if isinstance(one, Loop) and one.way is Way.SUMMED]
-        found = {each for one in loops if one.operator != "sum" for each in one.sums}
-        self.largest |= {each: only_shifts(each, self.at.program.steps) for each in found}
+        loops = [loop for loop in walk(tree) if isinstance(loop, Loop) and loop.way is Way.SUMMED]
+        summed = {each for loop in loops if loop.operator != "sum" for each in loop.sums}
+        self.largest |= {each: only_shifts(each, self.at.program.steps) for each in summed}
         if self.in_lanes:
-            self.lanes |= {each for one in loops if _is_in_lanes(one) for each in one.sums}
+            self.lanes |= {each for loop in loops if _is_in_lanes(loop) for each in loop.sums}
         self.scope = replace(outer, solved=self._hiding(tree))
         for statement in tree:
             self._statement(statement)
@@ -129,12 +129,12 @@ class LoopPrinter:
     def _hiding(self, tree: Tree) -> frozenset[str]:
         """Return the indices that a statement solves, and that another one after it in the same block has as well."""
         later: set[str] = set()
-        found: set[str] = set()
+        hidden: set[str] = set()
         for statement in reversed([*self._of_block(tree)]):
             if isinstance(statement, Solve) and statement.solution.index in later:
-                found.add(statement.solution.index)
+                hidden.add(statement.solution.index)
             later.update(_indices(statement))
-        return frozenset(found)
+        return frozenset(hidden)
 
     def _of_block(self, tree: Tree) -> Iterator[Statement]:
         """Yield the statements of one block of C: a group, unless it has a function, opens none."""
@@ -371,11 +371,11 @@ class LoopPrinter:
         otherwise = "0" if value.otherwise is None else self._term(value.otherwise)
         return f"{' && '.join(map(self._test, value.where))} ? {text} : {otherwise}"
 
-    def _chosen(self, operator: str, one: str, other: str) -> str:
+    def _chosen(self, operator: str, first: str, other: str) -> str:
         """Return the one of two values that an operator chooses, or NaN if either is NaN."""
         function = REDUCTIONS[operator].c
         self.used[function] = None
-        return f"{function}({one}, {other})"
+        return f"{function}({first}, {other})"
 
     def _plus(self, text: str, term: Expr) -> str:
         """Return the sum of a text and a term."""

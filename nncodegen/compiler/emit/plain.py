@@ -69,10 +69,10 @@ class PlainElements(Elements):
         number = sum(stride * int(index) for index, stride in pairs if index.isdigit())
         if storage.place is Place.NOISE:
             return self._noise(storage.offset, " + ".join(texts) or "0")
-        own = storage.place in OWN_POINTERS
-        number += 0 if own else storage.offset
+        has_pointer = storage.place in OWN_POINTERS
+        number += 0 if has_pointer else storage.offset
         texts += [str(number)] if number or not texts else []
-        return f"{self.name(element) if own else ARRAYS[storage.place]}[{' + '.join(texts)}]"
+        return f"{self.name(element) if has_pointer else ARRAYS[storage.place]}[{' + '.join(texts)}]"
 
     def begin(self, element: Element) -> str:
         """Return the begin of the values of an element, which follow each other in memory."""
@@ -86,7 +86,7 @@ class PlainElements(Elements):
 
     def weights_of(self, read: path) -> str:
         """Return where the weights of a path lie, one after the other, among the parameters."""
-        begins = [self._storage[one.tensor].offset for one in read.weights]
+        begins = [self._storage[weight.tensor].offset for weight in read.weights]
         if begins != [begins[0] + offset for offset in read.system.offsets[:-1]]:
             raise ProgramError(f"the weights of {read.system.name} do not follow each other among the parameters")
         return f"parameters + {begins[0]}"
@@ -104,11 +104,11 @@ class PlainElements(Elements):
 
     def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
         """Yield declarations of names for the parameters, inputs and arrays that are read."""
-        found = (*elements(tree), *others)
+        used = (*elements(tree), *others)
         calls = (call.steps[0].expression for call in walk(tree) if isinstance(call, Call))
-        handed = Counter(one.tensor for call in calls for one in call.weights)
-        handed.subtract(element.tensor for element in found)  # below 0: read elsewhere, too
-        read = {element.tensor: element for element in found if handed[element.tensor] < 0}
+        handed = Counter(weight.tensor for call in calls for weight in call.weights)
+        handed.subtract(element.tensor for element in used)  # below 0: read elsewhere, too
+        read = {element.tensor: element for element in used if handed[element.tensor] < 0}
         for name, storage in self._storage.items():
             if name not in read:
                 continue
@@ -138,15 +138,15 @@ class PlainCalls(Calls):
         course = [at.begin(read.course)] if read.course is not None else []
         course += [at.weights_of(read)] if read.weights else []
         number = self._systems.index(read.system) + 1
-        given = ", ".join([str(at.size(times)), at.begin(read.time), *rows, *["NULL"] * (2 - len(rows)), *course])
+        arguments = ", ".join([str(at.size(times)), at.begin(read.time), *rows, *["NULL"] * (2 - len(rows)), *course])
         out = f"{at.begin(step.target)}, {at.work_of(step.target)}"
-        return tuple(wrapped(f"solve_equations_{number}({given}, {out});"))
+        return tuple(wrapped(f"solve_equations_{number}({arguments}, {out});"))
 
     def _reversed(self, step: Step, read: swept) -> tuple[str, ...]:
         """Return the call that goes back through the steps of a path of one sample, in the memory of this path."""
         at = self._plain
         operands = [read.time, *([read.course] if read.course is not None else [])]
         operands += [*([read.states] if read.system.jumps.values else []), read.adjoint, step.target]
-        given = [str(at.size(read.time.indices[0])), *map(at.begin, operands)]
-        given += [at.work_of(read.states), at.work_of(step.target)]
-        return tuple(wrapped(f"reverse_equations_{self._systems.index(read.system) + 1}({', '.join(given)});"))
+        arguments = [str(at.size(read.time.indices[0])), *map(at.begin, operands)]
+        arguments += [at.work_of(read.states), at.work_of(step.target)]
+        return tuple(wrapped(f"reverse_equations_{self._systems.index(read.system) + 1}({', '.join(arguments)});"))

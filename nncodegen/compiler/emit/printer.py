@@ -125,8 +125,8 @@ class Printer(C99CodePrinter):
         if exponent == Rational(3, 2):  # without a call, too; in parentheses, since it may follow a division
             return f"({self._factor(base)}*{self._print(sqrt(base))})"
         if -exponent in (1, S.Half, Rational(3, 2)):
-            one = "1" if self._dialect.any_type else self._print(Float(1.0))
-            return f"{one}/{self.parenthesize(base**-exponent, PRECEDENCE['Pow'], strict=True)}"
+            numerator = "1" if self._dialect.any_type else self._print(Float(1.0))
+            return f"{numerator}/{self.parenthesize(base**-exponent, PRECEDENCE['Pow'], strict=True)}"
         if "power" in self._dialect.functions and exponent == Element("t"):
             return self._call("power", [base])
         if self._fuses and exponent != S.Half:

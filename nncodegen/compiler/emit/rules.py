@@ -116,19 +116,19 @@ class RulePrinter:
 
     def _real(self, element: Element) -> str:
         """Return a value of one parameter, or a number that it takes."""
-        own = {"parameter": self._frame.parameter, "gradient": self._frame.gradient}
+        variables = {"parameter": self._frame.parameter, "gradient": self._frame.gradient}
         name = element.tensor
-        return own.get(name) or (self.held(name) if name in self.numbers else self.name(name))
+        return variables.get(name) or (self.held(name) if name in self.numbers else self.name(name))
 
 
 def _divided(update: Update) -> tuple[list[Step], list[Step]]:
     """Return the steps common to all parameters, and the other steps; a learning rate may differ between models."""
-    own = {LEARNING_RATE}
+    varying = {LEARNING_RATE}
     for step in update.steps:
-        if step.target.indices or any(operand.tensor in own for operand in step.operands):
-            own.add(step.target.tensor)
-    uniform = [step for step in update.steps if step.target.tensor not in own]
-    return uniform, [step for step in update.steps if step.target.tensor in own]
+        if step.target.indices or any(operand.tensor in varying for operand in step.operands):
+            varying.add(step.target.tensor)
+    uniform = [step for step in update.steps if step.target.tensor not in varying]
+    return uniform, [step for step in update.steps if step.target.tensor in varying]
 
 
 def _read(steps: Sequence[Step]) -> set[str]:

@@ -85,9 +85,13 @@ def emit_stub(schedule: Schedule) -> str:
     summaries = ((function, (inspect.getdoc(function) or "").split("\n")[0]) for function in FUNCTIONS)
     functions = (_declaration(function, "", summary, _filled) for function, summary in summaries)
     return STUB.format(
-        mark=MARK, summary=_names(schedule.program), imports=IMPORTS.format(typing="Any"), array=ARRAY,
-        attributes="\n".join(attributes), functions="\n".join(functions),
-    )  # fmt: skip
+        mark=MARK,
+        summary=_names(schedule.program),
+        imports=IMPORTS.format(typing="Any"),
+        array=ARRAY,
+        attributes="\n".join(attributes),
+        functions="\n".join(functions),
+    )
 
 
 def _names(program: Program) -> str:

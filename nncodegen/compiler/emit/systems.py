@@ -82,18 +82,18 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
     read = step.expression
     number = systems_of(at.program.steps).index(read.system) + 1
     index, course = read.time.indices[1], read.course
-    given = [_places(read.time, index, at), *(_places(row, row.indices[1], at) for row in read.rows)]
-    given += ["NULL, 0, 0"] * (2 - len(read.rows)) + ([_weights(read, at)] if read.weights else [])
-    given += [_array(course, (index, course.indices[-1]), at)] if course is not None else []
+    call_arguments = [_places(read.time, index, at), *(_places(row, row.indices[1], at) for row in read.rows)]
+    call_arguments += ["NULL, 0, 0"] * (2 - len(read.rows)) + ([_weights(read, at)] if read.weights else [])
+    call_arguments += [_array(course, (index, course.indices[-1]), at)] if course is not None else []
     count, padded = ("count", call.end(SAMPLE)) if at.kernel.plan.models is Role.ABSENT else (at.group, at.group)
     head = f"{count}, {padded}, {at.size(index)}"
-    kept = any(isinstance(one.expression, swept) for one in steps_in(at.kernel.trees.tile))
+    kept = any(isinstance(each_step.expression, swept) for each_step in steps_in(at.kernel.trees.tile))
     work = [f"work + {at.kernel.memory.arrays}"] if read.weights else []
     if isinstance(read, swept):
         state = read.adjoint.indices[-1]
         out = [_array(read.states, (index, state), at)] if read.system.jumps.values else []
         out += [_array(read.adjoint, (index, state), at), _array(step.target, step.target.indices[1:], at)]
-        return tuple(wrapped(f"reverse_equations_{number}({', '.join([head, *given, *out, *work])});"))
+        return tuple(wrapped(f"reverse_equations_{number}({', '.join([head, *call_arguments, *out, *work])});"))
     states = step.target.indices[2:]
     strides = [at.kernel.stride(step.target, each) for each in states]
     if any(
@@ -105,7 +105,7 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
     if read.weights:
         room, end = room_of_states(at.kernel, at.program, at.layout), at.kernel.memory.arrays + at.kernel.memory.paths
         work += [f"work + {end - room}", "work[ARRAYS + 1] > 0"] if room else ["NULL", "0"]
-    arguments = ", ".join([head, *given, _array(step.target, (index, states[-1]), at), *work])
+    arguments = ", ".join([head, *call_arguments, _array(step.target, (index, states[-1]), at), *work])
     return tuple(wrapped(f"solve_equations_{number}({arguments});"))
 
 
@@ -116,7 +116,7 @@ def _array(element: Element, indices: Iterable[str], at: Elements) -> str:
 
 def _weights(read: path, at: Elements) -> str:
     """Return where the weights of a path lie, one after the other, among the parameters."""
-    begins = [at.kernel.storage[one.tensor].offset for one in read.weights]
+    begins = [at.kernel.storage[weight.tensor].offset for weight in read.weights]
     if begins != [begins[0] + offset for offset in read.system.offsets[:-1]]:
         raise ProgramError(f"the weights of {read.system.name} do not follow each other among the parameters")
     return f"parameters + {begins[0]}"
@@ -148,7 +148,7 @@ def _emit_table(table: Table, precision: str, lines: Lines) -> None:
         return f"{{{', '.join(f'{value!r}{suffix}' for value in values)}}}"
 
     def rows(several: Iterable[Sequence[float]]) -> str:
-        return f"{{{', '.join('{0}' if not own else row(own) for own in several)}}}"
+        return f"{{{', '.join('{0}' if not coefficients else row(coefficients) for coefficients in several)}}}"
 
     sizes = f"{len(table.rows)}, {len(table.interpolant[0])}, {table.exponent},"
     common = (row(table.times), rows(table.rows), row(table.errors), rows(table.interpolant))
@@ -444,10 +444,10 @@ class PlainSystemEmitter(SystemEmitter):
         system, lines, name, table = self._system, self._lines, self._name, self._system.control.table
         lines.add("", "/* Solves these equations for one sample. */")
         rows = ["given", "fixed", *(["course"] if system.course else [])]
-        given = " ".join(f"const real *{row}," for row in rows)
+        row_names = " ".join(f"const real *{row}," for row in rows)
         weights = "const real *weights, " if system.weights else ""
         with lines.function(
-            f"static void solve_{name}(size_t times, const real *time, {given}\n    {weights}real *out, real *work)"
+            f"static void solve_{name}(size_t times, const real *time, {row_names}\n    {weights}real *out, real *work)"
         ):
             self._emit_equations()
             row, known = self._emit_row(), self._emit_given()

@@ -78,7 +78,7 @@ class _WeightedEmitter(SystemEmitter):
             self._emit_turned()
         weights, count = "const real *restrict weights", system.offsets[-1]
         solver = f"own, &{system.control.table.name}"
-        row, given = f"(weight_row) {{weights, {count}}}", f"count, padded, times, {GIVEN}"
+        row, size_names = f"(weight_row) {{weights, {count}}}", f"count, padded, times, {GIVEN}"
         sizes = f"(record_sizes) {{{rates.levels}, {rates.length}, {rates.record}}}"
         lines.add("/* Solves these equations for the samples of a tile. */")
         with lines.function(
@@ -102,14 +102,14 @@ class _WeightedEmitter(SystemEmitter):
             places = "adjoint, adjoint_time, adjoint_state, adjoint_sample, out, out_place, out_sample, work"
             back = f"(reverse_functions) {{{name}_transposed, {f'{name}_turned' if turned else 'NULL'}}}"
             states = "path, path_time, path_state, path_sample" if turned else "NULL, 0, 0, 0"
-            call = f"reverse_weighted({solver}, {back}, starts, {sizes}, {row}, {given}, {states}, {places});"
+            call = f"reverse_weighted({solver}, {back}, starts, {sizes}, {row}, {size_names}, {states}, {places});"
             lines.add(*wrapped(call))
         lines.add("")
 
-    def _emit_kernel(self, what: str, one: OfPlace) -> None:
+    def _emit_kernel(self, what: str, place_kernel: OfPlace) -> None:
         """Write the function of rates, or of the derivatives of their weighted sum."""
         system, lines = self._system, self._lines
-        at = ElementsOfSample(one.program, one.layout, one.kernel)
+        at = ElementsOfSample(place_kernel.program, place_kernel.layout, place_kernel.kernel)
         factors = system.transposed.factors if system.transposed and what == "transposed" else ()
         others = ", const real *restrict factors" * bool(factors)
         with lines.function(
@@ -118,10 +118,10 @@ class _WeightedEmitter(SystemEmitter):
         ):
             lines.add(f"const real *const restrict parameters = given + {len(system.given)};")
             lines.add(*_inputs(system, factors))
-            if one.kernel.memory.arrays:
-                lines.add(f"real work[{one.kernel.memory.arrays}] ALIGNED;")
+            if place_kernel.kernel.memory.arrays:
+                lines.add(f"real work[{place_kernel.kernel.memory.arrays}] ALIGNED;")
             loops = LoopPrinter(at, CallsOfSample(at), lines)
-            tree = one.kernel.trees.tile
+            tree = place_kernel.kernel.trees.tile
             lines.add(*at.declarations(tree))
             loops.print(tree)
         lines.add("")
@@ -129,7 +129,7 @@ class _WeightedEmitter(SystemEmitter):
 
 def starts_of(system: System) -> list[str]:
     """Return the declaration of the number of the given value that is the initial value of each state."""
-    numbers = [str(system.given.index(one)) if one in system.given else "NOT_GIVEN" for one in system.starts]
+    numbers = [str(system.given.index(start)) if start in system.given else "NOT_GIVEN" for start in system.starts]
     return wrapped(f"static const size_t starts[] = {{{', '.join(numbers)}}};")
 
 
@@ -152,20 +152,22 @@ def emit_plain_weighted(
     printer = partial(Printer, precision, dialect=dialect, used=used)
 
     def kernel(program: Program) -> PlainKernel:
-        one = plan_place(replace(program, precision=precision))
-        elements = PlainElements(one, used)
+        planned = plan_place(replace(program, precision=precision))
+        elements = PlainElements(planned, used)
         calls = PlainCalls(elements, ())
         return PlainKernel(
-            one, elements, LoopPrinter(elements, calls, lines, dialect=dialect, used=used, breaks="[-+]")
+            planned, elements, LoopPrinter(elements, calls, lines, dialect=dialect, used=used, breaks="[-+]")
         )
 
     known: dict[System, str] = {}
     for number, system in enumerate(systems, 1):
         if system.weights:
-            name, own = f"equations_{number}", system.transposed
+            name, transposed = f"equations_{number}", system.transposed
             emitter = _PlainWeightedEmitter(system, name, printer, lines, known.get(replace(system, transposed=None)))
             emitter.emit_with(
-                kernel(rates_program(system)), kernel(sums_program(system, own)) if own else None, precision
+                kernel(rates_program(system)),
+                kernel(sums_program(system, transposed)) if transposed else None,
+                precision,
             )
             known.setdefault(replace(system, transposed=None), name)
 
@@ -241,10 +243,10 @@ class _PlainWeightedEmitter(PlainSystemEmitter):
     def _emit_given(self) -> str:
         """Write a copy of what is given, with the weights after it, and return its name."""
         system, lines = self._system, self._lines
-        given = len(system.given)
+        given_count = len(system.given)
         lines.add(self._known)
-        lines.add(f"copy_values({given}, given, known);")
-        lines.add(f"copy_values({system.offsets[-1]}, weights, known + {given});")
+        lines.add(f"copy_values({given_count}, given, known);")
+        lines.add(f"copy_values({system.offsets[-1]}, weights, known + {given_count});")
         return "known"
 
     @property
@@ -310,9 +312,9 @@ class _PlainWeightedEmitter(PlainSystemEmitter):
             lines.add(*starts_of(system))
             values = "course" if system.course else "NULL"
             whole = f"path, {states}, 1" if path else "NULL, 0, 0"
-            lines.add(*wrapped(
-                f"const path_operands operands = {{times, 1, time, {values}, {whole}, adjoint, {states}, 1}};"
-            ))  # fmt: skip
+            lines.add(
+                *wrapped(f"const path_operands operands = {{times, 1, time, {values}, {whole}, adjoint, {states}, 1}};")
+            )
             others = len(system.given) + system.offsets[-1]
             back = f"(reverse_functions) {{{self._name}_transposed, {f'{self._name}_turned' if path else 'NULL'}}}"
             begin = f"reverse_path(&own, &{system.control.table.name}, {back}, {others}, starts, &kept"

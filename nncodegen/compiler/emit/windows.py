@@ -75,8 +75,10 @@ class WindowPrinter:
         for number, (name, listed) in enumerate(zip(LISTS, window.listed, strict=False)):
             count = f"{name[:-1]}_count"
             in_list = (number == 1, number == 1 or self._at.place(target) is not Place.SUM)
-            places = [([(i, counts[i]) for i in window.counted(listed) if counts.get(i)], rest if known else 0)
-                      for (counts, rest), known in zip(pairs[number], in_list, strict=True)]  # fmt: skip
+            places = [
+                ([(i, counts[i]) for i in window.counted(listed) if counts.get(i)], rest if known else 0)
+                for (counts, rest), known in zip(pairs[number], in_list, strict=True)
+            ]
             entry = f"{name}[{count}++] = (offset_pair) {{{', '.join(affine(*each) for each in places)}}};"
             tests = [equation for of, equation in window.tests if of == number]
             texts = [f"{equation.right} < {self._at.size(str(equation.left))}" for equation in tests]
@@ -92,8 +94,8 @@ class WindowPrinter:
         """Return the begin of an array for a position."""
         counts, rest = place
         sums = self._at.place(element) is Place.SUM
-        own = window.counted((*window.given, *window.positions))
-        text = affine([(index, counts[index]) for index in own if counts.get(index)], rest if sums else 0)
+        counted = window.counted((*window.given, *window.positions))
+        text = affine([(index, counts[index]) for index in counted if counts.get(index)], rest if sums else 0)
         name = "sums" if sums else self._at.begin(element)
         return name if text == "0" else f"{name} + {f'({text})' if 'begin' in text else text}"
 

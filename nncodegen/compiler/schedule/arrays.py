@@ -104,8 +104,8 @@ class Arrays:
                 and not (self._parts and any(self._parts.get(e.tensor) == slot.tensor for e in site.compute.read))
             )
 
-        sizes = (found for found in sorted(self._free) if found >= size)  # the least memory first
-        slot = next((slot for found in sizes for slot in self._free[found] if fits(slot)), None)
+        sizes = (offset for offset in sorted(self._free) if offset >= size)  # the least memory first
+        slot = next((slot for offset in sizes for slot in self._free[offset] if fits(slot)), None)
         if slot is None:
             return self._new(name, strides, size, last).offset
         self._free[slot.size].remove(slot)
@@ -166,7 +166,7 @@ def _loops(sites: Sequence[Site], around: Callable[[Site], Loop | None]) -> Iter
     """Yield the numbers of the places in each loop; a place without a loop yields a range with its number alone."""
     begin = 0
     for _, members in groupby(map(around, sites), key=id):
-        found = list(members)
-        end = begin + len(found)
-        yield from [range(begin, end)] if found[0] else (range(number, number + 1) for number in range(begin, end))
+        loop = list(members)
+        end = begin + len(loop)
+        yield from [range(begin, end)] if loop[0] else (range(number, number + 1) for number in range(begin, end))
         begin = end

@@ -29,9 +29,11 @@ LONG_SUM = 8
 def schedule_companion(companion: Companion) -> Schedule:
     """Return the schedule of a companion. Its kernel computes sums of a gradient, or rows, written like predictions."""
     if companion.stepwise:
-        one = plan_step(companion)
-        kernel = replace(one.kernel, trees=one.kernel.trees.each(partial(rewritten, statements={Loop: _summed})))
-        return Schedule(one.program, Layout(1, 1, (), ()), (kernel,), companion=companion)
+        one_step = plan_step(companion)
+        kernel = replace(
+            one_step.kernel, trees=one_step.kernel.trees.each(partial(rewritten, statements={Loop: _summed}))
+        )
+        return Schedule(one_step.program, Layout(1, 1, (), ()), (kernel,), companion=companion)
     program = with_pairs(keys_last(settled(companion.program)))
     if program.gradient:
         program = replace(program, steps=tuple(without_noise(program)), noise=())

@@ -26,5 +26,5 @@ def beside(index: str, step: int) -> str:
 
 def of_beside(text: str) -> tuple[str, int] | None:
     """Return the index and the step of a text made by ``beside``; None for any other text."""
-    found = _BESIDE.fullmatch(text)
-    return (found[1], -1 if found[2] == "-" else 1) if found else None
+    match = _BESIDE.fullmatch(text)
+    return (match[1], -1 if match[2] == "-" else 1) if match else None

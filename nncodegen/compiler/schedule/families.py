@@ -83,22 +83,22 @@ class Families:
         """Go through all steps; return whether further tensors turned out to be pairs."""
         known = len(self.axes)
         for step in self._steps:
-            found = dict.fromkeys(self._names_in(step))
-            if not found and (scores := _scores(step, self._program, self.samples)):
-                found = {scores: None}
-            if not found:
+            tensors = dict.fromkeys(self._names_in(step))
+            if not tensors and (scores := _scores(step, self._program, self.samples)):
+                tensors = {scores: None}
+            if not tensors:
                 continue
-            names = next(iter(found))
+            names = next(iter(tensors))
             self.names[step.target.tensor] = names
-            own = [e for e in (step.target, *step.operands) if e.tensor in self.axes]
+            elements = [e for e in (step.target, *step.operands) if e.tensor in self.axes]
             if self._has_both(step.target, names):
                 inside = (e for e in step.operands if e.tensor in self.defined and self._has_both(e, names))
-                own += [step.target, *inside]
-            for element in own:
+                elements += [step.target, *inside]
+            for element in elements:
                 if element.tensor not in self.axes:
                     self.axes[element.tensor] = (element.indices.index(names.row), element.indices.index(names.column))
                 self._join(step.target.tensor, element.tensor)
-            if len(found) > 1 or names.row == names.column:
+            if len(tensors) > 1 or names.row == names.column:
                 self.clashing.add(step.target.tensor)
         return len(self.axes) > known
 
@@ -111,27 +111,27 @@ class Families:
     def _has_both(self, element: Element, names: Names) -> bool:
         return element.tensor in self.samples and {names.row, names.column} <= {*element.indices}
 
-    def _join(self, one: str, other: str) -> None:
-        for tensor in (one, other):
+    def _join(self, name: str, other: str) -> None:
+        for tensor in (name, other):
             self._family.setdefault(tensor, tensor)
-        self._family[self.family(other)] = self.family(one)
+        self._family[self.family(other)] = self.family(name)
 
 
 def keys_last(program: Program) -> Program:
     """Return the program with the keys of pairs last in memory, where only softmaxes over another index tell them."""
     if not any(scores_of(program)):
         return program
-    found = Families(program.steps, program, of_samples(program.steps))
+    families = Families(program.steps, program, of_samples(program.steps))
     turned, others = set[str](), set[str]()
     for step in program.steps:
-        names = found.names.get(step.target.tensor)
+        names = families.names.get(step.target.tensor)
         if names and step.over and step.operator != "sum":
-            (turned if names.row in step.over else others).add(found.family(step.target.tensor))
+            (turned if names.row in step.over else others).add(families.family(step.target.tensor))
     results = {element.tensor for element in program.results}
     able = {
         tensor: axes
-        for tensor, axes in found.axes.items()
-        if found.family(tensor) in turned - others and tensor in found.defined and tensor not in results
+        for tensor, axes in families.axes.items()
+        if families.family(tensor) in turned - others and tensor in families.defined and tensor not in results
     }
     if not able:
         return program

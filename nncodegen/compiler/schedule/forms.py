@@ -75,14 +75,14 @@ def _form_of_one(
     """
     if step.operator == INTEGRATE:
         return Form(Shape.PATH, SAMPLE), step
-    found = matrices_of(step, program, steps)
-    if not found:
+    matrices = matrices_of(step, program, steps)
+    if not matrices:
         return Form(Shape.LOOPS, (SAMPLE, *step.target.indices)[-1]), step
-    b, columns = found.b, found.columns
+    b, columns = matrices.b, matrices.columns
     width = program.count(columns)
     whole = b.indices[-len(columns) :] == columns and layout.padded(width) == width
     if SAMPLE not in b.indices and not whole:
-        packed = Element(unused(f"{b.tensor} by {columns[-1]}", program.shapes), (*found.inner, *columns))
+        packed = Element(unused(f"{b.tensor} by {columns[-1]}", program.shapes), (*matrices.inner, *columns))
         if packed.tensor not in forms:
             steps.append(Step(packed, b))
             forms[packed.tensor] = Form(Shape.PACK, columns[-1])

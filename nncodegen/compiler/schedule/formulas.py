@@ -93,8 +93,10 @@ def group_of_rows(program: Program, kernel: Kernel) -> SideBySide | None:
 
 def _renamed(steps: Sequence[Step], names: Container[str], word: str) -> tuple[Step, ...]:
     """Return steps whose targets named in ``names`` get a word appended, as other loops compute these names as well."""
-    own = {step.target: Element(f"{step.target.tensor} {word}") for step in steps if step.target.tensor in names}
-    return tuple(Step(own.get(s.target, s.target), s.expression.xreplace(own), s.operator, s.over) for s in steps)
+    renamed = {step.target: Element(f"{step.target.tensor} {word}") for step in steps if step.target.tensor in names}
+    return tuple(
+        Step(renamed.get(s.target, s.target), s.expression.xreplace(renamed), s.operator, s.over) for s in steps
+    )
 
 
 def _loops(loops: Iterable[Sequence[Step]]) -> Tree:

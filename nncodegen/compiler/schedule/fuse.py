@@ -42,44 +42,44 @@ def fuse(
     The steps that define the tensors ``apart`` stay alone. The indices ``unrolled`` are written out where loops run
     over samples; each sum over samples stays alone in such a loop. The index ``repeated`` has a loop around all groups.
     """
-    found: list[tuple[Loops, Form, list[Step]]] = []
+    groups: list[tuple[Loops, Form, list[Step]]] = []
     sizes: list[int] = []
     homes: dict[str, tuple[int, bool]] = {}  # where a tensor is computed, and whether these loops must be left first
     for step in steps:
         form = forms[step.target.tensor]
-        own = tuple(index for index in step.target.indices if index not in (SAMPLE, repeated))
+        indices = tuple(index for index in step.target.indices if index not in (SAMPLE, repeated))
         few = [index for index in step.indices if index in unrolled and index != repeated]
         short = few if can_be_written_out(step, form) else []
         written_out = (is_written_out(step, program) and form.shape is Shape.LOOPS) or bool(
             step.over and set(step.over) <= set(short)
         )
-        outer = tuple(index for index in own if index not in short)
+        outer = tuple(index for index in indices if index not in short)
         solved = solve(step.where, step.over, program.sizes) if step.where and step.over else None
         over = _reduced(solved) if solved else step.over
         reduced = tuple(index for index in over if index != SAMPLE and not written_out)
         if reduced and form.shape is Shape.LOOPS:  # what is added to in a loop is not written out
-            outer = own
+            outer = indices
         loops = (outer, reduced, SAMPLE in step.indices)
         first = 0
         for operand in step.operands:
             if operand.tensor in homes:
                 position, complete_first = homes[operand.tensor]
                 complete_first |= not unrolled and any(index.isdigit() for index in operand.indices)
-                same = found[position][:2] == (loops, form) and not complete_first
+                same = groups[position][:2] == (loops, form) and not complete_first
                 first = max(first, position if same else position + 1)
         separate = reduced or form.shape is not Shape.LOOPS or step.target.tensor in apart
         separate = bool(separate or solved or (unrolled and SAMPLE in step.over))
-        candidates = range(first, len(found)) if not separate else ()
+        candidates = range(first, len(groups)) if not separate else ()
         size = statements_of(step)
-        fits = (k for k in candidates if found[k][:2] == (loops, form) and sizes[k] + size <= MOST)
-        position = next(fits, len(found))
-        if position == len(found):
-            found.append((loops, form, []))
+        fits = (k for k in candidates if groups[k][:2] == (loops, form) and sizes[k] + size <= MOST)
+        position = next(fits, len(groups))
+        if position == len(groups):
+            groups.append((loops, form, []))
             sizes.append(MOST if separate else 0)  # so that no other joins a separate one
-        found[position][2].append(step)
+        groups[position][2].append(step)
         sizes[position] += size
         homes[step.target.tensor] = (position, bool(step.over) and not written_out)
-    for loops, form, members in found:
+    for loops, form, members in groups:
         inside = [index for step in members for index in step.indices if form.shape is Shape.LOOPS]
         written = (index for index in inside if index in unrolled and index not in (*loops[0], *loops[1], repeated))
         unique = tuple(dict.fromkeys(written))

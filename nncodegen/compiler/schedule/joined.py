@@ -79,7 +79,7 @@ class OpenLoop:
 Unit = Step | Group
 
 
-def tree(parts: Iterable[tuple[str, Sequence[Step]]], one: Program) -> OpenLoop:
+def tree(parts: Iterable[tuple[str, Sequence[Step]]], sample_program: Program) -> OpenLoop:
     """Return the steps in loops: a loop takes all steps that can join it before another one begins.
 
     The steps of a part with an index share a loop over it, in which sums over it are added up in memory.
@@ -87,13 +87,13 @@ def tree(parts: Iterable[tuple[str, Sequence[Step]]], one: Program) -> OpenLoop:
     root = OpenLoop()
     for index, steps in parts:
         if not index:
-            _fill(root, _units(steps), one)
+            _fill(root, _units(steps), sample_program)
             continue
         for step in (step for step in steps if index in step.over):
             _clear(step, root)
         loop = OpenLoop(index, tensors={step.target.tensor: step.target for step in steps})
         root.body.append(loop)
-        _fill(loop, steps, one, index)
+        _fill(loop, steps, sample_program, index)
     return root
 
 
@@ -109,25 +109,26 @@ def _clear(step: Step, root: OpenLoop) -> None:
 
 def _units(steps: Iterable[Step]) -> list[Unit]:
     """Return steps and groups; a step that only one group reads, with the group's index, moves into the group."""
-    items, found = grouped(steps), list[Unit]()
+    items, units = grouped(steps), list[Unit]()
     if not any(isinstance(item, Group) for item in items):
         return list(items)
     for item in reversed(items):
-        home = _home(item, found) if isinstance(item, Step) else None
+        home = _home(item, units) if isinstance(item, Step) else None
         if home is None:
-            found.append(item)
+            units.append(item)
         else:
-            group = found[home]
+            group = units[home]
             assert isinstance(group, Group)
-            found[home] = replace(group, steps=(*steps_of(item), *group.steps))
-    return found[::-1]
+            units[home] = replace(group, steps=(*steps_of(item), *group.steps))
+    return units[::-1]
 
 
 def _home(step: Step, units: Sequence[Unit]) -> int | None:
     """Return the number of the only unit that reads a step, if it is a group and reads it in the same iteration."""
     target = step.target
-    readers = [(k, e) for k, unit in enumerate(units) for s in steps_of(unit) for e in s.operands
-               if e.tensor == target.tensor]  # fmt: skip
+    readers = [
+        (k, e) for k, unit in enumerate(units) for s in steps_of(unit) for e in s.operands if e.tensor == target.tensor
+    ]
     (number, *others) = {k for k, _ in readers} or (0, 0)
     group = units[number] if not others else None
     if not isinstance(group, Group) or group.index not in target.indices:
@@ -136,11 +137,11 @@ def _home(step: Step, units: Sequence[Unit]) -> int | None:
     return number if same else None
 
 
-def _fill(node: OpenLoop, units: Sequence[Unit], one: Program, fixed: str = "") -> None:
+def _fill(node: OpenLoop, units: Sequence[Unit], sample_program: Program, fixed: str = "") -> None:
     """Put units into a node, each after the units that it reads; ``fixed`` is the index of the loop of the node."""
     home = {step.target.tensor: number for number, unit in enumerate(units) for step in steps_of(unit)}
     read = [{home[e.tensor] for step in steps_of(unit) for e in step.operands if e.tensor in home} for unit in units]
-    missing = [numbers - {own} for own, numbers in enumerate(read)]
+    missing = [numbers - {unit_reads} for unit_reads, numbers in enumerate(read)]
     readers: list[list[int]] = [[] for _ in units]
     for number, others in enumerate(missing):
         for other in others:
@@ -151,7 +152,7 @@ def _fill(node: OpenLoop, units: Sequence[Unit], one: Program, fixed: str = "") 
             ready.setdefault(_first_index(unit, fixed), []).append(number)
     while any(ready.values()):
         number = _next(node, units, ready)
-        _insert(units[number], node, one, fixed)
+        _insert(units[number], node, sample_program, fixed)
         for reader in readers[number]:
             missing[reader].remove(number)
             if not missing[reader]:
@@ -177,25 +178,27 @@ def _next(node: OpenLoop, units: Sequence[Unit], ready: dict[str, list[int]]) ->
     return ready[index].pop(0)
 
 
-def _insert(unit: Unit, root: OpenLoop, one: Program, fixed: str) -> None:
+def _insert(unit: Unit, root: OpenLoop, sample_program: Program, fixed: str) -> None:
     """Add a step to the loops over its indices, or a group to a loop over its index."""
     if isinstance(unit, Group):
-        _insert_group(unit, root, one)
+        _insert_group(unit, root, sample_program)
         return
     if unit.operator == INTEGRATE:  # a call that computes the whole path
         root.body.append(Compute(unit))
         root.tensors[unit.target.tensor] = unit.target
         return
-    chain, own = [root], [index for index in unit.target.indices if index != fixed]
+    chain, indices = [root], [index for index in unit.target.indices if index != fixed]
     adds = fixed in unit.over and unit.operator == "sum"
-    for number, level in enumerate((*own, *(level for level in _reduced(unit, one, fixed) if level != fixed))):
+    for number, level in enumerate(
+        (*indices, *(level for level in _reduced(unit, sample_program, fixed) if level != fixed))
+    ):
         loop = _loop(chain[-1], level, unit) if isinstance(level, str) else OpenLoop("", level)
         if loop.equation:
             chain[-1].body.append(loop)
-        if number == len(own) and not adds:  # the first of those that are reduced
+        if number == len(indices) and not adds:  # the first of those that are reduced
             at = chain[-1].body.index(loop)
             chain[-1].body[at : at + 1] = [Start(unit), loop, Finish(unit)]
-        if number >= len(own) and unit.operator == "first":
+        if number >= len(indices) and unit.operator == "first":
             loop.forward = True  # it counts the terms in order
         chain.append(loop)
     chain[-1].body.append(Compute(unit, adds))
@@ -204,7 +207,7 @@ def _insert(unit: Unit, root: OpenLoop, one: Program, fixed: str) -> None:
         node.held += unit.operands if unit.operator in RECURRENCES else ()
 
 
-def _insert_group(group: Group, root: OpenLoop, one: Program) -> None:
+def _insert_group(group: Group, root: OpenLoop, sample_program: Program) -> None:
     """Add the steps of a group to a loop over its index: first the recurrences, which read the previous iteration."""
     last = root.body[-1] if root.body else None
     if not isinstance(last, OpenLoop) or last.index != group.index or not _may_join(last, group):
@@ -213,12 +216,12 @@ def _insert_group(group: Group, root: OpenLoop, one: Program) -> None:
     last.forward = group.forward
     for step in group.steps:
         if step.operator in RECURRENCES:
-            _insert(step, last, one, group.index)
-    _fill(last, [step for step in group.steps if step.operator not in RECURRENCES], one, group.index)
+            _insert(step, last, sample_program, group.index)
+    _fill(last, [step for step in group.steps if step.operator not in RECURRENCES], sample_program, group.index)
     root.tensors |= {step.target.tensor: step.target for step in group.steps}
 
 
-def _reduced(step: Step, one: Program, fixed: str = "") -> tuple[str | Solution | Equation, ...]:
+def _reduced(step: Step, sample_program: Program, fixed: str = "") -> tuple[str | Solution | Equation, ...]:
     """Return the loops and tests of a reduction: each test comes as soon as the indices that it compares are known.
 
     The index ``fixed`` has a loop around all of them.
@@ -227,20 +230,20 @@ def _reduced(step: Step, one: Program, fixed: str = "") -> tuple[str | Solution 
         return ()
     if not step.where or not step.over:
         return step.over
-    solved = solve(step.where, step.over, one.sizes)
+    solved = solve(step.where, step.over, sample_program.sizes)
     moving = {index for equation in step.where for index in equation.indices}
     in_order = step.operator == "first"  # it counts the terms in order
     waiting = list(solved.free) if in_order else sorted(solved.free, key=lambda index: index not in moving)
     tests: list[Solution | Equation] = [*solved.solutions, *solved.conditions]
-    found: list[str | Solution | Equation] = []
+    parts: list[str | Solution | Equation] = []
     known = {*step.target.indices, fixed}
     while tests or waiting:
         able = [test for test in tests if _read(test) <= known]
-        found += able or waiting[:1]
+        parts += able or waiting[:1]
         known |= {test.index for test in able if isinstance(test, Solution)} | {*([] if able else waiting[:1])}
         tests = [test for test in tests if test not in able]
         waiting = waiting if able else waiting[1:]
-    return tuple(found)
+    return tuple(parts)
 
 
 def _read(test: Solution | Equation) -> set[str]:
@@ -276,8 +279,8 @@ def _held(item: OpenLoop | Item) -> Sequence[Element]:
 def _may_join(loop: OpenLoop, unit: Unit) -> bool:
     """Return whether all values that a unit reads from a loop are known in the same iteration of it."""
     if isinstance(unit, Group):
-        own = {step.target.tensor for step in unit.steps}
-        operands = [e for step in unit.steps for e in step.operands if e.tensor not in own]
+        computed_here = {step.target.tensor for step in unit.steps}
+        operands = [e for step in unit.steps for e in step.operands if e.tensor not in computed_here]
         if loop.forward not in (None, unit.forward):
             return False
     else:

@@ -107,8 +107,8 @@ class Kernel:
     def shapes(self) -> frozenset[Shape]:
         """Return the shapes of the computed steps, other than loops."""
         statements = (each for tree in self.trees.without_metrics for each in walk(tree))
-        found = {each.shape for each in statements if isinstance(each, Call | Compute)}
-        return frozenset(found - {Shape.LOOPS})
+        step_shapes = {each.shape for each in statements if isinstance(each, Call | Compute)}
+        return frozenset(step_shapes - {Shape.LOOPS})
 
     def show(self) -> str:
         """Return the loops, and the tensors that are not local variables, as text."""

@@ -119,9 +119,9 @@ class Lifetimes:
         strides = dict(zip(self.indices.get(name, ()), life.storage.strides, strict=False))
         return life.read_first or (bool(strides.get(index)) and life.storage.within != index)
 
-    def _clash(self, one: tuple[str, Life], other: tuple[str, Life]) -> bool:
+    def _clash(self, array: tuple[str, Life], other: tuple[str, Life]) -> bool:
         """Return whether two arrays in the same memory are used at once."""
-        (before, early), (after, late) = sorted((one, other), key=lambda item: item[1].first)
+        (before, early), (after, late) = sorted((array, other), key=lambda item: item[1].first)
         if early.last < late.first:
             return False
         group = late.first
@@ -144,9 +144,9 @@ class Lifetimes:
         return True
 
 
-def _meet(one: Life, other: Life, first: int, last: int) -> bool:
+def _meet(first_life: Life, other: Life, first: int, last: int) -> bool:
     """Return whether two arrays are used in a loop."""
-    return all(first <= life.last and life.first <= last for life in (one, other))
+    return all(first <= life.last and life.first <= last for life in (first_life, other))
 
 
 def _alike(read: tuple[str, ...], write: tuple[str, ...]) -> bool:

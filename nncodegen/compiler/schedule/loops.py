@@ -66,9 +66,9 @@ def make_kernel(
     plain = name == "predict" and not program.layered and layout.tile > 1
     long = plain and not in_vectors and len(wanted) > MOST
     chosen = _choose(program, layout, name, outputs, sums, int(with_loss), measured, in_vectors, long)
-    trees, found, of_loss = _in_loops(chosen, program, layout, name)
+    trees, segmented, of_loss = _in_loops(chosen, program, layout, name)
     storage, memory = place(
-        trees, program, layout, chosen.storage, chosen.loss, chosen.lasting, found.rows, found.whole
+        trees, program, layout, chosen.storage, chosen.loss, chosen.lasting, segmented.rows, segmented.whole
     )
     loops = all(each.shape is Shape.LOOPS for each in computes(trees.tile))
     padded = long and trees.long  # as all kernels of such a program are: no samples remain
@@ -163,9 +163,9 @@ def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> t
     Segments of time add kept elements and steps that are computed again.
     """
     forms, phased = chosen.forms, chosen.phased
-    own = needed(chosen.steps, [*chosen.copies, *chosen.sums])
-    names = {step.target.tensor for step in own}
-    phases = _phases(own, chosen.storage, phased)
+    loss_steps = needed(chosen.steps, [*chosen.copies, *chosen.sums])
+    names = {step.target.tensor for step in loss_steps}
+    phases = _phases(loss_steps, chosen.storage, phased)
     besides = _phases([s for s in chosen.steps if s.target.tensor not in names], chosen.storage, phased)
 
     def fused(some: list[Step], index: str) -> Iterator[Compute]:
@@ -181,38 +181,38 @@ def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> t
         return tuple(fuse(some, program, forms, chosen.apart, ()))
 
     metrics = tuple(each for some in phased.in_turn(besides[1]) for each in in_time(some))
-    found = Segmented()
+    segmented = Segmented()
     if layout.segmented or program.moves:
         whole = {*chosen.lasting, *chosen.storage, *(e.tensor for step in besides[1] for e in step.operands)}
     if layout.segmented:
         forwards = needed(chosen.steps, [*chosen.loss, *chosen.kept]) if name == "gradient" else chosen.steps
-        found = in_segments(phases[1], program, layout, forms, fused, forwards, whole)
+        segmented = in_segments(phases[1], program, layout, forms, fused, forwards, whole)
     elif program.moves:
-        found = in_blocks([*phased.in_turn(phases[1])], program, layout, forms, in_time, of_block, whole)
-    if found.parts:
-        steps = (*phases[0], *besides[0], *found.steps, *besides[1], *phases[2])
-        found = replace(found, steps=steps)
+        segmented = in_blocks([*phased.in_turn(phases[1])], program, layout, forms, in_time, of_block, whole)
+    if segmented.parts:
+        steps = (*phases[0], *besides[0], *segmented.steps, *besides[1], *phases[2])
+        segmented = replace(segmented, steps=steps)
     else:
-        found = Segmented(steps=chosen.steps)
+        segmented = Segmented(steps=chosen.steps)
     before = tuple(map(without_samples, phased.in_turn(phases[0] + besides[0])))
-    parts = enumerate(found.parts or map(in_time, phased.in_turn(phases[1])))
+    parts = enumerate(segmented.parts or map(in_time, phased.in_turn(phases[1])))
     trees = Trees(before, tuple(parts), (metrics,), (without_samples(phases[2]),))
     verify_order(trees, chosen.storage, "fuse")
-    others = {step.target.tensor for step in needed(found.steps, [*chosen.copies, *chosen.kept, *found.kept])}
+    others = {step.target.tensor for step in needed(segmented.steps, [*chosen.copies, *chosen.kept, *segmented.kept])}
     of_loss = frozenset(step.target.tensor for step in steps_in(trees.tile)) - others - chosen.lasting
     of_loss = of_loss if name == "gradient" else frozenset()
-    for rewrite in _rewrites(found, of_loss, program, layout, name):
+    for rewrite in _rewrites(segmented, of_loss, program, layout, name):
         trees = rewrite(trees)
         verify_order(trees, chosen.storage, rewrite.func.__name__)
-    return trees, found, of_loss
+    return trees, segmented, of_loss
 
 
 def _rewrites(
-    found: Segmented, of_loss: frozenset[str], program: Program, layout: Layout, name: str
+    segmented: Segmented, of_loss: frozenset[str], program: Program, layout: Layout, name: str
 ) -> Iterator[partial[Trees]]:
     """Yield the rewrites of trees whose places are not known yet."""
     if name == "gradient":
-        yield partial(take_factors, steps=found.steps)
+        yield partial(take_factors, steps=segmented.steps)
         yield partial(collect, of_loss=of_loss)
     if layout.tile > 1:
         yield partial(split, outside={tensor.name for tensor in (*program.targets, *program.inputs)})
@@ -226,12 +226,12 @@ def _compared(kept: Sequence[Element], tiled: Iterable[Step], program: Program) 
     return copies | {element.tensor for element in kept}
 
 
-def _reading(tiled: Sequence[Step], own: Sequence[Step]) -> tuple[list[Step], dict[Element, Element]]:
+def _reading(tiled: Sequence[Step], phase_steps: Sequence[Step]) -> tuple[list[Step], dict[Element, Element]]:
     """Return the copies of a tile with the steps that read them, and the replacements in what these steps read."""
     copied = {step.expression.tensor: step.target.tensor for step in tiled}
-    read = {e for step in (*own, *tiled) for e in step.operands if e.tensor in copied}
+    read = {e for step in (*phase_steps, *tiled) for e in step.operands if e.tensor in copied}
     renamed = {element: Element(copied[element.tensor], element.indices) for element in read}
-    return [*tiled, *(step.xreplace(renamed) for step in own)], renamed
+    return [*tiled, *(step.xreplace(renamed) for step in phase_steps)], renamed
 
 
 def _results(
@@ -249,10 +249,10 @@ def _results(
         storage[copy.tensor] = Storage(Place.OUTPUT, column)
         column += program.count(indices)
         yield Step(copy, element)
-    for (parameter, own), element in zip(slices_of(program.parameters), gradient, strict=False):
+    for (parameter, values), element in zip(slices_of(program.parameters), gradient, strict=False):
         copy = Element(unused(f"gradient of {parameter.name}", program.shapes), element.indices)
         strides = transposed_strides(element.tensor, parameter, layout)
-        storage[copy.tensor] = Storage(Place.GRADIENT, own.start, strides)
+        storage[copy.tensor] = Storage(Place.GRADIENT, values.start, strides)
         yield Step(copy, element)
 
 

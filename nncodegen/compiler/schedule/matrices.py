@@ -80,7 +80,7 @@ def choose_matrices(program: Program, layout: Layout, choices: Mapping[str, obje
     if not program.moves or recurs or program.batch or any(choices.get(name) for name in OTHERWISE):
         return layout
     products = [(step, matrices_of(step, program)) for step in program.steps]
-    others = (step for step, found in products if not found and step.where and step.target.indices)
+    others = (step for step, matrices in products if not matrices and step.where and step.target.indices)
     if not _attends(program) or any(window_of(step, program) for step in others if step.expression.is_Mul):
         return layout
     reason = "as products of two arrays of samples are products of matrices"
@@ -90,8 +90,8 @@ def choose_matrices(program: Program, layout: Layout, choices: Mapping[str, obje
 def _attends(program: Program) -> bool:
     """Return whether a program has products of two arrays of samples, as attention has."""
     products = (matrices_of(step, program) for step in program.steps if SAMPLE in step.target.indices)
-    whole = (found for found in products if found and not found.mask)
-    return any(SAMPLE in found.a.indices and SAMPLE in found.b.indices for found in whole)
+    whole = (matrices for matrices in products if matrices and not matrices.mask)
+    return any(SAMPLE in matrices.a.indices and SAMPLE in matrices.b.indices for matrices in whole)
 
 
 def matrices_of(step: Step, program: Program, others: Sequence[Step] = ()) -> Matrices | None:
@@ -114,13 +114,13 @@ def matrices_of(step: Step, program: Program, others: Sequence[Step] = ()) -> Ma
     a = next(each for each in read if each is not b)
     if last in a.indices or not any(SAMPLE in each.indices for each in (a, b)):
         return None
-    found = _grouped(step, a, b, over, triangle, program, others)
-    if found is None or mask is None:
-        return found
-    single = len(found.rows) == len(found.inner) == 1
-    inside = {*mask.indices} <= {SAMPLE, *found.around, *found.rows, *found.inner}
+    matrices = _grouped(step, a, b, over, triangle, program, others)
+    if matrices is None or mask is None:
+        return matrices
+    single = len(matrices.rows) == len(matrices.inner) == 1
+    inside = {*mask.indices} <= {SAMPLE, *matrices.around, *matrices.rows, *matrices.inner}
     fits = single and inside and _vanishes(a, partial(_gives_equation, equation=step.where[0]), program, others)
-    return replace(found, mask=mask) if fits else None
+    return replace(matrices, mask=mask) if fits else None
 
 
 def _mask(step: Step) -> Element | None:
@@ -133,23 +133,23 @@ def _mask(step: Step) -> Element | None:
 
 
 def _vanishes(
-    element: Element, given: Callable[[Step, dict[str, str]], bool], program: Program, others: Iterable[Step]
+    element: Element, determined: Callable[[Step, dict[str, str]], bool], program: Program, others: Iterable[Step]
 ) -> bool:
     """Return whether an element is 0 somewhere: by an equation of its step, or of a factor of it.
 
-    ``given`` tells whether an equation of a step says so, where indices of its target have other names. ``others`` are
-    steps besides those of the program. A factor of 0 counts as 0, though a product with infinity or NaN is NaN. In a
-    product with a mask that is a derivative of scores: only NaN or infinity in the derivative by a query's result make
-    it NaN, which then is NaN for its other keys, too.
+    ``determined`` tells whether an equation of a step says so, where indices of its target have other names. ``others``
+    are steps besides those of the program. A factor of 0 counts as 0, though a product with infinity or NaN is NaN. In
+    a product with a mask that is a derivative of scores: only NaN or infinity in the derivative by a query's result
+    make it NaN, which then is NaN for its other keys, too.
     """
     step = next((step for step in chain(others, program.steps) if step.target.tensor == element.tensor), None)
     if step is None or step.operator not in (None, "sum"):
         return False
     names = dict(zip(step.target.indices, element.indices, strict=True))
-    if given(step, names):
+    if determined(step, names):
         return True
     factors = (each.renamed(names) for each in Mul.make_args(step.expression) if isinstance(each, Element))
-    return not step.over and any(_vanishes(each, given, program, others) for each in factors)
+    return not step.over and any(_vanishes(each, determined, program, others) for each in factors)
 
 
 def _gives_equation(step: Step, names: Mapping[str, str], equation: Equation) -> bool:
@@ -157,14 +157,19 @@ def _gives_equation(step: Step, names: Mapping[str, str], equation: Equation) ->
 
 
 def _gives_triangle(step: Step, names: Mapping[str, str], triangle: Triangle, program: Program) -> bool:
-    found = (triangle_of(equation, step, program) for equation in step.where)
-    return triangle in (Triangle(names.get(each.high, ""), names.get(each.low, "")) for each in found if each)
+    triangles = (triangle_of(equation, step, program) for equation in step.where)
+    return triangle in (Triangle(names.get(each.high, ""), names.get(each.low, "")) for each in triangles if each)
 
 
 def _grouped(
-    step: Step, a: Element, b: Element, over: Indices, triangle: Triangle | None, program: Program,
+    step: Step,
+    a: Element,
+    b: Element,
+    over: Indices,
+    triangle: Triangle | None,
+    program: Program,
     others: Iterable[Step],
-) -> Matrices | None:  # fmt: skip
+) -> Matrices | None:
     """Return the product with its indices in groups."""
     target = tuple(index for index in step.target.indices if index != SAMPLE)
     in_a, in_b = set(a.indices), set(b.indices)
@@ -184,14 +189,14 @@ def _grouped(
         return None
     if b.indices[-len(columns) :] != columns and not (inner and b.indices[-len(inner) :] == inner):
         return None
-    found = Matrices(a, b, around, rows, columns, inner, triangle)
+    matrices = Matrices(a, b, around, rows, columns, inner, triangle)
     if SAMPLE not in b.indices and set(around) & in_b:
         return None  # its copy has no loops around it
-    fits = triangle is None or found.of_result
+    fits = triangle is None or matrices.of_result
     if triangle and not fits:
-        given = partial(_gives_triangle, triangle=triangle, program=program)
-        fits = triangle.within((rows, inner)) and _vanishes(a, given, program, others)
-    return found if fits else None
+        determined = partial(_gives_triangle, triangle=triangle, program=program)
+        fits = triangle.within((rows, inner)) and _vanishes(a, determined, program, others)
+    return matrices if fits else None
 
 
 def _run(indices: Indices, *elements: Element) -> Indices:
@@ -216,8 +221,8 @@ def triangle_of(equation: Equation, step: Step, program: Program) -> Triangle | 
     """Return the triangle that an equation means, if it gives an index that the step does not use otherwise."""
     signs = {factor: index for index, factor in equation.terms}
     used = {index for element in (step.target, *step.operands) for index in element.indices}
-    given = isinstance(equation.left, str) and equation.left in step.over and equation.left not in used
-    if not given or equation.offset or len(equation.terms) != 2 or set(signs) != {1, -1}:
+    is_solved = isinstance(equation.left, str) and equation.left in step.over and equation.left not in used
+    if not is_solved or equation.offset or len(equation.terms) != 2 or set(signs) != {1, -1}:
         return None
     high, low = signs[1], signs[-1]
     if (program.sizes[str(equation.left)] or 0) < (program.sizes[high] or 0):

@@ -95,7 +95,7 @@ def in_blocks(
     queries. ``between`` returns the tree of steps between sweeps, ``fuse`` fuses those in a sweep, given the index of
     its queries. ``samples`` are the tensors of samples, in a program of a single sample, which has no index for them.
     """
-    steps = [step for own in phases for step in own]
+    steps = [step for phase_steps in phases for step in phase_steps]
     pairs = _Pairs(steps, program, layout, forms, frozenset(samples) or of_samples(steps))
     return _Plan(phases, program, forms, pairs, kept).trees(between, fuse) if pairs.blocks else Segmented()
 
@@ -147,12 +147,12 @@ class _Pairs(Families):
             return False
         if self._forms[name].shape is Shape.LOOPS:
             solved = solve(step.where, step.over, self._program.sizes) if step.over else None
-            given = solved is not None and any(each.index == row for each in solved.solutions)
-            return not given and (row not in step.over or step.operator == "sum")
-        found = matrices_of(step, self._program, self._steps) if self._forms[name].shape is Shape.MATRICES else None
-        if found is None or (found.triangle and found.triangle.low == row):
+            solves_row = solved is not None and any(each.index == row for each in solved.solutions)
+            return not solves_row and (row not in step.over or step.operator == "sum")
+        matrices = matrices_of(step, self._program, self._steps) if self._forms[name].shape is Shape.MATRICES else None
+        if matrices is None or (matrices.triangle and matrices.triangle.low == row):
             return False
-        return all(row not in group or group == (row,) for group in (found.rows, found.columns, found.inner))
+        return all(row not in group or group == (row,) for group in (matrices.rows, matrices.columns, matrices.inner))
 
     def _blocks(self, layout: Layout) -> Iterator[tuple[str, tuple[str, int]]]:
         """Yield each family whose pairs take too much memory, with its index, and the queries of a block."""
@@ -205,7 +205,7 @@ class _Plan:
         kept: Collection[str],
     ) -> None:
         self._program, self._forms, self._pairs, self._kept = program, forms, pairs, kept
-        items = [(phase, item) for phase, own in enumerate(phases) for item in grouped(own)]
+        items = [(phase, item) for phase, phase_of_item in enumerate(phases) for item in grouped(phase_of_item)]
         self._steps = [step for _, item in items for step in steps_of(item)]
         self._phase = [phase for phase, item in items for _ in steps_of(item)]
         self._home = {step.target.tensor: number for number, step in enumerate(self._steps)}
@@ -218,7 +218,7 @@ class _Plan:
         """The first sweep of each phase, and one more after the last."""
         for phase in range(len(phases)):
             self._begin_phase()
-            for item in (item for own, item in items if own == phase):
+            for item in (item for phase_of_item, item in items if phase_of_item == phase):
                 self._assign(item)
         self._begin_phase()
         self._members = [self._members_of(place) for place in range(len(self._sweeps))]
@@ -250,8 +250,8 @@ class _Plan:
             rows = self._row[name] in step.target.indices
             self._ready.append(_Ready(bound if rows else bound + 1, rows))
             return
-        if found := self._between(step):
-            self._row[name], self._family[name] = found
+        if query_index := self._between(step):
+            self._row[name], self._family[name] = query_index
             self._ready.append(_Ready(self._bound(step), rows=True))
             return
         self._ready.append(_Ready(self._bound(step)))
@@ -276,17 +276,17 @@ class _Plan:
 
     def _by_row(self, element: Element, row: str) -> bool:
         """Return whether an element is read in the row that the step runs for, alone."""
-        target, own = self._steps[self._home[element.tensor]].target, self._row[element.tensor]
-        return own in target.indices and element.indices[target.indices.index(own)] == row
+        target, row_index = self._steps[self._home[element.tensor]].target, self._row[element.tensor]
+        return row_index in target.indices and element.indices[target.indices.index(row_index)] == row
 
     def _between(self, step: Step) -> tuple[str, str] | None:
         """Return the index of the queries in a step that has a value for each row of some pairs, and their family."""
         if step.over or step.where or self._forms[step.target.tensor].shape is not Shape.LOOPS:
             return None
-        found = dict.fromkeys(self._rows_in(step))
-        if len(found) != 1:
+        row_names = dict.fromkeys(self._rows_in(step))
+        if len(row_names) != 1:
             return None
-        (row, family), *_ = found
+        (row, family), *_ = row_names
         return (row, family) if row in step.target.indices and step.target.tensor in self._pairs.samples else None
 
     def _rows_in(self, step: Step) -> Iterator[tuple[str, str]]:
@@ -294,8 +294,8 @@ class _Plan:
         for element in step.operands:
             home = self._home.get(element.tensor)
             if home is not None and self._ready[home].rows:
-                target, own = self._steps[home].target, self._row[element.tensor]
-                yield element.indices[target.indices.index(own)], self._family[element.tensor]
+                target, row_index = self._steps[home].target, self._row[element.tensor]
+                yield element.indices[target.indices.index(row_index)], self._family[element.tensor]
 
     def _sweep_of(self, number: int, bound: int) -> int:
         """Return the first sweep of a step's family from a bound on, with the step in it; add one if there is none."""
@@ -327,20 +327,20 @@ class _Plan:
     def trees(self, between: Callable[[list[Step]], Tree], fuse: Fuse) -> Segmented:
         """Return the tree of all steps, for each phase."""
         trees, steps, whole = [list[Statement]() for _ in self._first[1:]], list[Step](), set[str]()
-        for phase, place, own in self.parts():
-            steps += own
+        for phase, place, part_steps in self.parts():
+            steps += part_steps
             if place is None:
-                trees[phase] += between(own)
+                trees[phase] += between(part_steps)
                 continue
-            whole |= {step.target.tensor for step in own if not self._is_pair(self._origin(step))}
+            whole |= {step.target.tensor for step in part_steps if not self._is_pair(self._origin(step))}
             index, _ = self._pairs.blocks[self._sweeps[place].family]
-            trees[phase].append(self._loop(place, tuple(fuse(own, index))))
+            trees[phase].append(self._loop(place, tuple(fuse(part_steps, index))))
         return Segmented(tuple(map(tuple, trees)), tuple(steps), whole=frozenset(whole))
 
     def rows(self) -> Iterator[tuple[str, list[Step]]]:
         """Yield all steps in order: those between sweeps, without an index, and those of each, with that of queries."""
-        for _, place, own in self.parts():
-            yield "" if place is None else self._pairs.blocks[self._sweeps[place].family][0], own
+        for _, place, part_steps in self.parts():
+            yield "" if place is None else self._pairs.blocks[self._sweeps[place].family][0], part_steps
 
     def parts(self) -> Iterator[tuple[int, int | None, list[Step]]]:
         """Yield all steps in order, each part with its phase, and with its sweep or None."""

@@ -58,22 +58,22 @@ def in_phases(steps: Iterable[Step], program: Program, several: bool) -> Phases:
     sampled = [operand for step in steps if SAMPLE in step.indices for operand in step.operands]
     wanted = {operand.tensor for step in needed(steps, sampled) for operand in (step.target, *step.operands)}
     copies: dict[str, str] = {}  # of the finished sums, by their names
-    found: list[Step] = []
+    finished: list[Step] = []
     phases: dict[str, int] = {}
     for step in steps:
         name, number = step.target.tensor, numbers[step.target.tensor]
         read = (operand for operand in step.operands if operand.tensor in copies)
-        found.append(step.xreplace({operand: Element(copies[operand.tensor], operand.indices) for operand in read}))
+        finished.append(step.xreplace({operand: Element(copies[operand.tensor], operand.indices) for operand in read}))
         if SAMPLE in step.over and name in wanted:
             phases[name] = number
             copies[name] = unused(f"{name} of the batch", program.shapes)
-            found.append(Step(Element(copies[name], step.target.indices), step.target))
+            finished.append(Step(Element(copies[name], step.target.indices), step.target))
             phases[copies[name]] = number + 1
         elif SAMPLE in step.over:
             phases[name] = last
         elif SAMPLE in step.indices or (number and name in wanted):
             phases[name] = number
-    return Phases(tuple(found), phases, frozenset(copies), frozenset(copies.values()), last)
+    return Phases(tuple(finished), phases, frozenset(copies), frozenset(copies.values()), last)
 
 
 def _levels(steps: Iterable[Step]) -> dict[str, int]:
@@ -81,9 +81,9 @@ def _levels(steps: Iterable[Step]) -> dict[str, int]:
     numbers: dict[str, int] = {}
     sums = set[str]()
     for item in grouped(steps):
-        own = steps_of(item)
-        read = [operand.tensor for step in own for operand in step.operands if operand.tensor in numbers]
+        item_steps = steps_of(item)
+        read = [operand.tensor for step in item_steps for operand in step.operands if operand.tensor in numbers]
         number = max((numbers[name] + (name in sums) for name in read), default=0)
-        numbers |= {step.target.tensor: number for step in own}  # steps that recur share one loop
-        sums.update(step.target.tensor for step in own if SAMPLE in step.over)
+        numbers |= {step.target.tensor: number for step in item_steps}  # steps that recur share one loop
+        sums.update(step.target.tensor for step in item_steps if SAMPLE in step.over)
     return numbers

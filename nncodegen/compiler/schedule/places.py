@@ -30,8 +30,8 @@ def declared(program: Program, layout: Layout) -> dict[str, Storage]:
         (Place.INPUT, program.inputs),
         (Place.TARGET, program.targets),
     ):
-        for tensor, own in slices_of(tensors):
-            storage[tensor.name] = Storage(origin, own.start, transposed_strides(tensor.name, tensor, layout))
+        for tensor, values in slices_of(tensors):
+            storage[tensor.name] = Storage(origin, values.start, transposed_strides(tensor.name, tensor, layout))
     return storage
 
 
@@ -78,7 +78,10 @@ def place(
     for home, step in _homes(places):
         for operand in step.operands:
             reads.setdefault(operand.tensor, set()).add(home)
-    before, tile = (len([*computes(tree)]) for tree in ([each for own in trees.before for each in own], trees.tile))
+    before, tile = (
+        len([*computes(tree)])
+        for tree in ([each for trees_before in trees.before for each in trees_before], trees.tile)
+    )
     crossing = set[str]()
     parts = {step.target.tensor: step.operands[0].tensor for site in places for step in site.carried}
     single = in_one_row(places, {*parts.values(), *kept})
@@ -141,8 +144,8 @@ def _in_array(
     recurrences = [each.target.tensor for each in site.carried if each.operands[0].tensor == name]
     row = size // values if recurrences and name not in renewed else 0  # of zeros
     offset = arrays.place(step, site, number, strides, size + row)
-    own, others = (row, 0) if time and not time.backward else (0, row)
-    place = Storage(Place.ARRAY, offset, strides, own, within)
+    position, others = (row, 0) if time and not time.backward else (0, row)
+    place = Storage(Place.ARRAY, offset, strides, position, within)
     return {name: place, **dict.fromkeys(recurrences, replace(place, shift=others))}
 
 
@@ -172,13 +175,13 @@ def _of_one_segment(places: Iterable[Site], whole: Container[str]) -> frozenset[
 
 def _rows_of_segments(places: Sequence[Site], rows: Iterable[Element]) -> dict[Element, tuple[Limits, int]]:
     """Return, for elements with one row per segment, their segments and the last place in a loop that reads them."""
-    named, found = {element.tensor: element for element in rows}, dict[Element, tuple[Limits, int]]()
+    named, segments = {element.tensor: element for element in rows}, dict[Element, tuple[Limits, int]]()
     for number, site in enumerate(places):
         moves = (each for each in (site.segments.body if site.segments else ()) if isinstance(each, Move))
         for element in (e for move in moves for e in (move.target, move.source) if e and SEGMENTS in e.indices):
             if site.limits:
-                found[named[element.tensor]] = site.limits, number
-    return found
+                segments[named[element.tensor]] = site.limits, number
+    return segments
 
 
 def with_strides(storage: Mapping[str, Storage], steps: Iterable[Step], program: Program) -> dict[str, Storage]:

@@ -105,10 +105,10 @@ def plan_matrix(program: Program, positions: Sequence[Position], identities: Ite
 
 def plan_step(companion: Companion) -> OneSample:
     """Return the loops of one step of a sequence; those over earlier positions run over the rows that there are."""
-    one, told = _of_one(companion.program), companion.stepwise
+    sample_program, told = _of_one(companion.program), companion.stepwise
     assert told
-    steps = tuple(_over_rows(step, told) for step in one.steps)
-    return _plan(replace(one, steps=steps), Place.OUTPUT, one.outputs, ends={EARLIER: ROWS})
+    steps = tuple(_over_rows(step, told) for step in sample_program.steps)
+    return _plan(replace(sample_program, steps=steps), Place.OUTPUT, sample_program.outputs, ends={EARLIER: ROWS})
 
 
 def _over_rows(step: Step, told: Stepwise) -> Step:
@@ -120,10 +120,12 @@ def _over_rows(step: Step, told: Stepwise) -> Step:
 
 def plan_loss(program: Program) -> OneSample:
     """Return the loops that compute the loss of one sample, without its weight, in a local variable."""
-    one = _of_one(program)
-    weight = {Element(one.weight.name): S.One}
-    steps = tuple(replace(step, expression=step.expression.xreplace(weight)) for step in one.steps)
-    return _plan(replace(one, steps=steps), Place.LOCAL, (one.loss,), samples=of_samples(program.steps))
+    sample_program = _of_one(program)
+    weight = {Element(sample_program.weight.name): S.One}
+    steps = tuple(replace(step, expression=step.expression.xreplace(weight)) for step in sample_program.steps)
+    return _plan(
+        replace(sample_program, steps=steps), Place.LOCAL, (sample_program.loss,), samples=of_samples(program.steps)
+    )
 
 
 def plan_gradient(program: Program) -> OneSample:
@@ -142,7 +144,7 @@ def _of_one(program: Program) -> Program:
 
 
 def _plan(
-    one: Program,
+    sample_program: Program,
     place: Place,
     results: Iterable[Element],
     positions: Sequence[Position] = (),
@@ -152,34 +154,43 @@ def _plan(
     samples: Collection[str] = (),
 ) -> OneSample:
     """Return the loops of a program without samples, given the tensors that it has for each sample."""
-    own = [Element(e.tensor, [index for index in e.indices if one.sizes.get(index)]) for e in results]
-    loss = [] if place is Place.OUTPUT else [one.loss]
-    read = list(needed(_in_parameters(map(partial(_numbered, one=one), in_place(one.steps)), one), [*own, *loss]))
-    steps, storage = _with_results(read, one, place, own, positions)
-    root = tree(in_rows(steps, one, storage, samples), one)
-    storage |= _outside(one)
+    results_in_memory = [
+        Element(e.tensor, [index for index in e.indices if sample_program.sizes.get(index)]) for e in results
+    ]
+    loss = [] if place is Place.OUTPUT else [sample_program.loss]
+    read = list(
+        needed(
+            _in_parameters(
+                map(partial(_numbered, sample_program=sample_program), in_place(sample_program.steps)), sample_program
+            ),
+            [*results_in_memory, *loss],
+        )
+    )
+    steps, storage = _with_results(read, sample_program, place, results_in_memory, positions)
+    root = tree(in_rows(steps, sample_program, storage, samples), sample_program)
+    storage |= _outside(sample_program)
     storage |= {element.tensor: Storage(Place.LOCAL) for element in loss}
-    arrays, work = _arrays(root, one, storage)
+    arrays, work = _arrays(root, sample_program, storage)
     storage |= arrays
     storage |= known
-    trees = Trees(parts=((0, PlainLowering(one, storage, ends)(root)),))
+    trees = Trees(parts=((0, PlainLowering(sample_program, storage, ends)(root)),))
     kernel = Kernel(NAMES[place], PLAIN, trees, storage, Memory(work, outputs=size))
-    verify_trees(kernel, one, Layout(1, 1, (), ()))
-    return OneSample(one, kernel)
+    verify_trees(kernel, sample_program, Layout(1, 1, (), ()))
+    return OneSample(sample_program, kernel)
 
 
-def _numbered(step: Step, one: Program) -> Step:
+def _numbered(step: Step, sample_program: Program) -> Step:
     """Return the step with numbers in place of the indices that have only one value, as that of a gate."""
-    known = single_values(step, one) if step.operator == "sum" else {}
+    known = single_values(step, sample_program) if step.operator == "sum" else {}
     others = (equation for equation in step.where if equation.left not in known)
     if not known or any(index in known for equation in others for index in equation.indices):
         return step
     return numbered(step, known)
 
 
-def _in_parameters(steps: Iterable[Step], one: Program) -> Iterator[Step]:
+def _in_parameters(steps: Iterable[Step], sample_program: Program) -> Iterator[Step]:
     """Yield the steps; where they read a part of a parameter, they read it directly from the parameter."""
-    names, parts = {tensor.name for tensor in one.parameters}, dict[str, Step]()
+    names, parts = {tensor.name for tensor in sample_program.parameters}, dict[str, Step]()
     for step in steps:
         known = {}
         for operand in (operand for operand in step.operands if operand.tensor in parts):
@@ -193,39 +204,41 @@ def _in_parameters(steps: Iterable[Step], one: Program) -> Iterator[Step]:
 
 
 def _with_results(
-    steps: list[Step], one: Program, place: Place, results: Sequence[Element], positions: Sequence[Position]
+    steps: list[Step], sample_program: Program, place: Place, results: Sequence[Element], positions: Sequence[Position]
 ) -> tuple[list[Step], dict[str, Storage]]:
     """Return the steps and the places of their results; a result that is also read, or needed twice, is a copy."""
     if place is Place.LOCAL:
         return steps, {}
     defined = {step.target: step for step in steps}
     read = {operand.tensor for step in steps for operand in step.operands}
-    read |= {one.loss.tensor} if place is Place.GRADIENT else set()
+    read |= {sample_program.loss.tensor} if place is Place.GRADIENT else set()
     read |= {name for name, times in Counter(element.tensor for element in results).items() if times > 1}
     storage: dict[str, Storage] = {}
     offset = 0
     for number, element in enumerate(results):
         target = element
         if element not in defined or defined[element].over or element.tensor in read:
-            target = Element(unused(f"{place.value} {number}", one.shapes), element.indices)
+            target = Element(unused(f"{place.value} {number}", sample_program.shapes), element.indices)
             steps.append(Step(target, element))
-        sizes = tuple(one.sizes[index] for index in element.indices)
+        sizes = tuple(sample_program.sizes[index] for index in element.indices)
         storage[target.tensor] = Storage(place, *(positions[number] if positions else (offset, _strides(sizes))))
-        offset += one.count(element.indices)
+        offset += sample_program.count(element.indices)
     return steps, storage
 
 
-def _outside(one: Program) -> dict[str, Storage]:
+def _outside(sample_program: Program) -> dict[str, Storage]:
     """Return the places of the caller's tensors."""
-    storage = {one.weight.name: Storage(Place.WEIGHT)}
-    noise = [source.tensor for source in one.noise]
+    storage = {sample_program.weight.name: Storage(Place.WEIGHT)}
+    noise = [source.tensor for source in sample_program.noise]
     storage |= {t.name: Storage(Place.NOISE, number, _strides(t.shape)) for number, t in enumerate(noise)}
     roles: tuple[tuple[Place, tuple[Tensor, ...]], ...] = (
-        (Place.PARAMETER, one.parameters), (Place.INPUT, one.inputs), (Place.TARGET, one.targets),
-    )  # fmt: skip
+        (Place.PARAMETER, sample_program.parameters),
+        (Place.INPUT, sample_program.inputs),
+        (Place.TARGET, sample_program.targets),
+    )
     for place, tensors in roles:
-        for tensor, own in slices_of(tensors):
-            storage[tensor.name] = Storage(place, own.start, _strides(tensor.shape))
+        for tensor, values in slices_of(tensors):
+            storage[tensor.name] = Storage(place, values.start, _strides(tensor.shape))
     return storage
 
 
@@ -245,21 +258,21 @@ def _walk(node: OpenLoop, chain: tuple[OpenLoop, ...] = ()) -> Iterator[tuple[Cl
             yield item, chain
 
 
-def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple[dict[str, Storage], int]:
+def _arrays(root: OpenLoop, sample_program: Program, known: Mapping[str, Storage]) -> tuple[dict[str, Storage], int]:
     """Return the places of all tensors that have none yet, and the length of work memory.
 
     A tensor that is read only inside of the loops in which it is computed is a local variable. Any other tensor has an
     array, whose memory is free again after the last of the outermost loops that reads it. If a tensor is read only in
     the next iteration of the outermost loop and after its last iteration, there is an array for one iteration.
     """
-    found = [(n, *each) for n, item in enumerate(root.body) for each in _walk(OpenLoop(body=[item]))]
-    targets = {item.step.target.tensor: item.step.target for _, item, _ in found}
-    around = {item.step.target.tensor: chain[: len(item.step.target.indices)] for _, item, chain in found}
-    around |= {item.step.target.tensor: () for _, item, _ in found if isinstance(item, Clear)}
-    first = {item.step.target.tensor: number for number, item, _ in reversed(found)}
-    last = {item.step.target.tensor: number for number, item, _ in found}
+    uses = [(n, *each) for n, item in enumerate(root.body) for each in _walk(OpenLoop(body=[item]))]
+    targets = {item.step.target.tensor: item.step.target for _, item, _ in uses}
+    around = {item.step.target.tensor: chain[: len(item.step.target.indices)] for _, item, chain in uses}
+    around |= {item.step.target.tensor: () for _, item, _ in uses if isinstance(item, Clear)}
+    first = {item.step.target.tensor: number for number, item, _ in reversed(uses)}
+    last = {item.step.target.tensor: number for number, item, _ in uses}
     kept: set[str] = set()
-    steps = [(number, item.step, chain) for number, item, chain in found if isinstance(item, Compute)]
+    steps = [(number, item.step, chain) for number, item, chain in uses if isinstance(item, Compute)]
     for number, step, chain in steps:
         for operand in (operand for operand in step.operands if operand.tensor in targets):
             name = operand.tensor
@@ -267,7 +280,7 @@ def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple
             if step.operator in RECURRENCES:
                 kept.add(name)
                 chain = chain[:1]
-            elif number > first[name] and around[name] and _is_final(operand, step, around[name], one):
+            elif number > first[name] and around[name] and _is_final(operand, step, around[name], sample_program):
                 kept.add(name)
                 chain = around[name][:1]
             shared = zip(around[name], chain, strict=False)
@@ -296,23 +309,23 @@ def _arrays(root: OpenLoop, one: Program, known: Mapping[str, Storage]) -> tuple
             continue
         if name in solved:  # its reverse reads the memory of a path
             until = first[reversed_by.get(name, name)]
-            offset = place_of(room_of_call(solved[name], one.precision), first[name], until)
+            offset = place_of(room_of_call(solved[name], sample_program.precision), first[name], until)
             storage[solver_of(target)] = Storage(Place.ARRAY, offset, (1,))
         shared_indices = {node.index for node in around[name]}
         inside = [index for index in target.indices if index not in shared_indices]
         if not inside and name not in kept:
             storage[name] = Storage(Place.LOCAL)
             continue
-        offset = place_of(one.count(inside), first[name], last[name])
-        strides = dict(zip(inside, _strides(tuple(one.sizes[index] for index in inside)), strict=True))
+        offset = place_of(sample_program.count(inside), first[name], last[name])
+        strides = dict(zip(inside, _strides(tuple(sample_program.sizes[index] for index in inside)), strict=True))
         storage[name] = Storage(Place.ARRAY, offset, tuple(strides.get(index, 0) for index in target.indices))
     return storage, work
 
 
-def _is_final(operand: Element, step: Step, around: Sequence[OpenLoop], one: Program) -> bool:
+def _is_final(operand: Element, step: Step, around: Sequence[OpenLoop], sample_program: Program) -> bool:
     """Return whether a step after the outermost loop around an operand reads the value of its last iteration."""
     loop = around[0]
     read = operand.indices[loop.tensors[operand.tensor].indices.index(loop.index)]
     numbers = [str(equal.offset) for equal in step.where if equal.left == read and not equal.terms]
-    size = one.sizes[loop.index] or 1
+    size = sample_program.sizes[loop.index] or 1
     return (numbers or [read])[0] == str(0 if loop.forward is False else size - 1)

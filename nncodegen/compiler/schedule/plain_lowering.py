@@ -50,14 +50,14 @@ class PlainLowering:
 
     def __call__(self, root: OpenLoop) -> Tree:
         """Return the statements of each of the outermost loops, and those between them."""
-        found: list[Statement] = []
+        statements: list[Statement] = []
         for loops, items in groupby(root.body, lambda item: isinstance(item, OpenLoop)):
             members = tuple(items)
             if loops:
-                found += map(self._group, members)
+                statements += map(self._group, members)
             else:
-                found.append(Group(tuple(self._body(members))))
-        return tuple(found)
+                statements.append(Group(tuple(self._body(members))))
+        return tuple(statements)
 
     def _group(self, item: OpenLoop | Item) -> Group:
         steps = tuple(_steps([item]))

@@ -23,28 +23,37 @@ from nncodegen.compiler.schedule.rewrites.store_or_add_gradient import add
 from nncodegen.compiler.schedule.rewrites.unloop_single_sample import alone
 
 TILE = Plan(
-    "tile", Role.TILED, Role.ONE_BY_ONE,
+    "tile",
+    Role.TILED,
+    Role.ONE_BY_ONE,
     rewrites=(prepare, hold, request, bound, pad, choose, expand, on_request, alone, join),
-)  # fmt: skip
+)
 
 ONE_BY_ONE = Plan(
-    "tile of one sample", Role.ABSENT, Role.VECTOR,
+    "tile of one sample",
+    Role.ABSENT,
+    Role.VECTOR,
     rewrites=(prepare, request, bound, one_by_one, expand, hoist, on_request, join),
-)  # fmt: skip
+)
 
 SINGLE_SAMPLE = Plan(
-    "single sample", Role.ABSENT, Role.VECTOR,
+    "single sample",
+    Role.ABSENT,
+    Role.VECTOR,
     rewrites=(together, request, bound, one_sample, expand, on_request, add, join),
-)  # fmt: skip
+)
 
 UNROLLED = Plan("unrolled", Role.ABSENT, Role.UNROLLED)
 
 PLAIN = Plan("plain", Role.ABSENT, Role.ONE_BY_ONE)
 
 LAYERS = Plan(
-    "models side by side, layers", Role.ONE_BY_ONE, Role.ONE_BY_ONE, Role.VECTOR,
+    "models side by side, layers",
+    Role.ONE_BY_ONE,
+    Role.ONE_BY_ONE,
+    Role.VECTOR,
     rewrites=(together, request, bound, expand, on_request, join),
-)  # fmt: skip
+)
 
 TRAJECTORIES = replace(LAYERS, name="models side by side, over time", samples=Role.ABSENT)
 
@@ -53,6 +62,9 @@ FITS = replace(LAYERS, name="fits side by side", samples=Role.ABSENT, units=Role
 SWEEPS = replace(FITS, name="fits side by side, in loops", units=Role.ONE_BY_ONE)
 
 FORMULA = Plan(
-    "models side by side, formula", Role.ABSENT, Role.UNROLLED, Role.VECTOR,
+    "models side by side, formula",
+    Role.ABSENT,
+    Role.UNROLLED,
+    Role.VECTOR,
     rewrites=(together, request, bound, expand, on_request, descend, join),
-)  # fmt: skip
+)

@@ -75,7 +75,7 @@ class Rates:
 
     def show(self) -> str:
         """Return the loops, as text."""
-        kernels = [one.kernel for one in (self.rates, self.transposed) if one]
+        kernels = [each_kernel.kernel for each_kernel in (self.rates, self.transposed) if each_kernel]
         head = f"{self.system.name}: the begins of steps on {self.levels} levels of {self.length}\n"
         return "\n".join([head, *(kernel.show() for kernel in kernels)])
 
@@ -101,10 +101,10 @@ def with_room(kernel: Kernel, program: Program, rates: tuple[Rates, ...], layout
     """Return a kernel with memory for the solutions that it calls."""
     if not rates or Shape.PATH not in kernel.shapes:
         return kernel
-    known = {one.system: one for one in rates}
+    known = {rate.system: rate for rate in rates}
     called = [step.expression for step in steps_in(kernel.trees.tile) if step.operator == INTEGRATE]
-    records = layout.tile if any(isinstance(one, swept) for one in called) else 0
-    room = max((known[one.system].room(records) for one in called if one.system in known), default=0)
+    records = layout.tile if any(isinstance(rate, swept) for rate in called) else 0
+    room = max((known[rate.system].room(records) for rate in called if rate.system in known), default=0)
     room += room_of_states(kernel, program, layout)
     aligned = -kernel.memory.arrays % layout.padding
     return replace(kernel, memory=replace(kernel.memory, arrays=kernel.memory.arrays + aligned, paths=room))
@@ -146,10 +146,10 @@ def room_of_call(read: path, precision: str) -> int:
 
 def _root(number: int, degree: int) -> int:
     """Return the smallest whole number above 1 whose power is at least a number."""
-    found = max(2, int(number ** (1 / degree)) - 1)
-    while found**degree < number:
-        found += 1
-    return found
+    root = max(2, int(number ** (1 / degree)) - 1)
+    while root**degree < number:
+        root += 1
+    return root
 
 
 def rates_program(system: System) -> Program:
@@ -157,9 +157,9 @@ def rates_program(system: System) -> Program:
     return program_of(system, Formulas(system.rates, system.steps), _inputs(system), system.weights)
 
 
-def sums_program(system: System, own: Transposed) -> Program:
+def sums_program(system: System, transposed: Transposed) -> Program:
     """Return the program of the derivatives of the weighted sum of the rates of a system, likewise."""
-    return program_of(system, own.sums, (*_inputs(system), *own.factors), system.weights)
+    return program_of(system, transposed.sums, (*_inputs(system), *transposed.factors), system.weights)
 
 
 def _inputs(system: System) -> tuple[Element, ...]:
@@ -170,16 +170,16 @@ def _inputs(system: System) -> tuple[Element, ...]:
 def _rates(system: System, program: Program) -> Rates:
     """Return the kernels of one system."""
     rates = _of_place(system, rates_program(system), program)
-    own = system.transposed
-    sums = _of_place(system, sums_program(system, own), program) if own else None
+    transposed = system.transposed
+    sums = _of_place(system, sums_program(system, transposed), program) if transposed else None
     return Rates(system, rates, sums, *levels_of(system, program.precision))
 
 
-def _of_place(system: System, one: Program, program: Program) -> OfPlace:
+def _of_place(system: System, formulas: Program, program: Program) -> OfPlace:
     """Return the kernel of a program of some formulas of a system."""
-    one = replace(one, precision=program.precision, bits=program.bits)
-    layout = choose_layout(one, {})
-    kernel = outputs_of_one(one, layout, one)
+    formulas = replace(formulas, precision=program.precision, bits=program.bits)
+    layout = choose_layout(formulas, {})
+    kernel = outputs_of_one(formulas, layout, formulas)
     advice = "give it a number of steps, such as steps=10"
     if kernel is None:
         raise ModelError(f"{system.name} has windows in its networks, which chosen steps do not take: {advice}")
@@ -188,4 +188,4 @@ def _of_place(system: System, one: Program, program: Program) -> OfPlace:
             f"the networks of {system.name} have {kernel.memory.arrays:,} values of units at once, more than the "
             f"{MOST_ON_STACK:,} that chosen steps take: {advice}"
         )
-    return OfPlace(one, layout, kernel)
+    return OfPlace(formulas, layout, kernel)

@@ -54,16 +54,16 @@ def in_groups(steps: Sequence[Step], program: Program, forms: dict[str, Form], f
 
 def around_groups(items: Iterable[Step | Group], program: Program, fuse: Fuse, in_segments: bool = False) -> Tree:
     """Return the tree of steps and groups, within a loop over segments of time or without."""
-    found: list[Compute | Statements] = []
+    body: list[Compute | Statements] = []
     between: list[Step] = []
     for item in items:
         if isinstance(item, Step):
             between.append(item)
             continue
-        found += fuse(between, "")
+        body += fuse(between, "")
         between = []
-        found.append(_in_time(item, program, fuse, in_segments))
-    return (*found, *fuse(between, ""))
+        body.append(_in_time(item, program, fuse, in_segments))
+    return (*body, *fuse(between, ""))
 
 
 def _in_time(group: Group, program: Program, fuse: Fuse, in_segments: bool) -> Statements:
@@ -95,7 +95,7 @@ def with_picks(items: Sequence[Step | Group], program: Program) -> tuple[Step | 
                 picks.setdefault(step.operands[0].tensor, []).append(step)
             else:
                 kept |= {operand.tensor for operand in step.operands if homes.get(operand.tensor) != number}
-    taken = [step for name, found in picks.items() if name not in kept for step in found]
+    taken = [step for name, pick_steps in picks.items() if name not in kept for step in pick_steps]
     moved = {step.target.tensor for step in taken}
     return tuple(
         replace(item, steps=(*item.steps, *(s for s in taken if homes[s.operands[0].tensor] == number)))
@@ -118,22 +118,22 @@ def picked(step: Step, program: Program) -> Solution | None:
     if equation.left != index or [factor > 0 for _, factor in equation.terms] != [True]:
         return None
     ((name, _),) = equation.terms
-    own = [other for other in step.target.indices if other != name]
-    same = [other for other in read.indices if other != index] == own
+    other_indices = [other for other in step.target.indices if other != name]
+    same = [other for other in read.indices if other != index] == other_indices
     return equation.solved(name) if same and name in step.target.indices and always(equation, program) else None
 
 
 def merged(items: Sequence[Step | Group]) -> tuple[Step | Group, ...]:
     """Return steps and groups, where a group that only one later group reads, time for time, is a part of that one."""
-    found: list[Step | Group] = []
+    merged_items: list[Step | Group] = []
     for item in reversed(items):
-        readers = [k for k, other in enumerate(found) if _reads(other, item)] if isinstance(item, Group) else []
-        reader = found[readers[0]] if len(readers) == 1 else None
+        readers = [k for k, other in enumerate(merged_items) if _reads(other, item)] if isinstance(item, Group) else []
+        reader = merged_items[readers[0]] if len(readers) == 1 else None
         if isinstance(item, Group) and isinstance(reader, Group) and _in_step(item, reader):
-            found[readers[0]] = replace(reader, steps=_one_after_the_other(item, reader))
+            merged_items[readers[0]] = replace(reader, steps=_one_after_the_other(item, reader))
         else:
-            found.append(item)
-    return tuple(reversed(found))
+            merged_items.append(item)
+    return tuple(reversed(merged_items))
 
 
 def _one_after_the_other(group: Group, reader: Group) -> tuple[Step, ...]:
@@ -248,9 +248,9 @@ def _may_join(step: Step, group: Group, taken: Sequence[Step], forms: dict[str, 
 
 def _given_by(step: Step, index: str) -> bool:
     """Return whether equations give the only value of each reduced index that exists for one value of an index."""
-    found = solve(step.where, step.over, dict.fromkeys(step.indices, 1))
-    read = {name for solution in found.solutions for name, _ in solution.terms}
-    return not found.free and not found.conditions and read == {index}
+    solved = solve(step.where, step.over, dict.fromkeys(step.indices, 1))
+    read = {name for solution in solved.solutions for name, _ in solution.terms}
+    return not solved.free and not solved.conditions and read == {index}
 
 
 def in_one_row(sites: Sequence[Site], kept: Container[str]) -> frozenset[str]:
@@ -286,7 +286,9 @@ def _overwrites(sites: Sequence[Site], recurrence: Step) -> bool:
     last, now = recurrence.target.tensor, recurrence.operands[0].tensor
     orders = [[step for part in site.compute.parts for step in part] for site in sites]
     steps = [(number, place, step) for number, order in enumerate(orders) for place, step in enumerate(order)]
-    home, own, target = next((number, place, step.target) for number, place, step in steps if step.target.tensor == now)
+    home, source, target = next(
+        (number, place, step.target) for number, place, step in steps if step.target.tensor == now
+    )
     time, compute = sites[home].time, sites[home].compute
     if time is None:
         return False
@@ -297,7 +299,7 @@ def _overwrites(sites: Sequence[Site], recurrence: Step) -> bool:
                 continue
             if sites[number].time is not time or _at(element, target, time.index) != time.index:
                 return False
-            same = number == home and place <= own and value_by_value and element.indices == target.indices
+            same = number == home and place <= source and value_by_value and element.indices == target.indices
             if element.tensor == last and not (number < home or same):
                 return False
     return True

@@ -108,13 +108,15 @@ def in_registers(program: Program, kernel: Kernel) -> Registers:
 
 def _numbers(program: Program, update: Update, outputs: tuple[Element, ...]) -> dict[Element, tuple[Place, int]]:
     """Return the places of all elements that are loaded from outside or stored outside, in the order of reading."""
-    found = {Element(option.name, OPTION): (Place.OPTION, k) for k, option in enumerate(update.hyperparameters)}
+    places = {Element(option.name, OPTION): (Place.OPTION, k) for k, option in enumerate(update.hyperparameters)}
     for place, tensors in (
-        (Place.PARAMETER, program.parameters), (Place.INPUT, program.inputs), (Place.TARGET, program.targets),
-    ):  # fmt: skip
-        found |= {Element(tensor.name, [SAMPLE] * len(tensor.shape)): (place, k) for k, tensor in enumerate(tensors)}
-    found |= {_output(k): (Place.OUTPUT, k) for k in range(len(outputs))}
-    return found | {_after(Element(tensor.name)): (Place.NEXT, k) for k, tensor in enumerate(program.parameters)}
+        (Place.PARAMETER, program.parameters),
+        (Place.INPUT, program.inputs),
+        (Place.TARGET, program.targets),
+    ):
+        places |= {Element(tensor.name, [SAMPLE] * len(tensor.shape)): (place, k) for k, tensor in enumerate(tensors)}
+    places |= {_output(k): (Place.OUTPUT, k) for k in range(len(outputs))}
+    return places | {_after(Element(tensor.name)): (Place.NEXT, k) for k, tensor in enumerate(program.parameters)}
 
 
 def _output(number: int) -> Element:
@@ -130,13 +132,13 @@ def _loads(
     numbers: Mapping[Element, tuple[Place, int]], read: Container[Element], varies: bool = False
 ) -> tuple[Load, ...]:
     """Return the loads of all parameters, which may vary, and of the other elements that are read."""
-    found = []
+    loads = []
     for element, (place, _) in numbers.items():
         if place is Place.PARAMETER:
-            found.append(Load(element, varies))
+            loads.append(Load(element, varies))
         elif place in (Place.OPTION, Place.INPUT, Place.TARGET) and element in read:
-            found.append(Load(element))
-    return tuple(found)
+            loads.append(Load(element))
+    return tuple(loads)
 
 
 def _steps(
@@ -218,11 +220,11 @@ def _one_by_one(
     stale = {step.target for step in steps}
     for number, (parameter, derivative, value) in enumerate(zip(parameters, derivatives, following, strict=True)):
         wanted = needed(steps, [derivative, *firsts] if number == 0 else [derivative])
-        own = tuple(step for step in wanted if step.target in stale and step.target != derivative)
-        stale -= {step.target for step in own}
-        for step in own:
+        needed_steps = tuple(step for step in wanted if step.target in stale and step.target != derivative)
+        stale -= {step.target for step in needed_steps}
+        for step in needed_steps:
             known[step.target] = ready(step.expression, known)
-        updates.append(_Update(parameter, own, value, dict(known)))
+        updates.append(_Update(parameter, needed_steps, value, dict(known)))
         known[parameter] = ready(value, known)
         changed = {parameter}
         for step in steps:

@@ -143,18 +143,18 @@ class Schedule:
     def _ranges(self, wanted: Callable[[Tensor], bool]) -> tuple[Range, ...]:
         """Return the ranges of some parameters; neighbours are one range."""
         ranges: list[Range] = []
-        for tensor, own in slices_of(self.program.parameters):
-            if wanted(tensor) and ranges and ranges[-1][1] == own.start:
-                ranges[-1] = ranges[-1][0], own.stop
+        for tensor, values in slices_of(self.program.parameters):
+            if wanted(tensor) and ranges and ranges[-1][1] == values.start:
+                ranges[-1] = ranges[-1][0], values.stop
             elif wanted(tensor):
-                ranges.append((own.start, own.stop))
+                ranges.append((values.start, values.stop))
         return tuple(ranges)
 
     @property
     def transposed(self) -> tuple[tuple[int, int, int], ...]:
         """Return the begin, rows and columns of each matrix of parameters that lies transposed in a training."""
         parameters = slices_of(self.program.parameters)
-        matrices = ((tensor, own.start) for tensor, own in parameters if tensor.name in self.layout.transposed)
+        matrices = ((tensor, values.start) for tensor, values in parameters if tensor.name in self.layout.transposed)
         return tuple((start, tensor.shape[0] or 1, tensor.shape[1] or 1) for tensor, start in matrices)
 
     @property
@@ -177,7 +177,11 @@ class Schedule:
     def following(self) -> tuple[tuple[int, int, float], ...]:
         """Return the ranges of the parameters that follow statistics of the batches, each with its momentum."""
         parameters = slices_of(self.program.parameters)
-        return tuple((own.start, own.stop, one.momentum) for one, own in parameters if one.momentum is not None)
+        return tuple(
+            (values.start, values.stop, parameter.momentum)
+            for parameter, values in parameters
+            if parameter.momentum is not None
+        )
 
     @property
     def descent(self) -> Descent | None:
@@ -198,9 +202,9 @@ class Schedule:
         plans = (self.single_sample, self.unrolled, self.side_by_side, self.fits, *self.rates)
         others = [plan.show() for plan in plans if plan]
         kernels = (kernel.show() for kernel in self.kernels)
-        own = [self.layout.show(), self._show_training(), *small, *kernels, *others]
+        sections = [self.layout.show(), self._show_training(), *small, *kernels, *others]
         derived = (f"-- {each.companion.name}\n\n{each.show()}" for each in self.companions if each.companion)
-        return "\n".join([*own, *derived])
+        return "\n".join([*sections, *derived])
 
     def _show_training(self) -> str:
         """Return the facts about a whole training, as text."""

@@ -83,10 +83,11 @@ def choose_segments(program: Program, layout: Layout, choices: Mapping[str, obje
     sizes = {group.index: program.sizes[group.index] or 1 for group in loops}
     segmented = tuple(index for index, size in sizes.items() if size > length)
     reasons = (
-        f"{index}: segments of {length} of {size} steps, as asked for" if size > length else
-        f"{index}: no segments, as it has {size} steps, not more than {length}"
+        f"{index}: segments of {length} of {size} steps, as asked for"
+        if size > length
+        else f"{index}: no segments, as it has {size} steps, not more than {length}"
         for index, size in sizes.items()
-    )  # fmt: skip
+    )
     return replace(layout, segment_length=length, segmented=segmented, reasons=(*layout.reasons, *reasons))
 
 
@@ -235,9 +236,10 @@ class _Plan:
         fitting = (
             k
             for k, sweep in enumerate(self._sweeps)
-            if k >= bound and (sweep.index, sweep.returns) == (t, returns)
+            if k >= bound
+            and (sweep.index, sweep.returns) == (t, returns)
             and (None in (direction, sweep.forward) or direction == sweep.forward)
-        )  # fmt: skip
+        )
         place = next(fitting, len(self._sweeps))
         if place == len(self._sweeps):
             self._sweeps.append(_Sweep(t, returns))
@@ -279,8 +281,8 @@ class _Plan:
                 items, moves, lasting = self._sweep(place)
                 steps += (step for item in items for step in steps_of(item))
                 tree.append(self._loop(place, moves, around_groups(items, self._program, fuse, in_segments=True)))
-                own = {step.target.tensor: step.target for item in items for step in steps_of(item)}
-                kept |= {own[self._recurrences[name]]: None for name in own if self._is_kept(name, place)}
+                targets = {step.target.tensor: step.target for item in items for step in steps_of(item)}
+                kept |= {targets[self._recurrences[name]]: None for name in targets if self._is_kept(name, place)}
                 rows |= dict.fromkeys(moves.kept)
                 whole |= lasting
         return Segmented((tuple(tree),), tuple(steps), tuple(kept), tuple(rows), frozenset(whole))
@@ -318,14 +320,16 @@ class _Plan:
         items, moves = list[Step | Group](), _Moves(self._length, self._program.sizes[sweep.index] or 1)
         for number in members:
             item = self._items[number]
-            own = [self._with_names(step, renamed, number) for step in steps_of(item) if step.target.tensor in names]
-            if isinstance(item, Group) and own:
-                items.append(replace(item, steps=tuple(own)))
-                for step, old in zip(own, (s for s in item.steps if s.target.tensor in names), strict=True):
+            sweep_steps = [
+                self._with_names(step, renamed, number) for step in steps_of(item) if step.target.tensor in names
+            ]
+            if isinstance(item, Group) and sweep_steps:
+                items.append(replace(item, steps=tuple(sweep_steps)))
+                for step, old in zip(sweep_steps, (s for s in item.steps if s.target.tensor in names), strict=True):
                     if step.operator in RECURRENCES:
                         self._move(step, old, item.forward, place, moves)
             else:
-                items += own
+                items += sweep_steps
         return items, moves, frozenset(e.tensor for e in self._kept_for_all(names, sweep.index))
 
     def _kept_for_all(self, names: Iterable[str], t: str) -> Iterator[Element]:
@@ -361,10 +365,10 @@ class _Plan:
 
     def _move(self, step: Step, old: Step, forward: bool, place: int, moves: _Moves) -> None:
         """Add the moves for the rows that a recurrence has at the begin of its segments."""
-        own, name = self._home[old.target.tensor] in self._sweeps[place].own, old.target.tensor
+        computed_in_sweep, name = self._home[old.target.tensor] in self._sweeps[place].own, old.target.tensor
         t = self._sweeps[place].index
         kept = Element(unused(f"{self._recurrences[name]} kept", self._program.shapes), step.target.indices)
-        if not own:
+        if not computed_in_sweep:
             moves.restore(step, kept, t, forward)
             return
         moves.carry(step, t, forward, name in self._whole)

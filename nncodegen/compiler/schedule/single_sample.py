@@ -45,11 +45,16 @@ def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel
     if not any(kernel.shapes for kernel in kernels):
         return None
     if program.batch:
-        one = without_samples(without_batch(program))
-        return SingleSample(one, _predict(one, replace(layout, transposed=())), None, 1)
-    one, gradient = without_samples(program), kernels[-1]
+        sample_program = without_samples(without_batch(program))
+        return SingleSample(sample_program, _predict(sample_program, replace(layout, transposed=())), None, 1)
+    sample_program, gradient = without_samples(program), kernels[-1]
     samples = 1 if layout.features or gradient.descends else SAMPLES  # the second must not see what the first changes
-    return SingleSample(one, _predict(one, replace(layout, transposed=())), _gradient(one, layout, gradient), samples)
+    return SingleSample(
+        sample_program,
+        _predict(sample_program, replace(layout, transposed=())),
+        _gradient(sample_program, layout, gradient),
+        samples,
+    )
 
 
 def without_batch(program: Program) -> Program:
@@ -83,108 +88,121 @@ def _without_sum(step: Step) -> Step:
     """Return the step of one sample: a sum over the samples becomes its only term."""
     expression = step.expression.xreplace({operand: _without_sample(operand) for operand in step.operands})
     over = tuple(index for index in step.over if index != SAMPLE)
-    where = tuple(one if one.data is None else replace(one, left=_without_sample(one.data)) for one in step.where)
+    where = tuple(
+        equation if equation.data is None else replace(equation, left=_without_sample(equation.data))
+        for equation in step.where
+    )
     return Step(_without_sample(step.target), expression, step.operator if over else None, over, where)
 
 
-def with_outputs(one: Program, storage: dict[str, Storage]) -> tuple[list[Step], tuple[Element, ...]]:
+def with_outputs(sample_program: Program, storage: dict[str, Storage]) -> tuple[list[Step], tuple[Element, ...]]:
     """Return the steps that predict, and the outputs in columns, whose places are added to the storage."""
-    steps, results = copied(one.outputs, one.outputs, "output column {}", list(without_noise(one)), one)
-    for element, (_, own) in zip(results, slices_of(one.output_tensors), strict=True):
-        storage[element.tensor] = Storage(Place.OUTPUT, own.start)
+    steps, results = copied(
+        sample_program.outputs,
+        sample_program.outputs,
+        "output column {}",
+        list(without_noise(sample_program)),
+        sample_program,
+    )
+    for element, (_, column_range) in zip(results, slices_of(sample_program.output_tensors), strict=True):
+        storage[element.tensor] = Storage(Place.OUTPUT, column_range.start)
     return steps, results
 
 
-def _predict(one: Program, layout: Layout) -> Kernel:
-    storage = declared(one, layout)
-    steps, results = with_outputs(one, storage)
-    tree = tuple(_fused(needed(_split(steps, one), results), one, storage))
-    places, arrays = _places(one, layout, tree, storage, ())
+def _predict(sample_program: Program, layout: Layout) -> Kernel:
+    storage = declared(sample_program, layout)
+    steps, results = with_outputs(sample_program, storage)
+    tree = tuple(_fused(needed(_split(steps, sample_program), results), sample_program, storage))
+    places, arrays = _places(sample_program, layout, tree, storage, ())
     kernel = Kernel("predict", SINGLE_SAMPLE, Trees(parts=((0, tree),)), places, Memory(arrays))
-    return lower(kernel, one, layout)
+    return lower(kernel, sample_program, layout)
 
 
-def _gradient(one: Program, layout: Layout, of_tile: Kernel) -> Kernel | None:
+def _gradient(sample_program: Program, layout: Layout, of_tile: Kernel) -> Kernel | None:
     """Return the kernel of the gradient.
 
     Return None if it is long, if it reads parameters that it may change, or if the loss is a sum over a matrix.
     """
-    defined = {step.target: step for step in one.steps}
-    outputs = one.outputs if of_tile.outputs else ()
-    steps, outputs = copied(outputs, [e for e in outputs if e not in defined], "measured {}", list(one.steps), one)
+    defined = {step.target: step for step in sample_program.steps}
+    outputs = sample_program.outputs if of_tile.outputs else ()
+    steps, outputs = copied(
+        outputs, [e for e in outputs if e not in defined], "measured {}", list(sample_program.steps), sample_program
+    )
     read = {operand for step in steps for operand in step.operands} | {*outputs}
-    shared = [element for element, times in Counter(one.gradient).items() if times > 1]
-    sums = [element for element in one.gradient if element not in defined or defined[element].over]
-    steps, ends = copied(one.gradient, {*read, *shared, *sums}, "gradient {}", steps, one)
-    steps = _with_copies(_split(steps, one), one, ends)
-    own = needed(steps, [one.loss, *ends])
-    besides = [step for step in needed(steps, outputs) if step not in own]
-    first, last = [s for s in own if s.target not in ends], [s for s in own if s.target in ends]
+    shared = [element for element, times in Counter(sample_program.gradient).items() if times > 1]
+    sums = [element for element in sample_program.gradient if element not in defined or defined[element].over]
+    steps, ends = copied(sample_program.gradient, {*read, *shared, *sums}, "gradient {}", steps, sample_program)
+    steps = _with_copies(_split(steps, sample_program), sample_program, ends)
+    needed_steps = needed(steps, [sample_program.loss, *ends])
+    besides = [step for step in needed(steps, outputs) if step not in needed_steps]
+    first, last = [s for s in needed_steps if s.target not in ends], [s for s in needed_steps if s.target in ends]
     changed = {operand.tensor for step in last for operand in step.operands}
-    reads = any(parameter.name in changed for parameter in one.parameters)
-    if len(own) > STATEMENTS or reads or len(defined[one.loss].over) > 1:
+    reads = any(parameter.name in changed for parameter in sample_program.parameters)
+    if len(needed_steps) > STATEMENTS or reads or len(defined[sample_program.loss].over) > 1:
         return None
-    storage = declared(one, layout) | _places_of_gradient(ends, one, layout)
-    storage[one.loss.tensor] = of_tile.storage[one.loss.tensor]
-    tile, measured, after = (tuple(_fused(part, one, storage)) for part in (first, besides, last))
-    targets = {tensor.name for tensor in one.targets}
+    storage = declared(sample_program, layout) | _places_of_gradient(ends, sample_program, layout)
+    storage[sample_program.loss.tensor] = of_tile.storage[sample_program.loss.tensor]
+    tile, measured, after = (tuple(_fused(part, sample_program, storage)) for part in (first, besides, last))
+    targets = {tensor.name for tensor in sample_program.targets}
     compared = {step.target.tensor for step in first if targets & {operand.tensor for operand in step.operands}}
     kept = compared | {element.tensor for element in outputs} if outputs else frozenset()
     others = {step.target.tensor for step in needed(steps, [*ends, *outputs])}
     of_loss = frozenset(step.target.tensor for step in first if step.target.tensor not in others)
     trees = collect(Trees((), ((0, tile),), (measured,), (after,)), of_loss)
     verify_order(trees, storage, collect.__name__)
-    places, arrays = _places(one, layout, [*computes([*trees.tile, *measured, *after])], storage, kept)
+    places, arrays = _places(sample_program, layout, [*computes([*trees.tile, *measured, *after])], storage, kept)
     memory = Memory(arrays, of_tile.memory.sums)
     kernel = Kernel("gradient", SINGLE_SAMPLE, trees, places, memory, outputs=outputs, of_loss=of_loss)
-    return lower(kernel, one, layout)
+    return lower(kernel, sample_program, layout)
 
 
 def copied(
-    elements: Sequence[Element], which: Container[Element], name: str, steps: list[Step], one: Program
+    elements: Sequence[Element], which: Container[Element], name: str, steps: list[Step], sample_program: Program
 ) -> tuple[list[Step], tuple[Element, ...]]:
     """Return the steps with copies of some elements appended, and the elements, replaced by their copies."""
     results = list(elements)
     for number, element in enumerate(elements):
         if element in which:
-            results[number] = Element(unused(name.format(number), one.shapes), element.indices)
+            results[number] = Element(unused(name.format(number), sample_program.shapes), element.indices)
             steps = [*steps, Step(results[number], element)]
     return steps, tuple(results)
 
 
-def _places_of_gradient(ends: Sequence[Element], one: Program, layout: Layout) -> dict[str, Storage]:
+def _places_of_gradient(ends: Sequence[Element], sample_program: Program, layout: Layout) -> dict[str, Storage]:
     """Return the places of the derivatives, in the order of the parameters and with their strides."""
     return {
-        end.tensor: Storage(Place.GRADIENT, own.start, transposed_strides(element.tensor, parameter, layout))
-        for end, element, (parameter, own) in zip(ends, one.gradient, slices_of(one.parameters), strict=False)
+        end.tensor: Storage(Place.GRADIENT, values.start, transposed_strides(element.tensor, parameter, layout))
+        for end, element, (parameter, values) in zip(
+            ends, sample_program.gradient, slices_of(sample_program.parameters), strict=False
+        )
     }
 
 
-def _split(steps: Iterable[Step], one: Program) -> Iterator[Step]:
+def _split(steps: Iterable[Step], sample_program: Program) -> Iterator[Step]:
     """Yield the steps; the computed terms of a sum or maximum get a separate step."""
-    for step in in_parts(steps, one):
+    for step in in_parts(steps, sample_program):
         if len(step.over) != 1 or step.target.indices or isinstance(step.expression, Element):
             yield step
             continue
-        terms = Element(unused(f"terms of {step.target.tensor}", one.shapes), step.over)
+        terms = Element(unused(f"terms of {step.target.tensor}", sample_program.shapes), step.over)
         yield Step(terms, step.expression)
         yield replace(step, expression=terms)
 
 
-def _with_copies(steps: Iterable[Step], one: Program, ends: Container[Element]) -> list[Step]:
+def _with_copies(steps: Iterable[Step], sample_program: Program, ends: Container[Element]) -> list[Step]:
     """Return the steps after copies of rows from outside that they read, and of random numbers, which are drawn once.
 
     Products, and the steps that define ``ends``, read inputs and targets in place.
     """
-    noise = {source.tensor.name for source in one.noise}
-    rows = {tensor.name for tensor in (*one.inputs, *one.targets)}
+    noise = {source.tensor.name for source in sample_program.noise}
+    rows = {tensor.name for tensor in (*sample_program.inputs, *sample_program.targets)}
     copies: dict[str, Step] = {}
     others: list[Step] = []
     for step in steps:
         outside = noise if is_product(step) or step.target in ends else noise | rows
         read = [element for element in step.operands if element.tensor in outside and element.indices]
         for element in read:
-            copy = Element(unused(f"{element.tensor} row", one.shapes), element.indices)
+            copy = Element(unused(f"{element.tensor} row", sample_program.shapes), element.indices)
             copies.setdefault(element.tensor, Step(copy, element))
         copied = {element: Element(copies[element.tensor].target.tensor, element.indices) for element in read}
         others.append(replace(step, expression=step.expression.xreplace(copied)))
@@ -196,13 +214,13 @@ def is_product(step: Step) -> bool:
     return sorted(len(factor.indices) for factor in factors_of(step)) == [1, 2]
 
 
-def _fused(steps: Iterable[Step], one: Program, storage: dict[str, Storage]) -> Iterator[Compute]:
+def _fused(steps: Iterable[Step], sample_program: Program, storage: dict[str, Storage]) -> Iterator[Compute]:
     """Yield the loops of steps: one for each product, copy from outside or result; other steps share loops."""
     steps = list(steps)
     forms = {step.target.tensor: _form(step, storage) for step in steps}
     outside = {name for name, known in storage.items() if known.place is not Place.PARAMETER}
     copies = (step for step in steps if isinstance(step.expression, Element) and step.expression.tensor in outside)
-    return fuse(steps, one, forms, {*outside, *(step.target.tensor for step in copies)}, ())
+    return fuse(steps, sample_program, forms, {*outside, *(step.target.tensor for step in copies)}, ())
 
 
 def _form(step: Step, storage: dict[str, Storage]) -> Form:
@@ -216,7 +234,7 @@ def _form(step: Step, storage: dict[str, Storage]) -> Form:
 
 
 def _places(
-    one: Program, layout: Layout, tree: Sequence[Compute], storage: dict[str, Storage], kept: Container[str]
+    sample_program: Program, layout: Layout, tree: Sequence[Compute], storage: dict[str, Storage], kept: Container[str]
 ) -> tuple[dict[str, Storage], int]:
     """Return the places of all tensors, with rows padded to whole vectors, and the length of work memory."""
     storage, sites = dict(storage), [*map(Site, tree)]
@@ -235,6 +253,6 @@ def _places(
             elif not step.target.indices:
                 storage[name] = Storage(Place.VARIABLE)
             else:
-                strides, size = strides_of(one, layout, step.target, step.target.indices[-1])
+                strides, size = strides_of(sample_program, layout, step.target, step.target.indices[-1])
                 storage[name] = Storage(Place.ARRAY, arrays.place(step, site, number, strides, size), strides)
-    return with_strides(storage, [step for compute in tree for step in compute.steps], one), arrays.size
+    return with_strides(storage, [step for compute in tree for step in compute.steps], sample_program), arrays.size

@@ -44,37 +44,40 @@ def choose_single_sequence(program: Program, layout: Layout) -> SingleSample | N
     """Return the kernel that predicts one sample of a program with recurrences; None if windows have weights."""
     if not any(step.operator in RECURRENCES for step in program.steps):
         return None
-    one = without_samples(without_batch(program) if program.batch else program)
-    kernel = outputs_of_one(one, layout, program)
-    return SingleSample(one, kernel, None, 1) if kernel else None
+    sample_program = without_samples(without_batch(program) if program.batch else program)
+    kernel = outputs_of_one(sample_program, layout, program)
+    return SingleSample(sample_program, kernel, None, 1) if kernel else None
 
 
-def outputs_of_one(one: Program, layout: Layout, program: Program) -> Kernel | None:
+def outputs_of_one(sample_program: Program, layout: Layout, program: Program) -> Kernel | None:
     """Return the kernel of the outputs of a program without samples; None if windows have weights.
 
     ``program`` is that of all samples.
     """
     # rows follow each other without padding, so that all gates are the rows of one matrix; arrays begin at vectors
     layout = replace(layout, tile=layout.padding, padding=1, transposed=())
-    storage = _with_strides(declared(one, layout), one)
-    steps, results = with_outputs(one, storage)
-    own = needed(in_parts(in_place(steps, layout.segmented), one), results)
+    storage = _with_strides(declared(sample_program, layout), sample_program)
+    steps, results = with_outputs(sample_program, storage)
+    needed_steps = needed(in_parts(in_place(steps, layout.segmented), sample_program), results)
     whole = {score.tensor for score in scores_of(program)} if take_much(program) else set()
-    steps = [step if step.target.tensor in whole else _written_out(step, one, layout.segmented) for step in own]
+    steps = [
+        step if step.target.tensor in whole else _written_out(step, sample_program, layout.segmented)
+        for step in needed_steps
+    ]
     if any(_is_window(step) for step in steps):
         return None
     repeated = frozenset(index for step in steps if step.operator in RECURRENCES for index in step.over)
     forms = {step.target.tensor: _form(step, repeated) for step in steps}
-    found = _tree(steps, one, layout, forms, storage, program)
-    trees = Trees(parts=tuple(enumerate(found.parts)))
-    places, memory = place(trees, one, layout, storage, rows=found.rows, whole=found.whole)
+    outputs_tree = _tree(steps, sample_program, layout, forms, storage, program)
+    trees = Trees(parts=tuple(enumerate(outputs_tree.parts)))
+    places, memory = place(trees, sample_program, layout, storage, rows=outputs_tree.rows, whole=outputs_tree.whole)
     kernel = Kernel("predict", SINGLE_SAMPLE, trees, places, memory)
-    return lower(kernel, one, layout)
+    return lower(kernel, sample_program, layout)
 
 
 def _tree(
     steps: list[Step],
-    one: Program,
+    sample_program: Program,
     layout: Layout,
     forms: dict[str, Form],
     storage: dict[str, Storage],
@@ -85,38 +88,43 @@ def _tree(
     Tensors in ``storage`` lie outside, with all steps. ``program`` is that of all samples.
     """
 
-    def fused(own: list[Step], index: str) -> Iterator[Compute]:
-        return fuse(own, one, forms, (), (), index)
+    def fused(own_steps: list[Step], index: str) -> Iterator[Compute]:
+        return fuse(own_steps, sample_program, forms, (), (), index)
 
     if layout.segmented:
-        return in_segments(steps, one, layout, forms, fused, steps, storage)
+        return in_segments(steps, sample_program, layout, forms, fused, steps, storage)
 
-    def in_time(own: list[Step]) -> Tree:
-        return in_groups(own, one, forms, fused)
+    def in_time(own_steps: list[Step]) -> Tree:
+        return in_groups(own_steps, sample_program, forms, fused)
 
-    def of_block(own: list[Step], index: str) -> Iterator[Compute]:
-        return fused(own, "")
+    def of_block(own_steps: list[Step], index: str) -> Iterator[Compute]:
+        return fused(own_steps, "")
 
-    found = in_blocks([steps], one, layout, forms, in_time, of_block, storage, of_samples(program.steps))
-    return found if found.parts else Segmented((in_time(steps),))
+    blocks = in_blocks([steps], sample_program, layout, forms, in_time, of_block, storage, of_samples(program.steps))
+    return blocks if blocks.parts else Segmented((in_time(steps),))
 
 
-def _with_strides(storage: dict[str, Storage], one: Program) -> dict[str, Storage]:
+def _with_strides(storage: dict[str, Storage], sample_program: Program) -> dict[str, Storage]:
     """Return the places of the caller's tensors, whose rows follow one another."""
-    shapes = {tensor.name: [size or 1 for size in tensor.shape] for tensor in one.declared}
+    shapes = {tensor.name: [size or 1 for size in tensor.shape] for tensor in sample_program.declared}
     strides = {name: tuple(prod(shape[k + 1 :]) for k in range(len(shape))) for name, shape in shapes.items()}
     return {name: replace(known, strides=strides[name]) for name, known in storage.items()}
 
 
-def _written_out(step: Step, one: Program, times: Container[str]) -> Step:
+def _written_out(step: Step, sample_program: Program, times: Container[str]) -> Step:
     """Return the step with numbers instead of indices that have one value, and with all terms of a short sum.
 
     Indices in ``times`` stay, as no array has all values of them.
     """
-    known = {index: value for index, value in single_values(step, one).items() if index not in times}
+    known = {index: value for index, value in single_values(step, sample_program).items() if index not in times}
     step = numbered(step, known) if known else step
-    if step.operator == "sum" and not step.where and step.target.indices and one.count(step.over) <= MOST_UNROLLED:
-        return Step(step.target, Add(*(term.expression for term in terms(step, one))))
+    if (
+        step.operator == "sum"
+        and not step.where
+        and step.target.indices
+        and sample_program.count(step.over) <= MOST_UNROLLED
+    ):
+        return Step(step.target, Add(*(term.expression for term in terms(step, sample_program))))
     return step
 
 

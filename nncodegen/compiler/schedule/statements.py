@@ -41,8 +41,8 @@ def numbered(step: Step, numbers: Mapping[str, int]) -> Step:
 
 def single_values(step: Step, program: Program) -> dict[str, int]:
     """Return the reduced indices to which an equation gives one value, such as that of a gate, and these values."""
-    given = (equation for equation in step.where if equation.left in step.over and not equation.terms)
-    return {str(each.left): each.offset for each in given if each.offset in range(program.sizes[str(each.left)] or 0)}
+    fixing = (equation for equation in step.where if equation.left in step.over and not equation.terms)
+    return {str(each.left): each.offset for each in fixing if each.offset in range(program.sizes[str(each.left)] or 0)}
 
 
 def written_out(step: Step, few: Container[str], program: Program) -> Iterator[Step]:
@@ -79,8 +79,8 @@ def _of_part(steps: Sequence[Step], program: Program, storage: Mapping[str, Stor
     A sum of products needs no statement if a single step reads it and only adds something to it, such as a bias. That
     step then starts with what it adds, and each product is added to it as it is computed.
     """
-    own = [s for s in steps if SAMPLE in s.target.indices and storage[s.target.tensor].place is Place.LOCAL]
-    zeros = {step.target: S.Zero for step in own if step.expression == 0}  # no other loop reads them
+    local_steps = [s for s in steps if SAMPLE in s.target.indices and storage[s.target.tensor].place is Place.LOCAL]
+    zeros = {step.target: S.Zero for step in local_steps if step.expression == 0}  # no other loop reads them
     summed = {e.tensor for step in steps for e in step.operands if e not in zeros}  # several of them, as by a sum
     zeros = {element: zero for element, zero in zeros.items() if element.tensor not in summed}
     steps = [step.xreplace(zeros) for step in steps if step.target not in zeros]

@@ -445,9 +445,25 @@ class Compute(_WithEnds):
 
 
 Statement = (
-    Group | Loop | Solve | If | Limits | Gather | Load | Let | Variable | Accumulate | Store | First | Cut | Move
-    | Carry | Call | Fill | Compute
-)  # fmt: skip
+    Group
+    | Loop
+    | Solve
+    | If
+    | Limits
+    | Gather
+    | Load
+    | Let
+    | Variable
+    | Accumulate
+    | Store
+    | First
+    | Cut
+    | Move
+    | Carry
+    | Call
+    | Fill
+    | Compute
+)
 Tree = tuple[Statement, ...]
 
 
@@ -515,14 +531,14 @@ class Trees:
     def functions(self) -> tuple[tuple[str, Tree], ...]:
         """Return the tree of each function, with a title, in the order in which they run."""
         phases = len(self.before or ((),))
-        found: list[tuple[str, Tree]] = []
+        titled: list[tuple[str, Tree]] = []
         for phase, before in enumerate(self.before or ((),)):
             title = f"tile, phase {phase + 1} of {phases}" if phases > 1 else "tile"
-            own = [tree for number, tree in self.parts if number == phase]
-            found.append((f"between the phases {phase} and {phase + 1}" if phase else "before", before))
-            found += ((title, tree) for tree in own)
-        found += [*(("metrics", tree) for tree in self.metrics), *(("after", tree) for tree in self.finish)]
-        return tuple((title, tree) for title, tree in found if tree)
+            phase_trees = [tree for number, tree in self.parts if number == phase]
+            titled.append((f"between the phases {phase} and {phase + 1}" if phase else "before", before))
+            titled += ((title, tree) for tree in phase_trees)
+        titled += [*(("metrics", tree) for tree in self.metrics), *(("after", tree) for tree in self.finish)]
+        return tuple((title, tree) for title, tree in titled if tree)
 
     def of_tile(self, change: Callable[[Tree], Tree]) -> Trees:
         """Return trees in which a function has changed each part of a tile."""

@@ -30,8 +30,8 @@ def check_functions(program: Program) -> None:
     if program.bits != PORTABLE:
         return
     _check_quantities(program)
-    own = (step for update in program.updates[len(RULES) :] for step in update.steps)
-    for formula in (formula for step in (*program.steps, *own) for formula in formulas_of(step)):
+    update_steps = (step for update in program.updates[len(RULES) :] for step in update.steps)
+    for formula in (formula for step in (*program.steps, *update_steps) for formula in formulas_of(step)):
         called = {call.func.__name__ for call in formula.atoms(Function) if not isinstance(call, SAME_BITS)}
         if missing := sorted(called.difference(INLINE)):
             raise ModelError(
@@ -50,13 +50,13 @@ WRITTEN = {
 
 def _check_quantities(program: Program) -> None:
     """Raise ModelError for a formula of parameters with a function that Python takes from the C library."""
-    for one in program.quantities:
-        texts = " ".join([one.value, *(text for _, text in one.slopes)])
+    for quantity in program.quantities:
+        texts = " ".join([quantity.value, *(text for _, text in quantity.slopes)])
         missing = sorted(name for name in re.findall(r"math\.(\w+)", texts) if not hasattr(SAME_MATH, name))
         if missing:
             raise ModelError(
-                f'bits="portable" has no {missing[0]} in formulas of parameters, such as that of {one.name}: they have '
-                "exp, log, powers and square roots"
+                f'bits="portable" has no {missing[0]} in formulas of parameters, such as that of {quantity.name}: '
+                "they have exp, log, powers and square roots"
             )
 
 

@@ -236,8 +236,8 @@ class _Check:
         self._operands((e for e, _ in solution.terms if isinstance(e, Element)), statement, scope)
         if solution.index in scope.ranges:
             self._fail(f"the index {solution.index} has a value already where an equation gives it one", statement)
-        given = {**scope.given, solution.index: solution}
-        return _Scope({**scope.ranges, solution.index: (0, size - 1)}, scope.loops, given)
+        known_values = {**scope.given, solution.index: solution}
+        return _Scope({**scope.ranges, solution.index: (0, size - 1)}, scope.loops, known_values)
 
     def _group(self, group: Group, scope: _Scope) -> None:
         segments = self.segments
@@ -292,16 +292,18 @@ class _Check:
         """Return the ranges of the names that are known in a segment."""
         last = limits.size - 1
         return {
-            BEGIN: (0, (limits.count - 1) * limits.length), END: (0, limits.size),
-            "(end - 1)": (0, last), "(end - begin - 1)": (0, limits.length - 1),
-        }  # fmt: skip
+            BEGIN: (0, (limits.count - 1) * limits.length),
+            END: (0, limits.size),
+            "(end - 1)": (0, last),
+            "(end - begin - 1)": (0, limits.length - 1),
+        }
 
     def _call(self, call: Call | Compute, scope: _Scope) -> None:
         ends = {index: (0, self._extent(end, scope) - 1) for index, end in call.ends}
         inside = scope.within(ends)
-        own = {step.target.tensor for step in call.steps[:-1]}
+        inner = {step.target.tensor for step in call.steps[:-1]}
         for step in call.steps:
-            self._operands((e for e in step.operands if e.tensor not in own), call, inside, at_once=True)
+            self._operands((e for e in step.operands if e.tensor not in inner), call, inside, at_once=True)
         self._write(call.steps[-1].target, call, inside, at_once=True)
 
     def _carry(self, step: Step, statement: Statement, scope: _Scope) -> None:
@@ -321,15 +323,15 @@ class _Check:
         if compute.shape is not Shape.LOOPS:
             self._call(compute, scope)
             return
-        local, own = set(self.local), set[str]()
+        local, earlier = set(self.local), set[str]()
         at_once = bool(compute.reduced)  # a reduction writes before it has read everything
         for number, part in enumerate(compute.parts if self.cut else [compute.steps]):
             if number:  # the values of earlier parts are in memory
                 self.lifetimes.now += 1
-                own.clear()
+                earlier.clear()
             for step in part:
-                self._operands((e for e in step.operands if e.tensor not in own), compute, scope, at_once)
-                own.add(step.target.tensor)  # which has a local value
+                self._operands((e for e in step.operands if e.tensor not in earlier), compute, scope, at_once)
+                earlier.add(step.target.tensor)  # which has a local value
                 if self.cut or step.target.tensor not in self.kernel.memory.crossing:
                     self._write(step.target, compute, scope, at_once=at_once)
         if compute.loops:

@@ -81,12 +81,12 @@ def targets(tree: Iterable[Statement]) -> Iterator[Element]:
 
 def rewritten(tree: Tree, statements: dict[type, object]) -> Tree:
     """Return a tree in which functions, by their types, replace statements."""
-    found: list[Statement] = []
+    body: list[Statement] = []
     for statement in tree:
         statement = with_bodies(statement, partial(rewritten, statements=statements))
         rule = statements.get(type(statement))
-        found += rule(statement) if rule else [statement]  # type: ignore[operator]
-    return tuple(found)
+        body += rule(statement) if rule else [statement]  # type: ignore[operator]
+    return tuple(body)
 
 
 def with_bodies(statement: Statement, change: Callable[[Tree], Tree]) -> Statement:
@@ -147,28 +147,28 @@ def sites(tree: Iterable[Statement], around: Site = NOWHERE) -> Iterator[Site]:
 
 def computed(tree: Tree, rule: Callable[[Site], Tree], around: Site = NOWHERE) -> Tree:
     """Return a tree in which a function has replaced each place where steps are computed."""
-    found: list[Statement] = []
+    statements: list[Statement] = []
     for statement in tree:
         if isinstance(statement, Compute):
-            found += rule(replace(around, compute=statement))
+            statements += rule(replace(around, compute=statement))
             continue
         inside = around.inside(statement) if isinstance(statement, Loop) else around
-        found.append(with_bodies(statement, partial(computed, rule=rule, around=inside)))
-    return tuple(found)
+        statements.append(with_bodies(statement, partial(computed, rule=rule, around=inside)))
+    return tuple(statements)
 
 
 def only(tree: Tree, wanted: Callable[[Step], bool]) -> Tree:
     """Return a tree with only those steps for which ``wanted`` is true, without loops that would be empty."""
-    found: list[Statement] = []
+    statements: list[Statement] = []
     for statement in tree:
         if isinstance(statement, Compute):
             steps = tuple(filter(wanted, statement.steps))
-            found += [replace(statement, steps=steps)] if steps else []
+            statements += [replace(statement, steps=steps)] if steps else []
             continue
         left = with_bodies(statement, partial(only, wanted=wanted))
         if any(computes([left])) or not any(computes([statement])):
-            found.append(left)
-    return tuple(found)
+            statements.append(left)
+    return tuple(statements)
 
 
 def computes(tree: Iterable[Statement]) -> Iterator[Compute]:

@@ -74,9 +74,9 @@ class Window:
         """Return the place of an element, by the indices of loops and lists."""
         counts: dict[str, int] = {}
         rest = storage.offset
-        given = {equation.left: equation for equation in self.equations}
+        solved = {equation.left: equation for equation in self.equations}
         for index, stride in zip(element.indices, storage.strides, strict=True):
-            equation = given.get(index)
+            equation = solved.get(index)
             for name, factor in equation.terms if equation else [(index, 1)]:
                 counts[name] = counts.get(name, 0) + factor * stride
             rest += equation.offset * stride if equation else 0
@@ -111,8 +111,8 @@ def window_of(step: Step, program: Program, lengths: Mapping[str, int] | None = 
             return None
         return _product(step, first, sampled[0], program, sizes)
     if SAMPLE in step.over and len(sampled) == 2:
-        one, other = read
-        return _sum(step, one, other, program, sizes) or _sum(step, other, one, program, sizes)
+        factor, other = read
+        return _sum(step, factor, other, program, sizes) or _sum(step, other, factor, program, sizes)
     return None
 
 
@@ -123,10 +123,10 @@ def _is_long(indices: Iterable[str], sizes: Sizes) -> bool:
 
 def _depends(element: Element, step: Step) -> frozenset[str]:
     """Return the indices of loops on which the place of an element depends."""
-    given = {equation.left: equation for equation in step.where}
+    solved = {equation.left: equation for equation in step.where}
     names: set[str] = set()
     for index in element.indices:
-        names |= {name for name, _ in given[index].terms} if index in given else {index}
+        names |= {name for name, _ in solved[index].terms} if index in solved else {index}
     return frozenset(names - {SAMPLE})
 
 
@@ -196,15 +196,19 @@ def _total(step: Step, summed: Element, sizes: Sizes) -> Window | None:
 
 def _tests(step: Step, lists: Sequence[tuple[str, ...]], program: Program) -> tuple[tuple[int, Equation], ...] | None:
     """Return the equations that need not hold, with the list of each; None if one belongs to two lists."""
-    found = []
+    tests = []
     for equation in step.where:
         if always(equation, program):
             continue
-        of = [number for number, own in enumerate(lists) if any(index in own for index, _ in equation.terms)]
+        of = [
+            number
+            for number, coefficients in enumerate(lists)
+            if any(index in coefficients for index, _ in equation.terms)
+        ]
         if len(of) > 1:
             return None
-        found.append((of[0] if of else 1, equation))
-    return tuple(found)
+        tests.append((of[0] if of else 1, equation))
+    return tuple(tests)
 
 
 def always(equation: Equation, program: Program) -> bool:

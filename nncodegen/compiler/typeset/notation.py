@@ -95,16 +95,16 @@ class Notation:
             return replace(known, bars=known.bars + 1)
         if tensor.endswith(_AFTER) and tensor.removesuffix(_AFTER) in self._known:
             return replace(self.name(tensor.removesuffix(_AFTER)), below="after")
-        found = _OF_LAYER.fullmatch(tensor) if self.layered else None
-        if found:  # the number of the layer stands above
-            return Name(found[1], found[2] + (f" {found[3]}" if found[3] else ""), f"({found[4]})")
-        found = _IN_LAYER.fullmatch(tensor) if self.layered else None
-        if found:
-            return Name(found[1], found[3].replace("_", " "), f"({found[2]})")
-        found = _PARTS.fullmatch(tensor)
-        if not found:
+        match = _OF_LAYER.fullmatch(tensor) if self.layered else None
+        if match:  # the number of the layer stands above
+            return Name(match[1], match[2] + (f" {match[3]}" if match[3] else ""), f"({match[4]})")
+        match = _IN_LAYER.fullmatch(tensor) if self.layered else None
+        if match:
+            return Name(match[1], match[3].replace("_", " "), f"({match[2]})")
+        match = _PARTS.fullmatch(tensor)
+        if not match:
             return Name(tensor, plain=True)
-        base, number, word, below = found[1] or found[3], found[2] or "", found[3], found[4] or ""
+        base, number, word, below = match[1] or match[3], match[2] or "", match[3], match[4] or ""
         marked = _ACCENTED.fullmatch(base)
         base, accent = (marked[1], marked[2]) if marked else (base, "")
         letter = GREEK.get(base, base)

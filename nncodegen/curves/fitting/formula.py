@@ -83,19 +83,19 @@ class Formula:
         return (*self.every, *(name for name, _ in self.derived))
 
 
-def read_formula(formula: Given, columns: Collection[str], given: Collection[str] = ()) -> Formula:
+def read_formula(formula: Given, columns: Collection[str], named_parameters: Collection[str] = ()) -> Formula:
     """Return the formula in a text, a SymPy expression or a curve; names that are not in ``columns`` are parameters.
 
-    ``given`` are names that were given to parameters, with a start or bounds: E is a parameter only if it is among
-    them. No text is ever evaluated. One process reads a formula once, unless it has read many others since. Raises
-    ModelError where it cannot be read, or leaves nothing to fit.
+    ``named_parameters`` were given a start or bounds: E is a parameter only if it is among them. No text is ever
+    evaluated. One process reads a formula once, unless it has read many others since. Raises ModelError where it cannot
+    be read, or leaves nothing to fit.
     """
-    return _read(checked(formula), tuple(columns), tuple(given))
+    return _read(checked(formula), tuple(columns), tuple(named_parameters))
 
 
 @lru_cache(maxsize=KEPT)
-def _read(formula: str | Expr | Curve, columns: tuple[str, ...], given: tuple[str, ...]) -> Formula:
-    names = names_of(formula, (*columns, *given))
+def _read(formula: str | Expr | Curve, columns: tuple[str, ...], named_parameters: tuple[str, ...]) -> Formula:
+    names = names_of(formula, (*columns, *named_parameters))
     curve = formula if isinstance(formula, Curve) else None
     if curve is not None:
         if curve.variable not in columns:
@@ -137,10 +137,12 @@ def with_quantities(formula: Formula, ties: Any = None, derived: Any = None) -> 
     solved = read_ties(ties or None, [known[name] for name in free], Symbol)
     others = read_formulas(derived or None, [*known.values()])
     return replace(
-        formula, parameters=free, order=formula.parameters,
+        formula,
+        parameters=free,
+        order=formula.parameters,
         ties=tuple((symbol.name, tie) for symbol, tie in solved.items()),
-        derived=tuple((symbol.name, one) for symbol, one in others.items()),
-    )  # fmt: skip
+        derived=tuple((symbol.name, quantity) for symbol, quantity in others.items()),
+    )
 
 
 def quoted(formula: Given) -> str:
@@ -174,21 +176,21 @@ def checked(formula: object) -> str | Expr | Curve:
     return formula
 
 
-def names_of_columns(formula: Given, count: int, given: Collection[str] = ()) -> tuple[str, ...]:
+def names_of_columns(formula: Given, count: int, named_parameters: Collection[str] = ()) -> tuple[str, ...]:
     """Return a formula's names of unnamed columns: x1, x2, ...; x0, x1, ...; or x for a single one.
 
-    If the formula has both x0 and the last of x1, x2, ..., then x0 is a parameter. ``given`` are names that were given
-    to parameters. Raises ValueError if the formula has none of these names, or the next one as well (x4 for three
+    If the formula has both x0 and the last of x1, x2, ..., then x0 is a parameter. ``named_parameters`` were given a
+    start or bounds. Raises ValueError if the formula has none of these names, or the next one as well (x4 for three
     columns).
     """
-    return _names_of_columns(checked(formula), count, tuple(given))
+    return _names_of_columns(checked(formula), count, tuple(named_parameters))
 
 
 @lru_cache(maxsize=KEPT)
-def _names_of_columns(formula: str | Expr | Curve, count: int, given: tuple[str, ...]) -> tuple[str, ...]:
+def _names_of_columns(formula: str | Expr | Curve, count: int, named_parameters: tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(formula, Curve) and count == 1:
         return (formula.variable,)
-    used = set(names_of(formula, (*given, VARIABLE)))
+    used = set(names_of(formula, (*named_parameters, VARIABLE)))
     if count == 1 and VARIABLE in used:
         return (VARIABLE,)
     last, ones = f"{VARIABLE}{count}", tuple(f"{VARIABLE}{number}" for number in range(1, count + 1))

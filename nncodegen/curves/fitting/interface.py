@@ -114,9 +114,9 @@ def curve_fit(
             raise TypeError("maxfev and max_iterations are the same argument: leave one of them out")
         options["max_iterations"] = maxfev
     _refuse_texts(formula, x, y)
-    given = named(p0, bounds, options.get("fixed"))
-    names, columns = _columns(formula, x, given)
-    read = read_formula(formula, names, given)
+    named_parameters = named(p0, bounds, options.get("fixed"))
+    names, columns = _columns(formula, x, named_parameters)
+    read = read_formula(formula, names, named_parameters)
     if ties:
         read = with_quantities(read, ties)
     if names and not read.columns and read.curve is None:
@@ -131,9 +131,7 @@ def curve_fit(
         module = module_of(read)
         X, y, sigma = without_missing(_matrix(read, columns), y, sigma, check_finite, nan_policy)
         start, options["n_starts"] = start_and_search(read, p0, options.get("n_starts"), limits, "p0")
-        result = module.fit(
-            X, y, p0=start, sigma=sigma, absolute_sigma=absolute_sigma, bounds=limits, **options,
-        )  # fmt: skip
+        result = module.fit(X, y, p0=start, sigma=sigma, absolute_sigma=absolute_sigma, bounds=limits, **options)
     if not result.converged:
         if not result.gains_nothing_from_its_end():
             raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
@@ -176,7 +174,7 @@ def _check_options(options: Collection[str]) -> None:
     known = _names_of_options()
     for name in options:
         if name not in known:
-            alike = {one.lower(): one for one in known}
+            alike = {option.lower(): option for option in known}
             near = get_close_matches(name.lower(), alike, 1)
             hint = f"did you mean {alike[near[0]]}?" if near else f"there are: {', '.join(known)}"
             raise TypeError(
@@ -187,9 +185,9 @@ def _check_options(options: Collection[str]) -> None:
 @cache
 def _names_of_options() -> tuple[str, ...]:
     """Return the names of the arguments of ``curve_fit``, and of the options that it hands on to a module's ``fit``."""
-    own = [name for name in signature(curve_fit).parameters if name != "options"]
+    names = [name for name in signature(curve_fit).parameters if name != "options"]
     handed = [name for name in signature(Module.fit).parameters if name not in ("self", "X", "Y")]
-    return tuple(dict.fromkeys((*own, *SCIPY, *handed)))
+    return tuple(dict.fromkeys((*names, *SCIPY, *handed)))
 
 
 def _refuse_texts(formula: Any, x: Any, y: Any) -> None:
@@ -201,31 +199,31 @@ def _refuse_texts(formula: Any, x: Any, y: Any) -> None:
             raise ValueError(f"{role} is the text {shown(data)}; expected data, numbers of the shape {expected}")
 
 
-def _columns(formula: Given, x: Any, given: Collection[str]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+def _columns(formula: Given, x: Any, parameter_names: Collection[str]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
     """Return the names of the data, and the data by their names. Raises ValueError where these are not clear."""
     if x is None:
         return (), {}
     if has_names(x):
         data = named_columns(x)
-        names = _by_place(formula, x, {*data}, given)
+        names = _by_place(formula, x, {*data}, parameter_names)
         return names or tuple(data), dict(zip(names, data.values(), strict=True)) if names else data
     array = np.asarray(x)
     if array.ndim not in (1, 2):
         raise ValueError(f"x has the shape {array.shape}; expected (N,), (k, N), or a mapping from names to (N,)")
     rows = array if array.ndim == 2 else (array,)
-    names = names_of_columns(formula, len(rows), given)
+    names = names_of_columns(formula, len(rows), parameter_names)
     return names, dict(zip(names, rows, strict=True))
 
 
-def _by_place(formula: Given, x: Any, there: Collection[str], given: Collection[str]) -> tuple[str, ...]:
+def _by_place(formula: Given, x: Any, there: Collection[str], parameter_names: Collection[str]) -> tuple[str, ...]:
     """Return the formula's names of the columns of a table that has none of its names; none where they are not clear.
 
     The keys of a mapping have no order to go by.
     """
-    if isinstance(x, Mapping) or not {*there}.isdisjoint(names_of(formula, (*there, *given))):
+    if isinstance(x, Mapping) or not {*there}.isdisjoint(names_of(formula, (*there, *parameter_names))):
         return ()
     with suppress(ValueError):
-        return names_of_columns(formula, len(there), given)
+        return names_of_columns(formula, len(there), parameter_names)
     return ()
 
 

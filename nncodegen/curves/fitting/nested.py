@@ -64,8 +64,8 @@ def _choices(large: Formula, small: Formula, extra: int) -> Iterator[tuple[tuple
 
 def _reduced(expression: Expr, values: dict[str, int]) -> Expr | None:
     """Return the formula at some values; None where it is not finite."""
-    found = expression.xreplace({Symbol(name): Integer(value) for name, value in values.items()})
-    return None if not isinstance(found, Expr) or found.is_finite is False or found.has(*_INFINITE) else found
+    reduced = expression.xreplace({Symbol(name): Integer(value) for name, value in values.items()})
+    return None if not isinstance(reduced, Expr) or reduced.is_finite is False or reduced.has(*_INFINITE) else reduced
 
 
 _INFINITE = (Integer(1) / Integer(0), Integer(0) * (Integer(1) / Integer(0)))
@@ -82,10 +82,10 @@ class _Compared:
 
     def equals(self, expression: Expr, names: tuple[str, ...]) -> bool:
         """Return whether an expression, with names for the parameters in their order, has the values of the formula."""
-        found = self._value(expression, names)
+        value = self._value(expression, names)
         good = np.isfinite(self._expected)
         return bool(good.any()) and bool(
-            (np.abs(found - self._expected)[good] <= CLOSE * np.maximum(1, np.abs(self._expected[good]))).all()
+            (np.abs(value - self._expected)[good] <= CLOSE * np.maximum(1, np.abs(self._expected[good]))).all()
         )
 
     def _value(self, expression: Expr, names: tuple[str, ...]) -> Array:
@@ -94,8 +94,8 @@ class _Compared:
         if not {*known.values()} <= {*values}:
             return np.full(POINTS, np.nan)
         with np.errstate(all="ignore"):
-            found = np.asarray(interpret(expression.xreplace(known), values, False), float)
-        return np.broadcast_to(found, (POINTS,))
+            value = np.asarray(interpret(expression.xreplace(known), values, False), float)
+        return np.broadcast_to(value, (POINTS,))
 
 
 def _is_regular(large: Formula, values: dict[str, int]) -> bool:

@@ -30,9 +30,9 @@ def read_bounds(names: tuple[str, ...], bounds: Any) -> Bounds | None:
     if bounds is None:
         return None
     if isinstance(bounds, Mapping):
-        given = {str(name): _pair(pair, f"the bounds of {name}") for name, pair in bounds.items()}
-        check_names(names, given, "bounds")
-        pairs = [given.get(name, (None, None)) for name in names]
+        bound_pairs = {str(name): _pair(pair, f"the bounds of {name}") for name, pair in bounds.items()}
+        check_names(names, bound_pairs, "bounds")
+        pairs = [bound_pairs.get(name, (None, None)) for name in names]
         lower, upper = [low for low, _ in pairs], [high for _, high in pairs]
         return _numbers(names, lower, "lower", -np.inf), _numbers(names, upper, "upper", np.inf)
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
@@ -48,39 +48,38 @@ def limits_of(formula: Formula, bounds: Any) -> Any:
     """
     if formula.curve is None or not isinstance(bounds, Mapping):
         return read_bounds(formula.parameters, bounds)
-    given = {str(name): _pair(pair, f"the bounds of {name}") for name, pair in bounds.items()}
-    check_names(formula.parameters, given, "bounds")
-    return given
+    pairs = {str(name): _pair(pair, f"the bounds of {name}") for name, pair in bounds.items()}
+    check_names(formula.parameters, pairs, "bounds")
+    return pairs
 
 
 def start_and_search(
-    formula: Formula, given: Any, n_starts: Any, bounds: Any, role: str, precision: str = "float64",
-    bits: str = NATIVE,
-) -> tuple[Any, Any]:  # fmt: skip
+    formula: Formula, start: Any, n_starts: Any, bounds: Any, role: str, precision: str = "float64", bits: str = NATIVE
+) -> tuple[Any, Any]:
     """Return the start and n_starts as ``fit`` takes them, from those of the user: a curve finds its start in data.
 
     The start "auto", and a curve of which nothing is given, have starting points that are looked for. Raises ValueError
     for another text.
     """
-    if isinstance(given, str):
-        if given != AUTO:
-            raise ValueError(f"{role} is {given!r}; expected numbers, or {AUTO!r}")
+    if isinstance(start, str):
+        if start != AUTO:
+            raise ValueError(f"{role} is {start!r}; expected numbers, or {AUTO!r}")
         if n_starts not in (None, AUTO):
             raise ValueError(f"{role}={AUTO!r} looks for starting points itself: leave out n_starts")
-        given, n_starts = None, AUTO
-    if formula.curve is None or not (given is None or isinstance(given, Mapping)):
-        return read_start(formula, given, bounds, role, precision, bits), n_starts
+        start, n_starts = None, AUTO
+    if formula.curve is None or not (start is None or isinstance(start, Mapping)):
+        return read_start(formula, start, bounds, role, precision, bits), n_starts
     module: Any = module_of(formula, precision, bits)
     model = module._model
     refuse(model.facts, f"the start that a curve finds in data (give {role} as an array)")
-    if given is None:
+    if start is None:
         return None, AUTO if n_starts is None else n_starts
-    put(model, role, given, model.constants)  # with the name of the argument, if it is wrong
-    return given, n_starts
+    put(model, role, start, model.constants)  # with the name of the argument, if it is wrong
+    return start, n_starts
 
 
 def read_start(
-    formula: Formula, given: Any, bounds: Bounds | None, role: str, precision: str = "float64", bits: str = NATIVE
+    formula: Formula, start: Any, bounds: Bounds | None, role: str, precision: str = "float64", bits: str = NATIVE
 ) -> Array:
     """Return the start, (P,), from an array (P,), a mapping from names to numbers, or None; ``role`` is its name.
 
@@ -91,12 +90,12 @@ def read_start(
     """
     module: Any = module_of(formula, precision, bits)
     model = module._model
-    if given is None or isinstance(given, Mapping):
+    if start is None or isinstance(start, Mapping):
         usual = np.array(_first_guess(formula, precision, bits)) if bounds is None else _within(*bounds)
-        return usual if given is None else put(model, role, given, usual)
+        return usual if start is None else put(model, role, start, usual)
     names = formula.parameters
     expected = f"expected ({len(names)},), for {', '.join(names)}"
-    array = to_array(model, role, given, expected)
+    array = to_array(model, role, start, expected)
     if array.shape != (len(names),):
         raise ValueError(f"{role} has the shape {array.shape}; {expected}")
     return to_finite(model, role, array, expected)
@@ -113,14 +112,14 @@ def _first_guess(formula: Formula, precision: str, bits: str) -> tuple[float, ..
     return tuple(ones + np.arange(count)[::-1] / (2 * count)) if tied else tuple(ones)
 
 
-def named(*given: Any) -> tuple[str, ...]:
+def named(*mappings: Any) -> tuple[str, ...]:
     """Return the names of parameters in starts and bounds that are mappings."""
-    return tuple(dict.fromkeys(str(name) for each in given if isinstance(each, Mapping) for name in each))
+    return tuple(dict.fromkeys(str(name) for each in mappings if isinstance(each, Mapping) for name in each))
 
 
-def check_names(names: tuple[str, ...], given: Mapping[str, Any], role: str) -> None:
+def check_names(names: tuple[str, ...], values: Mapping[str, Any], role: str) -> None:
     """Raise ModelError for the first name that is no parameter."""
-    unknown = next((name for name in given if name not in names), None)
+    unknown = next((name for name in values if name not in names), None)
     if unknown is not None:
         raise ModelError(f"{role} names {unknown}, which is no parameter; there are: {', '.join(names)}")
 

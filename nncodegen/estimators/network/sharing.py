@@ -85,8 +85,8 @@ def same_bits(network: Description, first: int, second: int) -> bool:
     block = BLOCK[network.precision]
     if any(size % block or size > WHOLE or size < network.inputs for size in (first, second)):
         return False
-    one, other = (order(replace(network, inputs=size)) for size in (first, second))
-    return one == other
+    first_order, other = (order(replace(network, inputs=size)) for size in (first, second))
+    return first_order == other
 
 
 @lru_cache(maxsize=64)

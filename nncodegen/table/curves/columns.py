@@ -51,8 +51,13 @@ def columns_of(
     for place, (name, column) in enumerate(sigma_x.items(), start=len(names) - len(sigma_x)):
         _check_deviations(table, column, rows, values[:, place], above=False)
         of_x[:, inputs.index(name)] = kept[:, place]
-    return Columns(kept[:, :width], kept[:, width], kept[:, width + 1] if sigma is not None else None,
-                   of_x if sigma_x else None, rows)  # fmt: skip
+    return Columns(
+        kept[:, :width],
+        kept[:, width],
+        kept[:, width + 1] if sigma is not None else None,
+        of_x if sigma_x else None,
+        rows,
+    )
 
 
 def _check_deviations(table: Table, name: str, rows: Any, values: Any, above: bool) -> None:

@@ -39,10 +39,18 @@ SHOWN = 12
 
 
 def run_curve(
-    data: Path, equation: str | None, sigma: str | None, by: tuple[str, ...], settings: FitSettings, out: Path | None,
-    plot: Path | None, dask: str | None, models: str | None = None, encoding: str | None = None,
+    data: Path,
+    equation: str | None,
+    sigma: str | None,
+    by: tuple[str, ...],
+    settings: FitSettings,
+    out: Path | None,
+    plot: Path | None,
+    dask: str | None,
+    models: str | None = None,
+    encoding: str | None = None,
     sheet: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Fit a formula to the columns of a file, or compare several. Raises TableError, ModelError and BuildError."""
     console = Console(highlight=False, soft_wrap=True, stderr=True)
     read = partial(read_table, data, encoding, sheet)
@@ -90,27 +98,31 @@ def _understood(
     if settings.shared and not by:
         raise BuildError("--shared names parameters that groups have in common: name the columns of these with --by")
     target, formula = read_equation(
-        equation, names, named(settings.p0, settings.bounds), settings.ties, settings.derived,
+        equation,
+        names,
+        named(settings.p0, settings.bounds),
+        settings.ties,
+        settings.derived,
         (*by, *([sigma] if sigma is not None else []), *settings.sigma_x.values()),
-    )  # fmt: skip
+    )
     settings.check(formula)
     _line(console, "fit", f"{target} = {formula.expression}")
     deviations = f", with the standard deviations {sigma}" if sigma is not None else ""
     _line(console, "columns", f"{', '.join(formula.columns) or 'none'}{deviations}")
     if settings.shared:
-        own = ", ".join(settings.own_of(formula))
-        _line(console, "shared", f"{', '.join(settings.shared)} by all groups; each has its own {own}")
+        own_names = ", ".join(settings.own_of(formula))
+        _line(console, "shared", f"{', '.join(settings.shared)} by all groups; each has its own {own_names}")
     for name, column in settings.sigma_x_of(formula).items():
         _line(console, "errors in x", f"{name}, with the standard deviations {column}")
     for name, tie in formula.ties:
         _line(console, "tie", f"{name} = {tie}")
-    for name, one in formula.derived:
-        _line(console, "derived", f"{name} = {one}")
+    for name, quantity in formula.derived:
+        _line(console, "derived", f"{name} = {quantity}")
     _line(console, "start", "from the data" if settings.needs_data(formula) else _start(settings, formula))
     limits = settings.limits_of(formula)
     if limits is not None:
         of_each = zip(formula.parameters, *limits, strict=True)
-        intervals = [_interval(*one) for one in of_each if np.isfinite(one[1:]).any()]
+        intervals = [_interval(*quantity) for quantity in of_each if np.isfinite(quantity[1:]).any()]
         _line(console, "bounds", ", ".join(intervals))
     if settings.loss != "linear":
         _line(console, "loss", f"{settings.loss}, for residuals beyond {settings.f_scale:g}")
@@ -126,9 +138,15 @@ def _start(settings: FitSettings, formula: Formula) -> str:
 
 
 def _fit_motion(
-    console: Console, table: Table, equation: str, sigma: str | None, by: tuple[str, ...], settings: FitSettings,
-    out: Path | None, plot: Path | None,
-) -> None:  # fmt: skip
+    console: Console,
+    table: Table,
+    equation: str,
+    sigma: str | None,
+    by: tuple[str, ...],
+    settings: FitSettings,
+    out: Path | None,
+    plot: Path | None,
+) -> None:
     """Fit differential equations to a table, whose rows are the times of one trajectory."""
     for option, value in (
         ("--by", by),
@@ -141,7 +159,11 @@ def _fit_motion(
         if value:
             raise BuildError(f"{option} is for fits of formulas: leave it out with differential equations")
     problem = read_motion(equation, table.columns, [sigma] if sigma is not None else [])
-    _line(console, "fit", "; ".join(f"{one.left} = {str(one.right).strip()}" for one in problem.equations))
+    _line(
+        console,
+        "fit",
+        "; ".join(f"{each_equation.left} = {str(each_equation.right).strip()}" for each_equation in problem.equations),
+    )
     others = f", with {', '.join(problem.columns)} between rows on straight lines" if problem.columns else ""
     _line(console, "columns", f"{', '.join(problem.observed)} over {problem.time}{others}")
     _line(console, "parameters", ", ".join(problem.names))
@@ -157,9 +179,18 @@ def _fit_motion(
 
 
 def _compare(
-    console: Console, data: Path, read: Callable[[], Table], equation: str | None, models: str, sigma: str | None,
-    by: tuple[str, ...], settings: FitSettings, out: Path | None, plot: Path | None, dask: str | None,
-) -> None:  # fmt: skip
+    console: Console,
+    data: Path,
+    read: Callable[[], Table],
+    equation: str | None,
+    models: str,
+    sigma: str | None,
+    by: tuple[str, ...],
+    settings: FitSettings,
+    out: Path | None,
+    plot: Path | None,
+    dask: str | None,
+) -> None:
     """Compare formulas on the columns of a file, and print or write the table."""
     for option, value in (
         ("--plot", plot),
@@ -183,39 +214,46 @@ def _compare(
     for text, formula in formulas.items():
         settings.of(formula).check(formula)
         _line(console, "model", f"{text}: {target} = {formula.expression}")
-    given = comparison(formulas, target, sigma, by, settings)
-    for (large, small), how in given.nested.items():
+    compared = comparison(formulas, target, sigma, by, settings)
+    for (large, small), how in compared.nested.items():
         values = ", ".join(f"{name} = {value}" for name, value in how.values.items())
         rough = "" if how.regular else "; a value at a bound, or without effect: its probability is rough"
         _line(console, "contains", f"{large} is {small} for {values}{rough}")
     with _bar(console, "groups") as tell:
-        found, columns = compare_groups(table, given, tell)
+        rows, columns = compare_groups(table, compared, tell)
     _tell_left_out(console, columns.left_out)
     if out is not None:
-        write_at_once(out, write_csv(found).encode())
+        write_at_once(out, write_csv(rows).encode())
     elif by:
-        click.echo(write_csv(found), nl=False)
+        click.echo(write_csv(rows), nl=False)
     if not by:
-        click.echo(printable("\n".join(_told(found, given)), lines=True))
-    best = found.loc[found["best"], "model"].value_counts()
+        click.echo(printable("\n".join(_told(rows, compared)), lines=True))
+    best = rows.loc[rows["best"], "model"].value_counts()
     _line(console, "best", ", ".join(f"{text} ({count:,})" if by else text for text, count in best.items()) or "none")
     if out is not None:
         _line(console, "written to", str(out))
 
 
-def _told(found: Any, given: Comparison) -> list[str]:
+def _told(table: Any, compared: Comparison) -> list[str]:
     """Return the lines of a comparison without groups: a table, the best first, and the likelihood ratios."""
     head = ("model", "parameters", "chi2", "AICc", "above the best", "weight", "ended")
     rows = [
-        (one.model, f"{one.parameters}", f"{one.chi2:.6g}", f"{one.aicc:.2f}", f"{one.above_best:.2f}",
-         f"{one.weight:.3f}", one.status)
-        for one in found.sort_values("aicc", kind="stable").itertuples()
-    ]  # fmt: skip
+        (
+            row.model,
+            f"{row.parameters}",
+            f"{row.chi2:.6g}",
+            f"{row.aicc:.2f}",
+            f"{row.above_best:.2f}",
+            f"{row.weight:.3f}",
+            row.status,
+        )
+        for row in table.sort_values("aicc", kind="stable").itertuples()
+    ]
     lines = aligned(head, rows, (0, 6))
-    for large, small in given.nested:
-        p = float(found.loc[found["model"] == large, f"p: {small} in {large}"].iloc[0])
+    for large, small in compared.nested:
+        p = float(table.loc[table["model"] == large, f"p: {small} in {large}"].iloc[0])
         lines += [f"likelihood ratio of {large} and {small}: p = {p:.3g}, {_verdict(p, large, small)}"]
-    return lines if not given.nested else [*lines[: 1 + len(rows)], "", *lines[1 + len(rows) :]]
+    return lines if not compared.nested else [*lines[: 1 + len(rows)], "", *lines[1 + len(rows) :]]
 
 
 def _verdict(p: float, large: str, small: str) -> str:
@@ -252,9 +290,14 @@ def _fit_groups(console: Console, table: Table, problem: ColumnFit, out: Path | 
 def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that shows progress on a terminal: it is called with the numbers of finished and all parts."""
     with Progress(
-        TextColumn(f"fitting {what}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
-        transient=True, disable=not console.is_terminal,
-    ) as bar:  # fmt: skip
+        TextColumn(f"fitting {what}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
         task = bar.add_task("fitting", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -304,5 +347,5 @@ def _check_new(path: Path) -> None:
         raise BuildError(f"{path} exists already, and is not overwritten: name another file")
 
 
-def _line(console: Console, name: str, found: str) -> None:
-    console.print(printable(f"{name:<14}{found}"), markup=False)
+def _line(console: Console, name: str, text: str) -> None:
+    console.print(printable(f"{name:<14}{text}"), markup=False)

@@ -52,61 +52,71 @@ def comparison(
 ) -> Comparison:
     """Return the comparison of formulas, after a look at which of them contain others."""
     pairs = {
-        (large, small): found
-        for large in formulas for small in formulas
-        if large != small and (found := containment(formulas[large], formulas[small])) is not None
-    }  # fmt: skip
+        (large, small): contained
+        for large in formulas
+        for small in formulas
+        if large != small and (contained := containment(formulas[large], formulas[small])) is not None
+    }
     return Comparison(formulas, target, sigma, by, settings, pairs)
 
 
 def compare_groups(
-    table: Table, given: Comparison, tell: Callable[[int, int], None] = lambda done, groups: None
+    table: Table, compared: Comparison, tell: Callable[[int, int], None] = lambda done, groups: None
 ) -> tuple[pd.DataFrame, Columns]:
     """Return a row for each group and formula: its key, AICc, how far that is above the best, weight, and so on.
 
     The probabilities of likelihood ratios are in columns "p: SMALL in LARGE", in the rows of the larger formula. A
     formula that did not converge, or has too few data, has no AICc. Raises TableError.
     """
-    inputs = tuple(dict.fromkeys(name for formula in given.formulas.values() for name in formula.columns))
-    columns = columns_of(table, inputs, given.target, given.sigma)
-    require_rows(table, columns, [*inputs, given.target])
+    inputs = tuple(dict.fromkeys(name for formula in compared.formulas.values() for name in formula.columns))
+    columns = columns_of(table, inputs, compared.target, compared.sigma)
+    require_rows(table, columns, [*inputs, compared.target])
     whole = Groups([()], [np.arange(len(columns.y))])
-    groups = groups_of(table, given.by, columns.rows) if given.by else whole
+    groups = groups_of(table, compared.by, columns.rows) if compared.by else whole
     rows = []
     for number, (key, members) in enumerate(zip(groups.keys, groups.members, strict=True), start=1):
-        rows += [{**dict(zip(given.by, key, strict=True)), **row} for row in _compared(columns, inputs, members, given)]
+        rows += [
+            {**dict(zip(compared.by, key, strict=True)), **row} for row in _compared(columns, inputs, members, compared)
+        ]
         tell(number, len(groups.keys))
     return pd.DataFrame(rows), columns
 
 
 def _compared(
-    columns: Columns, inputs: tuple[str, ...], members: Array, given: Comparison
+    columns: Columns, inputs: tuple[str, ...], members: Array, compared: Comparison
 ) -> Iterator[dict[str, object]]:
     """Yield the row of each formula, in their order, for one group."""
     results: dict[str, FitResult] = {}
-    for text, formula in given.formulas.items():
-        own = replace(columns, X=columns.X[:, [inputs.index(name) for name in formula.columns]])
+    for text, formula in compared.formulas.items():
+        formula_columns = replace(columns, X=columns.X[:, [inputs.index(name) for name in formula.columns]])
         if len(members):
             with warnings.catch_warnings():  # warnings of fits that did not converge, whose status the table shows
                 warnings.simplefilter("ignore", RuntimeWarning)
-                results[text] = fit_rows(own, members, given.problem(text))
-    found = {text: one.aicc if one.success else math.nan for text, one in results.items()}
-    least = min((value for value in found.values() if not math.isnan(value)), default=math.nan)
-    relative = {text: math.exp(-(value - least) / 2) if value > least else float(value == least)
-                for text, value in found.items()}  # fmt: skip
+                results[text] = fit_rows(formula_columns, members, compared.problem(text))
+    criteria = {text: result.aicc if result.success else math.nan for text, result in results.items()}
+    least = min((value for value in criteria.values() if not math.isnan(value)), default=math.nan)
+    relative = {
+        text: math.exp(-(value - least) / 2) if value > least else float(value == least)
+        for text, value in criteria.items()
+    }
     total = sum(relative.values()) or math.nan
-    for text, formula in given.formulas.items():
-        one, value = results.get(text), found.get(text, math.nan)
+    for text, formula in compared.formulas.items():
+        result, value = results.get(text), criteria.get(text, math.nan)
         yield {
-            "model": text, "parameters": len(formula.parameters), "rows": one.used if one else 0,
-            "chi2": one.chi2 if one else math.nan, "aicc": value, "above_best": value - least,
-            "weight": relative.get(text, math.nan) / total, "best": value == least,
-            "status": one.status if one else "no_data",
+            "model": text,
+            "parameters": len(formula.parameters),
+            "rows": result.used if result else 0,
+            "chi2": result.chi2 if result else math.nan,
+            "aicc": value,
+            "above_best": value - least,
+            "weight": relative.get(text, math.nan) / total,
+            "best": value == least,
+            "status": result.status if result else "no_data",
             **{
                 f"p: {small} in {large}": _probability(results, large, small) if text == large else math.nan
-                for large, small in given.nested
+                for large, small in compared.nested
             },
-        }  # fmt: skip
+        }
 
 
 def _probability(results: Mapping[str, FitResult], large: str, small: str) -> float:
@@ -119,8 +129,8 @@ def _probability(results: Mapping[str, FitResult], large: str, small: str) -> fl
         from scipy.special import chdtrc  # noqa: PLC0415 (optional)
     if large not in results or not (results[large].success and results[small].success):
         return math.nan
-    one, other = results[large], results[small]
-    if one.chi2 <= 0:
+    large_fit, other = results[large], results[small]
+    if large_fit.chi2 <= 0:
         return math.nan if other.chi2 <= 0 else 0.0
-    ratio = one.used * math.log(max(other.chi2 / one.chi2, 1.0))
-    return float(chdtrc(one.free_count - other.free_count, ratio))
+    ratio = large_fit.used * math.log(max(other.chi2 / large_fit.chi2, 1.0))
+    return float(chdtrc(large_fit.free_count - other.free_count, ratio))

@@ -19,12 +19,16 @@ X, Y = "x", "y"
 
 
 def read_equation(
-    text: str, columns: Collection[str], given: Collection[str] = (), ties: Mapping[str, str] | None = None,
-    derived: Mapping[str, str] | None = None, others: Collection[str] = (),
-) -> tuple[str, Formula]:  # fmt: skip
+    text: str,
+    columns: Collection[str],
+    named_parameters: Collection[str] = (),
+    ties: Mapping[str, str] | None = None,
+    derived: Mapping[str, str] | None = None,
+    others: Collection[str] = (),
+) -> tuple[str, Formula]:
     """Return the target and the formula of an equation, given the names of all columns. Raises ModelError.
 
-    The right side of ``~`` is a sum of curves by name. ``given`` are names that were given to parameters
+    The right side of ``~`` is a sum of curves by name. ``named_parameters`` are names that were given to parameters
     (``read_formula``); ``others`` are columns that no curve is a function of, unless it names them.
     """
     sign = "~" if "~" in text else "="
@@ -39,7 +43,7 @@ def read_equation(
     if target not in columns:
         raise ModelError(f"the left side of {shown(text)} is no column; there are: {', '.join(columns)}")
     left = [column for column in columns if column != target]
-    formula = read_curves(right, left, others) if sign == "~" else read_formula(right, left, given)
+    formula = read_curves(right, left, others) if sign == "~" else read_formula(right, left, named_parameters)
     if target in formula.parameters:
         raise ModelError(f"{target} stands on both sides of {shown(text)}")
     if not formula.columns and formula.curve is None:
@@ -69,7 +73,11 @@ def read_curves(text: str, columns: Sequence[str], others: Collection[str] = ())
 
 
 def read_models(
-    equation: str | None, models: str, columns: Sequence[str], given: Collection[str], others: Collection[str]
+    equation: str | None,
+    models: str,
+    columns: Sequence[str],
+    named_parameters: Collection[str],
+    others: Collection[str],
 ) -> tuple[str, dict[str, Formula]]:
     """Return the target, and the formulas to compare by their texts: curves by name, or formulas, with commas between.
 
@@ -79,23 +87,23 @@ def read_models(
     left = [column for column in columns if column not in others]
     target, variable = _columns_of(equation, left)
     rest = [column for column in left if column != target]
-    found: dict[str, Formula] = {}
+    formulas: dict[str, Formula] = {}
     for text in _split(models):
-        if text in found:
+        if text in formulas:
             raise ModelError(f"--models names {shown(text)} twice")
         if _names(text) & {*RECORDS, "polynomial"}:
-            found[text] = read_curves(text, [variable] if variable else rest)
+            formulas[text] = read_curves(text, [variable] if variable else rest)
             continue
-        formula = read_formula(text, rest, given)
+        formula = read_formula(text, rest, named_parameters)
         if not formula.columns:
             raise ModelError(
                 f"{shown(text)} is neither a curve nor a formula of the columns; curves are: {', '.join(RECORDS)}; "
                 f"columns are: {', '.join(rest)}"
             )
-        found[text] = formula
-    if len(found) < 2:
+        formulas[text] = formula
+    if len(formulas) < 2:
         raise ModelError('--models compares two or more formulas: --models "hill4, hill5, exponential"')
-    return target, found
+    return target, formulas
 
 
 def _columns_of(equation: str | None, columns: Sequence[str]) -> tuple[str, str | None]:

@@ -36,8 +36,12 @@ class ColumnFit:
     @property
     def needed(self) -> list[str]:
         """Return the columns in which a row must hold numbers."""
-        return [*self.formula.columns, self.target, *([self.sigma] if self.sigma is not None else []),
-                *self.sigma_x.values()]  # fmt: skip
+        return [
+            *self.formula.columns,
+            self.target,
+            *([self.sigma] if self.sigma is not None else []),
+            *self.sigma_x.values(),
+        ]
 
     @property
     def sigma_x(self) -> dict[str, str]:
@@ -81,11 +85,18 @@ def fit_rows(columns: Columns, rows: Any, problem: ColumnFit) -> FitResult:
     X, y = columns.X[rows], columns.y[rows]
     start, n_starts = settings.start_and_search(formula)
     return module_of(formula).fit(
-        X if formula.columns else None, y, p0=start,
-        sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
-        loss=settings.loss, f_scale=settings.f_scale, n_starts=n_starts, seed=settings.seed,
-        threads=settings.threads, sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
-    )  # fmt: skip
+        X if formula.columns else None,
+        y,
+        p0=start,
+        sigma=None if columns.sigma is None else columns.sigma[rows],
+        bounds=settings.bounds_of(formula),
+        loss=settings.loss,
+        f_scale=settings.f_scale,
+        n_starts=n_starts,
+        seed=settings.seed,
+        threads=settings.threads,
+        sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
+    )
 
 
 def value_and_error(result: FitResult, name: str) -> tuple[float, float]:
@@ -99,9 +110,9 @@ def value_and_error(result: FitResult, name: str) -> tuple[float, float]:
 def _fit_all(groups: Groups, columns: Columns, problem: ColumnFit, tell: Callable[[int, int], None]) -> pd.DataFrame:
     if problem.settings.shared:
         keys = pd.DataFrame(groups.keys, columns=list(problem.by))
-        found = fit_shared(groups, columns, problem)[1]
+        rows = fit_shared(groups, columns, problem)[1]
         tell(len(groups.keys), len(groups.keys))
-        return pd.concat([keys, found], axis=1)
+        return pd.concat([keys, rows], axis=1)
     parts, step = [], ONE_BY_ONE if problem.settings.one_by_one(problem.formula) else SIDE_BY_SIDE
     for first in range(0, len(groups.keys), step):
         part = Groups(groups.keys[first : first + step], groups.members[first : first + step])
@@ -126,26 +137,38 @@ def fit_shared(groups: Groups, columns: Columns, problem: ColumnFit) -> tuple[Gr
     rows = np.concatenate([groups.members[place] for place in there])
     labels = np.repeat(there, [len(groups.members[place]) for place in there])
     X, y = columns.X[rows], columns.y[rows]
-    own = settings.own_of(formula)
+    own_parameters = settings.own_of(formula)
     with warnings.catch_warnings():  # the status tells how it ended
         warnings.simplefilter("ignore", RuntimeWarning)
         fit: Any = module.fit(
-            X if formula.columns else None, y, p0=_start_of_all(problem),
-            sigma=None if columns.sigma is None else columns.sigma[rows], bounds=settings.bounds_of(formula),
-            loss=settings.loss, f_scale=settings.f_scale, seed=settings.seed, threads=settings.threads, groups=labels,
-            own=own, sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
-        )  # fmt: skip
-    found = [none] * len(groups.members)
-    pairs = {name: (fit.group_parameters[:, place], fit.group_errors[:, place])
-             for place, name in enumerate(formula.parameters)}  # fmt: skip
+            X if formula.columns else None,
+            y,
+            p0=_start_of_all(problem),
+            sigma=None if columns.sigma is None else columns.sigma[rows],
+            bounds=settings.bounds_of(formula),
+            loss=settings.loss,
+            f_scale=settings.f_scale,
+            seed=settings.seed,
+            threads=settings.threads,
+            groups=labels,
+            own=own_parameters,
+            sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
+        )
+    group_rows = [none] * len(groups.members)
+    pairs = {
+        name: (fit.group_parameters[:, place], fit.group_errors[:, place])
+        for place, name in enumerate(formula.parameters)
+    }
     for number, place in enumerate(there):
-        one = fit.group(place) if set(formula.results) - set(pairs) else None
-        values = [
-            float(part[number]) for name in formula.results if name in pairs for part in pairs[name]
-        ] if one is None else [part for name in formula.results for part in value_and_error(one, name)]  # fmt: skip
+        group_fit = fit.group(place) if set(formula.results) - set(pairs) else None
+        values = (
+            [float(part[number]) for name in formula.results if name in pairs for part in pairs[name]]
+            if group_fit is None
+            else [part for name in formula.results for part in value_and_error(group_fit, name)]
+        )
         status = str(fit.group_status[number])
-        found[place] = [*values, len(groups.members[place]), fit.reduced_chi2, fit.iterations, status]
-    return fit, pd.DataFrame(found, columns=problem.results)
+        group_rows[place] = [*values, len(groups.members[place]), fit.reduced_chi2, fit.iterations, status]
+    return fit, pd.DataFrame(group_rows, columns=problem.results)
 
 
 def _start_of_all(problem: ColumnFit) -> Any:
@@ -167,19 +190,24 @@ def _fit(columns: Columns, groups: Groups, problem: ColumnFit) -> pd.DataFrame:
         None if each is None else [each[rows] for rows in rows_of] for each in (columns.sigma, columns.sigma_x)
     )
     fits = module.fit_many(
-        [columns.X[rows] for rows in rows_of], [columns.y[rows] for rows in rows_of], p0=start, sigma=sigma,
-        bounds=bounds, threads=settings.threads, sigma_x=sigma_x,
-    )  # fmt: skip
-    found = fits.to_frame().rename(columns={"data": "rows"}).reset_index(drop=True)
+        [columns.X[rows] for rows in rows_of],
+        [columns.y[rows] for rows in rows_of],
+        p0=start,
+        sigma=sigma,
+        bounds=bounds,
+        threads=settings.threads,
+        sigma_x=sigma_x,
+    )
+    frame = fits.to_frame().rename(columns={"data": "rows"}).reset_index(drop=True)
     others = [name for name, _ in (*formula.ties, *formula.derived)]
     if others:
         numbers = np.full((len(fits), len(others), 2), np.nan)
-        for group in np.flatnonzero(found["rows"]).tolist():
+        for group in np.flatnonzero(frame["rows"]).tolist():
             numbers[group] = [value_and_error(fits[group], name) for name in others]
         for place, name in enumerate(others):
-            found[name], found[f"{name}{ERROR}"] = numbers[:, place].T
-    found = found[problem.results]
-    return found.assign(status=np.where(fits.success & fits.poles, "pole", fits.status))
+            frame[name], frame[f"{name}{ERROR}"] = numbers[:, place].T
+    frame = frame[problem.results]
+    return frame.assign(status=np.where(fits.success & fits.poles, "pole", fits.status))
 
 
 def _fit_one(columns: Columns, rows: Any, problem: ColumnFit) -> list[Any]:

@@ -58,10 +58,17 @@ class Motion:
     def model(self, times: int, steps: int, start: dict[str, float]) -> Dynamics:
         """Return the model of a table with a number of rows."""
         return Dynamics(
-            self.text, self.starts, {name: start[name] for name in self.names}, times=times, columns=self.columns,
-            observed=self.observed, steps=steps, time=self.time, interpolation=LINEAR if self.columns else HELD,
+            self.text,
+            self.starts,
+            {name: start[name] for name in self.names},
+            times=times,
+            columns=self.columns,
+            observed=self.observed,
+            steps=steps,
+            time=self.time,
+            interpolation=LINEAR if self.columns else HELD,
             name=NAME,
-        )  # fmt: skip
+        )
 
 
 class Fitted(NamedTuple):
@@ -89,16 +96,16 @@ def read_motion(text: str, columns: Sequence[str], others: Collection[str] = ())
     States that are columns are observed. Names that are neither states nor columns are parameters.
     """
     equations = read_equations(text, "the command")
-    states = [one.name for one in equations]
-    observed = tuple(one.name for one in equations if one.name in columns)
+    states = [equation.name for equation in equations]
+    observed = tuple(equation.name for equation in equations if equation.name in columns)
     if not observed:
         raise ModelError(f"none of {', '.join(states)} in {shown(text)} is a column; there are: {', '.join(columns)}")
     left = [name for name in columns if name not in states and name not in others]
-    moving = {one.name + PRIME * order for one in equations for order in range(max(one.order, 1))}
+    moving = {equation.name + PRIME * order for equation in equations for order in range(max(equation.order, 1))}
     read: dict[str, None] = {}
-    for one in equations:
-        right = primed(str(one.right))
-        read |= dict.fromkeys(names_in(right, f"the equation {one.left} = ...", {*columns, *moving}))
+    for equation in equations:
+        right = primed(str(equation.right))
+        read |= dict.fromkeys(names_in(right, f"the equation {equation.left} = ...", {*columns, *moving}))
     unread = [name for name in left if name not in read]
     time = next((name for name in TIMES if name in left), unread[0] if len(unread) == 1 else None)
     if time is None or not time.isidentifier():
@@ -106,7 +113,9 @@ def read_motion(text: str, columns: Sequence[str], others: Collection[str] = ())
             f"which column is the time is not clear: name it {' or '.join(TIMES)}; there are: {', '.join(columns)}"
         )
     starts = {
-        one.name + "'" * order: f"{one.name}{'_prime' * order}0" for one in equations for order in range(one.order)
+        equation.name + "'" * order: f"{equation.name}{'_prime' * order}0"
+        for equation in equations
+        for order in range(equation.order)
     }
     used = tuple(name for name in left if name in read and name != time)
     parameters = tuple(name for name in read if name not in (*moving, *used, time, *starts.values()))
@@ -141,9 +150,17 @@ def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSe
     while steps <= MOST:
         module = build_module(problem.model(len(times), steps, start))
         result = module.fit(
-            X, Y.reshape(1, -1), p0=p0, sigma=weights, bounds=settings.bounds or None, loss=settings.loss,
-            f_scale=settings.f_scale, n_starts=settings.n_starts, seed=settings.seed, threads=settings.threads,
-        )  # fmt: skip
+            X,
+            Y.reshape(1, -1),
+            p0=p0,
+            sigma=weights,
+            bounds=settings.bounds or None,
+            loss=settings.loss,
+            f_scale=settings.f_scale,
+            n_starts=settings.n_starts,
+            seed=settings.seed,
+            threads=settings.threads,
+        )
         if result.converged:
             p0 = result.parameters
             coarse = module.predict(p0, X)
@@ -163,10 +180,10 @@ def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSe
 def _solution(model: Dynamics, parameters: Any, X: Any) -> Any:
     """Return the outputs of a model at the times of its sample, (1, outputs*times), without compiling it."""
     program = model.describe()
-    targets = np.zeros((1, sum(one.size for one in program.targets)))
+    targets = np.zeros((1, sum(tensor.size for tensor in program.targets)))
     with np.errstate(all="ignore"):
         values = evaluate(program, parameters, X, targets, results=program.outputs)
-    return np.concatenate([values[one.tensor] for one in program.outputs], axis=1)
+    return np.concatenate([values[tensor.tensor] for tensor in program.outputs], axis=1)
 
 
 def _first(values: Any) -> float:
@@ -197,10 +214,10 @@ def _rows(table: Table, problem: Motion, sigma: str | None) -> tuple[Any, Any, l
 def draw_motion(problem: Motion, times: Any, data: Any, curves: Any, path: Path) -> None:
     """Write a picture of data and fitted curves over time to a file: axes for each observed state."""
     axes = new_axes(len(problem.observed), sharex=True, figsize=(6.4, 2 + 2 * len(problem.observed)))
-    for one, name, points, curve in zip(axes, problem.observed, data, curves, strict=True):
-        one.plot(times, curve, color="C1")
-        one.plot(times, points, "o", color="C0", markersize=4)
-        one.set_ylabel(name)
+    for axis, name, points, curve in zip(axes, problem.observed, data, curves, strict=True):
+        axis.plot(times, curve, color="C1")
+        axis.plot(times, points, "o", color="C0", markersize=4)
+        axis.set_ylabel(name)
     axes[-1].set_xlabel(problem.time)
     axes[0].set_title(problem.text, fontsize="medium")
     axes[0].figure.savefig(path, dpi=150)

@@ -33,15 +33,15 @@ def read_bounds(text: str) -> dict[str, tuple[float, float]]:
 
 def read_formulas(texts: Sequence[str], option: str) -> dict[str, str]:
     """Return formulas by name: ["b = 2*a"]. Raises ModelError."""
-    found: dict[str, str] = {}
+    formulas: dict[str, str] = {}
     for text in texts:
         name, equals, formula = (part.strip() for part in text.partition("="))
         if not equals or not name.isidentifier() or not formula:
             raise ModelError(f'{option} {text!r} is not NAME = FORMULA; write it like "b = 2*a"')
-        if name in found:
+        if name in formulas:
             raise ModelError(f"{option} names {name} twice")
-        found[name] = formula
-    return found
+        formulas[name] = formula
+    return formulas
 
 
 def read_names(text: str) -> tuple[str, ...]:

@@ -45,17 +45,17 @@ def draw_groups(fits: pd.DataFrame, columns: Columns, groups: Groups, problem: C
     width, height = (2.4 * across + 0.6, 2.0 * down + 1.0) if count > 1 else (6.4, 4.8)
     axes = new_axes(down, across, figsize=(width, height), sharex=True)
     curve = _curve_of(problem)
-    for number, one in enumerate(axes):
+    for number, axis in enumerate(axes):
         if number >= count:
-            one.set_visible(False)
+            axis.set_visible(False)
             continue
         rows = groups.members[number]
         key = ", ".join(map(str, groups.keys[number]))
         fit = fits.iloc[number]
-        _draw(one, columns, rows, curve(fit), len(problem.formula.columns) == 1)
+        _draw(axis, columns, rows, curve(fit), len(problem.formula.columns) == 1)
         ended = "" if fit["status"] == "converged" else f"\n{fit['status']}"
-        one.set_title(f"{textwrap.shorten(key, KEY, placeholder=' ...')}{ended}", fontsize="small")
-        one.tick_params(labelsize="x-small", labelbottom=number + across >= count)
+        axis.set_title(f"{textwrap.shorten(key, KEY, placeholder=' ...')}{ended}", fontsize="small")
+        axis.tick_params(labelsize="x-small", labelbottom=number + across >= count)
     figure = axes[0].figure
     figure.suptitle(textwrap.fill(_text(problem), max(round(TITLE * width / 6.4), KEY)), fontsize="medium")
     figure.supxlabel(problem.formula.columns[0] if len(problem.formula.columns) == 1 else "fitted", fontsize="medium")

@@ -49,7 +49,7 @@ class _Descend:
             return (loop,)
         values: dict[Statement, Tree] = {each: (Let(each.target, each.value),) for each in sums}
         changed = If(Asked.DESCENT, tuple(map(self._next, sums)), tuple(map(_stored, sums)))
-        body = (*(one for each in loop.body for one in values.get(each, (each,))), changed)
+        body = (*(value for each in loop.body for value in values.get(each, (each,))), changed)
         loaded = {statement.element for statement in walk(body) if isinstance(statement, Load)}
         read = {element for element in elements(body) if element in self.parameters.values()} - loaded
         return (replace(loop, body=(*map(Load, sorted(read, key=str)), *body)),)
@@ -64,8 +64,8 @@ class _Descend:
 
     def _next(self, store: Store) -> Store:
         """Return the statement that stores the next value of a parameter."""
-        given = {"parameter": self.parameters[self._offset(store)], "gradient": store.target}
-        known = {Element(name, (PARAMETER,)): element for name, element in given.items()}
+        elements = {"parameter": self.parameters[self._offset(store)], "gradient": store.target}
+        known = {Element(name, (PARAMETER,)): element for name, element in elements.items()}
         value = self.update.steps[0].expression.xreplace({**known, Element(LEARNING_RATE): self.rate})
         return Store(self.following[self._offset(store)], Value((value,)))
 

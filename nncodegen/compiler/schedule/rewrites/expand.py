@@ -112,14 +112,14 @@ class _Expand:
         """
         step = site.compute.steps[0]
         places = site.compute.shape is Shape.PLACES
-        found = window_of(step, self.program, self.layout.lengths) if places else None
-        if not found:
+        window = window_of(step, self.program, self.layout.lengths) if places else None
+        if not window:
             return None
-        found = found.at(site.time.index) if site.time else found
-        found = replace(found, time=site.limits.index) if site.limits else found
+        window = window.at(site.time.index) if site.time else window
+        window = replace(window, time=site.limits.index) if site.limits else window
         if site.limits and not site.time:  # no step is sure to have a neighbour in its segment
-            return found
-        return along(found, step.target, self.kernel.storage, self.program, self.layout.tile)
+            return window
+        return along(window, step.target, self.kernel.storage, self.program, self.layout.tile)
 
     # Statements of one value of each index.
 
@@ -133,34 +133,39 @@ class _Expand:
 
         Where these are cut, values of earlier parts are read from arrays; otherwise they are still local.
         """
-        *before, own = defined[: number + 1]
+        *before, definitions = defined[: number + 1]
         cut: list[Statement] = []
         if before:
-            read = {element for statement in own for element in statement.value.operands}
+            read = {element for statement in definitions for element in statement.value.operands}
             arrays = [statement.target for part in before for statement in part]
             crossing = self.kernel.memory.crossing
             left = [statement.target for statement in before[-1] if statement.target.tensor in crossing]
             cut.append(Cut(tuple(left), tuple(element for element in arrays if element in read)))
-        return (*cut, *self._statements(own, defined[number + 1 :]))
+        return (*cut, *self._statements(definitions, defined[number + 1 :]))
 
     def _statements(
-        self, own: Sequence[Definition], later: Sequence[Sequence[Definition]] = (), exists: tuple[Test, ...] = (),
+        self,
+        definitions: Sequence[Definition],
+        later: Sequence[Sequence[Definition]] = (),
+        exists: tuple[Test, ...] = (),
         samples: bool = False,
-    ) -> Tree:  # fmt: skip
+    ) -> Tree:
         """Return the statements of a part, after loads of the inputs and targets that they read.
 
         ``later`` are the definitions of the parts that follow.
         """
-        read = sorted({element for one in own for element in one.value.operands}, key=str)
-        found: list[Statement] = [Load(element) for element in read if self.kernel.place(element) in self._loaded]
-        used = {element for part in (own, *later) for one in part for element in one.value.operands}
-        for one in own:
-            value = replace(one.value, where=(*exists, *one.value.where))
-            if one.summed:
-                found.append(self._term(one.target, value, samples))
+        read = sorted({element for definition in definitions for element in definition.value.operands}, key=str)
+        statements: list[Statement] = [Load(element) for element in read if self.kernel.place(element) in self._loaded]
+        used = {
+            element for part in (definitions, *later) for definition in part for element in definition.value.operands
+        }
+        for definition in definitions:
+            value = replace(definition.value, where=(*exists, *definition.value.where))
+            if definition.summed:
+                statements.append(self._term(definition.target, value, samples))
             else:
-                found += self._value(one.target, value, one.target in used)
-        return tuple(found)
+                statements += self._value(definition.target, value, definition.target in used)
+        return tuple(statements)
 
     def _value(self, target: Element, value: Value, used: bool) -> Tree:
         """Return the statements that put a value in its place; if it is used later, it is also a local value."""
@@ -182,16 +187,16 @@ class _Expand:
 
     def _sums(self, compute: Compute) -> Tree:
         sums = tuple(step.target for step in compute.sums)
-        (own,) = self._defined(compute)
+        (definitions,) = self._defined(compute)
         gathers, exists = self._gathered(compute)
         if self._models:
             zeros = self._innermost(compute.outer, compute, tuple(Store(each, Value((S.Zero,))) for each in sums))
             several = compute.samples or bool(compute.reduced)
             first = (If(Asked.NEW, zeros),) if several else ()
             indices = (*compute.outer, *compute.reduced, *_samples(compute))
-            body = (*gathers, *self._statements(own, exists=exists, samples=several))
+            body = (*gathers, *self._statements(definitions, exists=exists, samples=several))
             return (*first, *self._innermost(indices, compute, body))
-        body = (*gathers, *self._statements(own, exists=exists))
+        body = (*gathers, *self._statements(definitions, exists=exists))
         loops = self._innermost(_samples(compute), compute, body, Way.SUMMED, sums)
         variables = tuple(Variable(target) for target in sums)
         results = tuple(Store(target, Value((target,)), Combine.ADD) for target in sums)
@@ -200,9 +205,11 @@ class _Expand:
 
     def _gathered(self, compute: Compute) -> tuple[tuple[Gather, ...], tuple[Test, ...]]:
         """Return the indices that are read from arrays, and the conditions under which a term exists."""
-        found = solved(compute, self.program)
-        gathers = tuple(Gather(each, self.program.sizes[each.index] or 1) for each in found.solutions if each.gathers)
-        return gathers, (*(Exists(each.solution.index, each.size) for each in gathers), *found.conditions)
+        solutions = solved(compute, self.program)
+        gathers = tuple(
+            Gather(each, self.program.sizes[each.index] or 1) for each in solutions.solutions if each.gathers
+        )
+        return gathers, (*(Exists(each.solution.index, each.size) for each in gathers), *solutions.conditions)
 
     def _reduction(self, site: Site) -> Tree:
         """Return the statements of a reduction over indices other than the samples, in memory, for each sample."""
@@ -228,9 +235,13 @@ class _Expand:
         return around(compute.outer, compute, self.program, inner)
 
     def _innermost(
-        self, indices: Sequence[str], compute: Compute, body: Tree, way: Way = Way.INDEPENDENT,
+        self,
+        indices: Sequence[str],
+        compute: Compute,
+        body: Tree,
+        way: Way = Way.INDEPENDENT,
         sums: Sequence[Element] = (),
-    ) -> Tree:  # fmt: skip
+    ) -> Tree:
         """Return loops over indices, and over models that lie side by side; the innermost may run all at once."""
         if self._models:
             lanes = Loop("lane", self.kernel.plan.lanes, body, Way.LANES)

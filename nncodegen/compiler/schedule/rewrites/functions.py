@@ -17,7 +17,9 @@ parameters in GCC."""
 def functions(trees: Trees) -> Trees:
     """Return trees in which each phase of a tile, the metrics and the finished sums have parts."""
     parts = tuple((phase, part) for phase, tree in trees.parts for part in _parts(tree))
-    metrics, finish = (tuple(part for tree in own for part in _apart(tree)) for own in (trees.metrics, trees.finish))
+    metrics, finish = (
+        tuple(part for tree in further for part in _apart(tree)) for further in (trees.metrics, trees.finish)
+    )
     return replace(trees, parts=parts, metrics=metrics, finish=finish)
 
 

@@ -21,11 +21,11 @@ def on_request(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
         return isinstance(statement, Let | Store | Accumulate | First) and statement.target.tensor in kernel.of_loss
 
     def body(tree: Tree) -> Tree:
-        found: list[Statement] = []
+        body_statements: list[Statement] = []
         for wanted, run in groupby((with_bodies(statement, body) for statement in tree), extra):
             statements = tuple(run)
-            found += [If(When.LOSS, statements)] if wanted else statements
-        return tuple(found)
+            body_statements += [If(When.LOSS, statements)] if wanted else statements
+        return tuple(body_statements)
 
     def shared(group: Group) -> Tree:
         return (replace(group, body=body(group.body)) if group.shared else group,)

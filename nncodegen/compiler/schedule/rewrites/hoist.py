@@ -22,17 +22,17 @@ def hoist(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     def rule(loop: Loop) -> Tree:
         if loop.way not in (Way.INDEPENDENT, Way.SUMMED, Way.ROW):
             return (loop,)
-        own = {target.tensor for target in targets(loop.body)}
-        read = dict.fromkeys(element for element in elements(loop.body) if element.tensor not in own)
+        written_here = {target.tensor for target in targets(loop.body)}
+        read = dict.fromkeys(element for element in elements(loop.body) if element.tensor not in written_here)
         names = [element.tensor for element in read]
         same = (element for element in read if names.count(element.tensor) == 1)
-        found = (
+        hoistable = (
             element
             for element in same
             if kernel.place(element) is Place.ARRAY
             and loop.index not in element.indices
             and any(index != SAMPLE for index in element.indices)
         )
-        return (*(Load(element) for element in sorted(found, key=str)), loop)
+        return (*(Load(element) for element in sorted(hoistable, key=str)), loop)
 
     return replace(kernel, trees=kernel.trees.each(lambda tree: rewritten(tree, {Loop: rule})))

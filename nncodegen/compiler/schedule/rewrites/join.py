@@ -17,15 +17,15 @@ def join(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
 
 
 def _joined(tree: Tree) -> Tree:
-    found: list[Statement] = []
+    joined_body: list[Statement] = []
     for when, members in groupby(tree, _only_when):
-        own = list(members)
-        if when and len(own) > 1:
-            body = tuple(replace(each, body=_then(each)) for each in own if isinstance(each, Group))
-            found.append(Group((If(when, body),)))
+        neighbours = list(members)
+        if when and len(neighbours) > 1:
+            body = tuple(replace(each, body=_then(each)) for each in neighbours if isinstance(each, Group))
+            joined_body.append(Group((If(when, body),)))
         else:
-            found += map(_within, own)
-    return tuple(found)
+            joined_body += map(_within, neighbours)
+    return tuple(joined_body)
 
 
 def _within(statement: Statement) -> Statement:

@@ -54,12 +54,12 @@ ROW = 1024
 
 def one_by_one(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel whose products and reductions, for one sample at a time, are written out."""
-    own = tuple(steps_in(kernel.trees.tile))
+    tile_steps = tuple(steps_in(kernel.trees.tile))
 
     def rule(site: Site) -> Tree:
         compute = site.compute
         if compute.shape is Shape.MATRICES:
-            return _product(compute, program, own)
+            return _product(compute, program, tile_steps)
         (*others, step) = compute.steps
         plain = (replace(compute, samples=False),)
         if others or not step.over or REDUCTIONS[step.operator or "sum"].join is None:
@@ -72,11 +72,13 @@ def one_by_one(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
 def _product(compute: Compute, program: Program, others: Sequence[Step]) -> Tree:
     """Return the call for a product of matrices, in loops over the indices around it; ``others`` are all steps."""
     (step,) = compute.steps
-    found = matrices_of(step, program, others)
-    assert found
-    call = Call(compute.shape, compute.steps, compute.innermost, compute.ends, matrices=found)
-    own = replace(compute, steps=(Step(step.target, step.expression),))  # no equation gives an index around it
-    return around(found.around, own, program, (call,))
+    matrices = matrices_of(step, program, others)
+    assert matrices
+    call = Call(compute.shape, compute.steps, compute.innermost, compute.ends, matrices=matrices)
+    plain_compute = replace(
+        compute, steps=(Step(step.target, step.expression),)
+    )  # no equation gives an index around it
+    return around(matrices.around, plain_compute, program, (call,))
 
 
 @dataclass(frozen=True)
@@ -91,21 +93,21 @@ class _Reduction:
     def tree(self) -> Tree:
         """Return the loops; an empty tree where an equation gives an index that values are read with."""
         step, operator = self.step, self.step.operator or "sum"
-        found = solve(step.where, step.over, self.program.sizes)
+        solved = solve(step.where, step.over, self.program.sizes)
         read = {index for element in step.operands for index in element.indices}
-        gathers = tuple(each for each in found.solutions if each.gathers)
-        others = tuple(each for each in found.solutions if not each.gathers)
+        gathers = tuple(each for each in solved.solutions if each.gathers)
+        others = tuple(each for each in solved.solutions if not each.gathers)
         if any(each.index in read for each in others) or SAMPLE in step.over:
             return self._over_samples() if SAMPLE in step.over and not others else ()
         sizes = self.program.sizes
         tests: tuple[Test, ...] = tuple(Given(each, sizes[each.index] or 1) for each in others)
-        tests = (*tests, *(Exists(each.index, sizes[each.index] or 1) for each in gathers), *found.conditions)
-        free = prod(sizes[index] or 1 for index in found.free)
+        tests = (*tests, *(Exists(each.index, sizes[each.index] or 1) for each in gathers), *solved.conditions)
+        free = prod(sizes[index] or 1 for index in solved.free)
         neutral, combine = neutral_of(operator, free), combine_of(operator)
         value = Value((step.expression,), None, tests, neutral if combine is Combine.CHOOSE else None)
-        if not found.free:
+        if not solved.free:
             return self._selected(value, gathers)
-        return self._reduced(value, gathers, found.free, neutral, combine)
+        return self._reduced(value, gathers, solved.free, neutral, combine)
 
     @property
     def _outer(self) -> tuple[str, ...]:
@@ -175,12 +177,12 @@ class _Reduction:
         if not self._outer:
             return ()
         *rows, last = self._outer
-        found = solve(step.where, rows, sizes)
-        if found.conditions or any(not each.gathers for each in found.solutions):
+        solved = solve(step.where, rows, sizes)
+        if solved.conditions or any(not each.gathers for each in solved.solutions):
             return ()
         reduced = [index for index in step.over if index != SAMPLE]
         body = self._all_at_once(last, (Store(step.target, Value((step.expression,)), Combine.ADD),))
-        body = self._loops(found.free, body)
-        for each in found.solutions:
+        body = self._loops(solved.free, body)
+        for each in solved.solutions:
             body = (Solve(each, self.compute.end(each.index), body),)
         return self._loops(reduced, body)

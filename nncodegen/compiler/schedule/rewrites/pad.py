@@ -64,14 +64,14 @@ class _Pad:
         along = compute.innermost == SAMPLE
         if (compute.shape is Shape.LOOPS and along) or (along and not transposes(compute, self.kernel)):
             return ()
-        found = []
+        padding = []
         for element in self._arrays(compute):
             if SAMPLE in element.indices and element.tensor in self.kernel.along:
                 zeros = element.tensor in self._weighted
                 if zeros or not along:
                     filling = Filling.ZERO_SAMPLES if zeros else Filling.LAST_SAMPLE
-                    found.append(Fill(filling, element, compute.innermost, compute.ends))
-        return tuple(found)
+                    padding.append(Fill(filling, element, compute.innermost, compute.ends))
+        return tuple(padding)
 
     def _arrays(self, compute: Compute) -> list[Element]:
         return [step.target for step in compute.steps if self.kernel.place(step.target) is Place.ARRAY]

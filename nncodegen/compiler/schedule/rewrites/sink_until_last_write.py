@@ -54,34 +54,34 @@ class _Time:
 
     def body(self) -> Tree:
         """Return the statements of the loop, where held values come before the loops that have computed them."""
-        found: list[Statement] = []
+        statements: list[Statement] = []
         for statement in self.loop.body:
             held = dict(self._held(statement)) if isinstance(statement, Compute) else {}
             if not isinstance(statement, Compute) or not held:
-                found.append(statement)
+                statements.append(statement)
                 continue
             for condition in dict.fromkeys(held.values()):
-                steps = tuple(step for step, own in held.items() if own == condition)
-                needed = tuple(each for each in found if self._serves(each, steps, condition))
+                steps = tuple(step for step, own_condition in held.items() if own_condition == condition)
+                needed = tuple(each for each in statements if self._serves(each, steps, condition))
                 changes = replace(statement, steps=tuple(map(_changed, steps)), cuts=())
-                found = [each for each in found if each not in needed]
-                found.append(If(Holds(condition), (*needed, changes)))
+                statements = [each for each in statements if each not in needed]
+                statements.append(If(Holds(condition), (*needed, changes)))
             rest = tuple(step for step in statement.steps if step not in held)
-            found += [replace(statement, steps=rest)] if rest else []
-        return tuple(found)
+            statements += [replace(statement, steps=rest)] if rest else []
+        return tuple(statements)
 
     def _held(self, compute: Compute) -> Iterator[tuple[Step, Expr]]:
         """Yield the steps of values that stay, each with the condition on which they change."""
         if compute.shape is not Shape.LOOPS or compute.reduced or not compute.samples:
             return
-        own = {step.target.tensor for step in compute.steps}
+        computed_here = {step.target.tensor for step in compute.steps}
         for step in compute.steps:
             if step.operator or step.where or not isinstance(step.expression, Piecewise):
                 continue
             (value, condition), *others = step.expression.args
             if len(others) == 1 and others[0][1] == true and self._stays(step, others[0][0]):
                 read = {element.tensor for element in value.atoms(Element)}
-                if not read & own and self._is_for_all_samples(condition):
+                if not read & computed_here and self._is_for_all_samples(condition):
                     yield step, condition
 
     def _stays(self, step: Step, before: Expr) -> bool:

@@ -34,8 +34,8 @@ class _Choose:
     def __call__(self, site: Site) -> Tree:
         compute = site.compute
         if compute.shape is Shape.BLAS:
-            given = self._with_originals(compute)
-            return (If(When.BLAS, (given, *self._ends_of_rows(given)), (self._without_blas(compute),)),)
+            original = self._with_originals(compute)
+            return (If(When.BLAS, (original, *self._ends_of_rows(original)), (self._without_blas(compute),)),)
         if compute.shape is Shape.PACK and {step.target for step in compute.steps} <= self.copies.keys():
             readers = self._readers(compute)
             if {reader.shape for reader in readers} == {Shape.BLAS}:
@@ -80,8 +80,8 @@ class _Choose:
         original = self._original(compute) or b
         if self.kernel.stride(a, inner) != 1 or self.kernel.stride(original, inner) != 1:
             return None
-        given = replace(step, expression=step.expression.xreplace({b: original}))
-        return replace(compute, steps=(given,), shape=Shape.DOT_PRODUCTS)
+        untransposed = replace(step, expression=step.expression.xreplace({b: original}))
+        return replace(compute, steps=(untransposed,), shape=Shape.DOT_PRODUCTS)
 
     def _with_originals(self, compute: Compute) -> Compute:
         """Return the product that BLAS computes, of the original matrices instead of copies."""

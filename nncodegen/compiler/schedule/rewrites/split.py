@@ -63,9 +63,9 @@ def _loops(steps: Sequence[Step]) -> list[tuple[list[Step], bool]]:
     waits: dict[str, bool] = {}
     begun: set[int] = {0}  # the loops that begin with a function
     for step in steps:
-        own = [operand.tensor for operand in step.operands if operand.tensor in numbers]
-        number = max((numbers[name] for name in own), default=0)
-        waiting = any(waits[name] for name in own if numbers[name] == number)
+        read_here = [operand.tensor for operand in step.operands if operand.tensor in numbers]
+        number = max((numbers[name] for name in read_here), default=0)
+        waiting = any(waits[name] for name in read_here if numbers[name] == number)
         if waiting and (_calls(step) or _divides(step)):
             number, waiting = number + 1, False
             begun |= {number} if _calls(step) else set()
@@ -79,8 +79,8 @@ def _sink(steps: Sequence[Step], numbers: dict[str, int]) -> None:
     """Move steps that only later loops read to the first of these loops, unless more values would cross."""
     for step in reversed(steps):
         readers = [numbers[s.target.tensor] for s in steps if step.target.tensor in {o.tensor for o in s.operands}]
-        own = {operand.tensor for operand in step.operands} & set(numbers)
-        if readers and len(own) <= 1 and not _calls(step):
+        read_here = {operand.tensor for operand in step.operands} & set(numbers)
+        if readers and len(read_here) <= 1 and not _calls(step):
             numbers[step.target.tensor] = max(numbers[step.target.tensor], min(readers))
 
 
