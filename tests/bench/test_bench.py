@@ -59,10 +59,10 @@ def test_peers_compute_what_the_task_says(peer, kind, precision):
     task = tiny(kind, precision)
     run, expected = run_of(peer, task), by_definition(task)
     for _ in range(2):
-        found = run()
-        assert found.dtype == precision
-        assert difference(task, expected, found) < tolerance(task)
-        assert difference(task, expected, found) < (1e-10 if precision == "float64" else 1e-3)
+        outcome = run()
+        assert outcome.dtype == precision
+        assert difference(task, expected, outcome) < tolerance(task)
+        assert difference(task, expected, outcome) < (1e-10 if precision == "float64" else 1e-3)
 
 
 def test_flops_are_those_of_the_contractions():

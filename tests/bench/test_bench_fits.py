@@ -48,12 +48,12 @@ def solution(task):
 
     results = []
     for y, start in zip(task.Y if task.fits else task.Y.T, np.atleast_2d(task.start), strict=True):
-        found = least_squares(
+        optimum = least_squares(
             lambda p, y=y: curve(*x, *p) - y, start.astype(float), jacobian, xtol=1e-15, ftol=1e-15, gtol=1e-15
         )
-        J = jacobian(found.x)
-        variance = 2 * found.cost / (len(y) - len(start))
-        results.append([found.x, np.sqrt(variance * np.diag(np.linalg.inv(J.T @ J)))])
+        J = jacobian(optimum.x)
+        variance = 2 * optimum.cost / (len(y) - len(start))
+        results.append([optimum.x, np.sqrt(variance * np.diag(np.linalg.inv(J.T @ J)))])
     return np.array([p for p, _ in results]) if task.fits else np.array(results[0])
 
 
@@ -75,9 +75,9 @@ def test_peers_find_the_solution(peer, kind, precision):
         pytest.skip("it makes many fits at once")
     run, expected = run_of(peer, task), solution(task)
     for _ in range(2):
-        found = run()
-        assert found.dtype == precision
-        assert difference(task, expected, found) < tolerance(task) / 4
+        outcome = run()
+        assert outcome.dtype == precision
+        assert difference(task, expected, outcome) < tolerance(task) / 4
 
 
 @pytest.mark.parametrize("kind", FITS)

@@ -49,8 +49,8 @@ def test_onnx(tmp_path, exact):
     runtime = pytest.importorskip("onnxruntime")
     nn.export(model(), "onnx", tmp_path, digits="best")
     session = runtime.InferenceSession(str(tmp_path / "roots.onnx"))
-    (found,) = session.run(None, {session.get_inputs()[0].name: T})
-    assert np.allclose(found, exact, rtol=1e-15, atol=0)
+    (outcome,) = session.run(None, {session.get_inputs()[0].name: T})
+    assert np.allclose(outcome, exact, rtol=1e-15, atol=0)
 
 
 def test_without_a_compiler(exact):

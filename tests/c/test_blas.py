@@ -101,8 +101,8 @@ def test_every_product(layout, precision, tmp_path, monkeypatch):
     """All products of a network of awkward widths agree with the evaluator, by BLAS and without, in any layout."""
     scipy_blas()
     model = classifier(*WIDTHS)
-    given = compiled(model, precision, blas=True, features=innermost(layout, WIDTHS))
-    schedule, program, built = given["schedule"], given["simplify"], given.built
+    compiled_module = compiled(model, precision, blas=True, features=innermost(layout, WIDTHS))
+    schedule, program, built = compiled_module["schedule"], compiled_module["simplify"], compiled_module.built
     assert products(schedule, "gradient") == ["BLAS"] * (3 * len(WIDTHS) + 2)  # all but that to the inputs
     assert products(schedule, "predict") == ["BLAS"] * (len(WIDTHS) + 1)
     by_blas = load_anew(built, tmp_path)
@@ -123,10 +123,10 @@ def test_what_was_there_before_does_not_count():
     parameters, X = RNG.normal(size=module.parameter_count), RNG.normal(size=(400, 20)).astype("float32")
     expected = module.predict(parameters, X)
     X[[0, 100]] = np.finfo("float32").max
-    found = module.predict(parameters, X)
-    assert not np.isfinite(found[[0, 100]]).any()
+    predicted = module.predict(parameters, X)
+    assert not np.isfinite(predicted[[0, 100]]).any()
     others = np.delete(np.arange(400), [0, 100])
-    assert np.array_equal(found[others], expected[others])
+    assert np.array_equal(predicted[others], expected[others])
 
 
 # --- the call ----------------------------------------------------------------------------------------------------
@@ -188,10 +188,10 @@ def test_the_c_alone(layout, inputs, precision, tmp_path):
     """The C runs by itself, with any routine or none; each product is one valid call; memory need not be cleared."""
     units = (5, 1, 17, 33)
     model = classifier(*units, name="alone", inputs=inputs)
-    given = nn.compile_model(
+    compiled_model = nn.compile_model(
         model, precision, until="emit", choices={"blas": True, "features": innermost(layout, units)}
     )
-    program, sources = given["simplify"], given["emit"]
+    program, sources = compiled_model["simplify"], compiled_model["emit"]
     for name in ("alone.c", "alone.h"):
         (tmp_path / name).write_text(sources.files[name])
     command = ["cc", "-std=c11", *INCLUDE, "-Og", "-shared", "-fPIC", "alone.c", "-lm", "-o", "alone.so"]
@@ -205,9 +205,9 @@ def test_the_c_alone(layout, inputs, precision, tmp_path):
         X = RNG.normal(size=(samples, inputs)).astype(precision)
         Y = np.eye(3)[RNG.integers(0, 3, samples)].astype(precision)
         expected = gradient_of(program, parameters.astype(float), X, Y)
-        for given in (routine, None):
+        for compiled_model in (routine, None):
             calls.clear()
-            library.alone_use_gemm(given)
+            library.alone_use_gemm(compiled_model)
             work = np.full(library.alone_work_size(), 255, np.uint8)  # NaN, in either precision
             loss, gradient = ctypes.c_double(), np.full_like(parameters, math.nan)
             arrays = [ctypes.c_void_p(array.ctypes.data) for array in (parameters, X, Y)]
@@ -222,7 +222,7 @@ def test_the_c_alone(layout, inputs, precision, tmp_path):
             )
             assert stopped == 0
             assert not [call for call in calls if isinstance(call, BaseException)]
-            assert len(calls) == (0 if given is None else 14 * -(-samples // choice.LONG_TILE))
+            assert len(calls) == (0 if compiled_model is None else 14 * -(-samples // choice.LONG_TILE))
             assert np.linalg.norm(gradient - expected) <= BOUNDS[precision] * np.linalg.norm(expected)
 
 
@@ -286,14 +286,14 @@ def system_threads():
 def test_threads_change_no_bit(module, threads, three_threads):
     """Trainings and predictions have the same bits with 1, 2, 3 and 8 threads, and no thread is left behind."""
     given = {"epochs": 2, "batch_size": 2700, "optimizer": "adam", "sample_weight": RNG.uniform(size=3000)}
-    one = module.train(X, LABELS, **given)
+    trained = module.train(X, LABELS, **given)
     before = system_threads()
     many = module.train(X, LABELS, threads=threads, **given)
-    assert np.array_equal(one.parameters, many.parameters)
-    assert np.array_equal(one.history, many.history)
+    assert np.array_equal(trained.parameters, many.parameters)
+    assert np.array_equal(trained.history, many.history)
     rows = RNG.normal(size=(9001, 20))
-    predicted = module.predict(one.parameters, rows)
-    assert np.array_equal(predicted, module.predict(one.parameters, rows, threads=threads))
+    predicted = module.predict(trained.parameters, rows)
+    assert np.array_equal(predicted, module.predict(trained.parameters, rows, threads=threads))
     for _ in range(200):  # one that has ended may be seen for a moment
         if system_threads() == before:
             break
@@ -465,9 +465,9 @@ def test_other_libraries(signature, message, tmp_path, monkeypatch):
     library.__pyx_capi__ = {} if signature is None else {"dgemm": capsule(signature)}
     for fake in (scipy, linalg, library):
         monkeypatch.setitem(sys.modules, fake.__name__, fake)
-    given = compiled(classifier(6))
+    compiled_module = compiled(classifier(6))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        module = load_anew(given.built, tmp_path)
+        module = load_anew(compiled_module.built, tmp_path)
     assert module.blas == message
-    check_classifier(module, given["simplify"], SAMPLES, BOUNDS["float64"])
+    check_classifier(module, compiled_module["simplify"], SAMPLES, BOUNDS["float64"])

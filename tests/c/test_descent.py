@@ -209,5 +209,5 @@ def test_few_samples_with_products_left_to_blas(batch_size):
         expected = expected - 0.1 * module.loss_and_gradient(expected, X[rows], Y[rows])[1]
     given = {"batch_size": batch_size, "learning_rate": 0.1, "epochs": 1, "shuffle": False}
     for history in (True, False):
-        found = module.train(X, Y, start, history=history, **given).parameters
-        assert found == pytest.approx(expected, rel=1e-10, abs=1e-12)
+        parameters = module.train(X, Y, start, history=history, **given).parameters
+        assert parameters == pytest.approx(expected, rel=1e-10, abs=1e-12)

@@ -38,8 +38,8 @@ class Damping:
     """A layer that multiplies with the exponential of a sum over its own parameters."""
 
     def describe(self, call):
-        own = call.parameter("a", call.x.indices[1:], "zeros", penalized=False)
-        return call.output(call.x * sympy.exp(-call.step("q", (), own**2, "sum", own.indices)))
+        parameter = call.parameter("a", call.x.indices[1:], "zeros", penalized=False)
+        return call.output(call.x * sympy.exp(-call.step("q", (), parameter**2, "sum", parameter.indices)))
 
 
 def network(*layers, inputs=5, loss="mse"):
@@ -224,15 +224,15 @@ def check_bits(draw, cases):
     name, precision = draw.draw(st.sampled_from(cases))
     module = built(MODELS[name], precision, fit=False)
     models, samples = draw.draw(st.integers(1, 40)), draw.draw(st.integers(1, 30))
-    shuffle, own = draw.draw(st.booleans()), draw.draw(st.booleans())
-    rows = [data(MODELS[name], samples, seed) for seed in range(models if own else 1)]
-    X, Y = (np.stack(part) if own else part[0] for part in zip(*rows, strict=True))
+    shuffle, drawn = draw.draw(st.booleans()), draw.draw(st.booleans())
+    rows = [data(MODELS[name], samples, seed) for seed in range(models if drawn else 1)]
+    X, Y = (np.stack(part) if drawn else part[0] for part in zip(*rows, strict=True))
     parameters, given = start(module, models), {"learning_rate": 0.1, "epochs": 3, "shuffle": shuffle}
     given["batch_size"] = draw.draw(st.integers(1, samples))
     threads = draw.draw(st.integers(1, 3))
     together = module.train_many(X, Y, parameters, seed=5, threads=threads, **given)
     m = draw.draw(st.integers(0, models - 1))
-    own_rows = (X[m], Y[m]) if own else (X, Y)
+    own_rows = (X[m], Y[m]) if drawn else (X, Y)
     alone = module.train_many(*own_rows, parameters[m : m + 1], seed=5 + m, **given)
     assert np.array_equal(alone.parameters[0], together.parameters[m])
     assert np.array_equal(alone.history[:, 0], together.history[:, m])

@@ -72,9 +72,9 @@ def test_quotients_of_functions(precision, monkeypatch):
         limits = limits_of(name)
         for at in np.array([0.0, 1e-300, 1e-30, 1e-8, 1e-3, 0.2, 0.7, 1.5], precision):
             value, gradient, _ = limits([{a: 0.75, b: 0.5}[symbol] for symbol in symbols], float(at))
-            found = module.jacobian([0.75, 0.5], [[at]])[0, number]
+            jacobian = module.jacobian([0.75, 0.5], [[at]])[0, number]
             assert module.predict([0.75, 0.5], [[at]])[0, number] == pytest.approx(value, rel=rel), (name, at)
-            by = [found[[a, b].index(symbol)] for symbol in symbols]
+            by = [jacobian[[a, b].index(symbol)] for symbol in symbols]
             assert by == pytest.approx(gradient, rel=rel, abs=rel * np.max(np.abs(gradient))), (name, at)
 
 
@@ -95,11 +95,11 @@ def test_error_functions_far_out(precision):
             values = [mpmath.log(mpmath.erfc(z)), scaled, mpmath.erfc(z) / 2]
             slopes = [-density / scaled * u, (2 * z * scaled - density) * u, -density / 2 * mpmath.exp(-z * z) * u]
         condition = 1 + 2 * float(z) ** 2  # of exp(z**2) and exp(-z**2)
-        predicted, found = module.predict([0.5], [[at]])[0], module.jacobian([0.5], [[at]])[0, :, 0]
+        predicted, jacobian = module.predict([0.5], [[at]])[0], module.jacobian([0.5], [[at]])[0, :, 0]
         for number in range(3):
             rel = 20 * eps * (condition if number == 2 or at < 0 else 1)
             assert predicted[number] == pytest.approx(float(values[number]), rel=rel, abs=least), (number, at)
-            assert found[number] == pytest.approx(float(slopes[number]), rel=rel, abs=least), (number, at)
+            assert jacobian[number] == pytest.approx(float(slopes[number]), rel=rel, abs=least), (number, at)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

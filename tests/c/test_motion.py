@@ -44,7 +44,7 @@ def test_steps_reach_the_solution(module):
 def test_derivatives_against_many_digits(module):
     """The Jacobian and the gradient are those of the steps, by differences with 50 digits."""
     Y = RNG.normal(10, 3, (1, 42))
-    found = module.jacobian(START, TIMES[None])[0]
+    jacobian = module.jacobian(START, TIMES[None])[0]
     with mpmath.workdps(50):
         h = mpmath.mpf(10) ** -20
 
@@ -62,7 +62,7 @@ def test_derivatives_against_many_digits(module):
             ]
             columns.append([float((a - b) / (2 * h)) for a, b in zip(*map(at, moved), strict=True)])
     exact = np.array(columns).T
-    np.testing.assert_allclose(found, exact, atol=1e-11 * abs(exact).max())
+    np.testing.assert_allclose(jacobian, exact, atol=1e-11 * abs(exact).max())
     residuals = module.predict(START, TIMES[None]) - Y
     _, gradient = module.loss_and_gradient(START, TIMES[None], Y)
     np.testing.assert_allclose(gradient, 2 / 42 * residuals[0] @ exact, rtol=1e-10)
@@ -118,9 +118,9 @@ def test_errors_of_data(module):
         with pytest.raises(ValueError, match=r"finite|nan"):
             function(START, X)
     with pytest.warns(RuntimeWarning, match="finite"):
-        found = built(blow_up()).fit(np.linspace(0, 3, 5)[None], np.ones((1, 5)), p0=[1.0])
-    assert not found.converged
-    assert "finite" in found.message
+        fitted = built(blow_up()).fit(np.linspace(0, 3, 5)[None], np.ones((1, 5)), p0=[1.0])
+    assert not fitted.converged
+    assert "finite" in fitted.message
 
 
 def test_many_fits_refuse_times_that_go_back():
@@ -140,8 +140,8 @@ def test_many_fits_refuse_times_that_go_back():
     missing = Y.copy()
     missing[1, 1] = np.nan
     for options in ({"Y": missing}, {"Y": Y, "lengths": [2, 1, 2]}):
-        found = module.fit_many(wrong, **options)
-        np.testing.assert_allclose(found.parameters[:, 0], expected, rtol=1e-9)
+        fits = module.fit_many(wrong, **options)
+        np.testing.assert_allclose(fits.parameters[:, 0], expected, rtol=1e-9)
 
 
 def test_many_fits_refuse_indices_out_of_range():
@@ -160,10 +160,10 @@ def test_a_trajectory_that_blows_up_leaves_the_others_alone():
     """Values after a blow-up are not finite; the other samples are what they are alone."""
     module = built(blow_up())
     X = np.vstack([np.linspace(0, 0.2, 5), np.linspace(0, 3, 5), np.linspace(0, 0.1, 5)])
-    found = module.predict([1.0], X)
-    assert not np.isfinite(found[1, -1])
+    predicted = module.predict([1.0], X)
+    assert not np.isfinite(predicted[1, -1])
     for row in (0, 2):
-        np.testing.assert_array_equal(found[row], module.predict([1.0], X[[row, row, row]])[0])
+        np.testing.assert_array_equal(predicted[row], module.predict([1.0], X[[row, row, row]])[0])
 
 
 def blow_up():
@@ -227,13 +227,13 @@ def test_garch():
 def test_plain_c(tmp_path):
     """Exported C gives the solutions, and does not grow with the number of steps."""
     models = {name: (lotka_volterra_model(steps=steps, times=4), {}) for name, steps in (("few", 2), ("many", 20))}
-    found = loaded(tmp_path, models)
+    loaded_model = loaded(tmp_path, models)
     X = np.vstack([TIMES[:4], TIMES[:4] / 2])
     for name, steps in (("few", 2), ("many", 20)):
-        for row, times in zip(found[name].predict(START, X), X, strict=True):
+        for row, times in zip(loaded_model[name].predict(START, X), X, strict=True):
             expected = np.array(trajectory(lotka_volterra(*START[:4]), START[4:], times, "tsit5", steps)).T
             np.testing.assert_allclose(row, expected.reshape(-1), rtol=1e-12)
-    few, many = (len((tmp_path / name / f"{name}.c").read_text()) for name in found)
+    few, many = (len((tmp_path / name / f"{name}.c").read_text()) for name in loaded_model)
     assert abs(many - few) < 500
 
 

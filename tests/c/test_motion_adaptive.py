@@ -57,7 +57,7 @@ def test_solutions(name):
     size = abs(exact).max(axis=1, keepdims=True)
     assert (abs(found - exact) <= 100 * (ATOL + RTOL * size)).all()
     values = nn.evaluate(stage(model, fit=False), p, times[None], np.zeros((1, found.size)))
-    same = [values[one.tensor][0] for one in stage(model, fit=False).outputs]
+    same = [values[output.tensor][0] for output in stage(model, fit=False).outputs]
     assert (abs(found - same) <= 1e-12 * np.maximum(size, 1)).all()
 
 
@@ -69,8 +69,8 @@ def test_jacobian_against_differences(name):
     example = EXAMPLES[name]
     module = built(example.model(rtol=1e-12, atol=1e-13, name=f"{name}_slopes"))
     times, p = example.times(), parameters_of(example)
-    found = module.jacobian(p, times[None])[0]
-    for number, column in enumerate(found.T):
+    jacobian = module.jacobian(p, times[None])[0]
+    for number, column in enumerate(jacobian.T):
         h = 1e-4 * np.eye(len(p))[number] * abs(p[number])
         sides = [example.solution(p + side * h, times).ravel() for side in (1, -1)]
         expected = (sides[0] - sides[1]) / (2 * h[number])
@@ -99,9 +99,9 @@ def test_samples_do_not_depend_on_each_other(prey):
         assert (prey.predict(p, X[n : n + 1])[0] == together[n]).all()
         assert (prey.jacobian(p, X[n : n + 1])[0] == slopes[n]).all()
     module = built(nn.Dynamics("u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, name="burst"))
-    found = module.predict([1], [[0, 1, 2, 0.1], [0, 1, 2, 3], [0, 1, 2, 0.2]])
-    assert np.isnan(found).tolist() == [[False] * 3, [False, True, True], [False] * 3]
-    np.testing.assert_allclose(found[[0, 2]], [[1, 1 / 0.9, 1 / 0.8], [1, 1 / 0.8, 1 / 0.6]], rtol=1e-5)
+    predicted = module.predict([1], [[0, 1, 2, 0.1], [0, 1, 2, 3], [0, 1, 2, 0.2]])
+    assert np.isnan(predicted).tolist() == [[False] * 3, [False, True, True], [False] * 3]
+    np.testing.assert_allclose(predicted[[0, 2]], [[1, 1 / 0.9, 1 / 0.8], [1, 1 / 0.8, 1 / 0.6]], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_lanes_end_and_fail_by_themselves():
     w = RNG.uniform(-3, 1.5, 100)
     times = np.sort(RNG.uniform(0, 1, (100, 5)), axis=1)
     times[3], times[4], times[50] = 0, [-1, 0, 0.1, 0.2, 0.3], [0, 0, 0, 0, 1e-9]
-    found = module.predict([1], np.column_stack([times, w]))
+    predicted = module.predict([1], np.column_stack([times, w]))
     early = times[:, :1] < 0
     expected = np.where(early | (w[:, None] * times >= 1), np.nan, 1 / (1 - w[:, None] * times))
     assert np.isnan(expected).any(axis=1).sum() > 5
-    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    np.testing.assert_allclose(predicted, expected, rtol=1e-3)
 
 
 def test_derivatives_fail_with_their_states():
@@ -174,14 +174,14 @@ def test_fit(prey):
     Y[5] = np.nan
     seen = ~np.isnan(Y)
     start = near(truth)
-    found = prey.fit(times[None], Y[None], p0=start)
+    fitted = prey.fit(times[None], Y[None], p0=start)
     reference = least_squares(
         lambda p: (PREY.solution(p, times).ravel() - Y)[seen], start, xtol=1e-12, ftol=1e-12, x_scale="jac"
     )
-    assert found.converged
-    np.testing.assert_allclose(found.parameters, reference.x, rtol=1e-4)
+    assert fitted.converged
+    np.testing.assert_allclose(fitted.parameters, reference.x, rtol=1e-4)
     covariance = np.linalg.inv(reference.jac.T @ reference.jac) * 2 * reference.cost / (seen.sum() - 6)
-    np.testing.assert_allclose(found.standard_errors, np.sqrt(np.diag(covariance)), rtol=1e-2)
+    np.testing.assert_allclose(fitted.standard_errors, np.sqrt(np.diag(covariance)), rtol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,9 @@ def test_many_fits(prey):
     with pytest.warns(RuntimeWarning, match="1 not_finite"):
         many = prey.fit_many(X[:, None], Y[:, None], p0=starts)
     assert [*many.status] == ["converged", "converged", "not_finite"]
-    for one in range(2):
-        alone = prey.fit(X[:1], Y[one : one + 1], p0=p)
-        np.testing.assert_allclose(many.parameters[one], alone.parameters, rtol=1e-6)
+    for number in range(2):
+        alone = prey.fit(X[:1], Y[number : number + 1], p0=p)
+        np.testing.assert_allclose(many.parameters[number], alone.parameters, rtol=1e-6)
 
 
 def test_a_start_without_a_solution(prey):
@@ -306,8 +306,8 @@ def test_inputs_starts_and_observables():
     X = np.array([[0, 1, 2, 3.5, 10, 0.7], [0, 0.5, 0.5, 4, 3, 1.2]])
     times, dose, w = X[:, :4], X[:, 4:5], X[:, 5:]
     exact = dose * 0.5 * np.exp(-0.3 * w * (times + 1))
-    found = module.predict([0.3, 0.5], X)
-    np.testing.assert_allclose(found, np.hstack([np.log(exact), 0.3 * w * exact]), rtol=1e-5)
+    predicted = module.predict([0.3, 0.5], X)
+    np.testing.assert_allclose(predicted, np.hstack([np.log(exact), 0.3 * w * exact]), rtol=1e-5)
     slopes = module.jacobian([0.3, 0.5], X)
     np.testing.assert_allclose(slopes[:, :4, 0], -w * (times + 1), rtol=1e-5)
     np.testing.assert_allclose(slopes[:, :4, 1], 2 + 0 * times, rtol=1e-5)
@@ -381,9 +381,9 @@ def test_pickled_outcomes(tmp_path):
 
 def test_outcomes_of_a_model_are_pickled():
     """They need no module."""
-    found = nn.Dynamics("u' = u**2", {"u": 1}, {}, times=2, name="told").outcomes([], [[0, 0.5], [0, 1.5]])
-    again = pickle.loads(pickle.dumps(found))
-    assert again == found
+    outcomes = nn.Dynamics("u' = u**2", {"u": 1}, {}, times=2, name="told").outcomes([], [[0, 0.5], [0, 1.5]])
+    again = pickle.loads(pickle.dumps(outcomes))
+    assert again == outcomes
     assert again.status.tolist() == ["solved", "short_steps"]
 
 
@@ -398,8 +398,8 @@ def test_single_precision():
     """Tolerances that it can meet are met."""
     model = nn.Dynamics("u'' = -k*u", {"u": 1, "u'": 0}, {"k": 4}, times=9, rtol=1e-4, atol=1e-5, name="swing")
     times = np.linspace(0, 3, 9)
-    found = nn.build(model, "float32", fit=False).predict([4], times[None])[0]
-    assert abs(found - np.cos(2 * times)).max() < 1e-3
+    predicted = nn.build(model, "float32", fit=False).predict([4], times[None])[0]
+    assert abs(predicted - np.cos(2 * times)).max() < 1e-3
 
 
 def test_without_a_compiler(prey):

@@ -33,7 +33,7 @@ def test_solutions(method):
         assert (abs(values - exact) <= 1e-10 * np.maximum(1, abs(exact).max(axis=1, keepdims=True))).all()
     program = stage(exact_model(method))
     same = nn.evaluate(program, START, ROWS[:1], np.zeros((1, 2 * TIMES)))
-    same = np.stack([same[one.tensor] for one in program.outputs], axis=1)
+    same = np.stack([same[output.tensor] for output in program.outputs], axis=1)
     np.testing.assert_allclose(found[:1], same, rtol=1e-10, atol=1e-10)
 
 
@@ -41,8 +41,8 @@ def test_solutions(method):
 def test_jacobian_against_differences(method):
     """At tolerances of 1e-12, columns are those of central differences of SciPy's solutions, to 1e-6 of their norms."""
     slopes = exact_module(method).jacobian(START, ROWS[:3])
-    for row, found in zip(ROWS[:3], slopes, strict=True):
-        for number, column in enumerate(found.T):
+    for row, slope in zip(ROWS[:3], slopes, strict=True):
+        for number, column in enumerate(slope.T):
             h = 1e-4 * np.eye(4)[number] * START[number]
             sides = [solution(START + side * h, row, KINDS[method]).ravel() for side in (1, -1)]
             expected = (sides[0] - sides[1]) / (2 * h[number])
@@ -103,9 +103,9 @@ def test_a_fit_with_times_that_are_only_those_of_doses():
     Y = module.predict(START * 1.1, ROWS) * (1 + 0.01 * RNG.normal(size=(37, 2 * TIMES)))
     doses = np.tile(ROWS[:, 2 * TIMES + 1 : 3 * TIMES + 1] > 0, 2)
     Y[doses] = np.nan
-    found = module.fit(ROWS, Y, p0=START)
-    assert found.converged
-    np.testing.assert_allclose(found.parameters, START * 1.1, rtol=0.05)
+    fitted = module.fit(ROWS, Y, p0=START)
+    assert fitted.converged
+    np.testing.assert_allclose(fitted.parameters, START * 1.1, rtol=0.05)
     many = module.fit_many(ROWS[:30].reshape(3, 10, -1), Y[:30].reshape(3, 10, -1), p0=START)
     for n in range(3):
         alone = module.fit(ROWS[10 * n : 10 * n + 10], Y[10 * n : 10 * n + 10], p0=START)
@@ -136,10 +136,10 @@ def test_a_sample_that_fails_leaves_the_others_alone(method):
         name=f"leaving_{method}",
     )
     X = np.tile([[0, 1, 2, 1, 2, 3], [0, 1, 2, 1, -1, 3], [0, 0, 2, 1, 3, 1], [1, 1, 1, 5, 7, 1.0]], (9, 1))
-    found = built(model).predict([1.0], X)
+    predicted = built(model).predict([1.0], X)
     after = np.log([2, 3]) * np.exp([-1, -2])
     expected = [[1, 0, after[0]], [1, 0, np.nan], [1, 0, after[1]], [1, np.log(5), np.log(7)]]
-    np.testing.assert_allclose(found, np.tile(expected, (9, 1)), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(predicted, np.tile(expected, (9, 1)), rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("method", ["tsit5", "rodas5p"])
@@ -149,5 +149,5 @@ def test_impulses(method):
         "u' = f - k*u", {"u": 0}, {"k": 1e-6}, times=5, columns="f", method=method, name=f"impulse_{method}"
     )
     t = np.array([0, 1e3, 1e3 + 1e-3, 2e3, 1e6])
-    found = built(model).predict([1e-6], np.r_[t, 0, 5, 0, 0, 0][None])[0]
-    np.testing.assert_allclose(found, [0, 0, *5e-3 * np.exp(-1e-6 * (t[2:] - t[2]))], rtol=1e-5)
+    predicted = built(model).predict([1e-6], np.r_[t, 0, 5, 0, 0, 0][None])[0]
+    np.testing.assert_allclose(predicted, [0, 0, *5e-3 * np.exp(-1e-6 * (t[2:] - t[2]))], rtol=1e-5)

@@ -295,9 +295,9 @@ def test_autoregressions():
     )
     many = built(model).fit_many(series[:, None], series[:, None])
     assert many.success.all()
-    for found, y in zip(many.parameters, series, strict=True):
+    for parameter, y in zip(many.parameters, series, strict=True):
         before = np.column_stack([np.ones(60), np.r_[0, y[:-1]], np.r_[0, 0, y[:-2]]])
-        np.testing.assert_allclose(found, np.linalg.lstsq(before, y, rcond=None)[0], rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(parameter, np.linalg.lstsq(before, y, rcond=None)[0], rtol=1e-7, atol=1e-9)
 
 
 def test_a_whole_module_has_the_same_bits():

@@ -42,17 +42,17 @@ def test_hessians_against_differences():
     """With columns and jumps, a row is the extrapolated central difference of gradients, at a tolerance of 1e-12."""
     module = built(STEERED)
     parameters = module.initial_parameters()
-    found = module.hessian(parameters, X, Y)
+    hessian = module.hessian(parameters, X, Y)
 
     def gradient(at):
         return module.loss_and_gradient(at, X, Y)[1]
 
-    for row, h in zip(found, 1e-3 * np.eye(len(parameters)), strict=True):
+    for row, h in zip(hessian, 1e-3 * np.eye(len(parameters)), strict=True):
         near, far = ((gradient(parameters + k * h) - gradient(parameters - k * h)) / (2e-3 * k) for k in (1, 2))
-        np.testing.assert_allclose(row, (4 * near - far) / 3, atol=1e-8 * abs(found).max())
+        np.testing.assert_allclose(row, (4 * near - far) / 3, atol=1e-8 * abs(hessian).max())
     direction = RNG.normal(size=len(parameters))
     product = module.hessian_product(parameters, direction, X, Y)
-    np.testing.assert_allclose(product, found @ direction, atol=1e-9 * abs(found).max())
+    np.testing.assert_allclose(product, hessian @ direction, atol=1e-9 * abs(hessian).max())
 
 
 def test_numpy_takes_the_same_steps():
@@ -76,8 +76,8 @@ def test_minimize_reads_them():
     """trust-exact, which asks for Hessians, finds the parameters that made the data."""
     module = built(STEERED)
     truth = module.initial_parameters()
-    found = module.minimize(X, module.predict(truth, X), truth * 1.05, method="trust-exact")
-    np.testing.assert_allclose(found.parameters, truth, rtol=1e-3)
+    minimized = module.minimize(X, module.predict(truth, X), truth * 1.05, method="trust-exact")
+    np.testing.assert_allclose(minimized.parameters, truth, rtol=1e-3)
 
 
 @pytest.mark.parametrize("method", ["trust-exact", "trust-ncg", "trust-krylov"])
@@ -86,10 +86,10 @@ def test_minimize_rejects_steps_without_a_loss(method):
     module = built(nn.Dynamics("u' = -k*u**2", {"u": 1}, {"k": 1}, times=3, name="falling_or_growing"))
     given = [[0, 0.5, 0.9]], [[1, 2, 3]]
     assert np.isnan(module.loss([-1.2], *given))
-    found = module.minimize(*given, [1.0], method=method)
-    assert found.status == "converged"
+    minimized = module.minimize(*given, [1.0], method=method)
+    assert minimized.status == "converged"
     expected = module.minimize(*given, [1.0], method="Nelder-Mead", tol=1e-10)
-    np.testing.assert_allclose(found.parameters, expected.parameters, rtol=1e-5)
+    np.testing.assert_allclose(minimized.parameters, expected.parameters, rtol=1e-5)
 
 
 def test_built_without_a_fit():
@@ -106,11 +106,11 @@ def test_what_has_none():
         stiff.hessian([1.0], [[0, 1]], [[0, 0]])
     names = [f"u{k}" for k in range(24)]
     wide = nn.Dynamics(
-        [f"{one}' = -r{one}*{one}" for one in names],
+        [f"{name}' = -r{name}*{name}" for name in names],
         dict.fromkeys(names, 1),
-        dict.fromkeys((f"r{one}" for one in names), 1),
+        dict.fromkeys((f"r{name}" for name in names), 1),
         times=2,
         name="wide_decay",
     )
-    assert [one.name for one in stage(wide, "differentiate").companions] == ["fitting"]
-    assert [one.name for one in stage(STEERED, "differentiate").companions] == ["fitting", "hessian"]
+    assert [name.name for name in stage(wide, "differentiate").companions] == ["fitting"]
+    assert [name.name for name in stage(STEERED, "differentiate").companions] == ["fitting", "hessian"]

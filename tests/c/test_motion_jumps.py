@@ -64,12 +64,12 @@ def samples(count):
 def test_solutions(module):
     """They are those of a loop over steps with jumps between, and near those of SciPy, begun again at each time."""
     data = samples(19)
-    found = module.predict(START, data)
-    for row, values in zip(data, found, strict=True):
+    predicted = module.predict(START, data)
+    for row, values in zip(data, predicted, strict=True):
         np.testing.assert_allclose(values, by_loop(START, row), rtol=1e-11, atol=1e-12)
     exact = solved_in_parts(lambda _, t, u: rates(START)(t, u), [0, 0, 0], TIMES, jump(START))
-    found = module.predict(START, X).reshape(2, 9)
-    np.testing.assert_allclose(found, [exact[:, 1] / 20, exact[:, 2]], atol=2e-2)
+    predicted = module.predict(START, X).reshape(2, 9)
+    np.testing.assert_allclose(predicted, [exact[:, 1] / 20, exact[:, 2]], atol=2e-2)
 
 
 def test_derivatives_against_many_digits(module):
@@ -98,11 +98,11 @@ def test_fits_with_times_that_are_only_those_of_doses(module):
     Y = module.predict(START * 1.1, data) + RNG.normal(0, 0.01, (6, 18))
     doses = np.tile(data[:, 9:] > 0, 2)
     Y[doses] = np.nan
-    found = module.fit(data, Y, p0=START)
-    assert found.converged
-    np.testing.assert_allclose(found.parameters, START * 1.1, rtol=0.1)
+    fitted = module.fit(data, Y, p0=START)
+    assert fitted.converged
+    np.testing.assert_allclose(fitted.parameters, START * 1.1, rtol=0.1)
     kept = module.fit(data, np.where(doses, 1e6, Y), p0=START, sigma=np.where(doses, 1e9, 1.0))
-    np.testing.assert_allclose(found.parameters, kept.parameters, rtol=1e-4)
+    np.testing.assert_allclose(fitted.parameters, kept.parameters, rtol=1e-4)
     many = module.fit_many(data[:, None][:3], Y[:, None][:3], p0=START)
     for n in range(3):
         alone = module.fit(data[n : n + 1], Y[n : n + 1], p0=START)
@@ -123,9 +123,9 @@ def test_a_training(module):
 
 def test_plain_c(tmp_path):
     """Exported C has the jumps."""
-    found = loaded(tmp_path, {"doses": (two_compartments(name="doses"), {})})["doses"]
+    loaded_model = loaded(tmp_path, {"doses": (two_compartments(name="doses"), {})})["doses"]
     data = samples(3)
-    for row, values in zip(data, found.predict(START, data), strict=True):
+    for row, values in zip(data, loaded_model.predict(START, data), strict=True):
         np.testing.assert_allclose(values, by_loop(START, row), rtol=1e-11, atol=1e-12)
 
 

@@ -62,12 +62,12 @@ def check(module, many, X, Y, starts, **options):
     for m, start in enumerate(starts):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "training diverged", RuntimeWarning)
-            one = module.train(X[m], Y[m], start, learning_rate=rates[m], seed=int(seeds[m]), **options)
-        assert many.status[m] == one.status
-        assert many.epochs[m] == one.epochs
-        np.testing.assert_allclose(many.parameters[m], one.parameters, rtol=bound, atol=bound)
-        np.testing.assert_allclose(many.history[: one.epochs, m], one.history, rtol=bound, atol=bound)
-        np.testing.assert_allclose(many.loss[m], one.loss, rtol=bound, atol=bound)
+            trained = module.train(X[m], Y[m], start, learning_rate=rates[m], seed=int(seeds[m]), **options)
+        assert many.status[m] == trained.status
+        assert many.epochs[m] == trained.epochs
+        np.testing.assert_allclose(many.parameters[m], trained.parameters, rtol=bound, atol=bound)
+        np.testing.assert_allclose(many.history[: trained.epochs, m], trained.history, rtol=bound, atol=bound)
+        np.testing.assert_allclose(many.loss[m], trained.loss, rtol=bound, atol=bound)
 
 
 @pytest.mark.parametrize(
@@ -197,9 +197,9 @@ def test_a_model_that_fails_leaves_the_others_alone(kind, history):
     assert np.isfinite(many.parameters).all()
     for m in failed:
         with pytest.warns(RuntimeWarning, match="training diverged"):
-            one = module.train(X[m], Y[m], starts[m], learning_rate=rates[m], **given)
-        assert (many.status[m], many.epochs[m]) == (one.status, one.epochs)
-        np.testing.assert_allclose(many.parameters[m], one.parameters, rtol=1e-9)
+            trained = module.train(X[m], Y[m], starts[m], learning_rate=rates[m], **given)
+        assert (many.status[m], many.epochs[m]) == (trained.status, trained.epochs)
+        np.testing.assert_allclose(many.parameters[m], trained.parameters, rtol=1e-9)
 
 
 def test_models_that_converge_keep_their_parameters():
@@ -225,8 +225,8 @@ def test_samples_that_fill_the_lanes_are_trained_one_by_one():
     given = {"epochs": 2, "learning_rate": 1e-4, "optimizer": "adam"}
     many = module.train_many(X, Y, starts, **given)
     for m in range(2):
-        one = module.train(X[m], Y[m], starts[m], **given)
-        assert np.array_equal(many.parameters[m], one.parameters)
+        trained = module.train(X[m], Y[m], starts[m], **given)
+        assert np.array_equal(many.parameters[m], trained.parameters)
 
 
 def test_the_loops_compute_the_program():
@@ -240,7 +240,7 @@ def test_the_loops_compute_the_program():
     ):
         found = stage(model, "schedule", fit=False)
         assert "models side by side, over time" in found.show()
-        Y = rng.normal(size=(16, sum(one.size for one in found.program.targets)))
+        Y = rng.normal(size=(16, sum(target.size for target in found.program.targets)))
         assert carried_out(found, parameters, X, Y) is None
 
 

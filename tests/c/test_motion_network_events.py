@@ -103,8 +103,8 @@ def test_solutions_and_gradients_at_close_tolerances(interpolation):
 def test_gradients_are_those_of_many_equal_steps(interpolation):
     """Forty steps of equal length from each time to the next, carried out with NumPy, have the same gradient."""
     gradient = gradient_by_evaluation(stage(steered(interpolation, "steered_fixed", steps=40)), X[:4], Y[:4])
-    found = built(tight(interpolation)).loss_and_gradient(PARAMETERS, X[:4], Y[:4])[1]
-    np.testing.assert_allclose(found, gradient, rtol=1e-7, atol=1e-8 * abs(gradient).max())
+    loss_and_slope = built(tight(interpolation)).loss_and_gradient(PARAMETERS, X[:4], Y[:4])[1]
+    np.testing.assert_allclose(loss_and_slope, gradient, rtol=1e-7, atol=1e-8 * abs(gradient).max())
 
 
 @pytest.mark.parametrize("interpolation", COURSES)
@@ -157,8 +157,8 @@ def test_initial_values_before_the_first_time():
     exact = np.array([solution(PARAMETERS, row, "held", -0.5) for row in rows])
     np.testing.assert_allclose(module.predict(PARAMETERS, rows), exact, atol=1e-7 * abs(exact).max())
     gradient = gradient_by_evaluation(stage(steered("held", "steered_begun", steps=20, start=-0.5)), rows, targets)
-    found = module.loss_and_gradient(PARAMETERS, rows, targets)[1]
-    np.testing.assert_allclose(found, gradient, atol=1e-7 * abs(gradient).max())
+    loss_and_slope = module.loss_and_gradient(PARAMETERS, rows, targets)[1]
+    np.testing.assert_allclose(loss_and_slope, gradient, atol=1e-7 * abs(gradient).max())
 
 
 def test_single_precision():
@@ -198,8 +198,8 @@ def test_c_of_equal_steps_hides_no_index(tmp_path):
     others = sorted(name for name in sources.files if name.endswith(".c") and not name.endswith("_module.c"))
     assert any("hessian" in name for name in others)
     options = ["-std=c11", *WARNINGS, "-fsyntax-only", f"-I{nn.get_include()}"]
-    found = subprocess.run(["cc", *options, *others], check=False, cwd=tmp_path, capture_output=True, text=True)
-    assert not found.returncode, found.stderr
+    outcome = subprocess.run(["cc", *options, *others], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert not outcome.returncode, outcome.stderr
 
 
 def test_a_controlled_pendulum_is_learnt():

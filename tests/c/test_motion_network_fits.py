@@ -133,14 +133,14 @@ def test_a_fit_and_its_standard_errors():
     """Parameters and their covariance are those that SciPy finds with solutions and differences of its own."""
     rows = released()
     seen = np.array([path_of(TRUTH, row) for row in rows]) + 0.01 * RNG.normal(size=(9, TIMES))
-    found = built(LINEAR).fit(rows, seen, p0=TRUTH * 1.2)
-    assert found.converged
+    fitted = built(LINEAR).fit(rows, seen, p0=TRUTH * 1.2)
+    assert fitted.converged
     expected = least_squares(
         lambda p: (np.array([path_of(p, row) for row in rows]) - seen).ravel(), TRUTH, "3-point", xtol=1e-12, ftol=1e-12
     )
-    np.testing.assert_allclose(found.parameters, expected.x, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(fitted.parameters, expected.x, rtol=1e-5, atol=1e-5)
     covariance = np.linalg.inv(expected.jac.T @ expected.jac) * 2 * expected.cost / (seen.size - 5)
-    np.testing.assert_allclose(found.standard_errors, np.sqrt(np.diag(covariance)), rtol=1e-3)
+    np.testing.assert_allclose(fitted.standard_errors, np.sqrt(np.diag(covariance)), rtol=1e-3)
 
 
 def test_many_fits_are_single_fits():
@@ -153,9 +153,9 @@ def test_many_fits_are_single_fits():
     with pytest.warns(RuntimeWarning):
         many = module.fit_many(rows, seen, p0=starts)
     for k in range(2):
-        one = module.fit(rows, seen[k], p0=starts[k])
-        assert one.converged
-        np.testing.assert_array_equal(many.parameters[k], one.parameters)
+        fitted = module.fit(rows, seen[k], p0=starts[k])
+        assert fitted.converged
+        np.testing.assert_array_equal(many.parameters[k], fitted.parameters)
     assert many.status[0] == many.status[1] == "converged" != many.status[2]
 
 
@@ -176,9 +176,9 @@ def test_a_loss_that_is_no_sum_of_squares():
     truth = np.array([1.0, -0.2, -1.5, 0.5])
     counts = np.random.default_rng(3).poisson(np.exp(module.predict(truth, rows)))
     start_gradient = module.loss_and_gradient(truth * 1.2, rows, counts)[1]
-    found = module.fit(rows, counts, p0=truth * 1.2)
-    assert found.converged
-    gradient = module.loss_and_gradient(found.parameters, rows, counts)[1]
+    fitted = module.fit(rows, counts, p0=truth * 1.2)
+    assert fitted.converged
+    gradient = module.loss_and_gradient(fitted.parameters, rows, counts)[1]
     assert np.linalg.norm(gradient) < 1e-4 * np.linalg.norm(start_gradient)
 
 

@@ -85,7 +85,7 @@ def rows(model, count=4):
 
 def targets(model, count=4):
     """Values of all outputs."""
-    return RNG.normal(size=(count, sum(one.size for one in model.describe().targets)))
+    return RNG.normal(size=(count, sum(target.size for target in model.describe().targets)))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -113,8 +113,8 @@ def test_a_path_that_fails_is_not_a_number(functions):
     model = MODELS["arguments"][0]
     X = rows(model, 1)
     X[0, TIMES - 2 : TIMES] = 1e300, 1.5e300  # more steps than there may be
-    found = functions["arguments"].predict(built(model).initial_parameters(3), X)
-    assert np.isnan(found[0]).tolist() == [*[False] * (TIMES - 2), True, True] * 2
+    predicted = functions["arguments"].predict(built(model).initial_parameters(3), X)
+    assert np.isnan(predicted[0]).tolist() == [*[False] * (TIMES - 2), True, True] * 2
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -124,10 +124,10 @@ def test_gradients_are_those_of_a_module(name, functions):
     module, X = built(model, options.get("precision") or "float64"), rows(model)
     parameters, Y = module.initial_parameters(3), targets(model)
     loss, gradient = module.loss_and_gradient(parameters, X, Y)
-    found = functions[name].loss_and_gradient(parameters, X, Y)
+    loss_and_slope = functions[name].loss_and_gradient(parameters, X, Y)
     close = 1e-11 if not options.get("precision") else 2e-3
-    assert found[0] == pytest.approx(loss, rel=close)
-    np.testing.assert_allclose(found[1], gradient, atol=close * abs(gradient).max())
+    assert loss_and_slope[0] == pytest.approx(loss, rel=close)
+    np.testing.assert_allclose(loss_and_slope[1], gradient, atol=close * abs(gradient).max())
 
 
 def test_gradients_are_central_differences(functions):

@@ -66,8 +66,8 @@ def test_a_fit_of_stiff_equations():
     )
     seen = module.predict(truth, rows)
     start = np.r_[truth[:2], truth[2:] + 0.1 * RNG.normal(size=13)]
-    found = module.fit(rows, seen, p0=start, fixed={"k": 1e4})
-    assert abs(module.predict(found.parameters, rows) - seen).max() < 1e-4
+    fitted = module.fit(rows, seen, p0=start, fixed={"k": 1e4})
+    assert abs(module.predict(fitted.parameters, rows) - seen).max() < 1e-4
 
 
 def test_plain_c_predicts_and_trains(tmp_path):
@@ -75,5 +75,5 @@ def test_plain_c_predicts_and_trains(tmp_path):
     functions = loaded(tmp_path, {"forced": (AUTO, {"train": True})}, COMPILERS[0], ("-Og",))["forced"]
     np.testing.assert_allclose(functions.predict(PARAMETERS, X), built(AUTO).predict(PARAMETERS, X), rtol=1e-7)
     gradient = built(AUTO).loss_and_gradient(PARAMETERS, X, Y)[1]
-    found = functions.loss_and_gradient(PARAMETERS, X, Y)[1]
-    np.testing.assert_allclose(found, gradient, rtol=1e-6, atol=1e-8 * abs(gradient).max())
+    loss_and_slope = functions.loss_and_gradient(PARAMETERS, X, Y)[1]
+    np.testing.assert_allclose(loss_and_slope, gradient, rtol=1e-6, atol=1e-8 * abs(gradient).max())

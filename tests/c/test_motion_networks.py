@@ -46,7 +46,7 @@ def solution(model, parameters):
 
 def drawn(model):
     """Parameters of which none is 0."""
-    return RNG.normal(size=sum(one.size for one in model.describe().parameters)) / 2
+    return RNG.normal(size=sum(parameter.size for parameter in model.describe().parameters)) / 2
 
 
 @pytest.mark.parametrize(("method", "steps"), [("rk4", 1), ("tsit5", 2)])
@@ -79,13 +79,13 @@ def test_single_precision():
 def test_plain_c_does_not_grow_with_the_layers(tmp_path):
     """The source of a network of many units is as long as that of a few, but for their number."""
     models = {f"units{units}": (driven(units), {}) for units in (20, 200)}
-    found = loaded(tmp_path, models)
-    for (name, module), (model, _) in zip(found.items(), models.values(), strict=True):
+    loaded_model = loaded(tmp_path, models)
+    for (name, module), (model, _) in zip(loaded_model.items(), models.values(), strict=True):
         parameters = drawn(model)
         for row, expected in zip(X, solution(model, parameters), strict=True):
             np.testing.assert_allclose(module.predict(parameters, row[None])[0], expected, rtol=1e-11, atol=1e-12)
-        assert name in found
-    few, many = (len((tmp_path / name / f"{name}.c").read_text()) for name in found)
+        assert name in loaded_model
+    few, many = (len((tmp_path / name / f"{name}.c").read_text()) for name in loaded_model)
     assert abs(many - few) < 1000
 
 

@@ -105,10 +105,10 @@ def test_values(name, functions):
     c, program = functions[name], nn.compile_model(model, until="differentiate")["differentiate"]
     Y = np.random.default_rng(2).uniform(0.1, 0.9, (3, c.sizes["TARGETS"]))
     values = evaluate(program, parameters, X, Y)
-    expected = np.column_stack([values[one.tensor].reshape(3, -1) for one in program.outputs])
-    found = c.predict(parameters, X)
-    assert np.isfinite(found).all()
-    assert (abs(found - expected) <= 1e-11 * abs(expected).max()).all()
+    expected = np.column_stack([values[output.tensor].reshape(3, -1) for output in program.outputs])
+    predicted = c.predict(parameters, X)
+    assert np.isfinite(predicted).all()
+    assert (abs(predicted - expected) <= 1e-11 * abs(expected).max()).all()
     loss, gradient = c.loss_and_gradient(parameters, X, Y)
     np.testing.assert_allclose(loss, values[program.loss.tensor], rtol=1e-11)
     np.testing.assert_allclose(c.loss(parameters, X, Y).mean(), loss, rtol=1e-13)
@@ -119,15 +119,15 @@ def test_values(name, functions):
 def test_solutions(functions):
     """They are those of SciPy's methods at smaller tolerances, to 100 times the tolerance."""
     parameters, X = data("prey")
-    found = functions["prey"].predict(parameters, X)
+    predicted = functions["prey"].predict(parameters, X)
     rate = lotka_volterra(*parameters[:4])
-    for row, times in zip(found, X, strict=True):
+    for row, times in zip(predicted, X, strict=True):
         exact = solve_ivp(rate, times[[0, -1]], parameters[4:], "DOP853", times, rtol=1e-12, atol=1e-12).y
         assert (abs(row.reshape(2, 21) - exact) <= 1e-4 * abs(exact).max()).all()
     example = STIFF["robertson"]
-    found = functions["robertson"].predict(example.values, example.times()[None]).reshape(3, -1)
+    predicted = functions["robertson"].predict(example.values, example.times()[None]).reshape(3, -1)
     exact = example.solution(example.values, example.times())
-    assert (abs(found - exact) <= 1e-5 * abs(exact).max(axis=1, keepdims=True)).all()
+    assert (abs(predicted - exact) <= 1e-5 * abs(exact).max(axis=1, keepdims=True)).all()
 
 
 @pytest.mark.parametrize("name", ["prey", "robertson", "robertson_own"])
@@ -136,8 +136,8 @@ def test_difference_from_modules(name, functions):
     parameters, X = data(name)
     module = nn.build(MODELS[name][0], fit=False)
     expected = module.predict(parameters, X)
-    found = functions[name].predict(parameters, X)
-    assert (abs(found - expected) <= 1e-10 * abs(expected).max()).all()
+    predicted = functions[name].predict(parameters, X)
+    assert (abs(predicted - expected) <= 1e-10 * abs(expected).max()).all()
 
 
 @pytest.mark.parametrize("name", SINGLES)
@@ -146,11 +146,11 @@ def test_single_precision(name, functions):
     parameters, X = data(name)
     c, double = functions[name], functions[name.removesuffix("32").removesuffix("_own")]
     expected = double.predict(parameters, X)
-    found = c.predict(parameters, X)
+    predicted = c.predict(parameters, X)
     size = 1e-3 if name.startswith("prey") else 1e-2  # b of Robertson's equations is 1e-5 of the others
     rows = expected.reshape(3, c.sizes["OUTPUTS"] // (X.shape[1]), -1)
     scale = abs(rows).max(axis=(0, 2), keepdims=True)
-    assert (abs(found.reshape(rows.shape) - rows) <= size * scale).all()
+    assert (abs(predicted.reshape(rows.shape) - rows) <= size * scale).all()
     Y = np.zeros((3, c.sizes["TARGETS"]))
     (_, gradient), (_, exact) = (each.loss_and_gradient(parameters, X, Y) for each in (c, double))
     assert np.linalg.norm((gradient - exact) * parameters) <= 1e-2 * np.linalg.norm(exact * parameters)
@@ -197,12 +197,14 @@ def test_paths_that_fail(folder):
         "stiff_pole": nn.Dynamics("u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, method="rodas5p"),
         "tired": nn.Dynamics("u' = -w*u", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, max_steps=30),
     }
-    found = loaded(folder / "failing", {name: (model, {}) for name, model in models.items()}, COMPILERS[0], ("-Og",))
+    loaded_model = loaded(
+        folder / "failing", {name: (model, {}) for name, model in models.items()}, COMPILERS[0], ("-Og",)
+    )
     for name, rates in {"pole": [0.1, 3, 0.2], "stiff_pole": [0.1, 3, 0.2], "tired": [0.1, 300, 0.2]}.items():
         X = np.column_stack([np.tile([0, 1, 2], (3, 1)), rates])
-        together = found[name].predict([1], X)
+        together = loaded_model[name].predict([1], X)
         assert np.isnan(together).tolist() == [[False] * 3, [False, True, True], [False] * 3]
-        alone = [found[name].predict([1], row[None])[0] for row in X]
+        alone = [loaded_model[name].predict([1], row[None])[0] for row in X]
         np.testing.assert_array_equal(together, alone)
     early = nn.Dynamics("u' = -u", {"u": 1}, start=0, times=2, name="early")
     (c,) = loaded(folder / "early", {"early": (early, {})}, COMPILERS[0], ("-Og",)).values()

@@ -188,9 +188,9 @@ def test_a_sample_that_fails_leaves_the_others_alone():
     )
     module, times = built(growing), np.array([[0, 0.5, 0.9], [0, 0.5, 1.5], [0, 0.1, 0.2]])
     parameters = np.r_[1.0, RNG.normal(size=6), np.zeros(4)]  # the network is 0
-    found = module.predict(parameters, times)
-    assert np.isnan(found).tolist() == [[False] * 3, [False, False, True], [False] * 3]
-    np.testing.assert_allclose(found[[0, 2]], 1 / (1 - times[[0, 2]]), rtol=1e-4)
+    predicted = module.predict(parameters, times)
+    assert np.isnan(predicted).tolist() == [[False] * 3, [False, False, True], [False] * 3]
+    np.testing.assert_allclose(predicted[[0, 2]], 1 / (1 - times[[0, 2]]), rtol=1e-4)
     assert growing.outcomes(parameters, times)[::2] == ("solved", "solved")
     assert growing.outcomes(parameters, times)[1].startswith(("steps too short", "too many steps"))
     assert growing.outcomes(parameters, times, module) == growing.outcomes(parameters, times)
@@ -224,7 +224,7 @@ def test_layers_of_all_kinds():
     """Losses are those of NumPy, from the program as it was described; gradients are their differences."""
     model = several("several_networks", rtol=1e-10, atol=1e-12)
     module, program = built(model), model.describe()
-    parameters = RNG.normal(size=sum(one.size for one in program.parameters))
+    parameters = RNG.normal(size=sum(parameter.size for parameter in program.parameters))
     rows, targets = X[:2, :9], RNG.normal(size=(2, 18))
     value, gradient = module.loss_and_gradient(parameters, rows, targets)
     assert value == pytest.approx(float(nn.evaluate(program, parameters, rows, targets)["loss"]), rel=1e-8)

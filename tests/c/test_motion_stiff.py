@@ -85,7 +85,7 @@ def test_solutions(name, method):
     assert (abs(found - exact) <= 100 * RTOL * scale_of(exact)).all()
     program = stage(model, fit=False)
     values = nn.evaluate(program, example.values, times[None], np.zeros((1, found.size)))
-    same = np.array([values[one.tensor][0] for one in program.outputs])
+    same = np.array([values[output.tensor][0] for output in program.outputs])
     assert (abs(found - same) <= 1e-9 * scale_of(exact)).all()
 
 
@@ -95,8 +95,8 @@ def test_jacobian_against_differences(name):
     example = STIFF[name]
     module = built(example.model(rtol=1e-12, atol=1e-16, name=named(name, "slopes")))
     times, p = example.times()[None], example.values
-    found = module.jacobian(p, times)[0]
-    for number, column in enumerate(found.T):
+    jacobian = module.jacobian(p, times)[0]
+    for number, column in enumerate(jacobian.T):
         h = 1e-3 * np.eye(len(p))[number] * p[number]
         wide, near = (
             (module.predict(p + part, times)[0] - module.predict(p - part, times)[0]) / (2 * part.sum())
@@ -121,11 +121,11 @@ def test_times_within_steps(k, method):
     times = np.linspace(0, 10, 401)
     model = nn.Dynamics(**FORCED, inputs="k", times=401, method=method, name=f"within_{method}")
     X = np.r_[times, k][None]
-    found = built(model).predict([1], X)[0]
-    assert abs(found - np.cos(times)).max() <= 1e-5
+    predicted = built(model).predict([1], X)[0]
+    assert abs(predicted - np.cos(times)).max() <= 1e-5
     same = nn.evaluate(stage(model), [1], X, np.zeros((1, 401)))["u"][0]
-    assert abs(found - same).max() <= (1e-8 if k == 1e2 else 2e-6)
-    assert abs(found - np.cos(times)).max() <= 2 * abs(same - np.cos(times)).max()
+    assert abs(predicted - same).max() <= (1e-8 if k == 1e2 else 2e-6)
+    assert abs(predicted - np.cos(times)).max() <= 2 * abs(same - np.cos(times)).max()
     slopes = built(model).jacobian([1], X)[0, :, 0]
     assert abs(slopes + times * np.sin(times)).max() <= 1e-4
 
@@ -209,9 +209,9 @@ def test_gradient(robertson):
 def test_samples_beside_one_that_fails():
     """A sample whose solution leaves the range of numbers leaves those beside it alone."""
     model = nn.Dynamics("u' = w*u**2", {"u": "u0"}, {"u0": 1}, inputs="w", times=3, method="rodas5p", name="bursting")
-    found = nn.build(model, fit=False).predict([1], [[0, 1, 2, 0.1], [0, 1, 2, 3], [0, 1, 2, 0.2]])
-    assert np.isnan(found).tolist() == [[False] * 3, [False, True, True], [False] * 3]
-    np.testing.assert_allclose(found[[0, 2]], [[1, 1 / 0.9, 1 / 0.8], [1, 1 / 0.8, 1 / 0.6]], rtol=1e-5)
+    predicted = nn.build(model, fit=False).predict([1], [[0, 1, 2, 0.1], [0, 1, 2, 3], [0, 1, 2, 0.2]])
+    assert np.isnan(predicted).tolist() == [[False] * 3, [False, True, True], [False] * 3]
+    np.testing.assert_allclose(predicted[[0, 2]], [[1, 1 / 0.9, 1 / 0.8], [1, 1 / 0.8, 1 / 0.6]], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -246,11 +246,11 @@ def test_steps_that_end_at_times_in_some_lanes(method):
     times, k = np.linspace(0, 10, 401), np.geomspace(1, 1e10, 30)
     X = np.column_stack([np.tile(times, (30, 1)), RNG.permutation(k)])
     module = built(nn.Dynamics(**FORCED, inputs="k", times=401, method=method, name=f"within_{method}"))
-    found, slopes = module.predict([1], X), module.jacobian([1], X)
-    assert abs(found - np.cos(times)).max() <= 1e-5
+    predicted, slopes = module.predict([1], X), module.jacobian([1], X)
+    assert abs(predicted - np.cos(times)).max() <= 1e-5
     assert abs(slopes[..., 0] + times * np.sin(times)).max() <= 1e-4
     for n in (0, 11, 29):
-        assert (module.predict([1], X[n : n + 1])[0] == found[n]).all()
+        assert (module.predict([1], X[n : n + 1])[0] == predicted[n]).all()
 
 
 def test_fit(robertson):
@@ -264,19 +264,19 @@ def test_fit(robertson):
     sigma = np.repeat(abs(solved(truth)).reshape(3, 9).max(axis=1), 9) * 0.01
     Y = solved(truth) + sigma * RNG.normal(size=27)
     start = truth * [1.2, 0.8, 1.15, 1.05]
-    found = robertson.fit(times[None], Y[None], sigma=sigma[None], p0=start)
+    fitted = robertson.fit(times[None], Y[None], sigma=sigma[None], p0=start)
     reference = least_squares(lambda q: (solved(q * truth) - Y) / sigma, start / truth, xtol=1e-10, diff_step=1e-4)
-    assert found.converged
-    np.testing.assert_allclose(found.parameters, reference.x * truth, rtol=1e-4)
+    assert fitted.converged
+    np.testing.assert_allclose(fitted.parameters, reference.x * truth, rtol=1e-4)
     covariance = np.linalg.inv(reference.jac.T @ reference.jac) * 2 * reference.cost / (27 - 4)
-    np.testing.assert_allclose(found.standard_errors / truth, np.sqrt(np.diag(covariance)), rtol=2e-2)
+    np.testing.assert_allclose(fitted.standard_errors / truth, np.sqrt(np.diag(covariance)), rtol=2e-2)
 
 
 def test_many_fits(robertson):
     """They are those of single fits."""
     times, p = ROBERTSON.times(), np.array([*ROBERTSON.values, 1])
     truths = p * (1 + 0.1 * RNG.uniform(-1, 1, (3, 4)))
-    Y = np.array([robertson.predict(one, times[None])[0] for one in truths])
+    Y = np.array([robertson.predict(truth, times[None])[0] for truth in truths])
     sigma = np.tile(np.repeat(scale_of(Y[0].reshape(3, 9))[:, 0], 9), (3, 1, 1))
     many = robertson.fit_many(np.tile(times, (3, 1, 1)), Y[:, None], p0=np.tile(p, (3, 1)), sigma=sigma)
     assert [*many.status] == ["converged"] * 3
@@ -314,7 +314,7 @@ def chain(states):
     ]
     model = nn.Dynamics(
         equations,
-        {one: int(one == "u0") for one in names},
+        {name: int(name == "u0") for name in names},
         {"s": 1},
         times=4,
         method="rodas5p",
@@ -379,13 +379,13 @@ def test_rows_are_exchanged_in_some_lanes():
     )
     module, times = built(model), np.array([0, 1, 10]) / rates[:, None]
     X = np.column_stack([times, rates])
-    found = module.predict([1], X)
+    predicted = module.predict([1], X)
     exact = np.exp(-times) * np.array([np.cos([0, 1, 10]), -np.sin([0, 1, 10])])[:, None]
     exact = exact.transpose(1, 0, 2).reshape(37, 6)
-    np.testing.assert_allclose(found, exact, atol=1e-6)
+    np.testing.assert_allclose(predicted, exact, atol=1e-6)
     np.testing.assert_allclose(module.jacobian([1], X)[..., 0], exact, atol=1e-6)  # they are linear in u0
     for n in range(0, 37, 9):
-        assert (module.predict([1], X[n : n + 1])[0] == found[n]).all()
+        assert (module.predict([1], X[n : n + 1])[0] == predicted[n]).all()
 
 
 def test_systems_too_large_for_lanes(monkeypatch, robertson):
@@ -416,10 +416,10 @@ def test_lanes_without_finite_derivatives():
         model = nn.Dynamics(
             "u' = k + sqrt(u)", {"u": "w"}, {"k": 1}, inputs="w", times=3, method=method, name=f"roots_{method}"
         )
-        found = nn.build(model, fit=False).predict([1], X)
-        fails = np.isnan(found).any(axis=1)
+        predicted = nn.build(model, fit=False).predict([1], X)
+        fails = np.isnan(predicted).any(axis=1)
         assert fails.tolist() == [method == "rodas5p" and n % 3 != 0 for n in range(20)]
-        good, s = found[~fails], np.sqrt(found[~fails])
+        good, s = predicted[~fails], np.sqrt(predicted[~fails])
         passed = 2 * (s - s[:, :1]) - 2 * np.log((1 + s) / (1 + s[:, :1]))
         np.testing.assert_allclose(passed, X[~fails, :3], atol=1e-5)
         assert (good[:, 0] == X[~fails, 3]).all()
@@ -440,9 +440,9 @@ def test_reasons_where_derivatives_are_infinite(lanes, monkeypatch):
         name=f"stuck_{lanes}".lower(),
     )
     X = [[0, 0.5, 1, float(n % 3 == 0)] for n in range(20)]
-    found = model.outcomes([1], X, nn.build(model, fit=False))
-    assert found == model.outcomes([1], X)
-    assert [*dict.fromkeys(found)] == ["too many steps (raise max_steps or rtol)", "steps too short"]
+    outcomes = model.outcomes([1], X, nn.build(model, fit=False))
+    assert outcomes == model.outcomes([1], X)
+    assert [*dict.fromkeys(outcomes)] == ["too many steps (raise max_steps or rtol)", "steps too short"]
 
 
 def test_derivatives_that_are_infinite():
@@ -450,11 +450,11 @@ def test_derivatives_that_are_infinite():
     times = np.array([[0, 0.5, 1]])
     for method in ("rodas5p", "auto"):
         model = nn.Dynamics("u' = k + sqrt(u)", {"u": 0}, {"k": 1}, times=3, method=method, name=f"root_{method}")
-        found = nn.build(model, fit=False).predict([1], times)
+        predicted = nn.build(model, fit=False).predict([1], times)
         if method == "rodas5p":
-            assert np.isnan(found).tolist() == [[False, True, True]]
+            assert np.isnan(predicted).tolist() == [[False, True, True]]
         else:
-            np.testing.assert_allclose(2 * np.sqrt(found) - 2 * np.log1p(np.sqrt(found)), times, atol=1e-5)
+            np.testing.assert_allclose(2 * np.sqrt(predicted) - 2 * np.log1p(np.sqrt(predicted)), times, atol=1e-5)
 
 
 def test_sources_without_the_library(tmp_path):

@@ -102,7 +102,7 @@ def test_gradients_are_those_of_the_noisy_loss(program):
     given = noise(3, 0, range(20))
     w = np.random.default_rng(1).normal(size=44)
     values = evaluate(program, w, X[:20], Y[:20], noise=given)
-    found = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
+    joined = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
 
     def loss(k, step):
         moved = w.copy()
@@ -110,8 +110,8 @@ def test_gradients_are_those_of_the_noisy_loss(program):
         return float(evaluate(program, moved, X[:20], Y[:20], noise=given)["loss"])
 
     expected = [(loss(k, 1e-6) - loss(k, -1e-6)) / 2e-6 for k in range(44)]
-    assert found == pytest.approx(np.array(expected), rel=1e-6, abs=1e-8)
-    assert not np.allclose(found, gradient_of(program, w, X[:20], Y[:20]))
+    assert joined == pytest.approx(np.array(expected), rel=1e-6, abs=1e-8)
+    assert not np.allclose(joined, gradient_of(program, w, X[:20], Y[:20]))
     assert gradient_of(program, w, X[:20], Y[:20]) == pytest.approx(differences(program, w, X[:20], Y[:20]), rel=1e-5)
 
 

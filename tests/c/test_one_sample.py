@@ -257,8 +257,8 @@ def check_descent(model, precision, alone):
         expected = expected - 0.05 * gradient_of(program, expected, *row)
     bound = 1e-11 if precision == "float64" else 1e-4
     assert result.parameters == pytest.approx(expected, rel=bound, abs=bound)
-    found = module.predict(expected, X)
-    assert module.predict(expected, X[:1]) == pytest.approx(found[:1], rel=bound, abs=bound)
+    predicted = module.predict(expected, X)
+    assert module.predict(expected, X[:1]) == pytest.approx(predicted[:1], rel=bound, abs=bound)
 
 
 def transposed(width, several):

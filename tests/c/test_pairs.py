@@ -104,9 +104,9 @@ def test_the_results_are_those_of_the_model():
     parameters, (X, Y) = RNG.normal(size=program.parameter_count) / 2, samples(9)
     values = evaluate(program, parameters, X, Y)
     gradient = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
-    found = module.loss_and_gradient(parameters, X, Y)
-    assert found[0] == pytest.approx(float(values[program.loss.tensor]), rel=1e-13)
-    np.testing.assert_allclose(found[1], gradient, atol=1e-13 * np.linalg.norm(gradient))
+    loss_and_slope = module.loss_and_gradient(parameters, X, Y)
+    assert loss_and_slope[0] == pytest.approx(float(values[program.loss.tensor]), rel=1e-13)
+    np.testing.assert_allclose(loss_and_slope[1], gradient, atol=1e-13 * np.linalg.norm(gradient))
     outputs = values[program.outputs[0].tensor].reshape(9, -1)
     for rows in (slice(None), slice(1), slice(2, 4)):
         np.testing.assert_allclose(module.predict(parameters, X[rows]).reshape(-1, 8), outputs[rows], atol=1e-13)
@@ -167,9 +167,9 @@ def test_training_beside_other_layers(of):
 def test_a_sequence_is_predicted_in_blocks(monkeypatch):
     """The kernel of a single sequence has blocks of its own."""
     model = beside_recurrent(1024, causal=False)
-    program, one = stage(model), stage(model, "schedule").single_sample
-    assert blocks(one.predict)
-    assert bytes_of(one.predict.memory.arrays, program) < 3 * PAIRS
+    program, single_sample = stage(model), stage(model, "schedule").single_sample
+    assert blocks(single_sample.predict)
+    assert bytes_of(single_sample.predict.memory.arrays, program) < 3 * PAIRS
     monkeypatch.setattr("nncodegen.compiler.schedule.pairs.PAIRS", 8 * 9 * 2)
     small = beside_recurrent(9, causal=False)
     assert blocks(stage(small, "schedule").single_sample.predict)
@@ -384,7 +384,7 @@ def test_masked_sums_are_products():
     """Whatever sums over queries or keys with a mask for each pair, it is a product of matrices."""
     tile = stage(masked(7), "schedule", block_length=2).gradient.trees.tile
     products = [each.matrices for each in walk(tile) if isinstance(each, Call) and each.matrices]
-    assert sum(found.mask is not None for found in products) == 4  # of values, and of three derivatives
+    assert sum(product.mask is not None for product in products) == 4  # of values, and of three derivatives
 
 
 @pytest.mark.parametrize("place", [0, 3, 6])
@@ -396,17 +396,17 @@ def test_what_a_mask_hides_counts_as_nothing(place):
     hidden[:, place] = np.arange(steps) % 2
     parameters = 10 * rng.normal(size=stage(model).parameter_count)
     x, Y = rng.normal(size=(steps, 4)), rng.normal(size=(1, 28))
-    given = np.concatenate([x.ravel(), 1.0 - hidden.ravel()])[None]
-    broken = given.copy()
+    joined = np.concatenate([x.ravel(), 1.0 - hidden.ravel()])[None]
+    broken = joined.copy()
     broken[0, 4 * place : 4 * place + 4] = 1e308
     plain, found = (each.predict(parameters, broken).reshape(steps, 4) for each in modules)
     blind = [t for t in range(steps) if hidden[t, place] and t != place]
     assert np.isfinite(found[blind]).all()
     np.testing.assert_allclose(found, plain, rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(
-        found[blind], modules[1].predict(parameters, given).reshape(steps, 4)[blind], rtol=1e-11, atol=1e-11
+        found[blind], modules[1].predict(parameters, joined).reshape(steps, 4)[blind], rtol=1e-11, atol=1e-11
     )
-    (loss, gradient), (expected, other) = (each.loss_and_gradient(parameters, given, Y) for each in modules)
+    (loss, gradient), (expected, other) = (each.loss_and_gradient(parameters, joined, Y) for each in modules)
     assert loss == pytest.approx(expected, rel=1e-13)
     near(gradient, other)
 

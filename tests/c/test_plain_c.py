@@ -95,8 +95,8 @@ def test_values(name, functions):
     c, program = functions[name], program_of(EXPORTS[name][0])
     parameters, X, Y = data(program, c.precision)
     values = evaluate(program, parameters, X, Y)
-    found = c.predict(parameters, X, None if X is not None else SAMPLES)
-    assert near(found, flat(program, values, SAMPLES), c.precision)
+    predicted = c.predict(parameters, X, None if X is not None else SAMPLES)
+    assert near(predicted, flat(program, values, SAMPLES), c.precision)
     weights = np.linspace(0.5, 2, SAMPLES)
     given = [None if each is None else each[k : k + 1] for k in range(SAMPLES) for each in (X, Y)]
     losses = [evaluate(program, parameters, *given[2 * k : 2 * k + 2])[program.loss.tensor] for k in range(SAMPLES)]
@@ -137,8 +137,8 @@ def test_gradient_with_fifty_digits(functions):
 
         expected = [mpmath.diff(loss, (a, b), order) for order in ((0, 0), (1, 0), (0, 1))]
     assert model.name == "double"
-    found = c.loss_and_gradient([0.7, 0.4], [[0.3]], [[0.6]])
-    assert [found[0], *found[1]] == pytest.approx([float(value) for value in expected], rel=1e-14)
+    loss_and_slope = c.loss_and_gradient([0.7, 0.4], [[0.3]], [[0.6]])
+    assert [loss_and_slope[0], *loss_and_slope[1]] == pytest.approx([float(value) for value in expected], rel=1e-14)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
@@ -216,8 +216,8 @@ def test_random_programs(seed, random_functions):
         function = getattr(library, f"{kind}{seed}")
         function.restype = ctypes.c_double
         arrays = [ctypes.c_void_p(array.ctypes.data) for array in (outputs, derivatives, work)]
-        found = function(ctypes.c_void_p(parameters.ctypes.data), ctypes.c_double(0.75), *arrays)
-    assert found == pytest.approx(values["loss"], rel=1e-12, abs=1e-12)
+        value = function(ctypes.c_void_p(parameters.ctypes.data), ctypes.c_double(0.75), *arrays)
+    assert value == pytest.approx(values["loss"], rel=1e-12, abs=1e-12)
     assert outputs == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert derivatives - 2 == pytest.approx(expected, rel=1e-11, abs=1e-11)
 

@@ -52,8 +52,8 @@ def test_an_activation_may_take_several_loops():
     program, module = stage(model, fit=False), built(model, fit=False)
     parameters, rows, targets = RNG.normal(size=program.parameter_count), RNG.normal(size=(70, 8)), np.ones((70, 1))
     values = evaluate(program, parameters, rows, targets)
-    found = module.predict(parameters, rows)
-    np.testing.assert_allclose(found, values[program.outputs[0].tensor], atol=1e-13)
+    predicted = module.predict(parameters, rows)
+    np.testing.assert_allclose(predicted, values[program.outputs[0].tensor], atol=1e-13)
     assert module.loss(parameters, rows, targets) == pytest.approx(float(values["loss"]), rel=1e-13)
 
 
@@ -106,24 +106,24 @@ def test_sequences_are_normalized_over_a_batch():
     rows, targets = RNG.normal(size=(17, 3)), RNG.normal(size=(17, 3))
     values = evaluate(program, parameters, rows, targets)
     for count in (1, 2, 17):
-        found = module.predict(parameters, rows[:count])
-        np.testing.assert_allclose(found, values[program.outputs[0].tensor][:count], atol=1e-14)
+        predicted = module.predict(parameters, rows[:count])
+        np.testing.assert_allclose(predicted, values[program.outputs[0].tensor][:count], atol=1e-14)
     loss, gradient = module.loss_and_gradient(parameters, rows, targets)
     assert loss == pytest.approx(float(values[program.in_training.loss.tensor]), rel=1e-13)
     expected = {tensor.name: values[e.tensor] for tensor, e in zip(program.parameters, program.gradient, strict=True)}
-    found = module.unpack(gradient)
+    predicted = module.unpack(gradient)
     for name in ("W1", "U1", "gamma2", "U3"):
-        np.testing.assert_allclose(found[name], expected[name], atol=1e-13)
+        np.testing.assert_allclose(predicted[name], expected[name], atol=1e-13)
 
 
 def test_a_sequence_has_at_least_one_step():
     """A length of 0, or one beyond the end, is an error with its position."""
     module = built(MIXED, fit=False)
     for wrong in (0, 6, 2.5):
-        given = X.copy()
-        given[4, -1] = wrong
+        copied = X.copy()
+        copied[4, -1] = wrong
         with pytest.raises(ValueError, match=r"X\[4, 19\] is .*; steps has whole numbers from 1 to 5"):
-            module.predict(np.zeros(module.parameter_count), given)
+            module.predict(np.zeros(module.parameter_count), copied)
 
 
 def test_a_gru_learns_to_add():
@@ -139,11 +139,11 @@ def test_a_gru_learns_to_add():
     some = np.random.default_rng(0).choice(65536, 1024, replace=False)
     given = pairs[some].astype(float), sums[some].astype(float)
     result = module.train(*given, epochs=60, batch_size=32, optimizer="adam", learning_rate=0.03, seed=0)
-    found = module.predict(result.parameters, pairs.astype(float))
-    np.testing.assert_array_equal(found.reshape(sums.shape) > 0.5, sums == 1)
+    predicted = module.predict(result.parameters, pairs.astype(float))
+    np.testing.assert_array_equal(predicted.reshape(sums.shape) > 0.5, sums == 1)
     for count in range(1, 6):  # fewer than a tile takes, in ways of their own
         few = module.predict(result.parameters, pairs[:count].reshape(count, -1).astype(float))
-        np.testing.assert_allclose(few, found[:count].reshape(few.shape), atol=1e-13)
+        np.testing.assert_allclose(few, predicted[:count].reshape(few.shape), atol=1e-13)
 
 
 def test_an_lstm_predicts_a_chaotic_series():

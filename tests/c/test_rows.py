@@ -70,9 +70,9 @@ def test_outputs_that_are_given(monkeypatch):
     X = RNG.normal(size=(20, 2))
     for outputs in ((sympy.sin(a * x), z, a), z):
         module = nn.build(nn.Model("given", [x, z], [y], {a: 0.5}, outputs, (a * x - y) ** 2), fit=False)
-        found = module.predict(module.initial_parameters(), X)
+        predicted = module.predict(module.initial_parameters(), X)
         expected = np.stack([np.sin(0.5 * X[:, 0]), X[:, 1], np.full(20, 0.5)], axis=1)
-        assert found == pytest.approx(expected if isinstance(outputs, tuple) else X[:, 1:], rel=1e-15)
+        assert predicted == pytest.approx(expected if isinstance(outputs, tuple) else X[:, 1:], rel=1e-15)
         assert module.loss([0.5], X, X[:, 1]) == pytest.approx(((0.5 * X[:, 0] - X[:, 1]) ** 2).mean(), rel=1e-14)
 
 

@@ -118,15 +118,15 @@ def test_against_scipy(runtime, name):
     library = runtime("fit", option(name))
     x, y, starts = problems(library, name, 5)
     for m in range(5):
-        found, best = fit(library, x, y[m], starts[m]), expected(name, x, y[m], starts[m])
-        check(library, found, best)
-        assert found.residuals.ravel() == pytest.approx(best.fun, abs=1e-3 if library.bits == 32 else 1e-6)
-        assert found.chi2 == pytest.approx((found.residuals**2).sum(), rel=20 * library.eps)
+        fitted, best = fit(library, x, y[m], starts[m]), expected(name, x, y[m], starts[m])
+        check(library, fitted, best)
+        assert fitted.residuals.ravel() == pytest.approx(best.fun, abs=1e-3 if library.bits == 32 else 1e-6)
+        assert fitted.chi2 == pytest.approx((fitted.residuals**2).sum(), rel=20 * library.eps)
         products, scale = best.jac.T @ best.jac, np.linalg.norm(best.jac, axis=0)
-        by_scale = found.triangle.T @ found.triangle / scale[:, None] / scale
+        by_scale = fitted.triangle.T @ fitted.triangle / scale[:, None] / scale
         assert by_scale == pytest.approx(products / scale[:, None] / scale, abs=1e-5 if library.bits == 64 else 5e-3)
-        assert not np.tril(found.triangle, -1).any()
-        assert (found.used, found.free, found.rank) == (y[m].size, best.x.size, best.x.size)
+        assert not np.tril(fitted.triangle, -1).any()
+        assert (fitted.used, fitted.free, fitted.rank) == (y[m].size, best.x.size, best.x.size)
 
 
 def test_last_digits(runtime):
@@ -134,8 +134,8 @@ def test_last_digits(runtime):
     library = runtime("fit", option("decay"))
     x = np.linspace(0, 4, 20)[:, None]
     y = np.array([5, 1, 4, 0, 3, 3, 1, 2, 2, 0, 1, 1, 2, 0, 1, 2, 0, 1, 2, 1.0])
-    found = fit(library, x, y, [3, 1, 1])
-    (a, b, c), x = found.parameters.astype(np.longdouble), x[:, 0].astype(np.longdouble)
+    fitted = fit(library, x, y, [3, 1, 1])
+    (a, b, c), x = fitted.parameters.astype(np.longdouble), x[:, 0].astype(np.longdouble)
     fall = np.exp(-b * x)
     residuals, jacobian = a * fall + c - y, np.stack([fall, -a * x * fall, np.ones_like(x)], 1)
     cosines = (
@@ -145,7 +145,7 @@ def test_last_digits(runtime):
         / np.linalg.norm(residuals.astype(float))
     )
     assert (abs(cosines) < 20 * library.eps).all()
-    assert found.gradient < 20 * library.eps
+    assert fitted.gradient < 20 * library.eps
 
 
 @pytest.mark.parametrize("kind", ["one", "samples", "outputs"])
@@ -157,10 +157,10 @@ def test_sigma_and_missing_targets(runtime, kind):
     sigma = {"one": 0.25, "samples": sigma[:, 0], "outputs": sigma}[kind]
     y[0, [1, 4, 4], [0, 0, 1]] = np.nan
     sigma = library.array(sigma).astype(float)
-    found = fit(library, x, y[0], starts[0], sigma=sigma)
-    check(library, found, expected("spiral", x, y[0], starts[0], sigma=sigma))
-    assert found.used == y[0].size - 3
-    assert np.array_equal(np.isnan(found.residuals), np.isnan(y[0]))
+    fitted = fit(library, x, y[0], starts[0], sigma=sigma)
+    check(library, fitted, expected("spiral", x, y[0], starts[0], sigma=sigma))
+    assert fitted.used == y[0].size - 3
+    assert np.array_equal(np.isnan(fitted.residuals), np.isnan(y[0]))
 
 
 @pytest.mark.parametrize("robust", LOSSES)
@@ -172,12 +172,12 @@ def test_robust_losses(runtime, robust):
     y = library.array(y).astype(float)
     for m in range(3):
         scale = 0.5
-        found = fit(library, x, y[m], starts[m], robust=LOSSES[robust], robust_scale=scale)
+        fitted = fit(library, x, y[m], starts[m], robust=LOSSES[robust], robust_scale=scale)
         best = expected("gaussian", x, y[m], starts[m], robust=robust, robust_scale=scale)
-        assert found.status in CONVERGED
-        assert found.cost == pytest.approx(best.cost, rel=1e-6 if library.bits == 32 else 1e-12)
-        assert found.parameters == pytest.approx(best.x, rel=1e-5 if library.bits == 64 else 5e-3)
-        assert found.chi2 == pytest.approx((best.fun**2).sum(), rel=1e-5 if library.bits == 64 else 5e-3)
+        assert fitted.status in CONVERGED
+        assert fitted.cost == pytest.approx(best.cost, rel=1e-6 if library.bits == 32 else 1e-12)
+        assert fitted.parameters == pytest.approx(best.x, rel=1e-5 if library.bits == 64 else 5e-3)
+        assert fitted.chi2 == pytest.approx((best.fun**2).sum(), rel=1e-5 if library.bits == 64 else 5e-3)
 
 
 @pytest.mark.parametrize("name", ["decay", "gaussian", "logistic", "spiral"])
@@ -195,16 +195,16 @@ def test_bounds(runtime, name):
         upper[rng.random(free.size) < 0.4] = np.inf
         bounds = library.array(lower).astype(float), library.array(upper).astype(float)
         start = library.array(np.clip(starts[m], *bounds)).astype(float)
-        found, best = fit(library, x, y[m], start, bounds=bounds), expected(name, x, y[m], start, bounds=bounds)
-        assert found.status in CONVERGED
-        assert found.cost <= best.cost * (1 + (1e-10 if library.bits == 64 else 1e-5))
-        assert (found.parameters >= bounds[0]).all()
-        assert (found.parameters <= bounds[1]).all()
-        assert np.array_equal(found.active, (found.parameters == bounds[1]) * 1 - (found.parameters == bounds[0]))
+        fitted, best = fit(library, x, y[m], start, bounds=bounds), expected(name, x, y[m], start, bounds=bounds)
+        assert fitted.status in CONVERGED
+        assert fitted.cost <= best.cost * (1 + (1e-10 if library.bits == 64 else 1e-5))
+        assert (fitted.parameters >= bounds[0]).all()
+        assert (fitted.parameters <= bounds[1]).all()
+        assert np.array_equal(fitted.active, (fitted.parameters == bounds[1]) * 1 - (fitted.parameters == bounds[0]))
         gradient = best.jac.T @ best.fun / np.linalg.norm(best.jac, axis=0) / np.linalg.norm(best.fun)
         sure = abs(gradient) > 1e-3
-        assert np.array_equal(found.active[sure], -np.sign(gradient[sure]))
-        at_bounds += np.count_nonzero(found.active)
+        assert np.array_equal(fitted.active[sure], -np.sign(gradient[sure]))
+        at_bounds += np.count_nonzero(fitted.active)
     assert at_bounds > 10
 
 
@@ -212,15 +212,15 @@ def test_fixed_parameters(runtime):
     """Fixed parameters stay as they are, and the others are the best with them."""
     library = runtime("fit", option("gaussian"))
     x, y, starts = problems(library, "gaussian", 1)
-    found = fit(library, x, y[0], starts[0], fixed=[0, 1, 0, 0, 1])
+    fitted = fit(library, x, y[0], starts[0], fixed=[0, 1, 0, 0, 1])
     kept, free = [1, 4], [0, 2, 3]
     around = starts[0].copy()
     around[kept] += 1e-9
     bounds = np.where([0, 1, 0, 0, 1], starts[0], -np.inf), np.where([0, 1, 0, 0, 1], around, np.inf)
     best = expected("gaussian", x, y[0], starts[0], bounds=bounds)
-    assert np.array_equal(found.parameters[kept], starts[0][kept])
-    assert found.parameters[free] == pytest.approx(best.x[free], rel=1e-5 if library.bits == 64 else 1e-3)
-    assert (found.free, found.rank, found.triangle.shape) == (3, 3, (3, 3))
+    assert np.array_equal(fitted.parameters[kept], starts[0][kept])
+    assert fitted.parameters[free] == pytest.approx(best.x[free], rel=1e-5 if library.bits == 64 else 1e-3)
+    assert (fitted.free, fitted.rank, fitted.triangle.shape) == (3, 3, (3, 3))
     whole = fit(library, x, y[0], starts[0], fixed=[1] * 5)
     assert np.array_equal(whole.parameters, starts[0])
     assert whole.status in CONVERGED
@@ -233,13 +233,15 @@ def test_undetermined_parameters(runtime):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 1))
     y = 3 * x[:, 0] - 1 + 0.1 * rng.normal(size=30)
-    found = fit(library, library.array(x), y, [1, 1, 0])
+    fitted = fit(library, library.array(x), y, [1, 1, 0])
     line = np.polynomial.Polynomial.fit(x[:, 0], y, 1).convert().coef
-    assert found.status in CONVERGED
-    assert (found.free, found.rank) == (3, 2)
-    assert found.parameters[0] * found.parameters[1] == pytest.approx(line[1], rel=1e-3 if library.bits == 32 else 1e-7)
-    assert found.parameters[2] == pytest.approx(line[0], rel=1e-3 if library.bits == 32 else 1e-7)
-    assert (abs(found.parameters) < 4).all()
+    assert fitted.status in CONVERGED
+    assert (fitted.free, fitted.rank) == (3, 2)
+    assert fitted.parameters[0] * fitted.parameters[1] == pytest.approx(
+        line[1], rel=1e-3 if library.bits == 32 else 1e-7
+    )
+    assert fitted.parameters[2] == pytest.approx(line[0], rel=1e-3 if library.bits == 32 else 1e-7)
+    assert (abs(fitted.parameters) < 4).all()
 
 
 def test_many_columns(runtime):
@@ -249,11 +251,11 @@ def test_many_columns(runtime):
     for samples in (46, 100, 1000):
         x = library.array(rng.normal(size=(samples, 45))).astype(float)
         y = library.array(x @ np.linspace(-1, 1, 45) + rng.normal(size=samples)).astype(float)
-        found = fit(library, x, y, np.ones(45))
+        fitted = fit(library, x, y, np.ones(45))
         best = np.linalg.lstsq(x, y, rcond=None)[0]
-        assert found.status in CONVERGED
-        assert found.parameters == pytest.approx(best, abs=1e-10 if library.bits == 64 else 1e-2)
-        assert found.rank == 45
+        assert fitted.status in CONVERGED
+        assert fitted.parameters == pytest.approx(best, abs=1e-10 if library.bits == 64 else 1e-2)
+        assert fitted.rank == 45
 
 
 def test_fewer_data_than_parameters(runtime):
@@ -262,11 +264,11 @@ def test_fewer_data_than_parameters(runtime):
     rng = np.random.default_rng(0)
     x = library.array(rng.normal(size=(20, 45))).astype(float)
     y = library.array(rng.normal(size=20)).astype(float)
-    found = fit(library, x, y, np.zeros(45) + 0.1)
-    assert found.status in (*CONVERGED, MAX_ITERATIONS)
-    assert found.rank == 20
-    assert found.chi2 < 1e-9
-    assert np.isfinite(found.parameters).all()
+    fitted = fit(library, x, y, np.zeros(45) + 0.1)
+    assert fitted.status in (*CONVERGED, MAX_ITERATIONS)
+    assert fitted.rank == 20
+    assert fitted.chi2 < 1e-9
+    assert np.isfinite(fitted.parameters).all()
 
 
 def test_trials_that_are_not_finite(runtime):
@@ -274,11 +276,11 @@ def test_trials_that_are_not_finite(runtime):
     library = runtime("fit", option("decay"))
     x = np.linspace(0, 200, 30)[:, None]
     y = library.array(2 * np.exp(-0.02 * x[:, 0]) + 1).astype(float)
-    found = fit(library, x, y, [1, 10, 0])
-    assert np.isfinite(found.parameters).all()
-    assert found.status != NOT_FINITE
-    found = fit(library, x, y, [3, 0.3, 0])
-    assert found.parameters == pytest.approx([2, 0.02, 1], rel=1e-3)
+    fitted = fit(library, x, y, [1, 10, 0])
+    assert np.isfinite(fitted.parameters).all()
+    assert fitted.status != NOT_FINITE
+    fitted = fit(library, x, y, [3, 0.3, 0])
+    assert fitted.parameters == pytest.approx([2, 0.02, 1], rel=1e-3)
 
 
 def test_endings(runtime):
@@ -307,15 +309,15 @@ def test_interruptions(runtime):
     whole = fit(library, x, y, starts[0])
     costs = []
     for questions in range(1, 1000):
-        found = fit(library, x, y, starts[0], questions=questions)
-        if found.status != INTERRUPTED:
+        fitted = fit(library, x, y, starts[0], questions=questions)
+        if fitted.status != INTERRUPTED:
             break
-        costs.append(found.cost)
+        costs.append(fitted.cost)
     assert len(costs) > 3 * whole.evaluations - 3
     begun = [cost for cost in costs if np.isfinite(cost) and cost > 0]
-    assert found.cost == whole.cost
+    assert fitted.cost == whole.cost
     assert min(begun) >= whole.cost * (1 - 1e-6)
-    assert np.array_equal(found.parameters, whole.parameters)
+    assert np.array_equal(fitted.parameters, whole.parameters)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 11, 12, 13, 20, 28, 45])

@@ -67,11 +67,11 @@ def test_missing_data_and_sigma(runtime, name):
     for m, length in enumerate(lengths):
         y[m, length:] = np.nan
         beyond[m, length:], own[m, length:] = (np.inf, np.nan) if m % 2 else (np.nan, -1e30)
-    found = fit_many(library, own, beyond, starts, outputs=y.ndim - 1, sigma=sigma, lengths=lengths)
-    check(library, found, name, x, y, starts, sigma=sigma)
+    fits = fit_many(library, own, beyond, starts, outputs=y.ndim - 1, sigma=sigma, lengths=lengths)
+    check(library, fits, name, x, y, starts, sigma=sigma)
     for shared in (x, own):
         again = fit_many(library, shared, y, starts, outputs=y.ndim - 1, sigma=sigma)
-        assert_same(found, again)
+        assert_same(fits, again)
 
 
 def assert_same(first, second, chosen=slice(None)):
@@ -117,16 +117,16 @@ def test_bounds(runtime, name):
     )
     upper[0] = np.inf
     starts = np.clip(starts, lower, upper)
-    found = fit_many(library, x, y, starts, bounds=(lower, upper))
-    assert (found.parameters >= lower).all()
-    assert (found.parameters <= upper).all()
-    on_bounds = (found.parameters == lower) | (found.parameters == upper)
+    fits = fit_many(library, x, y, starts, bounds=(lower, upper))
+    assert (fits.parameters >= lower).all()
+    assert (fits.parameters <= upper).all()
+    on_bounds = (fits.parameters == lower) | (fits.parameters == upper)
     assert on_bounds.any(1).sum() > FITS / 2
     assert not on_bounds.all()
     for m in range(FITS):
         _, chi2, _ = solution(name, x, y[m], np.clip(starts[m], lower + 1e-9, upper - 1e-9), bounds=(lower, upper))
-        assert found.status[m] in CONVERGED
-        assert found.chi2[m] == pytest.approx(chi2, rel=1e-7 if library.bits == 64 else 1e-5)
+        assert fits.status[m] in CONVERGED
+        assert fits.chi2[m] == pytest.approx(chi2, rel=1e-7 if library.bits == 64 else 1e-5)
 
 
 def test_bounds_without_effect(runtime):
@@ -142,7 +142,7 @@ def test_fixed(runtime):
     library = runtime("fits", option("polynomial"))
     x, y, starts = problems(library, "polynomial", FITS)
     fixed = np.array([0, 1, 0, 0, 1, 0], bool)
-    found = fit_many(library, x, y, starts, fixed=fixed)
+    fits = fit_many(library, x, y, starts, fixed=fixed)
     powers = x ** np.arange(6)
     free = powers[:, ~fixed]
     inverse = np.linalg.inv(free.T @ free)
@@ -152,13 +152,13 @@ def test_fixed(runtime):
         chi2 = ((y[m] - powers[:, fixed] @ starts[m, fixed] - free @ expected) ** 2).sum()
         covariance = inverse * chi2 / (len(x) - 4)
         errors = np.sqrt(np.diag(covariance))
-        assert found.status[m] in CONVERGED
-        assert (found.parameters[m, fixed] == starts[m, fixed]).all()
-        assert (abs(found.parameters[m, ~fixed] - expected) <= tolerance * errors).all()
-        assert found.chi2[m] == pytest.approx(chi2, rel=of_squares)
-        assert (found.covariance[m, fixed] == 0).all()
-        assert (found.covariance[m, :, fixed] == 0).all()
-        within = found.covariance[m][~fixed][:, ~fixed] / errors / errors[:, None]
+        assert fits.status[m] in CONVERGED
+        assert (fits.parameters[m, fixed] == starts[m, fixed]).all()
+        assert (abs(fits.parameters[m, ~fixed] - expected) <= tolerance * errors).all()
+        assert fits.chi2[m] == pytest.approx(chi2, rel=of_squares)
+        assert (fits.covariance[m, fixed] == 0).all()
+        assert (fits.covariance[m, :, fixed] == 0).all()
+        within = fits.covariance[m][~fixed][:, ~fixed] / errors / errors[:, None]
         assert within == pytest.approx(covariance / errors / errors[:, None], abs=of_errors)
 
 
@@ -192,8 +192,8 @@ def test_a_fit_is_alone(runtime, options):
     ill_starts[2::9, 0] = np.nan
     ill_y[5::9, :] = np.nan
     ill_x[8::9, 2] = np.inf
-    found = fit_many(library, ill_x, ill_y, ill_starts, **options)
-    assert bits(found, slice(0, None, 3)) == bits(whole, slice(0, None, 3))
+    fits = fit_many(library, ill_x, ill_y, ill_starts, **options)
+    assert bits(fits, slice(0, None, 3)) == bits(whole, slice(0, None, 3))
 
 
 def test_long_data(runtime):
@@ -206,12 +206,12 @@ def test_long_data(runtime):
         float
     )
     starts = np.array([[2.0, 1, 90], [4, 0.5, 110], [3, 0.7, 100]])
-    found = fit_many(library, x, y, starts, tolerances=(1e-8, 1e-8, 1e-8))
+    fits = fit_many(library, x, y, starts, tolerances=(1e-8, 1e-8, 1e-8))
     for m in range(3):
         expected, chi2, covariance = solution("decay", x, y[m], true)
         errors = np.sqrt(np.diag(covariance) * chi2 / (len(x) - 3))
-        assert (abs(found.parameters[m] - expected) <= (1e-3 if library.bits == 64 else 0.05) * errors).all()
-        assert found.chi2[m] == pytest.approx(chi2, rel=1e-9 if library.bits == 64 else 1e-4)
+        assert (abs(fits.parameters[m] - expected) <= (1e-3 if library.bits == 64 else 0.05) * errors).all()
+        assert fits.chi2[m] == pytest.approx(chi2, rel=1e-9 if library.bits == 64 else 1e-4)
 
 
 def test_several_starts(runtime):
@@ -229,12 +229,12 @@ def test_not_determined(runtime):
     library = runtime("fits", option("product"))
     x = np.linspace(1, 2, 10)[:, None]
     y = 6 * x[:, 0] + 1 + 0.1 * np.cos(9 * x[:, 0])
-    found = fit_many(library, x, y, np.array([[2.0, 2, 0], [1, 1, 1], [0, 0, 0]]))
+    fits = fit_many(library, x, y, np.array([[2.0, 2, 0], [1, 1, 1], [0, 0, 0]]))
     line = np.polyfit(x[:, 0], y, 1)
-    assert found.status.tolist() == [SINGULAR] * 3
-    assert found.parameters[:2, 0] * found.parameters[:2, 1] == pytest.approx(line[0], rel=1e-3)
-    assert found.parameters[2, :2].tolist() == [0, 0]
-    assert np.isinf(found.covariance).all()
+    assert fits.status.tolist() == [SINGULAR] * 3
+    assert fits.parameters[:2, 0] * fits.parameters[:2, 1] == pytest.approx(line[0], rel=1e-3)
+    assert fits.parameters[2, :2].tolist() == [0, 0]
+    assert np.isinf(fits.covariance).all()
 
 
 def test_few_data(runtime):
@@ -246,14 +246,14 @@ def test_few_data(runtime):
     for m, count in enumerate((7, 6, 5, 0)):
         y[m, count:] = np.nan
     for absolute in (False, True):
-        found = fit_many(library, x, y, starts, absolute_sigma=absolute)
-        assert found.status[0] in CONVERGED
-        assert found.status[1] in CONVERGED
-        assert found.status[2:].tolist() == [TOO_FEW_DATA, NO_DATA]
-        assert found.data.tolist() == [7, 6, 5, 0]
-        assert np.isfinite(found.covariance).all((1, 2)).tolist() == [True, absolute, False, False]
-    assert found.chi2[1:] == pytest.approx(0, abs=1e-7 * (y[0, 0] ** 2))
-    assert (found.parameters[3] == library.array(starts[3])).all()
+        fits = fit_many(library, x, y, starts, absolute_sigma=absolute)
+        assert fits.status[0] in CONVERGED
+        assert fits.status[1] in CONVERGED
+        assert fits.status[2:].tolist() == [TOO_FEW_DATA, NO_DATA]
+        assert fits.data.tolist() == [7, 6, 5, 0]
+        assert np.isfinite(fits.covariance).all((1, 2)).tolist() == [True, absolute, False, False]
+    assert fits.chi2[1:] == pytest.approx(0, abs=1e-7 * (y[0, 0] ** 2))
+    assert (fits.parameters[3] == library.array(starts[3])).all()
 
 
 def test_not_finite(runtime):
@@ -265,12 +265,12 @@ def test_not_finite(runtime):
     starts[1, 1] = -1e6
     y[2, 5] = np.inf
     starts[3] = 1e-3, -20, 0  # a step from here leads far away
-    found = fit_many(library, x, y, starts)
-    assert found.status[:3].tolist() == [NOT_FINITE] * 3
-    assert found.parameters[:3] == pytest.approx(library.array(starts[:3]), nan_ok=True)
-    assert np.isnan(found.chi2[:3]).all()
-    assert np.isfinite(found.parameters[3:]).all()
-    assert (found.status[4:] < MAX_ITERATIONS).all()
+    fits = fit_many(library, x, y, starts)
+    assert fits.status[:3].tolist() == [NOT_FINITE] * 3
+    assert fits.parameters[:3] == pytest.approx(library.array(starts[:3]), nan_ok=True)
+    assert np.isnan(fits.chi2[:3]).all()
+    assert np.isfinite(fits.parameters[3:]).all()
+    assert (fits.status[4:] < MAX_ITERATIONS).all()
 
 
 def test_at_the_solution(runtime):
@@ -279,8 +279,8 @@ def test_at_the_solution(runtime):
     x = library.array(np.arange(8.0)[:, None] / 8)
     starts = np.array([1.0, 0, -0.5, 2, 0, 1])
     y = library.array([np.polyval(starts[::-1], x[:, 0].astype(float))])
-    found = fit_many(library, x, y, starts)
-    assert found.parameters[0] == pytest.approx(starts, abs=1e-3 if library.bits == 32 else 1e-9)
+    fits = fit_many(library, x, y, starts)
+    assert fits.parameters[0] == pytest.approx(starts, abs=1e-3 if library.bits == 32 else 1e-9)
     zero = fit_many(library, x, 0 * y, 0 * starts)
     assert zero.status.tolist() == [GRADIENT]
     assert zero.iterations.tolist() == [0]
@@ -292,10 +292,10 @@ def test_iterations(runtime):
     x, y, starts = problems(library, "gaussian", 3)
     costs = []
     for count in range(3):
-        found = fit_many(library, x, y, starts, max_iterations=count)
-        assert found.status.tolist() == [MAX_ITERATIONS] * 3
-        assert found.iterations.tolist() == [count] * 3
-        costs.append(found.chi2)
+        fits = fit_many(library, x, y, starts, max_iterations=count)
+        assert fits.status.tolist() == [MAX_ITERATIONS] * 3
+        assert fits.iterations.tolist() == [count] * 3
+        costs.append(fits.chi2)
     assert (costs[1] < costs[0]).all()
     assert (costs[2] < costs[1]).all()
     assert (fit_many(library, x, y, starts, max_iterations=0).parameters == library.array(starts)).all()
@@ -306,11 +306,11 @@ def test_stopped(runtime):
     library = runtime("fits", option("decay"))
     x, y, starts = problems(library, "decay", FITS)
     whole = fit_many(library, x, y, starts)
-    found = fit_many(library, x, y, starts, questions=6)
-    assert found.stopped == 1
-    ended = found.status != PENDING
+    fits = fit_many(library, x, y, starts, questions=6)
+    assert fits.stopped == 1
+    ended = fits.status != PENDING
     assert 0 < ended.sum() < FITS
-    assert found.parameters[ended].tobytes() == whole.parameters[ended].tobytes()
-    assert found.covariance[ended].tobytes() == whole.covariance[ended].tobytes()
-    assert np.isnan(found.parameters[~ended]).all()
+    assert fits.parameters[ended].tobytes() == whole.parameters[ended].tobytes()
+    assert fits.covariance[ended].tobytes() == whole.covariance[ended].tobytes()
+    assert np.isnan(fits.parameters[~ended]).all()
     assert whole.stopped == 0

@@ -143,8 +143,8 @@ def test_says_what_it_is(name):
 def test_instruction_sets_stand_in_one_place():
     """No header but vectors.h, for functions of the C library library.h, and cpu.h knows instruction sets."""
     asked = ("__AVX", "__SSE", "__aarch64__", "__x86_64__", "__ARM", "__znver", "__builtin_ia32", "immintrin")
-    found = {name for name in NAMES if any(word in (HEADERS / name).read_text() for word in asked)}
-    assert found <= {"vectors.h", "library.h", "cpu.h"}
+    names = {name for name in NAMES if any(word in (HEADERS / name).read_text() for word in asked)}
+    assert names <= {"vectors.h", "library.h", "cpu.h"}
 
 
 def test_names_of_functions():

@@ -44,6 +44,6 @@ def test_values(powers):
     """They are within 1.1 units in the last place of the power with 50 digits."""
     base, exponent = powers.array(np.exp(RNG.uniform(-30, 30, 2000))), powers.array(RNG.uniform(-2.5, 2.5, 2000))
     with mpmath.workdps(50):
-        for x, y, found in zip(base, exponent, powers_of(powers, base, exponent), strict=True):
+        for x, y, power in zip(base, exponent, powers_of(powers, base, exponent), strict=True):
             exact = mpmath.mpf(float(x)) ** mpmath.mpf(float(y))
-            assert abs(mpmath.mpf(float(found)) - exact) <= 1.1 * float(np.spacing(found))
+            assert abs(mpmath.mpf(float(power)) - exact) <= 1.1 * float(np.spacing(power))

@@ -106,7 +106,7 @@ def test_orders_are_uniform(random):
 def test_keys(random):
     """The key of a layer's noise is a function of the seed, the update and the layer, and of nothing else."""
     keys = {(s, u, n): random.call("key_of", s, u, n) for s in (0, 1, WORD) for u in (0, 1, 10**9) for n in (0, 1, 7)}
-    assert keys == {given: key_of(*given) for given in keys}
+    assert keys == {key: key_of(*key) for key in keys}
     assert len(set(keys.values())) == len(keys)
 
 
@@ -133,13 +133,13 @@ def test_dropout_moments(random):
 def test_normal_noise_is_a_function_of_counters(random):
     """Normal noise is Box and Muller's of two random numbers for the key, the row and the unit, as NumPy has them."""
     key = key_of(4, 1, 2)
-    found = normal(random, key, ROWS, 40, 2.5)
+    drawn = normal(random, key, ROWS, 40, 2.5)
     kept = 32 if random.bits == 64 else 24
     first, second = (bits_of(key, ROWS, 2 * np.arange(40) + k) >> (32 - kept) for k in (0, 1))
     radius = np.sqrt(-2 * np.log((first + 0.5) / 2.0**kept))
     expected = 2.5 * radius * np.cos(2 * np.pi * (second / 2.0**kept - 0.5))
-    assert found == pytest.approx(expected, rel=0, abs=1e-10 if random.bits == 64 else 1e-5)
-    assert np.array_equal(normal(random, key, ROWS[::-1].copy(), 40, 2.5), found[::-1])
+    assert drawn == pytest.approx(expected, rel=0, abs=1e-10 if random.bits == 64 else 1e-5)
+    assert np.array_equal(normal(random, key, ROWS[::-1].copy(), 40, 2.5), drawn[::-1])
     assert not normal(random, key, ROWS, 40, scale=0.0).any()
 
 

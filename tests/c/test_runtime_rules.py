@@ -24,10 +24,10 @@ def options_of(update):
 
 def initial_state(update, options, count):
     """What the state is at first; what it shall be then may be the value of a hyperparameter."""
-    given = dict(zip((hyper.name for hyper in update.hyperparameters), options, strict=False))
+    by_name = dict(zip((hyper.name for hyper in update.hyperparameters), options, strict=False))
     state = np.zeros((STATE, count))
     for variable, value in zip(state, update.initial, strict=False):
-        variable[:] = given.get(value, value) if isinstance(value, str) else value
+        variable[:] = by_name.get(value, value) if isinstance(value, str) else value
     return state
 
 

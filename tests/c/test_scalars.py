@@ -47,8 +47,8 @@ def test_values(model):
     assert float(values["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-13)
     outputs = np.stack([values[element.tensor] for element in scalar.outputs], axis=1)
     assert outputs == pytest.approx(expected[program.outputs[0].tensor], rel=1e-13)
-    found = gradient_of(scalar, parameters, X, Y)
-    assert found == pytest.approx(gradient_of(program, parameters, X, Y), rel=1e-12, abs=1e-15)
+    gradient = gradient_of(scalar, parameters, X, Y)
+    assert gradient == pytest.approx(gradient_of(program, parameters, X, Y), rel=1e-12, abs=1e-15)
 
 
 def test_where_it_is_faster():

@@ -73,9 +73,9 @@ def test_the_results_are_those_of_the_model():
     program, module = stage(BOTH), built(BOTH, fit=False, segment_length=3)
     parameters, (X, Y) = RNG.normal(size=program.parameter_count), data(program, 70)
     loss, gradient, outputs = expected(program, parameters, X, Y)
-    found = module.loss_and_gradient(parameters, X, Y)
-    assert found[0] == pytest.approx(loss, rel=1e-13)
-    np.testing.assert_allclose(found[1], gradient, atol=1e-13 * np.linalg.norm(gradient))
+    loss_and_slope = module.loss_and_gradient(parameters, X, Y)
+    assert loss_and_slope[0] == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(loss_and_slope[1], gradient, atol=1e-13 * np.linalg.norm(gradient))
     for rows in (slice(None), slice(1), slice(2, 4)):
         np.testing.assert_allclose(module.predict(parameters, X[rows]), outputs[rows], atol=1e-13)
 
@@ -108,11 +108,11 @@ def test_compiled_results_are_the_same(name, precision):
     training = {"epochs": 2, "batch_size": 33, "optimizer": "adam", "seed": 1}
     for length in (1, 3, 50):
         module = built(model, precision, fit=False, segment_length=length)
-        found = module.loss_and_gradient(parameters, X, Y)
-        assert found[0] == pytest.approx(of_plain[0], rel=close)
-        assert found[0] == pytest.approx(loss, rel=close)
+        loss_and_slope = module.loss_and_gradient(parameters, X, Y)
+        assert loss_and_slope[0] == pytest.approx(of_plain[0], rel=close)
+        assert loss_and_slope[0] == pytest.approx(loss, rel=close)
         for each in (gradient, of_plain[1]):
-            np.testing.assert_allclose(found[1], each, atol=close * np.linalg.norm(gradient))
+            np.testing.assert_allclose(loss_and_slope[1], each, atol=close * np.linalg.norm(gradient))
         for rows in (X, X[:1]):
             np.testing.assert_allclose(module.predict(parameters, rows), plain.predict(parameters, rows), atol=close)
         trained = [each.train(X, Y, **training).parameters for each in (module, plain)]

@@ -32,12 +32,12 @@ def test_training(network, threads):
     """Parameters and history have the same bits with any number of threads, with dropout, metrics and validation."""
     given = {"epochs": 3, "batch_size": 5000, "optimizer": "adam", "sample_weight": RNG.uniform(size=6000)}
     before = threading.active_count()
-    one, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
-    assert np.array_equal(one.parameters, many.parameters)
-    assert np.array_equal(one.history, many.history)
+    trained, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
+    assert np.array_equal(trained.parameters, many.parameters)
+    assert np.array_equal(trained.history, many.history)
     given |= {"batch_size": 3000, "metrics": ("accuracy", "mae", "r2"), "validation_split": 0.4}
-    one, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
-    assert all(np.array_equal(one.metrics[name], many.metrics[name]) for name in one.metrics)
+    trained, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
+    assert all(np.array_equal(trained.metrics[name], many.metrics[name]) for name in trained.metrics)
     assert threading.active_count() == before
 
 
@@ -45,9 +45,9 @@ def test_training(network, threads):
 def test_formulas(formula, threads):
     """A formula on many samples has the same bits with any number of threads."""
     Z, Y = RNG.normal(size=(7000, 2)), RNG.integers(0, 2, 7000)
-    one, many = formula.train(Z, Y, epochs=20), formula.train(Z, Y, epochs=20, threads=threads)
-    assert np.array_equal(one.parameters, many.parameters)
-    assert one.loss == many.loss
+    trained, many = formula.train(Z, Y, epochs=20), formula.train(Z, Y, epochs=20, threads=threads)
+    assert np.array_equal(trained.parameters, many.parameters)
+    assert trained.loss == many.loss
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])

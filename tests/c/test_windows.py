@@ -60,15 +60,15 @@ def check(model: Program) -> None:
     derived = simplify(differentiate(stabilize(model), fit=False))
     expected, slopes = evaluate(model, parameters, X, Y), gradient(derived, parameters, X, Y)
     module = nn.build(Described(model))
-    loss, found = module.loss_and_gradient(parameters, X, Y)
+    loss, predicted = module.loss_and_gradient(parameters, X, Y)
     assert loss == pytest.approx(float(expected["loss"]), rel=1e-13)
-    np.testing.assert_allclose(found, slopes, atol=1e-13 * np.linalg.norm(slopes))
+    np.testing.assert_allclose(predicted, slopes, atol=1e-13 * np.linalg.norm(slopes))
     outputs = module.predict(parameters, X)
     np.testing.assert_allclose(np.ravel(outputs), np.ravel(expected["out"]), atol=1e-13)
     assert np.array_equal(module.predict(parameters, X[:3]), outputs[:3])
     for single in range(3):  # a recurrence has loops of its own for one row
-        found = module.predict(parameters, X[single : single + 1])
-        np.testing.assert_allclose(np.ravel(found), np.ravel(expected["out"][single]), atol=1e-13)
+        predicted = module.predict(parameters, X[single : single + 1])
+        np.testing.assert_allclose(np.ravel(predicted), np.ravel(expected["out"][single]), atol=1e-13)
 
 
 def test_rows_that_there_are_not_are_refused() -> None:

@@ -55,8 +55,8 @@ def test_exact_derivatives_of_a_program():
     parameters, X, Y = random.normal(size=17), random.normal(size=(2, 2)), np.array([[1.0, 0.0], [0.3, 0.7]])
     with mpmath.workdps(100):
         values = exact.run(reference, exact.bind(reference, parameters, X, Y))
-        found = exact.derivatives(reference, values)
-        flat = np.concatenate([np.asarray(found[tensor.name]).reshape(-1) for tensor in reference.parameters])
+        derivatives = exact.derivatives(reference, values)
+        flat = np.concatenate([np.asarray(derivatives[tensor.name]).reshape(-1) for tensor in reference.parameters])
 
         def loss(number, k):
             moved = exact.many(parameters).copy()

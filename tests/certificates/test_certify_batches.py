@@ -74,7 +74,11 @@ def test_a_model_with_statistics_is_examined(quick_compiler):
     """At rest, outputs and loss are compared; in training the loss, derivatives and updates, those of its user too."""
     module = nn.build(MODEL, fit=False)
     verdicts, wrong = (
-        {one.figure.quantity: one.figure.verdict for part in examined(MODEL) for one in compare_all(each, part)}
+        {
+            result.figure.quantity: result.figure.verdict
+            for part in examined(MODEL)
+            for result in compare_all(each, part)
+        }
         for each in (module, Wrong(module))
     )
     assert set(verdicts.values()) <= {"holds", "digits lost"}

@@ -72,8 +72,8 @@ def exact_at(model, parameters, X, derived=True):
     program = model.describe()
     targets = sum(tensor.size for tensor in program.targets)
     point = Point("ordinary", np.asarray(parameters, float), np.array([X], float), np.full((1, targets), 0.3))
-    (found,) = exact_of(program, point, derived)
-    return found
+    (exact,) = exact_of(program, point, derived)
+    return exact
 
 
 def drawn(model, scale=1.0):
@@ -87,8 +87,8 @@ def by_differences(model, parameters, X, number):
     for side in (1, -1):
         moved = parameters.copy()
         moved[number] += side * 2.0**-20
-        found = exact_at(model, moved, X, derived=False)
-        ends.append((np.array([*found.outputs.exact.flat, found.loss.exact[0]]), moved[number]))
+        exact_values = exact_at(model, moved, X, derived=False)
+        ends.append((np.array([*exact_values.outputs.exact.flat, exact_values.loss.exact[0]]), moved[number]))
     return ((ends[0][0] - ends[1][0]) / (ends[0][1] - ends[1][1])).astype(float)
 
 
@@ -99,10 +99,10 @@ def test_states_and_derivatives_by_the_series_of_mpmath():
     """A solution, and its derivative along a direction of all weights, are those of mpmath's odefun to 13 digits."""
     model, times = scalar(), [0, 0.4, 1.0]
     parameters = drawn(model)
-    found = exact_at(model, parameters, [*times, 0.7])
+    exact_values = exact_at(model, parameters, [*times, 0.7])
     direction = np.random.default_rng(4).normal(size=len(parameters))
-    W, b, V, c = (mpmath.matrix(one.ravel().tolist()) for one in weights_of(model, parameters).values())
-    dW, db, dV, dc = (mpmath.matrix(one.ravel().tolist()) for one in weights_of(model, direction).values())
+    W, b, V, c = (mpmath.matrix(weight.ravel().tolist()) for weight in weights_of(model, parameters).values())
+    dW, db, dV, dc = (mpmath.matrix(weight.ravel().tolist()) for weight in weights_of(model, direction).values())
 
     def rates(t, z):
         u, along = z
@@ -113,7 +113,7 @@ def test_states_and_derivatives_by_the_series_of_mpmath():
 
     with mpmath.workdps(20):
         series = mpmath.odefun(rates, 0, [mpmath.mpf(0.7), mpmath.mpf(0)])
-        for t, u, slopes in zip(times, found.outputs.exact[0], found.jacobian.exact, strict=True):
+        for t, u, slopes in zip(times, exact_values.outputs.exact[0], exact_values.jacobian.exact, strict=True):
             state, along = series(t)
             assert abs(state - u) < 1e-13
             assert abs(along - mpmath.fdot(slopes, direction.tolist())) < 1e-13
@@ -124,7 +124,7 @@ def test_two_layers_of_eight_units():
     model, times = planar(8, 8), [0, 0.3, 0.8]
     parameters = drawn(model, 0.5)
     w = weights_of(model, parameters)
-    found = exact_at(model, parameters, [*times, 0.7])
+    exact_values = exact_at(model, parameters, [*times, 0.7])
 
     def rates(t, y):
         h = np.tanh(w["f_W2"] @ np.tanh(w["f_W1"] @ y + w["f_b1"]) + w["f_b2"])
@@ -132,8 +132,8 @@ def test_two_layers_of_eight_units():
         return [f, parameters[0] * g - y[1]]
 
     expected = solve_ivp(rates, (0, 0.8), [0.7, 1], "DOP853", times, rtol=1e-12, atol=1e-13).y
-    np.testing.assert_allclose(found.outputs.exact.astype(float), expected, rtol=1e-9, atol=1e-10)
-    slopes, gradient = found.jacobian.exact.astype(float), found.gradient.exact.astype(float)
+    np.testing.assert_allclose(exact_values.outputs.exact.astype(float), expected, rtol=1e-9, atol=1e-10)
+    slopes, gradient = exact_values.jacobian.exact.astype(float), exact_values.gradient.exact.astype(float)
     for number in (0, 40, len(parameters) - 1):
         expected = by_differences(model, parameters, [*times, 0.7], number)
         np.testing.assert_allclose([*slopes[:, number], gradient[number]], expected, rtol=1e-8, atol=1e-10)
@@ -144,8 +144,8 @@ def test_columns_jumps_and_an_observed_network():
     model = steered()
     parameters = np.array([0.5, 1.2, 0.8, *drawn(model)[3:]])
     row = [0.5, 1.0, 2.0, 0.3, 1.0, -0.5, 1.0, 0.0, 0.7]
-    found = exact_at(model, parameters, row)
-    slopes, gradient = found.jacobian.exact.astype(float), found.gradient.exact.astype(float)
+    exact_values = exact_at(model, parameters, row)
+    slopes, gradient = exact_values.jacobian.exact.astype(float), exact_values.gradient.exact.astype(float)
     for number in (0, 1, 2, 5, len(parameters) - 1):
         expected = by_differences(model, parameters, row, number)
         np.testing.assert_allclose([*slopes[:, number], gradient[number]], expected, rtol=1e-8, atol=1e-10)
@@ -158,11 +158,13 @@ def test_layers_that_mix_units(layer):
     """Normalizations and a softmax over the units have exact derivatives, too; what is not trained has zeros."""
     network = nn.Sequential([nn.Dense(3), layer, nn.Activation("tanh"), nn.Dense(1)], inputs=1)
     model = scalar(network, times=2)
-    initial = np.concatenate([np.full(one.size, 1 + 0.1 * k) for k, one in enumerate(model.describe().parameters)])
+    initial = np.concatenate(
+        [np.full(parameter.size, 1 + 0.1 * k) for k, parameter in enumerate(model.describe().parameters)]
+    )
     parameters = initial * np.linspace(0.8, 1.3, len(initial))
-    found = exact_at(model, parameters, [0, 1, 0.7])
-    slopes = found.jacobian.exact.astype(float)
-    kept = np.concatenate([[one.trained] * one.size for one in model.describe().parameters])
+    exact_values = exact_at(model, parameters, [0, 1, 0.7])
+    slopes = exact_values.jacobian.exact.astype(float)
+    kept = np.concatenate([[parameter.trained] * parameter.size for parameter in model.describe().parameters])
     assert np.all(slopes[:, ~kept] == 0)
     for number in np.flatnonzero(kept)[[0, 4, -3, -1]]:
         expected = by_differences(model, parameters, [0, 1, 0.7], number)
@@ -182,9 +184,9 @@ def test_a_stiff_network():
         f, g = w["f_W2"] @ np.tanh(w["f_W1"] @ y + w["f_b1"]) + w["f_b2"]
         return [f, parameters[0] * g - y[1]]
 
-    found = exact_at(model, parameters, [*times, 0.7], derived=False)
+    exact_values = exact_at(model, parameters, [*times, 0.7], derived=False)
     expected = solve_ivp(rates, (0, 1), [0.7, 1], "Radau", times, rtol=1e-11, atol=1e-12).y
-    np.testing.assert_allclose(found.outputs.exact.astype(float), expected, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(exact_values.outputs.exact.astype(float), expected, rtol=1e-8, atol=1e-8)
 
 
 def test_double_precision_is_only_a_guess(monkeypatch):
@@ -204,12 +206,12 @@ def test_double_precision_is_only_a_guess(monkeypatch):
 def test_a_certificate():
     """Every figure of a network holds, with the derivatives by all of its weights, and holds again when verified."""
     model = planar(2, rtol=1e-5, name="certified_network")
-    found = nn.certify(model, points=1)
-    assert found.holds
-    assert found.points == dict.fromkeys(KINDS, 1)
+    certificate = nn.certify(model, points=1)
+    assert certificate.holds
+    assert certificate.points == dict.fromkeys(KINDS, 1)
     weights = {"d_c", "d_f_W1", "d_f_b1", "d_f_W2", "d_f_b2"}
-    assert {one.quantity for one in found.figures} == {"u", "v", "loss", "jacobian", *weights}
-    assert all(one.error < one.bound == 100 for one in found.figures)
+    assert {figure.quantity for figure in certificate.figures} == {"u", "v", "loss", "jacobian", *weights}
+    assert all(figure.error < figure.bound == 100 for figure in certificate.figures)
     assert nn.verify(nn.build(model)).holds
 
 
@@ -247,7 +249,7 @@ def test_very_many_weights():
     compared = compared_of(many)
     assert 0 in compared
     assert MOST_WEIGHTS - 10 < len(compared) < MOST_WEIGHTS + 10
-    ends = np.cumsum([one.size for one in many.parameters])
+    ends = np.cumsum([parameter.size for parameter in many.parameters])
     assert {*np.searchsorted(ends, compared, "right")} == {*range(len(many.parameters))}
-    assert any("weights" in one for one in left_out(many, ()))
-    assert not any("weights of networks" in one for one in left_out(few, ()))
+    assert any("weights" in parameter for parameter in left_out(many, ()))
+    assert not any("weights of networks" in parameter for parameter in left_out(few, ()))

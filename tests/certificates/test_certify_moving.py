@@ -92,9 +92,9 @@ def test_steps_of_all_stages():
     with mpmath.workdps(60):
         values = exact.run(program, exact.bind(program, point.parameters, point.X, point.Y))
         received = exact.derivatives(program, values)
-        found = exact.run(simplified, exact.bind(simplified, point.parameters, point.X, point.Y))
+        outcome = exact.run(simplified, exact.bind(simplified, point.parameters, point.X, point.Y))
         for element, tensor in zip(simplified.gradient, simplified.parameters, strict=True):
-            assert np.max(abs(found[element.tensor] - received[tensor.name])) < mpmath.mpf(10) ** -50
+            assert np.max(abs(outcome[element.tensor] - received[tensor.name])) < mpmath.mpf(10) ** -50
 
 
 def test_derivatives_by_inputs():
@@ -120,11 +120,11 @@ def test_small_derivatives_by_inputs():
     X, Y = np.array([[1.0, 0.5]]), np.array([[1.0, 1.0, 0.3]])
     settled_there = settled(program, parameters, X, Y)
     with mpmath.workdps(settled_there.digits):
-        found = exact.run(program, exact.bind(program, parameters, X, Y))["u_xx"][0]
+        outcome = exact.run(program, exact.bind(program, parameters, X, Y))["u_xx"][0]
         squares = [(w, mpmath.tanh(310 + v * mpmath.mpf(0.5))) for w, v in ((1, 0.5), (2, 0.25))]
         expected = sum(w * 310**2 * -2 * h * (1 - h**2) for w, h in squares)
         assert 0 < abs(expected) < mpmath.mpf(10) ** -260
-        assert abs(found / expected - 1) < mpmath.mpf(10) ** -45
+        assert abs(outcome / expected - 1) < mpmath.mpf(10) ** -45
 
 
 def test_derivatives_through_a_recurrence():
@@ -236,9 +236,9 @@ def test_values_of_large_programs_are_drawn():
     program, precision = watched(simplified), precision_of("float64")
     for wrong in ("", "s1", "t8"):
         watch = Watch(simplified, Machine(program, wrong), columns_of(program), drawn=True)
-        found = {step.target.tensor: figure.verdict for step, figure in compare_steps(watch, point, precision)}
-        assert len(found) >= 20
-        assert [name for name, verdict in found.items() if verdict != "holds"][:1] == [wrong] * bool(wrong)
+        verdicts = {step.target.tensor: figure.verdict for step, figure in compare_steps(watch, point, precision)}
+        assert len(verdicts) >= 20
+        assert [name for name, verdict in verdicts.items() if verdict != "holds"][:1] == [wrong] * bool(wrong)
 
 
 @pytest.mark.thorough
@@ -285,8 +285,8 @@ def test_derivatives_by_inputs_whose_digits_a_precision_loses():
         results = settled(program, point.parameters, point.X, point.Y)
         examined = Examined(programs, point, results, precision_of("float64"), number - 1, 2)
         with mpmath.workdps(results.digits), np.errstate(all="ignore"):
-            found = others._Others(examined).fields(Fields(simplified, factor))
-            return {one.figure.quantity: one.figure.verdict for one in found}
+            fields = others._Others(examined).fields(Fields(simplified, factor))
+            return {one.figure.quantity: one.figure.verdict for one in fields}
 
     assert verdicts("huge", 3)["derivatives: equation"] in ("digits lost", "out of range")
     assert {*verdicts("ordinary", 1).values()} == {"holds"}

@@ -42,7 +42,7 @@ def examined():
 
 def test_everything_of_a_module_is_examined(examined, quick_compiler):
     """A formula has figures of every optimizer, of one sample, of models side by side, of Jacobian and Hessian."""
-    found = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), examined)}
+    figures = {result.figure.quantity: result.figure for result in compare_all(built(ENZYME), examined)}
     usual = {
         "updates one after the other",
         "update of one sample",
@@ -51,16 +51,16 @@ def test_everything_of_a_module_is_examined(examined, quick_compiler):
         "hessian",
         "hessian times a vector",
     }
-    assert usual | {f"update of {name}" for name in OPTIMIZERS} <= set(found)
-    assert all(figure.verdict == "holds" for figure in found.values())
+    assert usual | {f"update of {name}" for name in OPTIMIZERS} <= set(figures)
+    assert all(figure.verdict == "holds" for figure in figures.values())
 
 
 def test_rows_of_a_large_hessian_are_drawn(examined, monkeypatch, quick_compiler):
     """Of a Hessian of many parameters some rows are compared, and what is left out says so."""
     monkeypatch.setattr(others, "WHOLE", 1)
-    figures = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), examined)}
+    figures = {result.figure.quantity: result.figure for result in compare_all(built(ENZYME), examined)}
     assert figures["hessian"].verdict == "holds"
-    wrong = {one.figure.quantity: one.figure for one in compare_all(Wrong(built(ENZYME)), examined)}
+    wrong = {result.figure.quantity: result.figure for result in compare_all(Wrong(built(ENZYME)), examined)}
     assert wrong["hessian"].verdict == "wrong"
     network = nn.Sequential([nn.Dense(30, "tanh"), nn.Dense(1)], 10)
     stages = nn.compile_model(network, until="simplify", fit=True)
@@ -90,7 +90,7 @@ class Wrong:
 
 def test_what_is_a_little_off_is_wrong(examined, quick_compiler):
     """An error of a few thousand units in any of them is called wrong."""
-    verdicts = {one.figure.quantity: one.figure.verdict for one in compare_all(Wrong(built(ENZYME)), examined)}
+    verdicts = {result.figure.quantity: result.figure.verdict for result in compare_all(Wrong(built(ENZYME)), examined)}
     wrong = {name for name, verdict in verdicts.items() if verdict == "wrong"}
     expected = {"updates one after the other", "update of one sample", "jacobian", "hessian", "hessian times a vector"}
     assert wrong == expected | {f"update of {name}" for name in OPTIMIZERS}
@@ -102,7 +102,7 @@ def test_what_leaves_the_range_of_the_numbers(examined, quick_compiler):
     point = replace(examined.point, parameters=parameters)
     exact = settled(programs.given, parameters, point.X, point.Y)
     at = Examined(programs, point, exact, precision_of("float64"), 0, 1)
-    verdicts = {one.figure.quantity: one.figure.verdict for one in compare_all(built(ENZYME), at)}
+    verdicts = {result.figure.quantity: result.figure.verdict for result in compare_all(built(ENZYME), at)}
     assert "wrong" not in verdicts.values()
     assert {verdicts[name] for name in ("loss", "update of sgd", "updates one after the other")} == {"out of range"}
     assert verdicts["output"] == verdicts["jacobian"] == "holds"
@@ -114,14 +114,14 @@ def test_an_update_that_leaves_next_to_nothing(examined, quick_compiler):
     point = replace(examined.point, parameters=parameters, X=np.array([[-3.0], [-2.5]]), Y=np.zeros((2, 1)))
     exact = settled(programs.given, parameters, point.X, point.Y)
     at = Examined(programs, point, exact, precision_of("float64"), 0, 1)
-    found = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), at)}
-    assert found["update of adam"].error > 16
-    assert {figure.verdict for figure in found.values()} == {"holds"}
+    figures = {result.figure.quantity: result.figure for result in compare_all(built(ENZYME), at)}
+    assert figures["update of adam"].error > 16
+    assert {figure.verdict for figure in figures.values()} == {"holds"}
 
 
 def test_exact_second_derivatives(examined, quick_compiler):
     """They are those that SymPy derives from the formula."""
-    found = {one.figure.quantity: one.figure for one in compare_all(built(ENZYME), examined)}
+    figures = {result.figure.quantity: result.figure for result in compare_all(built(ENZYME), examined)}
     point = examined.point
     loss = (V * x / (K + x) - y) ** 2
     hessian = np.zeros((2, 2))
@@ -129,7 +129,7 @@ def test_exact_second_derivatives(examined, quick_compiler):
         values = {V: point.parameters[0], K: point.parameters[1], x: row, y: target}
         hessian += np.array(sympy.hessian(loss, (V, K)).subs(values), float) / len(point.X)
     np.testing.assert_allclose(built(ENZYME).hessian(point.parameters, point.X, point.Y), hessian, rtol=1e-12)
-    assert found["hessian"].error < 10
+    assert figures["hessian"].error < 10
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -163,9 +163,9 @@ def test_stages_of_wrong_updates(examined, monkeypatch):
         patch.setattr(origins, "simplify_update", lambda update: rule)
         assert origin_of(fault, {}).stage == "simplify"
     changed = replace(examined, programs=replace(examined.programs, updates=(rule,)))
-    found = origin_of(wrong("update of adam", changed), {})
-    assert found.stage == "describe"
-    assert found.step.startswith("next_parameter[p] = ")
+    origin = origin_of(wrong("update of adam", changed), {})
+    assert origin.stage == "describe"
+    assert origin.step.startswith("next_parameter[p] = ")
 
 
 @pytest.mark.parametrize(("quantity", "name"), [("jacobian", "fitting"), ("hessian", "hessian")])

@@ -49,8 +49,8 @@ def test_coefficients_of_few_stages():
         rows = np.linalg.inv(two.inverse.astype(float))
         np.testing.assert_allclose(rows, [[5 / 12, -1 / 12], [3 / 4, 1 / 4]], rtol=1e-14)
         root = mpmath.sqrt(6)
-        for found, expected in zip(method_of(3).places, [(4 - root) / 10, (4 + root) / 10, 1], strict=True):
-            assert abs(found - expected) < mpmath.mpf(10) ** -DIGITS
+        for place, expected in zip(method_of(3).places, [(4 - root) / 10, (4 + root) / 10, 1], strict=True):
+            assert abs(place - expected) < mpmath.mpf(10) ** -DIGITS
 
 
 @pytest.mark.parametrize("stages", [3, 5, 7])
@@ -81,8 +81,10 @@ def test_order_of_steps():
         start = np.array([[mpmath.mpf(1)]], dtype=object)
         errors = []
         for length in (mpmath.mpf(1), mpmath.mpf(0.5)):
-            one = solver(7, lambda t, u: u * mpmath.cos(t), lambda t, u: np.array([[mpmath.cos(t)]]), 1e-40)
-            errors.append(abs(one._stages(mpmath.mpf(0), length, start)[1][0, 0] + 1 - mpmath.exp(mpmath.sin(length))))
+            solution = solver(7, lambda t, u: u * mpmath.cos(t), lambda t, u: np.array([[mpmath.cos(t)]]), 1e-40)
+            errors.append(
+                abs(solution._stages(mpmath.mpf(0), length, start)[1][0, 0] + 1 - mpmath.exp(mpmath.sin(length)))
+            )
         assert 13 < mpmath.log(errors[0] / errors[1], 2) < 15
 
 
@@ -155,8 +157,8 @@ def test_robertson_with_smaller_steps(reactions):
     """States and derivatives are those of solutions whose steps have a hundredth of the error, to thirteen digits."""
     one = STIFF["robertson to 1e11"]
     closer = exact_of(one.model(6, rtol=1e-8, atol=1e-11), one.values, TIMES)
-    for found, expected in zip(reactions, closer, strict=True):
-        assert np.max(far(found[1:], expected[1:])) < NEAR
+    for reaction, expected in zip(reactions, closer, strict=True):
+        assert np.max(far(reaction[1:], expected[1:])) < NEAR
 
 
 @pytest.mark.thorough

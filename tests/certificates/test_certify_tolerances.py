@@ -68,11 +68,11 @@ def exact_at(model, parameters, X, derived=True):
     program = model.describe()
     targets = sum(tensor.size for tensor in program.targets)
     X = np.atleast_2d(np.asarray(X, float))
-    found = exact_of(
+    exact = exact_of(
         program, Point("ordinary", np.asarray(parameters, float), X, np.full((len(X), targets), 0.3)), derived
     )
-    assert found
-    return found
+    assert exact
+    return exact
 
 
 # --- exact solutions ---------------------------------------------------------------------------------------------
@@ -81,35 +81,37 @@ def exact_at(model, parameters, X, derived=True):
 def test_a_decay():
     """States, their derivatives by parameters, loss and gradient are those of the formula, to thirteen digits."""
     times, k, u0 = np.array([0.5, 1, 2, 4]), 0.7, 3.0
-    (found,) = exact_at(decay(), [k, u0], times)
+    (exact_values,) = exact_at(decay(), [k, u0], times)
     u = u0 * np.exp(-k * (times - 0.5))
     J = np.stack([-(times - 0.5) * u, u / u0], axis=1)
     near = {"rtol": 1e-13, "atol": 1e-14}
-    np.testing.assert_allclose(found.outputs.exact[0].astype(float), u, **near)
-    np.testing.assert_allclose(found.jacobian.exact.astype(float), J, **near)
-    np.testing.assert_allclose(float(found.loss.exact[0]), np.mean((u - 0.3) ** 2), **near)
-    np.testing.assert_allclose(found.gradient.exact.astype(float), 2 * np.mean((u - 0.3)[:, None] * J, axis=0), **near)
+    np.testing.assert_allclose(exact_values.outputs.exact[0].astype(float), u, **near)
+    np.testing.assert_allclose(exact_values.jacobian.exact.astype(float), J, **near)
+    np.testing.assert_allclose(float(exact_values.loss.exact[0]), np.mean((u - 0.3) ** 2), **near)
+    np.testing.assert_allclose(
+        exact_values.gradient.exact.astype(float), 2 * np.mean((u - 0.3)[:, None] * J, axis=0), **near
+    )
 
 
 def test_an_oscillator_and_what_is_observed_of_it():
     """A formula of states and a parameter has the exact derivative by the parameter, which is in both."""
     times, k = np.array([0, 1, 3, 7]), 1.3
-    (found,) = exact_at(oscillator(), [k], times)
+    (exact_values,) = exact_at(oscillator(), [k], times)
     u = np.cos(np.sqrt(k) * times)
-    np.testing.assert_allclose(found.outputs.exact.astype(float), [u, np.full(4, k / 2)], rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(exact_values.outputs.exact.astype(float), [u, np.full(4, k / 2)], rtol=1e-13, atol=1e-14)
     slopes = [-np.sin(np.sqrt(k) * times) * times / (2 * np.sqrt(k)), np.full(4, 0.5)]
-    np.testing.assert_allclose(found.jacobian.exact.astype(float).reshape(2, 4), slopes, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(exact_values.jacobian.exact.astype(float).reshape(2, 4), slopes, rtol=1e-13, atol=1e-14)
 
 
 def test_a_logistic_growth_by_the_series_of_mpmath():
     """The solution is that of mpmath's odefun, and of the formula; the capacity is that of each sample."""
     times, cap = np.array([0, 1, 3, 6]), np.array([4.0, 2.0])
-    found = exact_at(logistic(), [1.2], [[*times, one] for one in cap], derived=False)
+    exact_values = exact_at(logistic(), [1.2], [[*times, one] for one in cap], derived=False)
     with mpmath.workdps(20):
         series = mpmath.odefun(lambda t, u: [mpmath.mpf(1.2) * u[0] * (1 - u[0] / 4)], 0, [mpmath.mpf(0.1)])
-        for t, u in zip(times, found[0].outputs.exact[0], strict=True):
+        for t, u in zip(times, exact_values[0].outputs.exact[0], strict=True):
             assert abs(series(t)[0] - u) < 1e-13
-    for one, own in zip(cap, found, strict=True):
+    for one, own in zip(cap, exact_values, strict=True):
         formula = one / (1 + (one / 0.1 - 1) * np.exp(-1.2 * times))
         np.testing.assert_allclose(own.outputs.exact[0].astype(float), formula, rtol=1e-13)
 
@@ -117,13 +119,13 @@ def test_a_logistic_growth_by_the_series_of_mpmath():
 def test_jumps_columns_and_a_start():
     """What is observed is before a jump; columns hold from the time before; the first interval begins at the start."""
     times, inflow, dose, k = [0.5, 2, 2, 3], [0.3, 1.0, -0.5, 2.0], [1.0, 0.0, 0.7, 0.2], 0.4
-    (found,) = exact_at(dosed(), [k], [*times, *inflow, *dose])
+    (exact_values,) = exact_at(dosed(), [k], [*times, *inflow, *dose])
     u, now, held, expected = 1.0, 0.0, inflow[0], []
     for t, rate, amount in zip(times, inflow, dose, strict=True):
         u = held / k + (u - held / k) * np.exp(-k * (t - now))
         expected.append(u)
         u, now, held = u + amount, t, rate
-    np.testing.assert_allclose(found.outputs.exact[0].astype(float), expected, rtol=1e-13)
+    np.testing.assert_allclose(exact_values.outputs.exact[0].astype(float), expected, rtol=1e-13)
 
 
 def test_a_stiff_solution():
@@ -131,18 +133,21 @@ def test_a_stiff_solution():
     one = STIFF["robertson"]
     times = np.array([0, 1e-3, 1, 40])
     model = one.model(4, rtol=1e-5, atol=1e-9)
-    (found,) = exact_at(model, one.values, times, derived=False)
+    (exact_values,) = exact_at(model, one.values, times, derived=False)
     expected = one.solution(one.values, times, rtol=1e-12)
-    assert np.max(abs(found.outputs.exact.astype(float) - expected) / np.max(expected, axis=1, keepdims=True)) < 1e-8
+    assert (
+        np.max(abs(exact_values.outputs.exact.astype(float) - expected) / np.max(expected, axis=1, keepdims=True))
+        < 1e-8
+    )
 
 
 def test_stiff_equations_of_an_explicit_method():
     """Equations that are stiff have exact solutions, whatever the method of the model."""
     tracked = nn.Dynamics("u' = -k*(u - cos(t))", {"u": 1}, {"k": 3e4}, **SMALL)
     times, k = np.array([0, 0.5, 1, 2]), 3e4
-    (found,) = exact_at(tracked, [k], times, derived=False)
+    (exact_values,) = exact_at(tracked, [k], times, derived=False)
     u = (k * k * np.cos(times) + k * np.sin(times) + np.exp(-k * times)) / (1 + k * k)
-    np.testing.assert_allclose(found.outputs.exact[0].astype(float), u, rtol=1e-13)
+    np.testing.assert_allclose(exact_values.outputs.exact[0].astype(float), u, rtol=1e-13)
 
 
 def test_no_solution():
@@ -166,9 +171,9 @@ def test_a_certificate(certificate):
     assert certificate.holds
     assert certificate.method == "tsit5, rtol=1e-05, atol=1e-09, at most 100,000 steps"
     assert certificate.points == dict.fromkeys(KINDS, 1)
-    assert {one.quantity for one in certificate.figures} == {"u", "loss", "d_k", "d_u0", "jacobian"}
-    assert all(0 <= one.error < one.bound == 100 for one in certificate.figures)
-    assert all(one.place.startswith("t = ") for one in certificate.figures if one.quantity == "u")
+    assert {figure.quantity for figure in certificate.figures} == {"u", "loss", "d_k", "d_u0", "jacobian"}
+    assert all(0 <= figure.error < figure.bound == 100 for figure in certificate.figures)
+    assert all(figure.place.startswith("t = ") for figure in certificate.figures if figure.quantity == "u")
     text = str(certificate)
     for told in ("error in tolerances", "worst at", "an error of the method", "atol + rtol*|u|", certificate.method):
         assert told in " ".join(text.split())
@@ -215,8 +220,8 @@ def test_certificates(model):
     found = nn.certify(model(), points=1)
     assert found.holds
     assert found.points == dict.fromkeys(KINDS, 1)
-    assert {one.kind for one in found.figures if one.quantity == "jacobian"} == {*KINDS}
-    assert not any("takes too long" in one for one in found.left_out)
+    assert {figure.kind for figure in found.figures if figure.quantity == "jacobian"} == {*KINDS}
+    assert not any("takes too long" in figure for figure in found.left_out)
 
 
 # --- faults ------------------------------------------------------------------------------------------------------
@@ -255,7 +260,7 @@ def test_steps_of_numpy_keep_the_tolerance():
     """The same steps in NumPy are within a few units."""
     program = logistic().describe()
     _, figures = figures_for(program, Taken(program))
-    assert max(one.error for one in figures if one.quantity == "u") < 20
+    assert max(figure.error for figure in figures if figure.quantity == "u") < 20
 
 
 @pytest.mark.parametrize("change", [wrong_weight, loose])
@@ -263,14 +268,14 @@ def test_planted_defects(change):
     """A wrong coefficient of a module, or a tolerance that it ignores, is further than 100 units from the solution."""
     program = logistic().describe()
     found, figures = figures_for(program, Taken(changed(program, change)))
-    assert any(one.verdict == "wrong" for one in figures if one.quantity == "u")
-    assert any(one.figure.error > 100 for one in found)
+    assert any(figure.verdict == "wrong" for figure in figures if figure.quantity == "u")
+    assert any(figure.figure.error > 100 for figure in found)
 
 
 def test_c_of_another_tolerance():
     """Compiled C whose tolerance is ten thousand times as large as that of the model is found out."""
     (_, figures) = figures_for(logistic(rtol=1e-7).describe(), nn.build(logistic(rtol=1e-3, atol=1e-5), fit=False))
-    assert any(one.verdict == "wrong" for one in figures if one.quantity == "u")
+    assert any(figure.verdict == "wrong" for figure in figures if figure.quantity == "u")
 
 
 def test_a_fault_of_the_c(monkeypatch):
@@ -313,8 +318,8 @@ def test_networks_that_are_written_out():
     learnt = nn.Dynamics("u' = -k*(u - f(u))", {"u": 1}, {"k": 3}, networks={"f": network}, method="rodas5p", **SMALL)
     program = learnt.describe()
     _, figures = figures_for(program, Taken(program))
-    assert max(one.error for one in figures if one.quantity == "u") < 100
-    assert "d_f_W1" in {one.quantity for one in figures}
+    assert max(figure.error for figure in figures if figure.quantity == "u") < 100
+    assert "d_f_W1" in {figure.quantity for figure in figures}
     assert identity_of(from_data(json.loads(json.dumps(to_data(program))))) == identity_of(program)
 
 
@@ -329,12 +334,12 @@ def test_solutions_are_independent_of_the_steps_that_are_certified():
     """Derivatives of a pendulum by its parameters are those of SciPy's solutions of the variational equations."""
     model = nn.Dynamics("u'' = -g*sin(u)", {"u": 1, "u'": 0}, {"g": 4}, **SMALL)
     times = np.array([0, 0.5, 1, 2])
-    (found,) = exact_at(model, [4], times)
+    (exact_values,) = exact_at(model, [4], times)
 
     def rates(t, z):
         u, v, a, b = z
         return [v, -4 * np.sin(u), b, -np.sin(u) - 4 * np.cos(u) * a]
 
     expected = solve_ivp(rates, (0, 2), [1, 0, 0, 0], "DOP853", times, rtol=1e-12, atol=1e-13).y
-    np.testing.assert_allclose(found.outputs.exact[0].astype(float), expected[0], rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(found.jacobian.exact[:, 0].astype(float), expected[2], rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(exact_values.outputs.exact[0].astype(float), expected[0], rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(exact_values.jacobian.exact[:, 0].astype(float), expected[2], rtol=1e-9, atol=1e-10)

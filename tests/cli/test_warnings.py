@@ -25,8 +25,10 @@ def warned(function, *given, **named):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         function(*given, **named)
-    assert {one.filename for one in caught} == {__file__}, [(one.filename, str(one.message)) for one in caught]
-    return " ".join(str(one.message) for one in caught)
+    assert {warning.filename for warning in caught} == {__file__}, [
+        (warning.filename, str(warning.message)) for warning in caught
+    ]
+    return " ".join(str(warning.message) for warning in caught)
 
 
 def test_fits(module):

@@ -123,6 +123,6 @@ def test_random_formulas(block, tmp_path):
     flags = [flag for flag in KERNEL_FLAGS if not flag.startswith("-O")]
     strict = ["-O0", "-std=c11", "-Wall", "-Werror", "-fsyntax-only"]
     command = ["cc", *flags, *strict, *sorted(map(str, tmp_path.glob("model*.c")))]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
     assert built > refused

@@ -72,8 +72,8 @@ def test_a_function(precision):
     program = model.describe()
     assert evaluate(program, values, X, Y)["loss"] == pytest.approx(((by_hand - Y) ** 2).mean(), rel=1e-14)
     with mpmath.workdps(50):
-        found = exact.derivatives(program, exact.run(program, exact.bind(program, values, X, Y)))
-        assert [float(found[name].item()) for name in ("a", "b")] == pytest.approx(gradient, rel=1e-14)
+        derivatives = exact.derivatives(program, exact.run(program, exact.bind(program, values, X, Y)))
+        assert [float(derivatives[name].item()) for name in ("a", "b")] == pytest.approx(gradient, rel=1e-14)
 
 
 class Least(nn.Layer):
@@ -122,18 +122,18 @@ def test_a_reduction(tmp_path):
     program = nn.compile_model(network, until="simplify")["simplify"]
     assert gradient_of(program, parameters, X, Y) == pytest.approx(slopes, rel=1e-6, abs=1e-9)
     with mpmath.workdps(30):
-        found = exact.derivatives(described, exact.run(described, exact.bind(described, parameters, X, Y)))
-        certain = np.concatenate([np.ravel(found[tensor.name]) for tensor in described.parameters]).astype(float)
+        derivatives = exact.derivatives(described, exact.run(described, exact.bind(described, parameters, X, Y)))
+        certain = np.concatenate([np.ravel(derivatives[tensor.name]) for tensor in described.parameters]).astype(float)
     assert certain == pytest.approx(slopes, rel=1e-6, abs=1e-9)
     for units, choices in ((3, {}), (3, {"features": []}), (30, {}), (30, {"features": []})):  # few terms, and many
         wide = nn.Sequential([nn.Dense(units), Least()], inputs=2, loss="mse", name=f"least{units}")
         module = nn.build(wide, fit=False, choices=choices)
-        given, program = rng.normal(size=3 * units), nn.compile_model(wide, until="simplify")["simplify"]
-        W, v = given[: 2 * units].reshape(units, 2), given[2 * units :]
-        assert module.predict(given, X) == pytest.approx((X @ W.T + v).min(axis=1, keepdims=True), rel=1e-13)
-        gradient = gradient_of(program, given, X, Y)
-        assert module.loss_and_gradient(given, X, Y)[1] == pytest.approx(gradient, rel=1e-12, abs=1e-15)
-        assert carried_out(nn.compile_model(wide, until="schedule", choices=choices)["schedule"], given, X, Y) is None
+        drawn, program = rng.normal(size=3 * units), nn.compile_model(wide, until="simplify")["simplify"]
+        W, v = drawn[: 2 * units].reshape(units, 2), drawn[2 * units :]
+        assert module.predict(drawn, X) == pytest.approx((X @ W.T + v).min(axis=1, keepdims=True), rel=1e-13)
+        gradient = gradient_of(program, drawn, X, Y)
+        assert module.loss_and_gradient(drawn, X, Y)[1] == pytest.approx(gradient, rel=1e-12, abs=1e-15)
+        assert carried_out(nn.compile_model(wide, until="schedule", choices=choices)["schedule"], drawn, X, Y) is None
     plain = in_c(tmp_path, {"least": (network, {"train": True})})["least"]
     assert plain.predict(parameters, X) == pytest.approx(by_hand(parameters, X), rel=1e-14)
     assert plain.loss_and_gradient(parameters, X, Y)[1] == pytest.approx(certain, rel=1e-12, abs=1e-15)

@@ -76,15 +76,15 @@ def causal(operator, steps=4):
 def test_rows_have_the_terms_that_exist(operator):
     """A causal row has as many terms as there are steps before it; the others count as nothing."""
     program, x = verify(causal(operator)), RNG.normal(size=(2, 4, 4))
-    found = evaluate(program, [], x.reshape(2, -1), np.zeros((2, 16)))["h"]
+    values = evaluate(program, [], x.reshape(2, -1), np.zeros((2, 16)))["h"]
     for t in range(4):
         row = x[:, t, : t + 1]
         if operator == "softmax":
             expected = np.exp(row) / np.exp(row).sum(axis=1, keepdims=True)
-            assert np.all(found[:, t, t + 1 :] == 0)
-            np.testing.assert_allclose(found[:, t, : t + 1], expected, rtol=1e-14)
+            assert np.all(values[:, t, t + 1 :] == 0)
+            np.testing.assert_allclose(values[:, t, : t + 1], expected, rtol=1e-14)
         else:
-            np.testing.assert_allclose(found[:, t], getattr(row, operator)(axis=1), rtol=1e-14)
+            np.testing.assert_allclose(values[:, t], getattr(row, operator)(axis=1), rtol=1e-14)
     assert "softmax(s, b) x[n, t, s] where b = t - s" in causal("softmax").show()
 
 
@@ -255,24 +255,24 @@ def test_weights_of_keras_and_pytorch():
             for key, values in keras.items()
         }
         model = nn.Network(x, layer(x), name="taken")
-        found = nn.with_weights(model, keras)
-        named = {name.removesuffix("_look") + "1": values for name, values in found.initial.items()}
+        weighted_model = nn.with_weights(model, keras)
+        named = {name.removesuffix("_look") + "1": values for name, values in weighted_model.initial.items()}
         q = np.einsum("ti,ihk->thk", QUERY[0], keras["look/query/kernel"])
         q_here = np.einsum("ti,...ki->t...k", QUERY[0], named["Wq1"]).reshape(4, 4, 2)
         np.testing.assert_allclose(q_here, q)
         W = named["Wo1"].reshape(3, 4, 2)
         np.testing.assert_array_equal(W, np.moveaxis(keras["look/attention_output/kernel"], -1, 0))
         for name, values in nn.with_weights(model, torch, "torch").initial.items():
-            np.testing.assert_array_equal(values, found.initial[name])
+            np.testing.assert_array_equal(values, weighted_model.initial[name])
 
 
 def test_weights_of_places_and_normalizations():
     """Those of KerasHub's PositionEmbedding and Keras's RMSNormalization have the names that these give them."""
     layers = [nn.PositionEmbedding(4, name="places"), nn.RMSNormalization(name="norm")]
     weights = {"places/embeddings": RNG.normal(size=(4, 3)), "norm/scale": RNG.normal(size=3)}
-    found = nn.with_weights(nn.Sequential(layers, (4, 3), name="taken"), weights).initial
-    np.testing.assert_array_equal(found["P_places"], weights["places/embeddings"])
-    np.testing.assert_array_equal(found["scale_norm"], weights["norm/scale"])
+    initial = nn.with_weights(nn.Sequential(layers, (4, 3), name="taken"), weights).initial
+    np.testing.assert_array_equal(initial["P_places"], weights["places/embeddings"])
+    np.testing.assert_array_equal(initial["scale_norm"], weights["norm/scale"])
 
 
 def bad():
@@ -439,13 +439,13 @@ def test_dropout():
     module, program = built(EVERYTHING, fit=False), describe(EVERYTHING)
     X, Y = samples(40)
     start = module.initial_parameters(seed=9)
-    found = module.train(X, Y, epochs=1, batch_size=None, shuffle=False, seed=9, learning_rate=0.1).parameters
+    parameters = module.train(X, Y, epochs=1, batch_size=None, shuffle=False, seed=9, learning_rate=0.1).parameters
     backward = differentiate(stabilize(program), fit=False)
     noise = noise_of(program.noise, "float64", 9, 0, np.arange(40))
     noise = {one.tensor.name: noise[one.tensor.name].reshape(40, *one.tensor.shape[1:]) for one in program.noise}
     values = evaluate(backward, start, X, Y, noise=noise)
     gradient = np.concatenate([values[element.tensor].ravel() for element in backward.gradient])
-    np.testing.assert_allclose(found, start - 0.1 * gradient, atol=1e-13)
+    np.testing.assert_allclose(parameters, start - 0.1 * gradient, atol=1e-13)
     assert all(np.any(array == -1) for array in noise.values())
 
 

@@ -108,8 +108,8 @@ def test_each_precision_has_a_wrapper(wrapper, nothing_shipped, monkeypatch):
     """The wrapper of another precision is another one."""
     monkeypatch.setenv("NNCODEGEN_CACHE", str(wrapper.parent))
     nn.build(LINE, precision="float32", fit=False)
-    found = sorted(wrapper.parent.glob("wrapper*.o"))
-    assert [path.name[:13] for path in found] == ["wrapper_doubl", "wrapper_float"]
+    ordered = sorted(wrapper.parent.glob("wrapper*.o"))
+    assert [path.name[:13] for path in ordered] == ["wrapper_doubl", "wrapper_float"]
 
 
 def test_names_that_all_modules_have_are_hidden():

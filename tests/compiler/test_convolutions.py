@@ -80,8 +80,8 @@ def outputs(layer: nn.Layer, x: Array, first: bool, **parameters: Array) -> Arra
     program = nn.Sequential([layer], x.shape).describe()
     flat = np.concatenate([np.ravel(parameters[tensor.name]) for tensor in program.parameters] or [[]])
     size = sum(tensor.size for tensor in program.targets)
-    found = evaluate(program, flat, x.reshape(1, -1), np.zeros((1, size)))[program.outputs[0].tensor][0]
-    return found if first else np.moveaxis(found, -1, 0)
+    values = evaluate(program, flat, x.reshape(1, -1), np.zeros((1, size)))[program.outputs[0].tensor][0]
+    return values if first else np.moveaxis(values, -1, 0)
 
 
 kinds = st.fixed_dictionaries(
@@ -242,10 +242,10 @@ def test_weights_of_keras() -> None:
     weights = {"there/kernel": kernel, "there/bias": np.arange(6.0), "back/kernel": back}
     program = nn.with_weights(nn.Sequential(layers, (9, 4)), weights).describe()
     start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
-    found = evaluate(program, start, x.T.reshape(1, -1), np.zeros((1, 70)))["h_back"][0]
+    values = evaluate(program, start, x.T.reshape(1, -1), np.zeros((1, 70)))["h_back"][0]
     h = convolved(x, kernel.transpose(2, 1, 0), np.arange(6.0), 1, "valid", 1, 2)
     expected = np.concatenate([back[tap] @ h for tap in range(2)], axis=1).reshape(5, 2, 7).transpose(2, 1, 0)
-    assert found == pytest.approx(expected.reshape(14, 5), rel=1e-12)
+    assert values == pytest.approx(expected.reshape(14, 5), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_windows_of_torch() -> None:
         given = flat, x.numpy().reshape(3, -1), y.numpy()
         found = evaluate(program, *given)[program.outputs[0].tensor].reshape(3, -1)
         assert found == pytest.approx(expected.detach().numpy(), rel=1e-12, abs=1e-13)
-        slopes = np.concatenate([one.grad.numpy().ravel() for one in stack.parameters()])
+        slopes = np.concatenate([parameter.grad.numpy().ravel() for parameter in stack.parameters()])
         assert gradient(program, *given) == pytest.approx(slopes, rel=1e-12, abs=1e-13)
 
 

@@ -33,8 +33,8 @@ def test_every_curve_is_tested():
 def test_a_formula(name):
     """The formula is the function of the field, written with NumPy and SciPy."""
     x, parameters, _ = example(name)
-    found = values_at(curves.RECORDS[name](), x, parameters)
-    np.testing.assert_allclose(found, REFERENCES[name](x, *parameters), rtol=1e-10, atol=1e-13)
+    values = values_at(curves.RECORDS[name](), x, parameters)
+    np.testing.assert_allclose(values, REFERENCES[name](x, *parameters), rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,11 +42,11 @@ def test_what_is_linear(name):
     """The parameters that are declared linear are those by differentiation: no derivative by them depends on them."""
     record = curves.RECORDS[name]
     expression = record().expression
-    linear = [sympy.Symbol(one.name) for one in record.parameters if one.linear]
+    linear = [sympy.Symbol(parameter.name) for parameter in record.parameters if parameter.linear]
     assert linear
     for symbol in linear:
         assert not expression.diff(symbol).free_symbols & {*linear}
-    others = [one.name for one in record.parameters if not one.linear]
+    others = [parameter.name for parameter in record.parameters if not parameter.linear]
     assert len(record.start) == len(others)
 
 
@@ -58,7 +58,7 @@ def test_a_record_tells_what_it_is(name):
     assert record.formula in shown
     assert record.source in shown
     assert record.source[-4:].isdigit() or "section" in record.source
-    assert all(one.name in shown and one.meaning in shown for one in record.parameters)
+    assert all(parameter.name in shown and parameter.meaning in shown for parameter in record.parameters)
     assert record.name in repr(record)
 
 
@@ -68,10 +68,10 @@ def test_the_approximation_of_the_voigt_function():
     x, off = np.linspace(-50, 50, 501), []
     for sigma, gamma in [(3, 0.3), (3, 1), (3, 3), (3, 5), (1, 5)]:
         exact = special.voigt_profile(x, sigma, gamma) / special.voigt_profile(0, sigma, gamma)
-        found = REFERENCES["thompson_voigt"](x, 1, 0, sigma, gamma)
+        references = REFERENCES["thompson_voigt"](x, 1, 0, sigma, gamma)
         ends = ([-9, -9, 1e-3, 0], [9, 9, 9, 99])
         fitted, _ = optimize.curve_fit(REFERENCES["thompson_voigt"], x, exact, [1, 0, sigma, gamma], bounds=ends)
-        off.append((np.abs(found - exact).max(), 1 - fitted[3] / gamma, fitted[2] / sigma - 1))
+        off.append((np.abs(references - exact).max(), 1 - fitted[3] / gamma, fitted[2] / sigma - 1))
     largest = 100 * np.max(off, axis=0)
     said = [float(percent) for percent in re.findall(r"([\d.]+)%", curves.thompson_voigt.about)]
     assert (largest < said).all()
@@ -88,9 +88,9 @@ def test_a_voigt_peak_is_fitted_as_lmfit_does():
         y = 100 * REFERENCES["voigt"](x, 1, 50, sigma, gamma) + 0.5 * noise
         popt, pcov = nn.curve_fit(curves.voigt(), x, y, p0=[90, 49, 4, 4])
         model = models.VoigtModel()
-        given = model.make_params(center=50, sigma=4, amplitude=1000)
-        given["gamma"].set(expr=None, value=4, vary=True, min=0)
-        result = model.fit(y, given, x=x)
+        params = model.make_params(center=50, sigma=4, amplitude=1000)
+        params["gamma"].set(expr=None, value=4, vary=True, min=0)
+        result = model.fit(y, params, x=x)
         fitted = [result.params[name].value for name in ("center", "sigma", "gamma")]
         np.testing.assert_allclose(popt[1:], fitted, rtol=1e-4, atol=1e-6)
         if gamma:
@@ -120,8 +120,8 @@ def test_shapes_are_those_of_lmfit(name, model):
     parameters = theirs.make_params(amplitude=2.0, center=0.4, sigma=width, **others)
     expected = theirs.eval(parameters, x=x)
     height = {"gaussian": 2 / (0.7 * np.sqrt(2 * np.pi)), "lorentzian": 2 / (0.7 * np.pi)}.get(name, 2.0)
-    found = values_at(curves.RECORDS[name](), x, (height, 0.4, 0.7, *others.values()))
-    np.testing.assert_allclose(found, expected, atol=1e-10)
+    values = values_at(curves.RECORDS[name](), x, (height, 0.4, 0.7, *others.values()))
+    np.testing.assert_allclose(values, expected, atol=1e-10)
 
 
 # --- sums --------------------------------------------------------------------------------------------------------

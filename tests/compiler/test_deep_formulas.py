@@ -127,10 +127,10 @@ def test_programs(kind):
     values, X, Y = problem(symbols)
     model = nn.Model(kind, x, y, dict.fromkeys(symbols, 0.5), formula())
     program = stage(model, "simplify", fit=False)
-    found = evaluate(program, values, X[:, None], Y[:, None])
+    evaluated = evaluate(program, values, X[:, None], Y[:, None])
     loss, gradient = expected(by_hand, values, X, Y)
-    assert float(found[program.loss.tensor]) == pytest.approx(loss, rel=1e-12)
-    assert [float(found[e.tensor]) for e in program.gradient] == pytest.approx(gradient, rel=1e-10, abs=1e-13)
+    assert float(evaluated[program.loss.tensor]) == pytest.approx(loss, rel=1e-12)
+    assert [float(evaluated[e.tensor]) for e in program.gradient] == pytest.approx(gradient, rel=1e-10, abs=1e-13)
 
 
 @pytest.mark.thorough
@@ -193,8 +193,8 @@ def test_rules_of_numbers_hold_within_pieces():
     model = nn.Model("network", x, y, {a: 0.5, b: 0.5}, z)
     assert graph_of(model.outputs).is_large
     program = stage(model, "simplify", fit=False)
-    found = evaluate(program, [1.0, 0.5], [[-1.0], [1.0]], [[0.0], [0.0]])
-    assert np.isfinite([float(found[e.tensor]) for e in (program.loss, *program.gradient)]).all()
+    values = evaluate(program, [1.0, 0.5], [[-1.0], [1.0]], [[0.0], [0.0]])
+    assert np.isfinite([float(values[e.tensor]) for e in (program.loss, *program.gradient)]).all()
     assert sum(step.expression.has(sigmoid) for step in stage(model, "stabilize", fit=False).steps) > 1
 
 
@@ -223,9 +223,9 @@ def test_the_reference_of_a_certificate():
     program, source = given(model, model.describe(), None)
     assert source == FORMULAS
     values, X, Y = problem((a, b))
-    found = evaluate(program, values, X[:, None], Y[:, None])
+    evaluated = evaluate(program, values, X[:, None], Y[:, None])
     loss, _ = expected(SMALL["sines"][2], values, X, Y)
-    assert float(found[program.loss.tensor]) == pytest.approx(loss, rel=1e-12)
+    assert float(evaluated[program.loss.tensor]) == pytest.approx(loss, rel=1e-12)
 
 
 def product_of(factors):
@@ -240,12 +240,12 @@ def test_products_take_operations_in_proportion():
     for one, other in zip((few, *few.companions), (many, *many.companions), strict=True):
         one, other = (getattr(each, "program", each) for each in (one, other))
         assert operations(other) < 3 * operations(one)
-    found = evaluate(many, np.linspace(-0.5, 0.5, 60), [[0.7], [-0.3]], [[1.0], [0.5]])
+    evaluated = evaluate(many, np.linspace(-0.5, 0.5, 60), [[0.7], [-0.3]], [[1.0], [0.5]])
     X, values = np.array([[0.7], [-0.3]]), np.linspace(-0.5, 0.5, 60)
     factors = 1 + X * values
     whole = factors.prod(axis=1)
     gradient = (2 * (whole - [1.0, 0.5]) * whole)[:, None] * X / factors
-    assert [float(found[e.tensor]) for e in many.gradient] == pytest.approx(gradient.mean(axis=0), rel=1e-11)
+    assert [float(evaluated[e.tensor]) for e in many.gradient] == pytest.approx(gradient.mean(axis=0), rel=1e-11)
 
 
 def sum_of(terms):
@@ -291,5 +291,5 @@ def test_deep_formulas_as_onnx(tmp_path):
     (content,) = exported.files.values()
     session = runtime.InferenceSession(content)
     X = np.linspace(-1, 1, 5)
-    (found,) = session.run(None, {session.get_inputs()[0].name: X[:, None]})
-    assert found[:, 0] == pytest.approx(sines_by_hand(300, *numbers([0.7, 0.3], X)).value, rel=1e-13)
+    (outcome,) = session.run(None, {session.get_inputs()[0].name: X[:, None]})
+    assert outcome[:, 0] == pytest.approx(sines_by_hand(300, *numbers([0.7, 0.3], X)).value, rel=1e-13)

@@ -240,8 +240,8 @@ def test_far_beside_a_large_number():
     model = nn.Model("far", "x", ("y", "z"), {"a": 1.0}, ("a*sqrt(x**2 + 1e24)", "a*x/sqrt(x**2 + 1e24)"))
     module = nn.build(model, "float32", fit=False, choices={"digits": BEST})
     sizes = np.array([1e10, 1e12, 1e18, 1.7e19, 1e20, 5e20, 1e21, 2e21, 1e30], "float32")
-    found, far = module.predict(np.ones(1), sizes[:, None]), np.hypot(sizes.astype(float), 1e12)
-    np.testing.assert_allclose(found, np.stack([far, sizes / far], axis=1), rtol=1e-6)
+    predicted, far = module.predict(np.ones(1), sizes[:, None]), np.hypot(sizes.astype(float), 1e12)
+    np.testing.assert_allclose(predicted, np.stack([far, sizes / far], axis=1), rtol=1e-6)
 
 
 def test_numbers_are_single():
@@ -252,8 +252,8 @@ def test_numbers_are_single():
     model = nn.Model("single", t, ("y", "z"), {k: 1.0}, outputs)
     module = nn.build(model, "float32", fit=False, choices={"digits": OFF})
     numbers = np.random.default_rng(3).normal(1, 1, 200).astype("float32")
-    found = module.predict(np.ones(1), numbers[:, None])
-    for output, column in zip(outputs, found.T, strict=True):
+    predicted = module.predict(np.ones(1), numbers[:, None])
+    for output, column in zip(outputs, predicted.T, strict=True):
         form, points = output.xreplace({t: x, k: a}), {x: numbers, a: np.ones(200, "float32")}
         for measured in (values(form, points), Sample(points).values(form)):
             assert measured.dtype == np.float32
@@ -281,9 +281,9 @@ def test_derivatives_of_functions(form):
     point = {a: mpmath.mpf("0.3"), b: mpmath.mpf("1.7"), c: mpmath.mpf("-0.6")}
     for element in (a, b, c):
         with mpmath.workdps(50):
-            own = interpret(sympy.diff(form, element), point, exact=True)
+            value = interpret(sympy.diff(form, element), point, exact=True)
             expected = interpret(sympy.diff(form.func.definition(*form.args), element), point, exact=True)
-            assert abs(own - expected) < 1e-40
+            assert abs(value - expected) < 1e-40
 
 
 KEPT = [
@@ -627,7 +627,7 @@ def test_compiled_values_and_gradients_keep_their_digits(precision):
             mpmath.mpf(float(p)) / 2 * (1 / mpmath.sqrt(mpmath.mpf(float(p)) + 1) - 1 / mpmath.sqrt(float(p)))
             for p in T[:, 0]
         ]
-    found = np.ravel(module.predict(np.ones(1), T))
+    flat = np.ravel(module.predict(np.ones(1), T))
     gradients = [module.loss_and_gradient(np.ones(1), row[None], np.zeros((1, 1)))[1][0] for row in T]
-    assert np.allclose(found, np.array(exact, float), rtol=least, atol=0)
+    assert np.allclose(flat, np.array(exact, float), rtol=least, atol=0)
     assert np.allclose(gradients, np.array(slopes, float), rtol=2 * least, atol=0)

@@ -57,11 +57,11 @@ def check_value(record, z):
     with mpmath.workdps(50):
         expected = call(record.exact, *map(mpmath.mpf, given))
         with np.errstate(all="ignore"):
-            found = float(record.array(*map(np.float64, given)))
+            value = float(record.array(*map(np.float64, given)))
         if not mpmath.isfinite(expected) or abs(expected) > 1e308:
-            assert not math.isfinite(found) or abs(found) > 1e300, (z, found)
+            assert not math.isfinite(value) or abs(value) > 1e300, (z, value)
         else:
-            assert abs(mpmath.mpf(found) - expected) <= 4e-15 * abs(expected) + mpmath.mpf("1e-300"), (z, found)
+            assert abs(mpmath.mpf(value) - expected) <= 4e-15 * abs(expected) + mpmath.mpf("1e-300"), (z, value)
 
 
 @pytest.mark.parametrize("record", ALL, ids=NAMES)

@@ -77,8 +77,8 @@ def test_windows_are_sums_of_the_terms_that_exist(
         u = stride * i + dilation * r + offset
         if 0 <= u < size:
             expected[:, o, i] += W[o, c, r] * x[:, c, u]
-    found = evaluate(model, parameters, X, np.zeros((len(X), 1)))["s"]
-    np.testing.assert_allclose(found, expected, atol=1e-13)
+    values = evaluate(model, parameters, X, np.zeros((len(X), 1)))["s"]
+    np.testing.assert_allclose(values, expected, atol=1e-13)
 
 
 def test_a_pool_gives_all_to_the_first_of_the_largest() -> None:
@@ -88,9 +88,9 @@ def test_a_pool_gives_all_to_the_first_of_the_largest() -> None:
     parameters[:14] = 0  # so that all values are equal
     X, Y = np.ones((1, 14)), np.zeros((1, 1))
     derived = differentiate(stabilize(model), fit=False)
-    found = evaluate(derived, parameters, X, Y + 1)["d_W"]
-    assert np.all(found[:, [0, 2, 4]] != 0)
-    assert np.all(found[:, [1, 3, 5, 6]] == 0)
+    values = evaluate(derived, parameters, X, Y + 1)["d_W"]
+    assert np.all(values[:, [0, 2, 4]] != 0)
+    assert np.all(values[:, [1, 3, 5, 6]] == 0)
 
 
 def test_rows_that_there_are_not_are_zeros() -> None:
@@ -98,9 +98,9 @@ def test_rows_that_there_are_not_are_zeros() -> None:
     model = gathered_rows()
     parameters, _, Y = data(model, samples=1)
     for wrong in (4.0, -1.0, 1.5, np.nan, np.inf):
-        found = evaluate(model, parameters, np.array([[1.0, wrong, 2.0]]), Y)["e"]
-        assert np.all(found[0, 1] == 0)
-        assert np.all(found[0, [0, 2]] == parameters[:8].reshape(4, 2)[[1, 2]])
+        values = evaluate(model, parameters, np.array([[1.0, wrong, 2.0]]), Y)["e"]
+        assert np.all(values[0, 1] == 0)
+        assert np.all(values[0, [0, 2]] == parameters[:8].reshape(4, 2)[[1, 2]])
 
 
 def test_an_equation_is_solved_for_the_longest_loop() -> None:

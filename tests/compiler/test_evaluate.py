@@ -34,9 +34,9 @@ def test_without_targets():
     """Without Y, the outputs are evaluated, but no loss; data that are missing where they are needed are named."""
     rng = np.random.default_rng(2)
     parameters, X, Y = rng.normal(size=43), rng.normal(size=(7, 4)), np.eye(3)[rng.integers(0, 3, 7)]
-    found, all_values = nn.evaluate(PROGRAM, parameters, X), nn.evaluate(PROGRAM, parameters, X, Y)
-    np.testing.assert_array_equal(found["h2"], all_values["h2"])
-    assert "loss" not in found
+    values, all_values = nn.evaluate(PROGRAM, parameters, X), nn.evaluate(PROGRAM, parameters, X, Y)
+    np.testing.assert_array_equal(values["h2"], all_values["h2"])
+    assert "loss" not in values
     with pytest.raises(nn.ProgramError, match=r"^the program reads y: give Y, of shape \(N, 3\)$"):
         nn.evaluate(PROGRAM, parameters, X, results=[PROGRAM.loss])
     with pytest.raises(nn.ProgramError, match=r"^the program reads x: give X, of shape \(N, 4\)$"):

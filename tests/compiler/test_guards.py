@@ -47,18 +47,18 @@ def test_with_changes_of_inputs():
     """A guard has one text with changes of inputs and without; those of inputs alone come last, and are counted."""
     for text, alone in [*dict.fromkeys(TEXTS, None).items(), ("a/x + b", ["x"]), ("a/(x - 1)/(b - x)", ["x - 1"])]:
         model = read_formula(text, ("x",)).model()
-        found = companion(model.with_errors())
-        count = len(found.guards) - found.input_guards
-        assert sorted(found.guards[:count]) == sorted(companion(model).guards)
-        assert alone is None or list(found.guards[count:]) == alone
+        derived_companion = companion(model.with_errors())
+        count = len(derived_companion.guards) - derived_companion.input_guards
+        assert sorted(derived_companion.guards[:count]) == sorted(companion(model).guards)
+        assert alone is None or list(derived_companion.guards[count:]) == alone
 
 
 @pytest.mark.parametrize("text", WITHOUT)
 def test_none(text):
     """What is positive by its form has no guard, nor has a quotient with a limit, nor what becomes NaN by itself."""
-    found = companion(text)
-    assert not found.guards
-    assert len(found.program.outputs) == 1 + len(found.program.parameters)
+    derived_companion = companion(text)
+    assert not derived_companion.guards
+    assert len(derived_companion.program.outputs) == 1 + len(derived_companion.program.parameters)
 
 
 def test_branches():
@@ -96,9 +96,9 @@ def test_layers():
 def test_values(loss):
     """Their values stand in each row before the derivatives, whatever the loss."""
     model = Model("m", x, y, {a: 1.3, b: 0.4}, a / (b + x), *([] if loss is None else [loss]))
-    found = companion(model)
-    assert found.guards == ("b + x",)
+    derived_companion = companion(model)
+    assert derived_companion.guards == ("b + x",)
     X, Y = np.linspace(-1, 2, 5)[:, None], np.ones((5, 1))
-    values = evaluate(found.program, np.array([1.3, 0.4]), X, Y if found.curved else None)
-    guard = found.program.outputs[3 if found.curved else 1]
+    values = evaluate(derived_companion.program, np.array([1.3, 0.4]), X, Y if derived_companion.curved else None)
+    guard = derived_companion.program.outputs[3 if derived_companion.curved else 1]
     assert np.array_equal(values[guard.tensor], 0.4 + X[:, 0])

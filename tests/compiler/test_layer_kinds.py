@@ -81,15 +81,15 @@ def test_formulas(kind):
     parameters, X, Y = random_data(program, 4)
     p = named(program, parameters)
     x = X.reshape(4, *np.atleast_1d(shape))
-    found = formula(p, x)
+    formula_text = formula(p, x)
     weights = p["W2"]
-    expected = found.reshape(4, -1) @ weights.reshape(2, -1).T if kind == "flatten" else found @ weights.T
+    expected = formula_text.reshape(4, -1) @ weights.reshape(2, -1).T if kind == "flatten" else formula_text @ weights.T
     values = nn.evaluate(program, parameters, X, Y)
     assert values[program.outputs[0].tensor] == pytest.approx(expected, rel=1e-12, abs=1e-12)
     slope = differences(program, parameters, X, Y)
     trained = np.repeat([t.trained for t in program.parameters], [t.size for t in program.parameters])
-    found = gradient_of(stage(model), parameters, X, Y) * trained  # statistics lie in the places of moving ones
-    assert found == pytest.approx(slope * trained, rel=1e-5, abs=1e-7)
+    formula_text = gradient_of(stage(model), parameters, X, Y) * trained  # statistics lie in the places of moving ones
+    assert formula_text == pytest.approx(slope * trained, rel=1e-5, abs=1e-7)
 
 
 def every():
@@ -133,8 +133,8 @@ def test_all_are_compiled(precision):
     tolerance = {"float64": 1e-11, "float32": 2e-5}[precision]
     for rows in (slice(0, 1), slice(None)):
         values = nn.evaluate(program, start, columns[rows], Y[rows])
-        found = module.predict(start, {name: part[rows] for name, part in X.items()})
-        assert found == pytest.approx(values["out"], rel=tolerance, abs=tolerance)
+        predicted = module.predict(start, {name: part[rows] for name, part in X.items()})
+        assert predicted == pytest.approx(values["out"], rel=tolerance, abs=tolerance)
         expected = float(values[program.loss.tensor])
         assert module.loss(start, columns[rows], Y[rows]) == pytest.approx(expected, rel=tolerance)
 

@@ -146,8 +146,8 @@ def test_products():
         values = {U: np.float64(u), V: np.float64(v)}
         for function, expected in ((product_unless_zero, one), (product_unless_zeros, both)):
             with np.errstate(all="ignore"):  # of the branch that is not taken
-                found = interpret(function(U, V), values, exact=False)
-            assert float(found) == pytest.approx(expected, nan_ok=True)
+                value = interpret(function(U, V), values, exact=False)
+            assert float(value) == pytest.approx(expected, nan_ok=True)
             assert (function(U, V).diff(U), function(U, V).diff(V)) == (V, U)
 
 

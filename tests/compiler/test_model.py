@@ -101,10 +101,10 @@ def test_names_that_the_compiler_uses():
     formula = sum(s**2 * x for s in names)
     model = Model("m", [x], [y], dict(zip(names, values, strict=True)), formula, (formula - y) ** 2)
     program = nn.compile_model(model, until="simplify")["simplify"]
-    found = nn.evaluate(program, values, [[2.0]], [[1.0]])
+    evaluated = nn.evaluate(program, values, [[2.0]], [[1.0]])
     expected = 2 * sum(v**2 for v in values)
-    assert found[program.outputs[0].tensor] == pytest.approx(expected)
-    gradient = [float(found[e.tensor]) for e in program.gradient]
+    assert evaluated[program.outputs[0].tensor] == pytest.approx(expected)
+    gradient = [float(evaluated[e.tensor]) for e in program.gradient]
     assert gradient == pytest.approx([2 * (expected - 1) * 2 * v * 2 for v in values])
 
 
@@ -138,5 +138,5 @@ def test_shared_parameters():
     """A parameter may occur in any number of terms."""
     formula = sum(sympy.sin(a * x + k) for k in range(50))
     program = nn.compile_model(Model("m", [x], (), {a: 0.3}, formula, formula), until="simplify")["simplify"]
-    found = nn.evaluate(program, [0.3], [[0.7]])
-    assert float(found[program.gradient[0].tensor]) == pytest.approx(0.7 * sum(np.cos(0.21 + k) for k in range(50)))
+    values = nn.evaluate(program, [0.3], [[0.7]])
+    assert float(values[program.gradient[0].tensor]) == pytest.approx(0.7 * sum(np.cos(0.21 + k) for k in range(50)))

@@ -24,7 +24,7 @@ EXPLICIT = {name: method for name, method in METHODS.items() if isinstance(metho
 
 
 def starts_of(model):
-    return [one.initial.scale for one in model.describe().parameters]
+    return [parameter.initial.scale for parameter in model.describe().parameters]
 
 
 def check(found, expected, tolerance=1e-13):
@@ -58,11 +58,11 @@ def test_a_method_has_its_order(name):
 def test_solutions_are_those_of_a_loop_over_steps(method, steps):
     """Each sample has times of its own; one with fewer times repeats the last."""
     model = lotka_volterra_model(method, steps, times=5)
-    found = outputs(model, starts_of(model), T)
+    output_values = outputs(model, starts_of(model), T)
     for n, times in enumerate(T):
         expected = np.array(trajectory(lotka_volterra(1.0, 0.1, 1.5, 0.075), [10.0, 5.0], times, method, steps))
-        check(found["u"][n], expected[:, 0])
-        check(found["v"][n], expected[:, 1])
+        check(output_values["u"][n], expected[:, 0])
+        check(output_values["v"][n], expected[:, 1])
 
 
 @pytest.mark.parametrize("method", EXPLICIT)
@@ -103,7 +103,7 @@ def test_columns_between_times(interpolation):
 
         return at
 
-    found = outputs(model, [0.4], np.hstack([T, f]))["x"]
+    output_values = outputs(model, [0.4], np.hstack([T, f]))["x"]
     for n in range(2):
         x, expected = 1.0, [1.0]
         for k in range(1, 5):  # from time to time, as a held column jumps at each
@@ -111,7 +111,7 @@ def test_columns_between_times(interpolation):
             rate = lambda t, y, n=n, m=middle: [(m if interpolation == "held" else course(n)(t)) - 0.4 * y[0]]  # noqa: E731
             x = trajectory(rate, [x], T[n, k - 1 : k + 1], "rk4", 3)[-1][0]
             expected.append(x)
-        check(found[n], expected, 1e-12)
+        check(output_values[n], expected, 1e-12)
 
 
 def test_equations_of_second_order_and_abbreviations():
@@ -125,11 +125,11 @@ def test_equations_of_second_order_and_abbreviations():
         steps=2,
     )
     assert model.states == ("u", "u'")
-    found = outputs(model, [4, 0.3, 0.5], T)
+    output_values = outputs(model, [4, 0.3, 0.5], T)
     for n, times in enumerate(T):
         u, v = np.array(trajectory(lambda t, y: [y[1], -4 * y[0] - 0.3 * y[1]], [1.0, 0.5], times, "tsit5", 2)).T
-        check(found["u"][n], u)
-        check(found["energy"][n], v**2 / 2 + 2 * u**2)
+        check(output_values["u"][n], u)
+        check(output_values["energy"][n], v**2 / 2 + 2 * u**2)
 
 
 def test_sympy_gives_the_model_of_texts():
@@ -153,7 +153,7 @@ def test_sympy_gives_the_model_of_texts():
         observed=["u", "v'"],
     )
     assert of_sympy.describe().show() == of_texts.describe().show()
-    assert [one.tensor for one in of_texts.describe().outputs] == ["u", "v_prime"]
+    assert [output.tensor for output in of_texts.describe().outputs] == ["u", "v_prime"]
 
 
 def test_equations_from_time_to_time():
@@ -166,16 +166,16 @@ def test_equations_from_time_to_time():
         times=n,
         columns="x",
     )
-    given = np.random.default_rng(1).normal(size=(2, n))
-    found = outputs(model, [0.5, -0.3], given)
+    drawn = np.random.default_rng(1).normal(size=(2, n))
+    output_values = outputs(model, [0.5, -0.3], drawn)
     for row in range(2):
-        s, earlier = [0.25, 0.5, 0.5], [-0.3, -0.3, *given[row]]
+        s, earlier = [0.25, 0.5, 0.5], [-0.3, -0.3, *drawn[row]]
         z = []
         for k in range(n):
             s.append(0.5 * s[-1] - 0.3 * s[-3] + earlier[k + 1] * s[-1])
             z.append(earlier[k] + s[-1])
-        check(found["s"][row], s[3:])
-        check(found["z"][row], z)
+        check(output_values["s"][row], s[3:])
+        check(output_values["z"][row], z)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ def test_gradients_of_earlier_values(equations):
     rng = np.random.default_rng(2)
     X = rng.normal(size=(3, 5))
     Y = rng.normal(size=(3, 5 * len(model.describe().targets)))
-    found = gradient_of(stage(model, "differentiate"), [0.4, 0.3], X, Y)
-    check(found, differences(model.describe(), [0.4, 0.3], X, Y), 1e-8)
+    gradient = gradient_of(stage(model, "differentiate"), [0.4, 0.3], X, Y)
+    check(gradient, differences(model.describe(), [0.4, 0.3], X, Y), 1e-8)
 
 
 def test_every_earlier_value_has_a_start():
@@ -210,11 +210,11 @@ def test_every_earlier_value_has_a_start():
 def test_products_with_earlier_values_keep_their_order():
     """An equation that multiplies by ``before`` is written after what it reads at the same time."""
     model = nn.Dynamics("p = before(p)*g; g = c + b*before(g)", {"p": 3, "g": 2}, {"c": 0.1, "b": 0.5}, times=4)
-    found, p, g = outputs(model, [0.1, 0.5], np.zeros((1, 0))), 3.0, 2.0
+    output_values, p, g = outputs(model, [0.1, 0.5], np.zeros((1, 0))), 3.0, 2.0
     for k in range(4):
         g = 0.1 + 0.5 * g
         p *= g
-        check([found["p"][0, k], found["g"][0, k]], [p, g])
+        check([output_values["p"][0, k], output_values["g"][0, k]], [p, g])
 
 
 def test_names_of_outputs():
@@ -229,12 +229,12 @@ def test_names_of_outputs():
         steps=1,
         observed=["u", "f", "t", "output4*u", "k"],
     )
-    found = outputs(model, [1, 2], np.array([[0.0, 1.0, 2.0, *f]]))
-    assert [*found] == ["u", "f_", "t_", "output4_", "k_"]
-    check(found["f_"][0], f)
-    check(found["t_"][0], [0, 1, 2])
-    check(found["output4_"], 2 * found["u"])
-    check(found["k_"][0], [1, 1, 1])
+    output_values = outputs(model, [1, 2], np.array([[0.0, 1.0, 2.0, *f]]))
+    assert [*output_values] == ["u", "f_", "t_", "output4_", "k_"]
+    check(output_values["f_"][0], f)
+    check(output_values["t_"][0], [0, 1, 2])
+    check(output_values["output4_"], 2 * output_values["u"])
+    check(output_values["k_"][0], [1, 1, 1])
     model = nn.Dynamics("u'' = -u_prime*u", {"u": 1, "u'": 3}, {"u_prime": 1}, times=1, observed=["u'"])
     check(outputs(model, [1], np.zeros((1, 1)))["u_prime_"], [[3]])
 
@@ -348,9 +348,9 @@ def test_names_that_cancel_are_read(case):
     program = model.describe()
     assert {one.name for one in (*program.parameters, *program.inputs)} & {"C", "z"}
     parameters = [0.5, 2][: len(program.parameters)]
-    found = outputs(model, parameters, np.array([[0, 0.5, 1, 7]])[:, : sum(one.size for one in program.inputs)])
+    output_values = outputs(model, parameters, np.array([[0, 0.5, 1, 7]])[:, : sum(one.size for one in program.inputs)])
     rate = 0.5 ** np.arange(1, 4) if case == "from time to time" else np.exp(-0.5 * np.array([0, 0.5, 1]))
-    assert np.allclose([*found.values()], rate, rtol=1e-5)
+    assert np.allclose([*output_values.values()], rate, rtol=1e-5)
 
 
 t, s = sympy.symbols("t s")

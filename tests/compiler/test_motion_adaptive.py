@@ -57,11 +57,11 @@ def test_the_error_follows_the_tolerance(name, rtol):
     """At every time, the global error is within 100 times the tolerance; a smaller tolerance takes more steps."""
     example = EXAMPLES[name]
     times, p = example.times(), [*example.parameters.values()]
-    found = np.concatenate([*outputs(example.model(rtol=rtol, atol=rtol / 10), p, times[None]).values()])
+    joined = np.concatenate([*outputs(example.model(rtol=rtol, atol=rtol / 10), p, times[None]).values()])
     exact = example.solution(p, times)
     largest = abs(exact).max(axis=1, keepdims=True)
-    assert (abs(found - exact) <= 100 * (rtol / 10 + rtol * largest)).all()
-    assert rtol < 1e-8 or (abs(found - exact) > 1e-13 * largest).any()
+    assert (abs(joined - exact) <= 100 * (rtol / 10 + rtol * largest)).all()
+    assert rtol < 1e-8 or (abs(joined - exact) > 1e-13 * largest).any()
 
 
 def test_sensitivities_are_states():
@@ -87,28 +87,28 @@ def test_shared_parts_are_computed_once():
 def test_tolerances_belong_to_the_identity():
     """Models that differ in tolerances, steps or the start alone are different models."""
     options = [{}, {"rtol": 1e-5}, {"atol": 1e-5}, {"max_steps": 7}, {"start": -1}]
-    models = [nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, **one) for one in options]
-    assert len({compile_model(one, until="describe")["describe"].identity for one in models}) == len(options)
+    models = [nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, **option) for option in options]
+    assert len({compile_model(option, until="describe")["describe"].identity for option in models}) == len(options)
 
 
 def test_outcomes():
     """Each trajectory has one of its own: blow-up, too many steps, times before the start, or a solution."""
     X = [[0, 0.5, 0.9, 1.5], [0, 0.5, 0.6, 0.9], [-1, 0, 0.5, 0.6]]
     model = nn.Dynamics("u' = k*u**2", {"u": 1}, {"k": 1}, times=4, start=0)
-    found = model.outcomes([1], X)
-    assert found == ("steps too short", "solved", "times before the start")
-    assert found.status.tolist() == ["short_steps", "solved", "early_times"]
-    assert found.success.tolist() == [False, True, False]
-    assert found.message.tolist() == [STATUSES[word] for word in found.status]
-    assert pickle.loads(pickle.dumps(found)).status.tolist() == found.status.tolist()
+    outcomes = model.outcomes([1], X)
+    assert outcomes == ("steps too short", "solved", "times before the start")
+    assert outcomes.status.tolist() == ["short_steps", "solved", "early_times"]
+    assert outcomes.success.tolist() == [False, True, False]
+    assert outcomes.message.tolist() == [STATUSES[word] for word in outcomes.status]
+    assert pickle.loads(pickle.dumps(outcomes)).status.tolist() == outcomes.status.tolist()
     assert set(STATUS.values()) <= set(STATUSES)
     values = outputs(model, [1], np.array(X))["u"]
     assert np.isnan(values).tolist() == [[False] * 3 + [True], [False] * 4, [True] * 4]
     np.testing.assert_allclose(values[1], 1 / (1 - np.array(X[1])), rtol=1e-4)
     stiff = nn.Dynamics("u' = -k*(u - cos(t))", {"u": 0}, {"k": 1e5}, times=2, max_steps=100)
-    found = stiff.outcomes([1e5], [[0, 10]])
-    assert found == ('too many steps (if the equations are stiff, method="rodas5p" takes few)',)
-    assert found.status.tolist() == ["max_steps"]
+    outcomes = stiff.outcomes([1e5], [[0, 10]])
+    assert outcomes == ('too many steps (if the equations are stiff, method="rodas5p" takes few)',)
+    assert outcomes.status.tolist() == ["max_steps"]
     with pytest.raises(nn.ModelError, match="chooses no steps: it has outcomes without steps"):
         nn.Dynamics("u' = k*u", {"u": 1}, {"k": 1}, times=4, steps=3).outcomes([1], X)
     with pytest.raises(nn.ModelError, match="chooses no steps: its equations have no derivatives"):
@@ -156,9 +156,9 @@ def test_options_of_chosen_steps_alone(option):
 def test_equal_times():
     """Times may be equal, also all of them: the states are those at this time."""
     model = nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 2}, times=4)
-    found = outputs(model, [1, 2], np.array([[1.0, 1, 1, 1], [0, 1, 1, 2]]))["u"]
-    np.testing.assert_allclose(found, [[2] * 4, 2 * np.exp([0, -1, -1, -2])], rtol=1e-5)
-    assert found[1, 1] == found[1, 2]
+    output_values = outputs(model, [1, 2], np.array([[1.0, 1, 1, 1], [0, 1, 1, 2]]))["u"]
+    np.testing.assert_allclose(output_values, [[2] * 4, 2 * np.exp([0, -1, -1, -2])], rtol=1e-5)
+    assert output_values[1, 1] == output_values[1, 2]
 
 
 WRONG = {
@@ -252,7 +252,7 @@ def _derived(method):
     program = compile_model(model, until="simplify")["simplify"]
     X, p = np.array([[0, 0.5, 1.5], [0.2, 1, 2]]), [*model.parameters.values()]
     values = nn.evaluate(program, p, X, np.zeros((2, 3)))
-    (fit,) = (one.program for one in program.companions if one.name == "fitting")
+    (fit,) = (companion.program for companion in program.companions if companion.name == "fitting")
     rows = nn.evaluate(fit, p, X, np.zeros((2, 0)))
     solutions = sum(step.operator == INTEGRATE for step in program.steps)
     return [*(values[e.tensor] for e in program.gradient), *(rows[e.tensor] for e in fit.outputs)], solutions

@@ -18,18 +18,18 @@ def test_solutions(method, interpolation, start):
     """The global error is within 100 times the tolerance, also of times that are given twice."""
     model = dosing(method, interpolation, start=start, rtol=1e-7, atol=1e-9)
     assert model.outcomes(START, ROWS) == ("solved",) * 3
-    found = outputs(model, START, ROWS)
+    output_values = outputs(model, START, ROWS)
     for n, row in enumerate(ROWS):
         exact = solution(START, row, interpolation, start)
-        for values, expected in zip((found["depot"][n], found["blood"][n]), exact, strict=True):
+        for values, expected in zip((output_values["depot"][n], output_values["blood"][n]), exact, strict=True):
             assert abs(values - expected).max() <= 100 * (1e-9 + 1e-7 * abs(expected).max())
 
 
 def test_a_step_ends_at_each_time():
     """An impulse between two times is not missed, however short, although rates are zero before."""
     model = nn.Dynamics("u' = f", {"u": 0}, times=5, columns="f", name="impulse")
-    found = outputs(model, [], np.array([[0, 1e3, 1e3 + 1e-3, 2e3, 1e6, 0, 5, 0, 0, 0]]))["u"][0]
-    np.testing.assert_allclose(found, [0, 0, 5e-3, 5e-3, 5e-3], rtol=1e-9)
+    output_values = outputs(model, [], np.array([[0, 1e3, 1e3 + 1e-3, 2e3, 1e6, 0, 5, 0, 0, 0]]))["u"][0]
+    np.testing.assert_allclose(output_values, [0, 0, 5e-3, 5e-3, 5e-3], rtol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["tsit5", "rodas5p"])
@@ -47,9 +47,9 @@ def test_a_jump_out_of_the_range_of_numbers_fails_its_sample():
     model = nn.Dynamics("u' = -u", {"u": 1}, times=3, columns="f", jumps={"u": "log(f)"})
     X = np.array([[0, 1, 2, 1, 2, 3], [0, 1, 2, 1, -1, 3.0]])
     assert model.outcomes([], X) == ("solved", "steps too short")
-    found = outputs(model, [], X)["u"]
-    np.testing.assert_allclose(found[0], [1, 0, np.log(2) * np.exp(-1)], atol=1e-6)
-    assert np.isnan(found[1]).tolist() == [False, False, True]
+    output_values = outputs(model, [], X)["u"]
+    np.testing.assert_allclose(output_values[0], [1, 0, np.log(2) * np.exp(-1)], atol=1e-6)
+    assert np.isnan(output_values[1]).tolist() == [False, False, True]
 
 
 def test_names_of_columns_may_be_those_of_parts():
@@ -65,8 +65,8 @@ def test_names_of_columns_may_be_those_of_parts():
         observed={"out": "f_begin"},
         jumps={"f_begin": "f_begin + f"},
     )
-    found = outputs(model, [2.0], np.array([[0, 1, 3, 0.5, 1, 2, 4.0]]))["out"][0]
-    np.testing.assert_allclose(found, [0, 1 + 3 - 0.5, 5.5 + 12 - 1], rtol=1e-6)
+    output_values = outputs(model, [2.0], np.array([[0, 1, 3, 0.5, 1, 2, 4.0]]))["out"][0]
+    np.testing.assert_allclose(output_values, [0, 1 + 3 - 0.5, 5.5 + 12 - 1], rtol=1e-6)
 
 
 def test_the_program_shows_what_happens_at_times():

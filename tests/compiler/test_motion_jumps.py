@@ -40,13 +40,13 @@ def test_states_jump_after_they_are_observed(method, steps):
     """The dose at the first time counts as well; a time that is repeated shows what is after its jump."""
     times = np.array([[0, 1, 1, 2.5, 4, 6], [2, 3, 4, 5, 5, 5]], float)
     amounts = np.array([[100, 50, 0, 0, 20, 7], [0, 10, 0, 30, 0, 0]], float)
-    found = outputs(doses(method, steps), [*PARAMETERS.values()], np.hstack([times, amounts]))
-    assert found["depot"][0, 2] == found["depot"][0, 1] + 0.6 * 50
+    output_values = outputs(doses(method, steps), [*PARAMETERS.values()], np.hstack([times, amounts]))
+    assert output_values["depot"][0, 2] == output_values["depot"][0, 1] + 0.6 * 50
     for n in range(2):
         jump = lambda k, u, n=n: [u[0] + 0.6 * amounts[n, k], u[1]]  # noqa: E731
         expected = np.array(trajectory(rates, [0.0, 0.0], times[n], method, steps, jump=jump)).T
-        np.testing.assert_allclose(found["depot"][n], expected[0], rtol=1e-12, atol=1e-13)
-        np.testing.assert_allclose(found["blood"][n], expected[1], rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(output_values["depot"][n], expected[0], rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(output_values["blood"][n], expected[1], rtol=1e-12, atol=1e-13)
 
 
 @given(st.lists(st.floats(0, 2), min_size=4, max_size=4), st.integers(1, 3), st.sampled_from([None, -0.5]))
@@ -72,16 +72,16 @@ def test_jumps_are_formulas_of_all_that_is_known(times, steps, start):
 
     rate = lambda t, u: [u[1], -3 * u[0]]  # noqa: E731
     expected = np.array(trajectory(rate, [1.0, 0.0], times, "tsit5", steps, start, jump)).T
-    found = outputs(model, [3.0], np.array([[*times, 0.3, *kicks]]))
-    np.testing.assert_allclose(found["u"][0], expected[0], rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(found["u_prime"][0], expected[1], rtol=1e-11, atol=1e-11)
+    output_values = outputs(model, [3.0], np.array([[*times, 0.3, *kicks]]))
+    np.testing.assert_allclose(output_values["u"][0], expected[0], rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(output_values["u_prime"][0], expected[1], rtol=1e-11, atol=1e-11)
 
 
 def test_a_column_may_change_rates_and_states():
     """A held column has the value of the interval in rates, and that of its time in jumps."""
     model = nn.Dynamics("u' = f", {"u": 0}, times=3, columns="f", jumps={"u": "u + 10*f"}, steps=2, method="rk4")
-    found = outputs(model, [], np.array([[0, 1, 3, 1, 2, 4.0]]))["u"][0]
-    np.testing.assert_allclose(found, [0, 10 + 1, 11 + 20 + 4])
+    output_values = outputs(model, [], np.array([[0, 1, 3, 1, 2, 4.0]]))["u"][0]
+    np.testing.assert_allclose(output_values, [0, 10 + 1, 11 + 20 + 4])
 
 
 def test_sympy_gives_the_jumps_of_texts():

@@ -26,7 +26,7 @@ def oscillator(equations=("u' = v", "v' = -c*u + force(u, v)"), networks=None, *
 
 def drawn(model):
     """Parameters of a model: c, then weights that are not 0."""
-    count = sum(one.size for one in model.describe().parameters)
+    count = sum(parameter.size for parameter in model.describe().parameters)
     return np.r_[1.5, np.random.default_rng(5).normal(size=count - 1)]
 
 
@@ -56,14 +56,14 @@ def test_weights_are_parameters_that_start_as_those_of_layers():
     """They have the shapes of layers under the name of the network, and the initial values that it was given."""
     given = {"W2": np.array([[1.0, 2.0, 3.0]])}
     network = nn.Sequential(perceptron().layers, inputs=2, initial=given)
-    found = {one.name: one for one in oscillator(networks={"force": network}).describe().parameters}
+    found = {parameter.name: parameter for parameter in oscillator(networks={"force": network}).describe().parameters}
     assert [*found] == ["c", "force_W1", "force_b1", "force_W2", "force_b2"]
-    assert [one.shape for one in found.values()] == [(), (3, 2), (3,), (1, 3), (1,)]
+    assert [parameter.shape for parameter in found.values()] == [(), (3, 2), (3,), (1, 3), (1,)]
     assert "parameters c, force_W1, force_b1, force_W2, force_b2>" in repr(oscillator(networks={"force": network}))
-    own = {one.name: one for one in network.describe().parameters}
+    by_name = {parameter.name: parameter for parameter in network.describe().parameters}
     for name in ("W1", "b1", "W2", "b2"):
-        assert found[f"force_{name}"].initial == own[name].initial
-        assert found[f"force_{name}"].penalized == own[name].penalized
+        assert found[f"force_{name}"].initial == by_name[name].initial
+        assert found[f"force_{name}"].penalized == by_name[name].penalized
 
 
 def test_the_steps_do_not_depend_on_the_number_of_units():
@@ -137,19 +137,19 @@ def test_equations_from_time_to_time():
     parameters = np.random.default_rng(2).normal(size=13)
     weights, s = weights_of(model, parameters), 0.5
     given = np.array([[0.1, -0.4, 0.8, 0.2]])
-    found = outputs(model, parameters, given)
+    output_values = outputs(model, parameters, given)
     for k in range(4):
         s = layers(weights, s, given[0, k], name="cell")[0]
-        np.testing.assert_allclose([found["s"][0, k], found["w"][0, k]], [s, 2 * s], rtol=1e-13)
+        np.testing.assert_allclose([output_values["s"][0, k], output_values["w"][0, k]], [s, 2 * s], rtol=1e-13)
 
 
 def test_one_time_of_observation():
     """There is no step then, and what is observed may call."""
     model = oscillator(times=1, observed="force(u, v)")
     weights = weights_of(model, parameters := drawn(model))
-    found = outputs(model, parameters, np.hstack([T[:, :1], STARTS]))
+    output_values = outputs(model, parameters, np.hstack([T[:, :1], STARTS]))
     for n in range(2):
-        np.testing.assert_allclose(next(iter(found.values()))[n], layers(weights, *STARTS[n]), rtol=1e-13)
+        np.testing.assert_allclose(next(iter(output_values.values()))[n], layers(weights, *STARTS[n]), rtol=1e-13)
 
 
 U = ("u' = v", "v' = -c*u + force(u, v)")

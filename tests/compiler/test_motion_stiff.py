@@ -32,44 +32,44 @@ def method(request):
 
 def test_conditions_of_order(method):
     """Weights meet the conditions of all rooted trees to the order of the method, as far as doubles have them."""
-    own = Coefficients(method.table)
+    coefficients = Coefficients(method.table)
     assert [len(trees(order)) for order in range(1, 6)] == [1, 1, 2, 4, 9]
     for order in range(1, method.order + 1):
-        assert own.worst(method.weights, order) < 2e-14
-    assert own.worst(method.weights, method.order + 1) > 1e-3
-    for values, sums in ((method.times, own.alpha), (method.drifts, own.gamma)):
+        assert coefficients.worst(method.weights, order) < 2e-14
+    assert coefficients.worst(method.weights, method.order + 1) > 1e-3
+    for values, sums in ((method.times, coefficients.alpha), (method.drifts, coefficients.gamma)):
         for number, value in enumerate(values):
             assert abs(mpmath.fsum(sums[number, :]) - value) < 2e-14
 
 
 def test_estimate_of_the_error(method):
     """It is the difference to a method of one order less, which is not of the same order."""
-    own = Coefficients(method.table)
+    coefficients = Coefficients(method.table)
     for order in range(1, method.order):
-        assert own.worst(method.errors, order, 0) < 2e-14
-    assert own.worst(method.errors, method.order, 0) > 1e-3
+        assert coefficients.worst(method.errors, order, 0) < 2e-14
+    assert coefficients.worst(method.errors, method.order, 0) > 1e-3
 
 
 @pytest.mark.parametrize("x", ["0.1", "0.5", "0.77", "1"])
 def test_interpolant(method, x):
     """Within a step, the solution has the order 4; at its end, it is that of the step."""
-    x, own = mpmath.mpf(x), Coefficients(method.table)
-    weights = [mpmath.fsum(one * x ** (k + 1) for k, one in enumerate(row)) for row in method.table.interpolant]
+    x, coefficients = mpmath.mpf(x), Coefficients(method.table)
+    weights = [mpmath.fsum(weight * x ** (k + 1) for k, weight in enumerate(row)) for row in method.table.interpolant]
     for order in range(1, 5):
-        assert own.worst(weights, order, x) < 5e-14
+        assert coefficients.worst(weights, order, x) < 5e-14
     if x == 1:
-        assert all(abs(one - b) < 1e-14 for one, b in zip(weights, method.weights, strict=True))
+        assert all(abs(weight - b) < 1e-14 for weight, b in zip(weights, method.weights, strict=True))
 
 
 def test_stability(method):
     """A-stable on a grid of the imaginary axis, and damped at infinity (L-stable); so is the estimate of the error."""
-    own = Coefficients(method.table)
-    one = mpmath.matrix([1] * own.stages)
+    coefficients = Coefficients(method.table)
+    matrix_values = mpmath.matrix([1] * coefficients.stages)
     for weights in (method.weights, [b - e for b, e in zip(method.weights, method.errors, strict=True)]):
-        b = mpmath.matrix([[*weights]]) * own.gamma
+        b = mpmath.matrix([[*weights]]) * coefficients.gamma
 
         def grown(z, b=b):
-            solved = mpmath.lu_solve(mpmath.eye(own.stages) - z * own.beta, one)
+            solved = mpmath.lu_solve(mpmath.eye(coefficients.stages) - z * coefficients.beta, matrix_values)
             return abs(1 + z * (b * solved)[0])
 
         assert all(grown(mpmath.mpc(0, y)) <= 1 + 1e-12 for y in np.geomspace(1e-2, 1e4, 60))
@@ -82,16 +82,18 @@ def test_numpy_solves(name, rtol):
     """NumPy takes the same steps as a module; the global error is within 100 times the tolerance."""
     example = STIFF[name]
     times = example.times()
-    found = np.concatenate([*outputs(example.model(rtol=rtol, atol=rtol * 1e-4), example.values, times[None]).values()])
+    joined = np.concatenate(
+        [*outputs(example.model(rtol=rtol, atol=rtol * 1e-4), example.values, times[None]).values()]
+    )
     exact = example.solution(example.values, times)
-    assert (abs(found - exact) <= 100 * rtol * abs(exact).max(axis=1, keepdims=True)).all()
+    assert (abs(joined - exact) <= 100 * rtol * abs(exact).max(axis=1, keepdims=True)).all()
 
 
 def test_derivatives_of_the_rates():
     """A system has its Jacobian, and where rates read it, the derivatives by the time; others have none."""
     (system,) = systems_of(STIFF["pulled"].model().describe().steps)
     assert system.driven
-    assert [str(one) for one in system.linear.slopes.values[:4]] == ["-k", "0", "1", "-d"]
+    assert [str(value) for value in system.linear.slopes.values[:4]] == ["-k", "0", "1", "-d"]
     (other,) = systems_of(STIFF["robertson"].model().describe().steps)
     assert not other.driven
     assert len(other.linear.slopes.values) == 9
@@ -207,7 +209,7 @@ def test_very_many_states_are_refused(method):
     """Their Jacobian would not stay on the stack; the message has the method that was given."""
     names = [f"u{i}" for i in range(101)]
     with pytest.raises(nn.ModelError, match=f"has 101 states, more than the 100 whose Jacobian the method {method}"):
-        nn.Dynamics([f"{one}' = -{one}" for one in names], dict.fromkeys(names, 1), times=2, method=method)
+        nn.Dynamics([f"{name}' = -{name}" for name in names], dict.fromkeys(names, 1), times=2, method=method)
 
 
 @pytest.mark.parametrize("method", ["rk4", "rodas5p", "auto"])
@@ -245,8 +247,8 @@ def test_implicit_steps_need_finite_derivatives(equation):
     model = nn.Dynamics(equation, {"u": 0}, {"k": 1}, times=3, method="rodas5p")
     times = [[0, 0.5, 1]]
     assert model.outcomes([1], times) == ("steps too short",)
-    (found,) = outputs(model, [1], times).values()
-    assert np.isnan(found).tolist() == [[False, True, True]]
+    (values,) = outputs(model, [1], times).values()
+    assert np.isnan(values).tolist() == [[False, True, True]]
 
 
 @pytest.mark.parametrize("method", ["rodas5p", "auto"])
@@ -261,5 +263,5 @@ def test_automatic_steps_from_infinite_derivatives():
     model = nn.Dynamics("u' = k + sqrt(u)", {"u": 0}, {"k": 1}, times=3, method="auto", rtol=1e-7)
     times = np.array([[0, 0.5, 1]])
     assert model.outcomes([1], times) == ("solved",)
-    (found,) = outputs(model, [1], times).values()
-    np.testing.assert_allclose(time_of(found, 1), times, atol=1e-5)
+    (values,) = outputs(model, [1], times).values()
+    np.testing.assert_allclose(time_of(values, 1), times, atol=1e-5)

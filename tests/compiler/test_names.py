@@ -36,14 +36,14 @@ def test_resemblance(name, expected):
 def test_identifiers(names):
     """Different names get different identifiers, which are no words: these may be of C, the runtime or the emitter."""
     table = Names()
-    found = [table[name] for name in names]
-    assert len(set(found)) == len(names)
-    for text in found:
+    tables = [table[name] for name in names]
+    assert len(set(tables)) == len(names)
+    for text in tables:
         assert re.fullmatch(r"[A-Za-z]\w*", text, re.ASCII)
         assert not keyword.iskeyword(text)
         assert len(text) == 1 or text[-1] in "0123456789_"
         assert text not in FUNCTIONS
-    assert [table[name] for name in names] == found
+    assert [table[name] for name in names] == tables
 
 
 def test_unused():
@@ -60,10 +60,10 @@ def test_values_of_the_moment():
     """A second variable beside one has a name that no other variable has, the same at every use."""
     table = Names()
     variables = [table[name] for name in ("m", "m_", "rate", "rate_", "rate_now", "m_now", "x1")]
-    found = [table.current(variable) for variable in variables]
-    assert len({*found, *variables}) == 2 * len(variables)
+    currents = [table.current(variable) for variable in variables]
+    assert len({*currents, *variables}) == 2 * len(variables)
     assert table.current(table["rate"]) == "rate_now"
-    assert [table.current(variable) for variable in variables] == found
+    assert [table.current(variable) for variable in variables] == currents
 
 
 def test_no_word_of_the_runtime_is_free():

@@ -81,8 +81,8 @@ def test_gradients_of_a_graph():
     """The gradient is that of central differences."""
     program = WHOLE.describe()
     parameters, X, Y = random_data(program, 4)
-    found = gradient_of(stage(WHOLE), parameters, X, Y)
-    assert found == pytest.approx(differences(program, parameters, X, Y), rel=1e-5, abs=1e-8)
+    gradient = gradient_of(stage(WHOLE), parameters, X, Y)
+    assert gradient == pytest.approx(differences(program, parameters, X, Y), rel=1e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("samples", [1, 70])

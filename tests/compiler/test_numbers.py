@@ -103,8 +103,8 @@ def check_formula(formula, values):
         assume(1e-6 < mpmath.norm(expected) < 1e6)
         condition = max(relative_error(other, expected) for other in moved) / 2**-52
         program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
-        found = gradient_of(program, values[:4], [values[4:6]], [values[6:]])
-        assert relative_error(found, expected) <= BOUND * max(1, condition)
+        gradient = gradient_of(program, values[:4], [values[4:6]], [values[6:]])
+        assert relative_error(gradient, expected) <= BOUND * max(1, condition)
 
 
 def moves(values):
@@ -136,7 +136,7 @@ def test_random_networks(activation, last, scale, seed):
     rng = np.random.default_rng(seed)
     parameters, x = scale * rng.normal(size=17), rng.normal(size=2)
     y = np.array([1.0, 0.0])
-    found = gradient_of(program, parameters, [x], [y])
+    gradient = gradient_of(program, parameters, [x], [y])
     with mpmath.workdps(60):
         expected = [
             mpmath.diff(
@@ -145,7 +145,7 @@ def test_random_networks(activation, last, scale, seed):
             )
             for k in range(17)
         ]
-        assert relative_error(found, expected) <= 1e-13
+        assert relative_error(gradient, expected) <= 1e-13
 
 
 def written_out(activation, last, parameters, x, y):

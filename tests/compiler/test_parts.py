@@ -124,7 +124,7 @@ def test_a_model_without_a_part_says_so_as_before():
 def test_a_damaged_part_is_compiled_again(empty_cache):
     """A library that is not the one that was made is never loaded."""
     module = nn.build(decay())
-    found = module.fit(X, DATA).parameters
+    parameters = module.fit(X, DATA).parameters
     library = libraries(module)["fitting"]
     damaged = library.with_suffix(".damaged")
     os.rename(library, damaged)  # which this process has loaded, and keeps
@@ -139,7 +139,7 @@ assert module.__file__ == {module.__file__!r}
 print(module.fit(X, DATA).parameters.tobytes().hex())
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == found.tobytes().hex(), done.stderr
+    assert done.stdout.strip() == parameters.tobytes().hex(), done.stderr
     assert is_intact(library)
 
 
@@ -219,8 +219,8 @@ def sum_of(units):
     """A formula of three parameters for each unit."""
     p = [sympy.symbols(f"a{k} b{k} c{k}") for k in range(units)]
     output = sympy.Add(*(a * sympy.tanh(b * x + c) for a, b, c in p))
-    given = {symbol: 0.1 * (k % 7) for k, symbol in enumerate(symbol for row in p for symbol in row)}
-    return nn.Model("grown", x, y, given, output, (output - y) ** 2)
+    by_name = {symbol: 0.1 * (k % 7) for k, symbol in enumerate(symbol for row in p for symbol in row)}
+    return nn.Model("grown", x, y, by_name, output, (output - y) ** 2)
 
 
 def calls_of(work):
@@ -342,13 +342,13 @@ def test_derivatives_of_many_branches(row):
     slope = np.zeros(2 * count)
     slope[2 * here : 2 * here + 2] = at, 1
     error = values @ slope - target
-    found = evaluate(program, values, [row], [[target]])
-    gradient = [float(found[e.tensor]) for e in program.gradient]
+    evaluated = evaluate(program, values, [row], [[target]])
+    gradient = [float(evaluated[e.tensor]) for e in program.gradient]
     assert gradient == pytest.approx(2 * error * slope, rel=1e-12, abs=1e-15)
-    (second,) = (one.program for one in program.companions if one.name == NAME)
+    (second,) = (companion.program for companion in program.companions if companion.name == NAME)
     direction = np.cos(np.arange(2 * count))
-    found = evaluate(second, np.concatenate([values, direction]), [row], [[target]])
-    changes = [float(found[e.tensor]) for e in second.gradient]
+    evaluated = evaluate(second, np.concatenate([values, direction]), [row], [[target]])
+    changes = [float(evaluated[e.tensor]) for e in second.gradient]
     assert changes == pytest.approx(2 * slope * (slope @ direction), rel=1e-12, abs=1e-15)
 
 

@@ -57,12 +57,12 @@ def test_a_recurrence_is_a_loop_over_time() -> None:
         model = recurrent(5, forward)
         parameters, x = rng.normal(size=model.parameter_count), rng.normal(size=(4, 5, 2))
         W, U, H = parameters[:6].reshape(3, 2), parameters[6:15].reshape(3, 3), parameters[15:21].reshape(3, 2)
-        found = evaluate(model, parameters, x.reshape(4, -1), np.zeros((4, 1)))["h"]
+        values = evaluate(model, parameters, x.reshape(4, -1), np.zeros((4, 1)))["h"]
         times = range(5) if forward else range(4, -1, -1)
         state = x[:, times[0]] @ H.T
         for t in times:
             state = np.tanh(x[:, t] @ W.T + state @ U.T)
-            np.testing.assert_allclose(found[:, t], state, atol=1e-14)
+            np.testing.assert_allclose(values[:, t], state, atol=1e-14)
 
 
 def test_groups_hold_what_depends_on_itself() -> None:
@@ -217,7 +217,7 @@ def row_of(companion: Companion, parameters: Vector, seed: Vector) -> Vector:
     """The derivatives of the sum of all outputs times their seeds, for each sample, by the rows of a fit."""
     targets = np.tile(seed, (2, 1)) if companion.program.targets else None
     values = evaluate(companion.program, parameters, C[:, None], targets, results=companion.program.outputs)
-    arrays = [values[one.tensor] for one in companion.program.outputs]
+    arrays = [values[output.tensor] for output in companion.program.outputs]
     found = columns_of(arrays, companion.program.outputs, 2)[:, companion.outputs :]
     if companion.forward:
         return found.reshape(2, -1, len(seed)) @ seed
@@ -248,8 +248,8 @@ def test_derivatives_by_inputs_of_random_recurrences(one: Recurrence) -> None:
     by_input = Step(Element("slope", ("n",)), Derivative(Element("out", ("n",)), Element("c", ("n",))))
     model = replace(model, steps=(*model.steps, by_input))
     expected = along(lambda at: replace(one, last=True).outputs(POINT, at)[:, 0], C, np.ones(2))
-    found = evaluate(tangent(model), POINT, C[:, None], results=[by_input.target])["slope"]
-    assert found == pytest.approx(expected, rel=1e-11, abs=1e-13)
+    evaluated = evaluate(tangent(model), POINT, C[:, None], results=[by_input.target])["slope"]
+    assert evaluated == pytest.approx(expected, rel=1e-11, abs=1e-13)
     certified = without_derivatives(model)
     with mpmath.workdps(150):
         values = exact.run(certified, exact.bind(certified, POINT, C[:, None], np.zeros((2, 1))))["slope"]

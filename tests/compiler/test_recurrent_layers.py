@@ -179,9 +179,9 @@ def test_both_directions_of_keras_have_numbers():
             for k, word in enumerate(("forward", "backward"))
             for name, shape in shapes.items()
         }
-        found = nn.with_weights(of(nn.Bidirectional(nn.GRU(2), name="both")), given).initial
-        assert {name: set(np.ravel(values)) for name, values in found.items()} == {
-            name: {1.0 if "f_" in name else 2.0} for name in found
+        initial = nn.with_weights(of(nn.Bidirectional(nn.GRU(2), name="both")), given).initial
+        assert {name: set(np.ravel(values)) for name, values in initial.items()} == {
+            name: {1.0 if "f_" in name else 2.0} for name in initial
         }
         with pytest.raises(nn.ModelError, match="no weights are called both/forward_gru/gru_cell/kernel"):
             nn.with_weights(

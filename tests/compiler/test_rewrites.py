@@ -228,9 +228,9 @@ def test_nothing_is_left_to_be_written_out(model):
         steps = {step for each in in_all(kernel) for step in each.steps}
         schedule = placed(model)
         after = lower(kernel, schedule.program, schedule.layout).trees
-        found = [statement for tree in after.in_order for statement in walk(tree)]
-        assert not any(isinstance(statement, Compute) for statement in found)
-        assert {e.tensor for e in _computed(found)} <= {step.target.tensor for step in steps}
+        statements = [statement for tree in after.in_order for statement in walk(tree)]
+        assert not any(isinstance(statement, Compute) for statement in statements)
+        assert {e.tensor for e in _computed(statements)} <= {step.target.tensor for step in steps}
 
 
 def _computed(statements):

@@ -170,8 +170,8 @@ def test_what_is_kept_is_not_written_over(kept, offsets):
     steps = [Step(a, sympy.S(1)), Step(b, 2 * a), Step(c, 3 * b)]
     sites = [Site(Compute((step,), samples=True)) for step in steps]
     arrays = Arrays(sites, range(3), kept, 64)
-    found = [arrays.place(step, site, k, (1,), 64) for k, (step, site) in enumerate(zip(steps, sites, strict=True))]
-    assert found == offsets
+    places = [arrays.place(step, site, k, (1,), 64) for k, (step, site) in enumerate(zip(steps, sites, strict=True))]
+    assert places == offsets
 
 
 def test_products_take_over_what_multiplies_them():
@@ -242,8 +242,8 @@ def test_the_tile_follows_from_the_layout():
         (digits, 64, "float64", 64, "as features run innermost"),  # no such tile stays in the cache
         ([nn.Dense(32), nn.Dense(1)], 4, "float32", 64, "as features run innermost"),  # both do
     ):
-        given = nn.compile_model(nn.Sequential(layers, inputs), precision, until="schedule", fit=False)
-        layout = given["schedule"].layout
+        compiled_model = nn.compile_model(nn.Sequential(layers, inputs), precision, until="schedule", fit=False)
+        layout = compiled_model["schedule"].layout
         assert layout.tile == tile
         assert why in layout.show()
     assert "as asked for" in scheduled(nn.Sequential([nn.Dense(3)], 4), {"tile": 32}).layout.show()
@@ -276,8 +276,10 @@ def test_narrow_layers(hidden, outputs, precision):
         X = rng.normal(size=(samples, 7)).astype(precision)
         Y = np.eye(max(outputs, 2))[rng.integers(0, max(outputs, 2), samples)][:, :outputs]
         values = nn.evaluate(program, parameters, X.astype(float), Y)
-        found = module.predict(parameters, X)
-        assert found == pytest.approx(np.asarray(values[program.outputs[0].tensor]).reshape(found.shape), rel=bound)
+        predicted = module.predict(parameters, X)
+        assert predicted == pytest.approx(
+            np.asarray(values[program.outputs[0].tensor]).reshape(predicted.shape), rel=bound
+        )
         loss_value, gradient = module.loss_and_gradient(parameters, X, Y)
         expected = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
         assert loss_value == pytest.approx(float(values["loss"]), rel=bound)

@@ -118,9 +118,9 @@ def test_rows_share_what_does_not_depend_on_them():
     """The steps before the first row are those of the outputs; an identity in front of a matrix is not multiplied."""
     layers = [nn.Dense(3, "tanh"), nn.Dense(2)]
     program = stabilize(of_outputs(describe(nn.Sequential(layers, inputs=2, loss="mse", name="rows"))))
-    found = jacobian(program, program.inputs)
-    contracted = contract(simplify(found.program), found.identities)
-    assert not any(e.tensor in found.identities for step in contracted.steps for e in step.operands)
+    rows = jacobian(program, program.inputs)
+    contracted = contract(simplify(rows.program), rows.identities)
+    assert not any(e.tensor in rows.identities for step in contracted.steps for e in step.operands)
     texts = [str(step) for step in contracted.steps]
     assert sum("row_k" in text for text in texts) == 2
     assert texts[-2].endswith("W2[row_k, j]*" + texts[-2].split("*")[-1])

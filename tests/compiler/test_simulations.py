@@ -82,8 +82,8 @@ def test_memory_does_not_grow_with_the_steps():
     assert (few.layout.tile, many.layout.tile) == (LONG_TILE, LONG_TILE)
     for kernel, longer in zip(few.kernels, many.kernels, strict=True):
         assert longer.memory.arrays - kernel.memory.arrays < 300 + 2 * few.layout.padding
-    one, longer = few.single_sample.predict, many.single_sample.predict
-    assert longer.memory.arrays - one.memory.arrays < 2 * few.layout.padding
+    predicted, longer = few.single_sample.predict, many.single_sample.predict
+    assert longer.memory.arrays - predicted.memory.arrays < 2 * few.layout.padding
 
 
 @pytest.mark.parametrize("start", [None, 0.0])
@@ -116,14 +116,14 @@ def test_solutions_of_many_samples(precision):
     """They are those of a loop over steps in NumPy, in whole tiles and in the last one, and do not depend on others."""
     X = samples(LORENZ, 2 * LONG_TILE + 5)
     module = built(LORENZ, precision, fit=False)
-    found = module.predict([], X.astype(precision))
+    predicted = module.predict([], X.astype(precision))
     expected = [[u[0] for u in trajectory(rates(r), [1.0, 0.0, 0.0], times, steps=4, start=0.0)] for *times, r in X]
-    np.testing.assert_allclose(found, expected, rtol=1e-12 if precision == "float64" else 1e-4)
+    np.testing.assert_allclose(predicted, expected, rtol=1e-12 if precision == "float64" else 1e-4)
     for row, own in zip(X[:3].astype(precision), expected, strict=False):
         alone = module.predict([], row[np.newaxis])[0]
         np.testing.assert_allclose(alone, own, rtol=1e-12 if precision == "float64" else 1e-4)
     among = module.predict([], np.vstack([X[:1], X[7:8], X[:1]]).astype(precision))
-    np.testing.assert_array_equal(among[[0, 2]], found[[0, 0]])
+    np.testing.assert_array_equal(among[[0, 2]], predicted[[0, 0]])
 
 
 # --- values that stay for some steps ------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_where_values_are_written_changes_no_bit(which, precision, monkeypatch):
     """Predictions have the same bits if each sample chooses in each step between the new value and the last one."""
     model = MODELS[which]
     X = samples(model, 2 * LONG_TILE + 5).astype(precision)
-    found = built(model, precision, fit=False).predict([], X)
+    predicted = built(model, precision, fit=False).predict([], X)
     rewrites = tuple(each for each in TILE.rewrites if each is not hold)
     monkeypatch.setattr(loops, "TILE", replace(TILE, rewrites=rewrites))
     fresh = nn.compile_model(model, precision, until="schedule", fit=False)["schedule"]
@@ -190,7 +190,7 @@ def test_where_values_are_written_changes_no_bit(which, precision, monkeypatch):
     chosen = copy(model)
     chosen.name = f"{model.name}_chosen"  # the cache knows modules by their models
     chosen = nn.build(chosen, precision, fit=False, force=True)
-    np.testing.assert_array_equal(chosen.predict([], X), found)
+    np.testing.assert_array_equal(chosen.predict([], X), predicted)
 
 
 def changed(kernel, change):

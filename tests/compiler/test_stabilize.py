@@ -172,8 +172,8 @@ def test_a_value_is_recognized_everywhere(formula, z_value):
     condition = abs(derivative_at(z_value * (1 + 2**-40)) / expected - 1) * 2**40 if expected else 0
     slope = plain_conditions(derivative(stable_form(whole), z))
     with np.errstate(all="ignore"):
-        found = interpret(slope, {symbol: np.float64(number) for symbol, number in values.items()}, exact=False)
-    assert float(abs(found - expected)) <= 1e-12 * (1 + condition) * abs(expected) + 1e-17
+        value = interpret(slope, {symbol: np.float64(number) for symbol, number in values.items()}, exact=False)
+    assert float(abs(value - expected)) <= 1e-12 * (1 + condition) * abs(expected) + 1e-17
 
 
 @pytest.mark.parametrize("z_value", [800.0, -800.0, 1e300, -1e300])

@@ -77,10 +77,10 @@ def test_a_program(name):
     program = NETWORKS[name].describe()
     parameters, X, Y = random_data(program, samples=2)
     with mpmath.workdps(40):
-        found = evaluate(program, parameters, X, Y, digits=40)
+        evaluated = evaluate(program, parameters, X, Y, digits=40)
         certain = exact.run(program, exact.bind(program, parameters, X, Y))
         for step in program.steps:
-            one, other = (np.ravel(values[step.target.tensor]) for values in (found, certain))
+            one, other = (np.ravel(values[step.target.tensor]) for values in (evaluated, certain))
             assert max(map(abs, one - other)) < mpmath.mpf(10) ** -35
 
 

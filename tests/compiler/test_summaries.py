@@ -72,10 +72,10 @@ def test_summary_of_a_graph():
     network = nn.Network([left, right, steps], nn.Dense(1)(joined), name="alike")
     rows = rows_of(network)
     assert rows[:2] == [["left (Input)", "(None, 6)", "0", "-"], ["right (Input)", "(None, 6)", "0", "-"]]
-    found = {name: (shape, parameters, connected) for name, shape, parameters, connected in rows}
-    assert found["gru_1 (GRU)"] == ("(None, 5, 3)", "63", "steps")
-    assert found["see (Dense)"] == ("(None, 5)", "35", "right, left")
-    assert found["concatenate_5 (Concatenate)"][2] == "flatten_2, batch_normalization_4, gru_1[1], see"
+    by_name = {name: (shape, parameters, connected) for name, shape, parameters, connected in rows}
+    assert by_name["gru_1 (GRU)"] == ("(None, 5, 3)", "63", "steps")
+    assert by_name["see (Dense)"] == ("(None, 5)", "35", "right, left")
+    assert by_name["concatenate_5 (Concatenate)"][2] == "flatten_2, batch_normalization_4, gru_1[1], see"
     assert sum(int(parameters) for _, _, parameters, _ in rows) == network.describe().parameter_count
     assert lines_of(network)[-1] == "Non-trainable params: 10"
 

@@ -36,7 +36,10 @@ ORDERS = [("x",), ("t",), ("x", "x"), ("x", "t"), ("x", "x", "x"), ("x", "t", "t
 def network(activations, order, width=3):
     """A network whose loss holds one derivative, and its program with that derivative written out."""
     named = {"sin": sympy.sin}
-    layers = [nn.Dense(width, named.get(one, one), bias_initializer="glorot_normal") for one in activations]
+    layers = [
+        nn.Dense(width, named.get(activation, activation), bias_initializer="glorot_normal")
+        for activation in activations
+    ]
     equation = u.diff(*order) - u
     model = nn.Sequential([*layers, nn.Dense(1)], inputs=(x, t), outputs=u, losses={"equation": equation})
     return model, nn.compile_model(model, until="simplify", fit=False)["simplify"]
@@ -235,8 +238,8 @@ def test_functions_with_jumps_are_known():
     """A function is smooth up to the order whose derivative does not jump where its branches meet."""
     smooth = {"relu": 0, "leaky_relu": 0, "selu": 0, "elu": 1, "softsign": 1, "tanh": 4, "gelu": 4}
     for name, highest in smooth.items():
-        found = [order for order in range(5) if is_smooth(ACTIVATIONS[name](Z), order)]
-        assert found == [*range(highest + 1)], name
+        orders = [order for order in range(5) if is_smooth(ACTIVATIONS[name](Z), order)]
+        assert orders == [*range(highest + 1)], name
     assert is_smooth(sympy.Max(0, Z - 2) ** 3, 2)
     assert not is_smooth(sympy.Max(0, Z - 2) ** 3, 3)
 
@@ -288,11 +291,13 @@ def test_a_laplacian_is_carried_as_one_sum():
         model = nn.Sequential(layers, inputs=(x, t), outputs=u, losses=losses)
         programs.append(tangent(nn.compile_model(model, until="stabilize")["stabilize"]))
     collapsed, _apart = programs
-    products = [[step for step in one.steps if step.target.tensor.startswith("s2")] for one in programs]
-    assert [len(found) for found in products] == [4, 5]
+    products = [[step for step in program.steps if step.target.tensor.startswith("s2")] for program in programs]
+    assert [len(product) for product in products] == [4, 5]
     parameters = parameters_of(collapsed, 0)
     points = np.random.default_rng(1).uniform(-1, 1, (4, 2))
-    first, second = (nn.evaluate(one, parameters, points, np.ones((4, len(one.targets)))) for one in programs)
+    first, second = (
+        nn.evaluate(program, parameters, points, np.ones((4, len(program.targets)))) for program in programs
+    )
     np.testing.assert_allclose(first["one"], second["one"], rtol=1e-12)
 
 

@@ -415,8 +415,8 @@ def test_texts_of_many_levels_are_read():
     text, value = "z", z
     for _ in range(180):
         text, value = f"sin({text} + a)", sympy.sin(value + a)
-    found = parse(text, {"z": z, "a": a}, "the formula")
-    graph = graph_of([found, value])
+    parsed = parse(text, {"z": z, "a": a}, "the formula")
+    graph = graph_of([parsed, value])
     assert graph.roots[0] == graph.roots[1]
     assert parse("*".join("z" * 400), {"z": z}, "the formula") == z**400
     with pytest.raises(nn.ModelError, match="too many nested parentheses"):

@@ -207,8 +207,8 @@ def test_outputs_that_leave_the_registers(how):
 
     def other(store):
         twice = tuple(2 * term for term in store.value.terms)
-        given = replace(store, value=replace(store.value, terms=twice))
-        return (given if registers.numbers[store.target][0] is Place.OUTPUT else store,)
+        changed = replace(store, value=replace(store.value, terms=twice))
+        return (changed if registers.numbers[store.target][0] is Place.OUTPUT else store,)
 
     registers = schedule.unrolled
     first, *rest = registers.sequential

@@ -172,7 +172,7 @@ def test_a_fault_in_any_plan_is_named(plan):
     """Where the value of any step is doubled in the tree of any plan, the step and the plan are named."""
     name = PLANS[plan]
     schedule = stage(MODELS[name], "schedule", **CHOICES.get(name, {}))
-    point = next(one for one in kernels(schedule, *given(schedule)) if one.what == plan)
+    point = next(kernel for kernel in kernels(schedule, *given(schedule)) if kernel.what == plan)
     ((phase, tree), *others), known = point.kernel.trees.parts, point.batch.tiles[0].values
     values = [s for s in walk(tree) if isinstance(s, Let) and s.value.operands and s.target.tensor in known]
     values = [s for s in values if np.any(known[s.target.tensor])]  # twice 0 is 0

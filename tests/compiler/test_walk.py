@@ -64,8 +64,8 @@ def test_the_chain_rule(formula, x, y):
     tape = CompiledExpression(sympy.sympify(formula))
     with mpmath.workdps(60):
         point = [mpmath.mpf({X: x, Y: y}[element]) + mpmath.mpf(10) ** -7 / 3 for element in tape.operands]
-        found = tape.partials(point)
-        for k, partial in enumerate(found):
+        partials = tape.partials(point)
+        for k, partial in enumerate(partials):
             h = mpmath.mpf(10) ** -20
             beside = [tape.value([z + side * h * (j == k) for j, z in enumerate(point)]) for side in (1, -1)]
             slope = (beside[0] - beside[1]) / (2 * h)

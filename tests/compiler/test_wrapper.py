@@ -69,8 +69,8 @@ def test_models_of_one_wrapper_do_not_mix(modules):
         "many": lambda m, X, Y, p: m.train_many(X, Y, models=3, epochs=3).parameters,
     }
     for name, call in calls.items():
-        found = {kind: [call(m, *data(m), m.initial_parameters(3)) for m in pair] for kind, pair in modules.items()}
-        for kind, (shared, alone) in found.items():
+        by_name = {kind: [call(m, *data(m), m.initial_parameters(3)) for m in pair] for kind, pair in modules.items()}
+        for kind, (shared, alone) in by_name.items():
             assert np.array_equal(shared, alone), (name, kind)
 
 

@@ -55,10 +55,10 @@ def test_an_expression():
 
 def test_full_output():
     """With full_output it returns what SciPy does, by the same names and in the same shapes."""
-    found = nn.curve_fit(DECAY, X, Y, sigma=SIGMA, absolute_sigma=True, full_output=True)
+    fitted = nn.curve_fit(DECAY, X, Y, sigma=SIGMA, absolute_sigma=True, full_output=True)
     expected = optimize.curve_fit(decay, X, Y, sigma=SIGMA, absolute_sigma=True, full_output=True)
-    check(found, expected)
-    (popt, pcov, info, message, ier), wanted = found, expected[2]
+    check(fitted, expected)
+    (popt, pcov, info, message, ier), wanted = fitted, expected[2]
     assert {name: np.shape(value) for name, value in info.items()} == {name: np.shape(v) for name, v in wanted.items()}
     np.testing.assert_allclose(info["fvec"], wanted["fvec"], atol=1e-4)
     assert isinstance(message, str)

@@ -242,13 +242,13 @@ def test_the_estimator():
 
     from nncodegen.estimators import FormulaRegressor
 
-    one = clone(FormulaRegressor(curves.gaussian() + curves.line())).fit(PEAK[["x"]], PEAK["y"])
+    fitted = clone(FormulaRegressor(curves.gaussian() + curves.line())).fit(PEAK[["x"]], PEAK["y"])
     popt, _ = nn.curve_fit(curves.gaussian + curves.line, PEAK["x"], PEAK["y"])
-    np.testing.assert_allclose([*one.parameters_.values()], popt, rtol=1e-6)
-    again = pickle.loads(pickle.dumps(one))
-    np.testing.assert_array_equal(again.predict(PEAK[["x"]]), one.predict(PEAK[["x"]]))
+    np.testing.assert_allclose([*fitted.parameters_.values()], popt, rtol=1e-6)
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict(PEAK[["x"]]), fitted.predict(PEAK[["x"]]))
     other = FormulaRegressor("h*exp(-((x - m)/s)**2/2) + i + j*x", p0="auto").fit(PEAK[["x"]], PEAK["y"])
-    assert other.result_.chi2 == pytest.approx(one.result_.chi2, rel=1e-6)
+    assert other.result_.chi2 == pytest.approx(fitted.result_.chi2, rel=1e-6)
     assert json.dumps(other.parameters_)
 
 

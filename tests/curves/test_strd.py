@@ -88,13 +88,15 @@ def test_all_problems_are_read():
     """There are 25, each with as many samples and parameters as its file says."""
     assert len(nist.NAMES) == len(set(nist.NAMES)) == 25
     for name in nist.NAMES:
-        one = nist.problem(name)
-        text = one.file.read_text()
+        nist_problem = nist.problem(name)
+        text = nist_problem.file.read_text()
         samples = int(re.search(r"Number of Observations:\s*(\d+)", text)[1])
         parameters = int(re.search(r"(\d+) Parameters", text)[1])
-        assert one.x.shape == one.y.shape == (samples, 1)
-        assert one.starts.shape == (2, parameters) == (2, len(one.curve.parameters))
-        assert [*one.curve.model.parameters] == [one.curve.symbols[name] for name in one.curve.parameters]
+        assert nist_problem.x.shape == nist_problem.y.shape == (samples, 1)
+        assert nist_problem.starts.shape == (2, parameters) == (2, len(nist_problem.curve.parameters))
+        assert [*nist_problem.curve.model.parameters] == [
+            nist_problem.curve.symbols[name] for name in nist_problem.curve.parameters
+        ]
 
 
 @nist.installed
@@ -105,49 +107,52 @@ def test_certified_values(name):
     The residuals of Lanczos1 come from data that were rounded to 14 digits; those of Lanczos2 from data of 6 digits.
     They change as the data become doubles, so that three digits are left of the former and ten of the latter.
     """
-    one, solution = nist.problem(name), nist.solution(name)
-    residuals, covariance = nist.residuals(one, solution), nist.covariance(one, solution)
+    nist_problem, solution = nist.problem(name), nist.solution(name)
+    residuals, covariance = nist.residuals(nist_problem, solution), nist.covariance(nist_problem, solution)
     errors = [float(mpmath.sqrt(value)) for value in np.diag(covariance)]
     rounded = 1e-3 if name == "Lanczos1" else 2 * ROUNDED
-    np.testing.assert_allclose(solution.astype(float), one.certified, rtol=ROUNDED)
-    np.testing.assert_allclose(float(residuals @ residuals), one.residual_sum, rtol=rounded)
-    np.testing.assert_allclose(errors, one.standard_deviations, rtol=rounded)
+    np.testing.assert_allclose(solution.astype(float), nist_problem.certified, rtol=ROUNDED)
+    np.testing.assert_allclose(float(residuals @ residuals), nist_problem.residual_sum, rtol=rounded)
+    np.testing.assert_allclose(errors, nist_problem.standard_deviations, rtol=rounded)
 
 
 @nist.installed
 @pytest.mark.parametrize("name", nist.EACH)
 def test_written_derivatives(name):
     """SymPy's derivatives are those that others have written down, but for one file: to forty digits, everywhere."""
-    one = nist.problem(name)
+    nist_problem = nist.problem(name)
     for ours, theirs, file in (
-        (nist.jacobian(one), nist.written_jacobian(one), f"{name}.jac"),
-        (nist.hessian(one), nist.written_hessian(one), f"{name}.hes"),
+        (nist.jacobian(nist_problem), nist.written_jacobian(nist_problem), f"{name}.jac"),
+        (nist.hessian(nist_problem), nist.written_hessian(nist_problem), f"{name}.hes"),
     ):
         assert ours.shape == theirs.shape
         for where in nist.POINTS if file not in nist.WRONG else ():
-            parameters = nist.point(one, where)
-            assert nist.distance(nist.exact(one, theirs, parameters), nist.exact(one, ours, parameters)) < 1e-40
+            parameters = nist.point(nist_problem, where)
+            assert (
+                nist.distance(nist.exact(nist_problem, theirs, parameters), nist.exact(nist_problem, ours, parameters))
+                < 1e-40
+            )
 
 
 @nist.installed
 def test_the_file_that_is_wrong():
     """Lanczos1.hes has three signs that Lanczos2.hes does not have, and that differences by mpmath refute."""
-    one, other = nist.problem("Lanczos1"), nist.problem("Lanczos2")
-    wrong, right, ours = nist.written_hessian(one), nist.written_hessian(other), nist.hessian(one)
-    assert one.curve.expression == other.curve.expression
+    nist_problem, other = nist.problem("Lanczos1"), nist.problem("Lanczos2")
+    wrong, right, ours = nist.written_hessian(nist_problem), nist.written_hessian(other), nist.hessian(nist_problem)
+    assert nist_problem.curve.expression == other.curve.expression
     different = [(j, k) for j in range(6) for k in range(6) if (wrong - right)[j, k] != 0]
     assert different == [(1, 1), (3, 3), (5, 5)]
     assert all(wrong[place] == -right[place] for place in different)
     with mpmath.workdps(nist.DIGITS):
-        x, parameters = mpmath.mpf(1) / 4, [mpmath.mpf(value) for value in one.certified]
-        numbers = dict(zip(one.curve.symbols.values(), [x, *parameters], strict=True))
-        curve = one.curve.function("mpmath")
+        x, parameters = mpmath.mpf(1) / 4, [mpmath.mpf(value) for value in nist_problem.certified]
+        numbers = dict(zip(nist_problem.curve.symbols.values(), [x, *parameters], strict=True))
+        curve = nist_problem.curve.function("mpmath")
         for j, k in different:
             orders = [0] * 6
             orders[k] = 2
-            found = mpmath.diff(lambda *values: curve(x, *values), parameters, tuple(orders))
-            assert abs(found - ours[j, k].evalf(nist.DIGITS, subs=numbers)) < 1e-12 * abs(found)
-            assert abs(found - wrong[j, k].evalf(nist.DIGITS, subs=numbers)) > abs(found)
+            derivative = mpmath.diff(lambda *values: curve(x, *values), parameters, tuple(orders))
+            assert abs(derivative - ours[j, k].evalf(nist.DIGITS, subs=numbers)) < 1e-12 * abs(derivative)
+            assert abs(derivative - wrong[j, k].evalf(nist.DIGITS, subs=numbers)) > abs(derivative)
 
 
 @nist.installed
@@ -155,17 +160,17 @@ def test_the_file_that_is_wrong():
 def test_starts(name):
     """SciPy's least squares finds the certified values from both starts, with variables scaled and our derivatives."""
     least_squares = pytest.importorskip("scipy.optimize").least_squares
-    one = nist.problem(name)
-    x, y = one.x[:, 0], one.y[:, 0]
-    curve, derivatives = one.curve.function("numpy"), one.curve.jacobian("numpy")
+    nist_problem = nist.problem(name)
+    x, y = nist_problem.x[:, 0], nist_problem.y[:, 0]
+    curve, derivatives = nist_problem.curve.function("numpy"), nist_problem.curve.jacobian("numpy")
 
     def jacobian(parameters):
         return np.stack([np.broadcast_to(column, x.shape) for column in derivatives(x, *parameters)], axis=1)
 
-    assert not np.array_equal(*one.starts)
-    for start in one.starts:
+    assert not np.array_equal(*nist_problem.starts)
+    for start in nist_problem.starts:
         with np.errstate(all="ignore"):
-            found = least_squares(
+            optimum = least_squares(
                 lambda p: curve(x, *p) - y,
                 start,
                 jacobian,
@@ -175,4 +180,4 @@ def test_starts(name):
                 gtol=1e-15,
                 max_nfev=3000,
             )
-        np.testing.assert_allclose(found.x, one.certified, rtol=1e-4)
+        np.testing.assert_allclose(optimum.x, nist_problem.certified, rtol=1e-4)

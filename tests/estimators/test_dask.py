@@ -165,9 +165,9 @@ def test_a_search_on_workers(client):
 
 def test_a_fitted_estimator_predicts_on_workers(client):
     """An estimator goes to the workers as its pickle does, and each worker builds or finds the module."""
-    found = NNClassifier(hidden_layer_sizes=(4,), random_state=0, max_iter=20).fit(X, Y)
-    futures = client.map(found.predict_proba, [X[:75], X[75:]], pure=False)
-    np.testing.assert_array_equal(np.vstack(client.gather(futures)), found.predict_proba(X))
+    fitted = NNClassifier(hidden_layer_sizes=(4,), random_state=0, max_iter=20).fit(X, Y)
+    futures = client.map(fitted.predict_proba, [X[:75], X[75:]], pure=False)
+    np.testing.assert_array_equal(np.vstack(client.gather(futures)), fitted.predict_proba(X))
     pids = client.run(lambda: __import__("os").getpid())
     assert len(set(pids.values())) == 2
 

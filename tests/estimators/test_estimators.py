@@ -132,8 +132,8 @@ def test_batches_reach_what_scikit_learn_reaches():
 @pytest.mark.parametrize("solver", ["adagrad", "rmsprop", "adamw", "nadam", "adamax", "lion", "rprop", "momentum"])
 def test_every_optimizer_is_a_solver(solver):
     """The optimizers of the compiler are solvers, by their names."""
-    found = NNClassifier(**ONE_BATCH, solver=solver, learning_rate_init=0.01).fit(X, NAMES)
-    assert found.loss_ < found.loss_curve_[0]
+    fitted = NNClassifier(**ONE_BATCH, solver=solver, learning_rate_init=0.01).fit(X, NAMES)
+    assert fitted.loss_ < fitted.loss_curve_[0]
 
 
 # --- more than there ---------------------------------------------------------------------------------------------
@@ -143,11 +143,11 @@ def test_a_loss_is_a_name_or_a_formula():
     """The same loss as a name, a text, an expression and a function gives the same bits."""
     output, target = sympy.symbols("output target")
     kinds = ["squared_error", "(output - target)**2/2", (output - target) ** 2 / 2, lambda p, y: (p - y) ** 2 / 2]
-    found = [NNRegressor(**ONE_BATCH, activation="tanh", loss=kind).fit(X, LENGTH) for kind in kinds]
-    for other in found[1:]:
-        np.testing.assert_array_equal(other.parameters_, found[0].parameters_)
-        assert other.hash_ == found[0].hash_
-    assert pickle.loads(pickle.dumps(found[2])).loss == kinds[2]
+    fits = [NNRegressor(**ONE_BATCH, activation="tanh", loss=kind).fit(X, LENGTH) for kind in kinds]
+    for other in fits[1:]:
+        np.testing.assert_array_equal(other.parameters_, fits[0].parameters_)
+        assert other.hash_ == fits[0].hash_
+    assert pickle.loads(pickle.dumps(fits[2])).loss == kinds[2]
     quartic = NNRegressor(**ONE_BATCH, activation="tanh", loss="(output - target)**4").fit(X, LENGTH)
     expected = np.mean((quartic.predict(X) - LENGTH) ** 4)
     module = modules.module_of(quartic.description_)
@@ -158,10 +158,12 @@ def test_a_margin_loss_has_no_probabilities():
     """With the hinge loss there is a decision function, whose sign or maximum decides; elsewhere there is none."""
     scaled = StandardScaler().fit_transform(X)
     parameters = {**ONE_BATCH, "loss": "hinge", "learning_rate_init": 0.02, "max_iter": 400}
-    found = NNClassifier(**parameters).fit(scaled, NAMES)
-    assert found.score(scaled, NAMES) > 0.9
-    np.testing.assert_array_equal(found.classes_[found.decision_function(scaled).argmax(axis=1)], found.predict(scaled))
-    assert not hasattr(found, "predict_proba")
+    fitted = NNClassifier(**parameters).fit(scaled, NAMES)
+    assert fitted.score(scaled, NAMES) > 0.9
+    np.testing.assert_array_equal(
+        fitted.classes_[fitted.decision_function(scaled).argmax(axis=1)], fitted.predict(scaled)
+    )
+    assert not hasattr(fitted, "predict_proba")
     assert not hasattr(NNClassifier(), "decision_function")
     two = NNClassifier(**parameters).fit(scaled, BINARY)
     assert two.decision_function(scaled).shape == (150,)
@@ -170,13 +172,13 @@ def test_a_margin_loss_has_no_probabilities():
 
 def test_an_activation_for_each_layer():
     """Layers have activations of their own, and the network is the function that coefs_ and intercepts_ say."""
-    found = NNClassifier((4, 3), ["tanh", "z*exp(-z**2)"], random_state=0, max_iter=5).fit(X, NAMES)
-    assert [W.shape for W in found.coefs_] == [(4, 4), (4, 3), (3, 3)]
-    first = np.tanh(X @ found.coefs_[0] + found.intercepts_[0])
-    z = first @ found.coefs_[1] + found.intercepts_[1]
-    logits = z * np.exp(-(z**2)) @ found.coefs_[2] + found.intercepts_[2]
+    fitted = NNClassifier((4, 3), ["tanh", "z*exp(-z**2)"], random_state=0, max_iter=5).fit(X, NAMES)
+    assert [W.shape for W in fitted.coefs_] == [(4, 4), (4, 3), (3, 3)]
+    first = np.tanh(X @ fitted.coefs_[0] + fitted.intercepts_[0])
+    z = first @ fitted.coefs_[1] + fitted.intercepts_[1]
+    logits = z * np.exp(-(z**2)) @ fitted.coefs_[2] + fitted.intercepts_[2]
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(found.predict_proba(X), expected, rtol=1e-10)
+    np.testing.assert_allclose(fitted.predict_proba(X), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("weights", ["balanced", {"setosa": 3, "other": 0.5}])
@@ -186,16 +188,16 @@ def test_class_weight(weights):
     by_class = {name: 150 / (2 * count[name]) for name in count} if weights == "balanced" else weights
     expected = WEIGHT * np.array([by_class[name] for name in BINARY])
     base = NNClassifier(**ONE_BATCH, activation="logistic")
-    one = clone(base).set_params(class_weight=weights).fit(X, BINARY, sample_weight=WEIGHT)
+    fitted = clone(base).set_params(class_weight=weights).fit(X, BINARY, sample_weight=WEIGHT)
     other = base.fit(X, BINARY, sample_weight=expected)
-    np.testing.assert_allclose(one.parameters_, other.parameters_, rtol=1e-12)
+    np.testing.assert_allclose(fitted.parameters_, other.parameters_, rtol=1e-12)
 
 
 def test_precision():
     """Single precision is kept from the parameters to the probabilities."""
-    found = NNClassifier(**ONE_BATCH, precision="float32").fit(X, NAMES)
-    assert found.parameters_.dtype == found.predict_proba(X).dtype == np.float32
-    assert found.score(X, NAMES) > 0.6
+    fitted = NNClassifier(**ONE_BATCH, precision="float32").fit(X, NAMES)
+    assert fitted.parameters_.dtype == fitted.predict_proba(X).dtype == np.float32
+    assert fitted.score(X, NAMES) > 0.6
 
 
 def seen(y_true, y_pred):
@@ -227,9 +229,9 @@ def test_more_is_measured():
 def test_ones_own_metrics(metrics):
     """A function, a list and names for metrics stand beside the score of early stopping, too."""
     options = {"metrics": metrics}
-    found = NNClassifier(**ONE_BATCH | {"early_stopping": True, "max_iter": 3}, train_options=options).fit(X, NAMES)
-    assert {"accuracy", "val_accuracy", "seen", "val_seen"} <= set(found.curves_)
-    assert found.curves_["seen"].tolist() == [135, 135, 135]
+    fitted = NNClassifier(**ONE_BATCH | {"early_stopping": True, "max_iter": 3}, train_options=options).fit(X, NAMES)
+    assert {"accuracy", "val_accuracy", "seen", "val_seen"} <= set(fitted.curves_)
+    assert fitted.curves_["seen"].tolist() == [135, 135, 135]
 
 
 def test_a_plateau_goes_on_in_parts():
@@ -246,10 +248,10 @@ def test_a_plateau_goes_on_in_parts():
 
 def test_validation_curves():
     """curves_ holds what was measured after every epoch."""
-    found = NNClassifier(**ONE_BATCH, early_stopping=True).fit(X, NAMES)
-    assert set(found.curves_) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert all(len(curve) == found.n_iter_ for curve in found.curves_.values())
-    np.testing.assert_array_equal(found.curves_["val_accuracy"], found.validation_scores_)
+    fitted = NNClassifier(**ONE_BATCH, early_stopping=True).fit(X, NAMES)
+    assert set(fitted.curves_) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert all(len(curve) == fitted.n_iter_ for curve in fitted.curves_.values())
+    np.testing.assert_array_equal(fitted.curves_["val_accuracy"], fitted.validation_scores_)
 
 
 # --- going on ----------------------------------------------------------------------------------------------------
@@ -270,29 +272,29 @@ def test_partial_fit_is_fit_in_parts():
 
 def test_partial_fit_of_some_classes():
     """A part need not hold all classes; the first call names them, and no other may come."""
-    found = NNClassifier(**ONE_BATCH)
+    classifier = NNClassifier(**ONE_BATCH)
     with pytest.raises(ValueError, match="classes must be given to the first call"):
-        found.partial_fit(X[:50], NAMES[:50])
-    found.partial_fit(X[:50], NAMES[:50], classes=np.unique(NAMES)).partial_fit(X[50:], NAMES[50:])
-    assert found.predict_proba(X).shape == (150, 3)
+        classifier.partial_fit(X[:50], NAMES[:50])
+    classifier.partial_fit(X[:50], NAMES[:50], classes=np.unique(NAMES)).partial_fit(X[50:], NAMES[50:])
+    assert classifier.predict_proba(X).shape == (150, 3)
     with pytest.raises(ValueError, match=r"y has classes that it did not have .* \['rose'\]"):
-        found.partial_fit(X[:2], ["rose", "setosa"])
+        classifier.partial_fit(X[:2], ["rose", "setosa"])
     with pytest.raises(ValueError, match="not those of the earlier call"):
-        found.partial_fit(X, NAMES, classes=["a", "b"])
+        classifier.partial_fit(X, NAMES, classes=["a", "b"])
     with pytest.raises(ValueError, match="early_stopping"):
         NNClassifier(**ONE_BATCH, early_stopping=True).partial_fit(X, NAMES, classes=np.unique(NAMES))
 
 
 def test_warm_start():
     """A warm start goes on from the parameters, and keeps the curve."""
-    found = NNClassifier(**{**ONE_BATCH, "max_iter": 5}, warm_start=True, solver="sgd", momentum=0).fit(X, NAMES)
-    first = found.loss_curve_[:]
-    found.fit(X, NAMES)
-    whole = clone(found).set_params(max_iter=10, warm_start=False).fit(X, NAMES)
-    np.testing.assert_allclose(found.loss_curve_, whole.loss_curve_, rtol=1e-10)
-    assert found.loss_curve_[:5] == first
+    fitted = NNClassifier(**{**ONE_BATCH, "max_iter": 5}, warm_start=True, solver="sgd", momentum=0).fit(X, NAMES)
+    first = fitted.loss_curve_[:]
+    fitted.fit(X, NAMES)
+    whole = clone(fitted).set_params(max_iter=10, warm_start=False).fit(X, NAMES)
+    np.testing.assert_allclose(fitted.loss_curve_, whole.loss_curve_, rtol=1e-10)
+    assert fitted.loss_curve_[:5] == first
     with pytest.raises(ValueError, match="warm_start continues with the network that was fitted"):
-        found.set_params(hidden_layer_sizes=(5,)).fit(X, NAMES)
+        fitted.set_params(hidden_layer_sizes=(5,)).fit(X, NAMES)
 
 
 # --- in company --------------------------------------------------------------------------------------------------
@@ -411,20 +413,20 @@ def test_texts_in_predictions():
     """So it is in a prediction; a frame of other names is refused for these."""
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"size": [1.0, 2.0, 3.0], "width": ["1", "2", "4"]})
-    found = FormulaRegressor("a*size + b*width").fit(frame, [3, 6, 11])
-    assert np.allclose(found.predict(frame), [3, 6, 11])
+    fitted = FormulaRegressor("a*size + b*width").fit(frame, [3, 6, 11])
+    assert np.allclose(fitted.predict(frame), [3, 6, 11])
     with pytest.raises(ValueError, match=r"^the column 'width' of X has texts, such as 'wide'"):
-        found.predict(frame.assign(width="wide"))
+        fitted.predict(frame.assign(width="wide"))
     with pytest.raises(ValueError, match="feature names"):
-        found.predict(frame.assign(width="wide").rename(columns={"size": "length"}))
+        fitted.predict(frame.assign(width="wide").rename(columns={"size": "length"}))
 
 
 def test_a_pickle_is_plain_and_needs_no_compiler(tmp_path):
     """What is pickled holds nothing compiled; it predicts without a compiler, after one warning."""
-    found = NNClassifier(**ONE_BATCH).fit(X, NAMES)
-    data = pickle.dumps(found)
+    fitted = NNClassifier(**ONE_BATCH).fit(X, NAMES)
+    data = pickle.dumps(fitted)
     assert b".so" not in data
-    assert len(data) < 8 * len(found.parameters_) + 8192
+    assert len(data) < 8 * len(fitted.parameters_) + 8192
     (tmp_path / "found.pickle").write_bytes(data)
     program = f"""
         import pickle, sys, warnings
@@ -444,15 +446,15 @@ def test_a_pickle_is_plain_and_needs_no_compiler(tmp_path):
         [sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), found.predict_proba(X), rtol=1e-12)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), fitted.predict_proba(X), rtol=1e-12)
 
 
 def test_a_pickle_of_another_compiler_is_refused():
     """Parameters that mean another function to this nncodegen are not used."""
-    found = NNClassifier(**ONE_BATCH).fit(X, NAMES)
-    found.hash_ = "0" * 64
+    fitted = NNClassifier(**ONE_BATCH).fit(X, NAMES)
+    fitted.hash_ = "0" * 64
     with pytest.raises(nn.ModelError, match="trained by another version"):
-        pickle.loads(pickle.dumps(found)).predict(X)
+        pickle.loads(pickle.dumps(fitted)).predict(X)
 
 
 def test_many_shapes_in_one_process(monkeypatch):
@@ -563,9 +565,9 @@ def test_weights_of_zero_are_samples_that_are_not_there():
     """Also in batches, a weight of 0 and the absence of a sample give the same bits."""
     weight = (np.arange(150) % 3 > 0).astype(float)
     base = NNClassifier(**ONE_BATCH, batch_size=16)
-    one = clone(base).fit(X, NAMES, sample_weight=weight)
+    fitted = clone(base).fit(X, NAMES, sample_weight=weight)
     other = clone(base).fit(X[weight > 0], NAMES[weight > 0])
-    np.testing.assert_array_equal(one.parameters_, other.parameters_)
+    np.testing.assert_array_equal(fitted.parameters_, other.parameters_)
     with pytest.raises(ValueError, match=r"(?i)weight"):
         base.fit(X, NAMES, sample_weight=np.zeros(150))
 
@@ -585,13 +587,13 @@ def test_samples_are_kept_with_their_weights():
 def test_a_pickle_of_an_earlier_version(estimator):
     """An estimator that was pickled before there were bits has those of the CPU, and goes on as one with them."""
     X = np.linspace(-1, 1, 12)[:, None]
-    found = clone(estimator).fit(X, 2 * X[:, 0] + 1)
-    expected = found.predict(X)
-    del found.__dict__["bits"]
-    found = pickle.loads(pickle.dumps(found))
-    assert "bits" not in vars(found)
-    assert np.array_equal(found.predict(X), expected)
-    assert found.get_params()["bits"] == clone(found).bits == "native"
-    again = found.fit(X, 3 * X[:, 0] + 1).predict(X)
+    fitted = clone(estimator).fit(X, 2 * X[:, 0] + 1)
+    expected = fitted.predict(X)
+    del fitted.__dict__["bits"]
+    fitted = pickle.loads(pickle.dumps(fitted))
+    assert "bits" not in vars(fitted)
+    assert np.array_equal(fitted.predict(X), expected)
+    assert fitted.get_params()["bits"] == clone(fitted).bits == "native"
+    again = fitted.fit(X, 3 * X[:, 0] + 1).predict(X)
     assert again.shape == expected.shape
-    assert "bits" not in vars(found)
+    assert "bits" not in vars(fitted)

@@ -85,14 +85,14 @@ def values(found):
 @pytest.mark.parametrize("data", [Y, GAPS], ids=["all", "gaps"])
 def test_the_fit_of_the_module(data):
     """It finds what the module's fit finds, to the bit, and tells it by name."""
-    found, expected = DynamicsRegressor(MODEL).fit(X, data), nn.build(MODEL).fit(X, data)
-    assert list(found.parameters_) == list(found.standard_errors_) == ["ka", "ke", "volume"]
-    np.testing.assert_array_equal(values(found), expected.parameters)
-    np.testing.assert_array_equal(list(found.standard_errors_.values()), expected.standard_errors)
-    np.testing.assert_array_equal(found.covariance_, expected.covariance)
-    assert found.n_iter_ == found.result_.iterations == expected.iterations > 0
-    assert found.n_features_in_ == TIMES + 1
-    np.testing.assert_array_equal(found.predict(X), nn.build(MODEL).predict(expected.parameters, X))
+    fitted, expected = DynamicsRegressor(MODEL).fit(X, data), nn.build(MODEL).fit(X, data)
+    assert list(fitted.parameters_) == list(fitted.standard_errors_) == ["ka", "ke", "volume"]
+    np.testing.assert_array_equal(values(fitted), expected.parameters)
+    np.testing.assert_array_equal(list(fitted.standard_errors_.values()), expected.standard_errors)
+    np.testing.assert_array_equal(fitted.covariance_, expected.covariance)
+    assert fitted.n_iter_ == fitted.result_.iterations == expected.iterations > 0
+    assert fitted.n_features_in_ == TIMES + 1
+    np.testing.assert_array_equal(fitted.predict(X), nn.build(MODEL).predict(expected.parameters, X))
 
 
 def test_scipy_with_the_exact_solution():
@@ -103,18 +103,18 @@ def test_scipy_with_the_exact_solution():
     popt, pcov = optimize.curve_fit(
         lambda _, *p: bateman(X, *p)[seen], None, GAPS[seen], p0=TRUTH, sigma=sigma, xtol=1e-12, ftol=1e-12
     )
-    found = DynamicsRegressor(MODEL).fit(X, GAPS, weight)
-    np.testing.assert_allclose(values(found), popt, rtol=1e-4)
-    np.testing.assert_allclose(list(found.standard_errors_.values()), np.sqrt(np.diag(pcov)), rtol=1e-2)
+    fitted = DynamicsRegressor(MODEL).fit(X, GAPS, weight)
+    np.testing.assert_allclose(values(fitted), popt, rtol=1e-4)
+    np.testing.assert_allclose(list(fitted.standard_errors_.values()), np.sqrt(np.diag(pcov)), rtol=1e-2)
 
 
 def test_weights_are_repetitions():
     """A weight of 2 or 3 finds what two or three copies of a trajectory do, 0 what none do, and the score agrees."""
     counts = random.integers(0, 4, 12)
     rows = np.repeat(np.arange(12), counts)
-    one, other = DynamicsRegressor(MODEL).fit(X, GAPS, counts), DynamicsRegressor(MODEL).fit(X[rows], GAPS[rows])
-    np.testing.assert_allclose(values(one), values(other), rtol=1e-6)
-    assert one.score(X, GAPS, counts) == pytest.approx(one.score(X[rows], GAPS[rows]), rel=1e-12)
+    fitted, other = DynamicsRegressor(MODEL).fit(X, GAPS, counts), DynamicsRegressor(MODEL).fit(X[rows], GAPS[rows])
+    np.testing.assert_allclose(values(fitted), values(other), rtol=1e-6)
+    assert fitted.score(X, GAPS, counts) == pytest.approx(fitted.score(X[rows], GAPS[rows]), rel=1e-12)
     sigma = 1 / np.sqrt(counts[counts > 0])
     expected = nn.build(MODEL).fit(X[counts > 0], GAPS[counts > 0], sigma=sigma, absolute_sigma=True)
     absolute = DynamicsRegressor(MODEL, absolute_sigma=True).fit(X, GAPS, counts)
@@ -140,15 +140,15 @@ def test_arguments_of_the_fit():
 @pytest.mark.thorough
 def test_a_start_that_is_looked_for():
     """Without a start, the search finds what a fit from a good one does; it solves the equations many times."""
-    found = DynamicsRegressor(MODEL, p0="auto").fit(X, Y)
-    np.testing.assert_allclose(values(found), values(DynamicsRegressor(MODEL).fit(X, Y)), rtol=1e-5)
+    fitted = DynamicsRegressor(MODEL, p0="auto").fit(X, Y)
+    np.testing.assert_allclose(values(fitted), values(DynamicsRegressor(MODEL).fit(X, Y)), rtol=1e-5)
 
 
 def test_single_precision():
     """A model in float32 predicts in it, near the parameters of the other."""
-    found = DynamicsRegressor(MODEL, precision="float32").fit(X, Y)
-    assert found.predict(X).dtype == np.float32
-    np.testing.assert_allclose(values(found), values(DynamicsRegressor(MODEL).fit(X, Y)), rtol=1e-2)
+    fitted = DynamicsRegressor(MODEL, precision="float32").fit(X, Y)
+    assert fitted.predict(X).dtype == np.float32
+    np.testing.assert_allclose(values(fitted), values(DynamicsRegressor(MODEL).fit(X, Y)), rtol=1e-2)
 
 
 def test_weights_of_a_network_are_drawn():
@@ -177,23 +177,23 @@ def test_a_score():
         U[:, k] = (0.6 * U[:, k - 1] if k else 0) + 2 * W[:, k]
     target = np.hstack([U, 100 * U**2]) + random.normal(size=(8, 10))
     target[random.random(target.shape) < 0.3] = np.nan
-    found = DynamicsRegressor(model).fit(W, target)
-    np.testing.assert_allclose(values(found), [0.6, 2], rtol=0.01)
+    fitted = DynamicsRegressor(model).fit(W, target)
+    np.testing.assert_allclose(values(fitted), [0.6, 2], rtol=0.01)
     weight = random.uniform(0.5, 2, 8)
     for rows in slice(None), slice(2, 3):
         expected = []
         for place in slice(5), slice(5, None):
-            y, predicted = target[rows, place], found.predict(W[rows])[:, place]
+            y, predicted = target[rows, place], fitted.predict(W[rows])[:, place]
             seen = ~np.isnan(y)
             own = np.broadcast_to(weight[rows, None], y.shape)
             expected.append(r2_score(y[seen], predicted[seen], sample_weight=own[seen]))
-        assert found.score(W[rows], target[rows], weight[rows]) == pytest.approx(np.mean(expected), rel=1e-12)
+        assert fitted.score(W[rows], target[rows], weight[rows]) == pytest.approx(np.mean(expected), rel=1e-12)
     seen = ~np.isnan(target[:, :5])
-    expected = r2_score(target[:, :5][seen], found.predict(W)[:, :5][seen])
+    expected = r2_score(target[:, :5][seen], fitted.predict(W)[:, :5][seen])
     target[:, 5:] = np.nan  # an output that is never observed does not count
-    assert found.score(W, target) == pytest.approx(expected, rel=1e-12)
+    assert fitted.score(W, target) == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match="every observation in y is missing"):
-        found.score(W, np.full((8, 10), np.nan))
+        fitted.score(W, np.full((8, 10), np.nan))
 
 
 def test_cross_validations():
@@ -232,17 +232,17 @@ def test_copies_of_a_model_share_its_module():
 
 def test_a_model_that_is_replaced():
     """A fitted estimator predicts with the model that was fitted, until it is fitted again."""
-    found = DynamicsRegressor(MODEL).fit(X, Y)
-    expected = found.predict(X)
-    found.set_params(dynamics=series())
-    np.testing.assert_array_equal(found.predict(X), expected)
+    fitted = DynamicsRegressor(MODEL).fit(X, Y)
+    expected = fitted.predict(X)
+    fitted.set_params(dynamics=series())
+    np.testing.assert_array_equal(fitted.predict(X), expected)
 
 
 def test_a_pickle_in_another_process(tmp_path):
     """A fitted estimator predicts the same bits where its module has to be built or found, without result_."""
-    found = DynamicsRegressor(MODEL).fit(X, GAPS)
+    fitted = DynamicsRegressor(MODEL).fit(X, GAPS)
     file = tmp_path / "estimator"
-    file.write_bytes(pickle.dumps(found))
+    file.write_bytes(pickle.dumps(fitted))
     row = X[:1].tolist()
     program = f"""if True:
         import pickle, pathlib
@@ -250,7 +250,7 @@ def test_a_pickle_in_another_process(tmp_path):
         print(found.predict({row})[0, 3].hex(), found.standard_errors_["ka"], hasattr(found, "result_"))
         """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [found.predict(row)[0, 3].hex(), str(found.standard_errors_["ka"]), "False"]
+    assert done.stdout.split() == [fitted.predict(row)[0, 3].hex(), str(fitted.standard_errors_["ka"]), "False"]
 
 
 @pytest.mark.parametrize(
@@ -278,14 +278,14 @@ def test_columns_by_name():
     names = [*(f"t[{k}]" for k in range(TIMES)), "dose"]
     expected = DynamicsRegressor(MODEL).fit(X, Y)
     frame = pandas.DataFrame(X, columns=names)[names[::-1]].assign(weight=70.0)
-    found = DynamicsRegressor(MODEL).fit(frame, Y)
-    assert [*found.feature_names_in_] == [*names[::-1], "weight"]
-    assert found.n_features_in_ == len(names) + 1
-    np.testing.assert_array_equal(values(found), values(expected))
-    np.testing.assert_array_equal(found.predict(frame), expected.predict(X))
-    assert found.score(frame, Y) == expected.score(X, Y)
-    assert found.exportable().inputs == (*names,)
-    again = pickle.loads(pickle.dumps(found))
+    fitted = DynamicsRegressor(MODEL).fit(frame, Y)
+    assert [*fitted.feature_names_in_] == [*names[::-1], "weight"]
+    assert fitted.n_features_in_ == len(names) + 1
+    np.testing.assert_array_equal(values(fitted), values(expected))
+    np.testing.assert_array_equal(fitted.predict(frame), expected.predict(X))
+    assert fitted.score(frame, Y) == expected.score(X, Y)
+    assert fitted.exportable().inputs == (*names,)
+    again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict(frame), expected.predict(X))
 
 
@@ -304,15 +304,15 @@ def test_missing_columns():
 def test_an_export(tmp_path):
     """A fitted estimator is exported as its model with its parameters; features of a DataFrame name the inputs."""
     frame = pandas.DataFrame(X, columns=[*(f"hour {k}" for k in range(TIMES)), "dose in mg"])
-    found = DynamicsRegressor(MODEL).fit(frame, Y)
-    assert found.exportable().inputs == (*frame,) == (*found.feature_names_in_,)
-    np.testing.assert_array_equal(found.exportable().parameters, values(found))
-    again = nn.build(found.exportable().model).predict(found.exportable().parameters, X)
-    np.testing.assert_array_equal(again, found.predict(frame))
-    source = nn.export(found, "c", tmp_path).files["absorption.c"].decode()
-    assert all(f"{value:.17g}"[:12] in source for value in values(found))
+    fitted = DynamicsRegressor(MODEL).fit(frame, Y)
+    assert fitted.exportable().inputs == (*frame,) == (*fitted.feature_names_in_,)
+    np.testing.assert_array_equal(fitted.exportable().parameters, values(fitted))
+    again = nn.build(fitted.exportable().model).predict(fitted.exportable().parameters, X)
+    np.testing.assert_array_equal(again, fitted.predict(frame))
+    source = nn.export(fitted, "c", tmp_path).files["absorption.c"].decode()
+    assert all(f"{value:.17g}"[:12] in source for value in values(fitted))
     with pytest.raises(ValueError, match="feature names"):
-        found.predict(frame[[*frame][::-1]])
+        fitted.predict(frame[[*frame][::-1]])
 
 
 # --- bad input ---------------------------------------------------------------------------------------------------
@@ -385,33 +385,33 @@ def test_arguments_that_cannot_be_meant(options, message):
 
 def test_a_wrong_width_after_the_fit():
     """What is predicted has the width of what was fitted."""
-    found = DynamicsRegressor(MODEL).fit(X, Y)
+    fitted = DynamicsRegressor(MODEL).fit(X, Y)
     with pytest.raises(ValueError, match=r"5 features.*expecting 7"):
-        found.predict(X[:, :5])
+        fitted.predict(X[:, :5])
     with pytest.raises(ValueError, match=r"y has the shape \(12, 3\)"):
-        found.score(X, Y[:, :3])
+        fitted.score(X, Y[:, :3])
 
 
 def test_one_value_of_a_row():
     """With one output at one time, y may be (N,), and predictions have a column."""
     model = nn.Dynamics("u = a*w", {}, {"a": 1}, columns="w", times=1, name="single")
     w = np.arange(1.0, 7)[:, None]
-    found = DynamicsRegressor(model).fit(w, 3 * w[:, 0])
-    assert found.parameters_["a"] == pytest.approx(3, rel=1e-9)
-    assert found.predict(w).shape == (6, 1)
-    assert found.score(w, 3 * w[:, 0]) == pytest.approx(1)
+    fitted = DynamicsRegressor(model).fit(w, 3 * w[:, 0])
+    assert fitted.parameters_["a"] == pytest.approx(3, rel=1e-9)
+    assert fitted.predict(w).shape == (6, 1)
+    assert fitted.score(w, 3 * w[:, 0]) == pytest.approx(1)
 
 
 def test_solutions_that_fail():
     """A trajectory that leaves the range of numbers is NaN from there on; its score is NaN, and a warning names it."""
     model = nn.Dynamics("u' = k*u**2", {"u": "w"}, {"k": 1}, inputs="w", times=3, name="growing")
     rows = np.array([[0, 0.2, 0.4, 1.0], [0, 0.5, 0.9, 1.0]])
-    found = DynamicsRegressor(model).fit(rows, 1 / (1 - rows[:, :3]))
+    fitted = DynamicsRegressor(model).fit(rows, 1 / (1 - rows[:, :3]))
     late = np.array([[0, 0.2, 0.4, 1.0], [0, 0.5, 1.5, 1.0]])
-    assert np.isnan(found.predict(late)).tolist() == [[False] * 3, [False, False, True]]
+    assert np.isnan(fitted.predict(late)).tolist() == [[False] * 3, [False, False, True]]
     with pytest.warns(RuntimeWarning, match="trajectory 1 of X is not finite"):
-        assert np.isnan(found.score(late, np.ones((2, 3))))
-    assert found.score(late, [[1, 1.25, 1 / 0.6], [1, 2, np.nan]]) > 0.999
+        assert np.isnan(fitted.score(late, np.ones((2, 3))))
+    assert fitted.score(late, [[1, 1.25, 1 / 0.6], [1, 2, np.nan]]) > 0.999
 
 
 def test_without_convergence():

@@ -36,16 +36,16 @@ Y2 = 1.5 * X2[:, 0] * np.exp(-0.7 * X2[:, 2]) - 0.3 + SIGMA * random.normal(size
 
 def test_a_formula():
     """It finds what curve_fit finds, and tells it by name."""
-    found = FormulaRegressor(DECAY).fit(X[:, None], Y)
+    fitted = FormulaRegressor(DECAY).fit(X[:, None], Y)
     popt, pcov = nn.curve_fit(DECAY, X, Y)
-    assert list(found.parameters_) == list(found.standard_errors_) == ["a", "b", "c"]
-    np.testing.assert_array_equal(list(found.parameters_.values()), popt)
-    np.testing.assert_array_equal(found.covariance_, pcov)
-    np.testing.assert_array_equal(list(found.standard_errors_.values()), np.sqrt(np.diag(pcov)))
-    np.testing.assert_allclose(found.predict(X[:, None]), popt[0] * np.exp(-popt[1] * X) + popt[2], rtol=1e-12)
-    assert found.score(X[:, None], Y) == pytest.approx(found.result_.r2)
-    assert found.n_iter_ == found.result_.iterations > 0
-    assert "standard error" in str(found.result_)
+    assert list(fitted.parameters_) == list(fitted.standard_errors_) == ["a", "b", "c"]
+    np.testing.assert_array_equal(list(fitted.parameters_.values()), popt)
+    np.testing.assert_array_equal(fitted.covariance_, pcov)
+    np.testing.assert_array_equal(list(fitted.standard_errors_.values()), np.sqrt(np.diag(pcov)))
+    np.testing.assert_allclose(fitted.predict(X[:, None]), popt[0] * np.exp(-popt[1] * X) + popt[2], rtol=1e-12)
+    assert fitted.score(X[:, None], Y) == pytest.approx(fitted.result_.r2)
+    assert fitted.n_iter_ == fitted.result_.iterations > 0
+    assert "standard error" in str(fitted.result_)
     assert FormulaRegressor(DECAY, precision="float32").fit(X[:, None], Y).predict(X[:, None]).dtype == np.float32
 
 
@@ -76,9 +76,9 @@ def test_a_linear_formula():
 def test_an_expression_of_sympy():
     """An expression is cloned and pickled like a text."""
     estimator = FormulaRegressor(sympy.sympify(DECAY))
-    found = pickle.loads(pickle.dumps(clone(estimator).fit(X[:, None], Y)))
+    restored = pickle.loads(pickle.dumps(clone(estimator).fit(X[:, None], Y)))
     np.testing.assert_array_equal(
-        found.predict(X[:, None]), FormulaRegressor(DECAY).fit(X[:, None], Y).predict(X[:, None])
+        restored.predict(X[:, None]), FormulaRegressor(DECAY).fit(X[:, None], Y).predict(X[:, None])
     )
 
 
@@ -100,16 +100,16 @@ def test_searches_and_pipelines():
 
 def test_a_pickle_in_another_process(tmp_path):
     """A fitted estimator predicts the same bits where its module has to be built or found, without result_."""
-    found = FormulaRegressor(DECAY).fit(X[:, None], Y)
+    fitted = FormulaRegressor(DECAY).fit(X[:, None], Y)
     file = tmp_path / "estimator"
-    file.write_bytes(pickle.dumps(found))
+    file.write_bytes(pickle.dumps(fitted))
     program = f"""if True:
         import pickle, pathlib
         found = pickle.loads(pathlib.Path({str(file)!r}).read_bytes())
         print(found.predict([[1.5]])[0].hex(), found.standard_errors_["b"], hasattr(found, "result_"))
         """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [found.predict([[1.5]])[0].hex(), str(found.standard_errors_["b"]), "False"]
+    assert done.stdout.split() == [fitted.predict([[1.5]])[0].hex(), str(fitted.standard_errors_["b"]), "False"]
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,10 @@ def test_a_cross_validation_over_categories_builds_once(built):
     for sparse in (True, False):
         encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=sparse)
         pipeline = make_pipeline(encoder, NNClassifier(**SMALL))
-        found = cross_validate(pipeline, table, labels, cv=6, return_estimator=True)
-        widths = {one[-1].n_features_in_ for one in found["estimator"]}
+        scores = cross_validate(pipeline, table, labels, cv=6, return_estimator=True)
+        widths = {one[-1].n_features_in_ for one in scores["estimator"]}
         assert len(widths) > 2
-        assert {one[-1].coefs_[0].shape[0] for one in found["estimator"]} == widths
+        assert {one[-1].coefs_[0].shape[0] for one in scores["estimator"]} == widths
     assert built == [32]
 
 
@@ -86,17 +86,17 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.get("solver", "adam"))
 def test_padding_changes_nothing(monkeypatch, options):
     """Penalties, clipping, schedules, early stopping and L-BFGS give what they give without padding, to rounding."""
-    found = NNClassifier(**{**SMALL, **options}).fit(X, Y)
+    fitted = NNClassifier(**{**SMALL, **options}).fit(X, Y)
     exactly(monkeypatch)
-    expected = clone(found).fit(X, Y)
-    assert padded(found.description_).built.inputs == 16
-    assert (found._inputs, expected._inputs) == (16, 11)
-    np.testing.assert_allclose(found.parameters_, expected.parameters_, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(found.predict_proba(X), expected.predict_proba(X), rtol=1e-7)
-    assert found.curves_.keys() == expected.curves_.keys()
+    expected = clone(fitted).fit(X, Y)
+    assert padded(fitted.description_).built.inputs == 16
+    assert (fitted._inputs, expected._inputs) == (16, 11)
+    np.testing.assert_allclose(fitted.parameters_, expected.parameters_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(fitted.predict_proba(X), expected.predict_proba(X), rtol=1e-7)
+    assert fitted.curves_.keys() == expected.curves_.keys()
     for name, curve in expected.curves_.items():
-        np.testing.assert_allclose(found.curves_[name], curve, rtol=1e-7)
-    assert found.hash_ == expected.hash_
+        np.testing.assert_allclose(fitted.curves_[name], curve, rtol=1e-7)
+    assert fitted.hash_ == expected.hash_
 
 
 def test_further_weights_stay_zero():
@@ -158,8 +158,8 @@ def test_where_nothing_is_padded(built, monkeypatch):
     """Large X is not copied, and what a user tells a minimizer of SciPy about the parameters is about theirs."""
     count = 11 * 4 + 4 + 4 * 3 + 3
     bounds = {"bounds": [(-0.1, 0.1)] * count}
-    found = NNClassifier(**SMALL, solver="lbfgs", train_options=bounds).fit(X, Y)
-    assert abs(found.parameters_).max() <= 0.1
+    fitted = NNClassifier(**SMALL, solver="lbfgs", train_options=bounds).fit(X, Y)
+    assert abs(fitted.parameters_).max() <= 0.1
     monkeypatch.setattr(base, "MOST_COPIED", 16 * len(X) - 1)
     large = NNClassifier(**SMALL).fit(X, Y)
     assert large.score(X, Y) == clone(large).fit(X, Y).score(X, Y)

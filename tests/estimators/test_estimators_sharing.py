@@ -106,9 +106,9 @@ def test_the_same_bits_of_larger_networks(layers, precision):
         network = Description(inputs, layers, loss, precision=precision)
         rows = RNG.normal(size=(samples, inputs)).astype(precision)
         wide = [size for size in sizes if size >= inputs]
-        found = {size: bits(network, size, rows, targets) for size in wide}
+        by_name = {size: bits(network, size, rows, targets) for size in wide}
         for a, b in pairs:
-            assert found.get(a, found[b]) == found[b] if b >= inputs else True, (inputs, a, b)
+            assert by_name.get(a, by_name[b]) == by_name[b] if b >= inputs else True, (inputs, a, b)
 
 
 @pytest.mark.usefixtures("quick_compiler")
@@ -118,8 +118,8 @@ def test_a_cross_validation_on_both_sides_of_a_size(built, order):
     table = np.array([[f"often {k % 29}"] for k in range(116)] + [["rare 1"]] * 1 + [["rare 2"]] * 3)[::order]
     labels = np.arange(120) % 2
     pipeline = make_pipeline(OneHotEncoder(handle_unknown="ignore"), NNClassifier(**SMALL))
-    found = cross_validate(pipeline, table, labels, cv=5, return_estimator=True)["estimator"]
-    widths = {one[-1].n_features_in_ for one in found}
+    scores = cross_validate(pipeline, table, labels, cv=5, return_estimator=True)["estimator"]
+    widths = {one[-1].n_features_in_ for one in scores}
     assert {room(width) for width in widths} == {32, 48}
     assert len(built) == 1
 

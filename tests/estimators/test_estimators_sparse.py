@@ -48,14 +48,14 @@ def test_the_bits_are_those_of_dense_data(case):
     weight = WEIGHT if case == "weighted" else None
     dense = kind(**{**SMALL, **options}).fit(X, targets, weight)
     for given in (MATRIX, sparse.csc_array(MATRIX), sparse.coo_matrix(MATRIX)):
-        found = clone(dense).fit(given, targets, weight)
-        np.testing.assert_array_equal(found.parameters_, dense.parameters_)
-        assert found.loss_curve_ == dense.loss_curve_
-        assert found.validation_scores_ == dense.validation_scores_
-        np.testing.assert_array_equal(found.predict(given), dense.predict(X))
-        assert found.score(given, targets, weight) == dense.score(X, targets, weight)
-    assert found.n_features_in_ == 30
-    assert found.coefs_[0].shape == (30, 5)
+        fitted = clone(dense).fit(given, targets, weight)
+        np.testing.assert_array_equal(fitted.parameters_, dense.parameters_)
+        assert fitted.loss_curve_ == dense.loss_curve_
+        assert fitted.validation_scores_ == dense.validation_scores_
+        np.testing.assert_array_equal(fitted.predict(given), dense.predict(X))
+        assert fitted.score(given, targets, weight) == dense.score(X, targets, weight)
+    assert fitted.n_features_in_ == 30
+    assert fitted.coefs_[0].shape == (30, 5)
 
 
 def test_partial_fit_and_probabilities():
@@ -101,8 +101,8 @@ def test_the_dense_matrix_is_never_in_memory():
     NNRegressor(**options).fit(matrix[:9], targets[:9])  # builds the module
     tracemalloc.start()
     try:
-        found = NNRegressor(**options, early_stopping=True, learning_rate_init=0.05).fit(matrix, targets)
-        predicted = found.predict(matrix)
+        fitted = NNRegressor(**options, early_stopping=True, learning_rate_init=0.05).fit(matrix, targets)
+        predicted = fitted.predict(matrix)
         NNRegressor(**options, solver="lbfgs").fit(matrix, targets)
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -126,15 +126,15 @@ def test_it_says_so():
 
 def test_without_a_compiler(monkeypatch):
     """Where nothing can be compiled, NumPy predicts sparse X."""
-    found = NNClassifier(**SMALL).fit(MATRIX, CLASSES)
-    expected = found.predict_proba(MATRIX)
+    fitted = NNClassifier(**SMALL).fit(MATRIX, CLASSES)
+    expected = fitted.predict_proba(MATRIX)
 
     def refuse(description):
         raise nn.BuildError("none")
 
     monkeypatch.setattr(modules, "module_of", refuse)
     with pytest.warns(RuntimeWarning, match="none: NumPy evaluates the model, which is slow"):
-        np.testing.assert_allclose(found.predict_proba(MATRIX), expected, rtol=1e-12)
+        np.testing.assert_allclose(fitted.predict_proba(MATRIX), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,6 @@ def test_without_a_compiler(monkeypatch):
 )
 def test_what_cannot_be_meant(given, message):
     """Sparse X of the wrong width, or that is not finite, is refused as dense X is."""
-    found = NNClassifier(**SMALL).fit(MATRIX, CLASSES)
+    fitted = NNClassifier(**SMALL).fit(MATRIX, CLASSES)
     with pytest.raises(ValueError, match=message):
-        found.predict(given)
+        fitted.predict(given)

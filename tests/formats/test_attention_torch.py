@@ -223,8 +223,8 @@ def test_multihead_attention():
     flat = np.concatenate([part.ravel() for part in parts])
     for causal in (False, True):
         model = nn.Network(x, nn.MultiHeadAttention(3, 2)(x, use_causal_mask=causal), name="theirs").describe()
-        found = evaluate(model, flat, X.reshape(2, -1), np.zeros((2, 30)))[model.outputs[0].tensor]
+        values = evaluate(model, flat, X.reshape(2, -1), np.zeros((2, 30)))[model.outputs[0].tensor]
         mask = torch.triu(torch.full((5, 5), -torch.inf, dtype=torch.float64), 1) if causal else None
-        given = torch.tensor(X)
-        expected, _ = theirs(given, given, given, attn_mask=mask, need_weights=False)
-        close(found, expected.detach().numpy())
+        tensor = torch.tensor(X)
+        expected, _ = theirs(tensor, tensor, tensor, attn_mask=mask, need_weights=False)
+        close(values, expected.detach().numpy())

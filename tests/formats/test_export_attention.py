@@ -28,9 +28,9 @@ def test_plain_c(expected, tmp_path):
     c = loaded(tmp_path, {"everything": (EVERYTHING, {"train": True, "libm": True})}, COMPILERS[0])["everything"]
     parameters, outputs, loss, gradient = expected
     np.testing.assert_allclose(c.predict(parameters, X), outputs, atol=1e-13)
-    found = c.loss_and_gradient(parameters, X, Y)
-    assert found[0] == pytest.approx(loss, rel=1e-13)
-    np.testing.assert_allclose(found[1], gradient, atol=1e-13 * np.linalg.norm(gradient))
+    loss_and_slope = c.loss_and_gradient(parameters, X, Y)
+    assert loss_and_slope[0] == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(loss_and_slope[1], gradient, atol=1e-13 * np.linalg.norm(gradient))
 
 
 def test_onnx(expected, tmp_path):
@@ -41,7 +41,7 @@ def test_onnx(expected, tmp_path):
     session = onnxruntime.InferenceSession(str(tmp_path / "everything.onnx"))
     given = {"x": X[:, :12], "y": X[:, 12:18], "steps": X[:, 18:19], "mask": X[:, 19:]}
     shapes = {"x": (5, 4, 3), "y": (5, 3, 2), "steps": (5, 1), "mask": (5, 4, 3)}
-    names = {one.name: one for one in session.get_inputs()}
+    names = {value_info.name: value_info for value_info in session.get_inputs()}
     whole = {"X": X} if "X" in names else {name: given[name].reshape(shapes[name]) for name in names}
-    (found,) = session.run(None, whole)
-    np.testing.assert_allclose(found.reshape(5, -1), outputs, atol=1e-12)
+    (outcome,) = session.run(None, whole)
+    np.testing.assert_allclose(outcome.reshape(5, -1), outputs, atol=1e-12)

@@ -59,19 +59,19 @@ def test_parameters(kind, tmp_path):
     program = nn.compile_model(MODEL, until="describe")["describe"]
     splits = np.split(VALUES, np.cumsum([tensor.size for tensor in program.parameters])[:-1])
     mapping = {t.name: part.reshape(t.shape) for t, part in zip(program.parameters, splits, strict=True)}
-    given = {"array": VALUES, "mapping": mapping}.get(kind)
+    entry = {"array": VALUES, "mapping": mapping}.get(kind)
     if kind in ("result", "fit"):
-        given = type("Result", (), {"parameters": VALUES})()
+        entry = type("Result", (), {"parameters": VALUES})()
     elif kind == "archive":
-        given = tmp_path / "result.npz"
-        np.savez(given, parameters=VALUES, status="completed", history=np.zeros(3))
+        entry = tmp_path / "result.npz"
+        np.savez(entry, parameters=VALUES, status="completed", history=np.zeros(3))
     elif kind == "arrays":
-        given = tmp_path / "arrays.npz"
-        np.savez(given, **mapping)
+        entry = tmp_path / "arrays.npz"
+        np.savez(entry, **mapping)
     elif kind == "one array":
-        given = str(tmp_path / "one.npz")
-        np.savez(given, VALUES)
-    assert constants(texts(tmp_path / "out", parameters=given)["classes.c"]) == list(VALUES)
+        entry = str(tmp_path / "one.npz")
+        np.savez(entry, VALUES)
+    assert constants(texts(tmp_path / "out", parameters=entry)["classes.c"]) == list(VALUES)
 
 
 def test_results(perceptron, tmp_path):
@@ -201,9 +201,9 @@ def test_command(commands, tmp_path):
     expected = exported(
         perceptron_model, tmp_path / "other", train=True, optimizers=rules, precision="float32", libm=False, name="mine"
     )
-    found = {path.name: path.read_text() for path in (tmp_path / "o").iterdir()}
-    assert found.pop("exported.json")
-    assert found == expected
+    read_texts = {path.name: path.read_text() for path in (tmp_path / "o").iterdir()}
+    assert read_texts.pop("exported.json")
+    assert read_texts == expected
     assert done.stdout.count(" bytes") >= len(expected)
 
 

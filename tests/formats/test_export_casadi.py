@@ -199,9 +199,9 @@ def test_parameters_may_be_variables(external, casadi):
     problem = {"x": p, "f": casadi.sumsqr(casadi.vertcat(*residuals))}
     options = {"ipopt.print_level": 0, "print_time": False, "ipopt.sb": "yes"}
     solver = casadi.nlpsol("solver", "ipopt", problem, options)
-    found = solver(x0=[0.5, 2])
+    solution = solver(x0=[0.5, 2])
     assert solver.stats()["success"]
-    np.testing.assert_allclose(found["x"].full().ravel(), [0.75, 1.5], rtol=1e-6)
+    np.testing.assert_allclose(solution["x"].full().ravel(), [0.75, 1.5], rtol=1e-6)
 
 
 def test_integrators_have_sensitivities(external, casadi):

@@ -50,8 +50,8 @@ def test_onnx(model, tmp_path):
     nn.export(model, "onnx", tmp_path, parameters=parameters)
     session = onnxruntime.InferenceSession(tmp_path / f"{model.name}.onnx", providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
-    (found,) = session.run(None, {given.name: X})
-    assert found == pytest.approx(expected, rel=1e-12, abs=1e-13)
+    (outcome,) = session.run(None, {given.name: X})
+    assert outcome == pytest.approx(expected, rel=1e-12, abs=1e-13)
 
 
 @pytest.mark.parametrize("model", [JOINED, SHARED], ids=lambda model: model.name)
@@ -120,8 +120,8 @@ def test_weights_of_keras(weights):
     for model in (stack, nn.with_weights(Network(x, node), weights)):
         program = model.describe()
         start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
-        found = nn.evaluate(program, start, X, np.zeros((5, 2)))[program.outputs[0].tensor]
-        assert found == pytest.approx(by_keras(X), rel=1e-13, abs=1e-14)
+        values = nn.evaluate(program, start, X, np.zeros((5, 2)))[program.outputs[0].tensor]
+        assert values == pytest.approx(by_keras(X), rel=1e-13, abs=1e-14)
 
 
 def test_weights_after_a_flatten():
@@ -131,8 +131,8 @@ def test_weights_after_a_flatten():
     program = nn.with_weights(model, {"out/kernel": kernel, "out/bias": np.zeros(2)}).describe()
     start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
     X = np.random.default_rng(1).normal(size=(3, 6))
-    found = nn.evaluate(program, start, X, np.zeros((3, 2)))[program.outputs[0].tensor]
-    assert found == pytest.approx(X @ kernel, rel=1e-13)
+    values = nn.evaluate(program, start, X, np.zeros((3, 2)))[program.outputs[0].tensor]
+    assert values == pytest.approx(X @ kernel, rel=1e-13)
 
 
 @pytest.mark.parametrize(

@@ -97,12 +97,12 @@ def test_compiled_modules(precision):
     model = classifier(6)
     module = built(model, precision)
     parameters = module.initial_parameters(1)
-    found = loaded(exported(model, precision, parameters))
+    loaded_model = loaded(exported(model, precision, parameters))
     X = np.random.default_rng(0).normal(size=(9, 7)).astype(precision)
     for rows in (X, X[:1]):
-        for predicted in predictions(found, rows):
+        for predicted in predictions(loaded_model, rows):
             assert distance(predicted, module.predict(parameters, rows)) <= TOLERANCES[precision]
-    assert all(predicted.shape == (0, 3) for predicted in predictions(found, X[:0]))
+    assert all(predicted.shape == (0, 3) for predicted in predictions(loaded_model, X[:0]))
 
 
 def test_what_a_reader_expects():
@@ -328,16 +328,16 @@ def test_the_file_describes_itself():
     subject = nn.Exportable(model, "float32", subject.parameters, tuple("abcdefg"), ("red", "green", "blue"))
     first, second = (files(Request(subject, "colors")) for _ in range(2))
     assert first == second  # the same bytes
-    found = loaded(first)
+    loaded_model = loaded(first)
     shapes = [
         [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        for value in (found.graph.input[0], found.graph.output[0])
+        for value in (loaded_model.graph.input[0], loaded_model.graph.output[0])
     ]
     assert shapes == [["N", 7], ["N", 3]]
-    assert (found.graph.input[0].name, found.graph.output[0].name) == ("x", "output")
-    assert found.graph.output[0].doc_string == "column 0: red\ncolumn 1: green\ncolumn 2: blue"
-    assert found.producer_name == "nncodegen"
-    assert [opset.version for opset in found.opset_import] == [13]
+    assert (loaded_model.graph.input[0].name, loaded_model.graph.output[0].name) == ("x", "output")
+    assert loaded_model.graph.output[0].doc_string == "column 0: red\ncolumn 1: green\ncolumn 2: blue"
+    assert loaded_model.producer_name == "nncodegen"
+    assert [opset.version for opset in loaded_model.opset_import] == [13]
     assert "opset 13" in first.report
     assert "x (N, 7)" in first.report
 

@@ -96,11 +96,11 @@ def test_operators(name, precision):
     expected = evaluated(network, parameters, X.astype(float))
     for predicted in predictions(model, X):
         np.testing.assert_allclose(predicted, expected, atol=10 * TOLERANCES[precision])
-    found = Counter(node.op_type for node in model.graph.node)
+    counter = Counter(node.op_type for node in model.graph.node)
     if precision == "float64":
         counts[1:] = 0, 0
-    assert [found[operator] for operator in MERGED] == counts
-    assert "Softmax" not in found or name == "its weights as well"
+    assert [counter[operator] for operator in MERGED] == counts
+    assert "Softmax" not in counter or name == "its weights as well"
     assert model.opset_import[0].version == 23
 
 
@@ -147,7 +147,9 @@ def test_scales(scale):
 
     torch.manual_seed(1)
     network = nn.from_torch(Scaled(), inputs=(3, 4))
-    parameters = np.concatenate([np.ravel(network.initial[one.name]) for one in network.describe().parameters])
+    parameters = np.concatenate(
+        [np.ravel(network.initial[parameter.name]) for parameter in network.describe().parameters]
+    )
     model = agree(network, 1e-2 * np.random.default_rng(0).normal(size=(4, 12)), parameters, opset=23)
     assert "Attention" in {node.op_type for node in model.graph.node}
 

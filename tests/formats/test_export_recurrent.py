@@ -62,9 +62,9 @@ def test_plain_c(precision, tmp_path):
     outputs, loss, gradient = expected()
     bound = 1e-13 if precision == "float64" else 1e-5
     np.testing.assert_allclose(c.predict(PARAMETERS, X), outputs, atol=bound)
-    found = c.loss_and_gradient(PARAMETERS, X, Y)
-    assert found[0] == pytest.approx(loss, rel=bound)
-    np.testing.assert_allclose(found[1], gradient, atol=bound * np.linalg.norm(gradient))
+    loss_and_slope = c.loss_and_gradient(PARAMETERS, X, Y)
+    assert loss_and_slope[0] == pytest.approx(loss, rel=bound)
+    np.testing.assert_allclose(loss_and_slope[1], gradient, atol=bound * np.linalg.norm(gradient))
     sources = [tmp_path / "mixed" / f"mixed{end}.c" for end in ("_test", "")]
     checks = ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
     program = compiled(sources, tmp_path / "test", COMPILERS[-1], checks)
@@ -118,19 +118,19 @@ def check(models, folder):
         values, slopes = evaluate(model, parameters, x, y), gradient(derived, parameters, x, y)
         outputs = values["out"].reshape(len(x), -1)
         np.testing.assert_allclose(functions[name].predict(parameters, x), outputs, atol=1e-13)
-        loss, found = functions[name].loss_and_gradient(parameters, x, y)
+        loss, outcome = functions[name].loss_and_gradient(parameters, x, y)
         assert loss == pytest.approx(float(values["loss"]), rel=1e-13)
-        np.testing.assert_allclose(found, slopes, atol=1e-13 * max(1, np.linalg.norm(slopes)))
+        np.testing.assert_allclose(outcome, slopes, atol=1e-13 * max(1, np.linalg.norm(slopes)))
         if onnxruntime:
             nn.export(Described(model), "onnx", folder, name=name, parameters=parameters, precision="float64")
             session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
-            (found,) = session.run(None, {session.get_inputs()[0].name: x})
-            np.testing.assert_allclose(found, outputs, atol=1e-13)
+            (outcome,) = session.run(None, {session.get_inputs()[0].name: x})
+            np.testing.assert_allclose(outcome, outputs, atol=1e-13)
 
 
 def outputs_of(session, x, precision):
-    (found,) = session.run(None, {"X": x.astype(precision)})
-    return found
+    (outcome,) = session.run(None, {"X": x.astype(precision)})
+    return outcome
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1e-13), ("float32", 1e-6)])
@@ -158,8 +158,8 @@ def test_onnx_as_its_definition_says(tmp_path):
     flat = np.random.default_rng(1).normal(size=program.parameter_count)
     nn.export(model, "onnx", tmp_path, parameters=flat, precision="float64")
     rows = X[:, :15]
-    found = outputs_of(reference.ReferenceEvaluator(str(tmp_path / "forwards.onnx")), rows, "float64")
-    np.testing.assert_allclose(found, evaluate(program, flat, rows, np.zeros((6, 2)))["last2"], atol=1e-13)
+    output_values = outputs_of(reference.ReferenceEvaluator(str(tmp_path / "forwards.onnx")), rows, "float64")
+    np.testing.assert_allclose(output_values, evaluate(program, flat, rows, np.zeros((6, 2)))["last2"], atol=1e-13)
 
 
 def test_what_knows_no_recurrences_says_so(tmp_path):

@@ -217,9 +217,9 @@ def test_functions(precision, tolerance, exported):
     """Each function that a formula may have gives what NumPy gives, whether JavaScript or nncodegen computes it."""
     formula = nn.Model("functions", x, sympy.Symbol("y"), {a: 0.75, b: 1.25}, list(CALLS), sympy.Symbol("y") * a)
     X = np.array([0.0625, 0.25, 0.5, 1.0])[:, None]
-    found = run(exported(formula, precision=precision), f"return model.predict({X.tolist()}, [0.75, 1.25])")
+    outcome = run(exported(formula, precision=precision), f"return model.predict({X.tolist()}, [0.75, 1.25])")
     wanted = expected(formula, [0.75, 1.25], X)
-    assert np.allclose(found, wanted, rtol=tolerance, atol=tolerance / 10)
+    assert np.allclose(outcome, wanted, rtol=tolerance, atol=tolerance / 10)
 
 
 @in_node
@@ -227,14 +227,14 @@ def test_powers(exported):
     """1 to any power is 1, as in C, where JavaScript has none."""
     power = nn.Model("power", x, sympy.Symbol("y"), {a: 1.0}, x**a)
     cases = "[[1, NaN], [1, Infinity], [-1, Infinity], [-1, -Infinity], [2, -Infinity], [0, 0], [NaN, 0], [-8, 0.5]]"
-    found = run(
+    outcome = run(
         exported(power),
         f"""
         const from = model.wasm.place_for(2), memory = () => new Float64Array(model.wasm.memory.buffer, from);
         const raw = ([x, a]) => (memory().set([a, x]), model.wasm.predict_rows(from + 16, 0, 1, 0, 1), memory()[2]);
         return {cases}.map((values) => String(raw(values)));""",  # what predict() refuses goes to the function itself
     )
-    assert found == ["1", "1", "1", "1", "0", "1", "1", "NaN"]
+    assert outcome == ["1", "1", "1", "1", "0", "1", "1", "NaN"]
 
 
 @in_node
@@ -247,10 +247,10 @@ def test_differential_equations(precision, tolerance, exported):
     example = STIFF["HIRES"]._replace(end=3, parameters={"k": 280.0})
     model = example.model(5, method="auto", rtol=1e-5, atol=1e-8, name="hires")
     X = np.array([1, 0.1])[:, None] * example.times(5)
-    found = run(exported(model, precision=precision), f"return model.predict({X.tolist()}, [280])")
+    outcome = run(exported(model, precision=precision), f"return model.predict({X.tolist()}, [280])")
     wanted = expected(model, [280], X)
     allowed = 1e-8 if precision == "float32" else 0
-    assert (abs(np.array(found) - wanted) <= tolerance * abs(wanted).max(axis=0) + allowed).all()
+    assert (abs(np.array(outcome) - wanted) <= tolerance * abs(wanted).max(axis=0) + allowed).all()
     falling = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=4, name="falling")
     times = np.array([[0, 0.5, 1, 2]])
     options = "{ epochs: 300, learningRate: 0.5 }"
@@ -279,9 +279,9 @@ def test_networks_in_differential_equations(precision, tolerance, exported):
     X = np.hstack([np.sort(random.uniform(0, 2, (2, 4)), axis=1), random.normal(size=(2, 4))])
     parameters = np.r_[0.5, random.normal(size=21)]
     folder = exported(model, precision=precision, train=True)
-    found = run(folder, f"return model.predict({X.tolist()}, {parameters.tolist()})")
+    outcome = run(folder, f"return model.predict({X.tolist()}, {parameters.tolist()})")
     wanted = expected(model, parameters, X)
-    assert (abs(np.array(found) - wanted) <= tolerance * abs(wanted).max()).all()
+    assert (abs(np.array(outcome) - wanted) <= tolerance * abs(wanted).max()).all()
     Y = np.cos(wanted)
     options = f"{{ epochs: 3, learningRate: 0.1, parameters: {parameters.tolist()} }}"
     learnt = run(folder, f"return model.train({X.tolist()}, {Y.tolist()}, {options}).parameters")
@@ -490,13 +490,13 @@ def test_an_optimizer_of_ones_own(tmp_path):
     y = sympy.Symbol("y")
     crawling = nn.Model("crawling", x, y, {a: 1.0}, a * x, (a * x - y) ** 2, optimizers=[rule])
     folder = nn.export(crawling, "wasm", tmp_path / "out", train=True, optimizers=["crawl"]).folder
-    found = run(
+    outcome = run(
         folder,
         """
         const train = (options) => model.train([1], [0], { epochs: 1, learningRate: 1, ...options }).parameters[0];
         return [train({}), train({ slowRate: 0.5 })];""",
     )
-    assert found == pytest.approx([1 - 2 * 0.123456789, 0.0], rel=1e-15)
+    assert outcome == pytest.approx([1 - 2 * 0.123456789, 0.0], rel=1e-15)
 
 
 @in_node
@@ -561,14 +561,14 @@ def test_without_inputs_or_targets(exported):
     """A formula may have no inputs, or no targets: what it has says how many rows there are."""
     y, one = sympy.symbols("y one")
     constant = nn.Model("constant", (), y, {a: 0.0}, a)
-    found = run(
+    outcome = run(
         exported(constant, train=True),
         """
         const trained = model.train([], [1, 2, 6], { learningRate: 0.5, epochs: 60 });
         return [trained.parameters, model.predict([[], []], [4]), model.predict([], [5])];""",
     )
-    assert found[0] == pytest.approx([3.0])
-    assert found[1:] == [[[4], [4]], [5]]
+    assert outcome[0] == pytest.approx([3.0])
+    assert outcome[1:] == [[[4], [4]], [5]]
     valley = nn.Model("valley", one, (), {a: 0.0}, a * one, (a - 2 * one) ** 2)
     assert run(
         exported(valley, train=True), "return model.train([1], undefined, { learningRate: 0.25 }).parameters"

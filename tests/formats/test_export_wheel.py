@@ -187,8 +187,8 @@ def test_what_the_package_offers(installed):
         """
     done = installed.run("-c", program)
     assert done.returncode == 0, done.stderr
-    found = np.load(installed.folder / "outputs.npy")
-    np.testing.assert_allclose(found, nn.build(FLOWERS).predict(PARAMETERS, ROWS), rtol=1e-14)
+    loaded = np.load(installed.folder / "outputs.npy")
+    np.testing.assert_allclose(loaded, nn.build(FLOWERS).predict(PARAMETERS, ROWS), rtol=1e-14)
     for text in ("W1 (5, 4)", "43 parameters", *LABELS, *CLASSES, "python -m flowers"):
         assert text in done.stdout, text
 

@@ -30,11 +30,11 @@ def test_onnx(model, precision, tmp_path):
     nn.export(model, "onnx", tmp_path, parameters=parameters, precision=precision)
     file = tmp_path / f"{model.name}.onnx"
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: X.astype(precision)})
-    assert found == pytest.approx(expected, rel=1e-12, abs=1e-13 if precision == "float64" else 2e-5)
+    (outcome,) = session.run(None, {session.get_inputs()[0].name: X.astype(precision)})
+    assert outcome == pytest.approx(expected, rel=1e-12, abs=1e-13 if precision == "float64" else 2e-5)
     counts = Counter(node.op_type for node in onnx.load(file).graph.node)
-    own = {name: counts[name] for name in ("Conv", "ConvTranspose", "MaxPool", "AveragePool")}
-    assert own == dict.fromkeys(own, int(precision == "float32"))
+    by_name = {name: counts[name] for name in ("Conv", "ConvTranspose", "MaxPool", "AveragePool")}
+    assert by_name == dict.fromkeys(by_name, int(precision == "float32"))
 
 
 @MODELS

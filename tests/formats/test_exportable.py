@@ -44,10 +44,10 @@ def evaluated(found, given):
 def test_a_classifier():
     """A classifier is its network, with its parameters, and the outputs are the probabilities of its classes."""
     classifier = NNClassifier((4,), max_iter=3, n_iter_no_change=50, random_state=0, tol=0).fit(FEATURES, CLASSES)
-    found = exportable(classifier, None, None)
-    assert found.inputs == ("width", "height", "depth")
-    assert found.outputs == ("probability of blue", "probability of green", "probability of red")
-    np.testing.assert_array_equal(outputs(found, X), classifier.predict_proba(FEATURES))
+    exported = exportable(classifier, None, None)
+    assert exported.inputs == ("width", "height", "depth")
+    assert exported.outputs == ("probability of blue", "probability of green", "probability of red")
+    np.testing.assert_array_equal(outputs(exported, X), classifier.predict_proba(FEATURES))
 
 
 @pytest.fixture(autouse=True)
@@ -74,31 +74,31 @@ def test_heads_of_a_classifier(head):
     """The outputs of every head are named after the classes, and are what the classifier itself goes by."""
     y, options, meaning = HEADS[head]
     classifier = NNClassifier((2,), max_iter=1, random_state=0, **options).fit(X, y)
-    found = classifier.exportable()
-    assert (found.inputs, found.outputs) == ((), meaning)
+    exported = classifier.exportable()
+    assert (exported.inputs, exported.outputs) == ((), meaning)
     expected = classifier.decision_function(X) if options else classifier.predict_proba(X)
     if head == "two classes":
         expected = expected[:, 1:]
     if head != "one class":
-        np.testing.assert_allclose(evaluated(found, X), expected, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(evaluated(exported, X), expected, rtol=1e-12, atol=1e-13)
 
 
 def test_a_regressor():
     """A regressor is its network; in float32 it is exported so."""
     regressor = NNRegressor(hidden_layer_sizes=(4,), max_iter=3, precision="float32", random_state=0).fit(X, X[:, :2])
-    found = exportable(regressor, None, None)
-    assert found.precision == "float32"
-    assert found.outputs == ("prediction of target 0", "prediction of target 1")
-    np.testing.assert_array_equal(outputs(found, X), regressor.predict(X))
+    exported = exportable(regressor, None, None)
+    assert exported.precision == "float32"
+    assert exported.outputs == ("prediction of target 0", "prediction of target 1")
+    np.testing.assert_array_equal(outputs(exported, X), regressor.predict(X))
 
 
 def test_a_formula():
     """A fitted formula has the features that it uses as its inputs, by name."""
     y = 2 * np.exp(-0.5 * X[:, 2]) + 0.1 * X[:, 0]
     regressor = FormulaRegressor("a*exp(-b*depth) + c*width").fit(FEATURES, y)
-    found = exportable(regressor, None, None)
-    assert found.inputs == ("width", "depth")
-    np.testing.assert_allclose(outputs(found, X[:, [0, 2]])[:, 0], regressor.predict(FEATURES), rtol=1e-14)
+    exported = exportable(regressor, None, None)
+    assert exported.inputs == ("width", "depth")
+    np.testing.assert_allclose(outputs(exported, X[:, [0, 2]])[:, 0], regressor.predict(FEATURES), rtol=1e-14)
 
 
 @pytest.mark.parametrize("estimator", [NNClassifier(), NNRegressor(), FormulaRegressor()])
@@ -127,8 +127,10 @@ def drawn(ensemble):
 
 def mean(ensemble, parameters, given):
     """The output of an ensemble by its definition."""
-    means = [predict_mean(kind.network, one, given) for kind, one in zip(ensemble.kinds, parameters, strict=True)]
-    total = sum(kind.weight * one for kind, one in zip(ensemble.kinds, means, strict=True))
+    means = [
+        predict_mean(kind.network, parameter, given) for kind, parameter in zip(ensemble.kinds, parameters, strict=True)
+    ]
+    total = sum(kind.weight * parameter for kind, parameter in zip(ensemble.kinds, means, strict=True))
     return total * ensemble.scale + ensemble.shift
 
 
@@ -218,40 +220,40 @@ def test_a_table(columns, name):
     """A table's model takes the encoded inputs, and gives probabilities, or the target as the table has it."""
     target = understand_target(as_table(frame()), name, None)
     model = table_model(columns, target, ((), 1, 0.4), (((4, "tanh"),), 3, 0.6))
-    found = exportable(model, None, None)
+    exported = exportable(model, None, None)
     encoded = encode(columns, as_table(frame()))
     expected = model.outputs_of(encoded)
     if not target.classes:
         expected = target.decide(expected)[:, None]
-    np.testing.assert_allclose(evaluated(found, encoded), expected, rtol=1e-13, atol=1e-13)
-    assert found.outputs == TARGETS[name]
+    np.testing.assert_allclose(evaluated(exported, encoded), expected, rtol=1e-13, atol=1e-13)
+    assert exported.outputs == TARGETS[name]
 
 
 def test_a_table_compiles(columns):
     """The mean of networks is one module, which predicts for few rows and for many, and has the right gradient."""
     target = understand_target(as_table(frame()), "size", None)
     model = table_model(columns, target, ((), 1, 0.4), (((4, "tanh"),), 3, 0.6))
-    found, encoded = model.exportable(), encode(columns, as_table(frame()))
-    module = nn.build(found.model, found.precision)
+    exported, encoded = model.exportable(), encode(columns, as_table(frame()))
+    module = nn.build(exported.model, exported.precision)
     expected = target.decide(model.outputs_of(encoded))[:, None]
     for rows in (1, 3, 30):
-        predicted = module.predict(found.parameters, encoded[:rows])
+        predicted = module.predict(exported.parameters, encoded[:rows])
         np.testing.assert_allclose(predicted, expected[:rows], rtol=1e-13, atol=1e-13)
-    _, gradient = module.loss_and_gradient(found.parameters, encoded, expected + 1)
+    _, gradient = module.loss_and_gradient(exported.parameters, encoded, expected + 1)
     places = range(0, len(gradient), 5)
     steps = 1e-5 * np.eye(len(gradient))[places]
-    losses = [[module.loss(found.parameters + s, encoded, expected + 1) for s in (step, -step)] for step in steps]
+    losses = [[module.loss(exported.parameters + s, encoded, expected + 1) for s in (step, -step)] for step in steps]
     np.testing.assert_allclose(gradient[places], np.subtract(*np.transpose(losses)) / 2e-5, rtol=1e-6, atol=1e-6)
 
 
 def test_a_table_as_c(columns, tmp_path):
     """The C of a table's model finds its own outputs right, and its header tells what the inputs are."""
     model = table_model(columns, Target("size"), ((), 1, 0.4), (((4, "tanh"),), 3, 0.6))
-    found = nn.export(model, "c", tmp_path, name="sizes")
+    exported = nn.export(model, "c", tmp_path, name="sizes")
     done = subprocess.run(["make", "test"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "outputs: right" in done.stdout
-    assert b"colour is green: 1, else 0" in found.files["sizes.h"]
+    assert b"colour is green: 1, else 0" in exported.files["sizes.h"]
 
 
 def test_what_the_inputs_of_a_table_are(columns):

@@ -73,12 +73,12 @@ def test_the_same_as_pytorch(precision):
     loss.backward()
     value, gradient = module.loss_and_gradient(start, X, Y)
     assert value == pytest.approx(loss.item(), rel=10 * tolerance)
-    found, names = (
+    by_name, names = (
         module.unpack(gradient),
         {"W": "weight", "b": "bias", "E": "weight", "gamma": "weight", "beta": "bias"},
     )
     parameters = dict(THEIRS.named_parameters())
-    for name, values in found.items():
+    for name, values in by_name.items():
         letters, _, layer = name.rpartition("_")
         if letters.startswith("moving"):
             assert not values.any()

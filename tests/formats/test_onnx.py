@@ -35,7 +35,7 @@ def predicted(graph, inputs):
     inputs = np.asarray(inputs, dtype=float).reshape(len(inputs), -1)
     targets = np.zeros((len(inputs), sum(tensor.size for tensor in program.targets)))
     values = nn.evaluate(program, start_of(program), inputs, targets)
-    return np.concatenate([values[one.element.tensor].reshape(len(inputs), -1) for one in graph.outputs], axis=1)
+    return np.concatenate([values[output.element.tensor].reshape(len(inputs), -1) for output in graph.outputs], axis=1)
 
 
 # --- stacks of layers --------------------------------------------------------------------------------------------
@@ -200,11 +200,11 @@ def test_graphs(name):
     expected = [reference(proto, inputs, output=k) for k in range(len(proto.graph.output))]
     assert predicted(graph, inputs) == pytest.approx(np.concatenate(expected, axis=1), rel=1e-11, abs=1e-12)
     program = graph.describe()
-    flat, targets = inputs.reshape(6, -1), RNG.normal(size=(6, sum(one.size for one in program.targets)))
-    trained = np.concatenate([np.full(one.size, one.trained) for one in program.parameters])
+    flat, targets = inputs.reshape(6, -1), RNG.normal(size=(6, sum(target.size for target in program.targets)))
+    trained = np.concatenate([np.full(target.size, target.trained) for target in program.parameters])
     numeric = np.where(trained, differences(program, start_of(program), flat, targets), 0)
-    found = gradient_of(nn.compile_model(graph, until="simplify")["simplify"], start_of(program), flat, targets)
-    assert found == pytest.approx(numeric, rel=1e-4, abs=1e-6)
+    gradient = gradient_of(nn.compile_model(graph, until="simplify")["simplify"], start_of(program), flat, targets)
+    assert gradient == pytest.approx(numeric, rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["views", "heads"])
@@ -228,8 +228,8 @@ def test_compiled_graphs(name):
     shape = [d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim[1:]]
     for samples in (1, 80):
         inputs = RNG.normal(size=(samples, *shape))
-        found = module.predict(module.initial_parameters(), inputs.reshape(samples, -1))
-        assert found == pytest.approx(reference(proto, inputs), rel=1e-11, abs=1e-12)
+        prediction = module.predict(module.initial_parameters(), inputs.reshape(samples, -1))
+        assert prediction == pytest.approx(reference(proto, inputs), rel=1e-11, abs=1e-12)
 
 
 def test_rows_that_are_folded():
@@ -305,14 +305,19 @@ def onnx_of_integers(kind, attributes, numbers):
 def test_names_of_parts():
     """A weight that a Concat cuts has a parameter for each part, whose name says which; nothing else is changed."""
     program = nn.from_onnx(GRAPHS["branches"]).describe()
-    assert [str(one) for one in program.parameters] == ["W[2, 3]", "V[:,0:3][2, 3]", "V[:,3:5][2, 2]", "v[2]"]
-    assert [str(one) for one in program.inputs] == ["x[0:2][n, 2]", "x[2:4][n, 2]"]
+    assert [str(parameter) for parameter in program.parameters] == [
+        "W[2, 3]",
+        "V[:,0:3][2, 3]",
+        "V[:,3:5][2, 2]",
+        "v[2]",
+    ]
+    assert [str(parameter) for parameter in program.inputs] == ["x[0:2][n, 2]", "x[2:4][n, 2]"]
 
 
 def test_copies():
     """Where a tensor meets itself under another index, an identity matrix copies it, which is never trained."""
     program = nn.from_onnx(GRAPHS["residual"]).describe()
-    assert [(one.name, one.trained) for one in program.parameters if one.shape == (5, 5)] == [
+    assert [(parameter.name, parameter.trained) for parameter in program.parameters if parameter.shape == (5, 5)] == [
         ("D", True),
         ("identity5", False),
     ]
@@ -335,7 +340,7 @@ def test_batch_normalization_is_folded():
                    ("Dropout", "n", "d mask", {}), ("Relu", "d", "y", {})], own)  # fmt: skip
     graph = nn.from_onnx(proto)
     assert predicted(graph, X) == pytest.approx(reference(proto, X), rel=1e-12, abs=1e-14)
-    assert [(str(one), one.trained) for one in graph.describe().parameters] == [
+    assert [(str(parameter), parameter.trained) for parameter in graph.describe().parameters] == [
         ("W[4, 5]", True), ("s[5]", True), ("b[5]", True),
     ]  # fmt: skip
 
@@ -348,7 +353,7 @@ def test_weights_that_are_shared():
     )
     graph = nn.from_onnx(proto)
     assert predicted(graph, X) == pytest.approx(reference(proto, X), rel=1e-9)
-    assert [one.name for one in graph.describe().parameters] == ["W", "s", "s'", "s''"]
+    assert [parameter.name for parameter in graph.describe().parameters] == ["W", "s", "s'", "s''"]
 
 
 def test_what_prepares_inputs_is_kept():
@@ -356,11 +361,13 @@ def test_what_prepares_inputs_is_kept():
     own = weights(mean=(4,), W=(4, 3), b=(3,)) | {"scale": RNG.uniform(0.5, 2, 4)}
     nodes = [("Sub", "x mean", "c", {}), ("Div", "c scale", "z", {})]
     proto = model([*nodes, ("MatMul", "z W", "p", {}), ("Add", "p b", "y", {})], own)
-    trained = {one.name: one.trained for one in nn.from_onnx(proto, frozen=["b"]).describe().parameters}
+    trained = {
+        parameter.name: parameter.trained for parameter in nn.from_onnx(proto, frozen=["b"]).describe().parameters
+    }
     assert trained == {"mean": False, "W": True, "b": False, "scale": False}
     assert predicted(nn.from_onnx(proto), X) == pytest.approx(reference(proto, X), rel=1e-12)
     alone = model([*nodes[:1], ("Div", "c scale", "y", {})], {key: own[key] for key in ("mean", "scale")})
-    assert all(one.trained for one in nn.from_onnx(alone).describe().parameters)
+    assert all(parameter.trained for parameter in nn.from_onnx(alone).describe().parameters)
     with pytest.raises(ModelError, match="frozen names 'c', which is no parameter; there are: mean, W, b, scale"):
         nn.from_onnx(proto, frozen=["c"])
 
@@ -421,8 +428,8 @@ def test_fixed_batches():
     assert predicted(rows, X) == pytest.approx(reference(proto, X), rel=1e-13)
     whole = nn.from_onnx(proto, batch=False)
     assert predicted(whole, X.reshape(1, 120))[0] == pytest.approx(reference(proto, X).ravel(), rel=1e-13)
-    one = nn.from_onnx(model(nodes, weights(W=(4, 3)), [("x", (1, 4))]))
-    assert predicted(one, X) == pytest.approx(reference(proto, X), rel=1e-13)
+    imported = nn.from_onnx(model(nodes, weights(W=(4, 3)), [("x", (1, 4))]))
+    assert predicted(imported, X) == pytest.approx(reference(proto, X), rel=1e-13)
 
 
 # --- scikit-learn ------------------------------------------------------------------------------------------------
@@ -447,7 +454,7 @@ def test_linear_models():
     graph = nn.from_onnx(proto)
     z = X @ np.array([1.0, -2.0, -0.5, 0.0]) - 0.5
     assert predicted(graph, X) == pytest.approx(np.column_stack([expit(-z), expit(z)]), rel=1e-13)
-    assert [str(one) for one in graph.describe().parameters] == [
+    assert [str(parameter) for parameter in graph.describe().parameters] == [
         "ml/LinearClassifier label scores.coefficients[2, 4]",
         "ml/LinearClassifier label scores.intercepts[2]",
     ]
@@ -456,7 +463,7 @@ def test_linear_models():
     s = (X - [0.5, 0, 1, -1]) * 2
     expected = s / np.linalg.norm(s, axis=1, keepdims=True) @ np.array([[1, 2, 3, 4], [0.5, 0.6, 0.7, 0.8]]).T
     assert predicted(graph, X) == pytest.approx(expected, rel=1e-5, abs=1e-6)  # attributes are in single precision
-    assert [one.trained for one in graph.describe().parameters] == [False, True]
+    assert [parameter.trained for parameter in graph.describe().parameters] == [False, True]
 
 
 def estimators():
@@ -529,7 +536,7 @@ def test_probabilities_of_two_classes():
     proto = model(nodes, weights(W=(4, 1), b=(1,)) | {"unity": np.array([1.0])})
     graph = nn.from_onnx(proto, name="two_classes")
     assert predicted(graph, X) == pytest.approx(reference(proto, X), rel=1e-12)
-    assert [one.name for one in graph.describe().parameters] == ["W", "b"]
+    assert [parameter.name for parameter in graph.describe().parameters] == ["W", "b"]
     assert graph.loss == "categorical_crossentropy"
     module = nn.build(graph)
     labels = (X[:, 0] > 0).astype(int)
@@ -558,7 +565,7 @@ def modules(torch):
         own.CELU(0.7), own.GELU("tanh"), own.Hardsigmoid(), own.Hardswish(), own.Hardtanh(-0.4, 0.6), own.Mish(),
         own.LogSigmoid(), own.PReLU(), own.PReLU(5), own.ReLU6(), own.SELU(), own.Softplus(), own.Softshrink(0.25),
     ]  # fmt: skip
-    stacks = [own.Sequential(own.Linear(4, 5), one, own.Linear(5, 2)) for one in activations]
+    stacks = [own.Sequential(own.Linear(4, 5), activation, own.Linear(5, 2)) for activation in activations]
     return [own.Sequential(*layers, own.Linear(5, 3), own.Softmax(1)), Skip(), *stacks]
 
 
@@ -642,8 +649,8 @@ def test_attention_of_the_older_exporter(batch):
         module = module.double().eval()
         with torch.no_grad():
             expected = module(inputs).numpy()
-        found = predicted(nn.from_onnx(exported(torch, module, inputs)), inputs.numpy())
-        assert found.reshape(expected.shape) == pytest.approx(expected, rel=1e-11, abs=1e-11)
+        predicted_values = predicted(nn.from_onnx(exported(torch, module, inputs)), inputs.numpy())
+        assert predicted_values.reshape(expected.shape) == pytest.approx(expected, rel=1e-11, abs=1e-11)
 
 
 def exported(torch, module, inputs):

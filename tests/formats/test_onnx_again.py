@@ -160,17 +160,17 @@ def test_again(name, precision, opset):
     loss = "categorical_crossentropy" if name == "Dense" else "mse"
     again = nn.from_onnx(loaded(exported(model, precision, start, opset=opset)), loss)
     second = nn.compile_model(again, precision, until="differentiate", fit=False)["differentiate"]
-    found = evaluate(second, [v for t in second.parameters for v in np.frombuffer(t.initial.values)], X, Y)
+    evaluated = evaluate(second, [v for t in second.parameters for v in np.frombuffer(t.initial.values)], X, Y)
     expected = evaluate(first, start.astype(float), X, Y)
     outputs = [
         np.concatenate([values[e.tensor].reshape(ROWS, -1) for e in program.outputs], axis=1)
-        for program, values in ((first, expected), (second, found))
+        for program, values in ((first, expected), (second, evaluated))
     ]
     tolerance = {"float32": 1e-6, "float64": 1e-12}[precision]
     assert outputs[1] == pytest.approx(outputs[0], rel=tolerance, abs=tolerance)
     if name in ("several inputs and outputs", "BatchNormalization"):
         return  # a file says nothing of several losses, nor of the statistics of batches
-    of_first, of_second = gradients(first, expected), gradients(second, found)
+    of_first, of_second = gradients(first, expected), gradients(second, evaluated)
     assert of_second.keys() == of_first.keys()
     for parameter, gradient in of_first.items():
         assert of_second[parameter] == pytest.approx(gradient, rel=tolerance, abs=10 * tolerance), parameter
@@ -192,8 +192,8 @@ def test_compiled_again(quick_compiler):
     start = module.initial_parameters()
     again = nn.build(nn.from_onnx(loaded(exported(first, "float32", start.astype("float32"))), name="again"))
     X, Y = RNG.integers(5, size=(9, 6)), RNG.integers(2, size=9)
-    own = again.initial_parameters()
-    assert again.predict(own, X) == pytest.approx(module.predict(start, X), rel=1e-5)
+    initial_parameters = again.initial_parameters()
+    assert again.predict(initial_parameters, X) == pytest.approx(module.predict(start, X), rel=1e-5)
     options = {"optimizer": "adam", "learning_rate": 0.01, "epochs": 20}
     losses = again.train(X, Y, **options).history, module.train(X, Y, parameters=start, **options).history
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -182,8 +182,8 @@ def test_what_is_refused(build, message):
     """The error names the node, and says why."""
     file = File()
     made = build(file)
-    found = helper.make_tensor_value_info(made, TensorProto.FLOAT, ["N", STEPS, WIDTH])
+    value_info = helper.make_tensor_value_info(made, TensorProto.FLOAT, ["N", STEPS, WIDTH])
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", STEPS, WIDTH])
-    graph = helper.make_graph(file.nodes, "refused", [x], [found], file.initializers)
+    graph = helper.make_graph(file.nodes, "refused", [x], [value_info], file.initializers)
     with pytest.raises(nn.ModelError, match=message):
         nn.from_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10))

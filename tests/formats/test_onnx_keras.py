@@ -254,9 +254,13 @@ def test_normalization():
     mean = np.array([[0.5, -1.0, 2.0, 0.0]])
     values, program, _ = found(proto, X, constants={"mean": mean, "root": np.ones((1, 4))})
     assert values == pytest.approx((X - mean) * own["scale"] @ own["U"], rel=1e-13)
-    assert [str(one) for one in program.inputs] == ["x[n, 4]"]
-    assert {one.name: one.trained for one in program.parameters} == {"U": True, "scale": False, "mean": False}
-    assert [one.name for one in nn.from_onnx(proto).describe().inputs] == ["x", "mean", "root"]
+    assert [str(parameter) for parameter in program.inputs] == ["x[n, 4]"]
+    assert {parameter.name: parameter.trained for parameter in program.parameters} == {
+        "U": True,
+        "scale": False,
+        "mean": False,
+    }
+    assert [parameter.name for parameter in nn.from_onnx(proto).describe().inputs] == ["x", "mean", "root"]
     for constants, told in (
         ({"men": mean}, "constants has 'men', which is no input of the ONNX file; there: x, mean, root"),
         ({"mean": mean[0]}, r"the constant 'mean' must be finite, and have the shape \(1, 4\), not \(4,\)"),
@@ -290,7 +294,7 @@ def test_whole_numbers(name, quick_compiler):
     numbers = RNG.integers(6, size=(5, 4))
     values, program, _ = found(proto, numbers)
     assert values == pytest.approx(own["E"][numbers].reshape(5, 12) @ own["U"], rel=1e-13)
-    assert [(one.name, one.shape) for one in program.parameters] == [("E", (6, 3)), ("U", (4, 3, 2))]
+    assert [(parameter.name, parameter.shape) for parameter in program.parameters] == [("E", (6, 3)), ("U", (4, 3, 2))]
     if name == "int32":
         module = nn.build(nn.from_onnx(proto, name="rows"))
         start = module.initial_parameters()

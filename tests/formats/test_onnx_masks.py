@@ -104,7 +104,7 @@ def attended(file, way, allowed):
     elif way == "moved":  # as torch.onnx spreads a mask over heads, and joins these with the samples
         spread = file.add("Expand", file.add("Where", allowed, np.array(0.0), nothing), np.array([1, HEADS, 1, 1]))
         split = [file.add("Gather", spread, np.array(head), axis=1) for head in range(HEADS)]
-        whole = file.add("Concat", *(file.add("Unsqueeze", one, np.array([1])) for one in split), axis=1)
+        whole = file.add("Concat", *(file.add("Unsqueeze", word, np.array([1])) for word in split), axis=1)
         scores = file.add(
             "Add", scores, file.add("Transpose", file.add("Transpose", whole, perm=[0, 2, 1, 3]), perm=[0, 2, 1, 3])
         )

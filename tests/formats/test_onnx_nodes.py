@@ -104,8 +104,8 @@ def predicted(case):
     Truth values are inputs, such as the mask of an Attention.
     """
     values, constants = [], {}
-    for declared, given in zip(case.model.graph.input, case.data_sets[0][0], strict=True):
-        array = array_of(given)
+    for declared, data_set in zip(case.model.graph.input, case.data_sets[0][0], strict=True):
+        array = array_of(data_set)
         if array.dtype.kind in "fb" and (not values or case.model.graph.node[0].op_type not in SETTINGS):
             values.append(array.astype(float).ravel())
         else:
@@ -130,8 +130,8 @@ def test_cases_of_onnx(all_cases):
             with contextlib.suppress(ModelError):
                 translated(case.model, batch=False)
             continue
-        arrays = [array_of(one) for one in case.data_sets[0][1]]
-        expected = np.concatenate([one.astype(float).ravel() for one in arrays if one.dtype.kind == "f"])
+        arrays = [array_of(data_set) for data_set in case.data_sets[0][1]]
+        expected = np.concatenate([data_set.astype(float).ravel() for data_set in arrays if data_set.dtype.kind == "f"])
         np.testing.assert_allclose(predicted(case), expected, case.rtol, case.atol, err_msg=case.name)
         passed.append(case)
     covered = {kind_of(node) for case in passed for node in case.model.graph.node}

@@ -69,7 +69,9 @@ def compared(found):
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(found.SerializeToString(), options, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(2)
-    given = {one.name: rng.normal(size=(3, *one.shape[1:])).astype("f4") for one in session.get_inputs()}
+    given = {
+        value_info.name: rng.normal(size=(3, *value_info.shape[1:])).astype("f4") for value_info in session.get_inputs()
+    }
     expected = session.run(None, given)[0]
     program = nn.from_onnx(found).describe()
     flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])

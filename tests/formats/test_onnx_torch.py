@@ -105,7 +105,7 @@ def test_transformers(name, dynamo, rows):
         pytest.skip("the file has zeros for each of the samples that it was exported with")
     torch.manual_seed(7)
     make, draw = NETWORKS[name]
-    module, inputs = make().eval(), tuple(one[:rows] for one in draw())
+    module, inputs = make().eval(), tuple(output[:rows] for output in draw())
     with torch.no_grad():
         if not dynamo:  # dynamo merges constants that are equal, as biases are before a training
             for tensor in module.parameters():
@@ -114,7 +114,7 @@ def test_transformers(name, dynamo, rows):
     read = nn.from_onnx(exported(module, inputs, dynamo, rows), batch=True if rows == BATCH else None)
     program = read.describe()
     start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
-    X = np.concatenate([one.numpy().reshape(len(one), -1).astype(float) for one in inputs], axis=1)
+    X = np.concatenate([output.numpy().reshape(len(output), -1).astype(float) for output in inputs], axis=1)
     values = evaluate(program, start, X, np.zeros((len(X), expected[0].size)))
-    found = np.concatenate([values[one.tensor].reshape(len(X), -1) for one in program.outputs], axis=1)
-    np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=1e-5, atol=5e-6)
+    joined = np.concatenate([values[output.tensor].reshape(len(X), -1) for output in program.outputs], axis=1)
+    np.testing.assert_allclose(joined, expected.reshape(joined.shape), rtol=1e-5, atol=5e-6)

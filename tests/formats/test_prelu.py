@@ -22,10 +22,10 @@ def test_slopes():
     shapes = {tensor.name: tensor.shape for tensor in program.parameters}
     assert [shapes[name] for name in ("alpha2", "alpha4", "alpha7")] == [(3,), (3, 3), ()]
     assert [tensor.initial.scale for tensor in program.parameters if "alpha" in tensor.name] == [0, 0.25, 0.5]
-    own = nn.Sequential([nn.PReLU(shared_axes=[-1])], (4, 2)).describe()
+    described_program = nn.Sequential([nn.PReLU(shared_axes=[-1])], (4, 2)).describe()
     x, alpha = RNG.normal(size=(5, 4, 2)), RNG.normal(size=4)
-    found = evaluate(own, alpha, x.reshape(5, 8), np.zeros((5, 8)))[own.outputs[0].tensor]
-    np.testing.assert_allclose(found, np.where(x > 0, x, alpha[:, None] * x), rtol=1e-15)
+    values = evaluate(described_program, alpha, x.reshape(5, 8), np.zeros((5, 8)))[described_program.outputs[0].tensor]
+    np.testing.assert_allclose(values, np.where(x > 0, x, alpha[:, None] * x), rtol=1e-15)
 
 
 def test_gradient():
@@ -93,5 +93,5 @@ def test_of_torch():
         expected = module(torch.from_numpy(X)).detach().numpy()
         program = nn.from_torch(module, inputs=None if len(shape) == 1 else shape).describe()
         start = [value for tensor in program.parameters for value in np.frombuffer(tensor.initial.values)]
-        found = evaluate(program, start, X.reshape(3, -1), np.zeros((3, expected[0].size)))
-        assert found[program.outputs[0].tensor] == pytest.approx(expected, rel=1e-12)
+        values = evaluate(program, start, X.reshape(3, -1), np.zeros((3, expected[0].size)))
+        assert values[program.outputs[0].tensor] == pytest.approx(expected, rel=1e-12)

@@ -38,11 +38,11 @@ def test_the_same_as_pytorch(kind, both):
     ours = nn.Network(x, nodes, name="states")
     states = nn.with_weights(ours, theirs.state_dict(), "torch").describe()
     flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in states.parameters])
-    found = evaluate(states, flat, X.reshape(5, -1), np.zeros((5, sum(t.size for t in states.targets))))
+    evaluated = evaluate(states, flat, X.reshape(5, -1), np.zeros((5, sum(t.size for t in states.targets))))
     for number, element in enumerate(states.outputs):
         side, place = divmod(number, 2) if kind == "LSTM" else (number, 0)
         end = (ends if kind == "LSTM" else (ends,))[place][side]
-        np.testing.assert_allclose(found[element.tensor], end.detach().numpy(), atol=1e-13)
+        np.testing.assert_allclose(evaluated[element.tensor], end.detach().numpy(), atol=1e-13)
     loss = ((expected - torch.tensor(Y)) ** 2).mean()
     loss.backward()
     assert float(values["loss"]) == pytest.approx(loss.item(), rel=1e-12)
@@ -52,6 +52,6 @@ def test_the_same_as_pytorch(kind, both):
         suffix = "_reverse" if letters.endswith("b") and both else ""
         name = {"W": "weight_ih_l0", "U": "weight_hh_l0", "b": "bias_ih_l0"}[letters[0]] + suffix
         slope = gradients[name].reshape(len(GATES[kind]), 4, -1)[GATES[kind]]
-        found = values[element.tensor]
-        found = found[0] if letters[0] == "b" and kind == "GRU" else found
-        np.testing.assert_allclose(found, slope.reshape(found.shape), atol=1e-13)
+        evaluated = values[element.tensor]
+        evaluated = evaluated[0] if letters[0] == "b" and kind == "GRU" else evaluated
+        np.testing.assert_allclose(evaluated, slope.reshape(evaluated.shape), atol=1e-13)

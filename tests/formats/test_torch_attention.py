@@ -137,9 +137,9 @@ def test_a_module_alone():
         model = nn.from_torch(module.double(), inputs=[tuple(one.shape[1:]) for one in inputs])
         flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in model.describe().parameters])
         rows = np.concatenate([one.numpy().reshape(2, -1) for one in inputs], 1)
-        found = evaluate(model.describe(), flat, rows, np.zeros((2, 12)))[model.describe().outputs[0].tensor]
+        values = evaluate(model.describe(), flat, rows, np.zeros((2, 12)))[model.describe().outputs[0].tensor]
         turned = [one.transpose(0, 1) for one in (x, inputs[-1], inputs[-1])]
-        close(found, module(*turned)[0].transpose(0, 1).detach().numpy())
+        close(values, module(*turned)[0].transpose(0, 1).detach().numpy())
 
 
 # --- blocks ------------------------------------------------------------------------------------------------------
@@ -318,8 +318,8 @@ def test_a_module_trains():
     module = own.TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True).double().eval()
     network = nn.build(nn.from_torch(module, inputs=(3, 4)), fit=False)
     x = drawn(5, 3, 4)
-    found = network.predict(network.initial_parameters(), x.numpy().reshape(5, -1))
-    close(found.reshape(5, 3, 4), module(x).detach().numpy())
+    predicted = network.predict(network.initial_parameters(), x.numpy().reshape(5, -1))
+    close(predicted.reshape(5, 3, 4), module(x).detach().numpy())
 
 
 # --- code as it is written ---------------------------------------------------------------------------------------

@@ -201,5 +201,5 @@ def test_stacks_with_normalizations_and_embeddings():
     assert isinstance(model, nn.Sequential)
     program = model.describe()
     flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
-    found = evaluate(program, flat, words.numpy().astype(float), np.zeros((3, 4)))[program.outputs[0].tensor]
-    np.testing.assert_allclose(found, stack(words).detach().numpy(), atol=1e-13)
+    values = evaluate(program, flat, words.numpy().astype(float), np.zeros((3, 4)))[program.outputs[0].tensor]
+    np.testing.assert_allclose(values, stack(words).detach().numpy(), atol=1e-13)

@@ -51,7 +51,7 @@ def test_trainings_start_there(started):
     Y = np.zeros((len(X), 2))
     assert np.array_equal(started.unpack(started.train(X, Y, **still).parameters)["W1"], W1)
     many = started.train_many(X, Y, models=3, **still)
-    assert all(np.array_equal(started.unpack(one)["W1"], W1) for one in many.parameters)
+    assert all(np.array_equal(started.unpack(parameter)["W1"], W1) for parameter in many.parameters)
 
 
 def test_given_in_a_flat_array():
@@ -69,9 +69,9 @@ def test_shown_in_a_notebook():
 
 def test_given_values_are_copied():
     """A network keeps the values that it was given, whatever becomes of the array."""
-    own = W1.copy()
-    network = nn.Sequential(LAYERS, 4, initial={"W1": own})
-    own[:] = 0
+    copied = W1.copy()
+    network = nn.Sequential(LAYERS, 4, initial={"W1": copied})
+    copied[:] = 0
     assert np.array_equal(np.frombuffer(network.describe().parameters[0].initial.values).reshape(3, 4), W1)
 
 
@@ -114,8 +114,8 @@ def test_classifier_of_sklearn(hidden, activation, target):
     fitted = MLPClassifier(hidden, activation=activation, max_iter=30, random_state=0).fit(X, target)
     expected = fitted.predict_proba(X)
     network = nn.from_sklearn(fitted)
-    found = predicted(network)
-    assert found == pytest.approx(expected[:, -found.shape[1] :], rel=1e-12, abs=1e-15)
+    predicted_values = predicted(network)
+    assert predicted_values == pytest.approx(expected[:, -predicted_values.shape[1] :], rel=1e-12, abs=1e-15)
     softmax = np.ndim(target) == 1 and len(np.unique(target)) > 2
     assert network.loss == ("categorical_crossentropy" if softmax else "binary_crossentropy")
 
@@ -240,14 +240,14 @@ def test_activations_of_torch():
     """Every activation of PyTorch that is known is the same function here."""
     torch = pytest.importorskip("torch")
     points = np.linspace(-7, 7, 56).reshape(14, 4)
-    names = {type(one).__name__ for one in activations(torch)}
+    names = {type(activation).__name__ for activation in activations(torch)}
     assert names >= {*nn.imports.torch.ACTIVATION_OF}
     for activation in activations(torch):
         stack = torch.nn.Sequential(torch.nn.Linear(4, 5), activation).double()
         network = nn.from_torch(stack)
         with torch.no_grad():
             expected = stack(torch.from_numpy(points)).numpy()
-        flat = np.concatenate([one.detach().numpy().ravel() for one in stack.parameters()])
+        flat = np.concatenate([parameter.detach().numpy().ravel() for parameter in stack.parameters()])
         assert nn.evaluate(network.describe(), flat, points, np.zeros((14, 5)))["h1"] == pytest.approx(
             expected, rel=1e-12, abs=1e-14
         )

@@ -91,24 +91,24 @@ def loops(body):
 def test_training_in_registers_has_no_loop():
     """It has neither loops nor calls of the C library, and looks at each exponential once."""
     for name in ("registers", "networks"):
-        found = functions_of(name)
+        functions = functions_of(name)
         for function in ("next_point", "update_sequentially"):
-            if function in found:
-                assert not loops(found[function])
-                assert "memcpy" not in found[function]
+            if function in functions:
+                assert not loops(functions[function])
+                assert "memcpy" not in functions[function]
     assert functions_of("registers")["next_point"].count("exp_scalar(") == 1
 
 
 def test_a_formula_has_loops_over_samples_alone():
     """Predictions and the loss go over the samples of a tile, and once where no step waits long for another."""
     for name in ("registers", "formulas"):
-        found = functions_of(name)
-        assert {*loops(found["predict_tile"]), *loops(found["loss_tile"])} == {"n"}
+        functions = functions_of(name)
+        assert {*loops(functions["predict_tile"]), *loops(functions["loss_tile"])} == {"n"}
     assert loops(functions_of("registers")["predict_tile"]) == ["n"]
-    found = functions_of("formulas")["predict_tile"]
-    assert "sinf(" in found
-    assert re.search(r"\? t\d+ : t\d+\)", found)  # a choice without a branch
-    assert "if (" not in found
+    functions = functions_of("formulas")["predict_tile"]
+    assert "sinf(" in functions
+    assert re.search(r"\? t\d+ : t\d+\)", functions)  # a choice without a branch
+    assert "if (" not in functions
 
 
 def test_models_side_by_side_have_a_lane_each():

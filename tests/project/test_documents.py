@@ -281,9 +281,9 @@ def test_every_document_is_linked():
     for first, all_of_them in ((README, DOCUMENTS), (ROOT / "docs" / "index.md", DOCUMENTS[2:])):
         found, left = set(), [first]
         while left:
-            one = left.pop()
-            found.add(one)
-            left += [other for other in documents_linked(one) if other not in found and other.exists()]
+            popped = left.pop()
+            found.add(popped)
+            left += [other for other in documents_linked(popped) if other not in found and other.exists()]
         assert set(all_of_them) <= found
 
 
@@ -307,8 +307,8 @@ def test_stages_of_the_perceptron(stage, shown):
     """What the documents show of each stage is what ``show`` prints, line for line."""
     text = (ROOT / "docs" / "architecture.md").read_text()
     printed = shown.split(f"--- {stage}: ")[1].split("\n--- ")[0].splitlines()
-    found = re.search(rf"^\*\*{stage}\*\*.*?^```text\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)[1]
-    for line in found.splitlines():
+    match = re.search(rf"^\*\*{stage}\*\*.*?^```text\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)[1]
+    for line in match.splitlines():
         if line.strip() and line.strip() != "...":
             assert line in printed
 

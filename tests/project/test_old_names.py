@@ -56,9 +56,9 @@ def test_fits(decay, case):
     """An old name of an argument of a fit does what the new one does, and the warning is told where it is written."""
     function, old, new = FITS[case]
     with pytest.warns(DeprecationWarning, match=r"is named \w+ now: the old name goes in version 0\.3\.0") as caught:
-        found = function(decay)(X, Y, **old)
-    assert {one.filename for one in caught} == {__file__}
-    np.testing.assert_array_equal(parameters_of(found), parameters_of(function(decay)(X, Y, **new)))
+        value = function(decay)(X, Y, **old)
+    assert {warning.filename for warning in caught} == {__file__}
+    np.testing.assert_array_equal(parameters_of(value), parameters_of(function(decay)(X, Y, **new)))
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,16 @@ def test_fits(decay, case):
 def test_trainings(network, old, new):
     """So do the old names of train."""
     with pytest.warns(DeprecationWarning, match="is named") as caught:
-        found = network.train(X, Y, epochs=5, learning_rate=0.1, **old)
-    assert {one.filename for one in caught} == {__file__}
+        trained = network.train(X, Y, epochs=5, learning_rate=0.1, **old)
+    assert {warning.filename for warning in caught} == {__file__}
     expected = network.train(X, Y, epochs=5, learning_rate=0.1, **new)
-    np.testing.assert_array_equal(found.parameters, expected.parameters)
+    np.testing.assert_array_equal(trained.parameters, expected.parameters)
     with pytest.raises(TypeError, match="are the same argument, which is named"):
         network.train(X, Y, **{**new, **old})
     if "clip_norm" in old:
         with pytest.warns(DeprecationWarning, match="clip") as caught:
             network.partial_fit(X, Y, **old)
-        assert {one.filename for one in caught} == {__file__}
+        assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_layers_and_networks():
@@ -125,7 +125,7 @@ def test_build_and_results(decay):
         decay.fit(X, Y, sigmas=1)
     with pytest.warns(DeprecationWarning, match="the argument starts is named n_starts now") as caught:
         old = decay.fit(X, Y, sigma=0.1, bounds=(0, 5), starts=2, seed=3)
-    assert {one.filename for one in caught} == {__file__}
+    assert {warning.filename for warning in caught} == {__file__}
     new = decay.fit(X, Y, sigma=0.1, bounds=(0, 5), n_starts=2, seed=3)
     np.testing.assert_array_equal(old.parameters, new.parameters)
     assert "old" not in inspect.signature(decay.fit).parameters
@@ -151,7 +151,7 @@ def test_estimators():
 
     with pytest.warns(DeprecationWarning, match="is named") as caught:
         old = FormulaRegressor("a*exp(-b*x)", start={"a": 2}, robust="huber", robust_scale=0.01)
-    assert {one.filename for one in caught} == {__file__}
+    assert {warning.filename for warning in caught} == {__file__}
     new = FormulaRegressor("a*exp(-b*x)", p0={"a": 2}, loss="huber", f_scale=0.01)
     assert old.get_params() == new.get_params() == base.clone(old).get_params()
     assert "start" not in new.get_params()
@@ -159,12 +159,12 @@ def test_estimators():
     for kind, model in ((FormulaRegressor, "a*exp(-b*x)"), (DynamicsRegressor, motion)):
         with pytest.warns(DeprecationWarning, match="is named") as caught:
             old = kind(model, tolerance=1e-3, max_iterations=7)
-        assert {one.filename for one in caught} == {__file__}
+        assert {warning.filename for warning in caught} == {__file__}
         assert (old.tol, old.max_iter) == (1e-3, 7)
         assert {"tol", "max_iter"} <= old.get_params().keys()
         with pytest.warns(DeprecationWarning, match="the argument max_iterations is named max_iter now") as caught:
             old.set_params(max_iterations=9, tol=1e-4)
-        assert {one.filename for one in caught} == {__file__}
+        assert {warning.filename for warning in caught} == {__file__}
         assert (old.tol, old.max_iter) == (1e-4, 9)
         with pytest.warns(DeprecationWarning, match="the attribute tolerance"):
             old.tolerance = 1e-5
@@ -180,8 +180,8 @@ def test_estimators():
         warnings.simplefilter("always")
         clipped.fit(X[:, None], Y)
         alike = NNRegressor(**given, train_options={"clipnorm": 0.1}).fit(X[:, None], Y)
-    deprecated = [one for one in caught if one.category is DeprecationWarning]
-    assert [one.filename for one in deprecated] == [__file__]
+    deprecated = [warning for warning in caught if warning.category is DeprecationWarning]
+    assert [warning.filename for warning in deprecated] == [__file__]
     np.testing.assert_array_equal(clipped.predict(X[:, None]), alike.predict(X[:, None]))
 
 

@@ -210,5 +210,5 @@ def test_only_standard_names_of_the_lowest_python():
         re.MULTILINE,
     )
     for path in [*Path(ROOT, "nncodegen").rglob("*.py"), ROOT / "setup.py"]:
-        found = added.search(path.read_text(encoding="utf-8"))
-        assert found is None, f"{path}: {found[0]}"
+        match = added.search(path.read_text(encoding="utf-8"))
+        assert match is None, f"{path}: {match[0]}"

@@ -149,17 +149,19 @@ class Page(HTMLParser):
         self.feed(path.read_text())
 
     def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.anchors |= {found[name] for name in ("id", "name") if found.get(name)}
-        if tag == "a" and "href" in found:
-            self.links.append(found["href"])
-        if tag in ("script", "img", "iframe", "source") and "src" in found:
-            self.loads.append(found["src"])
-        if tag == "link" and found.get("rel") in ("stylesheet", "icon", "preload"):
-            self.loads.append(found["href"])
-        thumbnail = "_thumb." in found.get("src", "")  # of others, it is empty where a text beside the picture says it
-        if tag == "img" and (found.get("alt") is None or (thumbnail and not found["alt"])):
-            self.without_text.append(found.get("src"))
+        by_name = dict(attributes)
+        self.anchors |= {by_name[name] for name in ("id", "name") if by_name.get(name)}
+        if tag == "a" and "href" in by_name:
+            self.links.append(by_name["href"])
+        if tag in ("script", "img", "iframe", "source") and "src" in by_name:
+            self.loads.append(by_name["src"])
+        if tag == "link" and by_name.get("rel") in ("stylesheet", "icon", "preload"):
+            self.loads.append(by_name["href"])
+        thumbnail = "_thumb." in by_name.get(
+            "src", ""
+        )  # of others, it is empty where a text beside the picture says it
+        if tag == "img" and (by_name.get("alt") is None or (thumbnail and not by_name["alt"])):
+            self.without_text.append(by_name.get("src"))
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +175,9 @@ def test_results_are_listed_once():
     text = (SITE / "reference" / "results.html").read_text()
     classes = re.split(r'id="nncodegen\.(?=\w+")', text)[1:]
     assert len(classes) >= 5
-    for one in classes:
-        members = set(re.findall(r'id="nncodegen\.\w+\.(\w+)"', one))
-        listed = re.findall(r'<dt>(<code class="docutils .*?)</dt>', one.partition('<dl class="py')[0])
+    for class_name in classes:
+        members = set(re.findall(r'id="nncodegen\.\w+\.(\w+)"', class_name))
+        listed = re.findall(r'<dt>(<code class="docutils .*?)</dt>', class_name.partition('<dl class="py')[0])
         assert not members & {name for row in listed for name in re.findall(r'"pre">(\w+)<', row)}
 
 
@@ -286,9 +288,9 @@ addEventListener("load", measure);
         text = browse(file.as_uri(), folder)
     finally:
         file.unlink()
-    found = dict(re.findall(r"^(?:<.*>)?([\w./-]+\.html) (\d+)$", text, flags=re.MULTILINE))
-    assert len(found) == len(names)
-    return {name: int(value) for name, value in found.items()}
+    by_name = dict(re.findall(r"^(?:<.*>)?([\w./-]+\.html) (\d+)$", text, flags=re.MULTILINE))
+    assert len(by_name) == len(names)
+    return {name: int(value) for name, value in by_name.items()}
 
 
 @built

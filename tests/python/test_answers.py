@@ -63,7 +63,7 @@ def test_every_class_is_asked(decay):
     pytest.importorskip("scipy")
     kinds = {type(call(decay)) for call in CALLS.values()}
     subclasses = set(Shown.__subclasses__())
-    while more := {kind for one in subclasses for kind in one.__subclasses__()} - subclasses:
+    while more := {kind for subclass in subclasses for kind in subclass.__subclasses__()} - subclasses:
         subclasses |= more
     made = {kind for kind in subclasses if kind is not Many}
     assert {kind.__name__ for kind in made} == {kind.__name__ for kind in kinds}
@@ -80,8 +80,8 @@ def test_predict(decay, result):
         return
     rows = np.atleast_2d(result.parameters)
     expected = np.stack([decay.predict(p, X[:, None]) for p in rows])
-    found = result.predict(X[:, None])
-    np.testing.assert_array_equal(found if result.parameters.ndim == 2 else found[None], expected)
+    predicted = result.predict(X[:, None])
+    np.testing.assert_array_equal(predicted if result.parameters.ndim == 2 else predicted[None], expected)
     if result.parameters.ndim == 2:
         own = np.stack([X[:, None], X[:, None] + 1, X[:, None] + 2])
         np.testing.assert_array_equal(
@@ -205,10 +205,10 @@ def test_messages_tell_the_status(decay):
 def test_converged_is_a_test_of_convergence():
     """A fit whose data do not determine all parameters has converged, without success, alone and as one of many."""
     module = nn.build(nn.Model("answering_sum", "x", "y", {"a": 1, "b": 1}, "(a + b)*x"))
-    one = module.fit(X, Y)
+    fitted = module.fit(X, Y)
     with pytest.warns(RuntimeWarning, match="2 singular"):
         many = module.fit_many(X, [Y, Y])
-    for found in (one, many[0]):
+    for found in (fitted, many[0]):
         assert (found.status, found.converged, found.success) == ("singular", True, False)
     assert not many.success.any()
 
@@ -233,9 +233,9 @@ def test_a_search_in_exact_data_has_converged(decay, method):
     """Where the outputs are the targets up to rounding, no loss is lower; elsewhere, a search may stall."""
     pytest.importorskip("scipy")
     exact = decay.predict([1.9, 0.7], X)[:, 0] * (1 + 2.0**-52 * (-1) ** np.arange(len(X)))
-    found = decay.minimize(X, exact, [1.5, 1], method=method, options={"gtol": 1e-30})
-    np.testing.assert_allclose(found.parameters, [1.9, 0.7], rtol=1e-13)
-    assert (found.status, found.success) == ("converged", True)
+    minimized = decay.minimize(X, exact, [1.5, 1], method=method, options={"gtol": 1e-30})
+    np.testing.assert_allclose(minimized.parameters, [1.9, 0.7], rtol=1e-13)
+    assert (minimized.status, minimized.success) == ("converged", True)
     for others in ({"l2": 1e-3}, {"Y": Y}):
         given = {"Y": exact, **others}
         with pytest.warns(RuntimeWarning, match=f"SciPy's {method} stalled"):
@@ -272,8 +272,8 @@ def test_all_errors_are_exported():
     """All errors of nncodegen are names of nncodegen.errors and of nncodegen."""
     import nncodegen.errors
 
-    found = {name for name, value in vars(nncodegen.errors).items() if isinstance(value, type)}
-    assert found <= set(nn.__all__)
-    for name in found:
+    names = {name for name, value in vars(nncodegen.errors).items() if isinstance(value, type)}
+    assert names <= set(nn.__all__)
+    for name in names:
         assert getattr(nn, name) is getattr(nncodegen.errors, name)
         assert issubclass(getattr(nn, name), nn.NncodegenError)

@@ -135,9 +135,9 @@ def test_training(batch, options, two, start):
     Weights count in the loss, and not in the statistics; clipping does not see these.
     """
     expected = REFERENCE.train(start, X, Y, batch, 0.1, **options)
-    given = {{"weights": "sample_weight"}.get(name, name): value for name, value in options.items()}
-    found = two.train(X, Y, start, "sgd", 0.1, epochs=1, batch_size=batch, shuffle=False, **given)
-    assert found.parameters == pytest.approx(expected, rel=1e-10, abs=1e-12)
+    values = {{"weights": "sample_weight"}.get(name, name): value for name, value in options.items()}
+    training = two.train(X, Y, start, "sgd", 0.1, epochs=1, batch_size=batch, shuffle=False, **values)
+    assert training.parameters == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
 
 def test_large_batches(two, start):
@@ -188,13 +188,13 @@ def test_goes_on(two, start, tmp_path):
 
 def test_minimize(two, start):
     """A minimizer takes all samples as one batch, and leaves their statistics: predictions have that loss."""
-    found = two.minimize(X, Y, start, options={"maxiter": 5})
-    _, statistics = REFERENCE.outputs(found.parameters, X, training=True)
-    own = REFERENCE.parts(found.parameters)
+    minimized = two.minimize(X, Y, start, options={"maxiter": 5})
+    _, statistics = REFERENCE.outputs(minimized.parameters, X, training=True)
+    parts = REFERENCE.parts(minimized.parameters)
     for (mean, variance, _), expected in zip(REFERENCE.following.values(), statistics, strict=True):
-        assert (own[mean], own[variance]) == (pytest.approx(expected[0], rel=1e-10), pytest.approx(expected[1]))
-    assert found.loss == pytest.approx(two.loss(found.parameters, X, Y), rel=1e-12)
-    assert found.loss < REFERENCE.loss(start, X, Y)
+        assert (parts[mean], parts[variance]) == (pytest.approx(expected[0], rel=1e-10), pytest.approx(expected[1]))
+    assert minimized.loss == pytest.approx(two.loss(minimized.parameters, X, Y), rel=1e-12)
+    assert minimized.loss < REFERENCE.loss(start, X, Y)
 
 
 def test_many_models(two, start):
@@ -214,8 +214,8 @@ def test_windows_in_single_precision():
     p = p.astype("float32").astype(float)
     _, slope = picture.loss_and_gradient(p, x, y)
     assert slope == pytest.approx(PICTURES.gradient(p, x, y), rel=1e-4, abs=1e-6)
-    found = picture.train(x, y, p, "sgd", 0.1, epochs=1, batch_size=32, shuffle=False)
-    assert found.parameters == pytest.approx(PICTURES.train(p, x, y, 32, 0.1), rel=1e-4, abs=1e-6)
+    training = picture.train(x, y, p, "sgd", 0.1, epochs=1, batch_size=32, shuffle=False)
+    assert training.parameters == pytest.approx(PICTURES.train(p, x, y, 32, 0.1), rel=1e-4, abs=1e-6)
     for point, rows in ((p, x), (2 * p, x[:1])):  # others, as memory may hold what the first call computed
         outputs, _ = PICTURES.outputs(point, rows, training=False)
         given = point.astype("float32"), rows.astype("float32")
@@ -231,11 +231,11 @@ def test_a_training_that_is_written_plainly():
     start = module.initial_parameters(seed=2)
     for options in ({"weight_decay": 0.01, "l2": 0.1, "clipnorm": 0.5}, {"update": "sequential"}):
         given = {"epochs": 2, "batch_size": 8, "sample_weight": WEIGHTS, "learning_rate": 0.1, **options}
-        found = module.train(X, labels, start, "sgd", **given).parameters
+        parameters = module.train(X, labels, start, "sgd", **given).parameters
         expected = trained(stage(model), start, X, labels, "sgd", **given)
-        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    found, other = (each.loss_and_gradient(start, X, labels) for each in (module, slow))
-    assert found[1] == pytest.approx(other[1], rel=1e-9, abs=1e-14)
+        assert parameters == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    parameters, other = (each.loss_and_gradient(start, X, labels) for each in (module, slow))
+    assert parameters[1] == pytest.approx(other[1], rel=1e-9, abs=1e-14)
     assert module.loss(start, X, labels) == pytest.approx(slow.loss(start, X, labels), rel=1e-12)
 
 

@@ -31,17 +31,17 @@ def test_parts_of_a_laplacian():
     )
     module = nn.build(network)
     parameters, X = module.initial_parameters(1), np.array([[0.25, -0.5], [1.0, 0.75]])
-    found = module.derivatives(parameters, X)
-    assert {*found} == {"u", "u_sum", "u_x", "u_xx", "u_tt"}
+    derivatives = module.derivatives(parameters, X)
+    assert {*derivatives} == {"u", "u_sum", "u_x", "u_xx", "u_tt"}
     parts = module.unpack(parameters)
     W = np.stack([parts["W1_x"].ravel(), parts["W1_t"].ravel()])
     h = np.tanh(X @ W + parts["b1"])
     second = (-2 * h * (1 - h**2)) * parts["W2"].ravel()
-    np.testing.assert_allclose(found["u_xx"], second @ W[0] ** 2, rtol=1e-12)
-    np.testing.assert_allclose(found["u_tt"], second @ W[1] ** 2, rtol=1e-12)
-    np.testing.assert_allclose(found["u_sum"], found["u_tt"] + found["u_xx"] * 2 / 3, rtol=1e-12)
+    np.testing.assert_allclose(derivatives["u_xx"], second @ W[0] ** 2, rtol=1e-12)
+    np.testing.assert_allclose(derivatives["u_tt"], second @ W[1] ** 2, rtol=1e-12)
+    np.testing.assert_allclose(derivatives["u_sum"], derivatives["u_tt"] + derivatives["u_xx"] * 2 / 3, rtol=1e-12)
     left = module.residuals(parameters, {"equation": X})["equation"]
-    np.testing.assert_allclose(left, 2 * found["u_xx"] + 3 * found["u_tt"] + found["u_x"], rtol=1e-12)
+    np.testing.assert_allclose(left, 2 * derivatives["u_xx"] + 3 * derivatives["u_tt"] + derivatives["u_x"], rtol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +102,8 @@ def test_equations_are_solved(module, name):
     terms = (name, "data", "speed") if name == "wave" else (name, "data")
     result = module.train(data=data, loss_weights=chosen(*terms), optimizer="lm", epochs=150)
     X = nn.Points(low, high, 1000, seed=1).draw()
-    found = module.predict(result.parameters, X)[:, 0]
-    assert np.linalg.norm(found - exact(X)) < 1e-3 * np.linalg.norm(exact(X)), result
+    predicted = module.predict(result.parameters, X)[:, 0]
+    assert np.linalg.norm(predicted - exact(X)) < 1e-3 * np.linalg.norm(exact(X)), result
 
 
 def test_derivatives_and_residuals_are_told(module):
@@ -111,15 +111,17 @@ def test_derivatives_and_residuals_are_told(module):
     parameters = module.initial_parameters(3)
     low, high, exact = PROBLEMS["burgers"]
     X = nn.Points(low, high, 50).draw()
-    found = module.derivatives(parameters, X)
-    assert [*found] == ["u", "u_t", "u_x", "u_tt", "u_xx", "u_xxx"]
-    np.testing.assert_array_equal(found["u"], module.predict(parameters, X)[:, 0])
+    derivatives = module.derivatives(parameters, X)
+    assert [*derivatives] == ["u", "u_t", "u_x", "u_tt", "u_xx", "u_xxx"]
+    np.testing.assert_array_equal(derivatives["u"], module.predict(parameters, X)[:, 0])
     step = np.array([[1e-4, 0.0]])
     slope = (module.predict(parameters, X + step) - module.predict(parameters, X - step))[:, 0] / 2e-4
-    np.testing.assert_allclose(found["u_x"], slope, atol=1e-7)
+    np.testing.assert_allclose(derivatives["u_x"], slope, atol=1e-7)
     data = {"burgers": (X, 0.1), "data": (edges(low, high, 7), exact)}
     left = module.residuals(parameters, data)
-    np.testing.assert_allclose(left["burgers"], found["u_t"] + found["u"] * found["u_x"] - 0.1 * found["u_xx"])
+    np.testing.assert_allclose(
+        left["burgers"], derivatives["u_t"] + derivatives["u"] * derivatives["u_x"] - 0.1 * derivatives["u_xx"]
+    )
     weights = {**chosen("burgers"), "data": 5.0}
     loss = module.loss(parameters, *module.stack(data, weights))
     assert loss == pytest.approx(np.mean(left["burgers"] ** 2) + 5 * np.mean(left["data"] ** 2), rel=1e-12)
@@ -131,10 +133,10 @@ def test_derivatives_through_time_are_told():
     model = nn.Sequential(layers, inputs=(x, t), outputs=u, losses={"one": EQUATIONS["heat"]}, name="sequence")
     sequence = nn.build(model, fit=False)
     parameters, X = sequence.initial_parameters(0) + 0.1, np.random.default_rng(0).uniform(-1, 1, (5, 2))
-    found = sequence.derivatives(parameters, X)
+    derivatives = sequence.derivatives(parameters, X)
     step = np.array([0.0, 1e-5])
     slope = (sequence.predict(parameters, X + step) - sequence.predict(parameters, X - step))[:, 0] / 2e-5
-    np.testing.assert_allclose(found["u_t"], slope, atol=1e-9)
+    np.testing.assert_allclose(derivatives["u_t"], slope, atol=1e-9)
 
 
 def test_adam_and_the_minimizers_of_scipy_train_terms(module):
@@ -269,11 +271,11 @@ def test_second_derivatives_of_a_softmax():
     layers = [nn.Dense(3, "tanh"), nn.Dense(2, "softmax")]
     module = nn.build(nn.Sequential(layers, inputs=(x, t), outputs=(p, q), losses=losses, name="shares"), fit=True)
     parameters, X = module.initial_parameters(2), np.array([[0.25, -0.5], [1.0, 0.75]])
-    found = module.derivatives(parameters, X)
-    np.testing.assert_allclose(found["p"] + found["q"], 1, rtol=1e-14)
+    derivatives = module.derivatives(parameters, X)
+    np.testing.assert_allclose(derivatives["p"] + derivatives["q"], 1, rtol=1e-14)
     step = np.array([[1e-3, 0.0]])
     p_xx = second_difference(lambda Z: module.predict(parameters, Z)[:, 0], X, step)
-    np.testing.assert_allclose(found["p_xx"], p_xx, atol=1e-8)
+    np.testing.assert_allclose(derivatives["p_xx"], p_xx, atol=1e-8)
 
 
 def second_difference(function, X, step):
@@ -342,16 +344,16 @@ def test_equations_of_graphs(name):
     module = nn.build(model, fit=True)
     parameters = np.random.default_rng(5).normal(size=module.parameter_count) / 2
     X, p = np.array([[0.25, -0.5], [1.0, 0.75], [-0.3, 0.1]]), module.unpack(parameters)
-    found = module.derivatives(parameters, X)
+    derivatives = module.derivatives(parameters, X)
     with mpmath.workdps(40):
         for key, orders in {"u": (0, 0), "u_x": (1, 0), "u_t": (0, 1), "u_xx": (2, 0)}.items():
             function = lambda *at: by_mpmath(name, p, *at)  # noqa: E731
             expected = [float(mpmath.diff(function, tuple(map(mpmath.mpf, row)), orders)) for row in X.tolist()]
-            np.testing.assert_allclose(found[key], expected, rtol=1e-11, atol=1e-13)
+            np.testing.assert_allclose(derivatives[key], expected, rtol=1e-11, atol=1e-13)
     data = {"burgers": X, "slope": (X[:2], [0.5, -1.0])}
     samples = module.stack(data, {"slope": 3.0})
-    left = found["u_t"] + found["u"] * found["u_x"] - p["nu"] * found["u_xx"]
-    expected = np.mean(left**2) + 3 * np.mean((found["u_x"][:2] - [0.5, -1.0]) ** 2)
+    left = derivatives["u_t"] + derivatives["u"] * derivatives["u_x"] - p["nu"] * derivatives["u_xx"]
+    expected = np.mean(left**2) + 3 * np.mean((derivatives["u_x"][:2] - [0.5, -1.0]) ** 2)
     loss, gradient = module.loss_and_gradient(parameters, *samples)
     assert loss == pytest.approx(expected, rel=1e-12)
     steps = 1e-6 * np.eye(len(parameters))
@@ -376,5 +378,5 @@ def test_a_graph_solves_an_equation():
     data = {"wave": nn.Points(low, high, 300), "data": (border, exact)}
     result = module.train(data=data, optimizer="lm", epochs=150)
     X = nn.Points(low, high, 500, seed=1).draw()
-    found = module.predict(result.parameters, X)[:, 0]
-    assert np.linalg.norm(found - exact(X)) < 2e-3 * np.linalg.norm(exact(X)), result
+    predicted = module.predict(result.parameters, X)[:, 0]
+    assert np.linalg.norm(predicted - exact(X)) < 2e-3 * np.linalg.norm(exact(X)), result

@@ -21,10 +21,10 @@ def logistic(quick_compiler):
 def test_start_is_copied(logistic):
     """What the caller does to the start later changes neither the result nor what it says of the start."""
     start = START.copy()
-    found = logistic.fit(X, Y, start)
+    fitted = logistic.fit(X, Y, start)
     np.testing.assert_array_equal(start, START)
     start[:] = 0
-    np.testing.assert_array_equal(found.p0, START)
+    np.testing.assert_array_equal(fitted.p0, START)
 
 
 MIDDLE, SLOPE = sympy.symbols("middle slope")
@@ -32,11 +32,11 @@ MIDDLE, SLOPE = sympy.symbols("middle slope")
 
 def test_fixed_symbols(logistic):
     """Symbols fix the parameters of their names at the start."""
-    found = logistic.fit(X, Y, START, fixed=[MIDDLE, SLOPE])
-    assert found.free.tolist() == [True, True, False, False]
-    assert found[MIDDLE] == found["middle"] == START[2]
+    fitted = logistic.fit(X, Y, START, fixed=[MIDDLE, SLOPE])
+    assert fitted.free.tolist() == [True, True, False, False]
+    assert fitted[MIDDLE] == fitted["middle"] == START[2]
     with pytest.raises(KeyError, match="there is no parameter 'x'"):
-        found[sympy.Symbol("x")]
+        fitted[sympy.Symbol("x")]
 
 
 def test_fixed_at_values_of_each_fit(logistic):
@@ -46,8 +46,8 @@ def test_fixed_at_values_of_each_fit(logistic):
     many = logistic.fit_many(X, targets, {"slope": [1.0, 1.1, 0.9], "top": 1.0}, fixed={"middle": values})
     for fit, value in zip(many.parameters, values, strict=True):
         assert fit[2] == value
-        one = logistic.fit(X, Y, {"slope": 1.0, "top": 1.0}, fixed={MIDDLE: value})
-        np.testing.assert_allclose(fit, one.parameters, rtol=1e-5)
+        fitted = logistic.fit(X, Y, {"slope": 1.0, "top": 1.0}, fixed={MIDDLE: value})
+        np.testing.assert_allclose(fit, fitted.parameters, rtol=1e-5)
     with pytest.raises(ValueError, match="Y is for 2 fits, but fixed for 3: the numbers must be equal"):
         logistic.fit_many(X, targets[:2], START, fixed={"middle": values})
     with pytest.raises(ValueError, match=r"p0\['top'\] is for 3 fits, but p0\['slope'\] for 2"):

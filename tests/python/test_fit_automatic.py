@@ -53,8 +53,8 @@ def test_linear_parameters(text, linear):
     program = nn.compile_model(formula.model(), until="differentiate")["differentiate"]
     assert program.companions[0].linear == tuple(linear)
     symbols = [sympy.Symbol(name) for name in linear]
-    for one in symbols:
-        assert not sympy.simplify(formula.expression.diff(one)).free_symbols & {*symbols}
+    for symbol in symbols:
+        assert not sympy.simplify(formula.expression.diff(symbol)).free_symbols & {*symbols}
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
@@ -63,7 +63,7 @@ def test_linear_parameters_of_curves(name):
     record = curves.RECORDS[name]
     formula = read_formula(record, ("x",))
     program = nn.compile_model(formula.model(), until="differentiate")["differentiate"]
-    assert {*program.companions[0].linear} == {one.name for one in record.parameters if one.linear}
+    assert {*program.companions[0].linear} == {parameter.name for parameter in record.parameters if parameter.linear}
 
 
 # --- the search --------------------------------------------------------------------------------------------------
@@ -116,33 +116,35 @@ def test_with_other_options():
         {"loss": "cauchy", "f_scale": 0.1},
     ):
         expected = module.fit(X, y, p0=start, **options)
-        found = module.fit(X, y, p0="auto", **options)
-        np.testing.assert_allclose(found.parameters, expected.parameters, rtol=1e-4)
-        assert found.used == known.sum()
+        fitted = module.fit(X, y, p0="auto", **options)
+        np.testing.assert_allclose(fitted.parameters, expected.parameters, rtol=1e-4)
+        assert fitted.used == known.sum()
 
 
 def test_a_start_that_is_given_competes():
     """n_starts="auto" keeps p0 among the starting points: it is never worse than the fit from p0."""
     module = module_of(read_formula("a*sin(b*x + c)", ("x",)))
     y = noisy(2 * np.sin(37 * X + 1))
-    given = module.fit(X, y, p0=(2, 37, 1))
-    assert module.fit(X, y, p0=(2, 37, 1), n_starts="auto").cost <= given.cost * (1 + 1e-9)
+    fitted = module.fit(X, y, p0=(2, 37, 1))
+    assert module.fit(X, y, p0=(2, 37, 1), n_starts="auto").cost <= fitted.cost * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("count", [5, 7, 20])
 def test_the_lowest_of_the_frequencies_that_fit(count):
     """At times in equal distances, higher frequencies fit as well: of these, a start that was given keeps its own."""
     module = module_of(read_formula("a*sin(w*t + c)", ("t",)))
-    own = nn.build(nn.Model("waves", "t", "y", {"a": 1, "w": 1, "c": 0}, "a*sin(w*t + c)", own=["a", "w", "c"]))
+    built_module = nn.build(
+        nn.Model("waves", "t", "y", {"a": 1, "w": 1, "c": 0}, "a*sin(w*t + c)", own=["a", "w", "c"])
+    )
     t = np.linspace(0.5, 3.5, count)
     highest = np.pi / (t[1] - t[0])
     draw = np.random.default_rng(count)
     true = [(draw.uniform(1, 3), draw.uniform(0.15, 0.8) * highest, draw.uniform(-3, 3)) for _ in range(6)]
     Y = [a * np.sin(w * t + c) + 0.01 * draw.normal(size=count) for a, w, c in true]
-    found = own.fit(np.tile(t, 6), np.concatenate(Y), p0="auto", groups=np.repeat(np.arange(6), count))
+    fitted = built_module.fit(np.tile(t, 6), np.concatenate(Y), p0="auto", groups=np.repeat(np.arange(6), count))
     for group, (a, w, c) in enumerate(true):
         known = module.fit(t, Y[group], p0=(a, w, c))
-        np.testing.assert_allclose(abs(found.group(group).parameters[1]), known.parameters[1], rtol=1e-5)
+        np.testing.assert_allclose(abs(fitted.group(group).parameters[1]), known.parameters[1], rtol=1e-5)
         np.testing.assert_allclose(
             abs(module.fit(t, Y[group], p0="auto").parameters[1]), known.parameters[1], rtol=1e-5
         )
@@ -165,9 +167,9 @@ def test_many_samples():
     module = module_of(read_formula("a*exp(-(x - b)**2/c) + d", ("x",)))
     sigma = np.full(len(x), 0.05)
     best = module.fit(x, y, p0=(5, 3, 0.3, 1), sigma=sigma)
-    found = module.fit(x, y, p0="auto", sigma=sigma)
-    np.testing.assert_allclose(found.parameters, best.parameters, rtol=1e-6)
-    assert found.used == best.used == 4800
+    fitted = module.fit(x, y, p0="auto", sigma=sigma)
+    np.testing.assert_allclose(fitted.parameters, best.parameters, rtol=1e-6)
+    assert fitted.used == best.used == 4800
     narrow = 1 + 5 * np.exp(-((x - x[3001]) ** 2) / 1e-6)
     given = module.fit(x, narrow, p0=(5, x[3001], 1e-6, 1))
     assert module.fit(x, narrow, p0=(5, x[3001], 1e-6, 1), n_starts="auto").cost <= given.cost + 1e-12
@@ -180,8 +182,8 @@ def test_several_inputs_and_single_precision():
     popt, _ = nn.curve_fit("a*exp(-b*u)*v/(c + v)", {"u": u.ravel(), "v": v.ravel()}, z.ravel(), p0="auto")
     np.testing.assert_allclose(popt, (3, 2, 60), rtol=1e-6)
     single = module_of(read_formula("a*exp(-b*x) + c", ("x",)), "float32")
-    found = single.fit(X.astype("f4"), (3 * np.exp(-0.7 * X) + 1).astype("f4"), p0="auto")
-    np.testing.assert_allclose(found.parameters, (3, 0.7, 1), rtol=1e-3)
+    fitted = single.fit(X.astype("f4"), (3 * np.exp(-0.7 * X) + 1).astype("f4"), p0="auto")
+    np.testing.assert_allclose(fitted.parameters, (3, 0.7, 1), rtol=1e-3)
 
 
 def test_what_is_refused():
@@ -259,11 +261,13 @@ def test_nist(name):
     """NIST's problems end at the certified solution without a start."""
     if name in MISSED:
         pytest.skip("its minimum is not found")
-    one = nist.problem(name)
+    nist_problem = nist.problem(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # Lanczos1 ends at rounding
-        result = nn.build(one.curve.model).fit(one.x, one.y, p0="auto")
-    assert right_digits(result.parameters, one.certified) >= 4 or result.chi2 <= one.residual_sum * (1 + 1e-6)
+        result = nn.build(nist_problem.curve.model).fit(nist_problem.x, nist_problem.y, p0="auto")
+    assert right_digits(result.parameters, nist_problem.certified) >= 4 or result.chi2 <= nist_problem.residual_sum * (
+        1 + 1e-6
+    )
 
 
 FEW = ("gaussian", "hill4", "damped_sine", "exponential_gaussian", "constant")

@@ -169,11 +169,11 @@ def test_fits(door, curve, options):
 @pytest.mark.parametrize("name", ["Misra1a", "MGH09"])
 def test_certified_values(door, name):
     """Of NIST's problems, four digits of each parameter and of each standard error are right."""
-    one = nist.problem(name)
-    start = dict(zip(one.curve.parameters, one.starts[1].tolist(), strict=True))
-    found = door(one.curve.formula, one.x[:, 0], one.y[:, 0], p0=start)
-    assert right_digits(found.parameters, one.certified) >= 4
-    assert right_digits(found.errors, one.standard_deviations) >= 4
+    nist_problem = nist.problem(name)
+    start = dict(zip(nist_problem.curve.parameters, nist_problem.starts[1].tolist(), strict=True))
+    found = door(nist_problem.curve.formula, nist_problem.x[:, 0], nist_problem.y[:, 0], p0=start)
+    assert right_digits(found.parameters, nist_problem.certified) >= 4
+    assert right_digits(found.errors, nist_problem.standard_deviations) >= 4
 
 
 @pytest.mark.parametrize("options", [{}, {"p0": {"b": 2.0}, "bounds": {"b": (1.4, 3)}}], ids=["free", "bounds"])

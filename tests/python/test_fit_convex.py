@@ -97,12 +97,12 @@ def test_steps_of_a_sequence():
         nn.build(model, fit=True)
         for model in (sequence, nn.Sequential([nn.Dense(3, "softmax")], 2, "categorical_crossentropy", name="class_of"))
     )
-    found = module.fit(points, targets, fixed=HELD)
-    expected = single.fit(points.reshape(-1, 2), targets.reshape(-1, 3), p0=found.p0, fixed=HELD)
-    assert found.used == expected.used == 360
-    assert np.allclose(found.parameters, expected.parameters, rtol=1e-7)
-    assert np.allclose(found.covariance, expected.covariance, rtol=1e-6)
-    assert (found.cost, found.bic) == pytest.approx((expected.cost, expected.bic), rel=1e-9)
+    fitted = module.fit(points, targets, fixed=HELD)
+    expected = single.fit(points.reshape(-1, 2), targets.reshape(-1, 3), p0=fitted.p0, fixed=HELD)
+    assert fitted.used == expected.used == 360
+    assert np.allclose(fitted.parameters, expected.parameters, rtol=1e-7)
+    assert np.allclose(fitted.covariance, expected.covariance, rtol=1e-6)
+    assert (fitted.cost, fitted.bic) == pytest.approx((expected.cost, expected.bic), rel=1e-9)
 
 
 def test_bounds(poisson):
@@ -265,9 +265,9 @@ def test_curvature_in_each_output():
     module = nn.build(nn.Model("both", "x", "s t", {"a": 1, "b": 0.5}, ["a*x", "exp(-b*x)"], loss=loss))
     at = np.linspace(0.1, 1, 20)[:, None]
     data = at, np.hstack([2 * at, np.exp(-at)])
-    found = module.fit(*data)
-    assert found.status == "converged"
-    assert np.abs(module.loss_and_gradient(found.parameters, *data)[1]).max() < 1e-7
+    fitted = module.fit(*data)
+    assert fitted.status == "converged"
+    assert np.abs(module.loss_and_gradient(fitted.parameters, *data)[1]).max() < 1e-7
 
 
 HELD = [4, 5, 8]
@@ -304,7 +304,7 @@ def several(name, ending=""):
 def fit_and_block(model, points, targets, held):
     """The first steps of a fit, and the number of outputs in each block of second derivatives."""
     program = nn.compile_model(model, until="simplify", fit=True)["simplify"]
-    block = next(one.block for one in program.companions if one.curved)
+    block = next(companion.block for companion in program.companions if companion.curved)
     return nn.build(model, fit=True).fit(points, targets, max_iterations=4, fixed=held), block
 
 

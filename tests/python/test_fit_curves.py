@@ -49,13 +49,13 @@ def test_the_facts_of_a_module(peaks):
     """A module knows names, bounds and estimates of its curves, and whether values of its parameters were given."""
     facts = peaks._model.facts
     assert [term.kind for term in facts.fitting.curves] == ["gaussian"] * 3 + ["line"]
-    assert [one.name for term in facts.fitting.curves for one in term.parameters] == list(PEAKS.names)
-    low = {one.name: one.low for term in facts.fitting.curves for one in term.parameters}
+    assert [parameter.name for term in facts.fitting.curves for parameter in term.parameters] == list(PEAKS.names)
+    low = {parameter.name: parameter.low for term in facts.fitting.curves for parameter in term.parameters}
     assert {name: 0 for name in low if np.isfinite(low[name])} == dict.fromkeys(["a_sigma", "b_sigma", "c_sigma"], 0)
     assert facts.fitting.starts_from_data
-    given = nn.build(nn.Model("given", "x", "y", {"intercept": 1, "slope": 2}, curves.line), fit=False)
-    assert [term.kind for term in given._model.facts.fitting.curves] == ["line"]
-    assert not given._model.facts.fitting.starts_from_data
+    module = nn.build(nn.Model("given", "x", "y", {"intercept": 1, "slope": 2}, curves.line), fit=False)
+    assert [term.kind for term in module._model.facts.fitting.curves] == ["line"]
+    assert not module._model.facts.fitting.starts_from_data
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -64,11 +64,13 @@ def test_one_fit(peaks, seed):
     y, true = spectrum(seed)
     best = peaks.fit(X, y, p0=true)
     for start in (None, "auto"):
-        found = peaks.fit(X, y, p0=start)
-        assert found.converged
-        assert found.chi2 <= best.chi2 * (1 + 1e-6)
-        np.testing.assert_allclose([found[name] for name in CENTRES], sorted(best[name] for name in CENTRES), rtol=1e-7)
-        assert all(found[f"{prefix}_sigma"] > 0 for prefix in "abc")
+        fitted = peaks.fit(X, y, p0=start)
+        assert fitted.converged
+        assert fitted.chi2 <= best.chi2 * (1 + 1e-6)
+        np.testing.assert_allclose(
+            [fitted[name] for name in CENTRES], sorted(best[name] for name in CENTRES), rtol=1e-7
+        )
+        assert all(fitted[f"{prefix}_sigma"] > 0 for prefix in "abc")
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, *(pytest.param(k, marks=pytest.mark.thorough) for k in range(4, 20))])
@@ -87,13 +89,13 @@ def test_many_fits(peaks, start, least):
     sets = [spectrum(seed) for seed in range(10, 18)]
     Y = np.array([y for y, _ in sets])
     best = peaks.fit_many(X, Y, p0=np.array([list(true.values()) for _, true in sets]))
-    found = peaks.fit_many(X, Y, p0=start)
-    same = np.abs(found.chi2 - best.chi2) <= 1e-6 * best.chi2
+    fits = peaks.fit_many(X, Y, p0=start)
+    same = np.abs(fits.chi2 - best.chi2) <= 1e-6 * best.chi2
     assert same.sum() >= least
-    assert found.success[same].all()
+    assert fits.success[same].all()
     places = [PEAKS.names.index(name) for name in CENTRES]
     expected = np.sort(best.parameters[:, places], axis=1)
-    np.testing.assert_allclose(found.parameters[same][:, places], expected[same], rtol=1e-6)
+    np.testing.assert_allclose(fits.parameters[same][:, places], expected[same], rtol=1e-6)
 
 
 @pytest.mark.parametrize("start", [None, "auto"])
@@ -101,25 +103,26 @@ def test_groups(peaks, start):
     """Heights and lines of groups are their own; centres and widths, which they share, begin at estimates from all."""
     random = np.random.default_rng(3)
     _, true = spectrum(5)
-    own = [name for name in PEAKS.names if "height" in name or name in ("intercept", "slope")]
+    names = [name for name in PEAKS.names if "height" in name or name in ("intercept", "slope")]
     points = [
-        {name: value * (random.uniform(0.2, 2) if name in own else 1) for name, value in true.items()} for _ in range(5)
+        {name: value * (random.uniform(0.2, 2) if name in names else 1) for name, value in true.items()}
+        for _ in range(5)
     ]
-    Y = [values_at(PEAKS, X, list(one.values())) + 0.1 * random.normal(size=len(X)) for one in points]
-    arguments = {"groups": np.repeat(np.arange(5), len(X)), "own": own}
+    Y = [values_at(PEAKS, X, list(point.values())) + 0.1 * random.normal(size=len(X)) for point in points]
+    arguments = {"groups": np.repeat(np.arange(5), len(X)), "own": names}
     every = np.tile(X, 5), np.concatenate(Y)
-    best = peaks.fit(*every, p0=np.array([list(one.values()) for one in points]), **arguments)
-    found = peaks.fit(*every, p0=start, **arguments)
-    assert found.converged
-    assert found.chi2 <= best.chi2 * (1 + 1e-6)
+    best = peaks.fit(*every, p0=np.array([list(point.values()) for point in points]), **arguments)
+    fitted = peaks.fit(*every, p0=start, **arguments)
+    assert fitted.converged
+    assert fitted.chi2 <= best.chi2 * (1 + 1e-6)
 
 
 def test_values_that_are_given(peaks):
     """Given starts are kept; the others are estimated. Values of all parameters in the model are a start as well."""
     y, true = spectrum(1)
-    found = peaks.fit(X, y, p0={"a_centre": true["a_centre"], "a_sigma": 5})
-    assert found.chi2 <= peaks.fit(X, y, p0=true).chi2 * (1 + 1e-6)
-    assert found["a_centre"] == pytest.approx(true["a_centre"], abs=1)
+    fitted = peaks.fit(X, y, p0={"a_centre": true["a_centre"], "a_sigma": 5})
+    assert fitted.chi2 <= peaks.fit(X, y, p0=true).chi2 * (1 + 1e-6)
+    assert fitted["a_centre"] == pytest.approx(true["a_centre"], abs=1)
     held = peaks.fit(X, y, fixed={"slope": 0.0})
     assert held["slope"] == 0
     decay = nn.build(nn.Model("decay", "x", "y", {"amplitude": 3, "rate": 0.1}, curves.exponential))
@@ -159,8 +162,8 @@ def test_terms_keep_their_places_where_something_tells_them_apart(peaks):
     """Bounds, or values that are given, tell peaks apart: then they are not put in order."""
     y, true = spectrum(1)
     centre = max(true[name] for name in CENTRES)
-    found = peaks.fit(X, y, p0="auto", bounds={"a_centre": (centre - 15, centre + 15)})
-    assert found["a_centre"] == pytest.approx(centre, abs=1)
+    fitted = peaks.fit(X, y, p0="auto", bounds={"a_centre": (centre - 15, centre + 15)})
+    assert fitted["a_centre"] == pytest.approx(centre, abs=1)
     given = peaks.fit(X, y, p0={"a_centre": centre, "a_sigma": 5}, n_starts="auto")
     assert given.chi2 <= peaks.fit(X, y, p0=true).chi2 * (1 + 1e-6)
 
@@ -178,8 +181,8 @@ def test_several_outputs_and_ties():
     )
     rows = np.column_stack([np.linspace(0, 4, 50), np.linspace(600, 700, 50)])
     exact = both.predict([5, 650, 6, 3, 0.8], rows)
-    found = both.fit(rows, exact, p0="auto")
-    np.testing.assert_allclose(found.parameters, [5, 650, 6, 3, 0.8], rtol=1e-6)
+    fitted = both.fit(rows, exact, p0="auto")
+    np.testing.assert_allclose(fitted.parameters, [5, 650, 6, 3, 0.8], rtol=1e-6)
     doublet = nn.build(
         nn.Model("doublet", "x", "y", output=curves.gaussian("a_") + curves.gaussian("b_"), ties={"b_sigma": "a_sigma"})
     )

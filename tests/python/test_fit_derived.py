@@ -77,8 +77,8 @@ def test_ties_and_derived_quantities(result):
     )
     low, high = result.derived.confidence_intervals(0.9)[2]
     assert low < np.log(2) / 1.6 < high
-    own = result.confidence_intervals(0.9)[0]
-    np.testing.assert_allclose(result.derived.confidence_intervals(0.9)[0], 2 * own, rtol=1e-12)
+    intervals = result.confidence_intervals(0.9)[0]
+    np.testing.assert_allclose(result.derived.confidence_intervals(0.9)[0], 2 * intervals, rtol=1e-12)
     with pytest.raises(KeyError, match="there is no quantity 'z'; there are: b, m, half_life"):
         result.derived["z"]
 
@@ -160,11 +160,11 @@ def test_the_estimator_has_them():
 
     formula = "a*exp(-m*x) + b*exp(-k*x) + c"
     popt, pcov = nn.curve_fit(formula, X, Y, p0={"k": 1}, ties=TIES)
-    found = FormulaRegressor(formula, ties=TIES, p0={"k": 1}).fit(X[:, None], Y)
-    assert list(found.parameters_) == ["a", "m", "b", "k", "c"]
-    np.testing.assert_allclose(list(found.parameters_.values()), popt)
-    np.testing.assert_allclose(list(found.standard_errors_.values()), np.sqrt(np.diag(pcov)))
-    np.testing.assert_allclose(found.predict(X[:, None]), by_hand(X, popt[0], popt[3], popt[4]))
+    fitted = FormulaRegressor(formula, ties=TIES, p0={"k": 1}).fit(X[:, None], Y)
+    assert list(fitted.parameters_) == ["a", "m", "b", "k", "c"]
+    np.testing.assert_allclose(list(fitted.parameters_.values()), popt)
+    np.testing.assert_allclose(list(fitted.standard_errors_.values()), np.sqrt(np.diag(pcov)))
+    np.testing.assert_allclose(fitted.predict(X[:, None]), by_hand(X, popt[0], popt[3], popt[4]))
 
 
 def test_a_module_alone_has_them(tmp_path):
@@ -253,7 +253,7 @@ def test_formulas_in_python(text, first, second):
     """The texts of values and derivatives have the values that mpmath gives the formula and its differences."""
     if abs(first - second) < 1e-3:
         second = first + 0.5
-    (one,) = read_quantities({}, {"q": text}, (a, b), ())
+    (quantity,) = read_quantities({}, {"q": text}, (a, b), ())
     expression = nn.describe.grammar.as_expression(text, {"a": a, "b": b}, "q")
     written = expression.replace(
         lambda e: isinstance(e, nn.ir.functions.StableFunction), lambda e: e.definition(*e.args)
@@ -265,21 +265,21 @@ def test_formulas_in_python(text, first, second):
             float(mpmath.diff(lambda z: function(z, mpmath.mpf(second)), first)),
             float(mpmath.diff(lambda z: function(mpmath.mpf(first), z), second)),
         ]
-    assert _number(one.value, [first, second]) == pytest.approx(expected, rel=1e-12)
-    found = dict(one.slopes)
+    assert _number(quantity.value, [first, second]) == pytest.approx(expected, rel=1e-12)
+    by_name = dict(quantity.slopes)
     for place in range(2):
-        text = found.get(place, "0")
+        text = by_name.get(place, "0")
         assert _number(text, [first, second]) == pytest.approx(slopes[place], rel=1e-9, abs=1e-12)
 
 
 def test_a_quantity_without_a_value():
     """Where a formula has no real value, it is NaN, and no error is raised."""
-    (one,) = read_quantities({}, {"q": "sqrt(a) + log(b)"}, (a, b), ())
+    (quantity,) = read_quantities({}, {"q": "sqrt(a) + log(b)"}, (a, b), ())
     for point in ([-1.0, 1.0], [1.0, 0.0], [1.0, -2.0]):
-        assert np.isnan(_number(one.value, point))
-    (one,) = read_quantities({}, {"q": "exp(a)/b"}, (a, b), ())
-    assert np.isnan(_number(one.value, [1e4, 1.0]))
-    assert np.isnan(_number(one.value, [1.0, 0.0]))
+        assert np.isnan(_number(quantity.value, point))
+    (quantity,) = read_quantities({}, {"q": "exp(a)/b"}, (a, b), ())
+    assert np.isnan(_number(quantity.value, [1e4, 1.0]))
+    assert np.isnan(_number(quantity.value, [1.0, 0.0]))
 
 
 @settings(max_examples=30, deadline=None)

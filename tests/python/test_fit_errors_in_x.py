@@ -39,9 +39,9 @@ def surface(quick_compiler):
 def dense(residuals, start, **options):
     """The solution of a dense problem, and its covariance but for a scale."""
     tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15}
-    found = optimize.least_squares(residuals, start, jac="3-point", x_scale="jac", **tight, **options)
-    inverse = linalg.inv(found.jac.T @ found.jac)
-    return found, inverse
+    optimum = optimize.least_squares(residuals, start, jac="3-point", x_scale="jac", **tight, **options)
+    inverse = linalg.inv(optimum.jac.T @ optimum.jac)
+    return optimum, inverse
 
 
 def test_york(line):
@@ -59,7 +59,7 @@ def test_errors_are_those_of_odrpack(line):
     """Parameters, estimated inputs and errors agree with odrpack, whose derivatives are exact."""
     odrpack = pytest.importorskip("odrpack")
     result = line.fit(X, Y, sigma=SIGMA_Y, sigma_x=SIGMA_X)
-    found = odrpack.odr_fit(
+    odr_fit = odrpack.odr_fit(
         lambda x, p: p[0] + p[1] * x,
         X,
         Y,
@@ -71,10 +71,10 @@ def test_errors_are_those_of_odrpack(line):
         sstol=1e-16,
         partol=1e-15,
     )
-    np.testing.assert_allclose(result.parameters, found.beta, rtol=1e-8)
-    np.testing.assert_allclose(result.standard_errors, found.sd_beta, rtol=1e-6)
-    np.testing.assert_allclose(result.covariance, found.cov_beta * result.error_scale, rtol=1e-6)
-    np.testing.assert_allclose(result.x_estimated[:, 0], found.xplusd, atol=1e-7)
+    np.testing.assert_allclose(result.parameters, odr_fit.beta, rtol=1e-8)
+    np.testing.assert_allclose(result.standard_errors, odr_fit.sd_beta, rtol=1e-6)
+    np.testing.assert_allclose(result.covariance, odr_fit.cov_beta * result.error_scale, rtol=1e-6)
+    np.testing.assert_allclose(result.x_estimated[:, 0], odr_fit.xplusd, atol=1e-7)
 
 
 def test_a_nonlinear_problem_is_that_of_odrpack(quick_compiler):
@@ -89,7 +89,7 @@ def test_a_nonlinear_problem_is_that_of_odrpack(quick_compiler):
         e = np.exp(-p[1] * x)
         return np.stack([e, -p[0] * x * e, np.ones_like(x)])
 
-    found = odrpack.odr_fit(
+    odr_fit = odrpack.odr_fit(
         lambda x, p: p[0] * np.exp(-p[1] * x) + p[2],
         x,
         y,
@@ -102,9 +102,9 @@ def test_a_nonlinear_problem_is_that_of_odrpack(quick_compiler):
         partol=1e-15,
     )
     result = module.fit(x, y, p0=[1, 0.8, 0.1], sigma=0.02, sigma_x=0.05)
-    np.testing.assert_allclose(result.parameters, found.beta, rtol=1e-8)
-    np.testing.assert_allclose(result.standard_errors, found.sd_beta, rtol=1e-6)
-    assert result.chi2 == pytest.approx(found.sum_square, rel=1e-9)
+    np.testing.assert_allclose(result.parameters, odr_fit.beta, rtol=1e-8)
+    np.testing.assert_allclose(result.standard_errors, odr_fit.sd_beta, rtol=1e-6)
+    assert result.chi2 == pytest.approx(odr_fit.sum_square, rel=1e-9)
 
     def residuals(p):
         return np.concatenate([(p[0] * np.exp(-p[1] * (x + p[3:])) + p[2] - y) / 0.02, p[3:] / 0.05])
@@ -270,29 +270,29 @@ def test_many_fits_are_single_ones(decay):
     Y[3, 5:9] = np.nan
     sigma_x = np.random.default_rng(1).uniform(0.03, 0.07, (21, 40))
     options = {"sigma": 0.02, "bounds": {"k": (0, 3)}, "covariance": True}
-    found = decay.fit_many(seen, Y, sigma_x=sigma_x, **options)
-    assert found.success.all()
+    fits = decay.fit_many(seen, Y, sigma_x=sigma_x, **options)
+    assert fits.success.all()
     for m in (0, 3, 20):
-        one = decay.fit(seen[m], Y[m], sigma=0.02, sigma_x=sigma_x[m], bounds={"k": (0, 3)})
-        np.testing.assert_allclose(found.parameters[m], one.parameters, rtol=3e-6)
-        np.testing.assert_allclose(found.covariance[m], one.covariance, rtol=1e-4)
-        assert found.chi2[m] == pytest.approx(one.chi2, rel=1e-8)
-        assert found.data[m] == one.used
-        again = found[m]
-        np.testing.assert_array_equal(again.parameters, found.parameters[m])
-        np.testing.assert_allclose(again.x_estimated, one.x_estimated, atol=1e-6)
-        np.testing.assert_allclose(again.standard_errors, found.standard_errors[m], rtol=1e-5)
+        fitted = decay.fit(seen[m], Y[m], sigma=0.02, sigma_x=sigma_x[m], bounds={"k": (0, 3)})
+        np.testing.assert_allclose(fits.parameters[m], fitted.parameters, rtol=3e-6)
+        np.testing.assert_allclose(fits.covariance[m], fitted.covariance, rtol=1e-4)
+        assert fits.chi2[m] == pytest.approx(fitted.chi2, rel=1e-8)
+        assert fits.data[m] == fitted.used
+        again = fits[m]
+        np.testing.assert_array_equal(again.parameters, fits.parameters[m])
+        np.testing.assert_allclose(again.x_estimated, fitted.x_estimated, atol=1e-6)
+        np.testing.assert_allclose(again.standard_errors, fits.standard_errors[m], rtol=1e-5)
     alone = decay.fit_many(seen[3:4], Y[3:4], sigma_x=sigma_x[3:4], **options)
     shared = decay.fit_many(seen, Y, sigma_x=sigma_x, threads=2, **options)
-    assert alone.parameters.tobytes() == found.parameters[3:4].tobytes()
-    assert shared.parameters.tobytes() == found.parameters.tobytes()
+    assert alone.parameters.tobytes() == fits.parameters[3:4].tobytes()
+    assert shared.parameters.tobytes() == fits.parameters.tobytes()
 
 
 def test_many_fits_are_those_of_odrpack(decay):
     """Parameters and errors of each are those of odrpack."""
     odrpack = pytest.importorskip("odrpack")
     seen, Y = many_decays(3, 30, seed=8)
-    found = decay.fit_many(seen, Y, sigma=0.02, sigma_x=0.05, tolerance=1e-14)
+    fits = decay.fit_many(seen, Y, sigma=0.02, sigma_x=0.05, tolerance=1e-14)
     for m in range(3):
         other = odrpack.odr_fit(
             lambda x, p: p[0] * np.exp(-p[1] * x) + p[2],
@@ -306,8 +306,8 @@ def test_many_fits_are_those_of_odrpack(decay):
             partol=1e-15,
             jac_beta=lambda x, p: np.stack([np.exp(-p[1] * x), -p[0] * x * np.exp(-p[1] * x), np.ones_like(x)]),
         )
-        np.testing.assert_allclose(found.parameters[m], other.beta, rtol=1e-7)
-        np.testing.assert_allclose(found.standard_errors[m], other.sd_beta, rtol=1e-6)
+        np.testing.assert_allclose(fits.parameters[m], other.beta, rtol=1e-7)
+        np.testing.assert_allclose(fits.standard_errors[m], other.sd_beta, rtol=1e-6)
 
 
 def test_many_fits_of_unequal_lengths(decay):
@@ -316,14 +316,14 @@ def test_many_fits_of_unequal_lengths(decay):
     lengths = [40, 30, 0, 2, 25]
     sigma_x = np.linspace(0.03, 0.07, 40)
     with pytest.warns(RuntimeWarning, match="2 of 5 fits did not converge"):
-        found = decay.fit_many(seen, Y, sigma=0.02, sigma_x=sigma_x, lengths=lengths)
+        fits = decay.fit_many(seen, Y, sigma=0.02, sigma_x=sigma_x, lengths=lengths)
     lists = [[array[m, :length] for m, length in enumerate(lengths)] for array in (seen, Y, np.tile(sigma_x, (5, 1)))]
     with pytest.warns(RuntimeWarning, match="2 of 5 fits did not converge"):
         ragged = decay.fit_many(*lists[:2], sigma=0.02, sigma_x=lists[2])
-    assert found.status.tolist() == ["converged", "converged", "no_data", "too_few_data", "converged"]
-    np.testing.assert_array_equal(found.parameters[[0, 1, 4]], ragged.parameters[[0, 1, 4]])
-    one = decay.fit(seen[4, :25], Y[4, :25], sigma=0.02, sigma_x=sigma_x[:25])
-    np.testing.assert_allclose(found.parameters[4], one.parameters, rtol=1e-5)
+    assert fits.status.tolist() == ["converged", "converged", "no_data", "too_few_data", "converged"]
+    np.testing.assert_array_equal(fits.parameters[[0, 1, 4]], ragged.parameters[[0, 1, 4]])
+    fitted = decay.fit(seen[4, :25], Y[4, :25], sigma=0.02, sigma_x=sigma_x[:25])
+    np.testing.assert_allclose(fits.parameters[4], fitted.parameters, rtol=1e-5)
 
 
 def test_many_fits_with_several_outputs_or_in_single_precision(surface):
@@ -332,16 +332,16 @@ def test_many_fits_with_several_outputs_or_in_single_precision(surface):
     x, t = random.uniform(1, 2, (3, 20)), random.uniform(0, 2, (3, 20))
     Y = np.stack([1.5 * np.exp(-0.7 * t) + x, 1.5 * x * t], axis=2) + 0.05 * random.normal(size=(3, 20, 2))
     seen = np.stack([x, t + 0.1 * random.normal(size=(3, 20))], axis=2)
-    found = surface.fit_many(seen, Y, sigma=0.05, sigma_x={"t": 0.1})
-    assert found.success.all()
-    one = surface.fit(seen[1], Y[1], sigma=0.05, sigma_x={"t": 0.1})
-    np.testing.assert_array_equal(found.parameters[1], one.parameters)
+    fits = surface.fit_many(seen, Y, sigma=0.05, sigma_x={"t": 0.1})
+    assert fits.success.all()
+    fitted = surface.fit(seen[1], Y[1], sigma=0.05, sigma_x={"t": 0.1})
+    np.testing.assert_array_equal(fits.parameters[1], fitted.parameters)
     single = nn.build(nn.Model("single", "x", "y", {"a": 1, "k": 1, "c": 0.1}, "a*exp(-k*x) + c"), precision="float32")
     seen, Y = many_decays(20, 100)
-    found = single.fit_many(seen, Y, sigma=0.02, sigma_x=0.05)
-    assert found.success.all()
-    one = single.fit(seen[2], Y[2], sigma=0.02, sigma_x=0.05)
-    np.testing.assert_allclose(found.parameters[2], one.parameters, rtol=2e-3)
+    fits = single.fit_many(seen, Y, sigma=0.02, sigma_x=0.05)
+    assert fits.success.all()
+    fitted = single.fit(seen[2], Y[2], sigma=0.02, sigma_x=0.05)
+    np.testing.assert_allclose(fits.parameters[2], fitted.parameters, rtol=2e-3)
 
 
 def test_hard_fits_are_made_again(quick_compiler):
@@ -349,11 +349,11 @@ def test_hard_fits_are_made_again(quick_compiler):
     module = nn.build(nn.Model("steep", "x", "y", {"a": 2, "b": 0.5}, "a*exp(b*x)"))
     seen, Y = np.array([[0.982, 1.998, 4.978, 6.01]] * 2), np.array([[2.7, 7.4, 148.0, 403.0]] * 2)
     seen[1] += [0.01, 0, -0.01, 0]
-    found = module.fit_many(seen, Y, sigma_x=1.0, bounds={"a": (0, 10), "b": (0, 0.9)})
-    assert found.success.all()
+    fits = module.fit_many(seen, Y, sigma_x=1.0, bounds={"a": (0, 10), "b": (0, 0.9)})
+    assert fits.success.all()
     for m in range(2):
-        one = module.fit(seen[m], Y[m], sigma_x=1.0, bounds={"a": (0, 10), "b": (0, 0.9)})
-        assert found.chi2[m] == pytest.approx(one.chi2, rel=1e-6)
+        fitted = module.fit(seen[m], Y[m], sigma_x=1.0, bounds={"a": (0, 10), "b": (0, 0.9)})
+        assert fits.chi2[m] == pytest.approx(fitted.chi2, rel=1e-6)
 
 
 def test_a_time_limit_leaves_fits_at_their_starts(decay):
@@ -361,13 +361,13 @@ def test_a_time_limit_leaves_fits_at_their_starts(decay):
     seen, Y = many_decays(20_000, 40)
     options = {"sigma": 0.02, "sigma_x": 0.05, "p0": [1, 1, 0.1]}
     with pytest.warns(RuntimeWarning, match="time_limit"):
-        found = decay.fit_many(seen, Y, time_limit=1e-3, **options)
-    late = found.status == "time_limit"
+        fits = decay.fit_many(seen, Y, time_limit=1e-3, **options)
+    late = fits.status == "time_limit"
     assert late.any()
-    assert set(found.status[~late].tolist()) <= {"converged"}
-    np.testing.assert_array_equal(found.parameters[late], np.tile([1, 1, 0.1], (late.sum(), 1)))
-    assert np.isinf(found.standard_errors[late]).all()
-    assert np.isnan(found.chi2[late]).all()
+    assert set(fits.status[~late].tolist()) <= {"converged"}
+    np.testing.assert_array_equal(fits.parameters[late], np.tile([1, 1, 0.1], (late.sum(), 1)))
+    assert np.isinf(fits.standard_errors[late]).all()
+    assert np.isnan(fits.chi2[late]).all()
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
@@ -401,13 +401,13 @@ def test_fits_that_had_ended_are_kept_where_others_are_stopped(decay):
 def test_residuals_of_a_fit_that_is_stopped_at_once(line):
     """A fit that ends within its first evaluation has the residuals that it knows; the others, and chi2, are NaN."""
     x = np.random.default_rng(4).uniform(0, 1, 300_000)
-    found = line.fit(x, x, sigma=0.1, sigma_x=0.1, time_limit=1e-9)
-    assert found.status == "time_limit"
-    assert found.parameters.tolist() == [5, -0.5]
-    assert np.isnan(found.chi2)
-    known = ~np.isnan(found.residuals[:, 0])
+    fitted = line.fit(x, x, sigma=0.1, sigma_x=0.1, time_limit=1e-9)
+    assert fitted.status == "time_limit"
+    assert fitted.parameters.tolist() == [5, -0.5]
+    assert np.isnan(fitted.chi2)
+    known = ~np.isnan(fitted.residuals[:, 0])
     assert not known.all()
-    np.testing.assert_allclose(found.residuals[known, 0], (5 - 1.5 * x[known]) / 0.1)
+    np.testing.assert_allclose(fitted.residuals[known, 0], (5 - 1.5 * x[known]) / 0.1)
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
@@ -438,17 +438,17 @@ def test_errors_of_a_fit_that_is_stopped_have_no_dampings(quick_compiler, monkey
     times, begun, placing = asked, 0, 0
     for number in range(times, 0, -every):
         asked, last = 0, number
-        found = module.fit(x, y, absolute_sigma=True, **options)
-        assert found.status == "time_limit"
-        placing += found.evaluations == found.iterations + 1  # before the trial of the next step is evaluated
-        if found.iterations == 0:  # it may have been stopped before it knew any rows
+        fitted = module.fit(x, y, absolute_sigma=True, **options)
+        assert fitted.status == "time_limit"
+        placing += fitted.evaluations == fitted.iterations + 1  # before the trial of the next step is evaluated
+        if fitted.iterations == 0:  # it may have been stopped before it knew any rows
             continue
         begun += 1
-        (a, b), at = found.parameters, found.x_estimated[:, 0]
+        (a, b), at = fitted.parameters, fitted.x_estimated[:, 0]
         e = np.exp(b * at)
         J = np.stack([e, a * at * e])
         expected = np.sqrt(np.diag(linalg.inv((J / (1 + (a * b * e) ** 2)) @ J.T)))
-        np.testing.assert_allclose(found.standard_errors, expected, rtol=1e-6)
+        np.testing.assert_allclose(fitted.standard_errors, expected, rtol=1e-6)
     assert begun > 5
     assert placing > 2
 
@@ -459,12 +459,12 @@ def test_single_precision_adds_the_cost_in_parts(quick_compiler):
     random = np.random.default_rng(7)
     X = random.uniform(0, 1, (3, 40_000))
     Y = 1 + 0.5 * X + random.normal(size=X.shape)
-    found = module.fit_many(X[:, :, None], Y, sigma=1.0, sigma_x=0.1)
-    assert found.success.all()
+    fits = module.fit_many(X[:, :, None], Y, sigma=1.0, sigma_x=0.1)
+    assert fits.success.all()
     for m in range(3):
-        a, b = found.parameters[m].astype(float)
+        a, b = fits.parameters[m].astype(float)
         expected = (((a + b * X[m].astype("f4") - Y[m].astype("f4")) ** 2) / (1 + (0.1 * b) ** 2)).sum()
-        assert found.chi2[m] == pytest.approx(expected, rel=2e-6)
+        assert fits.chi2[m] == pytest.approx(expected, rel=2e-6)
 
 
 def test_memory_that_no_machine_has(decay):
@@ -511,11 +511,11 @@ def test_short_fits_beside_long_ones(start, quick_compiler):
     X = np.sort(random.uniform(0, 3, (160, 200)), axis=1)
     Y = 2 * np.exp(-1.5 * X) + random.normal(0, 0.3, X.shape)
     options = {"sigma": 0.3, "sigma_x": 0.3, "max_iterations": 60, "p0": np.array(start)}
-    found = module.fit_many(X[:, :, None], Y, lengths=lengths, **options)
+    many_fits = module.fit_many(X[:, :, None], Y, lengths=lengths, **options)
     for m in fits[100:]:
         alone = module.fit_many(X[m : m + 1, :, None], Y[m : m + 1], lengths=lengths[m : m + 1], **options)
-        np.testing.assert_array_equal(found.parameters[m], alone.parameters[0])
-        assert (found.status[m], found.iterations[m]) == (alone.status[0], alone.iterations[0])
+        np.testing.assert_array_equal(many_fits.parameters[m], alone.parameters[0])
+        assert (many_fits.status[m], many_fits.iterations[m]) == (alone.status[0], alone.iterations[0])
 
 
 def test_many_outputs():
@@ -525,15 +525,15 @@ def test_many_outputs():
     random, X = np.random.default_rng(6), np.linspace(0.2, 2, 8)
     k = np.arange(90) / 30
     Y = 2 * np.exp(-0.7 * (X + random.normal(0, 0.1, 8))[:, None] * k) + random.normal(0, 0.05, (8, 90))
-    found = nn.build(model).fit(X, Y, sigma=0.05, sigma_x=0.1)
+    fitted = nn.build(model).fit(X, Y, sigma=0.05, sigma_x=0.1)
 
     def residuals(unknown):
         u = unknown[2:]
         return np.concatenate([((unknown[0] * np.exp(-unknown[1] * (X + u)[:, None] * k) - Y) / 0.05).ravel(), u / 0.1])
 
     expected = optimize.least_squares(residuals, np.r_[1.0, 1.0, np.zeros(8)], xtol=1e-15, ftol=1e-15, gtol=1e-15)
-    np.testing.assert_allclose(found.parameters, expected.x[:2], rtol=1e-7)
-    assert found.chi2 == pytest.approx(2 * expected.cost, rel=1e-9)
+    np.testing.assert_allclose(fitted.parameters, expected.x[:2], rtol=1e-7)
+    assert fitted.chi2 == pytest.approx(2 * expected.cost, rel=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
@@ -542,6 +542,6 @@ def test_a_start_without_a_finite_value():
     module = nn.build(nn.Model("logarithm", "x", "y", {"a": 1, "b": 1}, "log(a*x) + b"))
     X = np.linspace(1, 2, 10)
     for _ in range(3):
-        found = module.fit(X, X, p0=[-1.0, 1.0], sigma_x=0.1, absolute_sigma=True)
-        assert (found.status, found.rank) == ("not_finite", 0)
-        assert not np.isfinite(found.standard_errors).any()
+        fitted = module.fit(X, X, p0=[-1.0, 1.0], sigma_x=0.1, absolute_sigma=True)
+        assert (fitted.status, fitted.rank) == ("not_finite", 0)
+        assert not np.isfinite(fitted.standard_errors).any()

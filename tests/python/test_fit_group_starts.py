@@ -67,12 +67,12 @@ def test_looking_for_a_start_is_never_worse(modules, kind, seed):
         warnings.simplefilter("ignore", RuntimeWarning)  # of fits that end elsewhere
         without = module.fit(*every, groups=groups)
     best = module.fit(*every, groups=groups, p0=points)
-    found = module.fit(*every, groups=groups, p0="auto")
-    assert found.chi2 <= without.chi2 * (1 + 1e-6)
-    assert found.chi2 <= best.chi2 * (1 + 1e-3)
+    fitted = module.fit(*every, groups=groups, p0="auto")
+    assert fitted.chi2 <= without.chi2 * (1 + 1e-6)
+    assert fitted.chi2 <= best.chi2 * (1 + 1e-3)
     if kind == "peaks":
         again = module.fit(*every, groups=groups, p0="auto", threads=2)
-        np.testing.assert_array_equal(found.parameters, again.parameters)
+        np.testing.assert_array_equal(fitted.parameters, again.parameters)
 
 
 def test_a_time_limit_ends_the_search(modules):

@@ -79,12 +79,12 @@ def dense(x, y, number, groups, sigma, start, **options):
         return found / np.reshape(sigma, (-1, 1))
 
     tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 500}
-    found = optimize.least_squares(residuals, start, jac=jacobian, x_scale="jac", **tight, **options)
+    optimum = optimize.least_squares(residuals, start, jac=jacobian, x_scale="jac", **tight, **options)
     for _ in range(10 if not options else 0):  # the last digits, by full steps
-        found.x = found.x - linalg.lstsq(jacobian(found.x), residuals(found.x))[0]
-    R = linalg.qr(jacobian(found.x), mode="economic")[1]
+        optimum.x = optimum.x - linalg.lstsq(jacobian(optimum.x), residuals(optimum.x))[0]
+    R = linalg.qr(jacobian(optimum.x), mode="economic")[1]
     inverse = linalg.solve_triangular(R, np.eye(len(R)))
-    return found, inverse @ inverse.T
+    return optimum, inverse @ inverse.T
 
 
 def numbers_of(label):
@@ -430,11 +430,11 @@ def test_starts_of_groups_are_drawn_within_bounds(peaks):
     x, y, label, sigma = data(4, 7)
     bounds = {"a": (0, 5), "c": (0, 1), "w": (0.02, 1), "b": (-1, 1)}
     start = {"c": 0, "w": 0.02}
-    found = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, p0=start, bounds=bounds, n_starts=16)
+    fitted = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, p0=start, bounds=bounds, n_starts=16)
     best = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, bounds=bounds, p0={"a": 2, "c": 0.5, "w": 0.15})
-    assert found.status == "converged"
-    np.testing.assert_allclose(found["c"], best["c"], rtol=1e-6)
-    assert found.chi2 == pytest.approx(best.chi2, rel=1e-9)
+    assert fitted.status == "converged"
+    np.testing.assert_allclose(fitted["c"], best["c"], rtol=1e-6)
+    assert fitted.chi2 == pytest.approx(best.chi2, rel=1e-9)
     held = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, p0=start, bounds=bounds, n_starts=16, fixed={"b": 0.3})
     assert held["b"] == 0.3
 
@@ -445,9 +445,9 @@ def test_a_model_names_its_own_parameters(quick_compiler):
     start = {"a": 1, "c": 0.5, "w": 0.2, "b": 0.1}
     module = nn.build(nn.Model("named", "x", "y", start, formula, own=("c", "a")))
     x, y, label, sigma = data(3, 5)
-    given = module.fit(x, y, groups=label, own=OWN, sigma=sigma)
+    fitted = module.fit(x, y, groups=label, own=OWN, sigma=sigma)
     named = module.fit(x, y, groups=label, sigma=sigma)
-    np.testing.assert_array_equal(named.parameters, given.parameters)
+    np.testing.assert_array_equal(named.parameters, fitted.parameters)
     assert module.fit(x, y, groups=label, own="a", sigma=sigma)["a"].shape == (3,)
     assert module.fit(x, y, sigma=sigma).parameters.shape == (4,)
     with pytest.raises(nn.ModelError, match="own of wrong names 'z', which is no parameter"):
@@ -514,9 +514,9 @@ def test_groups_that_begin_again_have_the_same_bits_on_any_threads(astray):
     """One thread and three bring the same groups back to the same bits."""
     module, own, _, _ = astray
     x, y, label, _ = astray_data(astray, 1)
-    found = [module.fit(x, y, groups=label, own=tuple(own), threads=threads) for threads in (1, 3)]
-    assert found[0].parameters.tobytes() == found[1].parameters.tobytes()
-    assert found[0].evaluations == found[1].evaluations
+    fits = [module.fit(x, y, groups=label, own=tuple(own), threads=threads) for threads in (1, 3)]
+    assert fits[0].parameters.tobytes() == fits[1].parameters.tobytes()
+    assert fits[0].evaluations == fits[1].evaluations
 
 
 @pytest.fixture(scope="module")
@@ -669,13 +669,13 @@ def test_robust_fits_in_groups_end_where_no_fit_goes_on(loss):
         x = np.tile(np.linspace(0, 5, 20), 20)
         y = 4 * np.exp(-random.uniform(0.3, 2, 20)[label] * x) + 0.5 + random.normal(0, 0.05, len(x))
         y += np.where(random.random(len(x)) < 0.04, 0.6, 0)
-        found = model.fit(x, y, groups=label, **options)
-        assert found.success, (seed, found.message)
+        fitted = model.fit(x, y, groups=label, **options)
+        assert fitted.success, (seed, fitted.message)
 
         def residuals(p, x=x, y=y, label=label):
             return p[0] * np.exp(-p[2:][label] * x) + p[1] - y
 
-        there = np.concatenate([[found["a"], found["c"]], found["k"]])
-        again = model.fit(x, y, groups=label, p0={name: found[name] for name in "akc"}, **options)
+        there = np.concatenate([[fitted["a"], fitted["c"]], fitted["k"]])
+        again = model.fit(x, y, groups=label, p0={name: fitted[name] for name in "akc"}, **options)
         other = optimize.least_squares(residuals, there, **options)
-        assert min(again.cost, other.cost) > found.cost * (1 - 1e-9), seed
+        assert min(again.cost, other.cost) > fitted.cost * (1 - 1e-9), seed

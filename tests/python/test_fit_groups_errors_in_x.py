@@ -62,11 +62,11 @@ def dense(x, y, label, labels, start, sigma, sigma_x, **options):
         return found
 
     tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "x_scale": "jac"}
-    found = optimize.least_squares(residuals, np.concatenate([start, np.zeros(len(x))]), jacobian, **tight, **options)
+    optimum = optimize.least_squares(residuals, np.concatenate([start, np.zeros(len(x))]), jacobian, **tight, **options)
     for _ in range(5 if not options else 0):  # the last digits, by full steps
-        found.x = found.x - linalg.lstsq(jacobian(found.x), residuals(found.x))[0]
-    J = found.jac if options else jacobian(found.x)
-    return found, linalg.inv(J.T @ J)
+        optimum.x = optimum.x - linalg.lstsq(jacobian(optimum.x), residuals(optimum.x))[0]
+    J = optimum.jac if options else jacobian(optimum.x)
+    return optimum, linalg.inv(J.T @ J)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -149,9 +149,9 @@ def test_several_inputs_and_outputs_fixed_and_missing(surface):
         return np.concatenate([((outputs - Y) / 0.05)[~np.isnan(Y)], p[4:] / 0.1])
 
     start = np.r_[0.5, 1, 1, 1, np.zeros(24)]
-    found = optimize.least_squares(residuals, start, jac="3-point", xtol=1e-15, ftol=1e-15, gtol=1e-15, x_scale="jac")
-    inverse = linalg.inv(found.jac.T @ found.jac)
-    np.testing.assert_allclose(result.parameters, found.x[:4], rtol=1e-7)
+    optimum = optimize.least_squares(residuals, start, jac="3-point", xtol=1e-15, ftol=1e-15, gtol=1e-15, x_scale="jac")
+    inverse = linalg.inv(optimum.jac.T @ optimum.jac)
+    np.testing.assert_allclose(result.parameters, optimum.x[:4], rtol=1e-7)
     np.testing.assert_allclose(result.covariance, inverse[:4, :4], rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(result.x_standard_errors[:, 1], np.sqrt(np.diag(inverse))[4:], rtol=1e-5)
     assert (result.x_standard_errors[:, 0] == 0).all()
@@ -240,13 +240,13 @@ def test_errors_of_groups_that_are_stopped_have_no_dampings(quick_compiler, monk
     assert times > 5
     for number in range(times, 1, -every):
         steps, last = 0, number
-        found = module.fit(x, y, **data)
-        assert found.status == "time_limit"
-        (a, b), at = found.group_parameters[0], found.x_estimated[:, 0]
+        fitted = module.fit(x, y, **data)
+        assert fitted.status == "time_limit"
+        (a, b), at = fitted.group_parameters[0], fitted.x_estimated[:, 0]
         e = np.exp(b * at)
         J = np.stack([e, a * at * e])
         inverse = linalg.inv((J / (1 + (a * b * e) ** 2)) @ J.T)
-        np.testing.assert_allclose(found.standard_errors, np.sqrt(np.diag(inverse)), rtol=1e-5)
+        np.testing.assert_allclose(fitted.standard_errors, np.sqrt(np.diag(inverse)), rtol=1e-5)
 
 
 def test_starts_that_are_far(quick_compiler):
@@ -263,7 +263,7 @@ def test_starts_that_are_far(quick_compiler):
     assert result.converged
     alone = sum(
         module.fit(x[rows], y[rows], sigma=0.02, sigma_x=0.05, fixed={"w": result["w"], "s": result["s"]}).chi2
-        for rows in (label == one for one in range(groups))
+        for rows in (label == number for number in range(groups))
     )
     assert result.chi2 == pytest.approx(alone, rel=1e-6)
 
@@ -283,11 +283,11 @@ def test_guards_of_inputs_alone(text, b, quick_compiler):
     result = module.fit(x, y, groups=label, own=("a", "b"), **options)
     assert result.converged
     assert result.poles == ()
-    for one in range(0, groups, 20):
-        alone = module.fit(x[label == one], y[label == one], **options)
-        np.testing.assert_allclose(result.group(one).parameters, alone.parameters, rtol=1e-5)
-        np.testing.assert_allclose(result.group(one).standard_errors, alone.standard_errors, rtol=1e-5)
-        assert result.group_chi2[one] == pytest.approx(alone.chi2, rel=1e-5)
+    for number in range(0, groups, 20):
+        alone = module.fit(x[label == number], y[label == number], **options)
+        np.testing.assert_allclose(result.group(number).parameters, alone.parameters, rtol=1e-5)
+        np.testing.assert_allclose(result.group(number).standard_errors, alone.standard_errors, rtol=1e-5)
+        assert result.group_chi2[number] == pytest.approx(alone.chi2, rel=1e-5)
     shared = module.fit(x, y, groups=label, own="a", **options)
     assert shared["b"] == pytest.approx(b, abs=10 * shared.standard_errors[0])
     assert shared.poles == ()

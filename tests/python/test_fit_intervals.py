@@ -22,8 +22,10 @@ def test_intervals_by_standard_errors(level):
     """The interval is the value +- Student's t times the standard error; with sigma known, the normal quantile."""
     result = fitted(decay(), X, Y, [1, 1, 0])
     reach = stats.t.isf((1 - level) / 2, 17) * result.standard_errors
-    found = result.confidence_intervals(level)
-    np.testing.assert_allclose(found, np.stack([result.parameters - reach, result.parameters + reach], 1), rtol=1e-9)
+    intervals = result.confidence_intervals(level)
+    np.testing.assert_allclose(
+        intervals, np.stack([result.parameters - reach, result.parameters + reach], 1), rtol=1e-9
+    )
     known = fitted(decay(), X, Y, [1, 1, 0], SIGMA, absolute_sigma=True)
     widths = np.diff(known.confidence_intervals(level))[:, 0]
     np.testing.assert_allclose(widths, 2 * stats.norm.isf((1 - level) / 2) * known.standard_errors, rtol=1e-9)
@@ -54,7 +56,7 @@ def test_profiles_of_a_nonlinear_model():
     """At the ends of a profile's interval, chi2 minimized over the others has risen by s**2 times F's quantile."""
     x, y = decay_data(seed=3, count=8, noise=0.15)
     result = fitted(decay(), x, y, [2, 1, 0])
-    found = result.confidence_intervals(0.9, "profile")
+    intervals = result.confidence_intervals(0.9, "profile")
 
     def lowest(b):
         """chi2 for a rate b; a and c are linear."""
@@ -68,7 +70,7 @@ def test_profiles_of_a_nonlinear_model():
     first, last = np.flatnonzero(inside)[[0, -1]]
     low = optimize.brentq(lambda b: lowest(b) - limit, grid[first - 1], grid[first])
     high = optimize.brentq(lambda b: lowest(b) - limit, grid[last], grid[last + 1])
-    np.testing.assert_allclose(found[1], [low, high], rtol=1e-6)
+    np.testing.assert_allclose(intervals[1], [low, high], rtol=1e-6)
     symmetric = result.confidence_intervals(0.9)[1]
     assert high - result["b"] > 1.1 * (symmetric[1] - result["b"])  # the profile knows that it is skew
 

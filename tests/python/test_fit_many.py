@@ -79,25 +79,25 @@ def test_each_fit_is_that_of_curve_fit(decay, problem):
     y, sigma, starts = (each.copy() for each in problem)
     y[::3, 4] = y[5, 10:] = np.nan
     sigma[::3, 4] = 0  # of a target that is missing
-    found = decay.fit_many(TIMES, y, starts, sigma, covariance=True)
-    assert isinstance(found, nn.ManyFits)
-    assert found.success.all()
+    fits = decay.fit_many(TIMES, y, starts, sigma, covariance=True)
+    assert isinstance(fits, nn.ManyFits)
+    assert fits.success.all()
     for m in range(FITS):
         parameters, covariance = curve_fit(TIMES, y[m], starts[m], sigma[m])
         errors, residuals = np.sqrt(np.diag(covariance)), (decay_at(parameters, TIMES) - y[m]) / sigma[m]
         chi2 = np.nansum(np.where(np.isnan(y[m]), 0, residuals) ** 2)
-        assert (abs(found.parameters[m] - parameters) <= 1e-3 * errors).all()
-        assert found.covariance[m] / np.outer(errors, errors) == pytest.approx(
+        assert (abs(fits.parameters[m] - parameters) <= 1e-3 * errors).all()
+        assert fits.covariance[m] / np.outer(errors, errors) == pytest.approx(
             covariance / np.outer(errors, errors), abs=1e-3
         )
-        assert found.chi2[m] == pytest.approx(chi2, rel=1e-8)
-        assert found.data[m] == np.count_nonzero(~np.isnan(y[m]))
-        assert found.reduced_chi2[m] == pytest.approx(chi2 / (found.data[m] - 3), rel=1e-8)
-    assert found.standard_errors == pytest.approx(np.sqrt(np.diagonal(found.covariance, 0, 1, 2)), rel=1e-14)
-    assert (found.degrees_of_freedom == found.data - 3).all()
+        assert fits.chi2[m] == pytest.approx(chi2, rel=1e-8)
+        assert fits.data[m] == np.count_nonzero(~np.isnan(y[m]))
+        assert fits.reduced_chi2[m] == pytest.approx(chi2 / (fits.data[m] - 3), rel=1e-8)
+    assert fits.standard_errors == pytest.approx(np.sqrt(np.diagonal(fits.covariance, 0, 1, 2)), rel=1e-14)
+    assert (fits.degrees_of_freedom == fits.data - 3).all()
     without = decay.fit_many(TIMES, y, starts, sigma)
     assert without.covariance is None
-    assert without.standard_errors.tobytes() == found.standard_errors.tobytes()
+    assert without.standard_errors.tobytes() == fits.standard_errors.tobytes()
 
 
 def test_several_targets_in_single_precision(spiral):
@@ -106,17 +106,17 @@ def test_several_targets_in_single_precision(spiral):
     true = rng.uniform([1, 0.2], [2, 0.6], size=(FITS, 2))
     y = np.array([spiral_at(p, TIMES) for p in true]) + 0.02 * rng.normal(size=(FITS, SAMPLES, 2))
     y[rng.uniform(size=y.shape) < 0.1] = np.nan
-    found = spiral.fit_many(TIMES, y)
-    assert found.parameters.dtype == found.standard_errors.dtype == np.float32
-    assert found.success.all()
+    fits = spiral.fit_many(TIMES, y)
+    assert fits.parameters.dtype == fits.standard_errors.dtype == np.float32
+    assert fits.success.all()
     for m in range(FITS):
         there = ~np.isnan(y[m])
         expected = optimize.least_squares(lambda p, m=m, w=there: (spiral_at(p, TIMES) - y[m])[w], [1, 0.5], xtol=1e-12)
         variances = np.linalg.inv(expected.jac.T @ expected.jac) * 2 * expected.cost / (there.sum() - 2)
         errors = np.sqrt(np.diag(variances))
-        assert (abs(found.parameters[m] - expected.x) <= 0.02 * errors).all()
-        assert found.standard_errors[m] == pytest.approx(errors, rel=0.02)
-        assert found.chi2[m] == pytest.approx(2 * expected.cost, rel=1e-4)
+        assert (abs(fits.parameters[m] - expected.x) <= 0.02 * errors).all()
+        assert fits.standard_errors[m] == pytest.approx(errors, rel=0.02)
+        assert fits.chi2[m] == pytest.approx(2 * expected.cost, rel=1e-4)
 
 
 def test_statuses(decay, problem):
@@ -131,21 +131,21 @@ def test_statuses(decay, problem):
         match=r"^5 of 37 fits did not converge: 1 singular, 1 too_few_data, 1 no_data, "
         r"2 not_finite; the attribute status of the result tells which",
     ) as warned:
-        found = decay.fit_many(TIMES, y, starts)
+        fits = decay.fit_many(TIMES, y, starts)
     assert warned[0].filename == __file__
-    assert found.status[:5].tolist() == ["no_data", "too_few_data", "not_finite", "not_finite", "singular"]
-    assert found.data[:2].tolist() == [0, 2]
-    assert found.counts == {"converged": 32, "singular": 1, "too_few_data": 1, "no_data": 1, "not_finite": 2}
-    assert (found.success == (found.status == "converged")).all()
-    assert (found.parameters[[0, 2, 3]] == starts[[0, 2, 3]]).all()
-    assert np.isinf(found.standard_errors[:4]).all()
-    assert np.isinf(found.standard_errors[4]).tolist() == [False, True, False]  # a and c are exact
-    assert np.isnan(found.chi2[2:4]).all()
-    assert np.isnan(found.reduced_chi2[:4]).all()
-    assert bits(found, slice(5, None)) == bits(whole, slice(5, None))
+    assert fits.status[:5].tolist() == ["no_data", "too_few_data", "not_finite", "not_finite", "singular"]
+    assert fits.data[:2].tolist() == [0, 2]
+    assert fits.counts == {"converged": 32, "singular": 1, "too_few_data": 1, "no_data": 1, "not_finite": 2}
+    assert (fits.success == (fits.status == "converged")).all()
+    assert (fits.parameters[[0, 2, 3]] == starts[[0, 2, 3]]).all()
+    assert np.isinf(fits.standard_errors[:4]).all()
+    assert np.isinf(fits.standard_errors[4]).tolist() == [False, True, False]  # a and c are exact
+    assert np.isnan(fits.chi2[2:4]).all()
+    assert np.isnan(fits.reduced_chi2[:4]).all()
+    assert bits(fits, slice(5, None)) == bits(whole, slice(5, None))
     with pytest.warns(RuntimeWarning, match="37 of 37 fits did not converge: 37 max_iterations"):
-        found = decay.fit_many(TIMES, problem[0], problem[2], max_iterations=1)
-    assert (found.iterations == 1).all()
+        fits = decay.fit_many(TIMES, problem[0], problem[2], max_iterations=1)
+    assert (fits.iterations == 1).all()
 
 
 def test_tolerance(spiral, decay, problem):
@@ -164,19 +164,19 @@ def test_tolerance(spiral, decay, problem):
 def test_the_result_shows_itself(decay, problem):
     """It tells how many fits ended how, prints a table of what they found, and can be pickled."""
     y, _, starts = problem
-    found = decay.fit_many(TIMES, y, starts, fixed="c", covariance=True)
-    assert len(found) == FITS
-    assert found.names == ("a", "b", "c")
-    assert repr(found) == "<ManyFits: 37 fits of 2 parameters, 37 converged>"
-    lines = str(found).splitlines()
+    fits = decay.fit_many(TIMES, y, starts, fixed="c", covariance=True)
+    assert len(fits) == FITS
+    assert fits.names == ("a", "b", "c")
+    assert repr(fits) == "<ManyFits: 37 fits of 2 parameters, 37 converged>"
+    lines = str(fits).splitlines()
     assert lines[0] == "decay: 37 fits of 2 parameters, 37 converged"
     a = next(line for line in lines if line.startswith("a "))
-    assert f"{np.sort(found.parameters[:, 0])[18]:.6g}" in a
+    assert f"{np.sort(fits.parameters[:, 0])[18]:.6g}" in a
     assert len({len(line) for line in lines[2:]}) == 1
-    assert f'<td style="text-align: right">{np.sort(found.reduced_chi2)[18]:.6g}</td>' in found._repr_html_()
-    again = pickle.loads(pickle.dumps(found))
-    assert bits(again) == bits(found)
-    assert (repr(again), str(again)) == (repr(found), str(found))
+    assert f'<td style="text-align: right">{np.sort(fits.reduced_chi2)[18]:.6g}</td>' in fits._repr_html_()
+    again = pickle.loads(pickle.dumps(fits))
+    assert bits(again) == bits(fits)
+    assert (repr(again), str(again)) == (repr(fits), str(fits))
     with pytest.warns(RuntimeWarning, match="did not converge"):
         nothing = decay.fit_many(TIMES, np.full((1, SAMPLES), np.nan))
     assert str(nothing) == "decay: 1 fit of 3 parameters, 1 no_data"
@@ -222,25 +222,25 @@ def test_what_fits_share(decay, problem, data):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of fits that four samples do not determine
         given = {name: layout(value) for name, value in alone.items()}
-        found = decay.fit_many(**given, lengths=lengths, threads=threads, covariance=True)
+        many_fits = decay.fit_many(**given, lengths=lengths, threads=threads, covariance=True)
         fits = 1 if all(shares.values()) and lengths is None else count
-        assert len(found) == fits
+        assert len(many_fits) == fits
         for m in {0, fits // 2, fits - 1}:
             cut = SAMPLES if lengths is None else lengths[m]
             one = decay.fit_many(
                 each["X"][m, :cut, None], each["Y"][m, :cut], each["p0"][m], each["sigma"][m, :cut], covariance=True
             )
             assert len(one) == 1
-            assert bits(one) == bits(found, [m])
+            assert bits(one) == bits(many_fits, [m])
 
 
 def test_shapes_of_several_targets(spiral):
     """Arrays of one fit need no axis for it; a single input needs no axis either."""
     rng = np.random.default_rng(0)
     y = spiral_at((1.5, 0.3), TIMES) + 0.02 * rng.normal(size=(3, SAMPLES, 2))
-    found = spiral.fit_many(TIMES, y, sigma=0.1)
-    assert bits(spiral.fit_many(np.repeat(TIMES[None, :, None], 3, 0), y, sigma=np.full_like(y, 0.1))) == bits(found)
-    assert bits(spiral.fit_many(TIMES[:, None], y[1], sigma=np.full((SAMPLES, 2), 0.1))) == bits(found, [1])
+    fits = spiral.fit_many(TIMES, y, sigma=0.1)
+    assert bits(spiral.fit_many(np.repeat(TIMES[None, :, None], 3, 0), y, sigma=np.full_like(y, 0.1))) == bits(fits)
+    assert bits(spiral.fit_many(TIMES[:, None], y[1], sigma=np.full((SAMPLES, 2), 0.1))) == bits(fits, [1])
 
 
 def test_without_inputs():
@@ -307,8 +307,8 @@ def test_lists_of_unequal_lengths(decay, ragged):
         expected = decay.fit_many(X, Y, lengths=lengths, covariance=True, sigma=0.02 * np.ones((4, 20)))
     for lists in ((times, targets, sigma), ([t[:, None] for t in times], [list(y) for y in targets], 0.02)):
         with pytest.warns(RuntimeWarning, match="1 no_data"):
-            found = decay.fit_many(lists[0], lists[1], sigma=lists[2], covariance=True)
-        assert bits(found) == bits(expected)
+            fits = decay.fit_many(lists[0], lists[1], sigma=lists[2], covariance=True)
+        assert bits(fits) == bits(expected)
     shared = decay.fit_many(times[0], [decay_at((3, 1, 0.4), times[0])[:count] for count in (20, 11)])
     np.testing.assert_allclose(shared.parameters, [[3, 1, 0.4]] * 2, rtol=1e-6)
 
@@ -401,12 +401,12 @@ def test_models_that_are_not_fitted_side_by_side():
     for m, length in enumerate(lengths):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            one = network.fit(TIMES[:length], Y[m][:length], starts[m], max_iterations=2000)
-        assert np.array_equal(many.parameters[m], one.parameters)
-        assert np.array_equal(many.standard_errors[m], one.standard_errors)
-        assert np.array_equal(many.covariance[m], one.covariance)
-        assert (many.chi2[m], many.data[m], many.iterations[m]) == (one.chi2, one.used, one.iterations)
-        assert np.array_equal(many[m].covariance, one.covariance)
+            fitted = network.fit(TIMES[:length], Y[m][:length], starts[m], max_iterations=2000)
+        assert np.array_equal(many.parameters[m], fitted.parameters)
+        assert np.array_equal(many.standard_errors[m], fitted.standard_errors)
+        assert np.array_equal(many.covariance[m], fitted.covariance)
+        assert (many.chi2[m], many.data[m], many.iterations[m]) == (fitted.chi2, fitted.used, fitted.iterations)
+        assert np.array_equal(many[m].covariance, fitted.covariance)
     with pytest.raises(ValueError, match="it was built without fit=True"):
         built(nn.Sequential([nn.Dense(1)], 1, name="net")).fit_many(TIMES, Y)
     w, x, y = sympy.symbols("w x y")
@@ -466,6 +466,6 @@ def test_steps_across_several_bounds(hyperbola, monkeypatch):
         X, y, options = degenerate("bounded noise", seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            found = hyperbola.fit_many(X, y[None], **options)
-        assert found.status[0] != "max_iterations", seed
-        assert (abs(found.parameters) <= 10).all()
+            fits = hyperbola.fit_many(X, y[None], **options)
+        assert fits.status[0] != "max_iterations", seed
+        assert (abs(fits.parameters) <= 10).all()

@@ -121,9 +121,9 @@ def test_names_of_poles_with_errors_in_x():
         with pytest.warns(RuntimeWarning, match="at a pole: b - 2"):
             assert module.fit(x, y, **options, **errors).poles == ("b - 2*x",)
         with pytest.warns(RuntimeWarning, match="at a pole: b - 2"):
-            found = module.fit(x, y, **options, **groups, **errors)
-        assert found.poles == found.group(0).poles == ("b - 2*x",)
-        assert found.group(1).poles == ()
+            fitted = module.fit(x, y, **options, **groups, **errors)
+        assert fitted.poles == fitted.group(0).poles == ("b - 2*x",)
+        assert fitted.group(1).poles == ()
         with pytest.warns(RuntimeWarning, match="1 of 2 fits ended at a pole"):
             many = module.fit_many(np.array([x, x[::-1] + 1])[..., None], np.array([y, y]), **options, **errors)
         assert many.poles.tolist() == [True, False]
@@ -140,12 +140,12 @@ def test_poles_of_x_alone(text):
     options = {"sigma": 0.01, "sigma_x": 0.01, "p0": start}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        one = module.fit(x, y, **options)
+        fitted = module.fit(x, y, **options)
         many = module.fit_many(np.tile(x[:, None], (3, 1, 1)), np.tile(y, (3, 1)), **options)
         groups = module.fit(np.tile(x, 2), np.tile(y, 2), groups=np.repeat([0, 1], len(x)), own="a", **options)
-    assert one.poles == groups.poles == groups.group(0).poles == ()
+    assert fitted.poles == groups.poles == groups.group(0).poles == ()
     assert not many.poles.any()
-    for found in (one.parameters, *many.parameters, *groups.group_parameters):
+    for found in (fitted.parameters, *many.parameters, *groups.group_parameters):
         assert found == pytest.approx(start, rel=1e-6)
 
 

@@ -268,11 +268,11 @@ def test_parameters_by_name():
 def test_as_dict_is_plain():
     """as_dict holds plain values, which JSON can write, under the names of the parameters."""
     result = fitted(decay(), X, Y, [1, 1, 0], SIGMA)
-    found = json.loads(json.dumps(result.as_dict()))
-    assert found["parameters"] == result.values
-    assert found["chi2"] == result.chi2
-    assert found["covariance"] == result.covariance.tolist()
-    assert (found["status"], found["converged"]) == ("converged", True)
+    restored = json.loads(json.dumps(result.as_dict()))
+    assert restored["parameters"] == result.values
+    assert restored["chi2"] == result.chi2
+    assert restored["covariance"] == result.covariance.tolist()
+    assert (restored["status"], restored["converged"]) == ("converged", True)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -60,8 +60,8 @@ def test_a_fit_is_the_same_after_a_file(decay, name, tmp_path):
     assert str(again) == str(result)
     np.testing.assert_array_equal(again.residuals, result.residuals)
     for method in ("t", "profile") if result.converged else ("t",):
-        found = again.confidence_intervals(method=method)
-        np.testing.assert_array_equal(found, result.confidence_intervals(method=method))
+        intervals = again.confidence_intervals(method=method)
+        np.testing.assert_array_equal(intervals, result.confidence_intervals(method=method))
     np.testing.assert_array_equal(
         again.predict([0.5], "prediction", sigma=1), result.predict([0.5], "prediction", sigma=1)
     )

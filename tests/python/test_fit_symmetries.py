@@ -39,9 +39,9 @@ def model_of(text, precision="float64"):
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_symmetries(text, precision):
     """Those that are found are those of the formula, in either precision."""
-    found = symmetries_of(model_of(text, precision))
-    each = {"shift": found.shifts[0], "scale": found.scales[0], "height_shift": found.height_shift,
-            "height_scale": found.height_scale}  # fmt: skip
+    symmetries = symmetries_of(model_of(text, precision))
+    each = {"shift": symmetries.shifts[0], "scale": symmetries.scales[0], "height_shift": symmetries.height_shift,
+            "height_scale": symmetries.height_scale}  # fmt: skip
     assert [name for name, symmetry in each.items() if symmetry is not None] == FORMULAS[text].split()
 
 
@@ -111,9 +111,9 @@ def test_what_is_found_does_not_depend_on_origin_and_unit(seed):
     module = module_of(read_formula(TWO, ("x",)))
     best = module.fit(t, y, p0=np.array(true))
     for origin, unit, base, height in ((0, 1, 0, 1), (1500, 200, 0, 1), (-4, 1e-6, -300, 1e4)):
-        found = module.fit(origin + unit * t, base + height * y, p0="auto")
-        assert found.chi2 <= height**2 * best.chi2 * (1 + 1e-5)
-        centres = sorted((found["b"], found["e"]))
+        fitted = module.fit(origin + unit * t, base + height * y, p0="auto")
+        assert fitted.chi2 <= height**2 * best.chi2 * (1 + 1e-5)
+        centres = sorted((fitted["b"], fitted["e"]))
         np.testing.assert_allclose((np.array(centres) - origin) / unit, sorted((best["b"], best["e"])), rtol=1e-4)
 
 
@@ -124,5 +124,5 @@ def test_several_inputs():
     )
     u, v = (each.ravel() for each in np.meshgrid(np.linspace(900, 910, 15), np.linspace(-3e-6, -2e-6, 15)))
     z = 4 * np.exp(-(((u - 903) / 1.1) ** 2) - ((v + 2.4e-6) / 1.5e-7) ** 2) + 7
-    found = module.fit(np.column_stack([u, v]), z, p0="auto")
-    np.testing.assert_allclose([found["b"], found["d"]], [903, -2.4e-6], rtol=1e-6)
+    fitted = module.fit(np.column_stack([u, v]), z, p0="auto")
+    np.testing.assert_allclose([fitted["b"], fitted["d"]], [903, -2.4e-6], rtol=1e-6)

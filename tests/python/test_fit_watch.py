@@ -37,9 +37,9 @@ def layers(quick_compiler):
 def test_callback(decay):
     """The callback is called after each iteration, with the best parameters and their cost, and changes no bit."""
     seen = []
-    found = decay.fit(X, Y, callback=seen.append)
-    np.testing.assert_array_equal(found.parameters, decay.fit(X, Y).parameters)
-    assert [progress.iterations for progress in seen] == list(range(1, found.iterations + 1))
+    fitted = decay.fit(X, Y, callback=seen.append)
+    np.testing.assert_array_equal(fitted.parameters, decay.fit(X, Y).parameters)
+    assert [progress.iterations for progress in seen] == list(range(1, fitted.iterations + 1))
     for progress in seen:
         residuals = decay.predict(progress.parameters, X[:, None])[:, 0] - Y
         assert progress.cost == pytest.approx(residuals @ residuals / 2, rel=1e-12)
@@ -56,12 +56,12 @@ def test_a_callback_ends_the_fit(decay):
         seen.append(progress)
         return progress.iterations == 3
 
-    found = decay.fit(X, Y, callback=ends)
-    assert (found.status, found.iterations, found.converged) == ("stopped", 3, False)
-    assert found.message == "the callback ended the fit"
-    np.testing.assert_array_equal(found.parameters, seen[-1].parameters)
-    assert found.cost == seen[-1].cost
-    assert np.isfinite(found.covariance).all()
+    fitted = decay.fit(X, Y, callback=ends)
+    assert (fitted.status, fitted.iterations, fitted.converged) == ("stopped", 3, False)
+    assert fitted.message == "the callback ended the fit"
+    np.testing.assert_array_equal(fitted.parameters, seen[-1].parameters)
+    assert fitted.cost == seen[-1].cost
+    assert np.isfinite(fitted.covariance).all()
 
 
 def test_an_error_of_a_callback(decay):
@@ -80,12 +80,12 @@ def test_an_error_of_a_callback(decay):
 def test_training(decay):
     """train(optimizer="lm") is fit: the same bits, callback and status."""
     seen = []
-    found = decay.train(X, Y, optimizer="lm", callback=lambda p: seen.append((p.iterations, p.cost)))
+    trained = decay.train(X, Y, optimizer="lm", callback=lambda p: seen.append((p.iterations, p.cost)))
     alike = decay.fit(X, Y)
-    np.testing.assert_array_equal(found.parameters, alike.parameters)
-    np.testing.assert_array_equal(found.covariance, alike.covariance)
-    assert [iterations for iterations, _ in seen] == list(range(1, found.iterations + 1))
-    np.testing.assert_allclose([cost / found.cost * found.loss for _, cost in seen], found.history, rtol=1e-9)
+    np.testing.assert_array_equal(trained.parameters, alike.parameters)
+    np.testing.assert_array_equal(trained.covariance, alike.covariance)
+    assert [iterations for iterations, _ in seen] == list(range(1, trained.iterations + 1))
+    np.testing.assert_allclose([cost / trained.cost * trained.loss for _, cost in seen], trained.history, rtol=1e-9)
     ended = decay.train(X, Y, optimizer="lm", callback=lambda progress: progress.iterations == 2)
     assert (ended.status, ended.success, ended.iterations) == ("stopped", False, 2)
 
@@ -117,11 +117,11 @@ def test_time_limit(layers):
     """A fit ends after its time, with the best parameters so far; so do a training and one from many starts."""
     inputs, targets = slow_data()
     begun = time.perf_counter()
-    found = layers.fit(inputs, targets, tolerance=0.0, time_limit=0.1)
+    fitted = layers.fit(inputs, targets, tolerance=0.0, time_limit=0.1)
     assert time.perf_counter() - begun < 30
-    assert found.status == "time_limit"
-    assert found.message.startswith("the time limit was reached; ")
-    assert layers.loss(found.parameters, inputs, targets) <= layers.loss(found.p0, inputs, targets)
+    assert fitted.status == "time_limit"
+    assert fitted.message.startswith("the time limit was reached; ")
+    assert layers.loss(fitted.parameters, inputs, targets) <= layers.loss(fitted.p0, inputs, targets)
     at_once = layers.fit(inputs, targets, sigma=1.0, absolute_sigma=True, time_limit=1e-9)
     assert at_once.status == "time_limit"
     if not at_once.iterations and np.isnan(at_once.cost):  # within its first evaluation, which tells nothing
@@ -143,12 +143,12 @@ def test_time_limit_of_many(decay, layers, threads):
     sets = np.repeat(targets[None, :, 0], 40, axis=0)
     start = layers.initial_parameters(1)
     with pytest.warns(RuntimeWarning, match="time_limit"):
-        found = layers.fit_many(inputs, sets, start, covariance=True, time_limit=0.05, threads=threads)
-    left = found.status == "time_limit"
+        fits = layers.fit_many(inputs, sets, start, covariance=True, time_limit=0.05, threads=threads)
+    left = fits.status == "time_limit"
     assert left.any()
-    np.testing.assert_array_equal(found.parameters[left], np.tile(start, (left.sum(), 1)))
-    assert np.isnan(found.chi2[left]).all()
-    assert np.isinf(found.standard_errors[left]).all()
+    np.testing.assert_array_equal(fits.parameters[left], np.tile(start, (left.sum(), 1)))
+    assert np.isnan(fits.chi2[left]).all()
+    assert np.isinf(fits.standard_errors[left]).all()
     done = decay.fit_many(X, np.stack([Y, Y + 1]), time_limit=1000.0, threads=threads)
     assert done.counts == {"converged": 2}  # where there is time enough, nothing is left
 
@@ -223,10 +223,10 @@ def test_what_cannot_be_meant(decay, arguments, message):
 
 def test_advice_where_the_cost_still_falls(decay):
     """Where the cost still falls, more iterations are advised, and the message says how much it fell."""
-    found = decay.fit(X, Y, max_iterations=3)
-    assert found.status == "max_iterations"
-    assert "over the last 2 iterations the cost fell by" in found.message
-    assert found.message.endswith("so it still falls: raise max_iterations")
+    fitted = decay.fit(X, Y, max_iterations=3)
+    assert fitted.status == "max_iterations"
+    assert "over the last 2 iterations the cost fell by" in fitted.message
+    assert fitted.message.endswith("so it still falls: raise max_iterations")
 
 
 def nearly_stopped(found):
@@ -238,22 +238,22 @@ def nearly_stopped(found):
 
 def test_advice_where_parameters_are_alike(decay):
     """Where the data hardly tell parameters from each other, the message says so, and what to do about it."""
-    found = decay.fit(X / 1e3, Y, max_iterations=0)
-    assert found.condition > 1e5
-    assert "the data hardly tell some parameters from each other (condition number" in nearly_stopped(found)
+    fitted = decay.fit(X / 1e3, Y, max_iterations=0)
+    assert fitted.condition > 1e5
+    assert "the data hardly tell some parameters from each other (condition number" in nearly_stopped(fitted)
 
 
 def test_advice_where_parameters_are_not_determined(decay):
     """Where some change of parameters changes no output, the message names these."""
-    found = decay.fit(X, Y, {"b": 0}, fixed={"b": 0.0})
-    assert "the data do not determine a, c: some change of them changes no output here" in nearly_stopped(found)
+    fitted = decay.fit(X, Y, {"b": 0}, fixed={"b": 0.0})
+    assert "the data do not determine a, c: some change of them changes no output here" in nearly_stopped(fitted)
 
 
 def test_advice_where_there_are_too_few_data(layers):
     """More parameters than data are named as such."""
     generator = np.random.default_rng(0)
-    found = layers.fit(generator.normal(size=(9, 2)), generator.normal(size=9), max_iterations=3)
-    assert "49 free parameters are more than the 9 values can tell" in nearly_stopped(found)
+    fitted = layers.fit(generator.normal(size=(9, 2)), generator.normal(size=9), max_iterations=3)
+    assert "49 free parameters are more than the 9 values can tell" in nearly_stopped(fitted)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +273,6 @@ def test_advice_where_there_are_too_few_data(layers):
 )
 def test_advice(decay, costs, expected):
     """The advice follows from the costs after the last iterations."""
-    found = decay.fit(X, Y)
-    found._ending, found._costs = "max_iterations", None if costs is None else np.array(costs)
-    assert found.message.startswith(f"the iterations that were allowed are used up; {expected}")
+    fitted = decay.fit(X, Y)
+    fitted._ending, fitted._costs = "max_iterations", None if costs is None else np.array(costs)
+    assert fitted.message.startswith(f"the iterations that were allowed are used up; {expected}")

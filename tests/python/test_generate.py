@@ -68,8 +68,8 @@ def test_the_most_probable_tokens():
     for name in NETWORKS:
         module, parameters = of(name)
         prompts = [[1], [0, 2, 3]]
-        found = module.generate(parameters, prompts, 5, temperature=0, seed=4)
-        for prompt, tokens in zip(prompts, found, strict=True):
+        generated = module.generate(parameters, prompts, 5, temperature=0, seed=4)
+        for prompt, tokens in zip(prompts, generated, strict=True):
             assert tokens.tolist() == continued(module, parameters, prompt, 5, np.argmax)
             assert tokens.dtype == np.int64
             assert module.generate(parameters, prompt, 5, top_k=1).tolist() == tokens.tolist()
@@ -114,8 +114,8 @@ def test_a_sliding_window():
     with pytest.raises(ValueError, match="or sliding=True draws each further token after the last"):
         module.generate(parameters, [1], 2 * positions + 3)
     prompts = [[1], [0, 2, 3], [*SEQUENCES[0].tolist(), 2, 1]]
-    found = module.generate(parameters, prompts, 2 * positions + 3, temperature=0, sliding=True)
-    for prompt, tokens in zip(prompts, found, strict=True):
+    generated = module.generate(parameters, prompts, 2 * positions + 3, temperature=0, sliding=True)
+    for prompt, tokens in zip(prompts, generated, strict=True):
         sequence = list(prompt)
         for _ in range(2 * positions + 3):
             window = sequence[-positions:]

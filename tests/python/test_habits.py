@@ -54,9 +54,9 @@ def test_curve_fit_as_scipy(options):
     if options.get("nan_policy") == "omit":
         Z[[3, 7]] = np.nan
     expected = optimize.curve_fit(f=curve, xdata=X, ydata=Z, **options)
-    found = nn.curve_fit(f=TEXT, xdata=X, ydata=Z, **options)
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
-    np.testing.assert_allclose(found[1], expected[1], rtol=1e-4)
+    fitted = nn.curve_fit(f=TEXT, xdata=X, ydata=Z, **options)
+    np.testing.assert_allclose(fitted[0], expected[0], rtol=1e-6)
+    np.testing.assert_allclose(fitted[1], expected[1], rtol=1e-4)
 
 
 def test_data_that_are_omitted():
@@ -68,8 +68,8 @@ def test_data_that_are_omitted():
     kept[[2, 5]] = False
     expected = nn.curve_fit("a*u + b*v**2", {name: values[kept] for name, values in data.items()}, target[kept])
     data["u"][2], target[5] = np.nan, np.nan
-    found = nn.curve_fit("a*u + b*v**2", data, target, nan_policy="omit")  # w, which is not used, does not count
-    for one, other in zip(found, expected, strict=True):
+    fitted = nn.curve_fit("a*u + b*v**2", data, target, nan_policy="omit")  # w, which is not used, does not count
+    for one, other in zip(fitted, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -109,8 +109,8 @@ def test_other_spellings(network):
     assert repr(nn.LSTM(2, "Tanh", recurrent_activation="Sigmoid")) == repr(nn.LSTM(2))
     assert nn.Sequential([nn.Dense(1)], 1, loss="Binary_CrossEntropy").loss == "binary_crossentropy"
     for name, usual in (("Adam", "adam"), ("SGD", "sgd"), ("RMSprop", "rmsprop")):
-        found = network.train(X, Y, optimizer=name, epochs=3)
-        np.testing.assert_array_equal(found.parameters, network.train(X, Y, optimizer=usual, epochs=3).parameters)
+        trained = network.train(X, Y, optimizer=name, epochs=3)
+        np.testing.assert_array_equal(trained.parameters, network.train(X, Y, optimizer=usual, epochs=3).parameters)
     with pytest.raises(ValueError, match="there is no optimizer 'Adamant'; there are: sgd, "):
         network.train(X, Y, optimizer="Adamant")
 
@@ -137,9 +137,9 @@ def test_every_advice_can_be_followed(decay, network):
         assert any(hasattr(result, attribute) for result in results), name
     for function, advice in habits.ARGUMENTS.items():
         for text in advice.values():
-            given = re.match(r"give (?:the start as )?(\w+)", text)
-            if given and function != "minimize":
-                assert given.group(1) in getattr(nn.Module, function).__doc__ + repr(network.optimizers), text
+            match = re.match(r"give (?:the start as )?(\w+)", text)
+            if match and function != "minimize":
+                assert match.group(1) in getattr(nn.Module, function).__doc__ + repr(network.optimizers), text
 
 
 # --- attributes --------------------------------------------------------------------------------------------------
@@ -183,8 +183,8 @@ def test_fewer_data_than_parameters(decay):
     """A fit with fewer data than parameters warns with both numbers, as one that did not converge does."""
     few = "there are fewer data, 2, than free parameters, 3"
     with pytest.warns(RuntimeWarning, match=f"the fit of decay has too few data: .*{few}"):
-        found = decay.fit(X[:2], Y[:2])
-    assert (found.status, found.success) == ("too_few_data", False)
+        fitted = decay.fit(X[:2], Y[:2])
+    assert (fitted.status, fitted.success) == ("too_few_data", False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert decay.fit(X[:2], Y[:2], fixed="c").success

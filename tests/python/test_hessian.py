@@ -144,9 +144,9 @@ def test_minimizers(method):
     model, X, Y = CASES["curve"]
     Y = 2 * np.exp(-1.3 * X) + 0.5
     for precision, accuracy in (("float64", 1e-4), ("float32", 1e-2)):
-        found = module(model, precision).minimize(X, Y, method=method, tol=1e-6 if precision == "float64" else 1e-4)
-        np.testing.assert_allclose(found.parameters, [2, 1.3, 0.5], rtol=accuracy)
-        assert len(found.history) < 60
+        minimized = module(model, precision).minimize(X, Y, method=method, tol=1e-6 if precision == "float64" else 1e-4)
+        np.testing.assert_allclose(minimized.parameters, [2, 1.3, 0.5], rtol=accuracy)
+        assert len(minimized.history) < 60
 
 
 def test_a_hessian_of_the_user():

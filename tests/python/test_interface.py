@@ -108,14 +108,14 @@ def test_targets_in_three_forms(chain):
 )
 def test_arrays_of_any_kind(chain, kind, convert):
     """Lists and arrays of any memory layout and real type work, and are not written to."""
-    given = convert(X)
-    plain = np.array(given, dtype=float, order="C")
-    before = np.array(given, copy=True)
+    converted = convert(X)
+    plain = np.array(converted, dtype=float, order="C")
+    before = np.array(converted, copy=True)
     parameters = chain.initial_parameters()
-    assert np.array_equal(chain.predict(parameters, given), chain.predict(parameters, plain))
-    first, second = (chain.train(data, Y, epochs=3, batch_size=32) for data in (given, plain))
+    assert np.array_equal(chain.predict(parameters, converted), chain.predict(parameters, plain))
+    first, second = (chain.train(data, Y, epochs=3, batch_size=32) for data in (converted, plain))
     assert np.array_equal(first.parameters, second.parameters)
-    assert np.array_equal(np.asarray(given, float), before.astype(float))
+    assert np.array_equal(np.asarray(converted, float), before.astype(float))
 
 
 def test_read_only_and_mapped_arrays(chain, tmp_path):

@@ -68,11 +68,11 @@ def test_classes_as_scikit_learn(model, weight):
     for labels in (LABELS, np.where(LABELS == 2, 1, LABELS)):  # a class that no sample has
         if labels is not LABELS:
             names = [name for name in names if "auc" not in name and name != "top_2_accuracy"]
-        found = module.evaluate(result.parameters, X, labels, weight, names)
+        values = module.evaluate(result.parameters, X, labels, weight, names)
         p = module.predict(result.parameters, X)
         p, decided = probabilities(p) if model is LOGITS else p, p.argmax(axis=1)
         for name in names:
-            assert found[name] == pytest.approx(expected(name, labels, p, weight, decided), rel=1e-12), name
+            assert values[name] == pytest.approx(expected(name, labels, p, weight, decided), rel=1e-12), name
 
 
 @pytest.mark.parametrize("model", [BINARY, BINARY_LOGITS], ids=lambda model: model.name)
@@ -85,10 +85,10 @@ def test_two_classes_as_scikit_learn(model):
     p = module.predict(parameters, rows)[:, 0]
     assert len(np.unique(p)) < len(p)
     decided = (p > (0 if model is BINARY_LOGITS else 0.5)).astype(int)
-    found = module.evaluate(parameters, rows, y, weight, [*CLASSES, "accuracy"])
+    values = module.evaluate(parameters, rows, y, weight, [*CLASSES, "accuracy"])
     for name in CLASSES:
-        assert found[name] == pytest.approx(expected(name, y, p, weight, decided), rel=1e-12), name
-    assert found["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(y, decided, sample_weight=weight))
+        assert values[name] == pytest.approx(expected(name, y, p, weight, decided), rel=1e-12), name
+    assert values["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(y, decided, sample_weight=weight))
 
 
 def test_several_labels_as_scikit_learn():
@@ -97,9 +97,9 @@ def test_several_labels_as_scikit_learn():
     y = np.c_[LABELS > 0, LABELS == 1].astype(int)
     result = module.train(X, y, epochs=5, **ADAM)
     p = module.predict(result.parameters, X)
-    found = module.evaluate(result.parameters, X, y, WEIGHT, CLASSES)
+    values = module.evaluate(result.parameters, X, y, WEIGHT, CLASSES)
     for name in CLASSES:
-        assert found[name] == pytest.approx(expected(name, y, p, WEIGHT, p > 0.5), rel=1e-12), name
+        assert values[name] == pytest.approx(expected(name, y, p, WEIGHT, p > 0.5), rel=1e-12), name
 
 
 def test_numbers_as_scikit_learn():
@@ -109,21 +109,21 @@ def test_numbers_as_scikit_learn():
     parameters = module.initial_parameters(1)
     p = module.predict(parameters, X)
     names = ["mse", "root_mean_squared_error", "mape", "mae", "r2"]
-    found = module.evaluate(parameters, X, y, WEIGHT, names)
+    values = module.evaluate(parameters, X, y, WEIGHT, names)
     sk = sklearn_metrics
     functions = (sk.mean_squared_error, sk.root_mean_squared_error, sk.mean_absolute_percentage_error,
                  sk.mean_absolute_error, sk.r2_score)  # fmt: skip
     for name, function in zip(names, functions, strict=True):
-        assert found[name] == pytest.approx(function(y, p, sample_weight=WEIGHT), rel=1e-12), name
-    assert found["loss"] == module.loss(parameters, X, y, WEIGHT)
+        assert values[name] == pytest.approx(function(y, p, sample_weight=WEIGHT), rel=1e-12), name
+    assert values["loss"] == module.loss(parameters, X, y, WEIGHT)
 
 
 def test_figures_without_a_value():
     """Where nothing is said to be of a class its precision is 0; AUC of one class alone is NaN."""
     module = built(BINARY, fit=False)
-    found = module.evaluate(np.zeros(5), X, np.ones(90), metrics=["precision", "f1", "auc"])
-    assert (found["precision"], found["f1"]) == (0, 0)
-    assert np.isnan(found["auc"])
+    values = module.evaluate(np.zeros(5), X, np.ones(90), metrics=["precision", "f1", "auc"])
+    assert (values["precision"], values["f1"]) == (0, 0)
+    assert np.isnan(values["auc"])
 
 
 # --- in training -----------------------------------------------------------------------------------------------------
@@ -169,8 +169,8 @@ def test_functions_of_ones_own():
     result = module.train(X, LABELS, sample_weight=WEIGHT, epochs=2, metrics=[share_met, *("mae",)], **ADAM)
     met = (module.predict(result.parameters, X).argmax(axis=1) == LABELS).mean()
     assert result.metrics["share_met"][-1] == met
-    found = module.evaluate(result.parameters, X, LABELS, WEIGHT, own)
-    assert (found["weighted"] > 1, shapes) == (True, [((90,), (90, 3))])
+    values = module.evaluate(result.parameters, X, LABELS, WEIGHT, own)
+    assert (values["weighted"] > 1, shapes) == (True, [((90,), (90, 3))])
     module.evaluate(result.parameters, X, np.eye(3)[LABELS], metrics=own)
     assert shapes[-1] == ((90, 3), (90, 3))
     by_name = {"seen": lambda y, p: float(set(y) == set(NAMES))}
@@ -574,8 +574,8 @@ def test_outputs_that_are_sequences(attends):
     inputs, targets = rng.normal(size=(21, 15)), rng.normal(size=(21, 12))
     start = rng.normal(size=module.parameter_count)
     result = module.train(inputs, targets, start, epochs=1, learning_rate=1e-12, metrics="mae", batch_size=None)
-    found = abs(module.predict(start, inputs).reshape(21, 12) - targets).mean()
-    np.testing.assert_allclose(result.metrics["mae"][0], found, rtol=1e-9)
+    mean_value = abs(module.predict(start, inputs).reshape(21, 12) - targets).mean()
+    np.testing.assert_allclose(result.metrics["mae"][0], mean_value, rtol=1e-9)
 
 
 # --- sequences of classes ----------------------------------------------------------------------------------------
@@ -600,7 +600,7 @@ def test_steps_without_a_target_count_as_nothing(weighted):
     parameters = np.random.default_rng(2).normal(size=module.parameter_count)
     weight = np.random.default_rng(3).random(40) + 0.1 if weighted else None
     names = ["accuracy", "sparse_categorical_accuracy", "f1", "precision_micro", "top_2_accuracy", "auc", "mae"]
-    found = module.evaluate(parameters, X, Y, weight, names)
+    values = module.evaluate(parameters, X, Y, weight, names)
     outputs = module.predict(parameters, X).reshape(-1, 3)
     there, y = Y.ravel() >= 0, Y.ravel()[Y.ravel() >= 0]
     steps = {} if weight is None else {"sample_weight": np.repeat(weight, 4)[there]}
@@ -616,7 +616,7 @@ def test_steps_without_a_target_count_as_nothing(weighted):
         "auc": sklearn_metrics.roc_auc_score(y, shares, multi_class="ovr", **steps),
         "mae": sklearn_metrics.mean_absolute_error(np.eye(3)[y], p, **steps),
     }
-    assert {name: found[name] for name in names} == pytest.approx(expected, rel=1e-12)
+    assert {name: values[name] for name in names} == pytest.approx(expected, rel=1e-12)
 
 
 def test_accuracy_of_steps_in_a_training():

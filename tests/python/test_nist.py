@@ -27,11 +27,11 @@ def module(name):
 
 def fitted(name, start):
     """The result from a start. Only Lanczos1 may end where rounding lets no step lower the cost, with a warning."""
-    one = nist.problem(name)
+    nist_problem = nist.problem(name)
     with warnings.catch_warnings():
         if name == "Lanczos1":
             warnings.filterwarnings("ignore", "the fit of Lanczos1 did not converge: no step lowers", RuntimeWarning)
-        result = module(name).fit(one.x, one.y, p0=one.starts[start])
+        result = module(name).fit(nist_problem.x, nist_problem.y, p0=nist_problem.starts[start])
     assert result.converged or (name, result.status) == ("Lanczos1", "stalled")
     return result
 
@@ -46,35 +46,37 @@ def hessian(name):
 @pytest.mark.parametrize("name", nist.EACH)
 def test_jacobian(name):
     """At both starts and at the solution, the Jacobian is that of the .jac file, to 1e-12 of the norm."""
-    one = nist.problem(name)
+    nist_problem = nist.problem(name)
     for where in nist.POINTS:
-        parameters = nist.point(one, where)
-        found = module(name).jacobian(parameters, one.x)
-        assert found.shape == (len(one.x), 1, len(parameters))
-        assert nist.distance(found, nist.exact(one, nist.written_jacobian(one), parameters)) < 1e-12
+        parameters = nist.point(nist_problem, where)
+        jacobian = module(name).jacobian(parameters, nist_problem.x)
+        assert jacobian.shape == (len(nist_problem.x), 1, len(parameters))
+        assert (
+            nist.distance(jacobian, nist.exact(nist_problem, nist.written_jacobian(nist_problem), parameters)) < 1e-12
+        )
 
 
 @pytest.mark.parametrize("name", nist.EACH)
 def test_hessian(name):
     """So is the Hessian of the loss that of the .jac and .hes files, to 1e-12 of the norm, and symmetric."""
-    one = nist.problem(name)
+    nist_problem = nist.problem(name)
     for where in nist.POINTS:
-        parameters = nist.point(one, where)
-        found = hessian(name)(parameters, one.x, one.y)
+        parameters = nist.point(nist_problem, where)
+        found = hessian(name)(parameters, nist_problem.x, nist_problem.y)
         assert found.shape == (len(parameters), len(parameters))
         assert nist.distance(found, found.T) < 1e-14
-        assert nist.distance(found, nist.written_loss_hessian(one, parameters)) < 1e-12
+        assert nist.distance(found, nist.written_loss_hessian(nist_problem, parameters)) < 1e-12
 
 
 @pytest.mark.parametrize("name", nist.EACH)
 def test_hessian_product(name):
     """A product with a vector is that of the matrix."""
-    one = nist.problem(name)
-    vector = np.random.default_rng(0).standard_normal(len(one.certified)) * one.certified
+    nist_problem = nist.problem(name)
+    vector = np.random.default_rng(0).standard_normal(len(nist_problem.certified)) * nist_problem.certified
     second = hessian(name)
-    found = module(name).hessian_product(one.certified, vector, one.x, one.y)
-    expected = second(one.certified, one.x, one.y) @ vector
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.linalg.norm(expected))
+    product = module(name).hessian_product(nist_problem.certified, vector, nist_problem.x, nist_problem.y)
+    expected = second(nist_problem.certified, nist_problem.x, nist_problem.y) @ vector
+    np.testing.assert_allclose(product, expected, rtol=0, atol=1e-12 * np.linalg.norm(expected))
 
 
 @pytest.mark.parametrize("start", [0, 1])
@@ -85,21 +87,23 @@ def test_fit(name, start):
     The residuals of Lanczos1 are 1e-13 beside values of 1, so that two digits of its errors are left in double
     precision; its data, once rounded to doubles, would give three.
     """
-    one, result = nist.problem(name), fitted(name, start)
-    assert right_digits(result.parameters, one.certified) >= 4
-    assert right_digits(result.standard_errors, one.standard_deviations) >= (2 if name == "Lanczos1" else 4)
+    nist_problem, result = nist.problem(name), fitted(name, start)
+    assert right_digits(result.parameters, nist_problem.certified) >= 4
+    assert right_digits(result.standard_errors, nist_problem.standard_deviations) >= (2 if name == "Lanczos1" else 4)
     if name != "Lanczos1":
-        np.testing.assert_allclose(result.chi2, one.residual_sum, rtol=1e-7)
-    np.testing.assert_allclose(result.reduced_chi2, result.chi2 / (len(one.y) - len(one.certified)), rtol=1e-14)
+        np.testing.assert_allclose(result.chi2, nist_problem.residual_sum, rtol=1e-7)
+    np.testing.assert_allclose(
+        result.reduced_chi2, result.chi2 / (len(nist_problem.y) - len(nist_problem.certified)), rtol=1e-14
+    )
     np.testing.assert_array_equal(result.standard_errors, np.sqrt(np.diag(result.covariance)))
-    assert result.rank == len(one.certified)
+    assert result.rank == len(nist_problem.certified)
 
 
 @pytest.mark.parametrize("name", ["Misra1a", "Gauss3", "MGH10", "Rat43"])
 def test_covariance(name):
     """All of it is that of mpmath at the solution, also what no table certifies."""
-    one = nist.problem(name)
-    covariance = nist.covariance(one, nist.solution(name))
+    nist_problem = nist.problem(name)
+    covariance = nist.covariance(nist_problem, nist.solution(name))
     scale = np.array([float(mpmath.sqrt(value)) for value in np.diag(covariance)])
     found = fitted(name, 1).covariance / np.outer(scale, scale)
     np.testing.assert_allclose(found, covariance.astype(float) / np.outer(scale, scale), rtol=0, atol=1e-5)

@@ -206,7 +206,9 @@ def by_us(example):
     Y = example.Y.copy()
     if example.weight_y is not None:
         root = np.linalg.cholesky(example.weight_y).T
-        outputs = [sum(sp.Float(repr(by)) * one for by, one in zip(row, outputs, strict=True)) for row in root.tolist()]
+        outputs = [
+            sum(sp.Float(repr(by)) * output for by, output in zip(row, outputs, strict=True)) for row in root.tolist()
+        ]
         Y = Y @ root.T
     if example.left_out is not None:
         Y[example.left_out] = np.nan

@@ -211,8 +211,8 @@ def heavy_ball(parameter, gradient, v, t, learning_rate, friction):
 
 def test_own_rule():
     """A function of SymPy symbols is an optimizer: it trains, and its hyperparameters are listed and checked."""
-    own = nn.Optimizer("heavy_ball", heavy_ball, {"v": 0.001}, {"friction": 0.5})
-    module = nn.build(nn.Sequential(MODEL.layers, 3, name="own", optimizers=[own]), fit=False)
+    optimizer = nn.Optimizer("heavy_ball", heavy_ball, {"v": 0.001}, {"friction": 0.5})
+    module = nn.build(nn.Sequential(MODEL.layers, 3, name="own", optimizers=[optimizer]), fit=False)
 
     def step(w, g, t, s):
         s["v"] = (1 - 0.3 / t) * s["v"] - 0.02 * g
@@ -227,7 +227,9 @@ def test_own_rule():
         module.train(X, Y, optimizer="heavy_ball", beta_1=0.9)
     with pytest.raises(ValueError, match="friction must be a number, not inf"):
         module.train(X, Y, optimizer="heavy_ball", friction=np.inf)
-    formula = nn.Model("formula", parameters={sympy.Symbol("a"): 1.0}, loss=sympy.Symbol("a") ** 2, optimizers=[own])
+    formula = nn.Model(
+        "formula", parameters={sympy.Symbol("a"): 1.0}, loss=sympy.Symbol("a") ** 2, optimizers=[optimizer]
+    )
     assert nn.build(formula, fit=False).train(optimizer="heavy_ball", epochs=2).parameters[0] < 1
 
 
@@ -240,8 +242,8 @@ def test_rule_that_keeps_what_it_is_given():
     for t in range(1, updates + 1):
         step = 0.01 * (2 * now * t + fixed) * np.tanh(0.75) + (now - before) / 16
         before, now = now, now - step
-    found = module.train(optimizer="keeping", learning_rate=0.01, epochs=updates)
-    assert found.parameters == pytest.approx([now], rel=1e-13)
+    trained = module.train(optimizer="keeping", learning_rate=0.01, epochs=updates)
+    assert trained.parameters == pytest.approx([now], rel=1e-13)
     assert module.train(optimizer="still", epochs=updates).parameters == [1.0]
 
 

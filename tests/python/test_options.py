@@ -72,8 +72,8 @@ def test_members_in_c():
     metrics = tuple(Measure(name, name, FIGURES[name]) for name in ("mae", "r2"))
     given = {"update": "sequential", "monitor": "val_r2", "mode": "max", "metrics": metrics}
     settings = CheckedOptions({**TRAIN.defaults, **given})
-    found = settings.members()
-    assert (found["sequential"], found["monitor"], found["higher"], found["metrics"]) == (1, 7, 1, 6)
+    members = settings.members()
+    assert (members["sequential"], members["monitor"], members["higher"], members["metrics"]) == (1, 7, 1, 6)
     assert CheckedOptions(TRAIN.defaults).members() == {member.name: 0 for member in MEMBERS} | {
         "threads": 1,
         "monitor": -1,
@@ -91,10 +91,10 @@ def test_names_that_a_rule_may_take():
     """All options are taken but the two that are hyperparameters; names of the runtime itself are not."""
     assert set(TRAIN.options) - {"learning_rate", "weight_decay"} <= set(TAKEN)
     hypers = {"model": 0.5, "given": 0.25, "named": 0.125, "weight_decay": 0.0, "self": 1.0}
-    own = nn.Optimizer(
+    optimizer = nn.Optimizer(
         "own", lambda parameter, gradient, model, given: parameter - model * given * gradient, (), hypers
     )
-    module = nn.build(nn.Sequential([nn.Dense(1)], 1, name="own_names", optimizers=[own]), fit=False)
+    module = nn.build(nn.Sequential([nn.Dense(1)], 1, name="own_names", optimizers=[optimizer]), fit=False)
     result = module.train([[1.0]], [1.0], optimizer="own", epochs=1, model=0.5, given=0.5, named=1.0, self=2.0)
     expected = module.train([[1.0]], [1.0], learning_rate=0.25, epochs=1)
     assert result.parameters.tolist() == expected.parameters.tolist()

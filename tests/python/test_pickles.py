@@ -50,7 +50,7 @@ def in_another_process(program, folder, **pickled):
     for name, value in pickled.items():
         (folder / name).write_bytes(pickle.dumps(value))
     program = textwrap.dedent(program)
-    found = subprocess.run(
+    outcome = subprocess.run(
         [sys.executable, "-c", program],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -58,8 +58,8 @@ def in_another_process(program, folder, **pickled):
         text=True,
         check=False,
     )
-    assert found.returncode == 0, found.stderr
-    return found.stdout
+    assert outcome.returncode == 0, outcome.stderr
+    return outcome.stdout
 
 
 def test_results_are_data_in_any_process(results, tmp_path):
@@ -111,9 +111,9 @@ def test_results_find_their_module_in_the_cache(results, tmp_path):
         np.testing.assert_array_equal(fit.predict([0.0, 1]), module.predict(fit.parameters, [0.0, 1]))
         print(module.name, module.parameter_names, read("many")[1].success, fit.predict([0.5], interval="confidence"))
     """
-    found = in_another_process(program, tmp_path, **results)
+    printed = in_another_process(program, tmp_path, **results)
     fit = results["fit"]
-    assert found.strip() == f"decay ('a', 'b', 'c') True {fit.predict([0.5], interval='confidence')}"
+    assert printed.strip() == f"decay ('a', 'b', 'c') True {fit.predict([0.5], interval='confidence')}"
 
 
 def test_a_library_that_was_cut_short_is_not_loaded(results, tmp_path, monkeypatch):

@@ -71,10 +71,10 @@ def test_a_history_on_given_axes(result, pyplot):
 
 def test_a_history_of_one_epoch_and_of_none(module, pyplot):
     """A single epoch is a point; before the first there is nothing to draw."""
-    one = module.train(X, Y, epochs=1)
-    (axes,) = one.plot().axes
+    trained = module.train(X, Y, epochs=1)
+    (axes,) = trained.plot().axes
     assert axes.lines[0].get_marker() == "o"
-    none = copy.copy(one)
+    none = copy.copy(trained)
     none.metrics, none.epochs = {"loss": np.empty(0)}, 0
     with pytest.raises(ValueError, match="no epoch was completed"):
         none.plot()

@@ -248,10 +248,10 @@ def test_damaged_files(chain, saved, tmp_path_factory, data):
     path.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
     message = ""
     try:
-        found = chain.load(path)
+        loaded = chain.load(path)
     except ValueError as error:
         message = str(error)
-    assert str(path) in message if message else same(found, result)
+    assert str(path) in message if message else same(loaded, result)
 
 
 def _member(descr="<f8", shape=(43,), rest=b"", head=None, version=b"\x01\x00"):
@@ -354,9 +354,9 @@ def test_steps_without_a_learning_rate(chain, tmp_path):
     assert chain.train(X, Y, epochs=3, optimizer="rprop").learning_rate is None
     assert chain.train(X.tolist(), Y, epochs=3, optimizer="rprop").learning_rate is None
     points = [chain.initial_parameters()]
-    found = chain.minimize(X, Y, options={"maxiter": 5}, callback=lambda at: points.append(at.copy()))
-    found.save(tmp_path / "result.npz")
-    for result in (found, chain.load(tmp_path / "result.npz")):
+    minimized = chain.minimize(X, Y, options={"maxiter": 5}, callback=lambda at: points.append(at.copy()))
+    minimized.save(tmp_path / "result.npz")
+    for result in (minimized, chain.load(tmp_path / "result.npz")):
         assert result.learning_rate is None
         assert result.metrics["step_length"] == pytest.approx(np.linalg.norm(np.diff(points, axis=0), axis=1))
 
@@ -555,13 +555,13 @@ def test_minimizing_where_there_is_no_loss(method):
     pytest.importorskip("scipy")
     a, b = sympy.symbols("a b")
     module = nn.build(nn.Model("sinking", parameters={a: 2.0, b: 1.0}, loss=sympy.log(a) + b**2))
-    found = module.minimize(method=method)
-    assert found.parameters[0] > 0
-    assert found.loss == module.loss(found.parameters) <= module.loss([2.0, 1.0])
+    minimized = module.minimize(method=method)
+    assert minimized.parameters[0] > 0
+    assert minimized.loss == module.loss(minimized.parameters) <= module.loss([2.0, 1.0])
     if method != "Nelder-Mead":
-        assert found.status == "stalled"
-        assert re.search(r"the loss is not finite at [\d,]+ of the parameters that it tried", found.message)
-        assert "give bounds" in found.message
+        assert minimized.status == "stalled"
+        assert re.search(r"the loss is not finite at [\d,]+ of the parameters that it tried", minimized.message)
+        assert "give bounds" in minimized.message
     ended = module.minimize(method="L-BFGS-B", bounds=[(0.01, None), (None, None)])
     assert ended.status == "converged"
     assert ended.parameters == pytest.approx([0.01, 0], abs=1e-5)
@@ -575,11 +575,11 @@ def test_steps_end_before_parameters_without_a_loss(method):
     loss = a - 3 * sympy.log(a - 2) + (b - 1) ** 4 + sympy.sqrt(b)
     module = nn.build(nn.Model("edge", parameters={a: 4.0, b: 1.0}, loss=loss))
     assert not np.isfinite(module.loss([4.0, -0.5]))
-    found = module.minimize(method=method, tol=1e-8)
+    minimized = module.minimize(method=method, tol=1e-8)
     lowest = min((v - 1) ** 4 + np.sqrt(v) for v in np.linspace(0.3, 0.6, 300_001))
-    assert found.loss == pytest.approx(5 - 3 * np.log(3) + lowest, abs=1e-5)
-    assert found.parameters[0] == pytest.approx(5, abs=5e-3)
-    assert found.status in ("converged", "stalled")  # rounding may end a search at the minimum
+    assert minimized.loss == pytest.approx(5 - 3 * np.log(3) + lowest, abs=1e-5)
+    assert minimized.parameters[0] == pytest.approx(5, abs=5e-3)
+    assert minimized.status in ("converged", "stalled")  # rounding may end a search at the minimum
 
 
 def test_a_minimizer_that_begins_without_a_loss():
@@ -589,8 +589,8 @@ def test_a_minimizer_that_begins_without_a_loss():
     module = nn.build(nn.Model("nowhere", parameters={a: -1.0}, loss=sympy.log(a) ** 2))
     for method in ("BFGS", "L-BFGS-B", "trust-constr"):
         with pytest.warns(RuntimeWarning, match="cannot begin: the loss is not finite at the start: give bounds"):
-            found = module.minimize(method=method, options={"maxiter": 20})
-        assert (found.status, found.success) == ("not_finite", False)
+            minimized = module.minimize(method=method, options={"maxiter": 20})
+        assert (minimized.status, minimized.success) == ("not_finite", False)
 
 
 @pytest.mark.parametrize("method", ["trust-constr", "Powell", None])
@@ -599,9 +599,9 @@ def test_minimizers_go_back_from_where_there_is_no_loss(method):
     pytest.importorskip("scipy")
     module = nn.build(nn.Model("logarithm", "x", "y", {"a": 1, "b": 1, "c": 1}, "a*log(b*x + c)"))
     x = np.linspace(0.1, 4, 30)
-    found = module.minimize(x, 2 * np.log(1.5 * x + 0.02), method=method)
-    assert found.status == "converged"
-    assert found.parameters == pytest.approx([2, 1.5, 0.02], abs=1e-4)
+    minimized = module.minimize(x, 2 * np.log(1.5 * x + 0.02), method=method)
+    assert minimized.status == "converged"
+    assert minimized.parameters == pytest.approx([2, 1.5, 0.02], abs=1e-4)
 
 
 def test_evaluations_of_cobyla():

@@ -210,10 +210,10 @@ def test_facts_are_literals():
     model = nn.Sequential([nn.Dense(2)], 3, name='it\'s "quoted" \\ \n é', optimizers=[slow])
     schedule = nn.compile_model(model, "float32", until="schedule")["schedule"]
     text = facts(schedule)
-    found = read(text)
+    content = read(text)
     assert text.isascii()
-    assert (found.name, found.precision) == (model.name, "float32")
-    assert found.parameters[0][:2] == ("W1", (2, 3))
-    assert list(found.rules) == ["slow"]
-    assert found.rules["slow"].hyperparameters[1] == limits
-    assert not found.rules["slow"].scheduled
+    assert (content.name, content.precision) == (model.name, "float32")
+    assert content.parameters[0][:2] == ("W1", (2, 3))
+    assert list(content.rules) == ["slow"]
+    assert content.rules["slow"].hyperparameters[1] == limits
+    assert not content.rules["slow"].scheduled

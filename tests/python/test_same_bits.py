@@ -66,8 +66,8 @@ def test_every_compiler(name, compiler, flags, monkeypatch):
     if name in OTHERS:
         assert OTHERS[name]() == COMMITTED[name]["float64"]
         return
-    found = {precision: hashes.hashes(build(name, precision)) for precision in COMMITTED[name]}
-    assert found == COMMITTED[name]
+    by_name = {precision: hashes.hashes(build(name, precision)) for precision in COMMITTED[name]}
+    assert by_name == COMMITTED[name]
 
 
 class Largest(nn.Layer):
@@ -203,10 +203,10 @@ EDGES = [
 def result(function, *arguments):
     """The value of a function; NaN where it has none, as quantities that follow from a fit have it."""
     try:
-        found = function(*arguments)
+        value = function(*arguments)
     except (ArithmeticError, ValueError):
         return math.nan
-    return math.nan if isinstance(found, complex) else found
+    return math.nan if isinstance(value, complex) else value
 
 
 def test_edges_of_functions():
@@ -242,9 +242,9 @@ def test_sines(precision, bound):
     beyond = np.array([[1.2e15], [-1e17], [1e25], [np.finfo(precision).max]], precision)
     for sine, module in outputs.items():
         assert np.isnan(module.predict([1.0], beyond)).all()
-        found = module.predict([1.0], angles[:, None])[:, 0]
+        predicted = module.predict([1.0], angles[:, None])[:, 0]
         with mpmath.workdps(40):
-            for angle, value in zip(angles, found, strict=True):
+            for angle, value in zip(angles, predicted, strict=True):
                 error = abs(mpmath.mpf(float(value)) - getattr(mpmath, sine)(mpmath.mpf(float(angle))))
                 assert error <= bound * float(np.spacing(abs(value))), (sine, angle)
 
@@ -284,9 +284,9 @@ def test_powers(precision, bound):
             given.astype(precision)
             for given in (base, random.uniform(-largest, largest, 400) / np.maximum(abs(np.log(base)), 0.1))
         )
-        found = module.predict([1.0], np.column_stack([base, exponent]))[:, 0]
+        predicted = module.predict([1.0], np.column_stack([base, exponent]))[:, 0]
         with mpmath.workdps(40):
-            for x_, e_, value in zip(base.tolist(), exponent.tolist(), found, strict=True):
+            for x_, e_, value in zip(base.tolist(), exponent.tolist(), predicted, strict=True):
                 exact = mpmath.mpf(x_) ** mpmath.mpf(e_)
                 if np.finfo(precision).tiny < exact < np.finfo(precision).max:
                     assert abs(mpmath.mpf(float(value)) - exact) <= bound * float(np.spacing(value)), (x_, e_)

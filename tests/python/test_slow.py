@@ -191,9 +191,9 @@ def test_compiled_training(networks, update):
                    "batch_size": None if rprop else 16, **({} if rprop else {"learning_rate": 0.01})}  # fmt: skip
         allowed = {name: value for name, value in CHANGES.items() if name != "weight_decay" or optimizer == "sgd"}
         options |= {} if rprop else allowed
-        found = fast.train(ROWS, LABELS, start, optimizer, **options)
+        training = fast.train(ROWS, LABELS, start, optimizer, **options)
         expected = trained(program, start, ROWS, LABELS, optimizer, **options)
-        same(expected, found.parameters, 1e-9, 1e-11)
+        same(expected, training.parameters, 1e-9, 1e-11)
 
 
 def test_without_a_compiler(tmp_path):

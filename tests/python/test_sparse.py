@@ -45,12 +45,12 @@ def test_training_has_the_same_bits(module, options):
     if "validation_data" in options:
         dense["validation_data"] = (X[:90], *options["validation_data"][1:])
     expected = module.train(X, Y, epochs=4, **dense)
-    found = module.train(MATRIX, Y, epochs=4, **options)
-    np.testing.assert_array_equal(found.parameters, expected.parameters)
-    assert found.metrics.keys() == expected.metrics.keys()
-    for name in found.metrics:
-        np.testing.assert_array_equal(found.metrics[name], expected.metrics[name])
-    assert found.loss == pytest.approx(expected.loss, rel=1e-12)
+    trained = module.train(MATRIX, Y, epochs=4, **options)
+    np.testing.assert_array_equal(trained.parameters, expected.parameters)
+    assert trained.metrics.keys() == expected.metrics.keys()
+    for name in trained.metrics:
+        np.testing.assert_array_equal(trained.metrics[name], expected.metrics[name])
+    assert trained.loss == pytest.approx(expected.loss, rel=1e-12)
 
 
 def test_single_samples_of_a_formula():
@@ -59,9 +59,9 @@ def test_single_samples_of_a_formula():
     line = nn.build(nn.Model("line", (x1, x2), y, {a: 0.5, b: 0.1}, a * x1 + b * x2, (a * x1 + b * x2 - y) ** 2))
     options = {"learning_rate": 0.05, "epochs": 3, "batch_size": 1}
     expected = line.train(X[:, :2], Y[:, 0], **options)
-    found = line.train(MATRIX[:, :2], Y[:, 0], **options)
-    assert found.history[-1] < found.history[0]
-    np.testing.assert_allclose(found.parameters, expected.parameters, rtol=1e-12)
+    trained = line.train(MATRIX[:, :2], Y[:, 0], **options)
+    assert trained.history[-1] < trained.history[0]
+    np.testing.assert_allclose(trained.parameters, expected.parameters, rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "coo_matrix", "coo_array", "lil_array", "dok_array"])
@@ -116,8 +116,8 @@ def test_values_that_are_given_twice_are_summed(module):
     """A matrix that holds a place twice means the sum, as everywhere in SciPy; it is not changed."""
     twice = sparse.csr_matrix((np.array([1.0, 2.0, 5.0]), np.array([3, 3, 1]), np.array([0, 3])), (1, INPUTS))
     parameters = module.initial_parameters(1)
-    found = module.predict(parameters, sparse.vstack([twice] * 6, "csr"))
-    np.testing.assert_array_equal(found, module.predict(parameters, np.repeat(twice.toarray(), 6, 0)))
+    predicted = module.predict(parameters, sparse.vstack([twice] * 6, "csr"))
+    np.testing.assert_array_equal(predicted, module.predict(parameters, np.repeat(twice.toarray(), 6, 0)))
     module.predict(parameters, twice)
     assert twice.nnz == 3
 

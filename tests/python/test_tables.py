@@ -108,9 +108,9 @@ def test_groups_and_errors_in_tables(kind, plane, data, plain):
     """Labels of groups, and standard deviations of targets and inputs, may be columns of tables as well."""
     X, Y = plain
     errors = kind(data[["x1", "error"]].rename(columns={"error": "y"}))
-    found = plane.fit(X, Y + 0.1 * X[:, 0] ** 2, sigma=errors)
+    fitted = plane.fit(X, Y + 0.1 * X[:, 0] ** 2, sigma=errors)
     expected = plane.fit(X, Y + 0.1 * X[:, 0] ** 2, sigma=data["error"].to_numpy())
-    np.testing.assert_array_equal(found.standard_errors, expected.standard_errors)
+    np.testing.assert_array_equal(fitted.standard_errors, expected.standard_errors)
     table = kind(data)
     labels = kind(data[["plate"]])["plate"] if kind is as_mapping else kind(data[["plate"]])
     grouped = plane.fit(table, table, groups=labels, own=["a"])
@@ -122,9 +122,9 @@ def test_groups_and_errors_in_tables(kind, plane, data, plain):
 def test_errors_of_inputs_in_a_table(plane, data, plain):
     """Standard deviations of inputs are taken by name, too."""
     errors = pd.DataFrame({"x2": 0.1 + 0 * data.x1, "x1": data.error, "plate": data.plate})
-    found = plane.fit(*plain, sigma_x=errors)
+    fitted = plane.fit(*plain, sigma_x=errors)
     expected = plane.fit(*plain, sigma_x=errors[["x1", "x2"]].to_numpy())
-    np.testing.assert_array_equal(found.standard_errors, expected.standard_errors)
+    np.testing.assert_array_equal(fitted.standard_errors, expected.standard_errors)
 
 
 def test_columns_without_names_of_the_model(plane, data, plain):
@@ -187,13 +187,13 @@ def test_labels_in_tables(quick_compiler):
     frame = pd.DataFrame({"y": random.choice(["a", "b", "c"], 30), "x": random.normal(size=30), "w": range(30)})
     expected = module.train(frame[["x", "w"]], frame["y"].to_numpy(), epochs=3, learning_rate=1e-3)
     for Y in (frame, as_mapping(frame), as_arrow(frame)):
-        found = module.train(frame[["x", "w"]], Y, epochs=3, learning_rate=1e-3)
-        np.testing.assert_array_equal(found.parameters, expected.parameters)
-        assert found.classes.tolist() == ["a", "b", "c"]
+        trained = module.train(frame[["x", "w"]], Y, epochs=3, learning_rate=1e-3)
+        np.testing.assert_array_equal(trained.parameters, expected.parameters)
+        assert trained.classes.tolist() == ["a", "b", "c"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        by_value = module.predict(found.parameters, frame[["w", "x"]].set_axis(["x[1]", "x[0]"], axis=1))
-    np.testing.assert_array_equal(by_value, module.predict(found.parameters, frame[["x", "w"]]))
+        by_value = module.predict(trained.parameters, frame[["w", "x"]].set_axis(["x[1]", "x[0]"], axis=1))
+    np.testing.assert_array_equal(by_value, module.predict(trained.parameters, frame[["x", "w"]]))
 
 
 @given(st.data())

@@ -307,8 +307,8 @@ def test_metrics_of_classes(features, precision, batch):
         validated = scores(LABELS[100:], chain.predict(parameters, FLOWERS[100:]))
         expected |= {f"val_{name}": score for name, score in validated.items()}
         expected["val_loss"] = chain.loss(parameters, FLOWERS[100:], LABELS[100:])
-        found = {name: result.metrics[name][epoch] for name in expected}
-        assert found == pytest.approx(expected, rel=tolerance, abs=tolerance)
+        metrics = {name: result.metrics[name][epoch] for name in expected}
+        assert metrics == pytest.approx(expected, rel=tolerance, abs=tolerance)
     for name in ("accuracy", "mae", "r2"):  # one alone
         alone = chain.train(FLOWERS[:100], LABELS[:100], metrics=name, **arguments)
         assert list(alone.metrics) == ["loss", name, "val_loss", f"val_{name}"]
@@ -323,8 +323,8 @@ def test_metrics_of_a_deep_network(batch):
     arguments = {"epochs": 2, "batch_size": batch, "shuffle": False, "learning_rate": 0.1}
     result = deep.train(FLOWERS[:100], LABELS[:100], metrics=("accuracy", "r2", "mae"), **arguments)
     for epoch, (output, _) in enumerate(met_by_updates(deep, FLOWERS[:100], LABELS[:100], batch, np.ones(100), 2)):
-        found = {name: result.metrics[name][epoch] for name in ("accuracy", "mae", "r2")}
-        assert found == pytest.approx(scores(LABELS[:100], output), rel=1e-10, abs=1e-10)
+        metrics = {name: result.metrics[name][epoch] for name in ("accuracy", "mae", "r2")}
+        assert metrics == pytest.approx(scores(LABELS[:100], output), rel=1e-10, abs=1e-10)
 
 
 def test_the_loss_is_that_which_the_updates_met(module):

@@ -256,11 +256,11 @@ def test_names_are_never_markup():
         nn.Model("<img src=x onerror=alert(1)>", x, y, {p: 2.0}, sympy.exp(p * x)), [1.5], ([1, 2], [3, 4])
     )
     plain = nn.report(nn.Model("plain", r, c, {V: 2.0}, sympy.exp(V * r)), [1.5], ([1, 2], [3, 4]))
-    found, expected = Reader(), Reader()
-    found.feed(report.html)
+    reader, expected = Reader(), Reader()
+    reader.feed(report.html)
     expected.feed(plain.html)
-    assert found.tags.count("script") == expected.tags.count("script")
-    assert found.tags.count("img") == found.tags.count("b") == 0
+    assert reader.tags.count("script") == expected.tags.count("script")
+    assert reader.tags.count("img") == reader.tags.count("b") == 0
     assert "&lt;img src=x onerror=alert(1)&gt;" in report.html
     assert evil not in report.html
 
@@ -361,8 +361,8 @@ def test_functions_of_the_compiler_are_written_as_mathematics(function):
     written = as_written(2 * function(*symbols) ** 2)
     assert not written.atoms(function)
     assert not written.has(sympy.Piecewise)
-    found = written.subs(dict(zip(symbols, point, strict=True)))
-    assert abs(sympy.N(found - 2 * function.definition(*point).doit() ** 2, 30)) < 1e-25
+    substituted = written.subs(dict(zip(symbols, point, strict=True)))
+    assert abs(sympy.N(substituted - 2 * function.definition(*point).doit() ** 2, 30)) < 1e-25
 
 
 def test_derivatives_of_powers_are_written_as_mathematics():
@@ -541,16 +541,16 @@ def test_outputs_are_those_of_predictions():
     assert outputs_of(heat.describe(), parameters, X)[:, 0] == pytest.approx(expected)
     program = nn.Sequential([nn.BatchNormalization(epsilon=0.5)], 2, name="normal").describe()
     held = {"gamma1": [2.0, 3.0], "beta1": [0.5, -0.5], "moving_mean1": [1.0, 2.0], "moving_variance1": [0.5, 1.5]}
-    found = outputs_of(program, np.concatenate([held[tensor.name] for tensor in program.parameters]), X)
-    assert found == pytest.approx((X - [1, 2]) / np.sqrt([1.0, 2.0]) * [2, 3] + [0.5, -0.5])
+    output_values = outputs_of(program, np.concatenate([held[tensor.name] for tensor in program.parameters]), X)
+    assert output_values == pytest.approx((X - [1, 2]) / np.sqrt([1.0, 2.0]) * [2, 3] + [0.5, -0.5])
 
 
 def test_who_looks_at_whom(tmp_path, monkeypatch):
     """Weights of attention are drawn for the first sample: those that a call returns; without data, none are."""
     x = nn.Input((4, 3), name="x")
     h, weights = nn.MultiHeadAttention(2, 2)(x, use_causal_mask=True, return_attention_scores=True)
-    own = nn.Network(x, nn.Dense(2, "softmax")(h), name="looking")
-    program, shown = own.describe(), nn.Network(x, [h, weights], name="shown").describe()
+    network = nn.Network(x, nn.Dense(2, "softmax")(h), name="looking")
+    program, shown = network.describe(), nn.Network(x, [h, weights], name="shown").describe()
     parameters, X, Y = random_data(program, 3)
     drawn = []
     monkeypatch.setattr("nncodegen.reports.attention.looks", lambda key, title, about, heads: drawn.append(heads))
@@ -561,7 +561,7 @@ def test_who_looks_at_whom(tmp_path, monkeypatch):
     targets = np.zeros((3, sum(target.size for target in shown.targets)))
     np.testing.assert_allclose(heads, evaluate(shown, first, X, targets)[shown.outputs[1].tensor][0], rtol=1e-13)
     monkeypatch.undo()
-    page = nn.report(own, parameters, (X, Y))
+    page = nn.report(network, parameters, (X, Y))
     page.save(tmp_path / "looking.html")
     assert f"Who looks at whom: {attending(program)[0].target.tensor}" in (tmp_path / "looking.html").read_text()
 
@@ -613,8 +613,8 @@ def test_columns_of_several_values(tmp_path):
     program = nn.Sequential([nn.Dense(2)], inputs=3, name="three").describe()
     for header in ("y1,x[2],x0,note,y0,x[1]", "y[1],x2,x[0],note,y[0],x1"):
         (tmp_path / "named.csv").write_text(f"{header}\n5,3,1,0,4,2\n")
-        found = data_of(tmp_path / "named.csv", program)
-        assert (found.X.tolist(), found.Y.tolist()) == ([[1, 2, 3]], [[4, 5]])
+        data = data_of(tmp_path / "named.csv", program)
+        assert (data.X.tolist(), data.Y.tolist()) == ([[1, 2, 3]], [[4, 5]])
     (tmp_path / "named.csv").write_text("x0,x2,y0,y1\n1,3,4,5\n")
     with pytest.raises(nn.ModelError, match=r"the table has no column x\[1\]; it has x\[0\], x\[2\], y\[0\], y\[1\]"):
         data_of(tmp_path / "named.csv", program)

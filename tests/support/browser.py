@@ -107,10 +107,10 @@ def browser(folder):
     )
     try:
         line = ""
-        while not (found := re.search(r"ws://[^/]+", line)):
+        while not (match := re.search(r"ws://[^/]+", line)):
             line = process.stderr.readline()
             assert line, "Chromium ended"
-        socket = websocket.create_connection(f"{found[0]}/devtools/page/{_first_page(found[0])}", timeout=120)
+        socket = websocket.create_connection(f"{match[0]}/devtools/page/{_first_page(match[0])}", timeout=120)
         try:
             page = Page(socket)
             for domain in ("Page", "Runtime", "Log"):

@@ -147,5 +147,5 @@ def values_at(curve, x, parameters):
     values = {Element(name): np.asarray(value, float) for name, value in {**names, curve.variable: x}.items()}
     known = {symbol: Element(symbol.name) for symbol in curve.expression.free_symbols}
     with np.errstate(all="ignore"):
-        found = interpret(sympy.sympify(curve.expression).xreplace(known), values, False)
-    return np.broadcast_to(np.asarray(found, float), x.shape)
+        interpreted = interpret(sympy.sympify(curve.expression).xreplace(known), values, False)
+    return np.broadcast_to(np.asarray(interpreted, float), x.shape)

@@ -67,8 +67,10 @@ def module(formula, x, precision="float64"):
 
 
 def by_fit(formula, x, y, precision="float64", **options):
-    found = module(formula, x, precision).fit(x, y, **options)
-    return Outcome(found.parameters, found.standard_errors, found.covariance, found.chi2, found.status, str(found))
+    fitted = module(formula, x, precision).fit(x, y, **options)
+    return Outcome(
+        fitted.parameters, fitted.standard_errors, fitted.covariance, fitted.chi2, fitted.status, str(fitted)
+    )
 
 
 def by_fit_many(formula, x, y, precision="float64", **options):
@@ -82,10 +84,10 @@ def by_fit_many(formula, x, y, precision="float64", **options):
 def by_curve_fit(formula, x, y, **options):
     columns = x if x is None or np.ndim(x) == 1 else np.transpose(x)
     try:
-        found = nn.curve_fit(formula, columns, y, full_output=True, **options)
+        fitted = nn.curve_fit(formula, columns, y, full_output=True, **options)
     except RuntimeError as error:
         return Outcome(told=str(error))
-    parameters, covariance, info, _, _ = found
+    parameters, covariance, info, _, _ = fitted
     return Outcome(parameters, np.sqrt(np.diag(covariance)), covariance, np.nansum(info["fvec"] ** 2), "converged")
 
 

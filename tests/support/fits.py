@@ -80,10 +80,10 @@ def solution(name, x, y, start, sigma=1.0, bounds=(-np.inf, np.inf)):
     def residuals(p):
         return np.where(missing, 0, (FORMULAS[name](p, x) - np.where(missing, 0, y)) / sigma).ravel()
 
-    found = least_squares(
+    optimum = least_squares(
         residuals, start, jac="3-point", bounds=bounds, x_scale="jac", ftol=1e-15, xtol=1e-15, gtol=1e-15
     )
-    return found.x, 2 * found.cost, np.linalg.inv(found.jac.T @ found.jac)
+    return optimum.x, 2 * optimum.cost, np.linalg.inv(optimum.jac.T @ optimum.jac)
 
 
 def fit_many(

@@ -74,17 +74,17 @@ def lotka_volterra_model(method="tsit5", steps=10, times=21, name="lotka_volterr
 def outputs(model, parameters, X):
     """The outputs of a model by name, computed with NumPy from its description: (N, times) each."""
     program = model.describe()
-    targets = np.zeros((len(X), sum(one.size for one in program.targets)))
+    targets = np.zeros((len(X), sum(target.size for target in program.targets)))
     values = nn.evaluate(program, parameters, X, targets)
-    return {one.tensor: values[one.tensor] for one in program.outputs}
+    return {target.tensor: values[target.tensor] for target in program.outputs}
 
 
 def weights_of(model, parameters):
     """The parameters of a model by name, in their shapes, from all of them in a flat array."""
     found, place = {}, 0
-    for one in model.describe().parameters:
-        found[one.name] = np.reshape(parameters[place : place + one.size], one.shape)
-        place += one.size
+    for parameter in model.describe().parameters:
+        found[parameter.name] = np.reshape(parameters[place : place + parameter.size], parameter.shape)
+        place += parameter.size
     return found
 
 
@@ -99,7 +99,7 @@ class Taken:
     def predict(self, parameters, X):
         rows, places = np.unique(X, axis=0, return_inverse=True)  # long batches repeat their rows
         values = nn.evaluate(self._program, parameters, rows, results=self._program.outputs)
-        return np.hstack([values[one.tensor] for one in self._program.outputs])[places.reshape(-1)]
+        return np.hstack([values[output.tensor] for output in self._program.outputs])[places.reshape(-1)]
 
     def loss(self, parameters, X, Y):
         rows, places = np.unique(X, axis=0, return_index=True)

@@ -114,11 +114,11 @@ def loss_derivatives(one, parameters):
 @cache
 def solution(name):
     """The parameters of least squares, by Newton's method with mpmath from the certified values: (parameters,)."""
-    one = problem(name)
+    nist_problem = problem(name)
     with mpmath.workdps(DIGITS):
-        parameters = [mpmath.mpf(value) for value in one.certified]
+        parameters = [mpmath.mpf(value) for value in nist_problem.certified]
         for _ in range(4):  # each doubles the digits
-            gradient, curvature = loss_derivatives(one, parameters)
+            gradient, curvature = loss_derivatives(nist_problem, parameters)
             step = mpmath.lu_solve(mpmath.matrix(curvature.tolist()), mpmath.matrix(gradient.tolist()))
             parameters = [value - change for value, change in zip(parameters, step, strict=True)]
         assert all(abs(change) < 1e-20 * abs(value) for value, change in zip(parameters, step, strict=True))

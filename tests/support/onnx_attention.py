@@ -36,8 +36,8 @@ class File:
 
     def model(self, result, inputs, opset):
         given = [helper.make_tensor_value_info(n, kind, ["N", *shape]) for n, kind, shape in inputs]
-        found = helper.make_tensor_value_info(result, TensorProto.FLOAT, ["N", STEPS, WIDTH])
-        graph = helper.make_graph(self.nodes, "attention", given, [found], self.initializers)
+        value_info = helper.make_tensor_value_info(result, TensorProto.FLOAT, ["N", STEPS, WIDTH])
+        graph = helper.make_graph(self.nodes, "attention", given, [value_info], self.initializers)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
         onnx.checker.check_model(made, full_check=True)
         return made
@@ -59,13 +59,13 @@ def joined(file, y):
 def compared(model, *inputs):
     """Checks what is read against onnxruntime, in float32, and that weights may be trained; returns the program."""
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    names = [one.name for one in session.get_inputs()]
+    names = [value_info.name for value_info in session.get_inputs()]
     (expected,) = session.run(None, dict(zip(names, inputs, strict=True)))
     program = nn.from_onnx(model).describe()
     flat = np.concatenate([np.empty(0), *(np.frombuffer(tensor.initial.values) for tensor in program.parameters)])
-    rows = np.concatenate([one.reshape(len(one), -1).astype(float) for one in inputs], axis=1)
+    rows = np.concatenate([value_info.reshape(len(value_info), -1).astype(float) for value_info in inputs], axis=1)
     values = evaluate(program, flat, rows, np.zeros((len(rows), STEPS * WIDTH)))
-    found = np.concatenate([values[one.tensor].reshape(len(rows), -1) for one in program.outputs], axis=1)
+    found = np.concatenate([values[value_info.tensor].reshape(len(rows), -1) for value_info in program.outputs], axis=1)
     np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=2e-5)
     return program
 

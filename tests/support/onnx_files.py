@@ -61,12 +61,12 @@ def agree(model, X, parameters=None, precision="float64", expected=None, opset=N
     Parameters and inputs are rounded to the precision first, so that all compute with the same numbers.
     """
     X = np.asarray(X, precision)
-    found = loaded(exported(model, precision, parameters, opset=opset))
+    loaded_model = loaded(exported(model, precision, parameters, opset=opset))
     if expected is None:
         if parameters is None:
             parameters = [tensor.initial.scale for tensor in describe(model).parameters]
         expected = evaluated(model, np.asarray(parameters, precision).astype(float), X.astype(float))
-    for predicted in predictions(found, X):
+    for predicted in predictions(loaded_model, X):
         assert predicted.dtype == precision
         assert distance(predicted, expected) <= TOLERANCES[precision]
-    return found
+    return loaded_model

@@ -36,8 +36,8 @@ class _Training:
         self.updates = 0
 
     def run(self, parameters):
-        starts = [self.hyper[one] if isinstance(one, str) else one for one in self.update.initial]
-        state = [np.full(len(parameters), float(one)) for one in starts]
+        starts = [self.hyper[start] if isinstance(start, str) else start for start in self.update.initial]
+        state = [np.full(len(parameters), float(start)) for start in starts]
         count, seed = len(self.X), self.options.get("seed", 0)
         size = self.options.get("batch_size") or count
         random = seed
@@ -68,7 +68,7 @@ class _Training:
         values = evaluate(
             self.program, parameters, self.X[numbers], self.Y[numbers], weights, noise=noise, results=wanted
         )
-        found = np.concatenate([np.ravel(values[element.tensor]) for element in wanted])
+        joined = np.concatenate([np.ravel(values[element.tensor]) for element in wanted])
         followed, momentum, frozen, penalized = map(
             self.of_each,
             (
@@ -78,7 +78,7 @@ class _Training:
                 lambda t: t.penalized and t.trained,
             ),
         )
-        gradient = self.changed(np.where(followed, 0.0, found), parameters, penalized)
+        gradient = self.changed(np.where(followed, 0.0, joined), parameters, penalized)
         known = {"parameter": parameters, "gradient": gradient, "t": float(self.updates + 1), **self.hyper}
         known |= dict(zip(self.update.state, state, strict=True))
         for step in self.update.steps:
@@ -87,7 +87,7 @@ class _Training:
         following, *states = (np.broadcast_to(known[e.tensor], parameters.shape) for e in self.update.results)
         decay = self.hyper["learning_rate"] * (self.options.get("weight_decay") or 0.0)
         following = np.where(frozen, parameters, following - decay * parameters)
-        following = np.where(followed, momentum * parameters + (1 - momentum) * found, following)
+        following = np.where(followed, momentum * parameters + (1 - momentum) * joined, following)
         chosen = np.zeros(len(parameters), bool)
         chosen[place] = True
         changed = [np.where(chosen, new, old) for new, old in zip(states, state, strict=True)]

@@ -182,12 +182,12 @@ def test_groups(run):
     assert done.returncode == 0
     assert done.stderr.splitlines()[-2] == "fits          12 converged"
     assert done.stderr.splitlines()[-1].startswith("median errors a ")
-    found = rows_of(done.stdout)
-    assert list(found[0]) == [
+    rows = rows_of(done.stdout)
+    assert list(rows[0]) == [
         "plate", "well", "a", "a_error", "b", "b_error", "c", "c_error", "rows", "reduced_chi2", "iterations", "status",
     ]  # fmt: skip
-    assert [(row["plate"], row["well"]) for row in found] == [(f"P{k // 6}", str(k % 6)) for k in range(12)]
-    for row, (_, group) in zip(found, MANY.groupby(["plate", "well"]), strict=True):
+    assert [(row["plate"], row["well"]) for row in rows] == [(f"P{k // 6}", str(k % 6)) for k in range(12)]
+    for row, (_, group) in zip(rows, MANY.groupby(["plate", "well"]), strict=True):
         popt, pcov = nn.curve_fit("a*exp(-b*x) + c", group["x"].to_numpy(), group["y"], sigma=group["s"].to_numpy())
         errors = np.sqrt(np.diag(pcov))
         assert (row["rows"], row["status"]) == (str(len(group)), "converged")
@@ -203,15 +203,15 @@ def test_groups_that_share_parameters(run):
     assert "shared        c by all groups; each has its own a, b\n" in done.stderr
     assert "fits          12 converged\n" in done.stderr
     assert (run.folder / "grid.svg").read_text().count("P1, 5") == 1
-    found = rows_of(done.stdout)
+    rows = rows_of(done.stdout)
     labels = [f"{plate}{well}" for plate, well in zip(MANY["plate"], MANY["well"], strict=True)]
     module = nn.build(nn.Model("again", "x", "y", {"a": 1, "b": 1, "c": 1}, "a*exp(-b*x) + c"))
     result = module.fit(MANY["x"], MANY["y"], groups=labels, own=("a", "b"))
-    values = [[float(row[name]) for name in ("a", "b", "c")] for row in found]
+    values = [[float(row[name]) for name in ("a", "b", "c")] for row in rows]
     np.testing.assert_allclose(values, result.group_parameters, rtol=1e-7)
-    errors = [[float(row[f"{name}_error"]) for name in ("a", "b", "c")] for row in found]
+    errors = [[float(row[f"{name}_error"]) for name in ("a", "b", "c")] for row in rows]
     np.testing.assert_allclose(errors, result.group_errors, rtol=1e-6)
-    np.testing.assert_allclose([float(row["t"]) for row in found], np.log(2) / result["b"], rtol=1e-7)
+    np.testing.assert_allclose([float(row["t"]) for row in rows], np.log(2) / result["b"], rtol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -227,10 +227,10 @@ def test_groups_that_share_need_no_start(run, options, shared):
     gaps = MANY.assign(y=MANY["y"].where((MANY["well"] != 3) | (MANY["plate"] == "P0")))
     done = run(gaps, *options, "--by", "plate,well", "--shared", shared)
     assert done.returncode == 0, done.stderr
-    found = rows_of(done.stdout)
-    assert [row["status"] for row in found].count("converged") == 11
-    assert found[9]["status"] == "no_data"
-    assert len({row[shared] for row in found}) == 2
+    rows = rows_of(done.stdout)
+    assert [row["status"] for row in rows].count("converged") == 11
+    assert rows[9]["status"] == "no_data"
+    assert len({row[shared] for row in rows}) == 2
 
 
 def test_errors_in_x(run):
@@ -240,9 +240,9 @@ def test_errors_in_x(run):
     assert done.returncode == 0, done.stderr
     assert "errors in x   x, with the standard deviations sx\n" in done.stderr
     popt, pcov = nn.curve_fit("a*exp(-b*x) + c", X, Y, sigma=SIGMA, sigma_x=0.05)
-    found = rows_of((run.folder / "fit.csv").read_text())
-    np.testing.assert_allclose([float(row["value"]) for row in found], popt, rtol=1e-7)
-    np.testing.assert_allclose([float(row["standard_error"]) for row in found], np.sqrt(np.diag(pcov)), rtol=1e-5)
+    rows = rows_of((run.folder / "fit.csv").read_text())
+    np.testing.assert_allclose([float(row["value"]) for row in rows], popt, rtol=1e-7)
+    np.testing.assert_allclose([float(row["standard_error"]) for row in rows], np.sqrt(np.diag(pcov)), rtol=1e-5)
 
 
 def test_groups_with_errors_in_x(run):
@@ -301,10 +301,10 @@ def test_groups_that_are_not_fitted(run, options):
     done = run(gaps, EQUATION, "--by", "plate,well", *options)
     assert done.returncode == 0
     assert "warning" not in done.stderr.lower()
-    found = rows_of(done.stdout)
-    assert (found[2]["a"], found[2]["rows"], found[2]["status"]) == ("", "0", "no_data")
-    assert (found[7]["a_error"], found[7]["rows"], found[7]["status"]) == ("inf", "2", "too_few_data")
-    assert {row["status"] for row in found[:2] + found[3:7] + found[8:]} == {"converged"}
+    rows = rows_of(done.stdout)
+    assert (rows[2]["a"], rows[2]["rows"], rows[2]["status"]) == ("", "0", "no_data")
+    assert (rows[7]["a_error"], rows[7]["rows"], rows[7]["status"]) == ("inf", "2", "too_few_data")
+    assert {row["status"] for row in rows[:2] + rows[3:7] + rows[8:]} == {"converged"}
     assert "left out      22 rows in which a value is missing\n" in done.stderr
     assert "1 no_data" in done.stderr
 
@@ -313,8 +313,8 @@ def test_keys_that_are_missing(run):
     """Rows without a key are a group of their own."""
     frame = MANY.assign(plate=MANY["plate"].where(MANY["plate"] == "P0"))
     for file in ("data.csv", "data.parquet"):
-        found = rows_of(run(frame, EQUATION, "--by", "plate", file=file).stdout)
-        assert [row["plate"] for row in found] == ["P0", ""]
+        rows = rows_of(run(frame, EQUATION, "--by", "plate", file=file).stdout)
+        assert [row["plate"] for row in rows] == ["P0", ""]
 
 
 # --- what is wrong -----------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_scipy_minimizes():
     X, _, y, _ = split(load_iris, stratify=True)
     layers = [nn.Dense(8, "tanh"), nn.Dense(3, "softmax")]
     module = nn.build(nn.Sequential(layers, 4, "categorical_crossentropy", name="iris"))
-    found = scipy.minimize(
+    minimized = scipy.minimize(
         module.loss_and_gradient, module.initial_parameters(), args=(X, y), jac=True, method="L-BFGS-B"
     )
-    assert found.fun < 0.05
+    assert minimized.fun < 0.05

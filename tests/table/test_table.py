@@ -115,10 +115,10 @@ def test_parquet_reads_as_csv(flowers, tmp_path):
     pytest.importorskip("pyarrow")
     frame = pd.read_csv(flowers, engine="pyarrow")  # that of pandas 2 does not round to the nearest number
     frame.to_parquet(tmp_path / "flowers.parquet")
-    one, other = read_table(flowers), read_table(tmp_path / "flowers.parquet")
+    table_read, other = read_table(flowers), read_table(tmp_path / "flowers.parquet")
     for name in ("identifier", "petal", "size", "garden", "constant"):
-        assert understand(one, name, False) == understand(other, name, False)
-    assert understand_target(one, "species", None) == understand_target(other, "species", None)
+        assert understand(table_read, name, False) == understand(other, name, False)
+    assert understand_target(table_read, "species", None) == understand_target(other, "species", None)
     assert other.where(3, "size").endswith("row 4, column size")
 
 
@@ -335,7 +335,10 @@ def test_metrics_are_those_of_scikit_learn():
     counts = confusion(target, np.eye(3)[truth], chances)
     np.testing.assert_array_equal(counts, metrics.confusion_matrix(truth, decided))
     expected = metrics.precision_recall_fscore_support(truth, decided)
-    found = [(one.precision, one.recall, one.f1, one.count) for one in class_metrics(target, counts)]
+    found = [
+        (class_metric.precision, class_metric.recall, class_metric.f1, class_metric.count)
+        for class_metric in class_metrics(target, counts)
+    ]
     np.testing.assert_allclose(np.array(found).T, expected)
     assert accuracy.network == metrics.accuracy_score(truth, chances.argmax(axis=1))
     assert (accuracy.baseline, accuracy.simple) == ("always b", np.mean(truth == 1))
@@ -354,14 +357,14 @@ def test_classes_are_learned_written_and_read(flowers, tmp_path):
     """A model beats its baseline, and the folder that it is written to predicts the same, here and elsewhere."""
     understood = []
     settings = Settings(layers=(4,), l2=1e-3, learning_rate=0.02, epochs=60)
-    found = fit(read_table(flowers), "species", drop=("price",), settings=settings, observe=understood.append)
+    fitted = fit(read_table(flowers), "species", drop=("price",), settings=settings, observe=understood.append)
     assert [column.name for column in understood[0].columns] == ["petal", "size", "garden"]
     assert {column.name for column in understood[0].skipped} == {"identifier", "constant"}
     assert understood[0].missing == {"petal": 1}
-    assert found.metrics[0].network > 0.9 > found.metrics[0].simple
+    assert fitted.metrics[0].network > 0.9 > fitted.metrics[0].simple
     out = tmp_path / "model"
-    found.model.save(out)
-    expected = found.model.predict(read_table(flowers))
+    fitted.model.save(out)
+    expected = fitted.model.predict(read_table(flowers))
     pd.testing.assert_frame_equal(load_model(out).predict(read_table(flowers)), expected)
     np.testing.assert_allclose(expected.iloc[:, 1:].sum(axis=1), 1)
     assert list(expected)[1:] == ["probability of lily", "probability of rose", "probability of tulip"]
@@ -406,12 +409,12 @@ def test_numbers_are_learned(flowers):
     table = read_table(flowers)
     table.frame.loc[[2, 3], "price"] = ""
     understood = []
-    found = fit(
+    fitted = fit(
         table, "price", drop=("species", "identifier"), settings=Settings(layers=(4,)), observe=understood.append
     )
     assert understood[0].left_out == 2
-    assert found.metrics[2].network > 0.9 > found.metrics[2].simple
-    predicted = found.model.predict(read_table(flowers))["price"]
+    assert fitted.metrics[2].network > 0.9 > fitted.metrics[2].simple
+    predicted = fitted.model.predict(read_table(flowers))["price"]
     assert np.corrcoef(predicted, pd.read_csv(flowers)["price"])[0, 1] > 0.95
 
 

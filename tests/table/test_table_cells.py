@@ -41,9 +41,9 @@ def test_what_is_written_is_read(tmp_path_factory, drawn):
     csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end).writerows([header, *rows])
     path = tmp_path_factory.mktemp("cells") / "a.csv"
     path.write_bytes(text.getvalue().encode())
-    found = read_table(path)
-    assert found.columns == header
-    assert found.frame.to_numpy().tolist() == [[cell.strip() for cell in row] for row in rows]
+    table_read = read_table(path)
+    assert table_read.columns == header
+    assert table_read.frame.to_numpy().tolist() == [[cell.strip() for cell in row] for row in rows]
 
 
 @examples(300)
@@ -54,13 +54,13 @@ def test_stray_returns_never_move_a_cell(tmp_path_factory, drawn, end):
     one, two, three, four = (f"{k}{text}" for k, text in zip("abcd", drawn, strict=True))
     path.write_bytes(f"h,k{end}{one},{two}{end}{three},{four}{end}".encode())
     try:
-        found = read_table(path).frame
+        frame = read_table(path).frame
     except TableError as error:
         assert "line " in str(error)  # noqa: PT017 (either is right)
         return
     for column, letters in (("h", "ac"), ("k", "bd")):
-        assert [cell[:1] for cell in found[column]] == list(letters)
-    assert "".join(found.to_numpy().ravel()) == "".join(
+        assert [cell[:1] for cell in frame[column]] == list(letters)
+    assert "".join(frame.to_numpy().ravel()) == "".join(
         text.replace("\r", "").replace("\n", "") for text in (one, two, three, four)
     )
 
@@ -117,11 +117,11 @@ def test_long_cells_and_many_columns(tmp_path):
     assert csv.field_size_limit() == limit
     names = [f"c{k}" for k in range(100_000)]
     (tmp_path / "b.csv").write_text(",".join(names) + "\n" + ",".join("7" * 100_000) + "\n")
-    found = read_table(tmp_path / "b.csv")
-    assert found.columns == names
-    assert found.numbers("c99999")[0].tolist() == [7]
+    table_read = read_table(tmp_path / "b.csv")
+    assert table_read.columns == names
+    assert table_read.numbers("c99999")[0].tolist() == [7]
     with pytest.raises(TableError, match="and 99980 more"):
-        found.require("d", "the target")
+        table_read.require("d", "the target")
 
 
 def test_the_delimiter_is_counted_outside_quotes(tmp_path):
@@ -142,9 +142,9 @@ def test_compressed_files(tmp_path, ending):
     text = "a\tb\n1\t2\n\n3\tx\n".replace("\t", "\t" if ending == ".tsv" else ",")
     path = tmp_path / f"A{ending.upper()}.gz"
     path.write_bytes(gzip.compress(text.encode()))
-    found = read_table(path)
-    assert found.frame.to_numpy().tolist() == [["1", "2"], ["3", "x"]]
-    assert found.where(1, "b") == f"{path}, line 4, column b"
+    table_read = read_table(path)
+    assert table_read.frame.to_numpy().tolist() == [["1", "2"], ["3", "x"]]
+    assert table_read.where(1, "b") == f"{path}, line 4, column b"
     path.write_bytes(gzip.compress(text.encode())[:-9])
     with pytest.raises(TableError, match="not a gzip file that can be read"):
         read_table(path)
@@ -184,9 +184,9 @@ def test_what_is_predicted_is_read(tmp_path_factory, texts, name):
     """What is written as a prediction, with any classes, is read back as it was, but for what would be computed."""
     path = tmp_path_factory.mktemp("cells") / "a.csv"
     path.write_bytes(write_csv(pd.DataFrame({f"t {name}": texts, "p": 0.5})).encode())
-    found = read_table(path)
-    assert found.columns == [f"t {name}".strip(), "p"]
-    assert found.frame.to_numpy().tolist() == [[plain_cell(text), "0.5"] for text in texts]
+    table_read = read_table(path)
+    assert table_read.columns == [f"t {name}".strip(), "p"]
+    assert table_read.frame.to_numpy().tolist() == [[plain_cell(text), "0.5"] for text in texts]
 
 
 def test_no_cell_is_a_formula():

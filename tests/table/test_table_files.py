@@ -67,9 +67,9 @@ def test_excel(book, tmp_path):
     TABLE.to_parquet(tmp_path / "a.parquet")
     expected = read_table(tmp_path / "a.parquet")
     empty = pd.DataFrame()
-    one = read_table(book(cells=(TABLE, {"startrow": 2, "startcol": 1}), nothing=(empty, {})))
+    table_read = read_table(book(cells=(TABLE, {"startrow": 2, "startcol": 1}), nothing=(empty, {})))
     two = read_table(book(first=(TABLE.iloc[:2], {}), cells=(TABLE, {})), sheet="cells")
-    for found in (one, two):
+    for found in (table_read, two):
         assert found.columns == expected.columns
         for name in ("größe", "count"):
             np.testing.assert_array_equal(found.numbers(name)[0], expected.numbers(name)[0])

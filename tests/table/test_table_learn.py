@@ -145,12 +145,12 @@ def test_the_choice(seed):
 
     chosen = choose(Search((linear, *others), np.arange(400), losses, False), Y)
     assert sum(weight for _, weight in chosen.members) == pytest.approx(1)
-    average = sum(weight * one.outputs for one, weight in chosen.members)
+    average = sum(weight * other.outputs for other, weight in chosen.members)
     assert chosen.loss == pytest.approx(losses(average, Y).mean())
-    assert chosen.loss < min(one.loss for one in others)  # errors that do not depend on each other cancel
+    assert chosen.loss < min(other.loss for other in others)  # errors that do not depend on each other cancel
     assert chosen.gain == pytest.approx(linear.loss - chosen.loss)
     assert not chosen.prefers_simplest
-    alike = [tried(HIDDEN, linear.outputs + 1e-3 * one) for one in noise[1:]]
+    alike = [tried(HIDDEN, linear.outputs + 1e-3 * other) for other in noise[1:]]
     chosen = choose(Search((linear, *alike), np.arange(400), losses, False), Y)
     assert chosen.prefers_simplest == (chosen.gain <= chosen.error)
     worse = [tried(HIDDEN, 3 * linear.outputs)]
@@ -215,11 +215,11 @@ def test_nothing_else_is_tried_where_the_linear_model_has_few_errors(tmp_path, c
     data = frame(kind="line").drop(columns=["c", "z"])
     data["t"] = np.where(data["a"] > 0, "in", "out")
     settings = replace(QUICK, l2=1e-6)
-    found = fit(data, "t", settings=settings)
-    assert found.search.few_errors
-    assert [one.family.name for one in found.search.tried] == ["linear"]
-    assert found.choice.prefers_simplest
-    assert found.metrics[0].network == 1
+    fitted = fit(data, "t", settings=settings)
+    assert fitted.search.few_errors
+    assert [candidate.family.name for candidate in fitted.search.tried] == ["linear"]
+    assert fitted.choice.prefers_simplest
+    assert fitted.metrics[0].network == 1
     path = tmp_path / "data.csv"
     path.write_text(data.to_csv(index=False))
     run_fit(path, "t", None, (), (), (), settings, tmp_path / "model", False)
@@ -232,10 +232,10 @@ def test_the_better_half_goes_on():
     drawn = candidates_for(target, 60, 2, Settings())
     family = replace(HIDDEN, penalties=(1e-4, 2e-4, 3e-4, 4e-4), seeds=1)
     data = Rows(X, X[:, :1] * X[:, 1:], None, split_folds(X, False, drawn, 0))
-    found = search(replace(drawn, families=(family,)), data, False, 0)
+    match = search(replace(drawn, families=(family,)), data, False, 0)
     first = sum(drawn.rounds.epochs[:FEWEST_ROUNDS])
-    assert [one.l2 for one in found.tried] == list(family.penalties)
-    assert sum(one.epochs > first for one in found.tried) == 2
+    assert [candidate.l2 for candidate in match.tried] == list(family.penalties)
+    assert sum(candidate.epochs > first for candidate in match.tried) == 2
 
 
 def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
@@ -245,8 +245,8 @@ def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
     Y = X[:, :1] * X[:, 1:] + 0.1 * RNG.normal(size=(50, 1))
     drawn = candidates_for(target, 50, 2, Settings(l2=1e-3, learning_rate=0.01, epochs=8))
     data = Rows(X, Y, None, split_folds(Y, False, drawn, 0))
-    found = search(drawn, data, False, 0)
-    linear, hidden = found.tried
+    match = search(drawn, data, False, 0)
+    linear, hidden = match.tried
     assert (linear.epochs, hidden.l2, hidden.learning_rate) == (None, 1e-3, 0.01)
     assert hidden.epochs <= 8
     module, alone = module_of(hidden.family.network), Choice(((hidden, 1.0),), hidden.loss, linear, 0.0, 0.0)
@@ -255,12 +255,12 @@ def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
         assert len(learned.parameters) == hidden.family.networks > hidden.family.seeds
         own = learned.parameters[: hidden.family.seeds]  # the others continue the sequence of seeds
         expected = outputs_of(module, own, X[held]).mean(axis=0)
-        np.testing.assert_allclose(hidden.outputs[np.isin(found.rows, held)], expected)
+        np.testing.assert_allclose(hidden.outputs[np.isin(match.rows, held)], expected)
     changed = Y.copy()
     changed[data.folds[0][1]] += 100  # the targets of a fold change nothing of what is predicted there
     again = search(drawn, Rows(X, changed, None, data.folds), False, 0)
-    first = np.isin(found.rows, data.folds[0][1])
-    np.testing.assert_array_equal(found.tried[0].outputs[first], again.tried[0].outputs[first])
+    first = np.isin(match.rows, data.folds[0][1])
+    np.testing.assert_array_equal(match.tried[0].outputs[first], again.tried[0].outputs[first])
 
 
 # --- what a user decides -----------------------------------------------------------------------------------------
@@ -354,12 +354,12 @@ def test_a_ring_is_learned(ring):
     assert accuracy.network > 0.85 > accuracy.simple
     assert not ring.worse_than_baseline
     assert not ring.choice.prefers_simplest
-    assert ring.search.tried[0] not in [one for one, _ in ring.choice.members]
+    assert ring.search.tried[0] not in [class_name for class_name, _ in ring.choice.members]
     assert ring.confusion.sum() == ring.held_out == 24
     assert np.trace(ring.confusion) / 24 == accuracy.network
-    assert [one.count for one in ring.classes] == ring.confusion.sum(axis=1).tolist()
+    assert [class_name.count for class_name in ring.classes] == ring.confusion.sum(axis=1).tolist()
     report = ring.model.report
-    assert sum(one["weight"] for one in report["candidates"]) == pytest.approx(1)
+    assert sum(class_name["weight"] for class_name in report["candidates"]) == pytest.approx(1)
     assert report["metrics"]["accuracy"]["network"] == accuracy.network
     assert report["confusion"] == ring.confusion.tolist()
 
@@ -377,9 +377,9 @@ def test_numbers_that_are_linear_are_predicted_as_by_the_linear_model():
 
 def test_a_line_is_left_to_the_linear_model():
     """Where networks are no better by more than chance, the linear model stands alone."""
-    found = fit(frame(kind="line"), "t", drop=("z",), settings=QUICK)
-    assert found.choice.prefers_simplest
-    assert found.choice.gain <= found.choice.error
+    fitted = fit(frame(kind="line"), "t", drop=("z",), settings=QUICK)
+    assert fitted.choice.prefers_simplest
+    assert fitted.choice.gain <= fitted.choice.error
 
 
 def test_predictions_are_averages(ring, tmp_path):
@@ -390,10 +390,11 @@ def test_predictions_are_averages(ring, tmp_path):
     pieces = [np.interp(data[c.name], [low, high], [-1, 1]) for c in numbers for low, high in pairwise(c.knots)]
     X = np.column_stack([scaled, data["c"] == "x", data["c"] == "y", *pieces]).astype(float)
     expected = sum(
-        one.weight * outputs_of(module_of(one.network), one.parameters, X[:, : one.network.inputs]).mean(axis=0)
-        for one in ring.model.members
+        member.weight
+        * outputs_of(module_of(member.network), member.parameters, X[:, : member.network.inputs]).mean(axis=0)
+        for member in ring.model.members
     )[:, 0]
-    assert [one.weight for one in ring.model.members] == [weight for _, weight in ring.choice.members]
+    assert [member.weight for member in ring.model.members] == [weight for _, weight in ring.choice.members]
     predicted = ring.predict(data)
     np.testing.assert_allclose(predicted["probability of out"], expected)
     assert (predicted["t"] == np.where(expected > 0.5, "out", "in")).all()
@@ -401,7 +402,7 @@ def test_predictions_are_averages(ring, tmp_path):
     again = load_model(tmp_path / "model")
     pd.testing.assert_frame_equal(again.predict(data), predicted)
     modules = [path.name for path in sorted((tmp_path / "model").iterdir()) if path.is_dir()]
-    kinds = len({padded(one.network).built for one in ring.model.members})
+    kinds = len({padded(member.network).built for member in ring.model.members})
     assert modules == ["module", *(f"module{k}" for k in range(2, kinds + 1))]
     (tmp_path / "data.csv").write_text(data.to_csv(index=False))
     pd.testing.assert_frame_equal(again.predict(str(tmp_path / "data.csv")), predicted)
@@ -418,9 +419,9 @@ def test_without_a_compiler_each_kind_of_network_is_tried_once(ring, compiler, m
     expected = ring.predict(frame())
     monkeypatch.setattr("nncodegen.estimators.network.modules.module_of", module_of)
     with pytest.warns(RuntimeWarning, match=f"no {compiler} compiler: NumPy evaluates the model, which is slow"):
-        found = ring.predict(frame())
-    pd.testing.assert_frame_equal(found, expected)
-    assert len(tried) == len(ring.choice.members) < sum(len(one.parameters) for one in ring.model.members)
+        predicted = ring.predict(frame())
+    pd.testing.assert_frame_equal(predicted, expected)
+    assert len(tried) == len(ring.choice.members) < sum(len(member.parameters) for member in ring.model.members)
 
 
 @pytest.mark.filterwarnings("ignore:no C compiler was found:RuntimeWarning")
@@ -457,9 +458,9 @@ def test_the_seed_decides_and_threads_do_not(layers):
         fit(frame(), "t", drop=("z",), settings=replace(settings, **changed))
         for changed in ({}, {"threads": 3}, {"seed": 2**64 - 1})
     )
-    for one, another in zip(first.model.members, threaded.model.members, strict=True):
-        assert one.weight == another.weight
-        np.testing.assert_array_equal(one.parameters, another.parameters)
+    for member, another in zip(first.model.members, threaded.model.members, strict=True):
+        assert member.weight == another.weight
+        np.testing.assert_array_equal(member.parameters, another.parameters)
     assert not np.array_equal(first.predict(frame()).iloc[:, 1], other.predict(frame()).iloc[:, 1])
 
 
@@ -468,9 +469,11 @@ def test_class_weights():
     data = frame(300, "line")
     data = data[(data["t"] == "in") | (np.arange(300) % 8 == 0)]
     few = "out" if (data["t"] == "out").sum() < (data["t"] == "in").sum() else "in"
-    settings = [Settings(layers=(), l2=1e-2, class_weight=given) for given in (None, "balanced", {few: 1.0})]
-    plain, balanced, same = (fit(data, "t", drop=("z", "b"), settings=given) for given in settings)
-    recall = [next(one.recall for one in found.classes if one.name == few) for found in (plain, balanced)]
+    settings = [Settings(layers=(), l2=1e-2, class_weight=setting) for setting in (None, "balanced", {few: 1.0})]
+    plain, balanced, same = (fit(data, "t", drop=("z", "b"), settings=setting) for setting in settings)
+    recall = [
+        next(class_name.recall for class_name in found.classes if class_name.name == few) for found in (plain, balanced)
+    ]
     assert recall[1] > recall[0]
     pd.testing.assert_frame_equal(plain.predict(data), same.predict(data))  # 1 is what all rows count
     with pytest.raises(TableError, match="there is no class 'red' of t; there are: in, out"):
@@ -482,16 +485,16 @@ def test_class_weights():
 def test_dropout_and_weights_of_networks():
     """Networks with dropout, and with weights, learn too."""
     settings = Settings(layers=(6,), l2=1e-3, learning_rate=0.01, dropout=0.1, class_weight="balanced", epochs=40)
-    found = fit(frame(60), "t", drop=("z",), settings=settings)
-    assert found.choice.members[0][0].family.network.dropout == 0.1
-    assert np.isfinite(found.predict(frame()).iloc[:, 1:].to_numpy()).all()
+    fitted = fit(frame(60), "t", drop=("z",), settings=settings)
+    assert fitted.choice.members[0][0].family.network.dropout == 0.1
+    assert np.isfinite(fitted.predict(frame()).iloc[:, 1:].to_numpy()).all()
 
 
 def test_the_time_limit():
     """After the limit no more is tried: what was tried is used, and nothing at all is an error."""
-    found = fit(frame(), "t", drop=("z",), settings=Settings(time_limit=1e-9))
-    assert found.search.out_of_time
-    assert [one.family.name for one in found.search.tried] == ["linear"]
+    fitted = fit(frame(), "t", drop=("z",), settings=Settings(time_limit=1e-9))
+    assert fitted.search.out_of_time
+    assert [candidate.family.name for candidate in fitted.search.tried] == ["linear"]
     with pytest.raises(TableError, match="nothing was learned within 1e-09 s: allow more time"):
         fit(frame(), "t", drop=("z",), settings=Settings(layers=(3,), time_limit=1e-9))
 
@@ -515,10 +518,10 @@ def test_networks_that_diverge_when_they_learn_again(monkeypatch):
         return parameters
 
     monkeypatch.setattr(learning, "train_round", train_round)
-    found = fit(frame(), "t", drop=("z",), settings=settings)
-    (one,), (member,) = found.choice.members, found.model.members
+    fitted = fit(frame(), "t", drop=("z",), settings=settings)
+    (one,), (member,) = fitted.choice.members, fitted.model.members
     assert len(member.parameters) == one[0].family.networks - 1
-    assert np.isfinite(found.predict(frame()).iloc[:, 1:].to_numpy()).all()
+    assert np.isfinite(fitted.predict(frame()).iloc[:, 1:].to_numpy()).all()
     broken += range(1, one[0].family.networks)
     with pytest.raises(TableError, match=r"4 relu, l2 0.001, learning rate 0.01 diverged .* from 96 rows"):
         fit(frame(), "t", drop=("z",), settings=settings)
@@ -527,10 +530,10 @@ def test_networks_that_diverge_when_they_learn_again(monkeypatch):
 def test_one_fold_of_many_rows(monkeypatch):
     """Where one fold is left out once, candidates are compared by its rows."""
     monkeypatch.setattr(candidates, "MOST_FOLDED", 50)
-    found = fit(frame(), "t", drop=("z",), settings=QUICK)
-    assert found.folds == 1
-    assert len(found.search.rows) == 20
-    assert found.metrics[0].network > 0.7
+    fitted = fit(frame(), "t", drop=("z",), settings=QUICK)
+    assert fitted.folds == 1
+    assert len(fitted.search.rows) == 20
+    assert fitted.metrics[0].network > 0.7
 
 
 def test_frames():
@@ -538,12 +541,12 @@ def test_frames():
     data = frame(kind="line").assign(d=pd.Categorical(["u", "v", None] * 40), e=[True, False] * 60)
     data.loc[3, "a"] = None
     settings = Settings(layers=[], l2=np.float32(0.01), seed=np.int64(0))
-    found = fit(data, "t", settings=settings)
+    fitted = fit(data, "t", settings=settings)
     same = fit(data, "t", drop="z", categories=["d"], settings=settings)
     assert [column.name for column in same.model.columns] == list("abcde")
-    assert [type(column).__name__ for column in found.model.columns] == ["Number", "Number", "Category", "Number",
+    assert [type(column).__name__ for column in fitted.model.columns] == ["Number", "Number", "Category", "Number",
                                                                         "Category", "Number"]  # fmt: skip
-    assert len(found.predict(data.drop(columns="t").set_index("a", drop=False))) == 120
+    assert len(fitted.predict(data.drop(columns="t").set_index("a", drop=False))) == 120
     for wrong, message in (
         (3, "not int"),
         (data.iloc[:0], "is empty"),
@@ -572,14 +575,14 @@ def test_public_tables(name, settings, monkeypatch):
     from nncodegen.table.compare import compare, show
 
     monkeypatch.setattr(comparing, "Settings", partial(Settings, **settings))
-    found = compare(name, 1)
-    margin = max(0.01, 1.01 / (found.rows // 5))
-    assert found.above_linear > -margin
-    assert found.difference > -margin
-    *_, one, group, every = show([found]).splitlines()
-    assert f"| {found.difference:+.4f} | {found.above_linear:+.4f} |" in one
+    comparison = compare(name, 1)
+    margin = max(0.01, 1.01 / (comparison.rows // 5))
+    assert comparison.above_linear > -margin
+    assert comparison.difference > -margin
+    *_, one, group, every = show([comparison]).splitlines()
+    assert f"| {comparison.difference:+.4f} | {comparison.above_linear:+.4f} |" in one
     assert "| 1 tables |" in group
-    assert f"| {found.difference:+.4f} | at least {found.above_linear:+.4f} |" in every
+    assert f"| {comparison.difference:+.4f} | at least {comparison.above_linear:+.4f} |" in every
 
 
 def test_public_tables_as_skrub_understands_them(monkeypatch):
@@ -591,14 +594,14 @@ def test_public_tables_as_skrub_understands_them(monkeypatch):
 
     monkeypatch.setattr(comparing, "Settings", partial(Settings, layers=()))
     monkeypatch.setattr(comparing, "encode", None)
-    found = comparing.compare("diabetes", 1, with_skrub=True)
+    comparison = comparing.compare("diabetes", 1, with_skrub=True)
     data = comparing.load_frame("diabetes")
     known, held_out = split_rows(as_table(data), Target("target"), 0)
     pipeline = skrub.tabular_pipeline(RidgeCV(np.logspace(-3, 4, 15)))
     X, y = data.drop(columns="target"), data["target"]
     pipeline.fit(X.iloc[known], y[known])
-    assert found.linear == pytest.approx([pipeline.score(X.iloc[held_out], y[held_out])])
-    assert abs(found.difference) < 0.05
+    assert comparison.linear == pytest.approx([pipeline.score(X.iloc[held_out], y[held_out])])
+    assert abs(comparison.difference) < 0.05
 
 
 def test_held_out_rows_have_no_part_in_the_choice():

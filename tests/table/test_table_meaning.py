@@ -132,35 +132,37 @@ def test_texts_among_numbers(column):
     cylinders = understand(column(["4", "6", "8", "rotary"] * 5 + ["4"] * 40), "v", False)
     assert cylinders == Category("v", ("4", "6", "8", "rotary"))
     assert cylinders.show().startswith("category, numbers and texts, 4 values")
-    found = understand(column(["-", "unknown", "NA", *range(30)]), "v", False)
-    assert (found.gaps, found.has_missing, found.texts) == (("-", "unknown"), True, ())
-    assert "'-', 'unknown' count as missing" in found.show()
-    np.testing.assert_allclose(encode((found,), column(["-", "", "14.5"])), [[0, 1], [0, 1], [0, 0]], atol=1e-12)
+    understood = understand(column(["-", "unknown", "NA", *range(30)]), "v", False)
+    assert (understood.gaps, understood.has_missing, understood.texts) == (("-", "unknown"), True, ())
+    assert "'-', 'unknown' count as missing" in understood.show()
+    np.testing.assert_allclose(encode((understood,), column(["-", "", "14.5"])), [[0, 1], [0, 1], [0, 0]], atol=1e-12)
     with pytest.raises(TableError, match="line 3, column v: 'missing' is not a finite number"):
-        encode((found,), column(["-", "missing"]))
-    assert encode((found,), column(["-", "missing"]), unknown="ignore")[:, 1].tolist() == [1, 1]
+        encode((understood,), column(["-", "missing"]))
+    assert encode((understood,), column(["-", "missing"]), unknown="ignore")[:, 1].tolist() == [1, 1]
     assert isinstance(understand(column(["none"] * 20 + ["1", "2"] * 5), "v", False), Category)
 
 
 def test_texts_among_many_numbers(column):
     """A text among many different numbers has an input of its own, which is said; another one is named later."""
-    found = understand(column([*(k / 8 for k in range(40)), "trace", "trace"]), "v", False)
-    assert found.texts == ("trace",)
-    assert "texts, with an input each: 'trace'" in found.show()
-    encoded = encode((found,), column(["trace", found.mean]))
-    np.testing.assert_allclose(encoded, [[(found.median - found.mean) / found.deviation, 1], [0, 0]], atol=1e-12)
+    understood = understand(column([*(k / 8 for k in range(40)), "trace", "trace"]), "v", False)
+    assert understood.texts == ("trace",)
+    assert "texts, with an input each: 'trace'" in understood.show()
+    encoded = encode((understood,), column(["trace", understood.mean]))
+    np.testing.assert_allclose(
+        encoded, [[(understood.median - understood.mean) / understood.deviation, 1], [0, 0]], atol=1e-12
+    )
     with pytest.raises(TableError, match="line 3, column v: 'oops' is not a finite number"):
-        encode((found,), column(["trace", "oops"]))
+        encode((understood,), column(["trace", "oops"]))
     with pytest.raises(TableError, match="line 2, column v: 'inf' is not a finite number"):
-        encode((found,), column(["inf"]), unknown="ignore")
+        encode((understood,), column(["inf"]), unknown="ignore")
 
 
 def test_gaps_are_found_in_all_rows(column):
     """How cells are written is told by all rows, also by those that are not trained with."""
     whole = column(["1/2/2020", "3/4/2020", "5/6/2020", "-", "13/2/2020"])
     part = whole.drop(np.array([False, False, False, True, True]))
-    found = understand(part, "v", False, whole=whole)
-    assert (found.day_first, found.assumed, found.gaps) == (True, False, ("-",))
+    understood = understand(part, "v", False, whole=whole)
+    assert (understood.day_first, understood.assumed, understood.gaps) == (True, False, ("-",))
     assert understand(part, "v", False).assumed
 
 
@@ -178,11 +180,11 @@ forms = [
 def test_dates_in_every_form(values, form):
     """Dates in common forms are what pandas reads in that form, wherever a day beyond the twelfth tells the order."""
     texts = [value.strftime(form) for value in [*values, datetime(2020, 11, 25)]]
-    found = read_dates(texts)
+    dates = read_dates(texts)
     expected = pd.to_datetime(pd.Series(texts), format=form).to_numpy("M8[us]")
-    np.testing.assert_array_equal(found.world, expected)
-    np.testing.assert_array_equal(found.wall, expected)
-    assert not found.assumed
+    np.testing.assert_array_equal(dates.world, expected)
+    np.testing.assert_array_equal(dates.wall, expected)
+    assert not dates.assumed
 
 
 @examples(100)
@@ -193,10 +195,10 @@ def test_zones(values):
         (moment, f"{'-' if zone < 0 else '+'}{abs(zone) // 60:02d}:{abs(zone) % 60:02d}") for moment, zone in values
     ]
     texts = [moment.isoformat() + zone for moment, zone in pairs]
-    found = read_dates(texts)
+    dates = read_dates(texts)
     expected = pd.to_datetime(pd.Series(texts), utc=True, format="ISO8601").dt.tz_localize(None).to_numpy("M8[us]")
-    np.testing.assert_array_equal(found.world, expected)
-    np.testing.assert_array_equal(found.wall, [np.datetime64(moment, "us") for moment, _ in values])
+    np.testing.assert_array_equal(dates.world, expected)
+    np.testing.assert_array_equal(dates.wall, [np.datetime64(moment, "us") for moment, _ in values])
 
 
 @pytest.mark.parametrize(
@@ -224,26 +226,32 @@ def test_zones(values):
 )
 def test_one_order_of_days_and_months(texts, expected, order, assumed):
     """One order holds in a column; it is told by days beyond the twelfth, or assumed; what is not a date is none."""
-    found = read_dates(texts)
-    np.testing.assert_array_equal(found.wall.astype("M8[D]"), np.array(expected, "M8[D]"))
-    assert (found.day_first, found.assumed) == (order, assumed)
+    dates = read_dates(texts)
+    np.testing.assert_array_equal(dates.wall.astype("M8[D]"), np.array(expected, "M8[D]"))
+    assert (dates.day_first, dates.assumed) == (order, assumed)
 
 
 def test_what_dates_become(column):
     """Elapsed time, year, month, day of the week and hour, as far as they vary, are what pandas says of the dates."""
     times = pd.Series(pd.date_range("2019-11-30 03:00", periods=60, freq="31h"))
-    found = understand(column(times.dt.strftime("%d/%m/%Y %H:%M")), "v", False)
-    assert (found.year, found.month, found.hour, found.day_first, found.has_missing) == (True, True, True, True, False)
-    assert found.show().startswith("date, written as day, month, year, mean 2020-01-07")
+    understood = understand(column(times.dt.strftime("%d/%m/%Y %H:%M")), "v", False)
+    assert (understood.year, understood.month, understood.hour, understood.day_first, understood.has_missing) == (
+        True,
+        True,
+        True,
+        True,
+        False,
+    )
+    assert understood.show().startswith("date, written as day, month, year, mean 2020-01-07")
     days = (times - pd.Timestamp(0)) / pd.Timedelta(days=1)
     years = (pd.to_datetime(times.dt.year.astype(str)) - pd.Timestamp(0)) / pd.Timedelta(days=1)
     month, hour = 2 * np.pi * (times.dt.month - 1) / 12, 2 * np.pi * times.dt.hour / 24
     weekday = times.dt.day_of_week.to_numpy()[:, None] == np.arange(7)
     expected = [(days - days.mean()) / days.std(ddof=0), (years - days.mean()) / days.std(ddof=0), np.sin(month),
                 np.cos(month), *weekday.T, np.sin(hour), np.cos(hour)]  # fmt: skip
-    encoded = encode((found,), column(times.dt.strftime("%d/%m/%Y %H:%M")))
+    encoded = encode((understood,), column(times.dt.strftime("%d/%m/%Y %H:%M")))
     np.testing.assert_allclose(encoded, np.array(expected, float).T, atol=1e-9)
-    assert found.width == encoded.shape[1]
+    assert understood.width == encoded.shape[1]
 
 
 def test_dates_that_vary_little(column):
@@ -269,10 +277,10 @@ def test_timestamps_of_parquet(tmp_path, column, unit, zone):
     texts = times.map(lambda moment: moment.isoformat())
     times, texts[3] = times.where(times.index != 3), ""
     pd.DataFrame({"v": times}).to_parquet(tmp_path / "a.parquet")
-    found, same = read_table(tmp_path / "a.parquet"), column(texts)
-    assert understand(found, "v", False) == understand(same, "v", False)
-    np.testing.assert_array_equal(found.dates("v")[0].world, same.dates("v")[0].world)
-    assert understand(found, "v", False).has_missing
+    table_read, same = read_table(tmp_path / "a.parquet"), column(texts)
+    assert understand(table_read, "v", False) == understand(same, "v", False)
+    np.testing.assert_array_equal(table_read.dates("v")[0].world, same.dates("v")[0].world)
+    assert understand(table_read, "v", False).has_missing
 
 
 def test_other_types_of_parquet(tmp_path):
@@ -345,15 +353,16 @@ def test_later_dates_are_predicted(tmp_path):
 
 def test_an_order_that_training_did_not_meet(column):
     """Dates whose order neither the table nor the training tells are refused, not guessed."""
-    found = understand(column(["2020-01-31", "2020-02-01", "2020-03-01"]), "v", False)
-    assert found.day_first is None
+    understood = understand(column(["2020-01-31", "2020-02-01", "2020-03-01"]), "v", False)
+    assert understood.day_first is None
     np.testing.assert_array_equal(
-        encode((found,), column(["31/1/2020", "1/2/2020"])), encode((found,), column(["2020-01-31", "2020-02-01"]))
+        encode((understood,), column(["31/1/2020", "1/2/2020"])),
+        encode((understood,), column(["2020-01-31", "2020-02-01"])),
     )
     with pytest.raises(
         TableError, match="column v: neither its cells nor those of the training tell whether days or months"
     ):
-        encode((found,), column(["1/2/2020"]))
+        encode((understood,), column(["1/2/2020"]))
 
 
 def test_rows_whose_target_looks_missing(tmp_path):
@@ -420,15 +429,15 @@ def test_many_categories_are_grouped(column):
     """The most frequent of many categories have an input each; all others, and new ones, share one."""
     cells = [f"c{k}" for k in range(150) for _ in range(max(1, 150 - 2 * k))] + [""] * 3
     table = column(cells)
-    found = understand(table, "v", False)
-    assert found.other
-    assert found.width == len(found.values) + 1
-    assert set(found.values) == {"", *(f"c{k}" for k in range(73))}
-    assert found.show().startswith("category, the 74 most frequent values: (missing), c0, c1")
-    encoded = encode((found,), table)
+    understood = understand(table, "v", False)
+    assert understood.other
+    assert understood.width == len(understood.values) + 1
+    assert set(understood.values) == {"", *(f"c{k}" for k in range(73))}
+    assert understood.show().startswith("category, the 74 most frequent values: (missing), c0, c1")
+    encoded = encode((understood,), table)
     assert (encoded.sum(axis=1) == 1).all()
     assert encoded[:, -1].sum() == 4 + 2 + 75
-    assert encode((found,), column(["new"]))[0, -1] == 1
+    assert encode((understood,), column(["new"]))[0, -1] == 1
     assert understand(table, "v", True).width == 102
     wordy = understand(column([f"w{k // 2}" for k in range(60)]), "v", False)
     assert "30 different texts, such as 'w0', none of them in 5 rows" in wordy.reason
@@ -523,10 +532,10 @@ def test_a_target_that_is_called_like_a_probability(tmp_path):
     rows = [f"{k % 2 + k / 100},{['no', 'yes'][k % 2]}" for k in range(40)]
     (tmp_path / "a.csv").write_text("\n".join(["x,probability of yes", *rows]))
     table = read_table(tmp_path / "a.csv")
-    found = fit(table, "probability of yes", settings=Settings(layers=(), epochs=3)).model.predict(table)
-    assert set(found["probability of yes"]) <= {"yes", "no"}
-    assert list(found) == ["probability of yes", "probability of no", "probability of yes'"]
-    assert found["probability of yes'"].between(0, 1).all()
+    predicted = fit(table, "probability of yes", settings=Settings(layers=(), epochs=3)).model.predict(table)
+    assert set(predicted["probability of yes"]) <= {"yes", "no"}
+    assert list(predicted) == ["probability of yes", "probability of no", "probability of yes'"]
+    assert predicted["probability of yes'"].between(0, 1).all()
 
 
 def test_nothing_but_identifiers(tmp_path):

@@ -57,9 +57,9 @@ def as_earlier():
 
 def test_tables_share_modules(built):
     """Tables with other numbers of categories, and what is predicted for them, take no further build."""
-    found = [fit(table(categories), "t", settings=QUICK) for categories in (5, 6, 7)]
-    assert [one.search.tried[0].family.network.inputs for one in found] == [6, 7, 8]
-    for one in found:
+    fits = [fit(table(categories), "t", settings=QUICK) for categories in (5, 6, 7)]
+    assert [one.search.tried[0].family.network.inputs for one in fits] == [6, 7, 8]
+    for one in fits:
         one.predict(table(5))
     assert [model.inputs for model in built] == [8, 8]  # the linear model, and networks
 
@@ -68,20 +68,20 @@ def test_what_is_learned_is_the_same():
     """Every candidate has the loss, outputs and parameters that it has without padding, to rounding."""
     with as_earlier():
         expected = fit(table(5), "t", settings=QUICK)
-    found = fit(table(5), "t", settings=QUICK)
-    for one, other in zip(found.search.tried, expected.search.tried, strict=True):
-        assert padded(one.family.network).inputs == 8
-        np.testing.assert_allclose(one.outputs, other.outputs, rtol=1e-5, atol=1e-6)
-        assert one.loss == pytest.approx(other.loss, rel=1e-5)
-    for one, other in zip(found.model.members, expected.model.members, strict=True):
-        assert one.parameters.shape == (len(other.parameters), one.network.parameter_count)
-    assert found.search.tried[-1].family.network.parameter_count == 3 * 6 + 3 + 3 + 6 + 1
+    fitted = fit(table(5), "t", settings=QUICK)
+    for candidate, other in zip(fitted.search.tried, expected.search.tried, strict=True):
+        assert padded(candidate.family.network).inputs == 8
+        np.testing.assert_allclose(candidate.outputs, other.outputs, rtol=1e-5, atol=1e-6)
+        assert candidate.loss == pytest.approx(other.loss, rel=1e-5)
+    for candidate, other in zip(fitted.model.members, expected.model.members, strict=True):
+        assert candidate.parameters.shape == (len(other.parameters), candidate.network.parameter_count)
+    assert fitted.search.tried[-1].family.network.parameter_count == 3 * 6 + 3 + 3 + 6 + 1
 
 
 def test_a_folder_holds_modules_and_their_parameters(tmp_path):
     """The parameters in a folder are those of the modules beside them; the model that is loaded has its own."""
-    found = fit(table(5), "t", settings=QUICK)
-    found.save(tmp_path / "model")
+    fitted = fit(table(5), "t", settings=QUICK)
+    fitted.save(tmp_path / "model")
     text = json.loads((tmp_path / "model" / "model.json").read_text())
     again = load_model(tmp_path / "model")
     with np.load(tmp_path / "model" / "parameters.npz") as arrays:
@@ -90,7 +90,7 @@ def test_a_folder_holds_modules_and_their_parameters(tmp_path):
             assert array.shape[1] == padded(member.network).built.parameter_count
             np.testing.assert_array_equal(padded(member.network).own(array), member.parameters)
     assert "NN_INPUTS 8" in (tmp_path / "model" / "module" / "network.c").read_text()
-    pd.testing.assert_frame_equal(again.predict(table(5)), found.predict(table(5)))
+    pd.testing.assert_frame_equal(again.predict(table(5)), fitted.predict(table(5)))
     text["members"][0]["inputs"] = 10**6
     (tmp_path / "model" / "model.json").write_text(json.dumps(text))
     with pytest.raises(TableError, match="a network of 6 inputs was built with 1000000"):

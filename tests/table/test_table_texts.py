@@ -197,14 +197,16 @@ def test_candidates_with_and_without_texts():
     settings = Settings(epochs=20, threads=1)
     fitted = fit(frame, "salary", settings=settings)
     plain, full = widths(fitted.model.columns)
-    assert {one.family.network.inputs for one in fitted.search.tried if not one.family.in_pieces} == {1}
+    assert {candidate.family.network.inputs for candidate in fitted.search.tried if not candidate.family.in_pieces} == {
+        1
+    }
     assert plain < full
     assert fitted.choice.members[0][0].family.in_pieces
     alone = fit(frame[["title", "salary"]], "salary", settings=settings)
     column = alone.model.columns[0]
     assert (column.values, column.other, column.pieces > 0) == ((), False, True)
     assert alone.metrics[1].network < alone.metrics[1].simple / 2
-    assert {one.family.in_pieces for one in alone.search.tried} == {False}
+    assert {candidate.family.in_pieces for candidate in alone.search.tried} == {False}
 
 
 @pytest.mark.parametrize("frequent", [False, True])
