@@ -41,9 +41,9 @@ from nncodegen.compiler.schedule import Filling, Kernel, Place, Role, When
 from nncodegen.compiler.schedule.extents import BEGIN, COUNT, END, PADDED, ROWS, SEGMENTS
 from nncodegen.compiler.schedule.tree import (
     Accumulate,
-    Asked,
     Begins,
     Call,
+    CallerFlag,
     Carry,
     Combine,
     Compute,
@@ -77,7 +77,7 @@ from nncodegen.errors import ProgramError
 
 Array = NDArray[Any]
 
-Conditions = Mapping[When | Asked | type[Cut], bool]
+Conditions = Mapping[When | CallerFlag | type[Cut], bool]
 """For each condition that is known only when a kernel runs: whether it holds. So also whether loops are cut."""
 
 SUMS = (Place.SUM, Place.GRADIENT_SUM)
@@ -85,7 +85,7 @@ SUMS = (Place.SUM, Place.GRADIENT_SUM)
 
 HOLDS: Conditions = {
     When.LOSS: True, When.SINGLE: False, When.FEW: False, When.MANY: True, When.BLAS: False,
-    When.NO_BLAS: True, When.ADDED: False, Asked.NEW: True, Asked.DESCENT: False, Cut: False,
+    When.NO_BLAS: True, When.ADDED: False, CallerFlag.NEW: True, CallerFlag.DESCENT: False, Cut: False,
 }  # fmt: skip
 """The conditions in the first tile of a batch, if the loss is asked for, and no BLAS is available."""
 
@@ -149,7 +149,7 @@ class Run:
         """Go on with a tile: its sums are added to those of the tiles before. Return the grid of its statements."""
         memory = self.memory
         memory.turn_to(number)
-        self.now = {**self.holds, **({When.ADDED: True, Asked.NEW: False} if number else {})}
+        self.now = {**self.holds, **({When.ADDED: True, CallerFlag.NEW: False} if number else {})}
         if self.kernel.plan.samples is Role.TILED:
             single, many = memory.samples == 1, memory.batch.samples > 1
             self.now = {**self.now, When.SINGLE: single, When.FEW: single, When.MANY: many}
@@ -166,7 +166,7 @@ class Run:
             self.memory.same(self.program.loss, self.memory.flat[Place.SUM][loss.offset], "the place of the loss")
         if self.memory.descends:
             self._look_in_place()
-        elif self.holds[Asked.DESCENT]:
+        elif self.holds[CallerFlag.DESCENT]:
             self._look_at_parameters()
         elif self.kernel.name == "gradient":
             self._look_at_gradient()
@@ -323,7 +323,7 @@ class Run:
             return int(grid.given[extent])
         return self.memory.padded if extent == PADDED else self.memory.samples
 
-    def _holds(self, condition: When | Begins | Asked | Holds, grid: Grid) -> bool:
+    def _holds(self, condition: When | Begins | CallerFlag | Holds, grid: Grid) -> bool:
         if isinstance(condition, Holds):
             read = {element: self._read(element, grid) for element in condition.operands}
             return bool(np.all(interpret(condition.relation, read, exact=False)))
@@ -411,7 +411,7 @@ class Run:
         terms = grid.kept(value, _neutral(store.combine, store.operator))
         if memory.kernel.place(target) is Place.SUM:
             terms, everywhere = self._spread(target, terms, everywhere)
-            memory.add(target, terms, everywhere, anew=store.combine is Combine.ADD_OR_SET and self.now[Asked.NEW])
+            memory.add(target, terms, everywhere, anew=store.combine is Combine.ADD_OR_SET and self.now[CallerFlag.NEW])
             return
         over = grid.axes_beside(target.indices)
         of_local = store.value.terms == (target,)  # the sum of a segment is added to that of the others
@@ -502,7 +502,7 @@ class Run:
         if SAMPLE in step.over:
             models, place = self.kernel.plan.models is Role.VECTOR, memory.kernel.place(step.target)
             begun = step.target.tensor in memory.unfinished and int(grid.given[BEGIN]) > 0  # by an earlier segment
-            anew = self.now[Asked.NEW] and (models or place is Place.GRADIENT_SUM) and not begun
+            anew = self.now[CallerFlag.NEW] and (models or place is Place.GRADIENT_SUM) and not begun
             memory.add(step.target, np.sum(terms, axis=over, keepdims=True), everywhere, anew)
         elif step.operator and REDUCTIONS[step.operator].chooses:
             memory.store(

@@ -93,11 +93,11 @@ class Diagnosis:
         stage = "emit" if self._is_wrong_plainly(wrong, begins) else "build"
         if begins:
             figure, examined = begins
-            return Fault(stage, figure.step, examined.point.kind, figure.error, _told(stage, figure.error))
+            return Fault(stage, figure.step, examined.point.kind, figure.error, _message_of_stage(stage, figure.error))
         first = min(wrong, key=lambda one: self._number(one.figure.quantity))
         number, steps = self._number(first.figure.quantity), self.schedule.program.steps
         text = str(steps[number]) if number < len(steps) else first.figure.quantity
-        return Fault(stage, text, first.figure.kind, first.figure.error, _told(stage, first.figure.error))
+        return Fault(stage, text, first.figure.kind, first.figure.error, _message_of_stage(stage, first.figure.error))
 
     def _is_wrong_plainly(self, wrong: Sequence[Found], begins: tuple[StepFigure, Examined] | None) -> bool:
         """Return whether the same C is wrong if it is compiled without any optimization."""
@@ -127,7 +127,7 @@ def _badness(figure: StepFigure) -> tuple[int, float]:
     return VERDICTS.index(figure.verdict), figure.error / figure.bound
 
 
-def _told(stage: str, error: float) -> str:
+def _message_of_stage(stage: str, error: float) -> str:
     """Return the known facts about a fault of the machine."""
     if stage == "build":
         return f"it is {error:.3g} ulp off, and right where the same C is compiled without optimization"

@@ -22,7 +22,7 @@ from nncodegen.certificates.memory import Memory, OtherValueError
 from nncodegen.certificates.tiles import Batch, make_batch, of_one_sample
 from nncodegen.compiler.ir import Program, Stepwise
 from nncodegen.compiler.schedule import Kernel, Role, Schedule, When
-from nncodegen.compiler.schedule.tree import Asked, Cut, If
+from nncodegen.compiler.schedule.tree import CallerFlag, Cut, If
 from nncodegen.compiler.schedule.walks import walk
 from nncodegen.runtime.python.ground.certificate import Fault
 
@@ -32,8 +32,8 @@ OTHERWISE: Mapping[str, Conditions] = {
     "where the loss is not requested": {When.LOSS: False},
     "with a BLAS": {When.BLAS: True, When.NO_BLAS: False},
     "where loops are cut": {Cut: True},
-    "where the gradient is added to what is there": {When.ADDED: True, Asked.NEW: False},
-    "where parameters change at once": {Asked.DESCENT: True},
+    "where the gradient is added to what is there": {When.ADDED: True, CallerFlag.NEW: False},
+    "where parameters change at once": {CallerFlag.DESCENT: True},
 }
 """Other conditions, in words, and which of them hold then."""
 

@@ -208,8 +208,8 @@ class DynamicsRegressor(LeastSquaresRegressor):
             Y = Y[:, None]
         if Y.shape != (len(X), len(outputs)):
             raise ValueError(
-                f"y has the shape {Y.shape}; {model.name} has {_told(model)} of each trajectory, in a row: expected "
-                f"{(len(X), len(outputs))}, NaN where an observation is missing"
+                f"y has the shape {Y.shape}; {model.name} has {_observations_in_words(model)} of each trajectory, "
+                f"in a row: expected {(len(X), len(outputs))}, NaN where an observation is missing"
             )
         return X, Y
 
@@ -290,7 +290,7 @@ def _named(names: Iterable[str], inputs: Iterable[str]) -> bool:
     return not {*names}.isdisjoint(inputs)
 
 
-def _told(model: Dynamics) -> str:
+def _observations_in_words(model: Dynamics) -> str:
     """Return the observations of one trajectory in words."""
     times = f"{model.times} time{'s' * (model.times > 1)}"
     return f"{cut(', '.join(model.observed))} at {times}"

@@ -182,7 +182,7 @@ def fit(
     counts = confusion(understood, Y[test], outputs) if classes else None
     report = {
         "rows": {"learned": len(rows), "held out": len(test), "folds": tried.used},
-        "candidates": [_told(candidate, choice) for candidate in result.tried],
+        "candidates": [_report_of_candidate(candidate, choice) for candidate in result.tried],
         "metrics": {metric.name: {"network": metric.network, metric.baseline: metric.simple} for metric in metrics},
         "confusion": None if counts is None else counts.tolist(),
     }
@@ -225,7 +225,7 @@ def _nothing_learned(result: Search, settings: Settings) -> TableError:
     )
 
 
-def _told(candidate: Tried, choice: Choice) -> dict[str, Any]:
+def _report_of_candidate(candidate: Tried, choice: Choice) -> dict[str, Any]:
     """Return what a report says about a candidate."""
     return {
         "candidate": candidate.name,

@@ -190,11 +190,11 @@ def test_error(compiled, share, name, bits, flags):
     So it is at every fourth point, and with --thorough at each of them.
     """
     x, exact, unit = reference(name, bits, share)
-    compiled_module = compiled(name, bits, flags, x)
+    results = compiled(name, bits, flags, x)
     with mpmath.workdps(40):
         errors = [
             abs(float((mpmath.mpf(float(f)) - e) / mpmath.mpf(float(u)))) if np.isfinite(u) else 0.0
-            for f, e, u in zip(compiled_module, exact, unit, strict=True)
+            for f, e, u in zip(results, exact, unit, strict=True)
         ]
     check(name, bits, flags, x, errors)
 
@@ -209,11 +209,11 @@ def test_error_at_many_points(compiled, times, name, bits, flags):
     if np.finfo(longer).nmant < {64: 63, 32: 52}[bits]:
         pytest.skip("NumPy has no precision that is longer")
     x = arguments(name, bits, times=times).astype(f"f{bits // 8}")
-    compiled_module = compiled(name, bits, flags, x)
+    results = compiled(name, bits, flags, x)
     with np.errstate(all="ignore"):
         exact = in_numpy(name, bits)(x.astype(longer))
         unit = np.spacing(abs(exact.astype(x.dtype)))
-        errors = np.where(np.isfinite(unit), abs(compiled_module.astype(longer) - exact) / unit.astype(longer), 0)
+        errors = np.where(np.isfinite(unit), abs(results.astype(longer) - exact) / unit.astype(longer), 0)
     check(name, bits, flags, x, errors)
 
 
@@ -342,10 +342,10 @@ def test_faddeeva_at_its_ends(compiled, bits, flags):
              (nan, 1, nan, nan), (1, nan, nan, nan), (1, lowest - 0.1, nan, nan), (1, -inf, nan, nan)]  # fmt: skip
     x, y, *expected = np.array(table, f"f{bits // 8}").T.copy()
     for name, values in zip(OF_TWO, expected, strict=True):
-        compiled_module = compiled(name, bits, flags, x, y)
-        np.testing.assert_allclose(compiled_module, values, atol=0, rtol=1e-14 if bits == 64 else 1e-6)
+        results = compiled(name, bits, flags, x, y)
+        np.testing.assert_allclose(results, values, atol=0, rtol=1e-14 if bits == 64 else 1e-6)
         numbers = ~np.isnan(values)
-        np.testing.assert_array_equal(np.signbit(compiled_module)[numbers], np.signbit(values)[numbers])
+        np.testing.assert_array_equal(np.signbit(results)[numbers], np.signbit(values)[numbers])
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")

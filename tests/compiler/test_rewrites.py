@@ -12,7 +12,7 @@ from nncodegen.compiler.schedule import formulas, layers, loops, single_sample
 from nncodegen.compiler.schedule.lowering import lower
 from nncodegen.compiler.schedule.plans import FITS, FORMULA, LAYERS, ONE_BY_ONE, SINGLE_SAMPLE, TILE
 from nncodegen.compiler.schedule.text import show
-from nncodegen.compiler.schedule.tree import Asked, Call, Carry, Compute, Cut, If, Let, Loop, Store, When
+from nncodegen.compiler.schedule.tree import Call, CallerFlag, Carry, Compute, Cut, If, Let, Loop, Store, When
 from nncodegen.compiler.schedule.walks import only, rewritten, targets, walk
 from nncodegen.errors import ProgramError
 from tests.support.kinds import KINDS
@@ -108,7 +108,7 @@ def test_a_step_left_out_by_any_rewrite_is_refused(name, number, monkeypatch):
         scheduled(model)
 
 
-@pytest.mark.parametrize("rewrite", ["take_factors", "collect", "split", "functions"])
+@pytest.mark.parametrize("rewrite", ["take_factors", "gather_loss_only", "split", "functions"])
 def test_faults_before_places_are_known_are_named(rewrite, monkeypatch):
     """So are those of the rewrites before: a value by the certificate, a step that is lost by the rewrite."""
     right = getattr(loops, rewrite)
@@ -135,8 +135,8 @@ def test_faults_before_places_are_known_are_named(rewrite, monkeypatch):
         ("networks", When.LOSS),
         ("blas", When.BLAS),
         ("single_samples", When.ADDED),
-        ("single_samples", Asked.NEW),
-        ("registers", Asked.DESCENT),
+        ("single_samples", CallerFlag.NEW),
+        ("registers", CallerFlag.DESCENT),
     ],
 )
 def test_a_fault_under_one_condition_alone_is_found(model, condition, monkeypatch):

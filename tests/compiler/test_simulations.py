@@ -17,7 +17,7 @@ from nncodegen.compiler.schedule import loops
 from nncodegen.compiler.schedule.layout import LONG_TILE
 from nncodegen.compiler.schedule.plans import TILE
 from nncodegen.compiler.schedule.recurrences import in_same_row
-from nncodegen.compiler.schedule.rewrites.sink_until_last_write import hold
+from nncodegen.compiler.schedule.rewrites.sink_until_last_write import sink_until_last_write
 from nncodegen.compiler.schedule.tree import Carry, Compute, Holds, If, Let, Loop, Value, Way
 from nncodegen.compiler.schedule.verify import verify_trees
 from nncodegen.compiler.schedule.walks import Site, rewritten, targets, walk
@@ -183,7 +183,7 @@ def test_where_values_are_written_changes_no_bit(which, precision, monkeypatch):
     model = MODELS[which]
     X = samples(model, 2 * LONG_TILE + 5).astype(precision)
     predicted = built(model, precision, fit=False).predict([], X)
-    rewrites = tuple(each for each in TILE.rewrites if each is not hold)
+    rewrites = tuple(each for each in TILE.rewrites if each is not sink_until_last_write)
     monkeypatch.setattr(loops, "TILE", replace(TILE, rewrites=rewrites))
     fresh = nn.compile_model(model, precision, until="schedule", fit=False)["schedule"]
     assert held(fresh.kernels[0])[0] == set()
@@ -208,9 +208,9 @@ def test_a_value_that_is_written_at_another_time_is_found(monkeypatch):
     for change in (lambda relation: Ge(relation.lhs, 0), lambda relation: Gt(relation.lhs, 1)):
 
         def faulty(kernel, program, layout, change=change):
-            return changed(hold(kernel, program, layout), change)
+            return changed(sink_until_last_write(kernel, program, layout), change)
 
-        rewrites = tuple(faulty if each is hold else each for each in TILE.rewrites)
+        rewrites = tuple(faulty if each is sink_until_last_write else each for each in TILE.rewrites)
         monkeypatch.setattr(loops, "TILE", replace(TILE, rewrites=rewrites))
         schedule = nn.compile_model(LORENZ, until="schedule", fit=False)["schedule"]
         fault = carried_out(schedule, np.zeros(0), samples(LORENZ, 2), np.ones((2, 3)))

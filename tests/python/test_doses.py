@@ -25,9 +25,9 @@ def test_concentrations(names):
     def rates(_, t, u):
         return [-ka * u[0], ka * u[0] - (cl + q) / v1 * u[1] + q / v2 * u[2], q / v1 * u[1] - q / v2 * u[2]]
 
-    for times, amounts, name in zip(names["times"], names["amounts"], names["exact"], strict=True):
+    for times, amounts, concentrations in zip(names["times"], names["amounts"], names["exact"], strict=True):
         exact = solved_in_parts(rates, [0, 0, 0], times, lambda k, u, a=amounts: [u[0] + a[k], u[1], u[2]])[:, 1] / v1
-        np.testing.assert_allclose(name, exact, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(concentrations, exact, rtol=1e-4, atol=1e-6)
 
 
 def test_parameters(names):

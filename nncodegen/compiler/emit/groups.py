@@ -13,7 +13,7 @@ from nncodegen.compiler.emit.lines import Lines
 from nncodegen.compiler.emit.loops import LoopPrinter
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.schedule import SideBySide
-from nncodegen.compiler.schedule.tree import Asked, If, Tree
+from nncodegen.compiler.schedule.tree import CallerFlag, If, Tree
 from nncodegen.compiler.schedule.walks import walk
 
 
@@ -51,7 +51,7 @@ class GroupEmitter:
     def _descends(self) -> bool:
         """Return whether the gradient of a sample can be subtracted from the parameters at once."""
         conditions = (each.condition for each in walk(self._trees.tile) if isinstance(each, If))
-        return Asked.DESCENT in conditions
+        return CallerFlag.DESCENT in conditions
 
     def _emit_gradient(self) -> None:
         lines = self._lines

@@ -21,9 +21,9 @@ from nncodegen.compiler.schedule import Place, When
 from nncodegen.compiler.schedule.extents import END, PADDED, Extent
 from nncodegen.compiler.schedule.tree import (
     Accumulate,
-    Asked,
     Begins,
     Call,
+    CallerFlag,
     Carry,
     Combine,
     Compute,
@@ -55,7 +55,8 @@ from nncodegen.errors import ProgramError
 
 CONDITIONS = {
     When.LOSS: "with_loss", When.SINGLE: "count == 1", When.FEW: "count < FEW", When.MANY: "samples >= FEW",
-    When.BLAS: "gemm", When.NO_BLAS: "!gemm", When.ADDED: "scale != 0", Asked.NEW: "!add", Asked.DESCENT: "descends",
+    When.BLAS: "gemm", When.NO_BLAS: "!gemm", When.ADDED: "scale != 0",
+    CallerFlag.NEW: "!add", CallerFlag.DESCENT: "descends",
 }  # fmt: skip
 
 
@@ -322,7 +323,7 @@ class LoopPrinter:
         elif isinstance(known, Holds):
             text = self._term(known.relation)
         else:
-            text = CONDITIONS[known] if isinstance(known, When | Asked) else self._test(known)
+            text = CONDITIONS[known] if isinstance(known, When | CallerFlag) else self._test(known)
         self._block(f"if ({text})", (), statement.body)
         if statement.otherwise:
             self._block("else", (), statement.otherwise)

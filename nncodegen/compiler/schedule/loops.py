@@ -26,7 +26,7 @@ from nncodegen.compiler.schedule.places import declared, place, transposed_strid
 from nncodegen.compiler.schedule.plans import ONE_BY_ONE, TILE
 from nncodegen.compiler.schedule.recurrences import in_groups, in_place
 from nncodegen.compiler.schedule.rewrites.functions import MOST, functions
-from nncodegen.compiler.schedule.rewrites.gather_loss_only import collect
+from nncodegen.compiler.schedule.rewrites.gather_loss_only import gather_loss_only
 from nncodegen.compiler.schedule.rewrites.split import split
 from nncodegen.compiler.schedule.rewrites.take_factors import take_factors
 from nncodegen.compiler.schedule.segments import Segmented, in_segments
@@ -213,7 +213,7 @@ def _rewrites(
     """Yield the rewrites of trees whose places are not known yet."""
     if name == "gradient":
         yield partial(take_factors, steps=segmented.steps)
-        yield partial(collect, of_loss=of_loss)
+        yield partial(gather_loss_only, of_loss=of_loss)
     if layout.tile > 1:
         yield partial(split, outside={tensor.name for tensor in (*program.targets, *program.inputs)})
     yield partial(functions)

@@ -24,7 +24,7 @@ stay in the second-level cache together."""
 
 def with_products(program: Program, choices: Mapping[str, object]) -> Program:
     """Return a program in which whole products replace those of which only some values or terms exist, if it pays."""
-    masked = [step for step in program.steps if _told(step)]
+    masked = [step for step in program.steps if _mask_equations(step)]
     widest = max((program.count(step.target.indices) for step in masked), default=0)
     if not masked or not (choices.get("block_length") or bytes_of(widest, program) > PAIRS):
         return program
@@ -32,7 +32,7 @@ def with_products(program: Program, choices: Mapping[str, object]) -> Program:
     return replace(program, steps=tuple(each for step in program.steps for each in _whole(step, program, known)))
 
 
-def _told(step: Step) -> tuple[Equation, ...]:
+def _mask_equations(step: Step) -> tuple[Equation, ...]:
     """Return the equations by which data tell what exists of a product of two arrays of samples; ``()`` for others."""
     if not step.factors or not all(SAMPLE in each.indices for each in (step.target, *step.factors)):
         return ()
@@ -42,7 +42,7 @@ def _told(step: Step) -> tuple[Equation, ...]:
 
 def _whole(step: Step, program: Program, known: dict[tuple[Element, tuple[Equation, ...]], Element]) -> Iterator[Step]:
     """Yield the steps of a product; ``known`` are the values that other products have set to 0 where it is told."""
-    told = _told(step)
+    told = _mask_equations(step)
     of_result = tuple(each for each in told if {*each.indices} <= {*step.target.indices})
     of_terms = tuple(each for each in told if {*each.indices} <= {SAMPLE, *step.over})
     rest = tuple(each for each in step.where if each not in (*of_result, *of_terms))

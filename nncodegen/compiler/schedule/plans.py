@@ -7,40 +7,60 @@ from dataclasses import replace
 from nncodegen.compiler.schedule.kernel import Plan, Role
 from nncodegen.compiler.schedule.rewrites.descend import descend
 from nncodegen.compiler.schedule.rewrites.expand import expand
-from nncodegen.compiler.schedule.rewrites.guard_loss_only import on_request
+from nncodegen.compiler.schedule.rewrites.guard_loss_only import guard_loss_only
 from nncodegen.compiler.schedule.rewrites.hoist import hoist
 from nncodegen.compiler.schedule.rewrites.join import join
-from nncodegen.compiler.schedule.rewrites.mark_loss_only import request
+from nncodegen.compiler.schedule.rewrites.mark_loss_only import mark_loss_only
 from nncodegen.compiler.schedule.rewrites.one_by_one import one_by_one
-from nncodegen.compiler.schedule.rewrites.one_function import together
+from nncodegen.compiler.schedule.rewrites.one_function import one_function
 from nncodegen.compiler.schedule.rewrites.one_sample import one_sample
 from nncodegen.compiler.schedule.rewrites.pad import pad
 from nncodegen.compiler.schedule.rewrites.prepare import prepare
-from nncodegen.compiler.schedule.rewrites.set_loop_ends import bound
-from nncodegen.compiler.schedule.rewrites.sink_until_last_write import hold
-from nncodegen.compiler.schedule.rewrites.specialize_for_call import choose
-from nncodegen.compiler.schedule.rewrites.store_or_add_gradient import add
-from nncodegen.compiler.schedule.rewrites.unloop_single_sample import alone
+from nncodegen.compiler.schedule.rewrites.set_loop_ends import set_loop_ends
+from nncodegen.compiler.schedule.rewrites.sink_until_last_write import sink_until_last_write
+from nncodegen.compiler.schedule.rewrites.specialize_for_call import specialize_for_call
+from nncodegen.compiler.schedule.rewrites.store_or_add_gradient import store_or_add_gradient
+from nncodegen.compiler.schedule.rewrites.unloop_single_sample import unloop_single_sample
 
 TILE = Plan(
     "tile",
     Role.TILED,
     Role.ONE_BY_ONE,
-    rewrites=(prepare, hold, request, bound, pad, choose, expand, on_request, alone, join),
+    rewrites=(
+        prepare,
+        sink_until_last_write,
+        mark_loss_only,
+        set_loop_ends,
+        pad,
+        specialize_for_call,
+        expand,
+        guard_loss_only,
+        unloop_single_sample,
+        join,
+    ),
 )
 
 ONE_BY_ONE = Plan(
     "tile of one sample",
     Role.ABSENT,
     Role.VECTOR,
-    rewrites=(prepare, request, bound, one_by_one, expand, hoist, on_request, join),
+    rewrites=(prepare, mark_loss_only, set_loop_ends, one_by_one, expand, hoist, guard_loss_only, join),
 )
 
 SINGLE_SAMPLE = Plan(
     "single sample",
     Role.ABSENT,
     Role.VECTOR,
-    rewrites=(together, request, bound, one_sample, expand, on_request, add, join),
+    rewrites=(
+        one_function,
+        mark_loss_only,
+        set_loop_ends,
+        one_sample,
+        expand,
+        guard_loss_only,
+        store_or_add_gradient,
+        join,
+    ),
 )
 
 UNROLLED = Plan("unrolled", Role.ABSENT, Role.UNROLLED)
@@ -52,7 +72,7 @@ LAYERS = Plan(
     Role.ONE_BY_ONE,
     Role.ONE_BY_ONE,
     Role.VECTOR,
-    rewrites=(together, request, bound, expand, on_request, join),
+    rewrites=(one_function, mark_loss_only, set_loop_ends, expand, guard_loss_only, join),
 )
 
 TRAJECTORIES = replace(LAYERS, name="models side by side, over time", samples=Role.ABSENT)
@@ -66,5 +86,5 @@ FORMULA = Plan(
     Role.ABSENT,
     Role.UNROLLED,
     Role.VECTOR,
-    rewrites=(together, request, bound, expand, on_request, descend, join),
+    rewrites=(one_function, mark_loss_only, set_loop_ends, expand, guard_loss_only, descend, join),
 )

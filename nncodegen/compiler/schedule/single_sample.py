@@ -23,7 +23,7 @@ from nncodegen.compiler.schedule.loops import in_parts, without_noise
 from nncodegen.compiler.schedule.lowering import lower
 from nncodegen.compiler.schedule.places import declared, strides_of, transposed_strides, with_strides
 from nncodegen.compiler.schedule.plans import SINGLE_SAMPLE
-from nncodegen.compiler.schedule.rewrites.gather_loss_only import collect
+from nncodegen.compiler.schedule.rewrites.gather_loss_only import gather_loss_only
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.side_by_side import SingleSample
 from nncodegen.compiler.schedule.storage import Memory, Place, Storage
@@ -148,8 +148,8 @@ def _gradient(sample_program: Program, layout: Layout, of_tile: Kernel) -> Kerne
     kept = compared | {element.tensor for element in outputs} if outputs else frozenset()
     others = {step.target.tensor for step in needed(steps, [*ends, *outputs])}
     of_loss = frozenset(step.target.tensor for step in first if step.target.tensor not in others)
-    trees = collect(Trees((), ((0, tile),), (measured,), (after,)), of_loss)
-    verify_order(trees, storage, collect.__name__)
+    trees = gather_loss_only(Trees((), ((0, tile),), (measured,), (after,)), of_loss)
+    verify_order(trees, storage, gather_loss_only.__name__)
     places, arrays = _places(sample_program, layout, [*computes([*trees.tile, *measured, *after])], storage, kept)
     memory = Memory(arrays, of_tile.memory.sums)
     kernel = Kernel("gradient", SINGLE_SAMPLE, trees, places, memory, outputs=outputs, of_loss=of_loss)

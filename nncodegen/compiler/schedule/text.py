@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from nncodegen.compiler.ir import Element
 from nncodegen.compiler.schedule.tree import (
     Accumulate,
-    Asked,
     Call,
+    CallerFlag,
     Carry,
     Combine,
     Compute,
@@ -64,7 +64,7 @@ def _head(statement: Statement) -> str:
             return f"with {statement.solution.index} = {statement.solution}, if below {statement.end}"
         case If():
             known = statement.condition
-            return known.value if isinstance(known, When | Asked) else f"if {known}"
+            return known.value if isinstance(known, When | CallerFlag) else f"if {known}"
         case Limits():
             return f"segment of {statement.length} of {statement.size} steps of {statement.index}"
         case Gather():

@@ -144,8 +144,8 @@ class When(Enum):
     ADDED = "where the gradient is added to what is there"
 
 
-class Asked(Enum):
-    """A choice of the caller that ``When`` does not have."""
+class CallerFlag(Enum):
+    """What the caller of a kernel may ask for beside the conditions of ``When``."""
 
     NEW = "where nothing is added to"
     DESCENT = "where parameters change at once"
@@ -229,7 +229,7 @@ class Solve:
 class If:
     """Statements that run if a condition holds, and statements that run otherwise."""
 
-    condition: When | Begins | Asked | Holds | Test
+    condition: When | Begins | CallerFlag | Holds | Test
     body: Tree
     otherwise: Tree = ()
 

@@ -227,14 +227,14 @@ def _compare(
     elif by:
         click.echo(write_csv(rows), nl=False)
     if not by:
-        click.echo(printable("\n".join(_told(rows, compared)), lines=True))
+        click.echo(printable("\n".join(_lines_of_comparison(rows, compared)), lines=True))
     best = rows.loc[rows["best"], "model"].value_counts()
     _line(console, "best", ", ".join(f"{text} ({count:,})" if by else text for text, count in best.items()) or "none")
     if out is not None:
         _line(console, "written to", str(out))
 
 
-def _told(table: Any, compared: Comparison) -> list[str]:
+def _lines_of_comparison(table: Any, compared: Comparison) -> list[str]:
     """Return the lines of a comparison without groups: a table, the best first, and the likelihood ratios."""
     head = ("model", "parameters", "chi2", "AICc", "above the best", "weight", "ended")
     rows = [

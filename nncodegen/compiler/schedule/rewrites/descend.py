@@ -14,7 +14,19 @@ from nncodegen.compiler.ir.names import unused
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.storage import Place, Storage
-from nncodegen.compiler.schedule.tree import Asked, Combine, If, Let, Load, Loop, Statement, Store, Tree, Value, Way
+from nncodegen.compiler.schedule.tree import (
+    CallerFlag,
+    Combine,
+    If,
+    Let,
+    Load,
+    Loop,
+    Statement,
+    Store,
+    Tree,
+    Value,
+    Way,
+)
 from nncodegen.compiler.schedule.walks import elements, rewritten, walk
 
 
@@ -48,7 +60,7 @@ class _Descend:
         if not sums:
             return (loop,)
         values: dict[Statement, Tree] = {each: (Let(each.target, each.value),) for each in sums}
-        changed = If(Asked.DESCENT, tuple(map(self._next, sums)), tuple(map(_stored, sums)))
+        changed = If(CallerFlag.DESCENT, tuple(map(self._next, sums)), tuple(map(_stored, sums)))
         body = (*(value for each in loop.body for value in values.get(each, (each,))), changed)
         loaded = {statement.element for statement in walk(body) if isinstance(statement, Load)}
         read = {element for element in elements(body) if element in self.parameters.values()} - loaded

@@ -23,9 +23,9 @@ from nncodegen.compiler.schedule.statements import Definition, statements
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import (
     Accumulate,
-    Asked,
     Begins,
     Call,
+    CallerFlag,
     Combine,
     Compute,
     Cut,
@@ -192,7 +192,7 @@ class _Expand:
         if self._models:
             zeros = self._innermost(compute.outer, compute, tuple(Store(each, Value((S.Zero,))) for each in sums))
             several = compute.samples or bool(compute.reduced)
-            first = (If(Asked.NEW, zeros),) if several else ()
+            first = (If(CallerFlag.NEW, zeros),) if several else ()
             indices = (*compute.outer, *compute.reduced, *_samples(compute))
             body = (*gathers, *self._statements(definitions, exists=exists, samples=several))
             return (*first, *self._innermost(indices, compute, body))

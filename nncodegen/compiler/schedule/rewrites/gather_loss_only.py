@@ -13,7 +13,7 @@ from nncodegen.compiler.schedule.tree import Compute, Trees
 from nncodegen.compiler.schedule.walks import Site, computed
 
 
-def collect(trees: Trees, of_loss: Collection[str]) -> Trees:
+def gather_loss_only(trees: Trees, of_loss: Collection[str]) -> Trees:
     """Return trees whose loops have the tensors ``of_loss``, which no other tensor needs, side by side."""
     return trees.of_tile(partial(computed, rule=lambda site: (_collected(site, of_loss),)))
 

@@ -12,7 +12,7 @@ from nncodegen.compiler.schedule.tree import Accumulate, Call, First, Group, If,
 from nncodegen.compiler.schedule.walks import rewritten, with_bodies
 
 
-def on_request(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+def guard_loss_only(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel in which the statements of the loss are under one condition in each body of such loops."""
 
     def extra(statement: Statement) -> bool:

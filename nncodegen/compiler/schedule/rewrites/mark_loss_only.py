@@ -20,7 +20,7 @@ MANY_STEPS = 16
 """Number of steps from which on loops are a function of their own. In shorter loops the condition costs little."""
 
 
-def request(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+def mark_loss_only(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel whose steps are in groups; some groups run, or differ, only if the loss is asked for."""
     return replace(kernel, trees=kernel.trees.each(partial(computed, rule=partial(_group, kernel=kernel))))
 

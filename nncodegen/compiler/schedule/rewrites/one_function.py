@@ -9,7 +9,7 @@ from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
 
 
-def together(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+def one_function(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel that computes in its tile what ran before it."""
     trees = kernel.trees
     whole = (*(statement for tree in trees.before for statement in tree), *trees.tile)

@@ -23,7 +23,7 @@ OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
 """Places of the caller, without padding: nothing may be read or written after their last value."""
 
 
-def bound(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+def set_loop_ends(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel whose steps know the ends of their loops, with the tensors that are read along the samples."""
     along = (e for tree in kernel.trees.in_turn for each in computes(tree) for e in read_along(each, kernel))
     rule = _Bound(kernel, program, layout)

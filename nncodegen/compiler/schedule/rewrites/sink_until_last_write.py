@@ -25,7 +25,7 @@ IN_MEMORY = (Place.ARRAY, Place.PARAMETER)
 """Places that a condition can read before the loops over samples."""
 
 
-def hold(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+def sink_until_last_write(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel whose loops over time write values that stay for some iterations only where they change."""
     if not any(isinstance(statement, Carry) for statement in walk(kernel.trees.tile)):
         return kernel

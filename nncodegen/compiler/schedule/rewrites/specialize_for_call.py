@@ -20,7 +20,7 @@ from nncodegen.compiler.schedule.tree import Compute, Fill, If, Tree, When
 from nncodegen.compiler.schedule.walks import Site, computed, computes
 
 
-def choose(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+def specialize_for_call(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel in which products and copies run in the way that suits the call."""
     return replace(kernel, trees=kernel.trees.each(partial(computed, rule=_Choose(kernel))))
 

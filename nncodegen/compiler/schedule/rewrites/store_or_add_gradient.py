@@ -12,7 +12,7 @@ from nncodegen.compiler.schedule.tree import Combine, Group, If, Store, Tree, Wh
 from nncodegen.compiler.schedule.walks import rewritten
 
 
-def add(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+def store_or_add_gradient(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel in which groups that write to the gradient have both cases."""
 
     def added(store: Store) -> Tree:

@@ -18,7 +18,7 @@ from nncodegen.compiler.schedule.tree import If, Loop, Tree, Way, When
 from nncodegen.compiler.schedule.walks import rewritten
 
 
-def alone(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
+def unloop_single_sample(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     """Return a kernel whose loops that add up the samples of a padded tile run once where it has a single sample.
 
     Results that do not depend on the CPU have partial sums of their own, which stay as they are.
