@@ -139,8 +139,8 @@ class _Equations:
     def enter(self, number: int) -> None:
         """Read what rates and jumps read of the interval that leads to the time of a number."""
         if self.system.course:
-            row = (np.asarray(one, dtype=object) for one in self._course[number])
-            self._known.update(zip((one.tensor for one in self.system.course), row, strict=True))
+            row = (np.asarray(element, dtype=object) for element in self._course[number])
+            self._known.update(zip((element.tensor for element in self.system.course), row, strict=True))
         self._double = {name: array.astype(float) for name, array in self._known.items()}
 
     def rates(self, times: Array, states: Array) -> Array:
@@ -171,12 +171,12 @@ class _Equations:
 
     def _partials(self, formulas: AtPlaces, times: Array, states: Array) -> Array:
         """Return the derivatives of formulas by the states, and along each direction apart from these."""
-        found, count = formulas.slopes(self._known, times, states, self._by), states.shape[1]
+        slopes, count = formulas.slopes(self._known, times, states, self._by), states.shape[1]
         columns = [
-            np.full(found.shape[:2], mpmath.mpf(0), dtype=object) if to == MOVED else found[:, :, count + to]
+            np.full(slopes.shape[:2], mpmath.mpf(0), dtype=object) if to == MOVED else slopes[:, :, count + to]
             for to in self._directions
         ]
-        return np.concatenate([found[:, :, :count], *(one[:, :, None] for one in columns)], axis=2)
+        return np.concatenate([slopes[:, :, :count], *(column[:, :, None] for column in columns)], axis=2)
 
 
 def trajectory(system: System, times: Sequence[Any], numbers: Numbers, by: Sequence[int] | None) -> Trajectory:
@@ -205,14 +205,14 @@ def _solved(equations: _Equations, times: Sequence[Any], stages: int, part: floa
     most = MOST_EVALUATIONS // 2 if columns.shape[1] > 2 else MOST_EVALUATIONS
     rough = equations.rough if equations.system.steps else None  # layers take long in many digits
     solver = Radau(stages, equations.rates, equations.slopes, equations.allowed(part), most, rough)
-    found = []
+    rows = []
     for number, time in enumerate(times):
         equations.enter(number)
         if time > now:
             columns, now = solver.solve(now, time, columns), time
-        found.append(columns)
+        rows.append(columns)
         columns = equations.jumped(now, columns)
-    return np.stack(found)
+    return np.stack(rows)
 
 
 class Exact:
@@ -228,11 +228,11 @@ class Exact:
         self.system: System = step.expression.system
         self._read = step.expression
         self._before = needed(program.steps, step.operands)
-        own = {one.target.tensor for one in (*self._before, step)}
-        self._rest = only(program, tuple(one for one in program.steps if one.target.tensor not in own))
+        before_path = {item.target.tensor for item in (*self._before, step)}
+        self._rest = only(program, tuple(item for item in program.steps if item.target.tensor not in before_path))
         self._first = only(program, self._before)
-        self._others = tuple(one for one in program.steps if one is not step)
-        self._parameters = np.asarray([mpmath.mpf(float(one)) for one in point.parameters], dtype=object)
+        self._others = tuple(item for item in program.steps if item is not step)
+        self._parameters = np.asarray([mpmath.mpf(float(item)) for item in point.parameters], dtype=object)
         self._point, self._rows = point, slice(row, row + 1)
         self._known = self._given(self._parameters)
         self._weights = {k: number for number, k in enumerate(_weights_of(program), len(self.system.given))}
@@ -242,7 +242,7 @@ class Exact:
         self._numbers = Numbers(
             self._row(self._known),
             () if self._read.course is None else self._known[self._read.course.tensor][0],
-            {one.tensor: self._known[one.tensor] for one in self._read.weights},
+            {item.tensor: self._known[item.tensor] for item in self._read.weights},
         )
         self.solution = trajectory(self.system, self.times, self._numbers, by if derived else None)
         self.states, self.slopes = self.solution.largest(self.system)
@@ -260,7 +260,7 @@ class Exact:
         """Return the outputs (outputs, times)."""
         with mpmath.workdps(DIGITS):
             values = self._values()
-            exact = np.stack([values[one.tensor][0] for one in self._program.outputs])
+            exact = np.stack([values[element.tensor][0] for element in self._program.outputs])
             by_states, _ = self._of_outputs
             return Values(
                 exact,
@@ -280,8 +280,8 @@ class Exact:
     def gradient(self) -> Values:
         """Return the derivatives of the loss by the parameters that are compared (P,)."""
         with mpmath.workdps(DIGITS):
-            found = self._chained(self._of_loss, [self._derivatives_of_loss(path) for path in self._near])
-            return Values(found.exact[0], found.unit[0])
+            derivatives = self._chained(self._of_loss, [self._derivatives_of_loss(path) for path in self._near])
+            return Values(derivatives.exact[0], derivatives.unit[0])
 
     @cached_property
     def jacobian(self) -> Values:
@@ -345,20 +345,22 @@ class Exact:
         """
         program, index, count = self._program, self._read.time.indices[1], len(path)
         steps, values = needed(self._others, program.outputs), self._values(path)
-        read = {one.tensor: one for step in steps for one in (step.target, *step.operands)}
-        same = {name for name, one in read.items() if index not in one.indices}
+        read = {element.tensor: element for step in steps for element in (step.target, *step.operands)}
+        same = {name for name, element in read.items() if index not in element.indices}
         same |= {tensor.name for tensor in program.parameters}
         values |= {name: repeated(values[name], count) for name in same}
-        by = [(self._path.tensor, path.shape[1:]), *((one.name, one.shape) for one in program.parameters)]
-        found = at_each_place(along(steps, index, same), values, lengths_of(program, 1), program.outputs, by)
+        by = [(self._path.tensor, path.shape[1:]), *((element.name, element.shape) for element in program.parameters)]
+        derivatives = at_each_place(along(steps, index, same), values, lengths_of(program, 1), program.outputs, by)
         states = path.shape[1]
-        return found[:, :, :states], found[:, :, states:][:, :, self.compared]
+        return derivatives[:, :, :states], derivatives[:, :, states:][:, :, self.compared]
 
     @cached_property
     def _moves(self) -> list[dict[int, Any]]:
         """Return for each parameter that is compared its derivatives of numbers, each with the column of these."""
         found, count, whole = [], len(self.system.given), self._row(self._known)
-        trained = np.concatenate([[], *([one.trained] * one.size for one in self._program.parameters)])
+        trained = np.concatenate(
+            [[], *([parameter.trained] * parameter.size for parameter in self._program.parameters)]
+        )
         for k in self.compared:
             if k in self._weights or not trained[k]:
                 found.append({self._columns[self._weights[k]]: mpmath.mpf(1)} if trained[k] else {})
@@ -396,11 +398,11 @@ class Exact:
 
 def _weights_of(program: Program) -> list[int]:
     """Return the numbers of the parameters that are weights of networks in equations, in the order of the system."""
-    step, found = step_of(program), list[int]()
-    places = {tensor.name: own for tensor, own in slices_of(program.parameters)}
-    for one in step.expression.weights if step else ():
-        found += range(places[one.tensor].start, places[one.tensor].stop)
-    return found
+    step, numbers = step_of(program), list[int]()
+    places = {tensor.name: value_range for tensor, value_range in slices_of(program.parameters)}
+    for weight in step.expression.weights if step else ():
+        numbers += range(places[weight.tensor].start, places[weight.tensor].stop)
+    return numbers
 
 
 def compared_of(program: Program) -> NDArray[np.int64]:
@@ -408,10 +410,10 @@ def compared_of(program: Program) -> NDArray[np.int64]:
     weights, random = _weights_of(program), np.random.default_rng(0)
     kept = np.ones(program.parameter_count, bool)
     kept[weights] = len(weights) <= MOST_WEIGHTS
-    for tensor, own in slices_of(program.parameters):
-        if not kept[own].all():
+    for tensor, value_range in slices_of(program.parameters):
+        if not kept[value_range].all():
             count = max(DRAWN, MOST_WEIGHTS * tensor.size // len(weights))
-            kept[own.start + random.permutation(tensor.size)[:count]] = True
+            kept[value_range.start + random.permutation(tensor.size)[:count]] = True
     return np.flatnonzero(kept)
 
 

@@ -115,9 +115,9 @@ class Updates(Beside):
             first, *others = (through(examined.point, partial(rounded_gradient, way)) for way in range(WAYS))
             return None if any(beyond) else max(distance(other, first, unit) for other in others)
 
-        found = _train(module, examined.point, len(examined.point.X), rule.name, 1)
+        after_updates = _train(module, examined.point, len(examined.point.X), rule.name, 1)
         exact = [through(point, exact_gradient) for point in self.points]
-        yield from self.found("updates one after the other", [found], exact, lost=lost)
+        yield from self.found("updates one after the other", [after_updates], exact, lost=lost)
 
     def _followed(self, after: Array, number: int) -> Array:
         """Return parameters after an update, where some follow the statistics of the batch at a neighbouring point."""

@@ -63,9 +63,9 @@ def hidden_units(units: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def hidden_activations(given: Any, layers: int) -> list[Any]:
-    """Return the activation of each hidden layer; given is one for all, or a list with one for each."""
-    several = list(given) if isinstance(given, list | tuple) else [given] * layers
+def hidden_activations(activations: Any, layers: int) -> list[Any]:
+    """Return the activation of each hidden layer; activations are one for all, or a list with one for each."""
+    several = list(activations) if isinstance(activations, list | tuple) else [activations] * layers
     if len(several) != layers:
         raise ValueError(
             f"activation holds {len(several)} activations, but there are {layers} hidden layers: give one for each, "

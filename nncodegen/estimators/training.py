@@ -104,15 +104,15 @@ def descend(estimator: Any, network: PaddedNetwork, data: WeightedSamples, held_
         score = estimator._score_name
         options |= {"validation_data": (network.rows(held_out.X), held_out.Y, *weight), "metrics": (score,)}
         options |= {"monitor": f"val_{score}"}
-    given = _given(estimator, network)
-    if held_out is not None and "metrics" in given:
-        others = given["metrics"]
+    arguments = _given(estimator, network)
+    if held_out is not None and "metrics" in arguments:
+        others = arguments["metrics"]
         if isinstance(others, Mapping):
-            given = {**given, "metrics": {score: score, **others}}
+            arguments = {**arguments, "metrics": {score: score, **others}}
         else:
             single = isinstance(others, str) or not isinstance(others, Iterable)
-            given = {**given, "metrics": (score, *((others,) if single else others))}
-    options |= given
+            arguments = {**arguments, "metrics": (score, *((others,) if single else others))}
+    options |= arguments
     stopping = Stopping(estimator, network, options["l2"], held_out is not None)
     start: dict[str, Any] = {"parameters": network.wide(estimator.parameters_)}
     rows = network.rows(data.X)
@@ -164,11 +164,11 @@ def descend_once(estimator: Any, network: PaddedNetwork, data: WeightedSamples) 
 
 def _given(estimator: Any, network: PaddedNetwork) -> dict[str, Any]:
     """Return the arguments of train that the user gave, with inputs padded for the network that is built."""
-    given = train_options(estimator)
-    match given.get("validation_data"):
+    arguments = train_options(estimator)
+    match arguments.get("validation_data"):
         case [X, *others]:
-            given["validation_data"] = (network.rows(X if issparse(X) else np.asarray(X)), *others)
-    return given
+            arguments["validation_data"] = (network.rows(X if issparse(X) else np.asarray(X)), *others)
+    return arguments
 
 
 def _finish(estimator: Any, network: PaddedNetwork, result: Any, epochs: int, samples: int) -> None:

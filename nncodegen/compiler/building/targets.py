@@ -180,14 +180,14 @@ def supported(command: Sequence[str]) -> tuple[Variant, ...]:
     """
     untuned = (each._replace(flags=tuple(flag for flag in each.flags if flag != TUNING[0])) for each in VARIANTS)
     pairs = zip(VARIANTS, untuned, strict=True)
-    found = (
+    chosen = (
         next(
             (candidate for candidate in pair if candidate.macro in _defined(macros_of((*command, *candidate.flags)))),
             None,
         )
         for pair in pairs
     )
-    return tuple(variant for variant in found if variant)
+    return tuple(variant for variant in chosen if variant)
 
 
 def macros_of(command: Sequence[str]) -> str:

@@ -115,11 +115,11 @@ class Description:
         return {**asdict(self), "layers": [list(layer) for layer in self.layers]}
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Description:
+    def from_dict(cls, fields: Mapping[str, Any]) -> Description:
         """Return a description from the result of ``to_dict``. Raise ModelError for anything else."""
         try:
-            layers = tuple((int(units), str(activation)) for units, activation in given["layers"])
-            return cls(**{**given, "layers": layers})
+            layers = tuple((int(units), str(activation)) for units, activation in fields["layers"])
+            return cls(**{**fields, "layers": layers})
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ModelError(f"this describes no network: {error}") from error
 

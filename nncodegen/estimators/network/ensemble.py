@@ -57,7 +57,7 @@ class Ensemble:
         output, y = Element("output", (SAMPLE, OUTPUTS)), Element("y", (SAMPLE, OUTPUTS))
         size = self.kinds[0].network.outputs
         mean = _times(self.scale, Add(*(part.outputs[0] for part in parts)))
-        one = Element("loss_n", (SAMPLE,))
+        unit_loss = Element("loss_n", (SAMPLE,))
         return Program(
             name=self.name,
             inputs=(inputs,),
@@ -67,8 +67,8 @@ class Ensemble:
             steps=(
                 *(step for part in parts for step in part.steps),
                 Step(output, mean if self.shift == 0 else mean + Float(self.shift)),
-                Step(one, (output - y) ** 2 / size, "sum", (OUTPUTS,)),
-                Step(Element("loss"), one * Element("weight", (SAMPLE,)), "sum", (SAMPLE,)),
+                Step(unit_loss, (output - y) ** 2 / size, "sum", (OUTPUTS,)),
+                Step(Element("loss"), unit_loss * Element("weight", (SAMPLE,)), "sum", (SAMPLE,)),
             ),
             outputs=(output,),
             loss=Element("loss"),
@@ -79,8 +79,8 @@ class Ensemble:
         """Return the parameters of the ensemble, from those of the networks of each kind: arrays (count, P)."""
         parts = []
         for kind, arrays in zip(self.kinds, given, strict=True):
-            own = slices_of(forward(kind.network).parameters)
-            parts += [np.ravel(np.asarray(arrays)[:, columns]) for _, columns in own]
+            value_ranges = slices_of(forward(kind.network).parameters)
+            parts += [np.ravel(np.asarray(arrays)[:, columns]) for _, columns in value_ranges]
         return np.concatenate(parts)
 
     def _kind(self, number: int) -> Program:

@@ -38,9 +38,9 @@ def to_text(formula: str | Expr | Callable[..., Any], symbols: Mapping[str, Symb
         except ModelError:
             raise
         except Exception as error:
-            given = " and ".join(symbols)
+            symbol_names = " and ".join(symbols)
             raise ModelError(
-                f"{role} cannot be evaluated with the symbols {given}: {type(error).__name__}: {error}; "
+                f"{role} cannot be evaluated with the symbols {symbol_names}: {type(error).__name__}: {error}; "
                 f"write it with SymPy's functions"
             ) from error
     if not isinstance(formula, Expr):

@@ -37,7 +37,13 @@ def module_of(description: Description) -> Module:
 def built_inputs(network: Description) -> tuple[int, ...]:
     """Return the numbers of inputs of the modules of this process that otherwise are of the given network."""
     with _lock:
-        return tuple(sorted(one.inputs for one in _modules if replace(network, inputs=one.inputs) == one))
+        return tuple(
+            sorted(
+                module_network.inputs
+                for module_network in _modules
+                if replace(network, inputs=module_network.inputs) == module_network
+            )
+        )
 
 
 class PaddedNetwork(Padding):
@@ -75,15 +81,17 @@ def predict_mean(description: Description, parameters: Any, X: Any) -> Any:
     """
     network, module = _predicting(description)
     wide = network.wide(parameters)
-    return np.concatenate([_mean(module.predict(one, part) for one in wide) for part in network.parts(X)])
+    return np.concatenate(
+        [_mean(module.predict(parameters_of_one, part) for parameters_of_one in wide) for part in network.parts(X)]
+    )
 
 
 def _mean(outputs: Iterable[Any]) -> Any:
     """Return the mean of arrays of one shape, in double precision."""
     total: Any = 0.0
     count = 0
-    for one in outputs:
-        total, count = total + np.asarray(one, float), count + 1
+    for array in outputs:
+        total, count = total + np.asarray(array, float), count + 1
     return total / count
 
 

@@ -59,8 +59,8 @@ class Padding:
         places = list[Any]()
         numbers: Any = np.arange(self.built.program.parameter_count)
         built = slices_of(self.built.program.parameters)
-        for own, (tensor, values) in zip(self.network.program.parameters, built, strict=True):
-            places.append(numbers[values].reshape(tensor.shape)[tuple(map(slice, own.shape))].ravel())
+        for value_range, (tensor, values) in zip(self.network.program.parameters, built, strict=True):
+            places.append(numbers[values].reshape(tensor.shape)[tuple(map(slice, value_range.shape))].ravel())
         return np.concatenate(places)
 
     def rows(self, X: Any) -> Any:
