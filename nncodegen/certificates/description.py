@@ -31,7 +31,7 @@ from nncodegen.compiler.ir import (
 )
 from nncodegen.compiler.ir.elementary import FUNCTIONS
 from nncodegen.compiler.ir.functions import NAN, Primitive, StableFunction
-from nncodegen.compiler.ir.program import OFF
+from nncodegen.compiler.ir.program import OFF, Options, Task
 from nncodegen.compiler.ir.systems import Control, Formulas, Named, System, path
 from nncodegen.compiler.motion.methods import METHODS
 from nncodegen.compiler.passes.linearize import linearized
@@ -82,10 +82,10 @@ def to_data(program: Program) -> dict[str, Any]:
         "extents": [list(extent) for extent in program.extents],
         "present": program.present and _tensor(program.present),
         "statistics": [[s.value.tensor, list(s.value.indices), s.parameter.tensor] for s in program.statistics],
-        "labels": program.labels,
-        "rising": list(program.rising),
+        "labels": program.task.labels,
+        "rising": list(program.task.sorted_inputs),
         "precision": program.precision,
-        "digits": program.digits,
+        "digits": program.options.digits,
         "updates": [_update(update) for update in program.updates if update.name not in OPTIMIZERS],
     }
 
@@ -110,11 +110,9 @@ def from_data(data: Mapping[str, Any]) -> Program:
                 Statistic(Element(value, indices), Element(parameter, indices))
                 for value, indices, parameter in data["statistics"]
             ),
-            labels=bool(data["labels"]),
-            rising=tuple(map(str, data.get("rising", ()))),
-            precision=data["precision"],
-            digits=data.get("digits", OFF),
             updates=tuple(_to_update(row, functions) for row in data["updates"]),
+            task=Task(labels=bool(data["labels"]), sorted_inputs=tuple(map(str, data.get("rising", ())))),
+            options=Options(precision=data["precision"], digits=data.get("digits", OFF)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ProgramError(f"the description of the model in the certificate cannot be read: {error!r}") from error

@@ -67,7 +67,7 @@ class Points:
         )
         X = random.uniform(0.1, 0.9, (self._rows, self._inputs))
         Y = random.uniform(0.1, 0.9, (self._rows, self._targets))
-        if self._program.labels:
+        if self._program.task.labels:
             Y = np.eye(self._targets)[random.integers(0, self._targets, self._rows)]
         if random.random() < 0.5:  # else they are positive, as for a logarithm or a root
             X *= random.choice([-1.0, 1.0], X.shape)
@@ -83,7 +83,7 @@ class Points:
         for tensor, column_range in slices_of(self._program.inputs):
             if tensor.name in self._ranges:
                 X[:, column_range] = random.integers(*self._ranges[tensor.name], size=(self._rows, tensor.size))
-            if tensor.name in self._program.rising:
+            if tensor.name in self._program.task.sorted_inputs:
                 X[:, column_range].sort(axis=1)
         return parameters, X, Y
 
@@ -153,7 +153,12 @@ def numbering(program: Program) -> NDArray[np.bool_]:
     """Return, for each column of the inputs, whether its values are indices, or times, which no other value may be."""
     ranges = ranges_of(program)
     return np.array(
-        [tensor.name in (*ranges, *program.rising) for tensor in program.inputs for _ in range(tensor.size)], bool
+        [
+            tensor.name in (*ranges, *program.task.sorted_inputs)
+            for tensor in program.inputs
+            for _ in range(tensor.size)
+        ],
+        bool,
     )
 
 

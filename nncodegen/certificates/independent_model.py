@@ -16,6 +16,7 @@ from nncodegen.compiler.describe import Describable, Model
 from nncodegen.compiler.ir import SAMPLE, Element, Program, Step, Tensor
 from nncodegen.compiler.ir.functions import plain_conditions
 from nncodegen.compiler.ir.graphs import ExpressionGraph, graph_of
+from nncodegen.compiler.ir.program import Options
 
 FORMULAS, PROGRAM = "the formulas of the model", "the program of the model"
 """Names of the sources from which the exact values are computed."""
@@ -55,7 +56,7 @@ def _formulas(model: Model, described: Program) -> Program:
         (*steps, Step(loss, steps[-1].target * weight, "sum", (SAMPLE,))),
         tuple(names[: len(model.outputs)]),
         loss,
-        precision=described.precision,
+        options=Options(precision=described.precision),
     )
 
 

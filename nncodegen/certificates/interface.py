@@ -247,7 +247,7 @@ def _certificate(
         compiler=_said_by(compiler),
         flags=(*without_paths(KERNEL_FLAGS), *compiler.target),
     )
-    kept = compiled["stabilize"].kept
+    kept = compiled["stabilize"].findings.digits_report
     if system_of(described):
         check_examined(described)
         certificate = _of_method(module, path, described, compiled.sources, build, points, seed)
@@ -257,7 +257,7 @@ def _certificate(
     reference, what = given(unwrapped(model), plain, network)
     programs = Programs(reference, plain, simplified, described.updates)
     algebra = algebra_of(reference, plain, without_derivatives(compiled["stabilize"]), compiled["differentiate"])
-    steps = watch(replace(simplified, companions=()), march)
+    steps = watch(replace(simplified, findings=replace(simplified.findings, companions=())), march)
     companions = {each.name: each for each in compiled["differentiate"].companions}
     both = {each.name: (companions[each.name], each) for each in simplified.companions if each.name in companions}
     diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps, network, both)

@@ -78,7 +78,7 @@ def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digit
             results.append(
                 (outputs_of(program, values), values[program.loss.tensor].item(), gradient_of(program, values))
             )
-            fields += [values[element.tensor].reshape(-1) for element in program.fields]
+            fields += [values[element.tensor].reshape(-1) for element in program.task.fields]
     outputs, losses, gradients = zip(*results, strict=True)
     sizes = tuple(tensor.size for tensor in program.parameters)
     parts = np.concatenate(outputs), np.asarray(losses, dtype=object), np.asarray(gradients, dtype=object)

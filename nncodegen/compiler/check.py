@@ -76,9 +76,9 @@ def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array
     for tensor, own in slices_of(program.inputs):
         if numbers := ranges_of(program).get(tensor.name):
             X[:, own] = generator.integers(*numbers, size=(samples, tensor.size))
-        if tensor.name in program.rising:
+        if tensor.name in program.task.sorted_inputs:
             X[:, own].sort(axis=1)
-    if program.labels:
+    if program.task.labels:
         Y /= Y.sum(axis=1, keepdims=True)
     return X if inputs else None, Y if targets else None
 

@@ -80,7 +80,11 @@ def _text(result: Any, companions: bool) -> str:
         return "\n".join(result.files[name] for name in kernels)
     if isinstance(result, Program):
         updates: tuple[Update, ...] = ()
-        return replace(result, updates=updates, companions=result.companions if companions else ()).show()
+        return replace(
+            result,
+            updates=updates,
+            findings=replace(result.findings, companions=result.companions if companions else ()),
+        ).show()
     schedule: Schedule = result
     return (schedule if companions else replace(schedule, companions=())).show()
 

@@ -49,7 +49,7 @@ def data_of(data: Any, program: Program) -> GivenData | None:
         X, Y = data
     else:
         X, Y = data, None
-    labelled = tuple(tensor.name for tensor in program.targets) if program.labels else program.label_targets
+    labelled = tuple(tensor.name for tensor in program.targets) if program.task.labels else program.task.label_targets
     X, Y = _joined(X, program.inputs, program), _joined(Y, program.targets, program, labelled)
     inputs, targets = _width(program.inputs), _width(program.targets)
     rows = None if X is None or not inputs else _matrix(X, inputs, "inputs", program)
@@ -117,7 +117,7 @@ def _targets(labels_or_rows: Any, width: int, program: Program) -> Array:
     """Return targets as rows; class indices become one-hot rows, also those of each step of a sequence."""
     array = np.asarray(labels_or_rows)
     array = _with_classes(array, program.targets[0], program) if len(program.targets) == 1 else array
-    labels = program.labels and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != width))
+    labels = program.task.labels and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 != width))
     if not labels:
         return _matrix(array, width, "targets", program)
     numbers = _matrix(array.ravel(), 1, "targets", program)[:, 0]
@@ -129,7 +129,7 @@ def _targets(labels_or_rows: Any, width: int, program: Program) -> Array:
 
 def _with_classes(array: Any, tensor: Tensor, program: Program) -> Any:
     """Return the labels of a target as rows with a 1 at the class, as ``train`` takes them; other targets unchanged."""
-    if tensor.name not in program.label_targets or not array.ndim or array.dtype.kind not in "biuf":
+    if tensor.name not in program.task.label_targets or not array.ndim or array.dtype.kind not in "biuf":
         return array
     steps, classes = tensor.shape[1:-1], tensor.shape[-1] or 0
     if math.prod(array.shape[1:]) != _labels_of(tensor):
@@ -241,9 +241,9 @@ def _sizes(tensors: Any) -> tuple[tuple[str, int], ...]:
 
 def _target_widths(targets: Sequence[str], program: Program) -> tuple[int, ...]:
     """Return the numbers of columns that targets may have: one for each, or one for each class index."""
-    if program.labels:
+    if program.task.labels:
         return len(targets), 1
-    labelled = [tensor for tensor in program.targets if tensor.name in program.label_targets]
+    labelled = [tensor for tensor in program.targets if tensor.name in program.task.label_targets]
     return (len(targets), _labels_of(labelled[0])) if len(labelled) == len(program.targets) == 1 else (len(targets),)
 
 

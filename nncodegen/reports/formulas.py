@@ -85,11 +85,11 @@ def training_function(setter: Setter, described: Program, stable: Program) -> li
         formulas.append(setter.formula(title, original))
         if as_written(original.expression) != as_written(kept.expression):
             formulas.append(setter.formula(f"{title}, in stable form", kept, "what is differentiated and computed"))
-    if described.loss_of_outputs is not None:
+    if described.task.loss_of_outputs is not None:
         loss = next((step for step in described.steps if step.target.tensor not in outputs), None)
-        if loss is not None and loss.expression != described.loss_of_outputs:
+        if loss is not None and loss.expression != described.task.loss_of_outputs:
             place = next(k for k, each in enumerate(formulas) if each.title.startswith("Loss"))
-            short = Step(loss.target, described.loss_of_outputs)
+            short = Step(loss.target, described.task.loss_of_outputs)
             formulas.insert(place, setter.formula("Loss of a sample, in terms of the output", short))
     return formulas
 

@@ -215,7 +215,7 @@ def _neurons(described: Program, stable: Program) -> tuple[list[Step], Step]:
     numbering = Numbering((tensor.name for tensor in stable.declared), to_differentiate=True)
     known = split(stable.steps, numbering)
     output_step = stable.steps[-2] if len(stable.steps) > 1 else stable.steps[-1]
-    by_outputs = described.loss_of_outputs
+    by_outputs = described.task.loss_of_outputs
     results = [known[element] for element in stable.outputs]
     if by_outputs is not None:
         loss = Step(stable.loss, by_outputs)

@@ -73,7 +73,7 @@ def output_plots(program: Program, parameters: Array, outcome: Outcome | None, d
     if fitted_plot is not None or data is None or data.Y is None or not data.samples:
         return plots
     predicted = outputs_of(program, parameters, data.X)
-    if data.Y.shape[1] != predicted.shape[1] or program.labels or _is_binary(data.Y):
+    if data.Y.shape[1] != predicted.shape[1] or program.task.labels or _is_binary(data.Y):
         return plots
     for column in range(min(predicted.shape[1], MOST_OUTPUTS)) if inputs > 2 else ():
         known = np.isfinite(data.Y[:, column]) & np.isfinite(predicted[:, column])
@@ -182,7 +182,7 @@ def _surfaces(
     x, y = (np.linspace(*_ends(None if X is None else X[:, k]), SIDE) for k in (0, 1))
     a, b = np.meshgrid(x, y)
     predicted = outputs_of(program, parameters, np.stack([a.ravel(), b.ravel()], axis=1))
-    if program.labels and len(outputs) > 1:
+    if program.task.labels and len(outputs) > 1:
         z = predicted.T.reshape(-1, *a.shape)
         about = f"Which of {len(outputs)} classes is the most probable, over {names[0]} and {names[1]}."
         labels = names[0], names[1]
@@ -195,7 +195,7 @@ def _surfaces(
             continue
         over = f"{output} over {names[0]} and {names[1]}"
         about = f"{over}: from {z.min():.4g} to {z.max():.4g}, with more colour where it is larger."
-        boundary = program.threshold if binary or 0 <= z.min() <= z.max() <= 1 else None
+        boundary = program.task.threshold if binary or 0 <= z.min() <= z.max() <= 1 else None
         if boundary is not None:
             crossed = z.min() < boundary < z.max()
             about += f" The line is where it is {boundary:g}." if crossed else f" It is nowhere {boundary:g}."
@@ -209,7 +209,7 @@ def _points(program: Program, data: GivenData | None) -> list[tuple[str, Array, 
     """Return the samples, grouped by their classes if they have classes."""
     if data is None or not data.samples:
         return []
-    if data.Y is None or not (program.labels or _is_binary(data.Y)):
+    if data.Y is None or not (program.task.labels or _is_binary(data.Y)):
         return [("data", data.X[:, 0], data.X[:, 1])]
     numbers = data.Y.argmax(axis=1) if data.Y.shape[1] > 1 else (data.Y[:, 0] > 0).astype(int)
     named = [(f"class {number}", data.X[numbers == number]) for number in range(int(numbers.max()) + 1)]

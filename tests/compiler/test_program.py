@@ -1,12 +1,15 @@
 """The intermediate representation: well-formed programs, and the culprit in those that are not."""
 
-from dataclasses import replace
+import copy
+import pickle
+from dataclasses import fields, replace
 
 import pytest
 import sympy
 
 from nncodegen import ProgramError
-from nncodegen.compiler.ir import Element, Program, Step, Tensor, needed, slices_of, verify
+from nncodegen.compiler.ir import Element, FitTask, Options, Program, Step, Task, Tensor, needed, slices_of, verify
+from nncodegen.compiler.ir.program import MOVED
 
 W, x, h, w = Element("W", ("j", "i")), Element("x", ("n", "i")), Element("h", ("n", "j")), Element("weight", ("n",))
 STEPS = (
@@ -104,3 +107,21 @@ def test_needed():
     """Steps that no result depends on are dropped."""
     assert needed(STEPS, [h]) == STEPS[:1]
     assert needed(STEPS, [Element("loss")]) == STEPS
+
+
+def test_attributes_of_the_records():
+    """What a program had as attributes before its records can still be read, also of a copy; other names raise."""
+    task, fit_task = Task(threshold=0.25, sorted_inputs=("x",), losses_per_sample=4), FitTask(input_shifts=2)
+    program = replace(PROGRAM, task=task, fit_task=fit_task, options=Options("float32", "best", "portable"))
+    for one in (program, copy.deepcopy(program), pickle.loads(pickle.dumps(program))):
+        assert (one.threshold, one.rising, one.mean_over, one.changes) == (0.25, ("x",), 4, 2)
+        assert (one.precision, one.digits, one.bits, one.companions) == ("float32", "best", "portable", ())
+        assert all(getattr(one, name) == getattr(getattr(one, record), new) for name, (record, new) in MOVED.items())
+    with pytest.raises(AttributeError, match="a program has no attribute 'treshold'"):
+        program.treshold  # noqa: B018
+
+
+def test_records_stay_small():
+    """No record of a program has more than 16 fields, and a program has at most 19, four of which are these records."""
+    assert all(len(fields(getattr(PROGRAM, one))) <= 16 for one in ("task", "fit_task", "options", "findings"))
+    assert len(fields(PROGRAM)) <= 19

@@ -77,7 +77,10 @@ class Evaluated:
 
     def __init__(self, model):
         first = nn.compile_model(model, until="differentiate", fit=False)["differentiate"]
-        parts = (replace(first, loss=part, gradient=(), companions=()) for part in first.gradient)
+        parts = (
+            replace(first, loss=part, gradient=(), findings=replace(first.findings, companions=()))
+            for part in first.gradient
+        )
         again = (differentiate(program, fit=False) for program in parts)
         self.programs = [simplify(program) for program in (first, *again)]
 

@@ -13,7 +13,7 @@ from nncodegen.compiler.describe.given import check_precision
 from nncodegen.compiler.describe.model import Model
 from nncodegen.compiler.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
 from nncodegen.compiler.ir import Program
-from nncodegen.compiler.ir.program import BITS, DEFAULT, DIGITS, NATIVE, OFF, PORTABLE
+from nncodegen.compiler.ir.program import BITS, DEFAULT, DIGITS, NATIVE, OFF, PORTABLE, Options
 from nncodegen.compiler.lazy_imports import homes_of, imported_on_use
 from nncodegen.errors import ModelError
 
@@ -92,9 +92,10 @@ def describe(model: Describable, precision: str = "float64", digits: str = DEFAU
     check_name(model.name, "the name of a model")  # which may have been changed
     own = tuple(optimizer.update for optimizer in model.optimizers)
     updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
-    program = replace(model.describe(), updates=updates, precision=precision, digits=digits, bits=bits)
+    options = Options(precision=precision, digits=digits, bits=bits)
+    program = replace(model.describe(), updates=updates, options=options)
     check_precision(program.parameters, precision)
-    return replace(program, identity=identity_of(program))
+    return replace(program, findings=replace(program.findings, identity=identity_of(program)))
 
 
 def identity_of(program: Program) -> str:

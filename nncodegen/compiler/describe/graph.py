@@ -21,6 +21,7 @@ from nncodegen.compiler.describe.optimizers import Optimizer
 from nncodegen.compiler.describe.written import written
 from nncodegen.compiler.ir import Element, Program, Step, Tensor
 from nncodegen.compiler.ir.names import unused
+from nncodegen.compiler.ir.program import Task
 from nncodegen.errors import ModelError
 
 
@@ -81,11 +82,13 @@ class Graph(ModelBase):
             steps=(*self.steps, *loss_steps(terms, ys, len(self.steps) + 1, free)),
             outputs=forward.outputs,
             loss=Element(free("loss")),
-            labels=entry.labels and size > 1,
-            threshold=entry.threshold,
-            least_squares=self.loss == "mse",
             extents=self.extents,
-            mean_over=values_of_mean(terms),
+            task=Task(
+                labels=entry.labels and size > 1,
+                threshold=entry.threshold,
+                least_squares=self.loss == "mse",
+                losses_per_sample=values_of_mean(terms),
+            ),
         )
 
     def __repr__(self) -> str:

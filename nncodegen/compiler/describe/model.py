@@ -20,6 +20,7 @@ from nncodegen.compiler.describe.written import formula_text, written
 from nncodegen.compiler.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 from nncodegen.compiler.ir.graphs import contains, graph_of, replaced, symbols_of
 from nncodegen.compiler.ir.names import unused
+from nncodegen.compiler.ir.program import FitTask, Task
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.ground.facts import CurveTerm, name_of
 from nncodegen.runtime.python.ground.markup import listed
@@ -119,7 +120,7 @@ class Model(ModelBase):
             {**self.parameters, **dict.fromkeys(changes, 0.0)},
             tuple(replaced(output, moved) for output in self.outputs),
         )  # fmt: skip
-        made._program = replace(made._program, changes=len(changes))
+        made._program = replace(made._program, fit_task=replace(made._program.fit_task, input_shifts=len(changes)))
         return made
 
     def __repr__(self) -> str:
@@ -163,12 +164,10 @@ class Model(ModelBase):
             steps=(*steps, Step(loss, one * weight, "sum", (SAMPLE,))),
             outputs=outputs,
             loss=loss,
-            least_squares=self._is_least_squares(),
-            loss_of_outputs=of_outputs,
-            quantities=self.quantities,
-            own=self.own,
-            curves=self.curves,
-            starts_from_data=self.starts_from_data,
+            task=Task(least_squares=self._is_least_squares(), loss_of_outputs=of_outputs),
+            fit_task=FitTask(
+                quantities=self.quantities, own=self.own, curves=self.curves, starts_from_data=self.starts_from_data
+            ),
         )
 
     def _curves_of(self, outputs: Sequence[Any]) -> tuple[CurveTerm, ...]:

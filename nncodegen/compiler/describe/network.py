@@ -25,6 +25,7 @@ from nncodegen.compiler.describe.uses import Uses, in_order, input_titles
 from nncodegen.compiler.describe.written import written
 from nncodegen.compiler.ir import Element, Program, Step, Tensor
 from nncodegen.compiler.ir.names import unused
+from nncodegen.compiler.ir.program import Task
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.evaluation.summary import shape_text
 from nncodegen.runtime.python.ground.renamed import renamed
@@ -151,14 +152,16 @@ class Network(ModelBase):
             outputs=tuple(output.element for output in assembly.outputs),
             loss=losses[-1].target,
             noise=tuple(source for part in uses.parts for source in part.noise),
-            labels=labels,
-            label_targets=() if labels else with_classes,
-            threshold=entries[0].threshold,
-            least_squares=single and self.loss[0] == "mse" and self.loss_weights[0] == 1,
             extents=assembly.extents,
             present=tensor,
             statistics=statistics,
-            mean_over=values_of_mean(terms) if all(weight == 1 for weight in self.loss_weights) else 1,
+            task=Task(
+                labels=labels,
+                label_targets=() if labels else with_classes,
+                threshold=entries[0].threshold,
+                least_squares=single and self.loss[0] == "mse" and self.loss_weights[0] == 1,
+                losses_per_sample=values_of_mean(terms) if all(weight == 1 for weight in self.loss_weights) else 1,
+            ),
         )
 
     def _equations(

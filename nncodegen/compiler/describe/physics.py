@@ -36,6 +36,7 @@ from nncodegen.compiler.describe.unroll import is_separable, unroll
 from nncodegen.compiler.describe.uses import Uses
 from nncodegen.compiler.ir import SAMPLE, Element, Equation, Program, Step, Tensor, Term
 from nncodegen.compiler.ir.names import take
+from nncodegen.compiler.ir.program import Task
 from nncodegen.compiler.passes.infinities import is_total
 from nncodegen.compiler.passes.successive import Z, is_smooth
 from nncodegen.errors import ModelError
@@ -173,24 +174,26 @@ class Physics:
             outputs=outputs,
             loss=loss,
             noise=tuple(source for part in uses.parts for source in part.noise),
-            terms=tuple(
-                Term(
-                    term,
-                    scale.tensor,
-                    tuple(s.name for s in self.targets[term]),
-                    tuple(e.tensor for e in parts_of[term]),
-                )
-                for term, scale in scales.items()
-            ),
-            fields=(
-                *outputs,
-                *derived,
-                *(step.target for step in parts_of_sums),
-                *(element for elements in parts_of.values() for element in elements),
-            ),
-            field_steps=parts_of_sums,
-            residuals=residuals,
             extents=_of_steps(network.extents, found),
+            task=Task(
+                terms=tuple(
+                    Term(
+                        term,
+                        scale.tensor,
+                        tuple(s.name for s in self.targets[term]),
+                        tuple(e.tensor for e in parts_of[term]),
+                    )
+                    for term, scale in scales.items()
+                ),
+                fields=(
+                    *outputs,
+                    *derived,
+                    *(step.target for step in parts_of_sums),
+                    *(element for elements in parts_of.values() for element in elements),
+                ),
+                field_steps=parts_of_sums,
+                residuals=residuals,
+            ),
         )
 
     def _unknowns(self) -> tuple[Tensor, ...]:

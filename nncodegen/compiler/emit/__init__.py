@@ -49,7 +49,11 @@ def emit(schedule: Schedule) -> Sources:
         f"{name}.pyi": emit_stub(schedule),
     }  # fmt: skip
     group = schedule.side_by_side
-    companions = {f"{name}_many.c": emit_many(schedule, group)} if group and not schedule.program.apart else {}
+    companions = (
+        {f"{name}_many.c": emit_many(schedule, group)}
+        if group and not schedule.program.findings.lazy_companions
+        else {}
+    )
     for each in schedule.companions:
         if each.companion:
             here = replace(each, fits=None) if each.fits_apart else each

@@ -55,7 +55,7 @@ def configuration(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             HAS_WINDOWS=bool(single and program.moves),
             HAS_PATHS=_solves(schedule),
             HAS_METRICS=bool(gradient.outputs),
-            HAS_CLASSES=program.labels,
+            HAS_CLASSES=program.task.labels,
             HAS_NOISE=bool(program.noise),
             HAS_SINGLE_GRADIENT=bool(single and single.gradient),
             HAS_REGISTERS=bool(schedule.unrolled),
@@ -67,7 +67,7 @@ def configuration(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             **prepares,
             TRANSPOSED=_ranges(schedule.transposed),
             FINISHED=_ranges(descent.elsewhere) if descent else "",
-            THRESHOLD="" if program.threshold == 0.5 else repr(program.threshold),
+            THRESHOLD="" if program.task.threshold == 0.5 else repr(program.task.threshold),
             **_largest(program),
         ),
     }
@@ -121,7 +121,7 @@ def _sizes(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             "TARGETS": sum(tensor.size for tensor in program.targets),
             "OUTPUTS": program.width(program.outputs),
             **({} if schedule.companion else _set(**{name: _ranges(of) for name, of in schedule.ranges.items()})),
-            "OPERATIONS": max(OF_PATH if systems_of(program.steps) else 1, (program.operations or (0, 1))[1]),
+            "OPERATIONS": max(OF_PATH if systems_of(program.steps) else 1, (program.findings.operations or (0, 1))[1]),
         }
     }
 
@@ -153,7 +153,9 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
         return {}
     settings: dict[str, Any] = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
     guards = len(schedule.companion.guards)
-    settings |= _set(FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=guards, CHANGES=schedule.program.changes)
+    settings |= _set(
+        FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=guards, CHANGES=schedule.program.fit_task.input_shifts
+    )
     settings |= _set(FIT_INPUT_GUARDS=schedule.companion.input_guards)
     if schedule.companion.block < schedule.companion.outputs:
         settings |= _set(FIT_BLOCK=schedule.companion.block, FIT_APART=schedule.companion.apart)

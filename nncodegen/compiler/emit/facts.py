@@ -31,12 +31,12 @@ def facts(schedule: Schedule) -> str:
         "targets": _rows([(tensor.name, tensor.size) for tensor in program.targets]),
         "outputs": _rows(outputs),
         "parameters": _rows([_parameter(tensor, program.precision) for tensor in program.parameters]),
-        "labels": _literal(program.labels),
-        "identity": _literal(program.identity),
-        "operations": _literal(program.operations or (0, 0)),
+        "labels": _literal(program.task.labels),
+        "identity": _literal(program.findings.identity),
+        "operations": _literal(program.findings.operations or (0, 0)),
         "side_by_side": _literal(schedule.many),
         "blas": _literal(schedule.layout.blas_asked if schedule.calls_blas else None),
-        "not_fitted": _literal(program.not_fitted),
+        "not_fitted": _literal(program.findings.not_fitted),
         "curved": _literal(any(each.curved for each in program.companions)),
         "fits_outputs": _literal(all(each.of_outputs for each in program.companions)),
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
@@ -44,12 +44,12 @@ def facts(schedule: Schedule) -> str:
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
     others["guards"] = tuple(text for each in program.companions for text in each.guards)
     others["linear"] = tuple(name for each in program.companions for name in each.linear)
-    told = (
-        "quantities", "label_targets", "threshold", "frozen", "not_generated", "bits", "rising", "over_times", "own",
-        "curves", "starts_from_data",
-    )  # fmt: skip
-    others |= {name: getattr(program, name) for name in told}
-    others["mean_over"] = program.mean_over if any(each.curved for each in program.companions) else 1
+    task, fit_task = program.task, program.fit_task
+    others |= {"quantities": fit_task.quantities, "label_targets": task.label_targets, "threshold": task.threshold}
+    others |= {"frozen": program.frozen, "not_generated": program.findings.not_generated, "bits": program.bits}
+    others |= {"rising": task.sorted_inputs, "over_times": task.output_is_series, "own": fit_task.own}
+    others |= {"curves": fit_task.curves, "starts_from_data": fit_task.starts_from_data}
+    others["mean_over"] = task.losses_per_sample if any(each.curved for each in program.companions) else 1
     others["apart"] = max((each.apart for each in program.companions), default=0) or 1
     solvers = [each.control for each in systems_of(program.steps)]
     others["solver"] = "; ".join(map(str, solvers[:1]))
@@ -57,8 +57,8 @@ def facts(schedule: Schedule) -> str:
     others["max_steps"] = max((each.most for each in solvers), default=0)
     others["lanes"] = schedule.side_by_side.models if schedule.side_by_side and solvers else 0
     entries |= {name: _literal(value) for name, value in others.items() if value != DEFAULTS[name]}
-    if program.terms:
-        entries |= {"terms": _literal(program.terms), "fields": _literal(tuple(e.tensor for e in program.fields))}
+    if task.terms:
+        entries |= {"terms": _literal(task.terms), "fields": _literal(tuple(e.tensor for e in task.fields))}
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"
 
 

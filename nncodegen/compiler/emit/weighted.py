@@ -152,7 +152,7 @@ def emit_plain_weighted(
     printer = partial(Printer, precision, dialect=dialect, used=used)
 
     def kernel(program: Program) -> PlainKernel:
-        planned = plan_place(replace(program, precision=precision))
+        planned = plan_place(replace(program, options=replace(program.options, precision=precision)))
         elements = PlainElements(planned, used)
         calls = PlainCalls(elements, ())
         return PlainKernel(

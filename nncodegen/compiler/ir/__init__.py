@@ -16,12 +16,16 @@ from nncodegen.compiler.ir.program import (
     LEARNING_RATE,
     Companion,
     DeferredUpdate,
+    Findings,
+    FitTask,
     Initial,
     InTraining,
     Noise,
+    Options,
     Program,
     Statistic,
     Stepwise,
+    Task,
     Tensor,
     Update,
     slices_of,
@@ -35,8 +39,9 @@ from nncodegen.runtime.python.ground.facts import Hyperparameter, Term
 
 __all__ = [
     "EARLIER", "LATER", "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE",
-    "Companion", "DeferredUpdate", "Element", "Equation", "Group", "Hyperparameter", "InTraining", "Initial", "Noise",
-    "Program", "Size", "Solution", "Solved", "Statistic", "Step", "Stepwise", "Tensor", "Term", "Update",
+    "Companion", "DeferredUpdate", "Element", "Equation", "Findings", "FitTask", "Group", "Hyperparameter",
+    "InTraining", "Initial", "Noise", "Options", "Program", "Size", "Solution", "Solved", "Statistic", "Step",
+    "Stepwise", "Task", "Tensor", "Term", "Update",
     "columns_of", "dependent", "elements", "evaluate", "gathered", "grouped", "needed", "ranges_of", "renamed",
     "show_step", "slices_of", "solve", "steps_of", "verify",
 ]  # fmt: skip

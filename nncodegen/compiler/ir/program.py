@@ -21,6 +21,10 @@ which sum to 1 over a batch (``1/N`` each, unless sample weights are given), so 
 If a program has statistics of a batch, ``present[n]`` is 1 for each of its samples, whatever their weights.
 
 A bare formula is the case in which every tensor is a scalar or has only the sample index.
+
+A program is mathematics. Four records beside it say the rest: ``Task``, how its outputs, targets and loss are to be
+read; ``FitTask``, what fits need besides; ``Options``, how it is made; and ``Findings``, what the stages have derived
+from it, companions included.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sympy import Expr
 
@@ -217,8 +221,121 @@ class InTraining:
 
 
 @dataclass(frozen=True)
+class Options:
+    """How a program is made: its precision, its digits, its bits, and a choice of its loops."""
+
+    precision: str = "float64"
+    digits: str = OFF
+    """The cost that a form of a formula with more digits may have: "off", "fast" or "best"."""
+    bits: str = NATIVE
+    """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
+    has_attention_pairs: bool = False
+    """True if a schedule takes the program as one of attention, as its pairs of two positions take much memory."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of a program: how its outputs, targets and loss are to be read."""
+
+    labels: bool = False
+    """True if the targets are class probabilities, which may be given as integer labels."""
+    label_targets: tuple[str, ...] = ()
+    """For several outputs, or one with several axes: the targets that are class probabilities along their last axis."""
+    threshold: float = 0.5
+    """The output above which a target of 1 is predicted, if the outputs are no class probabilities."""
+    least_squares: bool = False
+    """True if the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
+    loss_of_outputs: Expr | None = None
+    """The loss of a sample written with the outputs, for a formula; None if it depends on more than these."""
+    losses_per_sample: int = 1
+    """The number of values of a sample, each with a likelihood of its own, whose losses have the loss as their mean."""
+    terms: tuple[Term, ...] = ()
+    """The terms of the loss, if each has separate samples."""
+    fields: tuple[Element, ...] = ()
+    """The values that a module returns for every sample in addition to the outputs: derivatives of these, and the
+    values of the terms."""
+    field_steps: tuple[Step, ...] = ()
+    """The steps that only the fields need: the parts of sums of derivatives, which nothing else computes one by one."""
+    residuals: tuple[Element, ...] = ()
+    """The residuals of which the loss of a sample is the sum of squares, if they are not only outputs minus targets."""
+    sorted_inputs: tuple[str, ...] = ()
+    """The inputs whose values ascend within a sample: times."""
+    output_is_series: bool = False
+    """True if the values of each output are those of one quantity at the times of a sample."""
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """What is asked of the fits of a program, beyond its loss."""
+
+    quantities: tuple[Quantity, ...] = ()
+    """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
+    own: tuple[str, ...] = ()
+    """The parameters that each group of samples has for itself in a fit with groups."""
+    curves: tuple[CurveTerm, ...] = ()
+    """The curves by name that the outputs are sums of."""
+    starts_from_data: bool = False
+    """True if a fit without a start begins at their estimates from data."""
+    has_fit_by_default: bool = False
+    """True if the program has its companions for fits without being asked, as formulas have them."""
+    input_shifts: int = 0
+    """The number of trailing parameters that shift the inputs, and are held at 0: a fit with errors in the inputs has
+    its derivatives by the inputs from them."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the stages have derived from a program, or learned about it."""
+
+    identity: str = ""
+    """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
+    operations: tuple[int, int] | None = None
+    """Two counts for one sample. First, the operations of the results written out as formulas, or of the separate steps
+    of windows, sequences and deep networks, or 0 if that number has no meaning; second, the operations of the
+    simplified steps."""
+    digits_report: tuple[str, ...] = ()
+    """The work of the search for forms that keep more digits, and the bits that are lost, a sentence for each."""
+    companions: tuple[Companion, ...] = ()
+    """Programs that are derived from this one and not needed for training: each is compiled separately."""
+    lazy_companions: bool = False
+    """True if the companions are compiled when they are first used: only fits are among them, for what the module must
+    know of these."""
+    not_fitted: str = ""
+    """The reason why the program has no companion for fits; empty if it has one."""
+    not_generated: str = NO_TOKENS
+    """The reason why the program has no companion for the steps of a sequence; empty if it has one."""
+
+
+MOVED = {
+    "digits": ("options", "digits"),
+    **{
+        name: ("task", name)
+        for name in (
+            "labels", "label_targets", "threshold", "least_squares", "loss_of_outputs", "terms", "fields",
+            "field_steps", "residuals",
+        )
+    },
+    **{name: ("fit_task", name) for name in ("quantities", "own", "curves", "starts_from_data")},
+    **{name: ("findings", name) for name in ("identity", "operations", "not_fitted", "not_generated")},
+    "rising": ("task", "sorted_inputs"),
+    "over_times": ("task", "output_is_series"),
+    "mean_over": ("task", "losses_per_sample"),
+    "fitted": ("fit_task", "has_fit_by_default"),
+    "changes": ("fit_task", "input_shifts"),
+    "of_pairs": ("options", "has_attention_pairs"),
+    "kept": ("findings", "digits_report"),
+    "apart": ("findings", "lazy_companions"),
+}  # fmt: skip
+"""Attributes that a program had before its records, each with its record and its name there; they still can be read."""
+
+
+@dataclass(frozen=True)
 class Program:
-    """A model, its loss and (once differentiated) its gradient, as a tuple of steps."""
+    """A model, its loss and (once differentiated) its gradient, as a tuple of steps.
+
+    Its own fields are mathematics. What is asked of it, how it is made, and what the stages derive from it are records
+    of their own.
+    """
 
     name: str
     inputs: tuple[Tensor, ...]
@@ -232,43 +349,8 @@ class Program:
     """The derivatives of the loss by its parameters; the last parameters have none if they are not trained."""
     updates: tuple[Update, ...] = ()
     noise: tuple[Noise, ...] = ()
-    labels: bool = False
-    """True if the targets are class probabilities, which may be given as integer labels."""
-    label_targets: tuple[str, ...] = ()
-    """For several outputs, or one with several axes: the targets that are class probabilities along their last axis."""
-    threshold: float = 0.5
-    """The output above which a target of 1 is predicted, if the outputs are no class probabilities."""
-    precision: str = "float64"
-    identity: str = ""
-    """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
-    operations: tuple[int, int] | None = None
-    """Two counts for one sample. First, the operations of the results written out as formulas, or of the separate steps
-    of windows, sequences and deep networks, or 0 if that number has no meaning; second, the operations of the
-    simplified steps."""
-    least_squares: bool = False
-    """True if the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
-    loss_of_outputs: Expr | None = None
-    """The loss of a sample written with the outputs, for a formula; None if it depends on more than these."""
-    terms: tuple[Term, ...] = ()
-    """The terms of the loss, if each has separate samples."""
-    fields: tuple[Element, ...] = ()
-    """The values that a module returns for every sample in addition to the outputs: derivatives of these, and the
-    values of the terms."""
-    field_steps: tuple[Step, ...] = ()
-    """The steps that only the fields need: the parts of sums of derivatives, which nothing else computes one by one."""
-    residuals: tuple[Element, ...] = ()
-    """The residuals of which the loss of a sample is the sum of squares, if they are not only outputs minus targets."""
-    not_fitted: str = ""
-    """The reason why the program has no companion for fits; empty if it has one."""
-    not_generated: str = NO_TOKENS
-    """The reason why the program has no companion for the steps of a sequence; empty if it has one."""
     extents: tuple[tuple[str, int], ...] = ()
     """The sizes of indices that follow from no tensor: the places of a window, and the number of its positions."""
-    companions: tuple[Companion, ...] = ()
-    """Programs that are derived from this one and not needed for training: each is compiled separately."""
-    apart: bool = False
-    """True if the companions are only known so far, and are compiled when they are first needed: only fits are among
-    them, for what the module must know of these."""
     present: Tensor | None = None
     """The tensor that is 1 for each sample of a batch, if the program has statistics over all samples."""
     statistics: tuple[Statistic, ...] = ()
@@ -278,33 +360,34 @@ class Program:
     their places."""
     batch: InTraining | None = None
     """The outputs and the loss in training, if a differentiated program has statistics of a batch."""
-    quantities: tuple[Quantity, ...] = ()
-    """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
-    digits: str = OFF
-    """The cost that a form of a formula with more digits may have: "off", "fast" or "best"."""
-    bits: str = NATIVE
-    """With "native", results may depend on the CPU and the compiler by rounding; with "portable", they do not."""
-    fitted: bool = False
-    """True if the program has its companions for fits without being asked, as formulas have them."""
-    rising: tuple[str, ...] = ()
-    """The inputs whose values ascend within a sample: times."""
-    over_times: bool = False
-    """True if the values of each output are those of one quantity at the times of a sample."""
-    mean_over: int = 1
-    """The number of values of a sample, each with a likelihood of its own, whose losses have the loss as their mean."""
-    own: tuple[str, ...] = ()
-    """The parameters that each group of samples has for itself in a fit with groups."""
-    curves: tuple[CurveTerm, ...] = ()
-    """The curves by name that the outputs are sums of."""
-    starts_from_data: bool = False
-    """True if a fit without a start begins at their estimates from data."""
-    changes: int = 0
-    """The number of the last parameters that are changes of the inputs, which are 0: a fit with errors in the inputs
-    has its derivatives by the inputs from them."""
-    kept: tuple[str, ...] = ()
-    """The work of the search for such forms, and the bits that are lost, a sentence for each."""
-    of_pairs: bool = False
-    """True if a schedule takes the program as one of attention, as its pairs of two positions take much memory."""
+    task: Task = Task()
+    fit_task: FitTask = FitTask()
+    options: Options = Options()
+    findings: Findings = Findings()
+
+    if not TYPE_CHECKING:  # the project itself reads the records
+
+        def __getattr__(self, name: str) -> Any:
+            """Return an attribute that is in a record by now. Raises AttributeError for a name that never was one."""
+            if name not in MOVED:
+                raise AttributeError(f"a program has no attribute {name!r}")
+            record, field_name = MOVED[name]
+            return getattr(object.__getattribute__(self, record), field_name)
+
+    @property
+    def precision(self) -> str:
+        """Return the type of the numbers: "float64" or "float32"."""
+        return self.options.precision
+
+    @property
+    def bits(self) -> str:
+        """Return whether results may depend on the CPU and the compiler: "native" or "portable"."""
+        return self.options.bits
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        """Return the programs that are derived from this one, each of which is compiled separately."""
+        return self.findings.companions
 
     @property
     def results(self) -> tuple[Element, ...]:
@@ -329,7 +412,7 @@ class Program:
             return self
         known = {statistic.value: statistic.parameter for statistic in self.statistics}
         steps = (Step(s.target, known[s.target]) if s.target in known else s for s in self.steps)
-        kept = needed(steps, (*self.outputs, self.loss, *self.residuals, *self.fields))
+        kept = needed(steps, (*self.outputs, self.loss, *self.task.residuals, *self.task.fields))
         return replace(self, steps=kept, statistics=(), present=None)
 
     @property
@@ -368,9 +451,9 @@ class Program:
         """Return whether indices move against each other: in equations, recurrences, or where a tensor is read anew.
 
         The last is so for attention, which reads keys and values under another index than that of their definition.
-        ``of_pairs`` tells it of other programs.
+        ``options.has_attention_pairs`` tells it of other programs.
         """
-        if self.of_pairs or any(step.where or step.operator in RECURRENCES for step in self.steps):
+        if self.options.has_attention_pairs or any(step.where or step.operator in RECURRENCES for step in self.steps):
             return True
         own = {step.target.tensor: step.target.indices for step in self.steps}
         return any(own.get(e.tensor, e.indices) != e.indices for step in self.steps for e in step.operands)
@@ -425,12 +508,12 @@ class Program:
             lines.append(f"{'in training':<12}{'  '.join(map(str, (*self.batch.outputs, self.batch.loss)))}")
         if self.gradient:
             lines.append(f"{'gradient':<12}{'  '.join(map(str, self.gradient))}")
-        if self.operations:
-            before, simplified = self.operations
+        if self.findings.operations:
+            before, simplified = self.findings.operations
             how = "before" if self.layered else "written out as formulas"
             lines.append(f"{'operations':<12}{f'{before} {how}, ' if before else ''}{simplified} in these steps")
         if not self.gradient:
-            lines += [f"{'digits':<12}{sentence}" for sentence in self.kept]
+            lines += [f"{'digits':<12}{sentence}" for sentence in self.findings.digits_report]
         rest = [update.show() for update in self.updates]
         rest += [
             f"-- {companion.name}: {companion.about}\n\n{companion.program.show()}" for companion in self.companions

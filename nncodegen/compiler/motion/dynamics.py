@@ -23,6 +23,7 @@ from nncodegen.compiler.ir import SAMPLE, Element, Initial, Program, Tensor, nee
 from nncodegen.compiler.ir.evaluate import outcomes
 from nncodegen.compiler.ir.graphs import symbols_of
 from nncodegen.compiler.ir.names import take, unused
+from nncodegen.compiler.ir.program import FitTask, Task
 from nncodegen.compiler.ir.systems import Control
 from nncodegen.compiler.motion.adaptive import Problem, path_of
 from nncodegen.compiler.motion.before import before, earlier
@@ -481,12 +482,14 @@ class Dynamics(ModelBase):
             steps=found,
             outputs=tuple(one.element for one in outputs),
             loss=losses[-1].target,
-            least_squares=self.loss == "mse",
             extents=(*extents, *self.networks.extents),
-            fitted=True,
-            rising=(self.time,) if has_time else (),
-            over_times=True,
-            mean_over=size if entry.total == "mean" else 1,
+            fit_task=FitTask(has_fit_by_default=True),
+            task=Task(
+                least_squares=self.loss == "mse",
+                sorted_inputs=(self.time,) if has_time else (),
+                output_is_series=True,
+                losses_per_sample=size if entry.total == "mean" else 1,
+            ),
         )
 
     def _first_order(self) -> tuple[dict[Symbol, Expr], dict[Symbol, str]]:

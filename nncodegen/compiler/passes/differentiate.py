@@ -37,8 +37,9 @@ def differentiate(program: Program, fit: bool | None = None, apart: bool = False
     that does not allow a fit has no companion for it; with ``fit``, it raises ModelError. With ``apart``, the Hessian
     is left for later, and so are the other passes over companions (see ``Program.apart``).
     """
-    told = with_field_steps(program) if program.field_steps else None
-    program = with_transposed(replace(tangent(program), field_steps=()))
+    told = with_field_steps(program) if program.task.field_steps else None
+    program = tangent(program)
+    program = with_transposed(replace(program, task=replace(program.task, field_steps=())))
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     rest = split(program.at_rest.steps, numbering)  # first, so that its results keep their names
     known = split(program.steps, numbering) if program.statistics else rest
@@ -55,15 +56,17 @@ def differentiate(program: Program, fit: bool | None = None, apart: bool = False
     derived = _with_companions(_told_sizes(derived, program), program, told or program, fit, apart)
     derived = _with_steps(derived, program, apart)
     companions = (replace(one, program=_told_sizes(one.program, program)) for one in derived.companions)
-    return replace(derived, companions=tuple(companions), apart=apart)
+    return replace(derived, findings=replace(derived.findings, companions=tuple(companions), lazy_companions=apart))
 
 
 def _with_steps(derived: Program, program: Program, apart: bool) -> Program:
     """Return the differentiated program with the companion for the steps of a sequence, or why it has none."""
     found = why_not_stepwise(program) if apart else stepwise(program)
     if isinstance(found, Companion):
-        return replace(derived, companions=(*derived.companions, found), not_generated="")
-    return replace(derived, not_generated=found)
+        return replace(
+            derived, findings=replace(derived.findings, companions=(*derived.companions, found), not_generated="")
+        )
+    return replace(derived, findings=replace(derived.findings, not_generated=found))
 
 
 def _told_sizes(derived: Program, program: Program) -> Program:
@@ -92,15 +95,15 @@ def _with_companions(derived: Program, program: Program, told: Program, fit: boo
     if never and fit:
         raise ModelError(f"{program.name} cannot be fitted: {never}; build it without fit=True")
     if never:
-        return replace(derived, not_fitted=never)
-    others = (fields(told),) if program.fields and not apart else ()
-    if fit is False or (fit is None and program.layered and not program.fitted):
-        return replace(derived, not_fitted=WITHOUT_FIT, companions=others)
+        return replace(derived, findings=replace(derived.findings, not_fitted=never))
+    others = (fields(told),) if program.task.fields and not apart else ()
+    if fit is False or (fit is None and program.layered and not program.fit_task.has_fit_by_default):
+        return replace(derived, findings=replace(derived.findings, not_fitted=WITHOUT_FIT, companions=others))
     found = fit_of(program)
     twice = all(map(has_second_derivatives, systems_of(program.steps)))
     others = (hessian(program), *others) if twice and not apart else others
     if isinstance(found, Companion):
-        return replace(derived, companions=(found, *others))
+        return replace(derived, findings=replace(derived.findings, companions=(found, *others)))
     if fit:
         raise ModelError(f"{program.name} cannot be fitted: {found}; build it without fit=True")
-    return replace(derived, not_fitted=found, companions=others)
+    return replace(derived, findings=replace(derived.findings, not_fitted=found, companions=others))

@@ -46,7 +46,6 @@ def hessian(program: Program) -> Companion:
         loss=along,
         gradient=tuple(product),
         updates=(),
-        labels=False,
-        label_targets=(),
+        task=replace(program.task, labels=False, label_targets=()),
     )
     return Companion(NAME, ABOUT, derived)

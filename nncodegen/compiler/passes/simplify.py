@@ -61,14 +61,23 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
     batch = InTraining(results[others:-1], results[-1]) if program.batch else None
     updates = tuple(simplify_update(update) for update in program.updates)
     companions = program.companions
-    if not program.apart:
+    if not program.findings.lazy_companions:
         companions = tuple(replace(other, program=simplify(other.program)) for other in companions)
     simplified = replace(
-        program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates, companions=companions,
+        program,
+        steps=steps,
+        outputs=outputs,
+        loss=loss,
+        gradient=gradient,
+        updates=updates,
         batch=batch,
-    )  # fmt: skip
+        findings=replace(program.findings, companions=companions),
+    )
     after = operations(simplified)
-    return replace(simplified, operations=(operations_before(program, MOST_TIMES * after), after))
+    return replace(
+        simplified,
+        findings=replace(simplified.findings, operations=(operations_before(program, MOST_TIMES * after), after)),
+    )
 
 
 def in_primitives(expression: Expr) -> tuple[tuple[Step, ...], Element]:

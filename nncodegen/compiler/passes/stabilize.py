@@ -31,13 +31,18 @@ def stabilize(program: Program, whole: Program | None = None, known: Known | Non
     """
     forms = _forms(program)
     steps = [_stable(step, forms) for step in program.steps]
-    found, findings = _kept(whole or program, forms, known) if program.digits != OFF else ({}, ())
+    found, findings = _kept(whole or program, forms, known) if program.options.digits != OFF else ({}, ())
     if found:
         forms = Forms((*forms.parts, *found), known=found)
         steps = [_stable(step, forms) for step in program.steps]
-    described = program.loss_of_outputs
+    described = program.task.loss_of_outputs
     loss = None if described is None else stable_form(described)
-    return replace(program, steps=tuple(steps), loss_of_outputs=loss, kept=tuple(map(str, findings)))
+    return replace(
+        program,
+        steps=tuple(steps),
+        task=replace(program.task, loss_of_outputs=loss),
+        findings=replace(program.findings, digits_report=tuple(map(str, findings))),
+    )
 
 
 def _stable(step: Step, forms: Forms) -> Step:
@@ -71,7 +76,7 @@ def _kept(program: Program, forms: Forms, known: Known | None) -> tuple[dict[Exp
         if any(element.tensor not in declared for element in step.operands) or written.has(StableFunction):
             continue
         now = forms.of(written)
-        form, found = kept(step.target.tensor, written, now, starts, program.digits, program.precision, known)
+        form, found = kept(step.target.tensor, written, now, starts, program.options.digits, program.precision, known)
         findings += found
         if form != now:
             better[written] = form

@@ -145,8 +145,7 @@ class _Stepping:
             outputs=(probabilities, *following),
             loss=total,
             extents=tuple((index, size) for index, size in sizes.items() if size is not None),
-            labels=False,
-            label_targets=(),
+            task=replace(self._program.task, labels=False, label_targets=()),
         )
         positions = self._steps if kept or self._reads_position else 0
         logits = self._normalization != "softmax"
@@ -389,9 +388,15 @@ def _of_outputs(program: Program) -> Program:
     steps = tuple(s.xreplace({e: S.Zero for e in s.operands if e.tensor in noise}) for s in rest.steps)
     steps = needed(steps, rest.outputs)
     return replace(
-        rest, targets=(), noise=(), updates=(), companions=(), steps=steps, loss=rest.outputs[0], fields=(),
-        field_steps=(), residuals=(), terms=(),
-    )  # fmt: skip
+        rest,
+        targets=(),
+        noise=(),
+        updates=(),
+        steps=steps,
+        loss=rest.outputs[0],
+        findings=replace(rest.findings, companions=()),
+        task=replace(rest.task, fields=(), field_steps=(), residuals=(), terms=()),
+    )
 
 
 def _normalization(program: Program) -> str:

@@ -68,15 +68,23 @@ def tangent(program: Program) -> Program:
 
 def with_field_steps(program: Program) -> Program:
     """Return the program without derivatives by inputs, with the additional steps that only its fields need."""
-    return tangent(replace(program, steps=(*program.steps, *program.field_steps), field_steps=()))
+    return tangent(
+        replace(program, steps=(*program.steps, *program.task.field_steps), task=replace(program.task, field_steps=()))
+    )
 
 
 def fields(program: Program) -> Companion:
     """Return the program of the values that a module returns for every sample in addition to the outputs."""
     weight = Element(program.weight.name, (SAMPLE,))
     unread = Step(program.loss, weight, "sum", (SAMPLE,))  # replaces the loss
-    steps = (*needed(program.steps, program.fields), unread)
-    derived = replace(program, steps=steps, outputs=program.fields, updates=(), labels=False, label_targets=())
+    steps = (*needed(program.steps, program.task.fields), unread)
+    derived = replace(
+        program,
+        steps=steps,
+        outputs=program.task.fields,
+        updates=(),
+        task=replace(program.task, labels=False, label_targets=()),
+    )
     return Companion(NAME, ABOUT, derived)
 
 

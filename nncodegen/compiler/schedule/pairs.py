@@ -58,7 +58,9 @@ def with_pairs(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> 
     vectors, as long as no step reads a tensor anew under another index.
     """
     asked = choices.get("block_length") is not None and any(scores_of(program))
-    return replace(program, of_pairs=True) if asked or take_much(program) else program
+    if not (asked or take_much(program)):
+        return program
+    return replace(program, options=replace(program.options, has_attention_pairs=True))
 
 
 def choose_blocks(program: Program, layout: Layout, choices: Mapping[str, object]) -> Layout:

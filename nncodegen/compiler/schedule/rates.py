@@ -177,7 +177,8 @@ def _rates(system: System, program: Program) -> Rates:
 
 def _of_place(system: System, formulas: Program, program: Program) -> OfPlace:
     """Return the kernel of a program of some formulas of a system."""
-    formulas = replace(formulas, precision=program.precision, bits=program.bits)
+    options = replace(formulas.options, precision=program.precision, bits=program.bits)
+    formulas = replace(formulas, options=options)
     layout = choose_layout(formulas, {})
     kernel = outputs_of_one(formulas, layout, formulas)
     advice = "give it a number of steps, such as steps=10"

@@ -52,7 +52,7 @@ def choose_trajectories(program: Program, layout: Layout, gradient: Kernel) -> S
     trees = kernel.trees.each(lambda tree: computed(of_one(tree), _in_loops))
     kernel = in_memory(in_order(without_copies(replace(kernel, plan=TRAJECTORIES, trees=trees)), program))
     # A build that leaves this kernel for later asks only whether there is one; the rewrites take the longest.
-    return SideBySide(layout, kernel if program.apart else lower(kernel, program, layout))
+    return SideBySide(layout, kernel if program.findings.lazy_companions else lower(kernel, program, layout))
 
 
 def _in_loops(site: Site) -> Tree:

@@ -50,7 +50,7 @@ WRITTEN = {
 
 def _check_quantities(program: Program) -> None:
     """Raise ModelError for a formula of parameters with a function that Python takes from the C library."""
-    for quantity in program.quantities:
+    for quantity in program.fit_task.quantities:
         texts = " ".join([quantity.value, *(text for _, text in quantity.slopes)])
         missing = sorted(name for name in re.findall(r"math\.(\w+)", texts) if not hasattr(SAME_MATH, name))
         if missing:

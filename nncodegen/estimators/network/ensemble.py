@@ -11,6 +11,7 @@ from sympy import Add, Expr, Float, S
 
 from nncodegen.compiler.describe import Optimizer
 from nncodegen.compiler.ir import SAMPLE, Element, Program, Step, Tensor, slices_of
+from nncodegen.compiler.ir.program import Task
 from nncodegen.errors import ModelError
 from nncodegen.estimators.network.description import Description, forward
 
@@ -72,7 +73,7 @@ class Ensemble:
             ),
             outputs=(output,),
             loss=Element("loss"),
-            least_squares=True,
+            task=Task(least_squares=True),
         )
 
     def parameters(self, given: Sequence[Any]) -> Any:

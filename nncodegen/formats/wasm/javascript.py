@@ -50,7 +50,7 @@ def _head(model: WasmModel) -> Iterator[str]:
     """Yield the lines that depend on the model."""
     sizes = {name.lower(): size for name, size in model.sizes.items() if not name.endswith("WORK")}
     if model.train:
-        sizes["classes"] = sizes["targets"] if model.program.labels else 0
+        sizes["classes"] = sizes["targets"] if model.program.task.labels else 0
     array, counts = ARRAYS[model.request.precision], ", ".join(f"{name}: {size}" for name, size in sizes.items())
     yield f"// {EXPORTED}"
     yield ""

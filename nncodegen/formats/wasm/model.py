@@ -96,5 +96,5 @@ class WasmModel(PlainModel):
         noise = "noise, " if self.program.noise else ""
         yield "#define ADD_GRADIENT(parameters, inputs, targets, weight, gradient, noise, work) \\"
         yield f"    {self.name}_add_gradient(parameters, inputs, targets, weight, gradient, {noise}work)"
-        yield f"#define LABELS {int(bool(self.program.labels))}"
+        yield f"#define LABELS {int(bool(self.program.task.labels))}"
         yield from self.training.macros()

@@ -47,8 +47,8 @@ def page(model: WasmModel, script: str, wasm: bytes) -> str:
 def _columns(model: WasmModel, inputs: list[str], targets: list[str]) -> str:
     """Return a sentence that says what a line of the data holds."""
     few = f" ({', '.join(inputs)})" if 0 < len(inputs) <= 6 else ""
-    names = f" ({', '.join(targets)})" if len(targets) <= 6 and not model.program.labels else ""
-    classes = ", or the number of a class, from 0" if model.program.labels else ""
+    names = f" ({', '.join(targets)})" if len(targets) <= 6 and not model.program.task.labels else ""
+    classes = ", or the number of a class, from 0" if model.program.task.labels else ""
     given, wanted = _count(model.sizes, "INPUTS"), _count(model.sizes, "TARGETS")
     return f"Each line: {given}{few}, then {wanted}{names}{classes}. Random numbers stand here until you put your own."
 
@@ -73,7 +73,7 @@ def _example(model: WasmModel, names: list[str]) -> str:
     X, Y = random_data(model.program, ROWS)
     empty = np.empty((ROWS, 0))
     X, Y = (empty if data is None else np.asarray(data) for data in (X, Y))
-    if model.program.labels:  # class indices
+    if model.program.task.labels:  # class indices
         Y, names = Y.argmax(axis=1)[:, None], [*names[: X.shape[1]], "class"]
     rows = [", ".join(f"{value:.3g}" for value in row) for row in np.hstack([X, Y])]
     return "\n".join([", ".join(" ".join(name.split()) for name in names), *rows])

@@ -64,8 +64,8 @@ def operations_with_slopes(form: Expr, by: Sequence[Element]) -> int:
     slopes = reverse_sweep(program, needed(numbering.steps, [output]), output, numbering, each_sample=True)
     steps = needed(numbering.steps, (output, *slopes))
     simplified = simplify(replace(program, steps=steps, outputs=(output,), loss=output, gradient=slopes))
-    assert simplified.operations
-    return simplified.operations[1]
+    assert simplified.findings.operations
+    return simplified.findings.operations[1]
 
 
 def _parts(form: Expr) -> Iterator[Any]:

@@ -22,9 +22,9 @@ def fit_of(program: Program) -> Companion | str:
     never = never_fitted(program)
     if never:
         return never
-    if program.least_squares:
+    if program.task.least_squares:
         return jacobian(program)
     found = curvature(program)
-    if isinstance(found, str) and program.terms and not program.residuals:
+    if isinstance(found, str) and program.task.terms and not program.task.residuals:
         return "a Mean among its losses is minimized itself, and a fit takes sums of squares; use train or minimize"
     return found

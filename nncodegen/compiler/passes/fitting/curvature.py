@@ -81,7 +81,7 @@ def curvature(program: Program) -> Companion | str:
     if flat:
         slopes = _needed_given(given, numbering.steps, *(gradient[place] for place in flat))
         reason = WITHOUT_CURVATURE if _read(slopes) & {element.tensor for element in given} else AFFINE
-        named = inner if inner == program.residuals else program.outputs
+        named = inner if inner == program.task.residuals else program.outputs
         some = len(flat) < len(given)
         return reason.format(listed([named[place].tensor for place in flat]) if some else "the outputs")
     later = _needed_given(given, numbering.steps, *products)
@@ -104,7 +104,7 @@ def curvature(program: Program) -> Companion | str:
         outputs=results,
         loss=total,
         updates=(),
-        labels=False,
+        task=replace(program.task, labels=False),
     )
     count = sum(program.count(element.indices) for element in given)
     return Companion(
@@ -126,17 +126,17 @@ def _cuts(program: Program) -> Iterator[Cut]:
     If the program has residuals, they are tried first. Then come the outputs, where the loss holds their formula; then
     the arguments of their activations; then the outputs in the loss as it was described.
     """
-    if program.residuals:
-        yield program.steps, program.residuals, False
+    if program.task.residuals:
+        yield program.steps, program.task.residuals, False
     of_outputs = [step for step in program.steps if step.target in program.outputs]
     formulas = {step.target: step.expression for step in of_outputs if not step.over}
     renamed = [formulas.get(output, output) for output in program.outputs]
     outputs = [new if _is_same(new, old) else old for new, old in zip(renamed, program.outputs, strict=True)]
     yield tuple(_written_with(formulas, program)), tuple(outputs), True
     yield from _by_arguments(of_outputs, program)
-    if program.loss_of_outputs is not None:
+    if program.task.loss_of_outputs is not None:
         (one,) = (step for step in program.steps if step.target in _terms(program))
-        as_described = replace(one, expression=program.loss_of_outputs)
+        as_described = replace(one, expression=program.task.loss_of_outputs)
         yield tuple(as_described if step is one else step for step in program.steps), program.outputs, True
 
 

@@ -51,7 +51,7 @@ def jacobian(program: Program) -> Companion:
         outputs=(*outputs, *guarded, *rows),
         loss=total,
         updates=(),
-        labels=False,
+        task=replace(program.task, labels=False),
     )
     count = sum(program.count(output.indices) for output in program.outputs)
     linear = linear_of(program, derived.steps, rows)
@@ -67,7 +67,7 @@ def runs_forward(program: Program) -> bool:
     if any(one.shape for one in program.parameters):
         return False
     if solving := [step for step in program.steps if step.operator == INTEGRATE]:
-        return not (program.changes or any(step.expression.system.weights for step in solving))
+        return not (program.fit_task.input_shifts or any(step.expression.system.weights for step in solving))
     count = sum(program.count(output.indices) for output in program.outputs)
     recurs = any(step.operator in RECURRENCES for step in program.steps)
     return recurs and 1 < count >= len(program.parameters)
@@ -84,7 +84,7 @@ def _forward(program: Program, outputs: list[Element], numbering: Numbering) -> 
         outputs=(*outputs, *rows),
         loss=unread,  # in place of the loss, which a fit computes from the outputs
         updates=(),
-        labels=False,
+        task=replace(program.task, labels=False),
     )
     count = sum(program.count(output.indices) for output in program.outputs)
     return Companion(NAME, ABOUT_FORWARD, derived, count, forward=True)
