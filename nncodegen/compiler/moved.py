@@ -19,7 +19,7 @@ COMPILER = (
     "building", "check", "describe", "emit", "ir", "motion", "naming", "notebook", "passes", "pipeline", "schedule",
     "slow", "trial", "typeset",
 )  # fmt: skip
-"""What became a part of ``nncodegen.compiler``, with its name."""
+"""Parts of ``nncodegen.compiler`` that were at the top, with the same names."""
 
 MOVED = {name: f"compiler.{name}" for name in COMPILER} | {
     "curve": "curves.fitting",

@@ -11,6 +11,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
+
+from nncodegen.runtime.python.ground.missing import needed
+
+with needed("nncodegen.estimators", "scikit-learn", "'nncodegen[sklearn]'"):
+    import sklearn  # noqa: F401
+
 from sklearn import datasets
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning

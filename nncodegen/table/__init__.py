@@ -1,9 +1,12 @@
 """Tables: reads them, infers and encodes their columns, and learns from them. This needs the extra [table]."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nncodegen.compiler.lazy_imports import homes_of, imported_on_use
 from nncodegen.runtime.python.ground.missing import needed
+
+with needed("nncodegen.table", "pandas", "'nncodegen[table]'"):
+    import pandas  # noqa: F401
 
 if TYPE_CHECKING:
     from nncodegen.errors import TableError
@@ -29,12 +32,4 @@ _HOMES = homes_of(
 )
 """The module that gives each name."""
 
-_find, __dir__ = imported_on_use(__name__, _HOMES, __all__)
-
-
-def __getattr__(name: str) -> Any:
-    """Return a name of the package. Raises MissingDependencyError without pandas."""
-    if name in _HOMES:
-        with needed("nncodegen.table", "pandas", "'nncodegen[table]'"):
-            import pandas  # noqa: F401, PLC0415
-    return _find(name)
+__getattr__, __dir__ = imported_on_use(__name__, _HOMES, __all__)

@@ -490,7 +490,7 @@ def test_without_scikit_learn(tmp_path):
     program = """
         import nncodegen, nncodegen.cli.commands
         try:
-            import nncodegen.estimators
+            from nncodegen.estimators import NNRegressor
         except nncodegen.MissingDependencyError as error:
             assert "pip install 'nncodegen[sklearn]'" in str(error)
         else:

@@ -52,7 +52,7 @@ EMITTED = {
     "runtime/c/nncodegen/optimizers.h": lambda: emit_optimizers(
         [simplify_update(describe_update(name)) for name in OPTIMIZERS]
     ),
-    "module.py": emit_protocol,
+    "runtime/module.py": emit_protocol,
 }
 """Files of nncodegen that follow from declarations in it."""
 

@@ -243,7 +243,7 @@ def test_old_names_go_in_time():
         return [int(part) for part in version.split("+")[0].split("rc")[0].split(".")]
 
     found = changes()
-    assert {"fit.py", "fit_result.py", "calls.py", "cli.py"} <= {path for path, *_ in found}
+    assert {"fit.py", "fit_result.py", "calls.py", "commands.py"} <= {path for path, *_ in found}
     for path, version, old, _ in found:
         assert parts(version) > parts(nn.__version__), (path, old)
 

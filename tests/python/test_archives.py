@@ -9,8 +9,8 @@ import pytest
 
 import nncodegen as nn
 from nncodegen.compiler.describe import describe
-from nncodegen.formats.export import package_main
 from nncodegen.formats.export.subject import parameters_of
+from nncodegen.formats.wheel import package_main
 from nncodegen.reports.arguments import data_of
 from nncodegen.reports.outcome import outcome_of
 from tests.support.models import classifier

@@ -40,7 +40,7 @@ from fontTools.ttLib import TTFont
 
 from nncodegen.compiler.describe.describable import Described
 from nncodegen.compiler.typeset.written import as_written
-from nncodegen.reports import maker
+from nncodegen.reports import page_data
 from nncodegen.reports.arguments import GivenData, data_of
 from nncodegen.reports.attention import attending, attention_plots
 from nncodegen.reports.code import code
@@ -267,7 +267,7 @@ def test_names_are_never_markup():
 
 def test_a_large_model_stays_within_the_limit(monkeypatch):
     """Where a page would be too large, long lists are cut and say so."""
-    monkeypatch.setattr(maker, "LIMIT", 190_000)
+    monkeypatch.setattr(page_data, "LIMIT", 190_000)
     page = nn.report(digits).html
     assert len(page.encode()) <= 190_000
     assert "are left out, so that the page stays small" in page

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.formats import c
 from nncodegen.formats.c import sizes
-from nncodegen.formats.export import c
 from tests.support import compilers
 
 WARNINGS = ("-std=c99", *compilers.WARNINGS, "-Wconversion")

@@ -222,7 +222,7 @@ class InTraining:
 
 @dataclass(frozen=True)
 class Options:
-    """How a program is made: its precision, its digits, its bits, and a choice of its loops."""
+    """The options by which a program is made: its precision, its digits, its bits, and a choice of its loops."""
 
     precision: str = "float64"
     digits: str = OFF
@@ -235,7 +235,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked of a program: how its outputs, targets and loss are to be read."""
+    """The task of a program: how its outputs, targets and loss are to be read."""
 
     labels: bool = False
     """True if the targets are class probabilities, which may be given as integer labels."""
@@ -266,7 +266,7 @@ class Task:
 
 @dataclass(frozen=True)
 class FitTask:
-    """What is asked of the fits of a program, beyond its loss."""
+    """The task of the fits of a program, beyond its loss."""
 
     quantities: tuple[Quantity, ...] = ()
     """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
@@ -285,7 +285,7 @@ class FitTask:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the stages have derived from a program, or learned about it."""
+    """The findings of the stages: what they have derived from a program, or learned about it."""
 
     identity: str = ""
     """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""

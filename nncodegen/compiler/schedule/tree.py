@@ -145,7 +145,7 @@ class When(Enum):
 
 
 class CallerFlag(Enum):
-    """What the caller of a kernel may ask for beside the conditions of ``When``."""
+    """A flag of the caller of a kernel, beside the conditions of ``When``."""
 
     NEW = "where nothing is added to"
     DESCENT = "where parameters change at once"

@@ -1,5 +1,5 @@
-/* The update rules of optimizers that every model has, printed from compiler/describe/optimizers.py: edit that file, and
-   renew this one with pytest --update-golden.
+/* The update rules of optimizers that every model has, printed from compiler/describe/optimizers.py: edit that file,
+   and renew this one with pytest --update-golden.
 
    Needs base.h. Gives for each rule NAME_numbers, what is the same for all parameters in an update, NAME_prepare, which
    computes these, and NAME_step, which returns the next value of a parameter; and NN_RULES, the list of the rules,

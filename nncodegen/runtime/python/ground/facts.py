@@ -145,7 +145,7 @@ class Samples(NamedTuple):
 
 
 class Fitting(NamedTuple):
-    """What a fit of a model knows of it."""
+    """The facts that fits of a model need."""
 
     not_fitted: str
     """The reason why the model cannot be fitted; empty if it can."""

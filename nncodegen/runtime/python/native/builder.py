@@ -1,4 +1,4 @@
-"""Who compiles what a module lacks: the compiler, which stands above the runtime, and makes itself known here.
+"""The compiler, as the runtime sees it: it compiles what a module lacks, stands above, and makes itself known here.
 
 A module travels without the compiler. In a process that has not imported it, it is looked for among what is installed,
 as an entry point (pyproject.toml): no file of the runtime names a file of the compiler.
@@ -14,7 +14,7 @@ GROUP, NAME = "nncodegen", "builder"
 
 
 class Builder(Protocol):
-    """What the runtime asks the compiler for: ``nncodegen/compiler/building/parts.py`` has these functions."""
+    """The functions that the runtime asks of the compiler: ``nncodegen/compiler/building/parts.py`` has them."""
 
     def address_of(self, file: str, part: str) -> int:
         """Return the address of the table of the functions of a part; 0 if the module has no such part."""
