@@ -36,7 +36,7 @@ TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "compiler" / 
 FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "compiler" / "building" / "files.py"))
 EMBEDDED = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "runtime" / "embedded.py"))
 WRAPPER = TARGETS["WRAPPER"]
-LIBRARY = (TARGETS["RUNTIME"] / "nncodegen" / "library.c").relative_to(Path(__file__).parent.resolve())
+LIBRARY = (TARGETS["RUNTIME"] / "nncodegen" / "module" / "library.c").relative_to(Path(__file__).parent.resolve())
 """The source of the library, relative as the paths of objects follow from it."""
 SINGLE = r"""    "'precision': 'float32',\n","""
 """The line of NAME_module.c that tells a model in single precision."""
@@ -203,7 +203,7 @@ setup(
             include_dirs=[joint.parent.as_posix()],
             depends=[
                 path.as_posix()
-                for path in sorted([*joint.parent.iterdir(), *TARGETS["RUNTIME"].glob("nncodegen/*.h")])
+                for path in sorted([*joint.parent.iterdir(), *TARGETS["RUNTIME"].rglob("*.h")])
                 if path.suffix in {".c", ".h"}
             ],
             extra_link_args=["-lm", "-pthread"],

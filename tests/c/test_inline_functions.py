@@ -138,7 +138,7 @@ def reference(name, bits, share):
 def loops(bits):
     """The lines of a C source with a loop over each function."""
     real = {64: "double", 32: "float"}[bits]
-    yield from (f"#define NN_BITS {bits}", '#include "sample.h"', '#include "nncodegen/functions.h"')
+    yield from (f"#define NN_BITS {bits}", '#include "sample.h"', '#include "nncodegen/math/functions.h"')
     for name, call in {**CALLS, **SINES[bits]}.items():
         yield f"void loop_{name}(const {real} *restrict xs, {real} *restrict ys, long count)"
         yield f"{{ for (long n = 0; n < count; n++) {{ const {real} x = xs[n]; ys[n] = {call}; }} }}"

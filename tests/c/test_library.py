@@ -46,7 +46,7 @@ def loops(precision):
             f"void loop_{name}(const {real} *restrict x, const {real} *restrict y, {real} *restrict z, long count)\n"
             f"{{ (void) y; for (long n = 0; n < count; n++) z[n] = {name}{suffix}({arguments}); }}\n"
         )
-    return f'#define NN_BITS {precision[-2:]}\n#include "sample.h"\n#include "nncodegen/library.h"\n\n{text}'
+    return f'#define NN_BITS {precision[-2:]}\n#include "sample.h"\n#include "nncodegen/math/library.h"\n\n{text}'
 
 
 @pytest.fixture(scope="module", params=["float64", "float32"])

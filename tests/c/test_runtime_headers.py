@@ -6,11 +6,14 @@ import subprocess
 
 import pytest
 
+from nncodegen.compiler.building.targets import RUNTIME
 from tests.support.compilers import COMPILERS
 from tests.support.runtime import HEADERS, INCLUDES, NATIVE, THREADS, WARNINGS
 
 FIRST, SECOND = (*COMPILERS, None)[:2]
-NAMES = sorted(path.name for path in HEADERS.glob("*.h"))
+PATHS = {path.name: path for path in HEADERS.rglob("*.h") if path.parent.name != "plain"}
+"""The headers by their names, of which no two are equal."""
+NAMES = sorted(PATHS)
 WITH_KERNELS = [
     "batch.h", "bounds.h", "convex.h", "damping.h", "descend.h", "endings.h", "errors_in_x.h", "errors_rows.h",
     "evaluate.h", "few.h", "fields.h", "fit.h", "fit_groups.h", "fit_memory.h", "fit_point.h", "fit_rows.h",
@@ -66,7 +69,7 @@ def check(compiler, options, *sources):
 def alone(name, folder):
     """A source that includes one header, after the sample configuration and what a model has to define."""
     kernels = ["sample_kernels.h"] if name in WITH_KERNELS else []
-    included = ["sample.h", *kernels, *([] if name == "interface.h" else [f"nncodegen/{name}"])]
+    included = ["sample.h", *kernels, *([] if name == "interface.h" else [PATHS[name].relative_to(RUNTIME).as_posix()])]
     source = folder / f"{name}.c"  # sample.h includes interface.h as the header of a model does
     lines = [f'#include "{header}"\n' for header in included]
     if name == "options.h":  # a list, for whoever defines what becomes of its entries
@@ -133,7 +136,7 @@ def test_cplusplus(tmp_path):
 @pytest.mark.parametrize("name", sorted({*NAMES} - {"config.h", "entry_points.h", "interface.h"}))
 def test_says_what_it_is(name):
     """On top of each header stands what it is for, what it needs, and what it gives."""
-    head, closed, _ = (HEADERS / name).read_text().partition("*/")
+    head, closed, _ = PATHS[name].read_text().partition("*/")
     assert closed
     assert re.match(r"/\* [A-Z]", head)
     assert re.search(r"\bNeeds\s+\w", head)
@@ -143,15 +146,21 @@ def test_says_what_it_is(name):
 def test_instruction_sets_stand_in_one_place():
     """No header but vectors.h, for functions of the C library library.h, and cpu.h knows instruction sets."""
     asked = ("__AVX", "__SSE", "__aarch64__", "__x86_64__", "__ARM", "__znver", "__builtin_ia32", "immintrin")
-    names = {name for name in NAMES if any(word in (HEADERS / name).read_text() for word in asked)}
+    names = {name for name in NAMES if any(word in PATHS[name].read_text() for word in asked)}
     assert names <= {"vectors.h", "library.h", "cpu.h"}
+
+
+def test_names_of_headers():
+    """No two headers have one name, in whichever folders: so each is known by its name alone."""
+    names = [path.name for path in HEADERS.rglob("*.h") if path.parent.name != "plain"]
+    assert sorted(names) == NAMES
 
 
 def test_names_of_functions():
     """No two headers of the runtime define a function of one name: a module may include any of them together."""
     homes = {}
     for name in sorted({*NAMES} - ALTERNATIVES):
-        text = re.sub(r"__attribute__\(\(.*?\)\) ", "", (HEADERS / name).read_text())
+        text = re.sub(r"__attribute__\(\(.*?\)\) ", "", PATHS[name].read_text())
         for function in FUNCTION.findall(text):
             homes.setdefault(function, set()).add(name)
     assert {"place_of", "side_by_side", "dropout_noise"} <= {*homes}

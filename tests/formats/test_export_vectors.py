@@ -74,7 +74,7 @@ def test_the_name_of_the_model_stays(tmp_path):
 
 def test_a_header_stands_where_it_may_be_needed():
     """What was included on a condition only is there again where that may not hold."""
-    include = '#include "nncodegen/config.h"\n'
+    include = '#include "nncodegen/base/config.h"\n'
     text = f"#if A\n{include}#endif\n#if A\n{include}#endif\n{include}"
     found = amalgamated(text, {})
     assert found.count("#ifndef NNCODEGEN_CONFIG_H") == 2

@@ -48,8 +48,8 @@ def printed_rules():
 
 
 EMITTED = {
-    "runtime/c/nncodegen/options.h": emit_options,
-    "runtime/c/nncodegen/optimizers.h": lambda: emit_optimizers(
+    "runtime/c/nncodegen/train/options.h": emit_options,
+    "runtime/c/nncodegen/train/optimizers.h": lambda: emit_optimizers(
         [simplify_update(describe_update(name)) for name in OPTIMIZERS]
     ),
     "runtime/module.py": emit_protocol,

@@ -93,7 +93,7 @@ def test_sources_are_the_same_bytes(copies):
     listed = subprocess.run(["tar", "tzf", str(one)], capture_output=True, text=True, check=True).stdout.split("\n")
     names = {name.partition("/")[2] for name in listed}
     assert {"CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "CHANGELOG.md", "LICENSE", "pyproject.toml"} <= names
-    assert {"nncodegen/runtime/c/nncodegen/library.c", "generated/perceptron/perceptron.c"} <= names
+    assert {"nncodegen/runtime/c/nncodegen/module/library.c", "generated/perceptron/perceptron.c"} <= names
     assert not [name for name in names if name.endswith((".pyc", ".npz", ".so"))]
 
 

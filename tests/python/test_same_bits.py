@@ -25,7 +25,7 @@ import nncodegen as nn
 from nncodegen.compiler.building.build import VARIANT_VARIABLE
 from nncodegen.compiler.building.compiler import find_compiler
 from nncodegen.compiler.building.targets import get_include
-from nncodegen.compiler.emit.fused import RUNTIME, print_fused
+from nncodegen.compiler.emit.fused import FUNCTIONS, print_fused
 from nncodegen.compiler.ir.elementary import log10
 from nncodegen.runtime.python.ground import same_bits
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
@@ -420,7 +420,7 @@ def test_what_reorders_sums(compiler, flag, tmp_path):
     """C that promises the same bits refuses flags that reorder sums, or know no NaN; other C is compiled with them."""
     for same, refused in (("1", True), ("0", False)):
         source = tmp_path / f"promises_{same}.c"
-        source.write_text(f'#define NN_BITS 64\n#define NN_SAME_BITS {same}\n#include "nncodegen/same_bits.h"\n')
+        source.write_text(f'#define NN_BITS 64\n#define NN_SAME_BITS {same}\n#include "nncodegen/base/same_bits.h"\n')
         command = [*shlex.split(named(compiler)), flag, "-c", "-I", get_include(), str(source), "-o", "promises.o"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
         assert (done.returncode != 0) == refused, done.stderr
@@ -446,7 +446,7 @@ def test_what_estimators_refuse():
 @pytest.mark.parametrize("bits", ["64", "32"])
 def test_printed_functions(bits, request):
     """The functions with fused operations are printed from those without; ``--update-golden`` prints them anew."""
-    path = RUNTIME / f"fused{bits}.h"
+    path = FUNCTIONS / f"fused{bits}.h"
     if request.config.getoption("--update-golden"):
         path.write_text(print_fused(bits))
     assert path.read_text() == print_fused(bits)

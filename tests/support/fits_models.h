@@ -68,8 +68,8 @@
 #define NN_FITS (512/NN_BITS)
 #define NN_FITS_VALUES 1
 
-#include "nncodegen/functions.h"
-#include "nncodegen/fits_lanes.h"
+#include "nncodegen/math/functions.h"
+#include "nncodegen/fit/fits_lanes.h"
 
 #define PARAMETER(p) parameters[(p)*FITS + lane]
 #define INPUT(i) inputs[(i)*FITS + lane]

@@ -138,7 +138,7 @@ def keep_headers(kept):
     sources = {}
     for part, real, bits in product(LIBRARY, ("double", "float"), (False, True)):
         name = f"library: {part}, {real}{', the same bits everywhere' if bits else ''}"
-        sources[name] = '#include "nncodegen/library.c"\n', library_flags(part, real, "plain", bits)
+        sources[name] = '#include "nncodegen/module/library.c"\n', library_flags(part, real, "plain", bits)
     for features, text in sorted(directives_of_kernels(kept).items()):
         sources[f"kernels: {features}"] = text, ("-std=c11", *INCLUDE)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

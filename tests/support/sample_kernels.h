@@ -11,8 +11,8 @@
 #ifndef SAMPLE_KERNELS_H
 #define SAMPLE_KERNELS_H
 
-#include "nncodegen/metrics.h"
-#include "nncodegen/random.h"
+#include "nncodegen/train/metrics.h"
+#include "nncodegen/math/random.h"
 
 #define BIAS 6
 #define SCALE 8
@@ -256,7 +256,7 @@ static UNUSED void store_point(const point *w, volatile real *parameters)
 }
 
 #if NN_HAS_MANY
-#include "nncodegen/group.h"
+#include "nncodegen/products/group.h"
 
 /* The derivatives of up to GROUP_TILE samples of each model: the loss first among the sums. */
 static UNUSED void group_gradient(int more, int with_loss, const real *parameters, const real *x, const real *y,

@@ -406,7 +406,7 @@ def _library(part: str, real: str, variant: str, compiler: Compiler, same_bits: 
     with _work_folder(path.stem) as work:
         if _is_kept(path):  # another process has made it meanwhile
             return path
-        shutil.copy(RUNTIME / "nncodegen" / "library.c", work)  # for whoever reads of an error
+        shutil.copy(RUNTIME / "nncodegen" / "module" / "library.c", work)  # for whoever reads of an error
         options = [*library_flags(part, real, variant, same_bits), *flags, "-fPIC"]
         _run([*compiler.command, *options, "-c", "library.c", "-o", "library.o"], work)
         keep(work / "library.o", path)
@@ -482,7 +482,7 @@ def shared_wrapper(real: str, compiler: Compiler) -> Path:
     with _work_folder(path.name) as work:
         if _is_kept(path):  # another process has linked it meanwhile
             return path
-        shutil.copy(RUNTIME / "nncodegen" / "wrapper.c", work)
+        shutil.copy(RUNTIME / "nncodegen" / "module" / "wrapper.c", work)
         (work / embedded.PYTHON).write_text(embedded.header(with_texts=False))
         options = [*INCLUDE, f"-DNNCODEGEN_REAL={real}", "-std=c11", "-fPIC", *_shared()]
         _run([*compiler.command, *options, "wrapper.c", str(wrapper), "-lm", "-pthread", "-o", "wrapper.linked"], work)

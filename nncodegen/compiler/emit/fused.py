@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from nncodegen.compiler.emit.lines import wrapped
 
-RUNTIME = Path(__file__).parents[2] / "runtime" / "c" / "nncodegen"
+FUNCTIONS = Path(__file__).parents[2] / "runtime" / "c" / "nncodegen" / "math"
 
 _TOKEN = re.compile(r"\s*(0x[0-9a-f.]+p[+-]?\d+F?|[\d.]+F?|\w+(?:\.\w+)*|[<>=!]=|&&|\|\||<<|>>|[-+*/()<>?:,&|!])")
 
@@ -177,9 +177,9 @@ def _broken(text: str) -> Iterator[str]:
 
 def print_fused(bits: str) -> str:
     """Return the text of ``fused64.h`` or ``fused32.h``."""
-    return fused_text((RUNTIME / f"functions{bits}.h").read_text(), bits)
+    return fused_text((FUNCTIONS / f"functions{bits}.h").read_text(), bits)
 
 
 if __name__ == "__main__":
     for width in ("64", "32"):
-        (RUNTIME / f"fused{width}.h").write_text(print_fused(width))
+        (FUNCTIONS / f"fused{width}.h").write_text(print_fused(width))

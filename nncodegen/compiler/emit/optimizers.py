@@ -33,7 +33,7 @@ HEAD = """\
 #ifndef NNCODEGEN_OPTIMIZERS_H
 #define NNCODEGEN_OPTIMIZERS_H
 
-#include "base.h"
+#include "nncodegen/base/base.h"
 
 /* Rules have the same arguments, and need not use all of them. */
 #pragma GCC diagnostic push

@@ -14,5 +14,5 @@ HEAD = """\
 
 
 def emit_options() -> str:
-    """Return the text of ``runtime/c/nncodegen/options.h``."""
+    """Return the text of ``runtime/c/nncodegen/train/options.h``."""
     return HEAD + "".join(f'OPTION({member.type}, {member.name}, "{member.meaning}")\n' for member in MEMBERS)

@@ -2,7 +2,7 @@
 
 Vectors run along the units of a layer, and products with its weights along the contiguous index of the weights. If the
 gradient is only used for a step of plain descent, it is added to the parameters where it would otherwise be stored (see
-``runtime/c/nncodegen/descend.h``).
+``runtime/c/nncodegen/train/descend.h``).
 """
 
 from __future__ import annotations

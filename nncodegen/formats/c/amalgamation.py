@@ -19,17 +19,14 @@ def amalgamated(text: str, held: Held, without: tuple[str, ...] = ()) -> str:
     ``held`` has the headers that stand in the text before; the expanded ones are added. Headers in ``without`` stay
     out.
     """
-    return "\n".join(_expanded(text.splitlines(), held, without, [], "nncodegen/")) + "\n"
+    return "\n".join(_expanded(text.splitlines(), held, without, [])) + "\n"
 
 
-def _expanded(
-    lines: Iterable[str], held: Held, without: tuple[str, ...], conditions: list[str], folder: str = ""
-) -> Iterator[str]:
+def _expanded(lines: Iterable[str], held: Held, without: tuple[str, ...], conditions: list[str]) -> Iterator[str]:
     """Yield the expanded lines.
 
     A header that so far stands only under a condition is expanded again where that condition may not hold; its guard
-    makes this safe. A model includes a header with its ``folder``, as its own header may have the name of one of the
-    runtime.
+    makes this safe.
     """
     depth = len(conditions)
     for line in lines:
@@ -39,7 +36,7 @@ def _expanded(
             conditions[-1] += f" {line}"
         elif line.startswith("#endif") and len(conditions) > depth:
             conditions.pop()
-        name = _included(line, folder)
+        name = _included(line)
         here = frozenset(conditions)
         if name is None:
             yield line
@@ -56,8 +53,8 @@ def _expanded(
                 yield "#endif"
 
 
-def _included(line: str, folder: str) -> str | None:
-    """Return the header of the runtime that a line includes, or None."""
-    begin, name, *_ = [*line.split('"'), ""]
-    known = begin == "#include " and name.startswith(folder) and (HEADERS / name.removeprefix(folder)).is_file()
-    return name.removeprefix(folder) if known else None
+def _included(line: str) -> str | None:
+    """Return the header of the runtime that a line includes, by its path among them, or None."""
+    begin, path, *_ = [*line.split('"'), ""]
+    name = path.removeprefix("nncodegen/")
+    return name if begin == "#include " and name != path and (HEADERS / name).is_file() else None

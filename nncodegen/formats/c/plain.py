@@ -75,18 +75,18 @@ def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
     if not libm:
         yield from ("", *runtime_text(model.mathematics))
     if "functions" in helpers:
-        yield from ("", *runtime_text(f"functions{model.request.precision[-2:]}"))
+        yield from ("", *runtime_text(f"math/functions{model.request.precision[-2:]}"))
     roots = ["root"] if systems and not libm and model.real == "float" else []
     defined = BESIDES if "functions" in helpers else ()
     yield from helper_texts([*(helper for helper in helpers if helper not in defined), *roots])
     if systems:
         yield from ("", f"#define NN_BITS {model.request.precision[-2:]}", *runtime_text("plain/solving"))
         yield from (["#undef sqrt", "#define sqrt(x) root_of(x)"] if roots else [])
-        yield from ("", *runtime_text("solve"))
+        yield from ("", *runtime_text("solve/solve"))
         if any(system.implicit for system in systems):
-            yield from ("", *runtime_text("rosenbrock"))
+            yield from ("", *runtime_text("solve/rosenbrock"))
         if any(system.transposed for system in systems):
-            yield from ("", *runtime_text("solve_reverse"))
+            yield from ("", *runtime_text("solve/solve_reverse"))
 
 
 def helper_texts(helpers: Iterable[str]) -> Iterator[str]:

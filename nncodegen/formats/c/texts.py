@@ -8,6 +8,9 @@ from nncodegen.formats.c.amalgamation import HEADERS
 
 
 def runtime_text(header: str) -> list[str]:
-    """Return the lines of a header of the runtime without its include of base.h or solve.h, which the file replaces."""
+    """Return the lines of a header of the runtime, given as ``solve/solve``.
+
+    Its include of base.h or solve.h is left out: the file has something in their place.
+    """
     text = (HEADERS / f"{header}.h").read_text()
-    return re.sub(r'#include "(base|solve)\.h"\n\n', "", text).rstrip("\n").splitlines()
+    return re.sub(r'#include "nncodegen/(base/base|solve/solve)\.h"\n\n', "", text).rstrip("\n").splitlines()

@@ -36,7 +36,7 @@ def vector_files(model: PlainModel) -> dict[str, str]:
     held: Held = {}
     header = amalgamated(sources[f"{name}.h"], held).replace(BUILT, HEAD, 1)
     own: Held = {each: [frozenset()] for each in held}  # the header comes first, and is guarded as a whole
-    other = "functions64.h" if model.real == "float" else "functions32.h"
+    other = "math/functions64.h" if model.real == "float" else "math/functions32.h"
     source = amalgamated(sources[f"{name}.c"], own, (other,)).replace(BUILT, HEAD, 1)
     if model.constants is not None:
         source += "\n".join(constants(model)) + "\n"

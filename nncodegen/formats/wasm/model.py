@@ -79,7 +79,7 @@ class WasmModel(PlainModel):
         if self.step:
             lines.add("", *runtime_text("plain/web_steps"))
         if self.train:
-            lines.add("", *runtime_text("shuffle"), "", *self._training_macros())
+            lines.add("", *runtime_text("train/shuffle"), "", *self._training_macros())
             lines.add("", *self.training.update().splitlines(), "", *runtime_text("plain/web_training"))
         return {f"{self.name}.c": str(lines), f"{self.name}.h": header(self)}
 

@@ -68,8 +68,11 @@ def _sources(request: Request, package: Package) -> dict[str, bytes]:
     }
     in_c = {name: text for name, text in sources.files.items() if name.endswith((".c", ".h"))} | wrapper_in_c()
     texts |= {f"c/{name}": text for name, text in in_c.items()}
-    headers = sorted(targets.RUNTIME.glob("nncodegen/*.h"))
-    texts |= {f"runtime/c/nncodegen/{path.name}": path.read_text(encoding="utf-8") for path in headers}
+    headers = sorted(targets.RUNTIME.rglob("*.h"))
+    texts |= {
+        f"runtime/c/{path.relative_to(targets.RUNTIME).as_posix()}": path.read_text(encoding="utf-8")
+        for path in headers
+    }
     return {name: text.encode() for name, text in texts.items()} | {
         f"{request.name}/{name}": content for name, content in package.files.items()
     }

@@ -14,7 +14,7 @@
 
 #include "sample.h"
 
-#include "nncodegen/base.h"
+#include "nncodegen/base/base.h"
 
 static char present_case[200];
 

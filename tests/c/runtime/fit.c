@@ -27,7 +27,7 @@ static void jacobian_tile(const real *restrict parameters, const real *restrict 
     (void) weights;
 }
 
-#include "nncodegen/fit.h"
+#include "nncodegen/fit/fit.h"
 
 size_t parameters(void)
 {

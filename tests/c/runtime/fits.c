@@ -2,7 +2,7 @@
 
 #include "fits_models.h"
 
-#include "nncodegen/fits.h"
+#include "nncodegen/fit/fits.h"
 
 size_t lanes(void)
 {

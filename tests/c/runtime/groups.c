@@ -2,7 +2,7 @@
 
 #include "check.h"
 
-#include "nncodegen/group_products.h"
+#include "nncodegen/products/group_products.h"
 
 static const size_t row_counts[] = {1, 2, 3, 4, 5, 8, 9};
 static const size_t column_counts[] = {1, 2, 3, 4, 6, 7};

@@ -4,7 +4,7 @@
 
 #include "check.h"
 
-#include "nncodegen/matrices.h"
+#include "nncodegen/products/matrices.h"
 
 static const size_t row_counts[] = {1, 2, 5, 8, 9, 33, 70};
 static const size_t column_counts[] = {1, 4, LANES, LANES + 1, 2*LANES + 3};

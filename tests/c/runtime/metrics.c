@@ -3,7 +3,7 @@
 
 #include "sample.h"
 
-#include "nncodegen/metrics.h"
+#include "nncodegen/train/metrics.h"
 
 void add_columns(size_t metrics, size_t count, size_t columns, size_t number, const real *outputs, size_t row,
     size_t column, const real *targets, size_t target_row, size_t target_column, const real *counts, double *sums)

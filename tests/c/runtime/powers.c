@@ -4,8 +4,8 @@
 
 #include "sample.h"
 
-#include "nncodegen/base.h"
-#include "nncodegen/functions.h"
+#include "nncodegen/base/base.h"
+#include "nncodegen/math/functions.h"
 
 void powers(const real *restrict base, const real *restrict exponent, size_t count, real *restrict found)
 {

@@ -3,9 +3,9 @@
 
 #include "check.h"
 
-#include "nncodegen/blas.h"
-#include "nncodegen/products.h"
-#include "nncodegen/rows.h"
+#include "nncodegen/products/blas.h"
+#include "nncodegen/products/products.h"
+#include "nncodegen/products/rows.h"
 
 #define WHOLE_VECTORS(lanes) (((lanes) + LANES - 1)/LANES*LANES)
 

@@ -2,7 +2,7 @@
 
 #include "sample.h"
 
-#include "nncodegen/random.h"
+#include "nncodegen/math/random.h"
 
 uint64_t draw(uint64_t *state)
 {

@@ -3,8 +3,8 @@
 
 #include "sample.h"
 
-#include "nncodegen/facts.h"
-#include "nncodegen/regularize.h"
+#include "nncodegen/module/facts.h"
+#include "nncodegen/train/regularize.h"
 
 void penalize(const real *parameters, real *gradient, double l1, double l2)
 {

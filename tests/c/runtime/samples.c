@@ -2,8 +2,8 @@
 
 #include "sample.h"
 
-#include "nncodegen/poll.h"
-#include "nncodegen/samples.h"
+#include "nncodegen/base/poll.h"
+#include "nncodegen/base/samples.h"
 
 /* The vectors along samples, to which a tile is padded. */
 size_t padding(void)

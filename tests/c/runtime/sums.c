@@ -5,8 +5,8 @@
 
 #include "check.h"
 
-#include "nncodegen/memory.h"
-#include "nncodegen/products.h"
+#include "nncodegen/base/memory.h"
+#include "nncodegen/products/products.h"
 
 static const size_t row_counts[] = {1, 2, 3, 4, 5, 7};
 static const size_t column_counts[] = {1, 2, 3, 4, 5, 8};

@@ -3,7 +3,7 @@
 
 #include "check.h"
 
-#include "nncodegen/windows.h"
+#include "nncodegen/products/windows.h"
 
 static const size_t counts[] = {1, 2, 3, 4, 5, 7, 8, 9, 13};
 static const size_t depths[] = {1, 2, 5, 25};

@@ -5,7 +5,7 @@ each waits for its own results; if an iteration has one function after another, 
 iteration.
 
 A division is long as well, but takes few instructions: whether it is better off in the next loop, or next to the work
-of the loop that it waits for, is for the target to decide (``CUT`` in ``runtime/c/nncodegen/vectors.h``).
+of the loop that it waits for, is for the target to decide (``CUT`` in ``runtime/c/nncodegen/base/vectors.h``).
 """
 
 from __future__ import annotations

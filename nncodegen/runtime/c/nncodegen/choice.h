@@ -15,10 +15,10 @@
 
 #include <string.h>
 
-#include "cpu.h"
-#include "entry_points.h"
-#include "names.h"
-#include "table.h"
+#include "nncodegen/base/cpu.h"
+#include "nncodegen/base/entry_points.h"
+#include "nncodegen/base/names.h"
+#include "nncodegen/base/table.h"
 
 #ifndef NNCODEGEN_VARIANTS
 #define NNCODEGEN_VARIANTS(VARIANT)

@@ -6,8 +6,8 @@
 #ifndef NNCODEGEN_FIELDS_H
 #define NNCODEGEN_FIELDS_H
 
-#include "poll.h"
-#include "samples.h"
+#include "nncodegen/base/poll.h"
+#include "nncodegen/base/samples.h"
 
 size_t NN(fields_size)(void)
 {
@@ -33,7 +33,7 @@ int NN(fields)(const real *parameters, const real *inputs, const real *targets, 
 
 #ifdef NNCODEGEN_APART
 #define NN_PART NN_ENTRY_POINTS_FOR_FIELDS(NN_INITIAL)
-#include "part.h"
+#include "nncodegen/base/part.h"
 #endif
 
 #endif

@@ -6,11 +6,11 @@
 #ifndef NNCODEGEN_FITS_APART_H
 #define NNCODEGEN_FITS_APART_H
 
-#include "fits.h"
+#include "nncodegen/fit/fits.h"
 
 #ifdef NNCODEGEN_APART
 #define NN_PART NN_ENTRY_POINTS_FOR_FITS(NN_INITIAL)
-#include "part.h"
+#include "nncodegen/base/part.h"
 #endif
 
 #endif

@@ -8,16 +8,16 @@
 #define NNCODEGEN_FITTING_H
 
 #ifdef NNCODEGEN_LINKED
-#include "model.h"
+#include "nncodegen/base/model.h"
 
 const linked_model NN(fitted) = {.size = SIZES_OF_MODEL, .rows = ROW_KERNELS};
 #else
-#include "fit.h"
-#include "fit_groups.h"
-#include "jacobian.h"
+#include "nncodegen/fit/fit.h"
+#include "nncodegen/fit/fit_groups.h"
+#include "nncodegen/fit/jacobian.h"
 #endif
 #if NN_HAS_GROUP_ROWS
-#include "fits.h"
+#include "nncodegen/fit/fits.h"
 #endif
 
 #ifdef NNCODEGEN_APART
@@ -26,7 +26,7 @@ const linked_model NN(fitted) = {.size = SIZES_OF_MODEL, .rows = ROW_KERNELS};
 #else
 #define NN_PART NN_ENTRY_POINTS_FOR_FIT(NN_INITIAL)
 #endif
-#include "part.h"
+#include "nncodegen/base/part.h"
 #endif
 
 #endif

@@ -8,21 +8,21 @@
 #ifndef NNCODEGEN_HESSIAN_H
 #define NNCODEGEN_HESSIAN_H
 
-#include "calls.h"
+#include "nncodegen/base/calls.h"
 
 /* There is no kernel of the loss: it is not needed. */
 #undef LOSS_TILE
 #define LOSS_TILE NULL
 
 #if defined(NNCODEGEN_LINKED) && !defined(NNCODEGEN_LIBRARY)
-#include "model.h"
+#include "nncodegen/base/model.h"
 #if NN_HAS_BLOCKS
-#include "products.h"
+#include "nncodegen/products/products.h"
 #endif
 
 const linked_model NN(multiplied) = {.size = SIZES_OF_MODEL, .gradient = GRADIENT_KERNELS};
 #else
-#include "batch.h"
+#include "nncodegen/train/batch.h"
 
 /* The length of a direction, and its offset. */
 #define DIRECTION ((size_t) PARAMETERS/2)
@@ -72,7 +72,7 @@ int NN(hessian_products)(const real *parameters, const real *directions, size_t 
 
 #ifdef NNCODEGEN_APART
 #define NN_PART NN_ENTRY_POINTS_FOR_HESSIAN(NN_INITIAL)
-#include "part.h"
+#include "nncodegen/base/part.h"
 #endif
 
 #endif

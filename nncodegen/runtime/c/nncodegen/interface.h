@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "entry_points.h"
-#include "names.h"
+#include "nncodegen/base/entry_points.h"
+#include "nncodegen/base/names.h"
 
 typedef NN_REAL NN(real);
 
@@ -64,7 +64,7 @@ typedef struct {
     uint64_t seed; /* the seed of noise */
     size_t until; /* return after this number of epochs in total */
 #define OPTION(type, name, meaning) type name;
-#include "options.h"
+#include "nncodegen/train/options.h"
 #undef OPTION
     NN(poll) poll;
     /* Memory: PARAMETERS values each, except state, with state_size() values, work, with work_size() bytes for each

@@ -6,44 +6,44 @@
 #ifndef NNCODEGEN_KERNEL_H
 #define NNCODEGEN_KERNEL_H
 
-#include "base.h"
-#include "calls.h"
-#include "functions.h"
-#include "library.h"
-#include "random.h"
-#include "vectors.h"
+#include "nncodegen/base/base.h"
+#include "nncodegen/base/calls.h"
+#include "nncodegen/math/functions.h"
+#include "nncodegen/math/library.h"
+#include "nncodegen/math/random.h"
+#include "nncodegen/base/vectors.h"
 
 #if NN_HAS_BLOCKS
-#include "products.h"
+#include "nncodegen/products/products.h"
 #if NN_TILE == 1
-#include "matrices.h"
+#include "nncodegen/products/matrices.h"
 #endif
-#include "rows.h"
+#include "nncodegen/products/rows.h"
 #endif
 #if NN_HAS_WINDOWS
-#include "windows.h"
+#include "nncodegen/products/windows.h"
 #endif
 #if NN_HAS_PATHS
-#include "solve.h"
-#include "rosenbrock.h"
-#include "solve_lanes.h"
-#include "rosenbrock_lanes.h"
-#include "solve_reverse.h"
+#include "nncodegen/solve/solve.h"
+#include "nncodegen/solve/rosenbrock.h"
+#include "nncodegen/solve/solve_lanes.h"
+#include "nncodegen/solve/rosenbrock_lanes.h"
+#include "nncodegen/solve/solve_reverse.h"
 #endif
 #if NN_HAS_BLAS
-#include "blas.h"
+#include "nncodegen/products/blas.h"
 #endif
 #if NN_HAS_METRICS
-#include "metrics.h"
+#include "nncodegen/train/metrics.h"
 #endif
 #ifdef NN_MODELS
-#include "group.h"
+#include "nncodegen/products/group.h"
 #if NN_HAS_BLOCKS
-#include "group_products.h"
+#include "nncodegen/products/group_products.h"
 #endif
 #endif
 #if NN_HAS_GROUP_ROWS
-#include "fits_lanes.h"
+#include "nncodegen/fit/fits_lanes.h"
 #endif
 
 /* Kernels have the same arguments in every model, and need not use all arguments. */

@@ -6,18 +6,18 @@
 #ifndef NNCODEGEN_MANY_H
 #define NNCODEGEN_MANY_H
 
-#include "group_kernels.h"
+#include "nncodegen/train/group_kernels.h"
 
 #if defined(NNCODEGEN_LINKED) && !defined(NNCODEGEN_LIBRARY)
-#include "model.h"
+#include "nncodegen/base/model.h"
 
 const linked_model NN(grouped) = {
     .size = SIZES_OF_MODEL, .special_ranges = RANGES_OF_MODEL, .group = GROUP_KERNELS
 };
 #else
-#include "poll.h"
-#include "regularize.h"
-#include "shuffle.h"
+#include "nncodegen/base/poll.h"
+#include "nncodegen/train/regularize.h"
+#include "nncodegen/train/shuffle.h"
 
 KERNELS(group_kernels, of_group, GROUP_KERNELS)
 
@@ -344,7 +344,7 @@ size_t NN(many_models)(void)
 
 #ifdef NNCODEGEN_APART
 #define NN_PART NN_ENTRY_POINTS_FOR_MANY(NN_INITIAL)
-#include "part.h"
+#include "nncodegen/base/part.h"
 #endif
 
 #endif

@@ -9,10 +9,10 @@
 #ifndef NNCODEGEN_MODULE_H
 #define NNCODEGEN_MODULE_H
 
-#include "contents.h"
-#include "entry_points.h"
-#include "names.h"
-#include "table.h"
+#include "nncodegen/module/contents.h"
+#include "nncodegen/base/entry_points.h"
+#include "nncodegen/base/names.h"
+#include "nncodegen/base/table.h"
 
 extern NN_HIDDEN const char *const nncodegen_facts[];
 extern __attribute__((visibility("default"))) struct _object *NN_PYTHON_MODULE(void);

@@ -6,10 +6,10 @@
 #ifndef NNCODEGEN_STEP_H
 #define NNCODEGEN_STEP_H
 
-#include "poll.h"
+#include "nncodegen/base/poll.h"
 
 #define LIBM(function) function##_of
-#include "generate.h"
+#include "nncodegen/predict/generate.h"
 
 /* The tokens that are generated between two questions whether to stop. */
 enum { BETWEEN_QUESTIONS = 64 };
@@ -54,7 +54,7 @@ int NN(generate)(NN(generation) *run)
 
 #ifdef NNCODEGEN_APART
 #define NN_PART NN_ENTRY_POINTS_FOR_STEP(NN_INITIAL)
-#include "part.h"
+#include "nncodegen/base/part.h"
 #endif
 
 #endif

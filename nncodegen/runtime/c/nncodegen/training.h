@@ -9,18 +9,18 @@
 #define NNCODEGEN_TRAINING_H
 
 #if NN_HAS_BLAS
-#include "blas.h"
+#include "nncodegen/products/blas.h"
 #endif
 #if NN_HAS_REGISTERS
-#include "registers.h"
+#include "nncodegen/train/registers.h"
 #endif
 
 #ifdef NNCODEGEN_LINKED
-#include "few.h"
-#include "model.h"
-#include "rules.h"
+#include "nncodegen/predict/few.h"
+#include "nncodegen/base/model.h"
+#include "nncodegen/train/rules.h"
 #if NN_HAS_BLOCKS
-#include "products.h"
+#include "nncodegen/products/products.h"
 #endif
 
 const linked_model NN(trained) = {
@@ -29,14 +29,14 @@ const linked_model NN(trained) = {
     .threshold = NN_THRESHOLD
 };
 #else
-#include "facts.h"
-#include "gradient.h"
-#include "predict.h"
-#include "train.h"
+#include "nncodegen/module/facts.h"
+#include "nncodegen/train/gradient.h"
+#include "nncodegen/predict/predict.h"
+#include "nncodegen/train/train.h"
 #endif
 
 #ifdef NNCODEGEN_VARIANT
-#include "table.h"
+#include "nncodegen/base/table.h"
 
 extern const NN(functions) NN(kernel);
 

@@ -2,7 +2,7 @@
 
 The declarations in ``CheckedOptions`` determine the checks, the signatures and the documentation of ``train``,
 ``train_on_stream`` and ``minimize``, the names that no hyperparameter may have, and the members of the structure in C
-(``runtime/c/options.h``). To add an option, declare it here, and use it in the C, or in ``run.py``.
+(``runtime/c/nncodegen/train/options.h``). To add an option, declare it here, and use it in the C, or in ``run.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Decompositions in a fixed order (decompose.h) of stacks of matrices in double precision.
 
-cdef extern from "nncodegen/decompose.h" nogil:
+cdef extern from "nncodegen/math/decompose.h" nogil:
     double length_of(const double *values, size_t count, double *terms)
     void singular_values(const double *matrix, size_t rows, size_t columns, double *U, double *singular,
         double *directions, double *work, size_t *places)

@@ -14,7 +14,7 @@ cdef extern from *:
 #include "nncodegen/interface.h"
 
 #define NN_MODEL(name) nncodegen_##name
-#include "nncodegen/contents.h"
+#include "nncodegen/module/contents.h"
 
 /* The members of a training that are options: where each is, and the letter of its type. */
 typedef struct { const char *name; size_t offset; char type; } nncodegen_option;
@@ -23,7 +23,7 @@ static const nncodegen_option nncodegen_options[] = {
 #define OPTION(type, name, meaning) \
     { #name, offsetof(nncodegen_training, name), \
       _Generic(((nncodegen_training *) 0)->name, double: 'd', int: 'i', size_t: 'z') },
-#include "nncodegen/options.h"
+#include "nncodegen/train/options.h"
 #undef OPTION
     { NULL, 0, 0 },
 };

@@ -1,0 +1,25 @@
+/* The evaluation of all rows of a fit at given parameters: of residuals, with errors in the inputs or without, or of a
+   loss that is convex in the outputs.
+
+   Needs convex.h, errors_rows.h and residuals.h. Gives evaluate. */
+
+#ifndef NNCODEGEN_EVALUATE_H
+#define NNCODEGEN_EVALUATE_H
+
+#include "nncodegen/fit/convex.h"
+#include "nncodegen/fit/errors_rows.h"
+#include "nncodegen/fit/residuals.h"
+
+/* Computes the sums at some parameters, and the triangle, which is useless if the cost is above the limit. Returns how
+   it ended. */
+static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
+    residual_sums *sums)
+{
+    if (FIT_CURVED)
+        return evaluate_convex(run, m, parameters, triangle, limit, sums);
+    if (m->errors)
+        return evaluate_errors(run, m, parameters, triangle, limit, sums);
+    return evaluate_squares(run, m, parameters, triangle, limit, sums);
+}
+
+#endif

@@ -1,0 +1,522 @@
+/* Solves differential equations as solve.h does, several samples at once: each in a lane of vectors.
+
+   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends.
+   What computes is inlined, and has the number of lanes as a constant: as many as the longest vectors have, or as the
+   shortest for a sample alone. Its loops over lanes become the same operations on vectors in either case, so that a
+   sample has the same bits alone and among others.
+
+   Needs solve.h and vectors.h. Gives rates_of_lanes, NARROW, ALIGNED, solve_in_lanes. */
+
+#ifndef NNCODEGEN_SOLVE_LANES_H
+#define NNCODEGEN_SOLVE_LANES_H
+
+#include "nncodegen/solve/solve.h"
+#include "nncodegen/base/vectors.h"
+
+/* The lanes of the shortest vectors of all instruction sets. */
+enum { NARROW = 16/sizeof(real) };
+
+#define ALIGNED __attribute__((aligned(64)))
+
+/* The rates of the states u of the samples in all lanes, at a time in each: the value k of a lane is at
+   [k*lanes + lane]. */
+typedef void (*rates_of_lanes)(size_t lanes, const real *times, const real *u, const real *given, const real *fixed,
+    real *rates);
+
+/* The samples in the lanes.
+
+   live      1 for a lane that solves a sample, 0 for one that only fills the vectors
+   now       the time of the states; a step of the length h leads to end, at most to last
+   final     the value that last has again after an accepted step: an implicit step may be taken again to end before
+   wish      the length that the error asks for
+   most      the factor by which the next step may be longer
+   left      the number of steps that may follow
+   upcoming  the next time whose states are to be written
+   before    the logarithm of the mean square of the error of the step before, at least 2*STEP_NEAR
+   norm      the mean square of the error of this step
+   good      1 if this step is accepted
+   sample    the number of the sample
+   done      the number of times whose states are written
+   fresh     FROM_NOTHING for a lane that has no length of a step and no rates yet, RATES_ALONE for one whose rates are
+             others since a time, 0 for all others
+
+   and of all lanes
+
+   begun     the number of samples that have begun
+   lanes     the number of lanes that have had a sample */
+typedef struct {
+    double live[LANES] ALIGNED, now[LANES] ALIGNED, end[LANES] ALIGNED, last[LANES] ALIGNED, h[LANES] ALIGNED;
+    double wish[LANES] ALIGNED, most[LANES] ALIGNED, left[LANES] ALIGNED, upcoming[LANES] ALIGNED, final[LANES] ALIGNED;
+    real before[LANES] ALIGNED, norm[LANES] ALIGNED, good[LANES] ALIGNED;
+    size_t sample[LANES], done[LANES];
+    unsigned char fresh[LANES];
+    size_t begun, lanes;
+} paths;
+
+enum { FROM_NOTHING = 1, RATES_ALONE = 2 };
+
+/* The arrays of all lanes: states, those after a step, their errors, the rates of each stage, both rows; and those of
+   one sample: its rows and its initial values. */
+typedef struct {
+    real *u, *after, *error, *k, *given, *fixed, *own_given, *own_fixed, *own_u;
+} lane_arrays;
+
+/* The samples: their number, that of the times of each, the values of each, and where the states at each time of each
+   are written. */
+typedef struct {
+    size_t count, times;
+    places time, given, fixed;
+    real *out;
+    size_t out_time, out_state, out_sample;
+} path_samples;
+
+/* Begins with no sample in any lane. */
+INLINE void begin_paths(paths *p)
+{
+    memset(p->live, 0, sizeof p->live);
+    p->begun = p->lanes = 0;
+}
+
+/* Writes the squares of the norms of errors: see norm_of. */
+INLINE void norms_of(size_t lanes, const equations *own, const real *error, const real *u, const real *after,
+    real *norms)
+{
+    const real rtol = (real) own->rtol, atol = (real) larger(own->atol, NN_BITS == 64 ? 0 : 1e-37);
+    real largest[LANES] ALIGNED = {0};
+    for (size_t first = 0; first < own->states; first += own->block) {
+        real sum[LANES] ALIGNED = {0};
+        for (size_t i = first; i < first + own->block; i++) {
+            LANES_LOOP
+            for (size_t lane = 0; lane < lanes; lane++) {
+                const real a = absolute(u[i*lanes + lane]), b = absolute(after[i*lanes + lane]);
+                const real part = error[i*lanes + lane]/(atol + rtol*(a > b ? a : b));
+                sum[lane] = plus_product(sum[lane], part, part);
+            }
+        }
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            largest[lane] = sum[lane] > largest[lane] || sum[lane] != sum[lane] ? sum[lane] : largest[lane];
+    }
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++)
+        norms[lane] = largest[lane]/(real) own->block;
+}
+
+/* Copies the rows of a lane, and its states, which are those of u, to the arrays of one sample. */
+INLINE void copy_lane(size_t lanes, const equations *own, size_t lane, const real *u, const lane_arrays *a)
+{
+    for (size_t k = 0; k < own->given; k++)
+        a->own_given[k] = a->given[k*lanes + lane];
+    for (size_t k = 0; k < own->fixed; k++)
+        a->own_fixed[k] = a->fixed[k*lanes + lane];
+    for (size_t i = 0; i < own->states; i++)
+        a->own_u[i] = u[i*lanes + lane];
+}
+
+/* Writes the first lengths of the steps of fresh lanes, and the rates at their beginning: see first_length. It is asked
+   for once for each sample, so that this function serves one lane after the other, and any number of them: it took a
+   third of the time of compilers as a part of solve_paths. */
+static HOT void begin_steps(size_t lanes, const equations *own, const method *with, const lane_arrays *a, paths *p)
+{
+    real *const rate = a->error, *const room = a->k + own->states*lanes;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (!p->fresh[lane])
+            continue;
+        copy_lane(lanes, own, lane, a->u, a);
+        const double now = p->now[lane], most = p->last[lane] - now;
+        own->rates((real) now, a->own_u, a->own_given, a->own_fixed, rate);
+        if (p->fresh[lane] == FROM_NOTHING)
+            p->wish[lane] = first_length(own, with, now, a->own_u, rate, a->own_given, a->own_fixed, most,
+                room);
+        p->fresh[lane] = 0;
+        for (size_t i = 0; i < own->states; i++)
+            a->k[i*lanes + lane] = rate[i];
+    }
+}
+
+/* Returns the observations of the sample n, of which some are done. */
+INLINE observations observations_of(const path_samples *all, size_t n, size_t done)
+{
+    return (observations) {all->times, done, all->time.next, all->time.values + n*all->time.sample,
+        all->out + n*all->out_sample, all->out_time, all->out_state};
+}
+
+/* Gives a lane the next time of its sample, and the values of the interval that leads there. */
+INLINE void go_on_from_times(size_t lanes, const equations *own, size_t lane, const observations *seen,
+    const lane_arrays *a, paths *p)
+{
+    const size_t done = seen->done, last = seen->times - 1;
+    for (size_t k = own->fixed - own->at_times.count; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->own_fixed[k];
+    p->done[lane] = done;
+    p->last[lane] = p->final[lane] = aim_of(own, seen);
+    p->upcoming[lane] = (double) seen->time[(done < last ? done : last)*seen->next_time];
+    p->live[lane] = done < seen->times;
+}
+
+/* Starts the sample n in a lane, and writes its states at all times up to that of the initial values; if no time is
+   left, it has ended. It is compiled for size: as vectors, its copies of a few values took a tenth of the time of
+   compilers. */
+static COLD void begin_lane(size_t lanes, const equations *own, const path_samples *all, size_t n, size_t lane,
+    const lane_arrays *a, paths *p)
+{
+    observations seen = observations_of(all, n, 0);
+    const size_t fixed = own->fixed - own->at_times.count;
+    row_of(n, all->given, own->given, a->own_given);
+    row_of(n, all->fixed, fixed, a->own_fixed);
+    for (size_t k = 0; k < own->given; k++)
+        a->given[k*lanes + lane] = a->own_given[k];
+    for (size_t k = 0; k < fixed; k++)
+        a->fixed[k*lanes + lane] = a->own_fixed[k];
+    const double now = start_of(own, &seen);
+    if (!begin_path(own, now, values_of_times(own, n), a->own_given, a->own_fixed, a->own_u, a->own_u + own->states,
+        &seen)) {
+        fail_path(own, &seen, 1);
+        seen.done = seen.times;
+    }
+    for (size_t i = 0; i < own->states; i++)
+        a->u[i*lanes + lane] = a->own_u[i];
+    go_on_from_times(lanes, own, lane, &seen, a, p);
+    p->sample[lane] = n;
+    p->left[lane] = (double) own->most;
+    p->now[lane] = p->end[lane] = now;
+    p->h[lane] = p->wish[lane] = 0;
+    p->most[lane] = 10;
+    p->before[lane] = p->good[lane] = 0;
+    p->fresh[lane] = FROM_NOTHING;
+}
+
+/* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
+static COLD void fill_lane(size_t lanes, const equations *own, size_t lane, const lane_arrays *a, paths *p)
+{
+    for (size_t k = 0; k < own->given; k++)
+        a->given[k*lanes + lane] = a->given[k*lanes];
+    for (size_t k = 0; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->fixed[k*lanes];
+    for (size_t i = 0; i < own->states; i++)
+        a->u[i*lanes + lane] = a->u[i*lanes];
+    p->now[lane] = p->end[lane] = p->now[0];
+    p->last[lane] = p->final[lane] = p->upcoming[lane] = p->last[0];
+    p->h[lane] = p->wish[lane] = p->most[lane] = p->left[lane] = p->live[lane] = 0;
+    p->before[lane] = p->good[lane] = 0;
+    p->fresh[lane] = FROM_NOTHING;
+}
+
+/* Computes the ends and lengths of the next steps. Returns whether all lanes can make one. */
+INLINE int limit_steps(size_t lanes, paths *p)
+{
+    double stuck = 0;
+    LARGEST_LOOP(stuck)
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const double now = p->now[lane], end = now + p->wish[lane], last = p->last[lane];
+        const double nearer = end >= last ? last : end;
+        p->h[lane] = end >= last ? last - now : p->wish[lane];
+        p->end[lane] = nearer;
+        stuck = larger(stuck, p->left[lane] > 0 && nearer > now ? 0 : p->live[lane]);
+    }
+    return stuck == 0;
+}
+
+/* Ends the lanes that can make no step, after too many steps or where these become too short for the numbers: at the
+   times that are left, states are NaN. */
+static COLD void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p)
+{
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
+            continue;
+        const observations seen = observations_of(all, p->sample[lane], p->done[lane]);
+        fail_path(own, &seen, p->left[lane] > 0);
+        p->done[lane] = all->times;
+        p->live[lane] = 0;
+    }
+}
+
+/* Writes u, unless it is NULL, plus h times the weighted sum of the rates of some stages, whose number is constant. */
+INLINE void add_stages(size_t lanes, size_t states, size_t stages, const real *weights, const real *h, const real *u,
+    const real *k, real *after)
+{
+    for (size_t i = 0; i < states; i++) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            real sum = weights[0]*k[i*lanes + lane];
+            FEW_ROUNDS
+            for (size_t j = 1; j < stages; j++)
+                sum = plus_product(sum, weights[j], k[(j*states + i)*lanes + lane]);
+            after[i*lanes + lane] = u ? plus_product(u[i*lanes + lane], h[lane], sum) : h[lane]*sum;
+        }
+    }
+}
+
+/* The same for any number of stages. */
+INLINE void combine_rates(size_t lanes, size_t states, size_t stages, const real *weights, const real *h, const real *u,
+    const real *k, real *after)
+{
+    switch (stages) {
+    case 1:
+        add_stages(lanes, states, 1, weights, h, u, k, after);
+        break;
+    case 2:
+        add_stages(lanes, states, 2, weights, h, u, k, after);
+        break;
+    case 3:
+        add_stages(lanes, states, 3, weights, h, u, k, after);
+        break;
+    case 4:
+        add_stages(lanes, states, 4, weights, h, u, k, after);
+        break;
+    case 5:
+        add_stages(lanes, states, 5, weights, h, u, k, after);
+        break;
+    case 6:
+        add_stages(lanes, states, 6, weights, h, u, k, after);
+        break;
+    default:
+        add_stages(lanes, states, stages, weights, h, u, k, after);
+    }
+}
+
+/* Makes a step in each lane: writes its stages, the states after it, and its error. */
+INLINE void step_lanes(size_t lanes, const equations *own, rates_of_lanes rates, const method *with,
+    const lane_arrays *a, const paths *p)
+{
+    const size_t states = own->states, stages = with->stages;
+    real h[LANES] ALIGNED, at[LANES] ALIGNED;
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++)
+        h[lane] = (real) p->h[lane];
+    for (size_t s = 1; s < stages; s++) {
+        combine_rates(lanes, states, s, with->rows[s], h, a->u, a->k, a->after);
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            at[lane] = (real) (p->now[lane] + (double) with->times[s]*p->h[lane]);
+        rates(lanes, at, a->after, a->given, a->fixed, a->k + s*states*lanes);
+    }
+    add_stages(lanes, states, stages, with->errors, h, NULL, a->k, a->error);
+}
+
+/* Decides which steps are accepted, and the lengths that follow, as solve does; logarithms are those of squares, to the
+   base 2. Where steps end at each time, as stops says, the step to a time leaves a length that was asked for before. */
+INLINE void judge_paths(size_t lanes, const method *with, int stops, paths *p)
+{
+    const real share = (real) (0.5/with->exponent), tiny = (real) 1e-16, near = (real) (2*STEP_NEAR);
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const real norm = p->norm[lane], held = rough_log2(norm > tiny ? norm : tiny);
+        const real power = share*(norm <= 1 ? (real) STEP_BEFORE*p->before[lane] - held : -held);
+        const real small = power > 4 ? 4 : power, within = small < -4 ? -4 : small;
+        const double factor = STEP_SAFE*(double) rough_exp2(within), most = norm <= 1 ? p->most[lane] : 1;
+        const double least = factor < 0.2 ? 0.2 : factor;
+        const double scale = norm < (real) INFINITY ? (least > most ? most : least) : 0.2; /* 0.2 for NaN */
+        const double next = p->h[lane]*scale;
+        const double asked = norm <= 1 && p->end[lane] == p->last[lane] ? p->wish[lane] : 0;
+        p->wish[lane] = stops && next < asked ? asked : next;
+        p->most[lane] = norm <= 1 ? 10 : 1;
+        p->before[lane] = norm <= 1 ? held > near ? held : near : p->before[lane];
+        p->good[lane] = norm <= 1 ? 1 : 0;
+    }
+}
+
+/* Finds the lanes whose upcoming time lies within an accepted step, and its part of the step, 1 at the end. Returns
+   whether there is such a lane. */
+INLINE int find_due(size_t lanes, const paths *p, double *due, real *x)
+{
+    double most = 0;
+    LARGEST_LOOP(most)
+    for (size_t lane = 0; lane < lanes; lane++) {
+        due[lane] = p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0;
+        most = larger(most, due[lane]);
+    }
+    if (most == 0)
+        return 0;
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const double part = (p->upcoming[lane] - p->now[lane])/p->h[lane];
+        x[lane] = (real) (p->upcoming[lane] == p->end[lane] ? 1 : part);
+    }
+    return 1;
+}
+
+/* Writes the weights of the rates of all stages at a part of a step: see weights_at. */
+INLINE void weights_in_lanes(size_t lanes, const method *with, const real *x, real weights[][LANES])
+{
+    for (size_t j = 0; j < with->stages; j++) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            real total = with->interpolant[j][with->degree - 1]*x[lane];
+            FEW_ROUNDS
+            for (size_t d = with->degree - 1; d-- > 0;)
+                total = (total + with->interpolant[j][d])*x[lane];
+            weights[j][lane] = total;
+        }
+    }
+}
+
+/* Writes the states at the upcoming time of each lane that is due, and goes on to its next time: u after the step
+   (x = 1), or plus h times the weighted sum of the rates of all stages. */
+INLINE void write_due(size_t lanes, const equations *own, size_t stages, const path_samples *all, const double *due,
+    const real *x, const real *h, real weights[][LANES], const lane_arrays *a, paths *p)
+{
+    real found[LANES] ALIGNED;
+    for (size_t i = own->first; i < own->states; i++) {
+        const real *const k = a->k + i*lanes, *const u = a->u + i*lanes, *const after = a->after + i*lanes;
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            real sum = weights[0][lane]*k[lane];
+            FEW_ROUNDS
+            for (size_t j = 1; j < stages; j++)
+                sum = plus_product(sum, weights[j][lane], k[j*own->states*lanes + lane]);
+            found[lane] = x[lane] == 1 ? after[lane] : plus_product(u[lane], h[lane], sum);
+        }
+        for (size_t lane = 0; lane < lanes; lane++)
+            if (due[lane] > 0)
+                all->out[p->sample[lane]*all->out_sample + p->done[lane]*all->out_time
+                    + (i - own->first)*all->out_state] = found[lane];
+    }
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (due[lane] > 0 && ++p->done[lane] < all->times)
+            p->upcoming[lane] = (double) all->time.values[p->done[lane]*all->time.next
+                + p->sample[lane]*all->time.sample];
+        else if (due[lane] > 0)
+            p->live[lane] = 0;
+    }
+}
+
+/* Writes the states at the upcoming time of each lane, if that lies within an accepted step. Returns whether it does in
+   any lane. */
+INLINE int observe_lanes(size_t lanes, const equations *own, const method *with, const path_samples *all,
+    const lane_arrays *a, paths *p)
+{
+    double due[LANES] ALIGNED;
+    real x[LANES] ALIGNED, h[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
+    if (!find_due(lanes, p, due, x))
+        return 0;
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++)
+        h[lane] = (real) p->h[lane];
+    weights_in_lanes(lanes, with, x, weights);
+    write_due(lanes, own, with->stages, all, due, x, h, weights, a, p);
+    return 1;
+}
+
+/* Writes the states of the lanes whose accepted step ends at a time of their sample, and lets them jump. Returns
+   whether there is such a lane. */
+static HOT int pass_lanes(size_t lanes, const equations *own, const path_samples *all, const lane_arrays *a, paths *p)
+{
+    int any = 0;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (p->live[lane] == 0 || p->good[lane] == 0 || p->end[lane] < p->last[lane])
+            continue;
+        int jumped = 0;
+        observations seen = observations_of(all, p->sample[lane], p->done[lane]);
+        copy_lane(lanes, own, lane, a->after, a);
+        pass_times(own, p->end[lane], values_of_times(own, p->sample[lane]), a->own_given, a->own_fixed, a->own_u,
+            a->own_u + own->states, &seen, &jumped);
+        go_on_from_times(lanes, own, lane, &seen, a, p);
+        for (size_t i = 0; i < own->states; i++)
+            a->after[i*lanes + lane] = a->own_u[i];
+        if (jumped) {
+            p->most[lane] = 10;
+            p->before[lane] = 0;
+        }
+        p->fresh[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;
+        any = 1;
+    }
+    return any;
+}
+
+/* Makes the values after a step the current ones in all lanes that choose them: good is above 0. */
+INLINE void keep_chosen(size_t lanes, size_t count, const real *good, const real *after, real *values)
+{
+    for (size_t i = 0; i < count; i++) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            values[i*lanes + lane] = good[lane] > 0 ? after[i*lanes + lane] : values[i*lanes + lane];
+    }
+}
+
+/* Goes on from the end of a step where it is accepted. */
+INLINE void take_paths(size_t lanes, const equations *own, const lane_arrays *a, paths *p)
+{
+    keep_chosen(lanes, own->states, p->good, a->after, a->u);
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++) {
+        p->now[lane] = p->good[lane] > 0 ? p->end[lane] : p->now[lane];
+        p->left[lane] -= 1;
+    }
+}
+
+/* Starts the next samples in all lanes whose own has ended, and fills those that never had one. Returns whether any
+   lane has a sample. */
+INLINE int refill_lanes(size_t lanes, const equations *own, const method *with, int stops, const path_samples *all,
+    const lane_arrays *a, paths *p)
+{
+    int live = 0, fresh = 0;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        for (; p->live[lane] == 0 && p->begun < all->count; fresh = 1) { /* also the next, where one ends at once */
+            begin_lane(lanes, own, all, p->begun++, lane, a, p);
+            p->lanes = p->lanes > lane ? p->lanes : lane + 1;
+        }
+        live |= p->live[lane] > 0;
+        fresh |= stops && p->live[lane] > 0 && p->fresh[lane];
+    }
+    if (live && fresh) {
+        for (size_t lane = p->lanes; lane < lanes; lane++)
+            fill_lane(lanes, own, lane, a, p);
+        begin_steps(lanes, own, with, a, p);
+    }
+    return live;
+}
+
+/* Returns the arrays of all lanes in memory that is aligned as vectors are: for a number of stages of all states in
+   each, and three times the states, its rows, then the rows and twice the states of one more sample. */
+INLINE lane_arrays arrays_of(size_t lanes, const equations *own, size_t stages, real *work)
+{
+    const size_t size = own->states*lanes;
+    real *const rows = work + (stages + 3)*size, *const one = rows + (own->given + own->fixed)*lanes;
+    return (lane_arrays) {work, work + size, work + 2*size, work + 3*size, rows, rows + own->given*lanes, one,
+        one + own->given, one + own->given + own->fixed};
+}
+
+/* Solves equations for the samples of a batch, with room for the arrays of all lanes in work. */
+INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates, const method *with, int stops,
+    const path_samples *all, real *work)
+{
+    const lane_arrays a = arrays_of(lanes, own, with->stages, work);
+    const size_t size = own->states*lanes;
+    paths p;
+    begin_paths(&p);
+    while (refill_lanes(lanes, own, with, stops, all, &a, &p))
+        for (int ended = 0; !ended;) {
+            if (!limit_steps(lanes, &p)) {
+                fail_lanes(lanes, own, all, &p);
+                break;
+            }
+            step_lanes(lanes, own, rates, with, &a, &p);
+            norms_of(lanes, own, a.error, a.u, a.after, p.norm);
+            judge_paths(lanes, with, stops, &p);
+            if (stops)
+                ended = pass_lanes(lanes, own, all, &a, &p);
+            else
+                while (observe_lanes(lanes, own, with, all, &a, &p))
+                    ended = 1;
+            keep_chosen(lanes, own->states, p.good, a.k + (with->stages - 1)*size, a.k);
+            take_paths(lanes, own, &a, &p);
+        }
+}
+
+/* Solves equations for count samples, a sample alone in the shortest vectors if narrow is set; those that pad a tile
+   get the values of the last one. */
+INLINE void solve_in_lanes(equations own, rates_of_lanes rates, const method *with, int narrow, size_t count,
+    size_t padded, size_t times, places time, places given, places fixed, real *out, size_t out_time,
+    size_t out_state, size_t out_sample, real *work)
+{
+    const path_samples all = {count, times, time, given, fixed, out, out_time, out_state, out_sample};
+    const int stops = has_events(&own);
+    if (narrow && count == 1)
+        solve_paths(NARROW, &own, rates, with, stops, &all, work);
+    else
+        solve_paths(LANES, &own, rates, with, stops, &all, work);
+    pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
+}
+
+#endif
