@@ -9,7 +9,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certificates import exact, others
+from nncodegen.certificates import exact, updates_and_hessians
 from nncodegen.certificates.description import from_data, to_data
 from nncodegen.certificates.differences import without_derivatives
 from nncodegen.certificates.examination_points import KINDS, Points
@@ -255,7 +255,7 @@ class Fields:
     """The output of a network, its derivatives by inputs, and an equation in these, as NumPy computes them."""
 
     dtype = np.float64
-    _model = SimpleNamespace(facts=SimpleNamespace(terms=1))
+    _model = SimpleNamespace(facts=SimpleNamespace(samples=SimpleNamespace(terms=1)))
 
     def __init__(self, simplified, factor=1.0):
         self._program = next(each.program for each in simplified.companions if each.name == "fields")
@@ -285,7 +285,7 @@ def test_derivatives_by_inputs_whose_digits_a_precision_loses():
         results = settled(program, point.parameters, point.X, point.Y)
         examined = Examined(programs, point, results, precision_of("float64"), number - 1, 2)
         with mpmath.workdps(results.digits), np.errstate(all="ignore"):
-            fields = others._Others(examined).fields(Fields(simplified, factor))
+            fields = updates_and_hessians._Others(examined).fields(Fields(simplified, factor))
             return {one.figure.quantity: one.figure.verdict for one in fields}
 
     assert verdicts("huge", 3)["derivatives: equation"] in ("digits lost", "out of range")

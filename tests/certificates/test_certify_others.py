@@ -8,7 +8,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.certificates import origins, others
+from nncodegen.certificates import origins, updates_and_hessians
 from nncodegen.certificates.exact import many
 from nncodegen.certificates.examination_points import Points
 from nncodegen.certificates.origins import origin_of
@@ -57,7 +57,7 @@ def test_everything_of_a_module_is_examined(examined, quick_compiler):
 
 def test_rows_of_a_large_hessian_are_drawn(examined, monkeypatch, quick_compiler):
     """Of a Hessian of many parameters some rows are compared, and what is left out says so."""
-    monkeypatch.setattr(others, "WHOLE", 1)
+    monkeypatch.setattr(updates_and_hessians, "WHOLE", 1)
     figures = {result.figure.quantity: result.figure for result in compare_all(built(ENZYME), examined)}
     assert figures["hessian"].verdict == "holds"
     wrong = {result.figure.quantity: result.figure for result in compare_all(Wrong(built(ENZYME)), examined)}

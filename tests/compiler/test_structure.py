@@ -235,7 +235,7 @@ assert "sympy" not in sys.modules
 nn.Model
 assert {"sympy", "nncodegen.compiler.describe"} <= {*sys.modules}
 assert not {"nncodegen.certificates", "nncodegen.reports", "nncodegen.formats.export"} & {*sys.modules}
-nn.curve_table
+nn.curves
 from nncodegen import *
 assert {*nn.__all__} <= {*globals()} and {*nn.__all__} <= {*dir(nn)}
 try:

@@ -12,7 +12,7 @@ from nncodegen.certificates.tiles import make_batch
 from nncodegen.compiler.ir import SAMPLE, Element, evaluate
 from nncodegen.compiler.schedule import loops
 from nncodegen.compiler.schedule.plans import TILE
-from nncodegen.compiler.schedule.rewrites import bound
+from nncodegen.compiler.schedule.rewrites import set_loop_ends
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Call, Compute, Let, Store
 from nncodegen.compiler.schedule.walks import rewritten, steps_in
@@ -78,12 +78,12 @@ def test_the_tiles_of_a_batch():
 
 def of_samples_alone(patch, in_time):
     """Loops of windows, or those over time, end with the last sample of a tile, although what follows reads vectors."""
-    right = bound._Bound._end
+    right = set_loop_ends._Bound._end
 
     def end(self, index, site):
-        return bound.COUNT if index == SAMPLE and bool(site.time) == in_time else right(self, index, site)
+        return set_loop_ends.COUNT if index == SAMPLE and bool(site.time) == in_time else right(self, index, site)
 
-    patch.setattr(bound._Bound, "_end", end)
+    patch.setattr(set_loop_ends._Bound, "_end", end)
 
 
 @pytest.mark.parametrize(("model", "in_time"), [(WINDOWS, False), (TIMES, True)], ids=["windows", "times"])

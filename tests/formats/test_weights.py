@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 import nncodegen as nn
 from nncodegen import ModelError
+from nncodegen.formats.torch.from_torch import ACTIVATION_OF
 from tests.support.built import built
 from tests.support.torch_modules import Tensor, linear, module
 
@@ -241,7 +242,7 @@ def test_activations_of_torch():
     torch = pytest.importorskip("torch")
     points = np.linspace(-7, 7, 56).reshape(14, 4)
     names = {type(activation).__name__ for activation in activations(torch)}
-    assert names >= {*nn.imports.torch.ACTIVATION_OF}
+    assert names >= {*ACTIVATION_OF}
     for activation in activations(torch):
         stack = torch.nn.Sequential(torch.nn.Linear(4, 5), activation).double()
         network = nn.from_torch(stack)

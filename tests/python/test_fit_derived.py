@@ -17,7 +17,9 @@ pytest.importorskip("scipy")
 from scipy import optimize
 
 import nncodegen as nn
+from nncodegen.compiler.describe.grammar import as_expression
 from nncodegen.compiler.describe.ties import read_quantities, read_ties
+from nncodegen.compiler.ir.functions import StableFunction
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.results.quantities import _number
 
@@ -243,7 +245,7 @@ def test_curve_fit_refuses_ties_of_what_is_no_parameter():
 a, b = sympy.symbols("a b", real=True)
 FORMULAS = (
     "a/b", "log(2)/a", "sqrt(a**2 + b**2)", "exp(-a)*sin(b)", "a**b", "abs(a - b)", "sigmoid(a)", "tanh(a*b)", "erf(a)",
-    "Max(a, b)", "Piecewise((a, a > b), (b**2, True))", "atan2(a, b)", "softplus(a)", "2*a", "pi*a**2", "log1p(a)",
+    "Max(a, b)", "Piecewise((a, a > b), (b**2, True))", "atan2(a, b)", "softplus(a)", "2*a", "π*a**2", "log1p(a)",
 )  # fmt: skip
 
 
@@ -254,10 +256,8 @@ def test_formulas_in_python(text, first, second):
     if abs(first - second) < 1e-3:
         second = first + 0.5
     (quantity,) = read_quantities({}, {"q": text}, (a, b), ())
-    expression = nn.describe.grammar.as_expression(text, {"a": a, "b": b}, "q")
-    written = expression.replace(
-        lambda e: isinstance(e, nn.ir.functions.StableFunction), lambda e: e.definition(*e.args)
-    )
+    expression = as_expression(text, {"a": a, "b": b}, "q")
+    written = expression.replace(lambda e: isinstance(e, StableFunction), lambda e: e.definition(*e.args))
     function = sympy.lambdify((a, b), written, "mpmath")
     with mpmath.workdps(30):
         expected = float(function(mpmath.mpf(first), mpmath.mpf(second)))
