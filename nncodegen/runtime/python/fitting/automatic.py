@@ -306,7 +306,7 @@ class _Projected:
         linear[[model.places[name].start for name in names]] = True
         self.linear, self.others = np.flatnonzero(free & linear), np.flatnonzero(free & ~linear)
         self.model, self.start = model, start
-        low, high = problem.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
+        low, high = problem.options.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
         self.low, self.high = np.asarray(low, float), np.asarray(high, float)
         limits = np.concatenate([self.low[self.linear], self.high[self.linear]])
         self.bounded = bool(np.isfinite(limits).any())
