@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -642,3 +642,19 @@ class Module(Protocol):
 
         Each line is passed to ``print_fn``, by default ``print``; ``lines.append`` collects the lines.
         """
+
+
+class FitParameters(TypedDict, total=False):
+    """The parameters that FormulaRegressor and DynamicsRegressor share: options of ``fit``, for type checkers."""
+
+    p0: ArrayLike | Mapping[Any, Any] | str | None
+    absolute_sigma: bool
+    bounds: Any
+    fixed: Iterable[Any] | Mapping[Any, Any]
+    loss: str | None
+    f_scale: float
+    n_starts: int | str | None
+    random_state: Any
+    tol: float | None
+    max_iter: int | None
+    threads: int

@@ -98,10 +98,10 @@ class Keywords(Generic[Settings]):
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         if "weights" in named and not model.facts.samples.terms:
             raise no_argument(self.function, "weights")
-        if named and not self._renamed[1].keys().isdisjoint(named):
-            named = current(*self._renamed, named)
         if given:
             named = self._with_places(given, named)
+        if not self._renamed[1].keys().isdisjoint(named):
+            named = current(*self._renamed, named)
         for name in self._required:
             if name not in named:
                 raise TypeError(f"{self.function}() missing a required argument: {name!r}")

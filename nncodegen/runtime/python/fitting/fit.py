@@ -96,7 +96,7 @@ def fit(model: Model, /, *given: Any, **named: Any) -> FitResult:
     kept = options.kept(model, limits, options.absolute_sigma or model.facts.fitting.curved)
     problem = Problem(model, inputs, targets, _sigma(model, options.sigma, targets), kept)
     watch = watch_of(options, kept.max_iterations)
-    known = given_in(model, p0, fixed) if model.facts.fitting.curves else None
+    known = given_in(model, p0, fixed) if curves else None
     if known is not None and sharing is None and begins_in_data(model) and not known.all():
         if p0 is None and n_starts is None:
             n_starts = AUTO
