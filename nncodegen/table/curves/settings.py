@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,11 @@ from nncodegen.curves.fitting.formula import Formula, module_of
 from nncodegen.curves.fitting.start import Bounds, check_names, limits_of, read_start, start_and_search
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.arguments.bounds import check_bounds
+from nncodegen.runtime.python.arguments.calls import FIT
 from nncodegen.runtime.python.fitting.fit import AUTO
+
+READ = {"p0", "bounds", "n_starts", "sigma_x"}
+"""The options of ``fit`` that mean something only with a formula, or with the columns of a table."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class FitSettings:
             )
         if self.loss == "linear" and self.f_scale != 1:
             raise ModelError("--f-scale has no effect on --loss linear: give a robust loss, or leave it out")
+
+    @property
+    def handed_on(self) -> dict[str, Any]:
+        """Return the options of ``fit`` that need no formula and no data to be read."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name in FIT.options.keys() - READ}
 
     def sigma_x_of(self, formula: Formula) -> dict[str, str]:
         """Return the columns of the standard deviations of x by those of x. Raises ModelError."""

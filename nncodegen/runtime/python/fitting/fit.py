@@ -82,11 +82,8 @@ def fit(model: Model, /, *given: Any, **named: Any) -> FitResult:
     if type(seed) is not int or seed:
         others = "; starting points are, where n_starts is given"
         seed = check_seed(model, seed, p0, others, "p0") if n_starts is None else integer("seed", seed, 0, SEED)
-    limits = (
-        None
-        if options.bounds is None and not model.facts.fitting.curves
-        else limits_of(model, options.bounds, p0, fixed)
-    )
+    curves = model.facts.fitting.curves
+    limits = None if options.bounds is None and not curves else limits_of(model, options.bounds, p0, fixed)
     start = _start(model, None if sharing else p0, seed, () if sharing else fixed, limits)
     held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
     if options.loss == "linear" and options.f_scale != 1:
