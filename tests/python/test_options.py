@@ -89,7 +89,13 @@ def test_options_of_a_fit_are_told_as_python_tells_them(perceptron):
 def test_the_record_of_a_fit_holds_what_files_and_pickles_need():
     """Options that a problem keeps are pickled and stored by themselves, without data and callbacks; others are not."""
     given = {"loss": "huber", "f_scale": 2.5, "tolerance": 1e-4, "max_iterations": 7, "absolute_sigma": True}
-    model = SimpleNamespace(precision="float64", facts=SimpleNamespace(rtol=0.0), parameter_count=2, tiny=0.0)
+    model = SimpleNamespace(
+        precision="float64",
+        facts=SimpleNamespace(steps=SimpleNamespace(rtol=0.0)),
+        parameter_count=2,
+        tiny=0.0,
+        fit_options=None,
+    )
     record = CheckedFitOptions.of(X=[1.0], callback=print, **given).kept(model, None, True)
     assert vars(pickle.loads(pickle.dumps(record))) == {**given, "bounds": None}
     arrays = {name: record.stored(name) for name in STORED}

@@ -54,11 +54,21 @@ class Keywords(Generic[Settings]):
         self.options = {name: every[name] for name in names}
         self.defaults = {name: option.default for name, option in every.items()}
         self._declared: type[Settings] = declared
+        self._names = names
         self._required = names[:required]
-        self._checks = {
-            name: None if option.kind.checks_later else option.kind.check for name, option in self.options.items()
+        self._prepared = {
+            name: (place, option.default, None if option.kind.checks_later else option.kind.check)
+            for place, (name, option) in enumerate(self.options.items())
         }
-        self._changed = {name: option.default for name, option in changed.items()}
+        """The place, the default and the check of each. Defaults are allowed: a test checks them once for all calls."""
+        self._unchecked = next(place for place, _, check in self._prepared.values() if check)
+        """The number of options, the first ones, that need no check here."""
+        self._changed = {
+            name: option.default
+            for name, option in changed.items()
+            if option.default is not declared.declared[name].default
+        }
+        """The defaults that differ from those of the settings."""
         self._renamed = renamed[0], {old: new for old, new in renamed[1].items() if new in names}
         self._width = max(map(len, names)) + 1
 
@@ -96,35 +106,49 @@ class Keywords(Generic[Settings]):
 
     def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
-        if "weights" in named and not model.facts.samples.terms:
-            raise no_argument(self.function, "weights")
-        if given:
-            named = self._with_places(given, named)
-        if not self._renamed[1].keys().isdisjoint(named):
-            named = current(*self._renamed, named)
-        for name in self._required:
+        others: dict[str, Any] = {}
+        if len(given) > self._unchecked or (named and not named.keys() <= self._prepared.keys()):
+            named, others = self._by_present_names(model, given, named)
+            given = ()
+        values, places = self._changed.copy(), len(given)
+        values.update(zip(self._names, given))  # noqa: B905 (there are fewer)
+        for name, value in named.items():
+            place, default, check = self._prepared[name]
+            if place < places:
+                raise self._given_twice(name)
+            if value is not default:
+                values[name] = check(model, name, value) if check else value
+        for name in self._required[places:]:
             if name not in named:
                 raise TypeError(f"{self.function}() missing a required argument: {name!r}")
-        values, others, checks, defaults = self._changed.copy(), {}, self._checks, self.defaults
-        for name, value in named.items():
-            if name not in checks:
-                if self.others is None:
-                    raise no_argument(self.function, name)
-                others[name] = value
-            elif value is not defaults[name]:
-                check = checks[name]
-                values[name] = value if check is None else check(model, name, value)
         return self._declared(values), others
+
+    def _by_present_names(
+        self, model: Model, given: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the options by their present names, and further keyword arguments. Raises TypeError."""
+        if "weights" in named and not model.facts.samples.terms:
+            raise no_argument(self.function, "weights")
+        if not self._renamed[1].keys().isdisjoint(named):
+            named = current(*self._renamed, named)
+        named = self._with_places(given, named)
+        others = {name: value for name, value in named.items() if name not in self._prepared}
+        if others and self.others is None:
+            raise no_argument(self.function, next(iter(others)))
+        return {name: value for name, value in named.items() if name in self._prepared}, others
 
     def _with_places(self, given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
         """Return all arguments by name, those that are given by their places first. Raises TypeError."""
         if len(given) > len(self.options):
             most = len(self.options)
             raise TypeError(f"{self.function}() takes at most {most} positional arguments, but {len(given)} were given")
-        positional = dict(zip(self.options, given, strict=False))
+        positional = dict(zip(self._names, given, strict=False))
         for name in positional.keys() & named.keys():
-            raise TypeError(f"{self.function}() got multiple values for argument {name!r}")
+            raise self._given_twice(name)
         return positional | named
+
+    def _given_twice(self, name: str) -> TypeError:
+        return TypeError(f"{self.function}() got multiple values for argument {name!r}")
 
 
 def check_trainable(model: Model) -> None:

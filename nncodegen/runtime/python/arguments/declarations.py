@@ -52,7 +52,10 @@ def option(kind: Kind, default: T, meaning: str, *members: Member, section: bool
 
 
 class Options:
-    """The values of options: those that were given, and the defaults of all others."""
+    """The values of options: those that were given, and the defaults of all others.
+
+    A record takes the dictionary that it is given as its own.
+    """
 
     declared: ClassVar[dict[str, Option]]
     """The declarations by name, in their order."""
@@ -64,7 +67,7 @@ class Options:
             setattr(cls, name, declaration.default)
 
     def __init__(self, values: dict[str, Any]) -> None:
-        self.__dict__.update(values)
+        self.__dict__ = values
 
 
 # --- kinds of values ---------------------------------------------------------------------------------------------

@@ -157,12 +157,20 @@ class CheckedFitOptions(Options):
         return CheckedFitOptions({**self.__dict__, **values})
 
     def kept(self, model: Model, bounds: Bounds | None, absolute_sigma: bool) -> CheckedFitOptions:
-        """Return the options that a problem and its result keep, with what a model has as defaults."""
-        given = self.__dict__
-        kept = {name: given[name] for name in given.keys() & KEPT}
+        """Return the options that a problem and its result keep, with what a model has as defaults.
+
+        A model remembers its defaults, which fits share: small ones spend their time on such preparations.
+        """
+        usual = model.fit_options
+        if usual is None:
+            usual = model.fit_options = defaults_of(model)
+        changed = self.__dict__.keys() & KEPT
+        if bounds is None and not absolute_sigma and not changed:
+            return usual
+        kept = usual.__dict__.copy()
+        for name in changed:
+            kept[name] = self.__dict__[name]
         kept["bounds"], kept["absolute_sigma"] = bounds, absolute_sigma
-        kept["tolerance"] = tolerance_of(model, self.tolerance)
-        kept["max_iterations"] = iterations_of(model, self.max_iterations)
         return CheckedFitOptions(kept)
 
     @property
@@ -186,6 +194,12 @@ Others are added at the end of an array: files of earlier versions lack them, an
 
 KEPT = frozenset(["bounds"]).union(*STORED.values())
 """The options that problems, results and pickles keep."""
+
+
+def defaults_of(model: Model) -> CheckedFitOptions:
+    """Return the options that a problem keeps to which none is given, with the defaults that depend on a model."""
+    usual = {name: DECLARED[name].default for name in KEPT}
+    return CheckedFitOptions({**usual, "tolerance": tolerance_of(model), "max_iterations": iterations_of(model)})
 
 
 def restored(model: Model, bounds: Bounds | None, **arrays: Iterable[Any]) -> CheckedFitOptions:

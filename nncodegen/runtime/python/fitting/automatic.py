@@ -151,7 +151,8 @@ def automatic_start(
 
 def usual_steps(model: Model) -> int:
     """Return the steps of a solution of differential equations in a first search; 0 for as many as the model allows."""
-    return _steps_of(model.facts.steps, max(size for _, size in model.facts.samples.outputs))
+    steps = model.facts.steps
+    return _steps_of(steps, max(size for _, size in model.facts.samples.outputs)) if steps.max_steps else 0
 
 
 def _steps_of(steps: ChosenSteps, times: int) -> int:

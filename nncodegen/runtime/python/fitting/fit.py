@@ -117,7 +117,9 @@ def fit(model: Model, /, *given: Any, **named: Any) -> FitResult:
     if errors is not None:
         return _told(fit_with_errors(problem, errors, start, first, held, watch), False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held), terms)
-    return _told(_with_steps(result, problem, result.parameters[None]), type(named.get("max_iterations")) is Epochs)
+    if model.facts.steps.max_steps:
+        result = _with_steps(result, problem, result.parameters[None])
+    return _told(result, type(named.get("max_iterations")) is Epochs)
 
 
 def _search_of(model: Model, n_starts: Any, seed: int, given: Array) -> GroupSearch | None:
@@ -234,8 +236,11 @@ def check_curved(model: Model, sigma: Any, loss: str = "linear") -> None:
 def _targets(model: Model, Y: Any, samples: int | None) -> Array:
     """Return Y, (N, targets), as C takes it: NaN where a target is missing."""
     columns = len(model.target_names)
-    Y = to_column(joined(model, "Y", Y, to_array), columns)
-    if model.native.takes(Y, 2, columns) and (samples is None or samples == len(Y)):
+    usual = not model.facts.samples.label_targets and model.native.takes(Y, 2, columns)
+    if not usual:
+        Y = to_column(joined(model, "Y", Y, to_array), columns)
+        usual = model.native.takes(Y, 2, columns)
+    if usual and (samples is None or samples == len(Y)):
         return Y  # type: ignore[no-any-return]
     expected = f"expected ({'samples' if samples is None else samples}, {columns}), NaN where a target is missing"
     if Y is None:

@@ -62,14 +62,14 @@ class Problem:
         The costs after the last ``kept`` iterations are kept. A watch may end the fit. ``errors`` are those of the
         inputs, as the native fit takes them. Raises ValueError if the loss is not convex in the outputs.
         """
-        parameters, options = start.copy(), self.options
+        parameters, options, fitting = start.copy(), self.options, self.model.facts.fitting
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
         triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
-        residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.fitting.curved else None
-        guards = self.model.facts.fitting.guards
+        residuals = np.empty(self.Y.shape) if with_residuals and not fitting.curved else None
+        guards = fitting.guards
         changed = bytearray(len(guards)) if guards else None
         costs = np.empty(min(kept, options.max_iterations))
-        values = self.model.facts.fitting.mean_over if self.model.facts.fitting.curved else 1
+        values = fitting.mean_over if fitting.curved else 1
         if watch is not None:
             watch.mean_over = values
         try:
@@ -85,7 +85,7 @@ class Problem:
         poles = tuple(compress(guards, changed)) if changed else ()
         found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
         if values > 1:
-            found = _of_all_values(found, values, self.model.facts.fitting.apart)
+            found = _of_all_values(found, values, fitting.apart)
         if found.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
