@@ -90,7 +90,7 @@ def fit_rows(columns: Columns, rows: Any, problem: ColumnFit) -> FitResult:
         p0=start,
         sigma=None if columns.sigma is None else columns.sigma[rows],
         bounds=settings.bounds_of(formula),
-        **settings.handed_on,
+        **settings.options,
         n_starts=n_starts,
         sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
     )
@@ -143,7 +143,7 @@ def fit_shared(groups: Groups, columns: Columns, problem: ColumnFit) -> tuple[Gr
             p0=_start_of_all(problem),
             sigma=None if columns.sigma is None else columns.sigma[rows],
             bounds=settings.bounds_of(formula),
-            **settings.handed_on,
+            **settings.options,
             groups=labels,
             own=own_parameters,
             sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
@@ -189,7 +189,7 @@ def _fit(columns: Columns, groups: Groups, problem: ColumnFit) -> pd.DataFrame:
         p0=start,
         sigma=sigma,
         bounds=bounds,
-        threads=settings.threads,
+        **settings.options_of_many,
         sigma_x=sigma_x,
     )
     frame = fits.to_frame().rename(columns={"data": "rows"}).reset_index(drop=True)

@@ -155,7 +155,7 @@ def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSe
             p0=p0,
             sigma=weights,
             bounds=settings.bounds or None,
-            **settings.handed_on,
+            **settings.options,
             n_starts=settings.n_starts,
         )
         if result.converged:

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Range(NamedTuple):
+    """Numbers from low, or above it, to below high; of whole numbers, high is one of them."""
+
+    low: Any
+    high: Any
+    excludes_low: bool = False
+    whole: bool = False
+
+
 class Kind(NamedTuple):
     """The type of an option in a signature, and a check that returns its value."""
 
@@ -25,6 +34,10 @@ class Kind(NamedTuple):
     check: Callable[[Model, str, Any], Any]
     checks_later: bool = False
     """Whether the check is made where the option is used, because it depends on other arguments."""
+    range: Range | None = None
+    """The numbers that the check allows, if it allows just these."""
+    choices: tuple[str, ...] = ()
+    """The texts that the check allows, if it allows just these."""
 
 
 class Member(NamedTuple):
@@ -75,19 +88,30 @@ class Options:
 
 def real(low: float, high: float = math.inf, excludes_low: bool = False) -> Kind:
     """Return the kind of numbers from low, or above it, to below high."""
-    return Kind("float", lambda model, name, value: number(model, name, value, low, high, excludes_low))
+
+    def check(model: Model, name: str, value: Any) -> float:
+        return number(model, name, value, low, high, excludes_low)
+
+    return Kind("float", check, range=Range(low, high, excludes_low))
 
 
 def whole(low: int, high: int) -> Kind:
     """Return the kind of integers from low to high, both included."""
-    return Kind("int", lambda model, name, value: integer(name, value, low, high))
+
+    def check(model: Model, name: str, value: Any) -> int:
+        return integer(name, value, low, high)
+
+    return Kind("int", check, range=Range(low, high, whole=True))
 
 
 def optional(kind: Kind) -> Kind:
     """Return the kind of values of another one, or None."""
-    return Kind(
-        f"{kind.type} | None", lambda model, name, value: None if value is None else kind.check(model, name, value)
-    )
+    required = kind.check
+
+    def check(model: Model, name: str, value: Any) -> Any:
+        return None if value is None else required(model, name, value)
+
+    return kind._replace(type=f"{kind.type} | None", check=check)
 
 
 def unchecked(type: str) -> Kind:

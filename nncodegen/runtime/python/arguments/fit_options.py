@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .declarations import ARRAY, FLAG, Kind, Option, Options, check_callback, option, optional, real, unchecked, whole
 from .options import OPTIONS
-from .scalars import THREADS
+from .scalars import SEED, THREADS
 
 if TYPE_CHECKING:
     from ..native.model import Model
@@ -88,7 +88,7 @@ class CheckedFitOptions(Options):
         "whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are",
     )  # fmt: skip
     loss: str = option(
-        Kind("str | None", _check_loss), "linear",
+        Kind("str | None", _check_loss, choices=tuple(LOSSES)), "linear",
         '"linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":\n'
         "residuals beyond f_scale count less, as in scipy.optimize.least_squares",
     )  # fmt: skip
@@ -103,7 +103,10 @@ class CheckedFitOptions(Options):
         "are drawn from the scales of the data, without bounds; parameters that enter the formula\n"
         "linearly are projected out, and the best of many short fits is continued. This is for formulas",
     )  # fmt: skip
-    seed: int = option(unchecked("int"), 0, "the seed of starting points, and of the initial parameters of a network")
+    seed: int = option(
+        whole(0, SEED)._replace(checks_later=True), 0,
+        "the seed of starting points, and of the initial parameters of a network",
+    )  # fmt: skip
     tolerance: float = option(
         optional(real(0.0, 1.0)), cast("float", None),
         "the fit ends if a step changes the cost or the parameters by less than this fraction, or if the\n"
