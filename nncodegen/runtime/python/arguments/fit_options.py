@@ -172,7 +172,9 @@ class CheckedFitOptions(Options):
             return usual
         kept = usual.__dict__.copy()
         for name in changed:
-            kept[name] = self.__dict__[name]
+            value = self.__dict__[name]
+            if value is not None:
+                kept[name] = value
         kept["bounds"], kept["absolute_sigma"] = bounds, absolute_sigma
         return CheckedFitOptions(kept)
 
