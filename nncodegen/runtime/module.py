@@ -644,6 +644,27 @@ class Module(Protocol):
         """
 
 
+class FitOptions(TypedDict, total=False):
+    """The options of ``fit`` that ``curve_fit`` hands on, for type checkers."""
+
+    fixed: Iterable[Any] | Mapping[Any, Any]
+    loss: str | None
+    f_scale: float
+    n_starts: int | str | None
+    seed: int
+    tolerance: float | None
+    max_iterations: int | None
+    threads: int
+    data: Mapping[str, Any] | None
+    loss_weights: Mapping[str, float] | None
+    time_limit: float | None
+    callback: Callable[[FitProgress], Any] | None
+    progress: bool
+    groups: Any
+    own: Any
+    sigma_x: Any
+
+
 class FitParameters(TypedDict, total=False):
     """The parameters that FormulaRegressor and DynamicsRegressor share: options of ``fit``, for type checkers."""
 

@@ -1,4 +1,4 @@
-"""The options of a fit as parameters of the estimators that fit: their names there, and their types for checkers."""
+"""The options of a fit as parameters of estimators and of ``curve_fit``: their names there, and types for checkers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,19 @@ DEFAULTS = {name: None if option == "seed" else FIT.defaults[option] for name, o
 TYPES = {"random_state": "Any"}
 """The types of parameters that are wider than those of the options."""
 
+OF_CURVE_FIT = ("X", "Y", "p0", "sigma", "absolute_sigma", "bounds")
+"""The options that ``curve_fit`` declares itself, with SciPy's order and meaning."""
+
+OTHERS = tuple(name for name in FIT.options if name not in OF_CURVE_FIT)
+"""The options that ``curve_fit`` hands on."""
+
 TYPED = '''
+class FitOptions(TypedDict, total=False):
+    """The options of ``fit`` that ``curve_fit`` hands on, for type checkers."""
+
+{options}
+
+
 class FitParameters(TypedDict, total=False):
     """The parameters that FormulaRegressor and DynamicsRegressor share: options of ``fit``, for type checkers."""
 
@@ -30,6 +42,11 @@ class FitParameters(TypedDict, total=False):
 
 
 def emit_fit_parameters() -> str:
-    """Return the text of a class with the types of the parameters."""
+    """Return the text of two classes with the types of options and parameters."""
+    options = {name: FIT.options[name].kind.type for name in OTHERS}
     types = {name: TYPES.get(name, FIT.options[option].kind.type) for name, option in PARAMETERS.items()}
-    return TYPED.format(parameters="\n".join(f"    {name}: {type}" for name, type in types.items()))
+    return TYPED.format(options=_lines(options), parameters=_lines(types))
+
+
+def _lines(types: dict[str, str]) -> str:
+    return "\n".join(f"    {name}: {type}" for name, type in types.items())
