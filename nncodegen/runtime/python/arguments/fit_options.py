@@ -167,13 +167,11 @@ class CheckedFitOptions(Options):
         usual = model.fit_options
         if usual is None:
             usual = model.fit_options = defaults_of(model)
-        changed = self.__dict__.keys() & KEPT
-        if bounds is None and not absolute_sigma and not changed:
+        if bounds is None and not absolute_sigma and KEPT.isdisjoint(self.__dict__):
             return usual
         kept = usual.__dict__.copy()
-        for name in changed:
-            value = self.__dict__[name]
-            if value is not None:
+        for name, value in self.__dict__.items():
+            if name in KEPT and value is not None:
                 kept[name] = value
         kept["bounds"], kept["absolute_sigma"] = bounds, absolute_sigma
         return CheckedFitOptions(kept)

@@ -69,12 +69,13 @@ class Problem:
         guards = fitting.guards
         changed = bytearray(len(guards)) if guards else None
         costs = np.empty(min(kept, options.max_iterations))
+        loss, scale = options.native_loss
         values = fitting.mean_over if fitting.curved else 1
         if watch is not None:
             watch.mean_over = values
         try:
             numbers = self.model.native.fit(
-                self.X, self.Y, self.samples, self.sigma, options.bounds, fixed, *options.native_loss,
+                self.X, self.Y, self.samples, self.sigma, options.bounds, fixed, loss, scale,
                 options.tolerance, options.max_iterations, parameters, residuals, triangle, active, changed, costs,
                 watch, errors, self.max_steps, self.model.facts.steps.rtol,
             )  # fmt: skip
