@@ -50,7 +50,7 @@ KEPT = 64
     absolute_sigma=(
         "whether 1/sample_weight are the variances of the observations; else they are known up to a common\nfactor"
     ),
-    random_state=("the seed for drawing these starting points, and the initial weights of networks in the equations"),
+    random_state="the seed for drawing these starting points, and the initial weights of networks in the equations",
 )
 class DynamicsRegressor(LeastSquaresRegressor):
     """Equations of motion, whose parameters are fitted to trajectories by least squares (Levenberg and Marquardt).

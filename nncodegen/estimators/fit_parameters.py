@@ -40,14 +40,16 @@ def with_fit_parameters(**meanings: str) -> Callable[[Estimator], Estimator]:
     def completed(estimator: Estimator) -> Estimator:
         function: Any = estimator.__init__  # type: ignore[misc]
         signature = inspect.signature(function)
-        own = [one for one in signature.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
-        first = [one for one in own if one.kind is not Parameter.KEYWORD_ONLY]
+        declared = [
+            argument for argument in signature.parameters.values() if argument.kind is not Parameter.VAR_KEYWORD
+        ]
+        by_place = [argument for argument in declared if argument.kind is not Parameter.KEYWORD_ONLY]
         options = [
             Parameter(name, Parameter.KEYWORD_ONLY, default=DEFAULTS[name],
                       annotation=TYPES.get(name, FIT.options[option].kind.type))
             for name, option in PARAMETERS.items()
         ]  # fmt: skip
-        function.__signature__ = signature.replace(parameters=[*first, *options, *own[len(first) :]])
+        function.__signature__ = signature.replace(parameters=[*by_place, *options, *declared[len(by_place) :]])
         if estimator.__doc__:  # with python -OO, there are no docstrings
             estimator.__doc__ = estimator.__doc__.replace("{options}", _documentation({**MEANINGS, **meanings}))
         return estimator

@@ -164,7 +164,7 @@ class CheckedFitOptions(Options):
 
         A model remembers its defaults, which fits share: small ones spend their time on such preparations.
         """
-        usual = model.fit_options
+        usual: CheckedFitOptions | None = model.fit_options
         if usual is None:
             usual = model.fit_options = defaults_of(model)
         if bounds is None and not absolute_sigma and KEPT.isdisjoint(self.__dict__):
