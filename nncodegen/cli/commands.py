@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
+from nncodegen.cli.fit_flags import Finite, with_fit_flags
 from nncodegen.cli.user_file import run_file
 from nncodegen.compiler.building.build import load, load_variant
 from nncodegen.compiler.building.compiler import TARGETS
@@ -243,17 +244,6 @@ class Layers(click.ParamType):  # type: ignore[type-arg]
         return layers
 
 
-class Finite(click.FloatRange):
-    """A number in a range: not NaN, and not infinite."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the number; fail with a message if it is not finite or out of range."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number", param, ctx)
-        return number
-
-
 def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[str, float] | None:
     """Return the weights of classes: "balanced", a mapping from NAME=WEIGHT options, or None without any."""
     if not values:
@@ -412,13 +402,7 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @click.option("--shared", default="", metavar="NAME,...", help="With --by: parameters that all groups have in common.")
 @click.option("--n-starts", type=click.IntRange(1),
               help="Starting points within the bounds, of which the best is kept.")  # fmt: skip
-@click.option("--loss", type=click.Choice(["linear", "huber", "soft_l1", "cauchy"]), default="linear",
-              show_default=True, help="How residuals count; all but the first bear outliers.")  # fmt: skip
-@click.option("--f-scale", type=Finite(0, min_open=True), default=1.0, show_default=True,
-              help="The residual, divided by sigma, from which on that counts less.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of starting points.")
-@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True,
-              help="Threads that share the groups, or the starting points.")  # fmt: skip
+@with_fit_flags
 @click.option("--out", type=click.Path(path_type=Path), help="File for the parameters, as CSV.")
 @click.option("--plot", type=click.Path(path_type=Path),
               help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.")  # fmt: skip
@@ -427,8 +411,8 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @_of_file
 def curve(
     data: Path, equation: str | None, models: str | None, p0: str, bounds: str, tie: tuple[str, ...],
-    derived: tuple[str, ...], sigma: str | None, sigma_x: str, by: str, shared: str, out: Path | None,
-    plot: Path | None, dask: str | None, encoding: str | None, sheet: str | None, **options: Any,
+    derived: tuple[str, ...], sigma: str | None, sigma_x: str, by: str, shared: str, n_starts: int | None,
+    out: Path | None, plot: Path | None, dask: str | None, encoding: str | None, sheet: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Fit a formula to the columns of a table, by least squares.
 
@@ -448,9 +432,10 @@ def curve(
     )
     from nncodegen.table.curves.settings import FitSettings  # noqa: PLC0415
 
-    options |= {"ties": read_formulas(tie, "--tie"), "derived": read_formulas(derived, "--derived"),
-                "shared": read_names(shared), "sigma_x": read_sigma_x(sigma_x)}  # fmt: skip
-    settings = FitSettings(read_starts(p0), read_bounds(bounds), **options)
+    settings = FitSettings(
+        read_starts(p0), read_bounds(bounds), n_starts, options, read_formulas(tie, "--tie"),
+        read_formulas(derived, "--derived"), read_names(shared), read_sigma_x(sigma_x),
+    )  # fmt: skip
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:

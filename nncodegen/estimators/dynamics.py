@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import r2_score
@@ -22,6 +22,7 @@ from nncodegen.compiler.pipeline import build_module
 from nncodegen.curves.fitting.interface import refuse_two_values
 from nncodegen.errors import ModelError
 from nncodegen.estimators.columns import validated
+from nncodegen.estimators.fit_parameters import take_parameters, with_fit_parameters
 from nncodegen.estimators.least_squares import LeastSquaresRegressor
 from nncodegen.formats.export import Exportable
 from nncodegen.runtime.module import Module
@@ -30,11 +31,27 @@ from nncodegen.runtime.python.fitting.fit import automatic
 from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.ground.warn import warn
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from nncodegen.runtime.module import FitParameters
+
 KEPT = 64
 """The number of models whose modules a process remembers; the others are found in the cache on disk."""
 
 
 @renamed("0.3.0", tolerance="tol", max_iterations="max_iter")
+@with_fit_parameters(
+    p0=(
+        "where to start: a mapping from names of parameters to numbers, or (P,) in the order of the model.\n"
+        "The other parameters begin at the values that the model has for them, or within their bounds.\n"
+        '"auto": a start is looked for, from the scales of the data'
+    ),
+    absolute_sigma=(
+        "whether 1/sample_weight are the variances of the observations; else they are known up to a common\nfactor"
+    ),
+    random_state="the seed for drawing these starting points, and the initial weights of networks in the equations",
+)
 class DynamicsRegressor(LeastSquaresRegressor):
     """Equations of motion, whose parameters are fitted to trajectories by least squares (Levenberg and Marquardt).
 
@@ -46,23 +63,9 @@ class DynamicsRegressor(LeastSquaresRegressor):
     and among others, which are left out. If none has one, all are taken in the order of the model.
 
     dynamics        the model, nncodegen.Dynamics(...)
-    p0              where to start: a mapping from names of parameters to numbers, or (P,) in the order of the model.
-                    The other parameters begin at the values that the model has for them, or within their bounds.
-                    "auto": a start is looked for, from the scales of the data
-    bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
-    fixed           names of parameters that keep their starting values; or {name: value}, the values that they keep
-    absolute_sigma  whether 1/sample_weight are the variances of the observations; else they are known up to a common
-                    factor
-    loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
-                    residuals beyond f_scale count less, as in scipy.optimize.least_squares
-    n_starts        the number of additional starting points, which are drawn within the bounds; each free parameter
-                    needs bounds then. "auto": points are drawn from the scales of the data, without bounds
-    random_state    the seed for drawing these starting points, and the initial weights of networks in the equations
-    tol, max_iter   the stopping rule of a fit: ``tolerance`` and ``max_iterations`` of the compiled module's ``fit``;
-                    None for the defaults
+    {options}
     precision       "float64" or "float32"
     bits            "native", or "portable": results do not depend on the CPU, the compiler or the operating system
-    threads         the number of threads that share the starting points
 
     Fitted attributes, for P parameters:
 
@@ -81,34 +84,14 @@ class DynamicsRegressor(LeastSquaresRegressor):
         self,
         dynamics: Any,
         *,
-        p0: Any = None,
-        bounds: Any = None,
-        fixed: Iterable[Any] | Mapping[Any, float] = (),
-        absolute_sigma: bool = False,
-        loss: str = "linear",
-        f_scale: float = 1.0,
-        n_starts: int | str | None = None,
-        random_state: Any = None,
-        tol: float | None = None,
-        max_iter: int | None = None,
         precision: str = "float64",
         bits: str = "native",
-        threads: int = 1,
+        **options: Unpack[FitParameters],
     ) -> None:
         self.dynamics = dynamics
-        self.p0 = p0
-        self.bounds = bounds
-        self.fixed = fixed
-        self.absolute_sigma = absolute_sigma
-        self.loss = loss
-        self.f_scale = f_scale
-        self.n_starts = n_starts
-        self.random_state = random_state
-        self.tol = tol
-        self.max_iter = max_iter
         self.precision = precision
         self.bits = bits
-        self.threads = threads
+        take_parameters(self, options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> DynamicsRegressor:
         """Fit the parameters to X (N, inputs) and y (N, outputs times the times); with one value of a row, also (N,).

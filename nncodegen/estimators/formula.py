@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import column_or_1d
@@ -21,11 +21,17 @@ from nncodegen.curves.fitting.formula import (
 from nncodegen.curves.fitting.interface import refuse_two_values
 from nncodegen.curves.fitting.start import limits_of, named, start_and_search
 from nncodegen.estimators.columns import validated
+from nncodegen.estimators.fit_parameters import take_parameters, with_fit_parameters
 from nncodegen.estimators.least_squares import LeastSquaresRegressor
 from nncodegen.formats.export import Exportable
 from nncodegen.runtime.python.ground.algebra import IN_FIXED_ORDER
 from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.results.bordered import solve
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from nncodegen.runtime.module import FitParameters
 
 
 @renamed(
@@ -37,6 +43,15 @@ from nncodegen.runtime.python.results.bordered import solve
     tolerance="tol",
     max_iterations="max_iter",
 )
+@with_fit_parameters(
+    p0=(
+        "where to start: a mapping from names of parameters to numbers, or (P,) in the order in which the\n"
+        "text first names them (alphabetical for an expression). Parameters without a start begin at 1, or\n"
+        "within their bounds. The linear function begins at the least-squares solution of least norm, so that\n"
+        'undetermined parameters stay small. "auto": a start is looked for, from the scales of the data, as\n'
+        "it is by default for a curve"
+    ),
+)
 class FormulaRegressor(LeastSquaresRegressor):
     """A formula of the features, whose parameters are fitted by least squares (Levenberg and Marquardt).
 
@@ -44,26 +59,11 @@ class FormulaRegressor(LeastSquaresRegressor):
                     nncodegen.curves. The features have the names of a DataFrame's columns; without these they are
                     x1, x2, ..., and a single one is x. All other names are parameters. It need not use every feature.
                     None is b0 + b1*x1 + b2*x2 + ..., a linear function of all features, whatever their names
-    p0              where to start: a mapping from names of parameters to numbers, or (P,) in the order in which the
-                    text first names them (alphabetical for an expression). Parameters without a start begin at 1, or
-                    within their bounds. The linear function begins at the least-squares solution of least norm, so that
-                    undetermined parameters stay small. "auto": a start is looked for, from the scales of the data, as
-                    it is by default for a curve
-    bounds          (lower, upper), each a number or (P,), or a mapping from names to pairs; None for none
+    {options}
     ties            parameters that are formulas of others, {"b": "2*a"}: they have no start and no bounds, and are
                     among the fitted attributes, with errors by propagation
-    fixed           names of parameters that keep their starting values; or {name: value}, the values that they keep
-    absolute_sigma  whether 1/sample_weight are the variances of y; else they are known up to a common factor
-    loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
-                    residuals beyond f_scale count less, as in scipy.optimize.least_squares
-    n_starts        the number of additional starting points, which are drawn within the bounds; each free parameter
-                    needs bounds then. "auto": points are drawn from the scales of the data, without bounds
-    random_state    the seed for drawing these starting points; "auto" draws the same ones without it
-    tol, max_iter   the stopping rule of a fit: ``tolerance`` and ``max_iterations`` of the compiled module's ``fit``;
-                    None for the defaults
     precision       "float64" or "float32"
     bits            "native", or "portable": results do not depend on the CPU, the compiler or the operating system
-    threads         the number of threads that share the starting points
 
     Fitted attributes, for P parameters:
 
@@ -82,36 +82,16 @@ class FormulaRegressor(LeastSquaresRegressor):
         self,
         formula: Any = None,
         *,
-        p0: Any = None,
-        bounds: Any = None,
         ties: Mapping[Any, Any] | None = None,
-        fixed: Iterable[Any] | Mapping[Any, float] = (),
-        absolute_sigma: bool = False,
-        loss: str = "linear",
-        f_scale: float = 1.0,
-        n_starts: int | str | None = None,
-        random_state: Any = None,
-        tol: float | None = None,
-        max_iter: int | None = None,
         precision: str = "float64",
         bits: str = "native",
-        threads: int = 1,
+        **options: Unpack[FitParameters],
     ) -> None:
         self.formula = formula
-        self.p0 = p0
-        self.bounds = bounds
         self.ties = ties
-        self.fixed = fixed
-        self.absolute_sigma = absolute_sigma
-        self.loss = loss
-        self.f_scale = f_scale
-        self.n_starts = n_starts
-        self.random_state = random_state
-        self.tol = tol
-        self.max_iter = max_iter
         self.precision = precision
         self.bits = bits
-        self.threads = threads
+        take_parameters(self, options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> FormulaRegressor:
         """Fit the formula to X (N, features) and y (N,).

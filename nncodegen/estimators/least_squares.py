@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
+from nncodegen.estimators.fit_parameters import options_of
 from nncodegen.runtime.module import Module
 from nncodegen.runtime.python import FitResult
 from nncodegen.runtime.python.fitting.fit import AUTO
@@ -50,22 +51,8 @@ class LeastSquaresRegressor(RegressorMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31)) if draws else 0
         with warnings.catch_warnings():  # scikit-learn has a separate category for these warnings
             warnings.simplefilter("ignore", RuntimeWarning)
-            result = module.fit(
-                X,
-                Y,
-                p0=start,
-                sigma=sigma,
-                absolute_sigma=self.absolute_sigma,
-                bounds=bounds,
-                fixed=self.fixed,
-                loss=self.loss,
-                f_scale=self.f_scale,
-                n_starts=n_starts,
-                seed=seed,
-                tolerance=self.tol,
-                max_iterations=self.max_iter,
-                threads=self.threads,
-            )
+            options = options_of(self) | {"p0": start, "bounds": bounds, "n_starts": n_starts, "seed": seed}
+            result = module.fit(X, Y, sigma=sigma, **options)
         if not result.converged:
             message = result.message.replace("max_iterations", "max_iter")  # its name here
             warn(f"the fit did not converge: {message}", ConvergenceWarning)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -404,50 +404,53 @@ class Module(Protocol):
         sum of the losses of all values, which counts as a negative log-likelihood, so that the covariance is the
         inverse of the Fisher information.
 
-        X               (N, inputs); with one input also (N,). Or a table, such as a DataFrame, or a mapping, whose
-                        columns are taken by the names of the inputs
-        Y               (N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that
-                        sees several outputs together, such as those of a softmax, they are all missing then. Labels
-                        (N,), if train takes them
-        p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
-                        parameters, moved into the bounds if necessary, or, of a model whose output is a curve by name
-                        without values of its parameters, at estimates from the data. "auto": no start is needed, since
-                        one is looked for, as with n_starts="auto"
-        sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
-        absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
-                        covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
-        bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
-                        Parameters of curves by name that a mapping leaves out have the bounds of the curve
-        fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
-                        that they keep
-        loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
-                        residuals beyond f_scale count less, as in scipy.optimize.least_squares
-        n_starts        the number of additional starting points, a Sobol sequence within the bounds, which all free
-                        parameters need; the best of all fits is the result. This needs SciPy. "auto": starting points
-                        are drawn from the scales of the data, without bounds; parameters that enter the formula
-                        linearly are projected out, and the best of many short fits is continued. This is for formulas
-        seed            the seed of starting points, and of the initial parameters of a network
-        tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
-                        cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
-                        less than rtol/10 where steps of differential equations are chosen
-        max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
-        threads         1 to 64 threads, which share the starting points
-        data, loss_weights
-                        for a network with losses by name, in place of X and Y: see train
-        time_limit      the seconds after which to stop, with the best parameters so far. They do not count the
-                        compilation of a part of the module, which the first fit may need
-        callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
-                        after each iteration; it ends the fit if it returns something true
-        progress        show a bar on the standard error, as train does
-        groups          a label for each sample, (N,): the samples of a label are a group, which has some parameters of
-                        its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
-                        Then threads share the groups, and p0="auto" or n_starts finds a start for each
-        own             the names of the parameters that each group has for itself; by default those of the model. Their
-                        values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or
-                        mappings from labels to numbers
-        sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
-                        (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
-                        distances), also in groups. The model must have been built in this process
+        X              (N, inputs); with one input also (N,). Or a table, such as a DataFrame, or a mapping, whose
+                       columns are taken by the names of the inputs
+        Y              (N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that
+                       sees several outputs together, such as those of a softmax, they are all missing then. Labels
+                       (N,), if train takes them
+        p0             the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
+                       parameters, moved into the bounds if necessary, or, of a model whose output is a curve by name
+                       without values of its parameters, at estimates from the data. "auto": no start is needed, since
+                       one is looked for, as with n_starts="auto"
+        sigma          standard deviations of the targets, above 0: a number, (N,), or the shape of Y
+        absolute_sigma whether sigma is in the units of the targets; by default it is right up to a factor, and the
+                       covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
+        bounds         (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
+                       Parameters of curves by name that a mapping leaves out have the bounds of the curve
+        fixed          names or indices of parameters that keep their starting values; or {name: value}, the values
+                       that they keep
+        loss           "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
+                       residuals beyond f_scale count less, as in scipy.optimize.least_squares
+        f_scale        the residual, divided by sigma, beyond which a robust loss grows slower than its square
+        n_starts       the number of additional starting points, a Sobol sequence within the bounds, which all free
+                       parameters need; the best of all fits is the result. This needs SciPy. "auto": starting points
+                       are drawn from the scales of the data, without bounds; parameters that enter the formula
+                       linearly are projected out, and the best of many short fits is continued. This is for formulas
+        seed           the seed of starting points, and of the initial parameters of a network
+        tolerance      the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
+                       cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
+                       less than rtol/10 where steps of differential equations are chosen
+        max_iterations the most steps that are tried; by default 1,000 plus 100 for each parameter
+        threads        1 to 64 threads, which share the starting points
+        data           in the place of X and Y, for a network with losses by name: {term: X}, or {term: (X, Y)}
+                       for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X
+        loss_weights   {term: number}, what the mean of each term counts in the loss; 1 for those left out; one of
+                       weight 0 needs no data
+        time_limit     the seconds after which to stop, with the best parameters so far. They do not count the
+                       compilation of a part of the module, which the first fit may need
+        callback       a function of one argument, with the attributes iterations, cost, seconds and parameters, called
+                       after each iteration; it ends the fit if it returns something true
+        progress       show a bar on the standard error, as train does
+        groups         a label for each sample, (N,): the samples of a label are a group, which has some parameters of
+                       its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
+                       Then threads share the groups, and p0="auto" or n_starts finds a start for each
+        own            the names of the parameters that each group has for itself; by default those of the model. Their
+                       values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or
+                       mappings from labels to numbers
+        sigma_x        standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
+                       (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
+                       distances), also in groups. The model must have been built in this process
 
         Instead of a name, a symbol of SymPy can be given.
 
@@ -482,35 +485,36 @@ class Module(Protocol):
         Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
         samples.
 
-        X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N). Or a
-                        table or a mapping, whose columns are taken by the names of the inputs; a list may have one for
-                        each fit
-        Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
-                        fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
-                        unequal lengths, one for each fit, can be given, too; X, sigma and sigma_x are then such lists,
-                        or shared
-        p0              the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
-                        value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
-                        necessary. "auto": a start is looked for in each set of data, as by fit
-        sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
-        absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
-                        covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
-        bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-        fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
-                        that they keep, with a value for all fits or (M,)
-        lengths         (M,), the number of samples of each fit, which are the first of its N; by default all
-        covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
-        tolerance       a fit ends if a step changes the sum of squares or the parameters by less than this fraction, or
-                        if the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5,
-                        and not less than rtol/10 where steps of differential equations are chosen; never less than 8
-                        units of rounding
-        max_iterations  the most steps that a fit tries; by default 1,000 plus 100 for each parameter
-        threads         1 to 64 threads, which share the fits
-        time_limit      the seconds after which to stop: the fits that have not ended then keep their starts. They do
-                        not count the compilation of a part of the module, which the first fits may need
-        progress        show a bar on the standard error, as train does
-        sigma_x         standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may
-                        have, or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does
+        X              (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N). Or a
+                       table or a mapping, whose columns are taken by the names of the inputs; a list may have one for
+                       each fit
+        Y              (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
+                       fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
+                       unequal lengths, one for each fit, can be given, too; X, sigma and sigma_x are then such lists,
+                       or shared
+        p0             the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
+                       value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
+                       necessary. "auto": a start is looked for in each set of data, as by fit
+        sigma          standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
+        absolute_sigma whether sigma is in the units of the targets; by default it is right up to a factor, and the
+                       covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
+        bounds         (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
+                       Parameters of curves by name that a mapping leaves out have the bounds of the curve
+        fixed          names or indices of parameters that keep their starting values; or {name: value}, the values
+                       that they keep, with a value for all fits or (M,)
+        lengths        (M,), the number of samples of each fit, which are the first of its N; by default all
+        covariance     whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
+        tolerance      a fit ends if a step changes the cost or the parameters by less than this fraction, or if the
+                       cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
+                       less than rtol/10 where steps of differential equations are chosen; never less than 8
+                       units of rounding
+        max_iterations the most steps that are tried; by default 1,000 plus 100 for each parameter
+        threads        1 to 64 threads, which share the fits
+        time_limit     the seconds after which to stop: the fits that have not ended then keep their starts. They do
+                       not count the compilation of a part of the module, which the first fits may need
+        progress       show a bar on the standard error, as train does
+        sigma_x        standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may
+                       have, or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does
 
         Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
         number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.
@@ -638,3 +642,40 @@ class Module(Protocol):
 
         Each line is passed to ``print_fn``, by default ``print``; ``lines.append`` collects the lines.
         """
+
+
+class FitOptions(TypedDict, total=False):
+    """The options of ``fit`` that ``curve_fit`` hands on, for type checkers."""
+
+    fixed: Iterable[Any] | Mapping[Any, Any]
+    loss: str | None
+    f_scale: float
+    n_starts: int | str | None
+    seed: int
+    tolerance: float | None
+    max_iterations: int | None
+    threads: int
+    data: Mapping[str, Any] | None
+    loss_weights: Mapping[str, float] | None
+    time_limit: float | None
+    callback: Callable[[FitProgress], Any] | None
+    progress: bool
+    groups: Any
+    own: Any
+    sigma_x: Any
+
+
+class FitParameters(TypedDict, total=False):
+    """The parameters that FormulaRegressor and DynamicsRegressor share: options of ``fit``, for type checkers."""
+
+    p0: ArrayLike | Mapping[Any, Any] | str | None
+    absolute_sigma: bool
+    bounds: Any
+    fixed: Iterable[Any] | Mapping[Any, Any]
+    loss: str | None
+    f_scale: float
+    n_starts: int | str | None
+    random_state: Any
+    tol: float | None
+    max_iter: int | None
+    threads: int

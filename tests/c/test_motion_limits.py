@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
+from nncodegen.runtime.python.arguments.fit_options import CheckedFitOptions
 from nncodegen.runtime.python.fitting.automatic import usual_steps
 from nncodegen.runtime.python.fitting.problem import Problem
 from nncodegen.runtime.python.fitting.starting_points import reached
@@ -93,7 +94,8 @@ def test_a_limit_of_fits_is_that_of_the_model(method, steps):
     Y = usual.predict(TRUTH, X) * (1 + 0.01 * random.normal(size=(1, 18))).astype(precision)
     starts = (TRUTH * np.exp(0.8 * random.normal(size=(21, 6)))).astype(precision)
     one, other = (
-        Problem(module._model, X, Y.astype(precision), None, None, "linear", 1.0, 1e-6, 50) for module in (usual, less)
+        Problem(module._model, X, Y.astype(precision), None, CheckedFitOptions.of(tolerance=1e-6, max_iterations=50))
+        for module in (usual, less)
     )
     limited = one.limited(steps)
     found, expected, free = (reached(each, starts, None, 1, None) for each in (limited, other, one))

@@ -16,7 +16,7 @@ EXCEPTIONS = {
     "compiler/ir/program.py:Program": "its fields are being sorted into the mathematics, tasks and options",
     "runtime/module.py:Module": "the public attributes of a module",
     "runtime/python/arguments/options.py:CheckedOptions": "the table of the options of a training",
-    "runtime/python/results/fitted.py:Fitted.__init__": "waits for the declared options of fit",
+    "runtime/python/arguments/fit_options.py:CheckedFitOptions": "the table of the options of a fit",
     "compiler/motion/dynamics.py:Dynamics.__init__": "a public signature",
     "estimators/classifier.py:NNClassifier.__init__": "a public signature, which scikit-learn reads",
     "estimators/regressor.py:NNRegressor.__init__": "a public signature, which scikit-learn reads",

@@ -14,6 +14,7 @@ import nncodegen as nn
 from nncodegen import curves
 from nncodegen.bench.nist import right_digits
 from nncodegen.curves.fitting.formula import module_of, read_formula
+from nncodegen.runtime.python.arguments.fit_options import CheckedFitOptions
 from nncodegen.runtime.python.fitting.automatic import _Projected
 from nncodegen.runtime.python.fitting.problem import Problem
 from tests.support import nist
@@ -297,7 +298,13 @@ def test_linear_parameters_are_projected_out_within_their_bounds():
     y = 2 * np.exp(-((x - 3) ** 2)) + np.exp(-((x - 7) ** 2)) + 0.02 * random.normal(size=60)
     low, high = np.zeros(7), np.full(7, 10.0)
     high[6] = 0.5
-    problem = Problem(module._model, x[:, None], y[:, None], None, (low, high), "linear", 1.0, 1e-8, 1)
+    problem = Problem(
+        module._model,
+        x[:, None],
+        y[:, None],
+        None,
+        CheckedFitOptions.of(bounds=(low, high), tolerance=1e-8, max_iterations=1),
+    )
     projected = _Projected(problem, np.ones(7), None)
     points = random.uniform(0, 10, (200, 3))
     points[0] = 3.0  # columns that depend on each other

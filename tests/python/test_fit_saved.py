@@ -98,7 +98,7 @@ def test_losses_that_are_no_squares_and_models_without_inputs(tmp_path):
         ({"X": None}, "its parts do not fit together"),
         ({"sigmas": np.ones(4)}, "its parts do not fit together"),
         ({"texts": np.array(["well", ""])}, "its parts do not fit together"),
-        ({"texts": np.array(["cost", "tukey"])}, "its parts do not fit together"),
+        ({"texts": np.array(["cost", "tukey"])}, "loss is 'tukey'"),
         ({"upper": None}, "it lacks 'upper'"),
         ({"free": np.ones(3)}, "free has the shape"),
         ({"counts": None}, "it lacks 'counts'"),

@@ -10,6 +10,7 @@ pytest.importorskip("scipy")
 
 import nncodegen as nn
 from nncodegen.curves.fitting.formula import module_of, read_formula
+from nncodegen.runtime.python.arguments.fit_options import CheckedFitOptions
 from nncodegen.runtime.python.fitting.coordinates import Coordinates
 from nncodegen.runtime.python.fitting.problem import Problem
 from nncodegen.runtime.python.fitting.symmetries import exponential, symmetries_of
@@ -59,7 +60,9 @@ def test_points_in_other_coordinates(text, seed):
             point[names.index(name)] = value
     function = sympy.lambdify(sympy.symbols(["x", *names]), sympy.sympify(text), "numpy")
     y = function(x, *point) + random.uniform(0, 0.1, 30)
-    problem = Problem(model_of(text), x[:, None], y[:, None], None, None, "linear", 1.0, 1e-8, 10)
+    problem = Problem(
+        model_of(text), x[:, None], y[:, None], None, CheckedFitOptions.of(tolerance=1e-8, max_iterations=10)
+    )
     coordinates = Coordinates(problem, None)
     assert coordinates.are_others
     there = coordinates.points_here(point[None])
@@ -79,11 +82,27 @@ def test_what_is_held_or_bounded_stays():
     y = random.normal(size=60)
     low, high = np.full(8, -np.inf), np.full(8, np.inf)
     low[[1, 2]], high[1] = (1520, 0.5), 1600  # b and c
-    problem = Problem(model_of(TWO), x[:, None], y[:, None], None, (low, high), "linear", 1.0, 1e-8, 10)
+    problem = Problem(
+        model_of(TWO),
+        x[:, None],
+        y[:, None],
+        None,
+        CheckedFitOptions.of(bounds=(low, high), tolerance=1e-8, max_iterations=10),
+    )
     here = Coordinates(problem, None).problem
-    np.testing.assert_allclose([here.bounds[0][1], here.bounds[1][1], here.bounds[0][2]], [0.1, 0.5, 0.0025])
+    low, high = here.options.bounds
+    np.testing.assert_allclose([low[1], high[1], low[2]], [0.1, 0.5, 0.0025])
     low[6] = 0  # that of the intercept, which depends on the slope
-    same = Coordinates(Problem(model_of(TWO), x[:, None], y[:, None], None, (low, high), "linear", 1.0, 1e-8, 10), None)
+    same = Coordinates(
+        Problem(
+            model_of(TWO),
+            x[:, None],
+            y[:, None],
+            None,
+            CheckedFitOptions.of(bounds=(low, high), tolerance=1e-8, max_iterations=10),
+        ),
+        None,
+    )
     assert same.problem.X.max() == 1  # a scale only
     assert same.problem.X.min() == pytest.approx(1500 / 1700)
 

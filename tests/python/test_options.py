@@ -1,36 +1,44 @@
 """The options of a training: each is declared once, and everything else follows."""
 
 import inspect
+import pickle
+from types import SimpleNamespace
 
 import pytest
 
 import nncodegen as nn
 from nncodegen.compiler.describe.optimizers import TAKEN, describe_update
-from nncodegen.runtime.python.arguments.calls import MINIMIZE, STREAM, TRAIN
+from nncodegen.compiler.emit.fit_parameters import DEFAULTS, NAMES, OF_CALLS, OF_DATA
+from nncodegen.runtime.python.arguments.calls import FIT, FIT_MANY, MINIMIZE, STREAM, TRAIN
+from nncodegen.runtime.python.arguments.fit_options import STORED, CheckedFitOptions, restored
 from nncodegen.runtime.python.arguments.measures import Measure
 from nncodegen.runtime.python.arguments.options import MEMBERS, OPTIONS, CheckedOptions
+from nncodegen.runtime.python.fitting.grouped import GroupedProblem
+from nncodegen.runtime.python.fitting.problem import Problem
 from nncodegen.runtime.python.ground.metrics import FIGURES
 from nncodegen.runtime.python.ground.rules import RULES
 
-CALLS = {"train": TRAIN, "train_on_stream": STREAM, "minimize": MINIMIZE}
+CALLS = {"train": TRAIN, "train_on_stream": STREAM, "minimize": MINIMIZE, "fit": FIT, "fit_many": FIT_MANY}
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_signatures(perceptron, name):
     """The signature of a function is that of its options, in their order and with their defaults."""
-    *options, others = inspect.signature(getattr(perceptron, name)).parameters.values()
+    options = list(inspect.signature(getattr(perceptron, name)).parameters.values())
+    if CALLS[name].others is not None:
+        assert options.pop().kind is inspect.Parameter.VAR_KEYWORD
     assert [option.name for option in options] == list(CALLS[name].options)
-    assert others.kind is inspect.Parameter.VAR_KEYWORD
     for position, option in enumerate(options):
         required = option.default is inspect.Parameter.empty
         assert required == (position < CALLS[name].required)
         assert required or option.default == CALLS[name].defaults[option.name]
 
 
-def test_every_option_is_documented(perceptron):
-    """The documentation of train tells what each option does."""
-    told = inspect.getdoc(perceptron.train)
-    for name, option in TRAIN.options.items():
+@pytest.mark.parametrize("function", ["train", "fit", "fit_many"])
+def test_every_option_is_documented(perceptron, function):
+    """The documentation of a function tells what each option does."""
+    told = inspect.getdoc(getattr(perceptron, function))
+    for name, option in CALLS[function].options.items():
         assert f"\n{name} " in told
         for line in option.meaning.split("\n"):
             assert line in told
@@ -39,7 +47,7 @@ def test_every_option_is_documented(perceptron):
 
 def test_defaults_are_allowed(perceptron):
     """Every default passes the check of its option."""
-    for name, option in OPTIONS.items():
+    for name, option in [*OPTIONS.items(), *FIT.options.items(), *FIT_MANY.options.items()]:
         assert option.kind.check(perceptron._model, name, option.default) == option.default
 
 
@@ -63,6 +71,64 @@ def test_arguments_by_place_and_name(perceptron):
         perceptron.train(*[None] * 99)
     with pytest.raises(TypeError, match=r"train_on_stream\(\) missing a required argument: 'batches'"):
         perceptron.train_on_stream()
+
+
+def test_options_of_a_fit_are_told_as_python_tells_them(perceptron):
+    """So are the options of a fit, with the hint what to give instead, and old names by place and name."""
+    x, y = [[0.35, 0.9]], [0.5]
+    with pytest.raises(TypeError, match=r"fit\(\) got multiple values for argument 'Y'"):
+        perceptron.fit(x, y, Y=y)
+    with pytest.raises(TypeError, match=r"fit\(\) takes at most \d+ positional arguments, but 99 were given"):
+        perceptron.fit(*[None] * 99)
+    with pytest.raises(TypeError, match=r"fit\(\) got an unexpected keyword argument 'tol': give tolerance"):
+        perceptron.fit(x, y, tol=1e-3)
+    with pytest.raises(TypeError, match=r"fit_many\(\) got an unexpected keyword argument 'loss'"):
+        perceptron.fit_many(x, y, loss="huber")
+
+
+def test_the_record_of_a_fit_holds_what_files_and_pickles_need():
+    """Options that a problem keeps are pickled and stored by themselves, without data and callbacks; others are not."""
+    given = {"loss": "huber", "f_scale": 2.5, "tolerance": 1e-4, "max_iterations": 7, "absolute_sigma": True}
+    model = SimpleNamespace(
+        precision="float64",
+        facts=SimpleNamespace(steps=SimpleNamespace(rtol=0.0)),
+        parameter_count=2,
+        tiny=0.0,
+        fit_options=None,
+    )
+    record = CheckedFitOptions.of(X=[1.0], callback=print, **given).kept(model, None, True)
+    assert vars(pickle.loads(pickle.dumps(record))) == {**given, "bounds": None}
+    arrays = {name: record.stored(name) for name in STORED}
+    assert arrays == {"numbers": (2.5, 1e-4), "counts": (7, True), "texts": ("huber",)}  # as files of 0.2 have them
+    assert vars(restored(model, None, **arrays)) == vars(record)
+    assert restored(model, None, numbers=[2.5], counts=[7], texts=["huber"]).absolute_sigma is False
+    with pytest.raises(ValueError, match="f_scale must be a number above 0, not -1"):
+        restored(model, None, numbers=[-1.0])
+
+
+@pytest.mark.parametrize("kind", [Problem, GroupedProblem])
+def test_problems_that_version_0_2_pickled(kind):
+    """Their options, which were attributes one by one, are the record of the present version."""
+    problem = kind.__new__(kind)
+    problem.__setstate__({"loss": "cauchy", "f_scale": 3.0, "bounds": None, "tolerance": 1e-6, "max_iterations": 9})
+    expected = {"loss": "cauchy", "f_scale": 3.0, "bounds": None, "tolerance": 1e-6, "max_iterations": 9}
+    assert vars(problem.options) == expected
+    assert not hasattr(problem, "loss")
+
+
+def test_parameters_of_estimators_are_options_of_fit():
+    """Every option of fit that is none of data or of one call is a parameter of the estimators that fit."""
+    estimators = pytest.importorskip("nncodegen.estimators")
+    left = {NAMES.get(name, name) for name in FIT.options if name not in (*OF_DATA, *OF_CALLS)}
+    for kind in (estimators.FormulaRegressor, estimators.DynamicsRegressor):
+        parameters = inspect.signature(kind).parameters
+        assert left <= parameters.keys()
+        assert all(parameters[name].default == DEFAULTS[name] for name in left)
+        told = inspect.getdoc(kind)
+        assert all(f"\n{name} " in told for name in left)
+        assert "{options}" not in told
+        with pytest.raises(TypeError, match=rf"{kind.__name__}.__init__\(\) got an unexpected .* 'f_scal'"):
+            kind(None, f_scal=1)
 
 
 def test_members_in_c():

@@ -1,9 +1,13 @@
 """Fits made with NumPy and SciPy alone: the records that a native fit gives, of formulas with their derivatives."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
+from nncodegen.runtime.python.arguments.fit_options import CheckedFitOptions
 from nncodegen.runtime.python.ground.facts import ChosenSteps, Fitting, Parameter, Samples
 from nncodegen.runtime.python.results.fit_result import FitResult
+from nncodegen.runtime.python.results.solution import solution_of
 
 
 class Facts:
@@ -98,29 +102,13 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
     chi2 = np.nansum(residuals**2)
     padded = np.zeros((free.sum(), free.sum()))
     padded[: len(triangle)] = triangle  # with fewer data than parameters
-    return FitResult(
-        model,
-        parameters,
-        start,
-        ~free,
-        np.isclose(parameters, low) | np.isclose(parameters, high),
-        padded,
-        0.5 * chi2 if found is not None else cost,
-        chi2,
-        residuals,
-        X,
-        Y,
-        sigma,
-        int(used.sum()),
-        "cost",
-        7,
-        9,
-        bounds=bounds,
-        refit=refit,
-        robust=loss,
-        f_scale=scale,
-        **options,
-    )
+    solution = solution_of(
+        parameters, residuals, padded, np.isclose(parameters, low) | np.isclose(parameters, high),
+        0.5 * chi2 if found is not None else cost, chi2, int(used.sum()), "cost", 7, 9, None, (),
+    )  # fmt: skip
+    kept = CheckedFitOptions.of(bounds=bounds, loss=loss, f_scale=scale, **options)
+    problem = SimpleNamespace(model=model, X=X, Y=Y, sigma=sigma, options=kept)
+    return FitResult(problem, solution, start, ~free, refit)
 
 
 def decay(**options):

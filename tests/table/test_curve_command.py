@@ -3,7 +3,9 @@
 import csv
 import io
 import os
+import warnings
 
+import click
 import numpy as np
 import pytest
 
@@ -11,6 +13,9 @@ pandas = pytest.importorskip("pandas")
 optimize = pytest.importorskip("scipy.optimize")
 
 import nncodegen as nn
+from nncodegen.cli.commands import command
+from nncodegen.cli.fit_flags import FLAGS
+from nncodegen.curves.fitting.formula import module_of, read_formula
 from nncodegen.table.curves.columns import columns_of, groups_of
 from nncodegen.table.curves.equation import read_equation
 from nncodegen.table.curves.groups import ColumnFit
@@ -97,6 +102,42 @@ def test_options_are_told(run):
     done = run(ONE, "y = a*x", "--loss", "cauchy", "--f-scale", "0.02", "--n-starts", "16", "--bounds", "a=0:20")
     assert "loss          cauchy, for residuals beyond 0.02\n" in done.stderr
     assert "start         a = 10, and 16 points within the bounds\n" in done.stderr
+
+
+def test_flags_are_options_of_a_fit():
+    """Every option of ``fit`` that one word tells is a flag, with the default and the limits of its declaration."""
+    flags = {flag.name: flag for flag in command.commands["curve"].params}
+    assert {"absolute_sigma", "loss", "f_scale", "seed", "tolerance", "max_iterations", "threads"} == FLAGS.keys()
+    for name, option in FLAGS.items():
+        assert flags[name].opts == [f"--{name.replace('_', '-')}"]
+        assert flags[name].default == option.default
+        assert flags[name].help
+        assert flags[name].is_flag == (option.default is False)
+    for name, text in (("f_scale", "0"), ("tolerance", "1"), ("tolerance", "nan"), ("seed", "-1"), ("loss", "l2")):
+        with pytest.raises(click.BadParameter):
+            flags[name].type.convert(text, flags[name], None)
+    assert flags["f_scale"].type.convert("1e300", None, None) == 1e300
+    assert flags["tolerance"].type.convert("0", None, None) == 0
+
+
+@pytest.mark.parametrize(("most", "tolerance"), [(3, 1e-8), (100, 0.5)])
+def test_flags_reach_the_fit(run, most, tolerance):
+    """They reach one fit, and fits side by side: known deviations, the tolerance, and the most steps."""
+    flags = ["--sigma", "s", "--absolute-sigma", "--tolerance", str(tolerance), "--max-iterations", str(most)]
+    options = {"sigma": SIGMA, "absolute_sigma": True, "tolerance": tolerance, "max_iterations": most}
+    module = module_of(read_formula("a*exp(-b*x) + c", ("x",)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a fit did not converge
+        one, many = module.fit(X, Y, **options), module.fit_many(X, Y[None], **options)
+    assert run(ONE, EQUATION, *flags, "--out", "one.csv").returncode == 0
+    rows = rows_of((run.folder / "one.csv").read_text())
+    cells = np.array([[float(cell) for cell in [*row.values()][1:3]] for row in rows])
+    np.testing.assert_allclose(cells, np.column_stack([one.parameters, one.standard_errors]), rtol=1e-8)
+    assert run(ONE.assign(plate="P"), EQUATION, *flags, "--by", "plate", "--out", "many.csv").returncode == 0
+    (row,) = rows_of((run.folder / "many.csv").read_text())
+    expected = [number for pair in zip(many.parameters[0], many.standard_errors[0], strict=True) for number in pair]
+    np.testing.assert_allclose([float(cell) for cell in [*row.values()][1:7]], expected, rtol=1e-8)
+    assert row["status"] == many.status[0]
 
 
 def test_missing_values(run):

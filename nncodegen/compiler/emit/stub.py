@@ -11,6 +11,7 @@ from collections.abc import Callable
 from inspect import Parameter
 from typing import Any
 
+from nncodegen.compiler.emit.fit_parameters import emit_fit_parameters
 from nncodegen.compiler.emit.names import MARK
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.schedule import Schedule
@@ -75,7 +76,8 @@ def emit_protocol() -> str:
         "\n" + _declaration(function, "self", inspect.getdoc(function) or "", _one_by_one) for function in FUNCTIONS
     ]
     body = textwrap.indent("\n".join(parts), "    ")
-    return PROTOCOL.format(imports=IMPORTS.format(typing="Any, Protocol"), array=ARRAY, body=body)
+    protocol = PROTOCOL.format(imports=IMPORTS.format(typing="Any, Protocol, TypedDict"), array=ARRAY, body=body)
+    return f"{protocol}\n{emit_fit_parameters()}"
 
 
 def emit_stub(schedule: Schedule) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from nncodegen.compiler.describe.hints import shown
+from nncodegen.compiler.emit.fit_parameters import OTHERS
 from nncodegen.curves.fitting.formula import (
     Formula,
     Given,
@@ -26,7 +28,6 @@ from nncodegen.curves.fitting.formula import (
 from nncodegen.curves.fitting.full_output import full_output_of
 from nncodegen.curves.fitting.missing import without_missing
 from nncodegen.curves.fitting.start import limits_of, named, start_and_search
-from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.arguments.tables import has_names, named_columns
 from nncodegen.runtime.python.ground.habits import advice
 from nncodegen.runtime.python.ground.markup import listed
@@ -37,9 +38,14 @@ from nncodegen.runtime.python.results.advice import not_told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from typing_extensions import Unpack
+
+    from nncodegen.runtime.module import FitOptions
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 SCIPY = {"f": "formula", "xdata": "x", "ydata": "y", "max_nfev": "maxfev"}
 """The names of arguments in SciPy's ``curve_fit``, and those here; both may be given."""
@@ -48,8 +54,17 @@ METHODS = (None, "lm", "trf", "dogbox")
 """SciPy's methods of least squares."""
 
 
+def _with_options(function: Function) -> Function:
+    """Return a function whose documentation names the options that it hands on."""
+    if function.__doc__:  # with python -OO, there are no docstrings
+        lines = textwrap.wrap(", ".join(OTHERS), 100)
+        function.__doc__ = function.__doc__.replace("{options}", f"\n{' ' * 20}".join(lines))
+    return function
+
+
 @renamed("0.3.0", starts="n_starts", robust="loss", robust_scale="f_scale")
 @known_as(**SCIPY)
+@_with_options
 def curve_fit(
     formula: Given,
     x: ArrayLike | Mapping[str, ArrayLike],
@@ -65,7 +80,7 @@ def curve_fit(
     maxfev: int | None = None,
     check_finite: bool | None = None,
     nan_policy: str | None = None,
-    **options: Any,
+    **options: Unpack[FitOptions],
 ) -> tuple[Array, Array] | tuple[Array, Array, dict[str, Any], str, int]:
     """Fit a formula to data by least squares: SciPy's ``curve_fit``, for a formula in place of a function.
 
@@ -91,7 +106,8 @@ def curve_fit(
     maxfev          the most evaluations, max_iterations of ``fit``; 0 or None for the default
     check_finite    whether NaN and infinities in x or y are errors; by default NaN in y means that it is missing
     nan_policy      "raise": NaN in x or y is an error; "omit": these data are left out
-    options         other options of the compiled module's ``fit``: fixed, loss, f_scale, n_starts, tolerance, ...
+    options         the other options of the compiled module's ``fit``, which describes them:
+                    {options}
 
     The names of SciPy's arguments, f, xdata and ydata, can be given as well.
 
@@ -186,8 +202,7 @@ def _check_options(options: Collection[str]) -> None:
 def _names_of_options() -> tuple[str, ...]:
     """Return the names of the arguments of ``curve_fit``, and of the options that it hands on to a module's ``fit``."""
     names = [name for name in signature(curve_fit).parameters if name != "options"]
-    handed = [name for name in signature(Module.fit).parameters if name not in ("self", "X", "Y")]
-    return tuple(dict.fromkeys((*names, *SCIPY, *handed)))
+    return tuple(dict.fromkeys((*names, *SCIPY, *OTHERS)))
 
 
 def _refuse_texts(formula: Any, x: Any, y: Any) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arguments.fit_options import restored
 from .arguments.grouping import Grouping, begins_of
 from .fitting.fit_with_errors import ProblemWithErrors
 from .fitting.grouped import GroupedProblem, GroupedSolution, Rows
 from .fitting.grouped_with_errors import GroupedProblemWithErrors
-from .fitting.problem import LOSSES, Problem
+from .fitting.problem import Problem
 from .ground.endings import ENDINGS, STATUSES
 from .results.bordered import in_lanes
 from .results.fit_result import FitResult
@@ -23,6 +24,7 @@ from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
 from .results.result import Result
 from .results.saved import FIT, GROUPED, LABELS, MANY, MANY_FITS, OtherFormatError, read_arrays
+from .results.solution import solution_of
 
 if TYPE_CHECKING:
     from .native.model import Model
@@ -86,9 +88,9 @@ def _restore(model: Model, arrays: dict[str, Any]) -> Result:
 def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
     """Return the result of a fit from the arrays of a file. Raises ValueError if they do not fit together."""
     Y, triangle, X, residuals = arrays["Y"], arrays["triangle"], arrays.get("X"), arrays.get("residuals")
-    cost, chi2, f_scale, tolerance = map(float, arrays["numbers"])
-    used, iterations, evaluations, max_iterations, absolute = map(int, arrays["counts"])
-    ending, loss = str(arrays["texts"][0]), str(arrays["texts"][1]) or "linear"
+    cost, chi2, *numbers = map(float, arrays["numbers"])
+    used, iterations, evaluations, *counts = map(int, arrays["counts"])
+    ending, *texts = map(str, arrays["texts"])
     sigma = next((arrays[name] for name in ("sigma", "sigmas", "sigmas_of_each") if name in arrays), None)
     bounds = (arrays["lower"], arrays["upper"]) if "lower" in arrays else None
     free, outputs = np.count_nonzero(arrays["free"]), len(model.output_names)
@@ -101,21 +103,23 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
         and (sigma is None or sigma.ndim == 0 or len(sigma) == len(Y))
         and _fit_together(arrays)
     )
-    if not fits or ending not in ENDINGS or loss not in LOSSES:
+    if not fits or ending not in ENDINGS:
         raise ValueError("its parts do not fit together")
-    problem = Problem(model, X, Y, sigma, bounds, loss, f_scale, tolerance, max_iterations)
-    values = (
-        model, arrays["parameters"], arrays["start"], ~arrays["free"], arrays["at_bound"], triangle, cost, chi2,
-        residuals, X, Y, sigma, used, ending, iterations, evaluations, bool(absolute), bounds, loss, f_scale,
+    options = restored(model, bounds, numbers=numbers, counts=counts, texts=texts)
+    problem = Problem(model, X, Y, sigma, options)
+    poles = tuple(map(str, arrays.get("poles", ())))
+    solution = solution_of(
+        arrays["parameters"], residuals, triangle, arrays["at_bound"], cost, chi2, used, ending, iterations,
+        evaluations, arrays.get("costs"), poles,
     )  # fmt: skip
-    last = arrays.get("costs"), tuple(map(str, arrays.get("poles", ())))
+    values = problem, solution, arrays["start"], ~arrays["free"]
     if "sigma_x" in arrays:
         errors = {name: arrays[name] for name in ("sigma_x", "changes")}
-        found = FitWithErrors(*values, ProblemWithErrors(problem, **errors), *last, **errors)
+        found = FitWithErrors(*values, ProblemWithErrors(problem, **errors), **errors)
         if "x_errors" in arrays:
             found.x_standard_errors = arrays["x_errors"]
         return found
-    return FitResult(*values, problem, *last)
+    return FitResult(*values, problem)
 
 
 def _fit_together(arrays: dict[str, Any]) -> bool:
@@ -142,7 +146,7 @@ def _restore_all_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
     own, shared = (np.flatnonzero(mask & arrays["free"]) for mask in (arrays["own"], ~arrays["own"]))
     sigma = next((arrays[name] for name in ("sigma", "sigmas", "sigmas_of_each") if name in arrays), None)
     bounds = (arrays["lower"], arrays["upper"]) if "lower" in arrays else None
-    ending, loss = map(str, arrays["texts"])
+    ending, *texts = map(str, arrays["texts"])
     count = len(own) + len(shared)
     fits = (
         groups > 0
@@ -160,16 +164,16 @@ def _restore_all_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
         and (np.diff(numbers) >= 0).all()
         and _fit_together(arrays)
     )
-    if not fits or ending not in ENDINGS or loss not in LOSSES:
+    if not fits or ending not in ENDINGS:
         raise ValueError("its parts do not fit together")
-    f_scale, tolerance = map(float, arrays["numbers"])
-    iterations, evaluations, most, absolute, threads = map(int, arrays["counts"])
+    iterations, evaluations, *counts, threads = map(int, arrays["counts"])
+    options = restored(model, bounds, numbers=map(float, arrays["numbers"]), counts=counts, texts=texts)
     given = np.empty(samples, np.intp)
     given[order] = numbers
     grouping = Grouping(labels, given, order.astype(np.intp), begins_of(numbers, groups))
     values = (
-        model, X, Y, sigma, grouping.begins, own, shared, tuple(np.flatnonzero(arrays["own"]).tolist()), bounds, loss,
-        f_scale, tolerance, most, threads,
+        model, X, Y, sigma, grouping.begins, own, shared, tuple(np.flatnonzero(arrays["own"]).tolist()), options,
+        threads,
     )  # fmt: skip
     rows = Rows(in_lanes(arrays["triangles"]), arrays["costs"], arrays["signs"], np.zeros(groups))
     found = GroupedSolution(
@@ -177,13 +181,13 @@ def _restore_all_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
         arrays["shared_at_bound"], arrays["unfinished"],
     )  # fmt: skip
     if "sigma_x" not in arrays:
-        return GroupedFit(GroupedProblem(*values), found, grouping, arrays["start"], bool(absolute))
+        return GroupedFit(GroupedProblem(*values), found, grouping, arrays["start"])
     known = arrays["residuals"], arrays["chi2_of_groups"], arrays["used_in_groups"].astype(np.intp)
     if [len(array) for array in known] != [samples, groups, groups]:
         raise ValueError("its parts do not fit together")
     problem = GroupedProblemWithErrors(*values, sigma_x=arrays["sigma_x"], changes=arrays["changes"])
     problem.known = known
-    result = GroupedFitWithErrors(problem, found, grouping, arrays["start"], bool(absolute))
+    result = GroupedFitWithErrors(problem, found, grouping, arrays["start"])
     if "x_errors" in arrays:
         result.x_standard_errors = np.empty_like(arrays["x_errors"])
         result.x_standard_errors[order] = arrays["x_errors"]

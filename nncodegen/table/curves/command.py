@@ -124,8 +124,9 @@ def _understood(
         of_each = zip(formula.parameters, *limits, strict=True)
         intervals = [_interval(*quantity) for quantity in of_each if np.isfinite(quantity[1:]).any()]
         _line(console, "bounds", ", ".join(intervals))
-    if settings.loss != "linear":
-        _line(console, "loss", f"{settings.loss}, for residuals beyond {settings.f_scale:g}")
+    options = settings.checked_options
+    if options.loss != "linear":
+        _line(console, "loss", f"{options.loss}, for residuals beyond {options.f_scale:g}")
     return ColumnFit(formula, target, sigma, by, settings)
 
 

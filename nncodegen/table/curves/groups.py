@@ -90,11 +90,8 @@ def fit_rows(columns: Columns, rows: Any, problem: ColumnFit) -> FitResult:
         p0=start,
         sigma=None if columns.sigma is None else columns.sigma[rows],
         bounds=settings.bounds_of(formula),
-        loss=settings.loss,
-        f_scale=settings.f_scale,
+        **settings.options,
         n_starts=n_starts,
-        seed=settings.seed,
-        threads=settings.threads,
         sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
     )
 
@@ -146,10 +143,7 @@ def fit_shared(groups: Groups, columns: Columns, problem: ColumnFit) -> tuple[Gr
             p0=_start_of_all(problem),
             sigma=None if columns.sigma is None else columns.sigma[rows],
             bounds=settings.bounds_of(formula),
-            loss=settings.loss,
-            f_scale=settings.f_scale,
-            seed=settings.seed,
-            threads=settings.threads,
+            **settings.options,
             groups=labels,
             own=own_parameters,
             sigma_x=None if columns.sigma_x is None else columns.sigma_x[rows],
@@ -195,7 +189,7 @@ def _fit(columns: Columns, groups: Groups, problem: ColumnFit) -> pd.DataFrame:
         p0=start,
         sigma=sigma,
         bounds=bounds,
-        threads=settings.threads,
+        **settings.options_of_many,
         sigma_x=sigma_x,
     )
     frame = fits.to_frame().rename(columns={"data": "rows"}).reset_index(drop=True)

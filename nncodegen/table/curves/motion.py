@@ -155,11 +155,8 @@ def fit_motion(table: Table, problem: Motion, sigma: str | None, settings: FitSe
             p0=p0,
             sigma=weights,
             bounds=settings.bounds or None,
-            loss=settings.loss,
-            f_scale=settings.f_scale,
+            **settings.options,
             n_starts=settings.n_starts,
-            seed=settings.seed,
-            threads=settings.threads,
         )
         if result.converged:
             p0 = result.parameters

@@ -11,12 +11,14 @@ from nncodegen.curves.fitting.formula import Formula, module_of
 from nncodegen.curves.fitting.start import Bounds, check_names, limits_of, read_start, start_and_search
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.arguments.bounds import check_bounds
+from nncodegen.runtime.python.arguments.calls import FIT, FIT_MANY
+from nncodegen.runtime.python.arguments.fit_options import CheckedFitOptions
 from nncodegen.runtime.python.fitting.fit import AUTO
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Starts and bounds by name, the number of starting points, the loss and its scale, the seed and the threads.
+    """Starts and bounds by name, the number of starting points, and other options of a fit by their names.
 
     p0 is "auto" where a start is looked for. Ties and derived quantities are formulas by name.
     """
@@ -24,10 +26,8 @@ class FitSettings:
     p0: dict[str, float] | str = field(default_factory=dict)
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     n_starts: int | None = None
-    loss: str = "linear"
-    f_scale: float = 1.0
-    seed: int = 0
-    threads: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of ``fit`` that mean the same for every formula and table (``cli/fit_flags.py``)."""
     ties: dict[str, str] = field(default_factory=dict)
     derived: dict[str, str] = field(default_factory=dict)
     shared: tuple[str, ...] = ()
@@ -64,8 +64,19 @@ class FitSettings:
                 f"--n-starts spreads starting points within bounds, and {unbounded[0]} has none on both sides: give "
                 f"them with --bounds {unbounded[0]}=LOW:HIGH"
             )
-        if self.loss == "linear" and self.f_scale != 1:
+        options = self.checked_options
+        if options.loss == "linear" and options.f_scale != 1:
             raise ModelError("--f-scale has no effect on --loss linear: give a robust loss, or leave it out")
+
+    @property
+    def checked_options(self) -> CheckedFitOptions:
+        """Return the options with the defaults of all others."""
+        return CheckedFitOptions.of(**self.options)
+
+    @property
+    def options_of_many(self) -> dict[str, Any]:
+        """Return the options that ``fit_many`` takes, too."""
+        return {name: value for name, value in self.options.items() if name in FIT_MANY.options}
 
     def sigma_x_of(self, formula: Formula) -> dict[str, str]:
         """Return the columns of the standard deviations of x by those of x. Raises ModelError."""
@@ -106,4 +117,5 @@ class FitSettings:
 
     def one_by_one(self, formula: Formula) -> bool:
         """Return whether there is something that fits side by side do not support."""
-        return bool(self.n_starts) or self.loss != "linear" or self.needs_data(formula)
+        special = {name for name, value in self.options.items() if value != FIT.defaults[name]} - {"seed"}
+        return bool(self.n_starts) or not special <= FIT_MANY.options.keys() or self.needs_data(formula)

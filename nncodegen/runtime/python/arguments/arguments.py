@@ -25,7 +25,9 @@ def check_inputs(model: Model, X: Any, sparse: bool = False) -> tuple[Any, int]:
         X = read_sparse(model, "X", X, len(model.input_names), model.expected["X"])
         return X, len(X)
     if model.input_names:
-        X = _matrix(model, "X", joined(model, "X", X, to_array), len(model.input_names))
+        columns = len(model.input_names)
+        if not model.native.takes(X, 2, columns):  # else the usual case, decided quickly
+            X = _matrix(model, "X", joined(model, "X", X, to_array), columns)
         if model.facts.samples.ranges:
             check_ranges(model, X)
         if model.facts.samples.rising:

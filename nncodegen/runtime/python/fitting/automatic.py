@@ -151,7 +151,8 @@ def automatic_start(
 
 def usual_steps(model: Model) -> int:
     """Return the steps of a solution of differential equations in a first search; 0 for as many as the model allows."""
-    return _steps_of(model.facts.steps, max(size for _, size in model.facts.samples.outputs))
+    steps = model.facts.steps
+    return _steps_of(steps, max(size for _, size in model.facts.samples.outputs)) if steps.max_steps else 0
 
 
 def _steps_of(steps: ChosenSteps, times: int) -> int:
@@ -306,7 +307,7 @@ class _Projected:
         linear[[model.places[name].start for name in names]] = True
         self.linear, self.others = np.flatnonzero(free & linear), np.flatnonzero(free & ~linear)
         self.model, self.start = model, start
-        low, high = problem.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
+        low, high = problem.options.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
         self.low, self.high = np.asarray(low, float), np.asarray(high, float)
         limits = np.concatenate([self.low[self.linear], self.high[self.linear]])
         self.bounded = bool(np.isfinite(limits).any())

@@ -33,7 +33,7 @@ class Coordinates:
         self.given = given
         model = given.model
         self._held = np.zeros(model.parameter_count, bool) if held is None else held != 0
-        low, high = given.bounds or (np.full(len(self._held), -np.inf), np.full(len(self._held), np.inf))
+        low, high = given.options.bounds or (np.full(len(self._held), -np.inf), np.full(len(self._held), np.inf))
         self._stays = self._held | np.isfinite(low) | np.isfinite(high)
         linear = np.zeros(len(self._held), bool)
         linear[[model.places[name].start for name in model.facts.fitting.linear]] = True
@@ -84,10 +84,10 @@ class Coordinates:
         if given.sigma is not None:
             problem.sigma = np.asarray(given.sigma / self._height, model.dtype)
         else:
-            problem.f_scale = given.f_scale / self._height
-        if given.bounds is not None:
-            low, high = (self._of_each(bound) for bound in given.bounds)
-            problem.bounds = low.astype(model.dtype), high.astype(model.dtype)
+            problem.options = problem.options.changed(f_scale=given.options.f_scale / self._height)
+        if given.options.bounds is not None:
+            low, high = (self._of_each(bound).astype(model.dtype) for bound in given.options.bounds)
+            problem.options = problem.options.changed(bounds=(low, high))
         return problem
 
     def _take(self, symmetry: Symmetry | None, change: float) -> bool:
@@ -128,8 +128,8 @@ class Coordinates:
                 point[self._held] = held[self._held]
                 point[self._free] = 0
                 self._put_linear(point, values, goal, rows)
-                if goal.bounds is not None:
-                    np.clip(point, *goal.bounds, out=point)
+                if goal.options.bounds is not None:
+                    np.clip(point, *goal.options.bounds, out=point)
                 wrong = np.abs(_predicted(goal, point, rows) - values).max()
             if not wrong <= FAITHFUL * (np.abs(values).max() + 1e-300):
                 point[:] = np.nan

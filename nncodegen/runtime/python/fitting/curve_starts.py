@@ -171,8 +171,8 @@ def curve_starts(problem: Problem, start: Array, given: Array) -> Array:
     if not told:
         return np.empty((0, len(start)), model.dtype)
     points = np.concatenate(found)
-    if problem.bounds is not None:
-        points = np.clip(points, *problem.bounds)
+    if problem.options.bounds is not None:
+        points = np.clip(points, *problem.options.bounds)
     return np.asarray(points, model.dtype)
 
 
@@ -204,7 +204,8 @@ def exchanged(problem: Problem, point: Array, given: Array) -> Array:
             found.append(_put(model, np.asarray(point, float)[None], trial))
     points = np.concatenate(found) if found else np.empty((0, len(point)))
     points = points[np.isfinite(points).all(axis=1)]
-    return np.asarray(points if problem.bounds is None else np.clip(points, *problem.bounds), model.dtype)
+    limits = problem.options.bounds
+    return np.asarray(points if limits is None else np.clip(points, *limits), model.dtype)
 
 
 def _of(term: CurveTerm, values: Mapping[str, float]) -> dict[str, float]:
@@ -245,7 +246,7 @@ def _alike(problem: Problem, held: Array | None, given: Array) -> Iterator[Array
     """Yield the places of terms that may be exchanged, (terms, parameters), those by which they are ordered first."""
     model = problem.model
     stays = given if held is None else given | (held != 0)
-    low, high = problem.bounds or (np.full(len(stays), -np.inf), np.full(len(stays), np.inf))
+    low, high = problem.options.bounds or (np.full(len(stays), -np.inf), np.full(len(stays), np.inf))
     kinds: dict[tuple[str, int], list[Array]] = {}
     if model.facts.fitting.quantities and any(one.tied for one in model.facts.fitting.quantities):
         return

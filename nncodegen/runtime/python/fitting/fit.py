@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arguments.arguments import are_labels, check_inputs, check_parameters, for_c, one_hot, to_array, to_column
 from ..arguments.bounds import check_fixed, check_within, given_in, limits_of
+from ..arguments.calls import FIT
 from ..arguments.errors_in_x import check_sigma_x
 from ..arguments.initial import initial_parameters
 from ..arguments.joined import joined
 from ..arguments.named import put
-from ..arguments.scalars import SEED, THREADS, flag, integer, number
+from ..arguments.scalars import SEED, integer
 from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_terms
 from ..evaluation.jacobian import check_fitted
 from ..ground.facts import flat_names
-from ..ground.habits import no_argument
 from ..ground.outcomes import is_explicit
 from ..ground.poles import warn_of_poles
-from ..ground.renamed import by_present_names, renamed
 from ..ground.warn import warn
 from ..results.fit_result import FitResult
 from ..results.result import with_samples
@@ -31,20 +30,15 @@ from .fit_in_groups import fit_in_groups, sharing_of, starts_of
 from .fit_watch import watch_of
 from .fit_with_errors import fit_with_errors
 from .group_starts import GroupSearch
-from .problem import LOSSES, Problem, Solution, check_iterations, check_tolerance, of_samples
+from .problem import Problem, of_samples
 from .starting_points import best_start
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from ..arguments.bounds import Bounds
-    from ..ground.progress import FitProgress
     from ..ground.types import Array
     from ..native.model import Model
+    from ..results.solution import Solution
     from .fit_watch import FitWatch
-
-UNSCALED = 1.0
-"""The default of ``f_scale``, which needs no checks."""
 
 AUTO = "auto"
 """The value of p0 and n_starts with which starting points are looked for."""
@@ -54,34 +48,8 @@ class Epochs(int):
     """A number of iterations as ``train`` gives it: there is no warning where all of them are used."""
 
 
-@renamed("0.3.0", parameters="p0", starts="n_starts", robust="loss", robust_scale="f_scale", weights="loss_weights")
-def fit(
-    model: Model,
-    /,
-    X: ArrayLike | None = None,
-    Y: ArrayLike | None = None,
-    p0: ArrayLike | Mapping[Any, Any] | str | None = None,
-    sigma: ArrayLike | None = None,
-    absolute_sigma: bool = False,
-    bounds: Any = None,
-    fixed: Iterable[Any] | Mapping[Any, Any] = (),
-    loss: str | None = "linear",
-    f_scale: float = UNSCALED,
-    n_starts: int | str | None = None,
-    seed: int = 0,
-    tolerance: float | None = None,
-    max_iterations: int | None = None,
-    threads: int = 1,
-    data: Mapping[str, Any] | None = None,
-    loss_weights: Mapping[str, float] | None = None,
-    time_limit: float | None = None,
-    callback: Callable[[FitProgress], Any] | None = None,
-    progress: bool = False,
-    groups: Any = None,
-    own: Any = None,
-    sigma_x: Any = None,
-    **old: Any,
-) -> FitResult:
+@FIT
+def fit(model: Model, /, *given: Any, **named: Any) -> FitResult:
     """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
     It finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over N samples. A model whose
@@ -89,50 +57,7 @@ def fit(
     sum of the losses of all values, which counts as a negative log-likelihood, so that the covariance is the
     inverse of the Fisher information.
 
-    X               (N, inputs); with one input also (N,). Or a table, such as a DataFrame, or a mapping, whose
-                    columns are taken by the names of the inputs
-    Y               (N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that
-                    sees several outputs together, such as those of a softmax, they are all missing then. Labels
-                    (N,), if train takes them
-    p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
-                    parameters, moved into the bounds if necessary, or, of a model whose output is a curve by name
-                    without values of its parameters, at estimates from the data. "auto": no start is needed, since
-                    one is looked for, as with n_starts="auto"
-    sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
-    absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
-                    covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
-    bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
-                    Parameters of curves by name that a mapping leaves out have the bounds of the curve
-    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
-                    that they keep
-    loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
-                    residuals beyond f_scale count less, as in scipy.optimize.least_squares
-    n_starts        the number of additional starting points, a Sobol sequence within the bounds, which all free
-                    parameters need; the best of all fits is the result. This needs SciPy. "auto": starting points
-                    are drawn from the scales of the data, without bounds; parameters that enter the formula
-                    linearly are projected out, and the best of many short fits is continued. This is for formulas
-    seed            the seed of starting points, and of the initial parameters of a network
-    tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
-                    cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
-                    less than rtol/10 where steps of differential equations are chosen
-    max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
-    threads         1 to 64 threads, which share the starting points
-    data, loss_weights
-                    for a network with losses by name, in place of X and Y: see train
-    time_limit      the seconds after which to stop, with the best parameters so far. They do not count the
-                    compilation of a part of the module, which the first fit may need
-    callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
-                    after each iteration; it ends the fit if it returns something true
-    progress        show a bar on the standard error, as train does
-    groups          a label for each sample, (N,): the samples of a label are a group, which has some parameters of
-                    its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
-                    Then threads share the groups, and p0="auto" or n_starts finds a start for each
-    own             the names of the parameters that each group has for itself; by default those of the model. Their
-                    values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or
-                    mappings from labels to numbers
-    sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
-                    (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
-                    distances), also in groups. The model must have been built in this process
+    {options}
 
     Instead of a name, a symbol of SymPy can be given.
 
@@ -143,72 +68,58 @@ def fit(
     an argument that is invalid or has no effect, for a model that cannot be fitted, and, with the index of the row,
     for a loss that turns out not to be convex in the outputs.
     """
-    if old:
-        if "weights" in old and not model.facts.samples.terms:
-            raise no_argument("fit", "weights")
-        return by_present_names(fit, old, locals())  # type: ignore[no-any-return]
     check_fitted(model, "fit")
-    X, Y, terms = take_terms(model, X, Y, data, loss_weights, "sigma, 1/sqrt(weight)")
+    options, _ = FIT.settings(model, given, named)
+    p0, fixed, n_starts, seed = options.p0, options.fixed, options.n_starts, options.seed
+    X, Y, terms = take_terms(model, options.X, options.Y, options.data, options.loss_weights, "sigma, 1/sqrt(weight)")
     inputs, samples = check_inputs(model, X)
     targets = _targets(model, Y, samples if model.input_names else None)
-    errors = None if sigma_x is None else _errors_in_x(model, sigma_x, len(targets), terms)
-    sharing = sharing_of(model, groups, own, len(targets), terms)
+    errors = None if options.sigma_x is None else _errors_in_x(model, options.sigma_x, len(targets), terms)
+    sharing = sharing_of(model, options.groups, options.own, len(targets), terms)
     if isinstance(p0, str):
         n_starts = automatic(p0, n_starts)
         p0 = None
     if type(seed) is not int or seed:
         others = "; starting points are, where n_starts is given"
         seed = check_seed(model, seed, p0, others, "p0") if n_starts is None else integer("seed", seed, 0, SEED)
-    limits = None if bounds is None and not model.facts.fitting.curves else limits_of(model, bounds, p0, fixed)
+    curves = model.facts.fitting.curves
+    limits = None if options.bounds is None and not curves else limits_of(model, options.bounds, p0, fixed)
     start = _start(model, None if sharing else p0, seed, () if sharing else fixed, limits)
     held = None if type(fixed) is tuple and not fixed else check_fixed(model, fixed).view(np.uint8)
-    loss, scale = _robust_loss(model, loss, f_scale)
-    absolute = flag("absolute_sigma", absolute_sigma)
+    if options.loss == "linear" and options.f_scale != 1:
+        raise ValueError("f_scale has no effect on the loss 'linear': give a robust loss, or leave it out")
     if model.facts.fitting.curved:
-        check_curved(model, sigma, loss)
-        absolute = True
-    problem = Problem(
-        model, inputs, targets, _sigma(model, sigma, targets), limits, loss, scale,
-        check_tolerance(model, tolerance), check_iterations(model, max_iterations),
-    )  # fmt: skip
-    watch = watch_of(model, time_limit, progress, callback, problem.max_iterations)
-    given = given_in(model, p0, fixed) if model.facts.fitting.curves else None
-    if given is not None and sharing is None and begins_in_data(model) and not given.all():
+        check_curved(model, options.sigma, options.loss)
+    kept = options.kept(model, limits, options.absolute_sigma or model.facts.fitting.curved)
+    problem = Problem(model, inputs, targets, _sigma(model, options.sigma, targets), kept)
+    watch = watch_of(options, kept.max_iterations)
+    known = given_in(model, p0, fixed) if curves else None
+    if known is not None and sharing is None and begins_in_data(model) and not known.all():
         if p0 is None and n_starts is None:
             n_starts = AUTO
         elif n_starts != AUTO:
-            start = curve_start(problem, start, held, given)
+            start = curve_start(problem, start, held, known)
     first = start
-    if type(threads) is not int or threads != 1:
-        threads = integer("threads", threads, 1, THREADS)
     if sharing is not None:
         starts = starts_of(model, sharing, start, p0, fixed, limits)
         grouped = fit_in_groups(
-            problem, sharing, starts, held, threads, watch, absolute, errors,
+            problem, sharing, starts, held, options.threads, watch, errors,
             _search_of(model, n_starts, seed, given_in(model, p0, fixed)),
         )  # fmt: skip
         return _told(_with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:
             raise ValueError(f"n_starts is {n_starts!r}; expected a number, or {AUTO!r}")
-        start, first = automatic_start(problem, start, held, seed, threads, watch, given)
+        start, first = automatic_start(problem, start, held, seed, options.threads, watch, known)
     elif n_starts is not None:
-        first = best_start(problem, start, held, integer("n_starts", n_starts, 1, 2**20), seed, threads, watch)
+        count = integer("n_starts", n_starts, 1, 2**20)
+        first = best_start(problem, start, held, count, seed, options.threads, watch)
     if errors is not None:
-        return _told(fit_with_errors(problem, errors, start, first, held, watch, absolute), False)
-    result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held, absolute), terms)
-    return _told(_with_steps(result, problem, result.parameters[None]), type(max_iterations) is Epochs)
-
-
-def _robust_loss(model: Model, loss: str | None, f_scale: float) -> tuple[str, float]:
-    """Return a robust loss by its name, and its scale. Raises ValueError."""
-    loss = "linear" if loss is None else loss
-    if loss not in LOSSES:
-        raise ValueError(f"loss is {loss!r}; there are: {', '.join(map(repr, LOSSES))}")
-    scale = f_scale if f_scale is UNSCALED else number(model, "f_scale", f_scale, 0.0, np.inf, True)
-    if loss == "linear" and scale != 1:
-        raise ValueError("f_scale has no effect on the loss 'linear': give a robust loss, or leave it out")
-    return loss, scale
+        return _told(fit_with_errors(problem, errors, start, first, held, watch), False)
+    result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held), terms)
+    if model.facts.steps.max_steps:
+        result = _with_steps(result, problem, result.parameters[None])
+    return _told(result, type(named.get("max_iterations")) is Epochs)
 
 
 def _search_of(model: Model, n_starts: Any, seed: int, given: Array) -> GroupSearch | None:
@@ -277,14 +188,9 @@ def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch |
     return problem.with_iterations(0).solve(first, held)._replace(ended=watch.reason)
 
 
-def result_of(problem: Problem, found: Solution, start: Array, held: Array | None, absolute_sigma: bool) -> FitResult:
+def result_of(problem: Problem, found: Solution, start: Array, held: Array | None) -> FitResult:
     """Return the result of a fit from its solution."""
-    return FitResult(
-        problem.model, found.parameters, start.copy(), held, found.active, found.triangle, found.cost, found.chi2,
-        found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
-        found.evaluations, absolute_sigma, problem.bounds, problem.loss, problem.f_scale, problem, found.costs,
-        found.poles,
-    )  # fmt: skip
+    return FitResult(problem, found, start.copy(), held, problem)
 
 
 def _start(model: Model, p0: Any, seed: int, fixed: Any, limits: Bounds | None) -> Array:
@@ -330,8 +236,11 @@ def check_curved(model: Model, sigma: Any, loss: str = "linear") -> None:
 def _targets(model: Model, Y: Any, samples: int | None) -> Array:
     """Return Y, (N, targets), as C takes it: NaN where a target is missing."""
     columns = len(model.target_names)
-    Y = to_column(joined(model, "Y", Y, to_array), columns)
-    if model.native.takes(Y, 2, columns) and (samples is None or samples == len(Y)):
+    usual = not model.facts.samples.label_targets and model.native.takes(Y, 2, columns)
+    if not usual:
+        Y = to_column(joined(model, "Y", Y, to_array), columns)
+        usual = model.native.takes(Y, 2, columns)
+    if usual and (samples is None or samples == len(Y)):
         return Y  # type: ignore[no-any-return]
     expected = f"expected ({'samples' if samples is None else samples}, {columns}), NaN where a target is missing"
     if Y is None:

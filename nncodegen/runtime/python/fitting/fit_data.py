@@ -10,13 +10,14 @@ import numpy as np
 
 from ..arguments.arguments import for_c, to_array, to_finite
 from ..arguments.errors_in_x import check_many_sigma_x
+from ..arguments.fit_options import CheckedFitOptions
 from ..arguments.initial import initial_parameters
 from ..arguments.joined import check_ranges, check_rising
 from ..arguments.named import check_counts
 from ..arguments.tables import OF_INPUTS, has_names, named_parts
 from .fit import placed, result_of
 from .fit_with_errors import ProblemWithErrors, result_with_errors
-from .problem import Problem, check_iterations
+from .problem import Problem
 
 if TYPE_CHECKING:
     from ..arguments.bounds import Bounds
@@ -32,6 +33,16 @@ class FitOptions(NamedTuple):
     fixed: Array
     tolerance: float
     absolute_sigma: bool
+
+    @property
+    def held(self) -> Array | None:
+        """Return the mask of the fixed parameters as C takes it, None without any."""
+        return self.fixed.astype(np.uint8) if self.fixed.any() else None
+
+    def of_problem(self, model: Model, max_iterations: int | None = None) -> CheckedFitOptions:
+        """Return the options of the problem of a single fit."""
+        options = CheckedFitOptions.of(tolerance=self.tolerance, max_iterations=max_iterations)
+        return options.kept(model, self.bounds, self.absolute_sigma)
 
 
 def by_names(model: Model, name: str, values: Any) -> Any:
@@ -108,40 +119,37 @@ class FitData:
 
     def result(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
         """Return the result of fit m, which ended at some parameters; all other values are computed again there."""
-        limits, fixed, tolerance, absolute_sigma = self.options
         X, Y, sigma, start = self.of_fit(m)
-        held = fixed.astype(np.uint8) if fixed.any() else None
+        held, options = self.options.held, self.options.of_problem(self.model)
         if self.sigma_x is not None:
             return self._result_with_errors(m, parameters, ending, iterations)
-        # takes no step, and meets no tolerance
-        there = Problem(self.model, X, Y, sigma, limits, "linear", 1.0, -1.0, 0)
+        none = options.changed(tolerance=-1.0, max_iterations=0)  # takes no step, and meets no tolerance
+        there = Problem(self.model, X, Y, sigma, none)
         found = there.solve(parameters, held)
         if found.ending == "max_iterations":
             found = found._replace(ended=ending)
-        again = Problem(self.model, X, Y, sigma, limits, "linear", 1.0, tolerance, check_iterations(self.model))
+        again = Problem(self.model, X, Y, sigma, options)
         found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
-        return result_of(again, found, start, held, absolute_sigma)
+        return result_of(again, found, start, held)
 
-    def problem_with_errors(self, m: int, max_iterations: int) -> ProblemWithErrors:
+    def problem_with_errors(self, m: int, max_iterations: int | None = None) -> ProblemWithErrors:
         """Return the problem of fit m, whose inputs have errors."""
         X, Y, sigma, _ = self.of_fit(m)
         errors = np.ascontiguousarray(self.sigma_x_of(m))
-        problem = Problem(
-            self.model, X, Y, sigma, self.options.bounds, "linear", 1.0, self.options.tolerance, max_iterations
-        )
+        problem = Problem(self.model, X, Y, sigma, self.options.of_problem(self.model, max_iterations))
         return ProblemWithErrors(problem, errors, np.zeros(errors.shape))
 
     def _result_with_errors(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
         """Return the result of fit m with errors in its inputs, whose changes are found again at the parameters."""
-        problem, start = self.problem_with_errors(m, check_iterations(self.model)), self.of_fit(m)[3]
-        held = self.options.fixed.astype(np.uint8) if self.options.fixed.any() else None
+        problem, start = self.problem_with_errors(m), self.of_fit(m)[3]
+        held = self.options.held
         _, changes = problem.solve(parameters, np.ones(len(parameters), np.uint8))
         there = ProblemWithErrors(problem.given, problem.sigma_x, changes)
         found, changes = there.solve(parameters, held, most=0)
         if found.ending == "max_iterations":
             found = found._replace(ended=ending)
         found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
-        return result_with_errors(there, found, changes, start, held, self.options.absolute_sigma)
+        return result_with_errors(there, found, changes, start, held)
 
     def _own(self) -> tuple[tuple[Array | None, bool], ...]:
         """Return X, Y, sigma and the starts, each with whether it has an axis for the fits."""

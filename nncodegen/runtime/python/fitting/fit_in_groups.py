@@ -59,7 +59,7 @@ def sharing_of(model: Model, groups: Any, own: Any, samples: int, terms: Any) ->
 
 def fit_in_groups(
     problem: Problem, sharing: Sharing, start: Array, fixed: Array | None, threads: int, watch: FitWatch | None,
-    absolute_sigma: bool, sigma_x: Array | None = None, search: GroupSearch | None = None,
+    sigma_x: Array | None = None, search: GroupSearch | None = None,
 ) -> GroupedFit:  # fmt: skip
     """Fit a checked problem, whose samples are in their given order, from a start (G, P), or from the best of a search.
 
@@ -77,20 +77,20 @@ def fit_in_groups(
     if (np.diff(order) != 1).any():
         problem = of_samples(problem, order)
     values = (
-        model, problem.X, problem.Y, problem.sigma, sharing.grouping.begins, own, shared, sharing.own, problem.bounds,
-        problem.loss, problem.f_scale, problem.tolerance, problem.max_iterations, threads,
+        model, problem.X, problem.Y, problem.sigma, sharing.grouping.begins, own, shared, sharing.own, problem.options,
+        threads,
     )  # fmt: skip
     start, first = _best_of(GroupedProblem(*values), starts, watch)
     if sigma_x is None:
         grouped = GroupedProblem(*values)
         found = grouped.solve(first, watch, looks_for_strays=True)
-        return GroupedFit(grouped, found, sharing.grouping, start, absolute_sigma)
+        return GroupedFit(grouped, found, sharing.grouping, start)
     whole = GroupedProblemWithErrors(*values, sigma_x=for_c(model, sigma_x[order]), changes=np.zeros(sigma_x.shape))
     found = whole.solve(_start_without_errors(GroupedProblem(*values), first, watch), watch)
     if ENDINGS[found.ending].status in ("stalled", "max_iterations"):
         other = whole.solve(first, watch)
         found = other if other.rows.cost < found.rows.cost else found
-    return GroupedFitWithErrors(whole.settled(found), found, sharing.grouping, start, absolute_sigma)
+    return GroupedFitWithErrors(whole.settled(found), found, sharing.grouping, start)
 
 
 def _best_of(grouped: GroupedProblem, starts: list[Array], watch: FitWatch | None) -> tuple[Array, Array]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arguments.bounds import check_fixed, given_in, limits_of
-from ..arguments.options import check_options
-from ..arguments.scalars import THREADS, flag, integer
+from ..arguments.calls import FIT_MANY
+from ..arguments.fit_options import CheckedFitOptions, iterations_of, tolerance_of
 from ..evaluation.jacobian import check_fitted
 from ..ground.ragged import is_ragged, lengths_of, padded
-from ..ground.renamed import renamed
 from ..ground.share import is_ended, share
 from ..ground.warn import warn
 from ..ground.watch import Watch
@@ -24,11 +23,9 @@ from .fit import AUTO, automatic, check_curved
 from .fit_data import FitData, FitOptions, by_names
 from .many_with_errors import fits_with_errors
 from .one_by_one import fit_one_by_one
-from .problem import Problem, check_iterations, check_tolerance
+from .problem import Problem
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from ..arguments.bounds import Bounds
     from ..ground.types import Array
     from ..native.model import Model
@@ -37,60 +34,14 @@ GROUPS = 8
 """The least number of groups of lanes that a thread fits at once: at the end of each part some lanes are empty."""
 
 
-@renamed("0.3.0", parameters="p0")
-def fit_many(
-    model: Model,
-    /,
-    X: ArrayLike | None = None,
-    Y: ArrayLike | None = None,
-    p0: ArrayLike | Mapping[Any, Any] | str | None = None,
-    sigma: ArrayLike | None = None,
-    absolute_sigma: bool = False,
-    bounds: Any = None,
-    fixed: Iterable[Any] | Mapping[Any, Any] = (),
-    lengths: ArrayLike | None = None,
-    covariance: bool = False,
-    tolerance: float | None = None,
-    max_iterations: int | None = None,
-    threads: int = 1,
-    time_limit: float | None = None,
-    progress: bool = False,
-    sigma_x: Any = None,
-) -> ManyFits:
+@FIT_MANY
+def fit_many(model: Model, /, *given: Any, **named: Any) -> ManyFits:
     """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
 
     Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
     samples.
 
-    X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N). Or a
-                    table or a mapping, whose columns are taken by the names of the inputs; a list may have one for
-                    each fit
-    Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
-                    fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
-                    unequal lengths, one for each fit, can be given, too; X, sigma and sigma_x are then such lists,
-                    or shared
-    p0              the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
-                    value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
-                    necessary. "auto": a start is looked for in each set of data, as by fit
-    sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
-    absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and
-                    covariances are scaled by reduced_chi2, as in scipy.optimize.curve_fit
-    bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound
-    fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
-                    that they keep, with a value for all fits or (M,)
-    lengths         (M,), the number of samples of each fit, which are the first of its N; by default all
-    covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
-    tolerance       a fit ends if a step changes the sum of squares or the parameters by less than this fraction, or
-                    if the cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5,
-                    and not less than rtol/10 where steps of differential equations are chosen; never less than 8
-                    units of rounding
-    max_iterations  the most steps that a fit tries; by default 1,000 plus 100 for each parameter
-    threads         1 to 64 threads, which share the fits
-    time_limit      the seconds after which to stop: the fits that have not ended then keep their starts. They do
-                    not count the compilation of a part of the module, which the first fits may need
-    progress        show a bar on the standard error, as train does
-    sigma_x         standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may
-                    have, or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does
+    {options}
 
     Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
     number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.
@@ -100,16 +51,17 @@ def fit_many(
     the other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
     """
     check_fitted(model, "fit_many")
+    options, _ = FIT_MANY.settings(model, given, named)
+    p0, fixed, sigma_x, lengths = options.p0, options.fixed, options.sigma_x, options.lengths
     if model.facts.fitting.curved:
-        check_curved(model, sigma)
-        absolute_sigma = True
-    if sigma_x is not None and model.facts.fitting.curved:
-        raise ValueError(f"sigma_x is for least squares; the loss of {model.name} is another: leave it out")
-    X, Y, sigma = by_names(model, "X", X), by_names(model, "Y", Y), by_names(model, "sigma", sigma)
+        check_curved(model, options.sigma)
+        if sigma_x is not None:
+            raise ValueError(f"sigma_x is for least squares; the loss of {model.name} is another: leave it out")
+    X, Y, sigma = (by_names(model, name, getattr(options, name)) for name in ("X", "Y", "sigma"))
     if any(map(is_ragged, (X, Y, sigma, sigma_x))):
         X, Y, sigma, sigma_x, lengths = _even(X, Y, sigma, sigma_x, lengths)
-    looks = isinstance(p0, str) and automatic(p0) == AUTO
-    p0 = None if isinstance(p0, str) else p0
+    if looks := isinstance(p0, str) and automatic(p0) == AUTO:
+        p0 = None
     data = FitData(model, X, Y)
     data.add_starts(p0)
     data.add_lengths(lengths)
@@ -117,14 +69,12 @@ def fit_many(
     data.add_sigma(sigma)
     if sigma_x is not None:
         data.add_sigma_x(sigma_x)
-    limits, held = limits_of(model, bounds, p0, fixed), check_fixed(model, fixed)
+    limits, held = limits_of(model, options.bounds, p0, fixed), check_fixed(model, fixed)
     data.place_starts(p0, fixed, limits)
-    absolute = flag("absolute_sigma", absolute_sigma)
-    found = ManyFits(
-        model, data.fits(), int(model.parameter_count - held.sum()), flag("covariance", covariance), data.result
-    )
-    wanted = beyond_rounding(model, check_tolerance(model, tolerance))
-    steps = check_iterations(model, max_iterations)
+    found = ManyFits(model, data.fits(), int(np.count_nonzero(~held)), options.covariance, data.result)
+    steps, absolute = iterations_of(model, options.max_iterations), options.absolute_sigma or model.facts.fitting.curved
+    wanted = beyond_rounding(model, tolerance_of(model, options.tolerance))
+    data.options = FitOptions(limits, held, wanted, absolute)
 
     def fit(first: int, last: int) -> None:
         model.native.fit_many(
@@ -132,23 +82,22 @@ def fit_many(
             (*(limits or (None, None)), held if held.any() else None), wanted, steps, absolute, first, last,
             found.arrays(),
         )  # fmt: skip
-        fit_one_by_one(model, data, limits, held, wanted, steps, absolute, found.doubtful(first, last), found)
+        fit_one_by_one(model, data, steps, found.doubtful(first, last), found)
 
     def fit_others(first: int, last: int) -> None:
-        fit_one_by_one(model, data, limits, held, wanted, steps, absolute, range(first, last), found)
+        fit_one_by_one(model, data, steps, range(first, last), found)
 
-    data.options = FitOptions(limits, held, wanted, absolute)
-    lanes, threads = model.native.fits_lanes, integer("threads", threads, 1, THREADS)
+    lanes = model.native.fits_lanes
     together: Callable[[int, int], None] = fit if lanes else fit_others
     if sigma_x is not None:
         together, lanes = fits_with_errors(model, data, steps, found)
-    watch = _ManyWatch(model, found, time_limit, progress)
+    watch = _ManyWatch(found, options)
     find_starts = _search_of(model, data, limits, held, p0, fixed, looks)
     try:
         with watch.asked_by_calls():
             if find_starts is not None:
-                share(find_starts, len(found), 1, threads)
-            share(together, len(found), GROUPS * lanes or 1, threads)
+                share(find_starts, len(found), 1, options.threads)
+            share(together, len(found), GROUPS * lanes or 1, options.threads)
     except KeyboardInterrupt:
         if not watch.reason:
             raise
@@ -183,9 +132,7 @@ def _find_starts(
         if is_ended():
             raise KeyboardInterrupt
         X, Y, sigma, start = data.of_fit(m)
-        problem = Problem(
-            model, X, Y, sigma, limits, "linear", 1.0, check_tolerance(model, None), check_iterations(model)
-        )
+        problem = Problem(model, X, Y, sigma, CheckedFitOptions.of().kept(model, limits, False))
         if not len(Y):
             continue
         if looks:
@@ -197,10 +144,9 @@ def _find_starts(
 class _ManyWatch(Watch):
     """The watch of many fits."""
 
-    def __init__(self, model: Model, found: ManyFits, time_limit: Any, progress: Any) -> None:
-        limit, shows = check_options(model, time_limit=time_limit, progress=progress)
+    def __init__(self, found: ManyFits, options: CheckedFitOptions) -> None:
         self._found = found
-        super().__init__(self, limit, shows, None, None, len(found), "fit")
+        super().__init__(self, options.time_limit, options.progress, None, None, len(found), "fit")
 
     def count_done(self) -> int:
         """Return the number of fits that have ended."""

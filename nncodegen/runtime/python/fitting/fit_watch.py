@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..arguments.options import check_options
 from ..ground.progress import FitProgress
 from ..ground.watch import Watch
 
 if TYPE_CHECKING:
+    from ..arguments.fit_options import CheckedFitOptions
     from ..ground.types import Array
-    from ..native.model import Model
     from ..native.native import NativeFit
 
 
@@ -47,9 +46,8 @@ class FitWatch(Watch):
         return FitProgress(self.count_done(), self.figures()["cost"], self.seconds(), self.parameters())
 
 
-def watch_of(model: Model, time_limit: Any, progress: Any, callback: Any, total: int) -> FitWatch | None:
-    """Return the watch of a fit, or None if nothing is to be watched; checks the arguments as ``train`` does."""
-    if time_limit is None and progress is False and callback is None:
+def watch_of(options: CheckedFitOptions, total: int) -> FitWatch | None:
+    """Return the watch of a fit, or None if nothing is to be watched."""
+    if options.time_limit is None and not options.progress and options.callback is None:
         return None
-    limit, shows, callbacks = check_options(model, time_limit=time_limit, progress=progress, callback=callback)
-    return FitWatch(limit, shows, callbacks, None, total)
+    return FitWatch(options.time_limit, options.progress, options.callback, None, total)

@@ -13,9 +13,11 @@ import numpy as np
 
 from ..native.parts import with_errors
 from ..results.fit_with_errors import FitWithErrors
-from .problem import ENDS, Problem, Solution
+from ..results.solution import ENDS, Solution
+from .problem import Problem
 
 if TYPE_CHECKING:
+    from ..arguments.fit_options import CheckedFitOptions
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
@@ -31,14 +33,9 @@ class ProblemWithErrors:
         self.given, self.sigma_x, self.changes = given, sigma_x, changes
 
     @property
-    def tolerance(self) -> float:
-        """Return the tolerance of the fit."""
-        return self.given.tolerance
-
-    @property
-    def max_iterations(self) -> int:
-        """Return the most steps of the fit."""
-        return self.given.max_iterations
+    def options(self) -> CheckedFitOptions:
+        """Return the options of the fit."""
+        return self.given.options
 
     def second(self) -> Model:
         """Return the second module. Raises ValueError where the formula of the model is not known."""
@@ -53,7 +50,7 @@ class ProblemWithErrors:
         """
         given, second = self.given, self.second()
         count, inputs = len(start), self.sigma_x.shape[1]
-        bounds = given.bounds
+        bounds = given.options.bounds
         if bounds is not None:
             endless = np.full(inputs, np.inf, start.dtype)
             bounds = np.concatenate([bounds[0], -endless]), np.concatenate([bounds[1], endless])
@@ -61,10 +58,9 @@ class ProblemWithErrors:
         held[:count] = 0 if fixed is None else fixed
         point[:count] = start
         changes = self.changes.copy()
-        problem = Problem(
-            second, given.X, given.Y, given.sigma, bounds, given.loss, given.f_scale, given.tolerance,
-            given.max_iterations if most is None else most,
-        )  # fmt: skip
+        steps = given.options.max_iterations if most is None else most
+        options = given.options.changed(bounds=bounds, max_iterations=steps)
+        problem = Problem(second, given.X, given.Y, given.sigma, options)
         found = problem.solve(point, held, watch=watch, errors=(self.sigma_x, changes))
         known = given.model.facts.fitting.guards  # a denominator of inputs alone is not among them
         return found._replace(poles=tuple(guard for guard in known if guard in found.poles)), changes
@@ -81,9 +77,8 @@ class ProblemWithErrors:
 
 
 def fit_with_errors(
-    problem: Problem, sigma_x: Array, start: Array, first: Array, fixed: Array | None, watch: FitWatch | None,
-    absolute_sigma: bool,
-) -> FitWithErrors:  # fmt: skip
+    problem: Problem, sigma_x: Array, start: Array, first: Array, fixed: Array | None, watch: FitWatch | None
+) -> FitWithErrors:
     """Fit a checked problem with the standard deviations of its inputs, (N, inputs).
 
     ``start`` is that of the user, ``first`` the point where the fit begins, both (P,).
@@ -97,10 +92,10 @@ def fit_with_errors(
         found = found._replace(ended=watch.reason)
     else:
         found, changes = whole.solve(first, fixed, watch)
-    if found.ending == "stalled" and problem.loss != "linear":
+    if found.ending == "stalled" and problem.options.loss != "linear":
         found, changes = _from_without_errors(whole, first, fixed, watch, found, changes)
     again = ProblemWithErrors(problem, sigma_x, changes if ENDS[found.status] != "not_finite" else first_changes)
-    return result_with_errors(again, found, changes, start, fixed, absolute_sigma)
+    return result_with_errors(again, found, changes, start, fixed)
 
 
 def _from_without_errors(
@@ -116,13 +111,9 @@ def _from_without_errors(
 
 
 def result_with_errors(
-    whole: ProblemWithErrors, found: Solution, changes: Array, start: Array, fixed: Array | None, absolute_sigma: bool
+    whole: ProblemWithErrors, found: Solution, changes: Array, start: Array, fixed: Array | None
 ) -> FitWithErrors:
     """Return the result of a fit from its solution and the changes of its inputs."""
-    problem, count = whole.given, len(start)
-    return FitWithErrors(
-        problem.model, found.parameters[:count], start.copy(), fixed, found.active[:count], found.triangle, found.cost,
-        found.chi2, found.residuals, problem.X, problem.Y, problem.sigma, found.used, found.ending, found.iterations,
-        found.evaluations, absolute_sigma, problem.bounds, problem.loss, problem.f_scale, whole, found.costs,
-        found.poles, sigma_x=whole.sigma_x, changes=changes,
-    )  # fmt: skip
+    count = len(start)
+    found = found._replace(parameters=found.parameters[:count], active=found.active[:count])
+    return FitWithErrors(whole.given, found, start.copy(), fixed, whole, sigma_x=whole.sigma_x, changes=changes)

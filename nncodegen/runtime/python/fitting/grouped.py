@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..arguments.fit_options import taken_from
 from ..ground.algebra import IN_FIXED_ORDER
 from ..ground.endings import ENDINGS, LEAST_GAIN
 from ..ground.share import share
@@ -24,11 +25,11 @@ from ..native.algebra import algebra_of
 from ..results.bordered import eliminate, in_lanes, solve
 from ..results.covariance import least_ratio
 from ..results.goodness import per_value
-from .problem import KEPT, LOSSES, Problem, of_samples
+from .problem import KEPT, Problem, of_samples
 from .strays import Strays
 
 if TYPE_CHECKING:
-    from ..arguments.bounds import Bounds
+    from ..arguments.fit_options import CheckedFitOptions
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
@@ -99,8 +100,7 @@ class GroupedProblem:
 
     def __init__(
         self, model: Model, X: Array | None, Y: Array, sigma: Array | None, begins: Array, own: Array, shared: Array,
-        every_own: tuple[int, ...], bounds: Bounds | None, loss: str, f_scale: float, tolerance: float,
-        max_iterations: int, threads: int,
+        every_own: tuple[int, ...], options: CheckedFitOptions, threads: int,
     ) -> None:  # fmt: skip
         self.model = model
         self.X, self.Y, self.sigma = X, Y, sigma
@@ -108,10 +108,14 @@ class GroupedProblem:
         self.own, self.shared = own, shared
         """The indices of the own and of the shared parameters that are not fixed."""
         self.layout = Layout(len(begins) - 1, model.parameter_count, every_own)
-        self.bounds = bounds
-        self.loss, self.f_scale = loss, f_scale
-        self.tolerance, self.max_iterations = tolerance, max_iterations
+        self.options = options
         self.threads = threads
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "options" not in state:
+            state = state.copy()
+            state["options"] = taken_from(state)
+        self.__dict__.update(state)
 
     @property
     def groups(self) -> int:
@@ -156,8 +160,7 @@ class GroupedProblem:
         some = of_samples(self, rows)
         return GroupedProblem(
             self.model, some.X, some.Y, some.sigma, np.concatenate([[0], np.cumsum(sizes)]).astype(np.uintp), self.own,
-            self.shared, self.layout.own, self.bounds, self.loss, self.f_scale, self.tolerance, self.max_iterations,
-            self.threads,
+            self.shared, self.layout.own, self.options, self.threads,
         )  # fmt: skip
 
     def alone(self, place: int) -> Problem:
@@ -199,8 +202,7 @@ class GroupedProblem:
 
         def work(first: int, last: int) -> None:
             model.native.fit_groups(
-                data, self.begins, LOSSES[self.loss], self.f_scale, parameters, columns, signs, first, last, results,
-                errors,
+                data, self.begins, *self.options.native_loss, parameters, columns, signs, first, last, results, errors,
             )  # fmt: skip
 
         share(work, self.groups, PART, self.threads)
@@ -339,9 +341,9 @@ class _Descent:
         self.scales = np.zeros((groups, self.count)), np.zeros(len(self.shared))
         self.damping = np.full(groups, FIRST_DAMPING)
         none = np.full(start.shape[1], np.inf)
-        lower, upper = problem.bounds or (-none, none)
+        lower, upper = problem.options.bounds or (-none, none)
         self.limits = (lower[self.own], upper[self.own]), (lower[self.shared], upper[self.shared])
-        self.bounded = problem.bounds is not None
+        self.bounded = problem.options.bounds is not None
         self.least = problem.least
         self.trials = problem.trials()
         self.rows = self.trials.begin(self.point)
@@ -377,7 +379,7 @@ class _Descent:
             return np.zeros(len(self.point), bool)
         if ending not in ("stalled", "max_iterations"):
             return np.ones(len(self.point), bool)
-        least = max(self.problem.tolerance, self.rounding) * self.cost / len(self.point)
+        least = max(self.problem.options.tolerance, self.rounding) * self.cost / len(self.point)
         return ~(self._possible_falls() <= least)
 
     def _watched(self) -> str:
@@ -418,13 +420,13 @@ class _Descent:
             elif number == MOST_DESCENTS - 1 or not self._bring_back():  # steps of all follow where groups began again
                 break
         if ENDINGS[ending].converged:
-            self._polish(max(1e-13, 1e-5 * self.problem.tolerance))
+            self._polish(max(1e-13, 1e-5 * self.problem.options.tolerance))
         return ending
 
     def _steps(self) -> str:
         """Take steps until the descent ends. Returns how."""
         self._look_around()
-        tolerance = self.problem.tolerance
+        tolerance = self.problem.options.tolerance
         self.reach = self._first_reach()
         ending = ""
         gained, since = self.cost, self.iterations
@@ -432,7 +434,7 @@ class _Descent:
         while not ending:
             if self._largest_cosine() <= tolerance:
                 ending = "gradient"
-            elif self.iterations >= self.problem.max_iterations:
+            elif self.iterations >= self.problem.options.max_iterations:
                 return "max_iterations"
             else:
                 ending = self._try(self._step_within_reach())
@@ -454,10 +456,11 @@ class _Descent:
         gains = self.rows.costs - rows.costs
         gain, cost = float(self.algebra.total(gains)), self.cost
         ratio = gain / expected if expected > 0 else 0.0
-        least = max(self.problem.tolerance, self.rounding) * cost
+        least = max(self.problem.options.tolerance, self.rounding) * cost
         length, size = self._lengths(step)
         length = math.sqrt(length**2 + self.trials.length**2) if self.trials.length else length
-        is_short = length <= self.problem.tolerance * (size + self.problem.tolerance * math.sqrt(2 * cost))
+        tolerance = self.problem.options.tolerance
+        is_short = length <= tolerance * (size + tolerance * math.sqrt(2 * cost))
         is_flat = expected <= least
         taken = ratio > 1e-4 or (gain >= 0 and (is_short or is_flat))
         kept = self._control(gains, falls, ratio, cost)
@@ -485,8 +488,8 @@ class _Descent:
     def _end_without_steps(self) -> str:
         """Return how a fit has ended of which no step gains any more: see endings.h."""
         fall = self._possible_fall()
-        least = max(self.problem.tolerance, self.rounding) * self.cost
-        if fall <= least or self._largest_cosine() ** 2 <= self.problem.tolerance:
+        least = max(self.problem.options.tolerance, self.rounding) * self.cost
+        if fall <= least or self._largest_cosine() ** 2 <= self.problem.options.tolerance:
             return "step"
         return "cost" if fall <= self._noise() else "stalled"
 

@@ -32,13 +32,13 @@ def fits_with_errors(
     lanes = second.native.fits_lanes
 
     def one_by_one(fits: Array) -> None:
-        held = data.options.fixed.astype(np.uint8) if data.options.fixed.any() else None
+        held = data.options.held
         for m in fits:
             if is_ended():
                 raise KeyboardInterrupt
             problem, start = data.problem_with_errors(m, steps), data.of_fit(m)[3]
             solution, changes = problem.solve(start, held)
-            result = result_with_errors(problem, solution, changes, start, held, data.options.absolute_sigma)
+            result = result_with_errors(problem, solution, changes, start, held)
             found.put(m, result, solution.used, result.status)
 
     def together(first: int, last: int) -> None:

@@ -10,24 +10,19 @@ from .fit import result_of
 from .problem import Problem
 
 if TYPE_CHECKING:
-    from ..arguments.bounds import Bounds
-    from ..ground.types import Array
     from ..native.model import Model
     from ..results.many_fits import ManyFits
     from .fit_data import FitData
 
 
-def fit_one_by_one(
-    model: Model, data: FitData, limits: Bounds | None, held: Array, tolerance: float, max_iterations: int,
-    absolute_sigma: bool, fits: Iterable[int], found: ManyFits,
-) -> None:  # fmt: skip
+def fit_one_by_one(model: Model, data: FitData, max_iterations: int, fits: Iterable[int], found: ManyFits) -> None:
     """Make some fits, by their indices, each like ``fit``, and write their results to ``found``."""
-    fixed = held.astype("u1") if held.any() else None
+    fixed, options = data.options.held, data.options.of_problem(model, max_iterations)
     for m in fits:
         if is_ended():
             raise KeyboardInterrupt
         X, Y, sigma, start = data.of_fit(m)
-        problem = Problem(model, X, Y, sigma, limits, "linear", 1.0, tolerance, max_iterations)
+        problem = Problem(model, X, Y, sigma, options)
         solution = problem.solve(start, fixed)
-        result = result_of(problem, solution, start, fixed, absolute_sigma)
+        result = result_of(problem, solution, start, fixed)
         found.put(m, result, solution.used, result.status)

@@ -6,107 +6,46 @@ import math
 from collections.abc import Mapping
 from copy import copy
 from itertools import compress
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments.scalars import integer, number
+from ..arguments.fit_options import taken_from
+from ..results.solution import ENDS, Solution
 
 if TYPE_CHECKING:
-    from ..arguments.bounds import Bounds
+    from ..arguments.fit_options import CheckedFitOptions
     from ..ground.types import Array
     from ..native.model import Model
+    from ..results.solution import LeastSquares
     from .fit_watch import FitWatch
-
-LOSSES = {"linear": 0, "huber": 1, "soft_l1": 2, "cauchy": 3}
-"""The losses of residuals, by SciPy's names, and their numbers in C; all but the first are robust."""
-
-ENDS = ("cost", "step", "gradient", "max_iterations", "stalled", "not_finite", "no_data", "interrupted", "not_convex",
-        "stationary")  # fmt: skip
-"""The ways a fit can end (see ``endings``), in the order of their numbers in C."""
-
-
-TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
-"""The default tolerance. The remaining distance from the optimum is far below the standard errors, and single
-fits continue with Gauss-Newton steps. In float32, much smaller values would be lost in rounding."""
-
-
-def check_tolerance(model: Model, tolerance: Any) -> float:
-    """Return the tolerance of a fit, at least 0 and below 1.
-
-    By default it is that of the model's precision, and not less than a tenth of the tolerance of chosen steps: below
-    it, derivatives tell nothing of the cost, since a solution and its derivatives have errors of their own.
-    """
-    if tolerance is None:
-        return max(TOLERANCE[model.precision], model.facts.steps.rtol / 10)
-    return number(model, "tolerance", tolerance, 0.0, 1.0, False)
-
-
-def check_iterations(model: Model, given: Any = None) -> int:
-    """Return the most steps that a fit tries; by default 1,000 plus 100 for each parameter. Raises ValueError."""
-    return 1000 + 100 * model.parameter_count if given is None else integer("max_iterations", given, 0, 2**31 - 1)
-
 
 KEPT = 10_000
 """The number of last iterations whose costs are kept: the history of the fit, which explains why it did not end."""
 
 
-class Solution(NamedTuple):
-    """The result of a native fit; see the members of NN(fitting) in interface.h."""
-
-    parameters: Array
-    residuals: Array | None
-    triangle: Array
-    active: Array
-    cost: float
-    chi2: float
-    used: int
-    rank: int
-    iterations: int
-    evaluations: int
-    status: int
-    sample: int
-    costs: Array | None = None
-    """The cost after each of the last iterations."""
-    ended: str = ""
-    """The name of the ending, if it was not the loop that ended the fit."""
-    poles: tuple[str, ...] = ()
-    """The denominators that change their signs among the data."""
-
-    @property
-    def ending(self) -> str:
-        """Return how it ended, a member of ENDS."""
-        return self.ended or ENDS[self.status]
-
-
 class Problem:
     """The arguments of a fit, except its start. It is pickled with the result of a fit, which may solve it again."""
 
-    __slots__ = (
-        "X", "Y", "bounds", "f_scale", "loss", "max_iterations", "max_steps", "model", "samples", "sigma", "tolerance",
-    )  # fmt: skip
+    __slots__ = ("X", "Y", "max_steps", "model", "options", "samples", "sigma")
 
     def __init__(
-        self, model: Model, X: Array | None, Y: Array, sigma: Array | None, bounds: Bounds | None, loss: str,
-        f_scale: float, tolerance: float, max_iterations: int,
+        self, model: Model, X: Array | None, Y: Array, sigma: Array | None, options: CheckedFitOptions,
+        max_steps: int = 0,
     ) -> None:  # fmt: skip
         self.model = model
         self.X = X
         self.Y = Y
         self.samples = len(Y)
         self.sigma = sigma
-        self.bounds = bounds
-        self.loss = loss
-        self.f_scale = f_scale
-        self.tolerance = tolerance
-        self.max_iterations = max_iterations
-        self.max_steps = 0  # as many steps of a solution as the model allows
+        self.options = options
+        self.max_steps = max_steps
+        """The most steps of each solution of differential equations; 0 for as many as the model allows."""
 
     def with_iterations(self, most: int) -> Problem:
         """Return this problem with another maximum number of iterations."""
-        return Problem(
-            self.model, self.X, self.Y, self.sigma, self.bounds, self.loss, self.f_scale, self.tolerance, most
-        ).limited(self.max_steps)
+        options = self.options.changed(max_iterations=most)
+        return Problem(self.model, self.X, self.Y, self.sigma, options, self.max_steps)
 
     def limited(self, steps: int) -> Problem:
         """Return this problem with a limit of the steps of each solution of differential equations; 0 is none."""
@@ -123,20 +62,21 @@ class Problem:
         The costs after the last ``kept`` iterations are kept. A watch may end the fit. ``errors`` are those of the
         inputs, as the native fit takes them. Raises ValueError if the loss is not convex in the outputs.
         """
-        parameters = start.copy()
+        parameters, options, fitting = start.copy(), self.options, self.model.facts.fitting
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
         triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
-        residuals = np.empty(self.Y.shape) if with_residuals and not self.model.facts.fitting.curved else None
-        guards = self.model.facts.fitting.guards
+        residuals = np.empty(self.Y.shape) if with_residuals and not fitting.curved else None
+        guards = fitting.guards
         changed = bytearray(len(guards)) if guards else None
-        costs = np.empty(min(kept, self.max_iterations))
-        values = self.model.facts.fitting.mean_over if self.model.facts.fitting.curved else 1
+        costs = np.empty(min(kept, options.max_iterations))
+        loss, scale = options.native_loss
+        values = fitting.mean_over if fitting.curved else 1
         if watch is not None:
             watch.mean_over = values
         try:
             numbers = self.model.native.fit(
-                self.X, self.Y, self.samples, self.sigma, self.bounds, fixed, LOSSES[self.loss], self.f_scale,
-                self.tolerance, self.max_iterations, parameters, residuals, triangle, active, changed, costs,
+                self.X, self.Y, self.samples, self.sigma, options.bounds, fixed, loss, scale,
+                options.tolerance, options.max_iterations, parameters, residuals, triangle, active, changed, costs,
                 watch, errors, self.max_steps, self.model.facts.steps.rtol,
             )  # fmt: skip
         finally:
@@ -146,7 +86,7 @@ class Problem:
         poles = tuple(compress(guards, changed)) if changed else ()
         found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
         if values > 1:
-            found = _of_all_values(found, values, self.model.facts.fitting.apart)
+            found = _of_all_values(found, values, fitting.apart)
         if found.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
@@ -185,33 +125,18 @@ class Problem:
         return {name: getattr(self, name) for name in self.__slots__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.max_steps = 0  # which earlier files do not have
+        state = {"max_steps": 0, **state}  # which earlier pickles do not have
+        if "options" not in state:
+            state["options"] = taken_from(state)
         for name, value in state.items():
             setattr(self, name, value)
-
-
-class LeastSquares(Protocol):
-    """A problem of least squares, with groups or without."""
-
-    model: Model
-    X: Array | None
-    Y: Array
-    sigma: Array | None
-    bounds: Bounds | None
-    loss: str
-    f_scale: float
-    tolerance: float
-    max_iterations: int
 
 
 def of_samples(problem: LeastSquares, rows: Array | slice) -> Problem:
     """Return the problem of some samples of another one, by their indices, in that order, without its groups."""
     X = None if problem.X is None else problem.X[rows]
     sigma = problem.sigma if problem.sigma is None or not problem.sigma.ndim else problem.sigma[rows]
-    return Problem(
-        problem.model, X, problem.Y[rows], sigma, problem.bounds, problem.loss, problem.f_scale, problem.tolerance,
-        problem.max_iterations,
-    )  # fmt: skip
+    return Problem(problem.model, X, problem.Y[rows], sigma, problem.options)
 
 
 def _of_all_values(found: Solution, count: int, apart: int) -> Solution:

@@ -14,8 +14,9 @@ from ..results.many_fits import ManyFits, beyond_rounding
 
 if TYPE_CHECKING:
     from ..ground.types import Array
+    from ..results.solution import Solution
     from .fit_watch import FitWatch
-    from .problem import Problem, Solution
+    from .problem import Problem
 
 STEPS = 200
 """The most steps of each fit; the fit then continues from the best of these solutions, as a single fit."""
@@ -42,7 +43,7 @@ def reached(
 
     If a watch ends the fits, those that are not done have the cost NaN.
     """
-    side_by_side = problem.loss == "linear" and problem.model.native.fits_lanes
+    side_by_side = problem.options.loss == "linear" and problem.model.native.fits_lanes
     fits = _SideBySide(problem, points, held, threads) if side_by_side else _OneByOne(problem, points, held)
     with ended_by(watch):
         fits.run()
@@ -54,7 +55,7 @@ def sobol(problem: Problem, start: Array, held: Array | None, count: int, seed: 
     with needed("n_starts", "SciPy", "scipy"):
         from scipy.stats import qmc  # noqa: PLC0415 (optional, and slow to import)
     free = np.ones(len(start), bool) if held is None else held == 0
-    low, high = problem.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
+    low, high = problem.options.bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
     endless = free & ~(np.isfinite(low) & np.isfinite(high))
     if endless.any():
         name = flat_names(problem.model.facts.parameters)[int(np.argmax(endless))]
@@ -99,7 +100,7 @@ class _SideBySide:
 
     def run(self) -> None:
         """Make the fits."""
-        problem, points, (low, high) = self._problem, self._points, self._problem.bounds or (None, None)
+        problem, points, (low, high) = self._problem, self._points, self._problem.options.bounds or (None, None)
         model, sigma = problem.model, None
         if problem.sigma is not None:
             given = problem.sigma.reshape(-1, 1) if problem.sigma.ndim == 1 else problem.sigma
@@ -109,7 +110,7 @@ class _SideBySide:
         def fit(first: int, last: int) -> None:
             model.native.fit_many(
                 (problem.X, problem.Y, sigma, points, None, None), strides, problem.samples, (low, high, self._held),
-                beyond_rounding(model, problem.tolerance), STEPS, False, first, last, self._fits.arrays(),
+                beyond_rounding(model, problem.options.tolerance), STEPS, False, first, last, self._fits.arrays(),
                 problem.max_steps,
             )  # fmt: skip
 

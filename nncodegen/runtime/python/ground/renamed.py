@@ -1,19 +1,16 @@
 """Old names of arguments and attributes, which are accepted for one minor version with a DeprecationWarning.
 
 A name is changed with ``@renamed("0.3.0", old="new")`` on the function or class that has it; the version is the one in
-which the old name goes, and the decorator with it. The decorator wraps the function, which takes 0.5 us of a call with
-keywords. A function that is called for short work has ``**old`` as its last parameter instead, which its signature does
-not show, and begins with ``if old: return by_present_names(function, old, locals())``.
+which the old name goes, and the decorator with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from inspect import Parameter, Signature, signature
+from inspect import Signature, signature
 from typing import Any, TypeVar
 
-from .habits import no_argument
 from .warn import warn
 
 Named = TypeVar("Named", bound=Callable[..., Any])
@@ -27,8 +24,6 @@ def renamed(version: str, **names: str) -> Callable[[Named], Named]:
     """
 
     def decorated(found: Named) -> Named:
-        if not isinstance(found, type) and signature(found).parameters.keys() & {"old"}:
-            return _hiding_old(found, version, names)  # type: ignore[no-any-return]
         function: Any = found.__init__ if isinstance(found, type) else found  # type: ignore[misc]
         old = frozenset(names)
 
@@ -73,29 +68,6 @@ def _with_old_names(function: Any, own: Signature, version: str, names: Mapping[
         return function(estimator, **{**defaults, **current(version, names, params)})
 
     return set_params
-
-
-def _hiding_old(function: Any, version: str, names: Mapping[str, str]) -> Any:
-    """Return a function that takes old names itself, with a signature without them."""
-    shown = signature(function)
-    parameters = [one for one in shown.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
-    function.__signature__ = shown.replace(parameters=parameters)
-    function.renamed = version, names
-    return function
-
-
-def by_present_names(function: Any, old: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
-    """Call a function that takes old names itself again, with the values of old names by their present names.
-
-    ``arguments`` are all of its arguments by name. Raises TypeError for a name that it never had.
-    """
-    version, names = function.renamed
-    for name in old:
-        if name not in names:
-            raise no_argument(function.__name__, name)
-    model, *others = signature(function).parameters.values()
-    given = {one.name: arguments[one.name] for one in others if arguments[one.name] is not one.default}
-    return function(arguments[model.name], **current(version, names, {**given, **old}))
 
 
 def renamed_attributes(version: str, **names: str) -> Callable[[Named], Named]:

@@ -70,6 +70,8 @@ class Model:
         """True after a warning that the columns of a table are taken by name."""
         self.symmetries: Any = None
         """Those of a formula (``fitting/symmetries.py``), once a search has needed them."""
+        self.fit_options: Any = None
+        """The options of a fit to which none is given (``CheckedFitOptions``), once there was one."""
         self.drawn: tuple[int, Array] | None = None
         """The seed of the initial parameters that were drawn last, and these parameters."""
         self.accepts_labels = facts.samples.labels

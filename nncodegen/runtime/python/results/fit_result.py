@@ -197,7 +197,8 @@ class FitResult(Shown, Fitted):
 
     def _arrays(self) -> dict[str, Any]:
         """Return the arrays of the file of the result by name, None for those that it does not need."""
-        problem: Any = self._refit  # it has the options that the result itself does not need
+        problem: Any = self._refit
+        options = problem.options.changed(absolute_sigma=self.absolute_sigma)  # which pickles of 0.2 have here alone
         sigma = None if self._sigma is None else np.asarray(self._sigma)
         arrays = {
             "parameters": self.parameters,
@@ -206,11 +207,9 @@ class FitResult(Shown, Fitted):
             "at_bound": self.at_bound,
             "triangle": self._triangle,
             "Y": self._Y,
-            "numbers": np.array([self.cost, self.chi2, self.f_scale, problem.tolerance]),
-            "counts": np.array(
-                [self.used, self.iterations, self.evaluations, problem.max_iterations, self.absolute_sigma], np.int64
-            ),
-            "texts": np.array([self._ending, self.robust or ""]),
+            "numbers": np.array([self.cost, self.chi2, *options.stored("numbers")]),
+            "counts": np.array([self.used, self.iterations, self.evaluations, *options.stored("counts")], np.int64),
+            "texts": np.array([self._ending, *options.stored("texts")]),
         }
         lower, upper = self._bounds or (None, None)
         optional = {"X": self._X, "residuals": self.residuals, "lower": lower, "upper": upper, "costs": self._costs}

@@ -18,7 +18,7 @@ from .covariance import Decomposition, correlation, covariance, decompose, least
 
 if TYPE_CHECKING:
     from ..ground.types import Array
-    from ..native.model import Model
+    from .solution import LeastSquares, Solution
 
 Refit = Callable[[Mapping[int, float], "Array"], "tuple[float, Array]"]
 """A function that repeats a fit with some parameters fixed: takes their values by their indices, and a start (P,).
@@ -31,54 +31,32 @@ class Fitted:
     """The values of a fit; ``FitResult`` describes them, and shows them to people."""
 
     def __init__(
-        self,
-        model: Model,
-        parameters: Array,
-        p0: Array,
-        fixed: Array | None,
-        at_bound: Array,
-        triangle: Array,
-        cost: float,
-        chi2: float,
-        residuals: Array | None,
-        X: Array | None,
-        Y: Array,
-        sigma: Any,
-        used: int,
-        ending: str,
-        iterations: int,
-        evaluations: int,
-        absolute_sigma: bool = False,
-        bounds: tuple[Array, Array] | None = None,
-        robust: str = "linear",
-        f_scale: float = 1.0,
-        refit: Refit | None = None,
-        costs: Array | None = None,
-        poles: tuple[str, ...] = (),
+        self, problem: LeastSquares, solution: Solution, p0: Array, fixed: Array | None, refit: Refit | None = None
     ) -> None:
+        model, options = problem.model, problem.options
         self._model = model
-        self.parameters = parameters
+        self.parameters = solution.parameters
         self.p0 = p0
         self._fixed = fixed  # a mask, or None; like the next one converted when it is used, for most fits are short
-        self._at_bound = at_bound
-        self._triangle = triangle
-        self.cost = cost
-        self.chi2 = math.nan if model.facts.fitting.curved else chi2
-        self.residuals = residuals
-        self._X = X
-        self._Y = Y
-        self._sigma = sigma
-        self.used = used
-        self._ending = ending
-        self.iterations = iterations
-        self.evaluations = evaluations
-        self.absolute_sigma = absolute_sigma
-        self._bounds = bounds
-        self.robust = None if robust == "linear" else robust
-        self.f_scale = f_scale
+        self._at_bound = solution.active
+        self._triangle = solution.triangle
+        self.cost = solution.cost
+        self.chi2 = math.nan if model.facts.fitting.curved else solution.chi2
+        self.residuals = solution.residuals
+        self._X = problem.X
+        self._Y = problem.Y
+        self._sigma: Any = problem.sigma
+        self.used = solution.used
+        self._ending = solution.ending
+        self.iterations = solution.iterations
+        self.evaluations = solution.evaluations
+        self.absolute_sigma = options.absolute_sigma
+        self._bounds = options.bounds
+        self.robust = None if options.loss == "linear" else options.loss
+        self.f_scale = options.f_scale
         self._refit = refit
-        self._costs = costs
-        self.poles = poles
+        self._costs = solution.costs
+        self.poles = solution.poles
 
     @cached_property
     def free(self) -> Array:
@@ -136,7 +114,7 @@ class Fitted:
         fixed = {int(p): float(self.parameters[p]) for p in np.flatnonzero(~self.free)}
         problem: Any = self._refit
         cost, _ = problem(fixed, self.parameters)
-        return bool(cost >= self.cost - max(problem.tolerance, LEAST_GAIN) * abs(self.cost))
+        return bool(cost >= self.cost - max(problem.options.tolerance, LEAST_GAIN) * abs(self.cost))
 
     @cached_property
     def names(self) -> tuple[str, ...]:

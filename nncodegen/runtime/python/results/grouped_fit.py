@@ -24,6 +24,7 @@ from .fit_result import LEVEL, FitResult
 from .grouped_plot import plot_groups
 from .intervals import Predicted
 from .saved import GROUPED, head, write_archive
+from .solution import solution_of
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -107,7 +108,7 @@ class GroupedFit(FitResult):
     """
 
     def __init__(  # those of fitting/grouped.py, which stands above results
-        self, problem: Any, found: Any, grouping: Grouping, start: Array, absolute_sigma: bool
+        self, problem: Any, found: Any, grouping: Grouping, start: Array
     ) -> None:
         residuals, self.group_chi2, self.group_used = problem.told(found.parameters)
         self._order, self._numbers = grouping.order, grouping.numbers
@@ -120,19 +121,17 @@ class GroupedFit(FitResult):
         fixed[:, problem.own] = fixed[:, problem.shared] = False
         at = np.zeros(found.parameters.shape, bool)
         at[:, problem.own], at[:, problem.shared] = found.own_at_bound, found.shared_at_bound
-        bounds = problem.bounds
-        if bounds is not None:
-            low, high = (layout.flat(np.broadcast_to(side, fixed.shape)) for side in bounds)
-            bounds = low, high
         guards, signs = problem.model.facts.fitting.guards, found.rows.signs
         poles = tuple(guard for guard, lost in zip(guards, (signs == 0).any(axis=0), strict=True) if lost)
-        finite = found.ending != "not_finite"
-        super().__init__(
-            problem.model, layout.flat(found.parameters), layout.flat(start), layout.flat(fixed), layout.flat(at),
-            np.empty((0, 0)), found.rows.cost, float(IN_FIXED_ORDER.total(self.group_chi2)) if finite else math.nan,
-            in_order, problem.X, problem.Y, problem.sigma, int(self.group_used.sum()), found.ending, found.iterations,
-            found.evaluations, absolute_sigma, bounds, problem.loss, problem.f_scale, problem, found.history, poles,
+        chi2 = float(IN_FIXED_ORDER.total(self.group_chi2)) if found.ending != "not_finite" else math.nan
+        solution = solution_of(
+            layout.flat(found.parameters), in_order, np.empty((0, 0)), layout.flat(at), found.rows.cost, chi2,
+            int(self.group_used.sum()), found.ending, found.iterations, found.evaluations, found.history, poles,
         )  # fmt: skip
+        super().__init__(problem, solution, layout.flat(start), layout.flat(fixed), problem)
+        if self._bounds is not None:
+            low, high = (layout.flat(np.broadcast_to(side, fixed.shape)) for side in self._bounds)
+            self._bounds = low, high
         del self._triangle  # the property below makes it if it is asked for
 
     # --- names and values ---
@@ -203,22 +202,21 @@ class GroupedFit(FitResult):
         at = np.zeros(len(fixed), bool)
         at[problem.own], at[problem.shared] = found.own_at_bound[place], found.shared_at_bound
         guards, signs = self._model.facts.fitting.guards, found.rows.signs[place]
-        sigma = self._sigma
-        one = self._one(
-            rows, self._model, found.parameters[place], problem.layout.full(self.p0)[place], fixed, at,
-            self._algebra.triangles(triangle), float(found.rows.costs[place]), float(self.group_chi2[place]),
-            self.residuals[self._order[rows]], None if self._X is None else self._X[rows], self._Y[rows],  # type: ignore[index]
-            sigma if sigma is None or not sigma.ndim else sigma[rows], int(self.group_used[place]), self._ending,
-            self.iterations, self.evaluations, self.absolute_sigma, problem.bounds, problem.loss, problem.f_scale, None,
-            None, tuple(guard for guard, sign in zip(guards, signs.tolist(), strict=True) if not sign),
+        residuals = self.residuals[self._order[rows]]  # type: ignore[index]
+        poles = tuple(guard for guard, sign in zip(guards, signs.tolist(), strict=True) if not sign)
+        solution = solution_of(
+            found.parameters[place], residuals, self._algebra.triangles(triangle), at, float(found.rows.costs[place]),
+            float(self.group_chi2[place]), int(self.group_used[place]), self._ending, self.iterations, self.evaluations,
+            None, poles,
         )  # fmt: skip
-        one._whole = self, place
+        one = self._one(rows, problem.alone(place), solution, problem.layout.full(self.p0)[place], fixed)
+        one._whole, one.absolute_sigma = (self, place), self.absolute_sigma
         one._status, one._degrees = str(self.group_status[place]), self.degrees_of_freedom
         one._scale, one._reduced = self.error_scale, self.reduced_chi2
         return one
 
     def _one(self, rows: slice, *values: Any) -> OneGroup:
-        """Return the fit of one group, whose samples are rows of the sorted ones, from the values of its result."""
+        """Return the fit of one group, whose samples are rows of the sorted ones, from what ``Fitted`` takes."""
         return OneGroup(*values)
 
     def _place(self, label: Any) -> int:
@@ -458,7 +456,8 @@ class GroupedFit(FitResult):
         own, free = (np.zeros(self._model.parameter_count, bool) for _ in range(2))
         own[list(problem.layout.own)] = True
         free[problem.columns.astype(np.intp)] = True
-        options = [self.iterations, self.evaluations, problem.max_iterations, self.absolute_sigma, problem.threads]
+        options = problem.options.changed(absolute_sigma=self.absolute_sigma)  # which pickles of 0.2 have here alone
+        counts = [self.iterations, self.evaluations, *options.stored("counts"), problem.threads]
         arrays = head(self._model, GROUPED) | {
             "parameters": found.parameters,
             "start": problem.layout.full(self.p0),
@@ -474,12 +473,12 @@ class GroupedFit(FitResult):
             "own": own,
             "free": free,
             "Y": problem.Y,
-            "numbers": np.array([problem.f_scale, problem.tolerance]),
-            "counts": np.array(options, np.int64),
-            "texts": np.array([self._ending, problem.loss]),
+            "numbers": np.array(options.stored("numbers")),
+            "counts": np.array(counts, np.int64),
+            "texts": np.array([self._ending, *options.stored("texts")]),
             name: labels.astype(kind),
         }
-        lower, upper = problem.bounds or (None, None)
+        lower, upper = options.bounds or (None, None)
         optional = {"X": problem.X, "lower": lower, "upper": upper}
         if problem.sigma is not None:
             optional[("sigma", "sigmas", "sigmas_of_each")[problem.sigma.ndim]] = problem.sigma

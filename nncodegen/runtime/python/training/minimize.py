@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..arguments.arguments import check_parameters
-from ..arguments.calls import MINIMIZE
+from ..arguments.calls import MINIMIZE, check_trainable
 from ..arguments.labels import classes_of
 from ..arguments.samples import CheckedSamples, statistics_of
 from ..arguments.start import check_seed, start_of
@@ -96,6 +96,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     refuse(model.facts, "what a minimizer of SciPy computes")
     with needed("minimize", "SciPy", "scipy"):
         from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
+    check_trainable(model)
     settings, options = MINIMIZE.settings(model, given, named)
     samples = take_samples(model, settings)
     classes = classes_of(model, settings.classes, settings.Y)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from ..arguments.calls import RENAMED, STREAM, TRAIN
+from ..arguments.calls import RENAMED, STREAM, TRAIN, check_trainable
 from ..arguments.labels import classes_of
 from ..arguments.samples import CheckedSamples, data_of, hold_out, size_of_batch, validation_of
 from ..arguments.start import start_of
@@ -43,6 +43,7 @@ def train(model: Model, /, *given: Any, **named: Any) -> Any:
     result: Result | None = train_short(given, named)
     if result is not None:
         return result
+    check_trainable(model)
     settings, hyperparameters = TRAIN.settings(model, given, named)
     if settings.optimizer == NAME:
         return train_by_fit(model, settings, hyperparameters)
@@ -104,6 +105,7 @@ def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
     batch, validation_data is measured after each, and patience counts them. class_weight is a dictionary.
     Everything else is as for ``train``; the loss of the Result is that of the last batch.
     """
+    check_trainable(model)
     settings, hyperparameters = STREAM.settings(model, given, named)
     if not isinstance(settings.batches, Iterable):
         raise ValueError(f"batches must be an iterator of (X, Y) or (X, Y, sample_weight), not {settings.batches!r}")

@@ -1,0 +1,131 @@
+"""What a declaration of an option holds: its type, check, default, description, and its members in C.
+
+``options.py`` declares the options of trainings in this way, ``fit_options.py`` those of fits; ``calls.py`` makes the
+signatures, the documentation and the handling of arguments from them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
+
+from .scalars import flag, integer, number
+
+if TYPE_CHECKING:
+    from ..native.model import Model
+
+T = TypeVar("T")
+
+
+class Range(NamedTuple):
+    """Numbers from low, or above it, to below high; of whole numbers, high is one of them."""
+
+    low: Any
+    high: Any
+    excludes_low: bool = False
+    whole: bool = False
+
+
+class Kind(NamedTuple):
+    """The type of an option in a signature, and a check that returns its value."""
+
+    type: str
+    check: Callable[[Model, str, Any], Any]
+    checks_later: bool = False
+    """Whether the check is made where the option is used, because it depends on other arguments."""
+    range: Range | None = None
+    """The numbers that the check allows, if it allows just these."""
+    choices: tuple[str, ...] = ()
+    """The texts that the check allows, if it allows just these."""
+
+
+class Member(NamedTuple):
+    """A member of the structure in C that depends on an option; ``value`` computes it from the settings."""
+
+    type: str
+    name: str
+    meaning: str
+    value: Callable[[Any], float]
+
+
+class Option(NamedTuple):
+    """The declaration of an option. ``meaning`` is its description; ``section`` starts a paragraph in documentation."""
+
+    kind: Kind
+    default: Any
+    meaning: str
+    members: tuple[Member, ...]
+    section: bool
+
+
+def option(kind: Kind, default: T, meaning: str, *members: Member, section: bool = False) -> T:
+    """Return a declaration, typed as the value that the settings will hold under its name."""
+    return cast(T, Option(kind, default, meaning, members, section))
+
+
+class Options:
+    """The values of options: those that were given, and the defaults of all others.
+
+    A record takes the dictionary that it is given as its own.
+    """
+
+    declared: ClassVar[dict[str, Option]]
+    """The declarations by name, in their order."""
+
+    def __init_subclass__(cls) -> None:
+        """Take the declarations of a class, whose attributes are the defaults from then on."""
+        cls.declared = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
+        for name, declaration in cls.declared.items():
+            setattr(cls, name, declaration.default)
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.__dict__ = values
+
+
+# --- kinds of values ---------------------------------------------------------------------------------------------
+
+
+def real(low: float, high: float = math.inf, excludes_low: bool = False) -> Kind:
+    """Return the kind of numbers from low, or above it, to below high."""
+
+    def check(model: Model, name: str, value: Any) -> float:
+        return number(model, name, value, low, high, excludes_low)
+
+    return Kind("float", check, range=Range(low, high, excludes_low))
+
+
+def whole(low: int, high: int) -> Kind:
+    """Return the kind of integers from low to high, both included."""
+
+    def check(model: Model, name: str, value: Any) -> int:
+        return integer(name, value, low, high)
+
+    return Kind("int", check, range=Range(low, high, whole=True))
+
+
+def optional(kind: Kind) -> Kind:
+    """Return the kind of values of another one, or None."""
+    required = kind.check
+
+    def check(model: Model, name: str, value: Any) -> Any:
+        return None if value is None else required(model, name, value)
+
+    return kind._replace(type=f"{kind.type} | None", check=check)
+
+
+def unchecked(type: str) -> Kind:
+    """Return the kind of an option that is checked where it is used."""
+    return Kind(type, lambda model, name, value: value, checks_later=True)
+
+
+def check_callback(model: Model, name: str, value: Any) -> Any:
+    """Return one or several functions as a tuple, None for none. Raises ValueError."""
+    functions = tuple(value) if isinstance(value, Sequence) and not callable(value) else (value,)
+    if not all(map(callable, functions)):
+        raise ValueError(f"{name} must be a function of one argument, or several in a list, not {value!r}")
+    return functions or None
+
+
+FLAG = Kind("bool", lambda model, name, value: flag(name, value))
+ARRAY = unchecked("ArrayLike | None")
