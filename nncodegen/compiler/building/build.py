@@ -38,7 +38,6 @@ from nncodegen.compiler.building.targets import (
     INCLUDE,
     KERNEL_FLAGS,
     LIBRARY,
-    LIBRARY_OF_MODELS,
     LINKED,
     LONG_FILE_FLAGS,
     PLAIN_FLAGS,
@@ -54,7 +53,7 @@ from nncodegen.compiler.building.targets import (
     kernel_objects,
     library_flags,
     library_object,
-    linked_part,
+    linked_parts,
     linked_with,
     python_object,
     runtime_digest,
@@ -169,9 +168,8 @@ def compile_part(
         effort, same_bits = compiler.effort(source.read_text()), is_same_everywhere(source.read_text())
         flags = [*KERNEL_FLAGS, *_bits(same_bits), *_linked(compiler), *effort, *compiler.target]
         options = [*flags, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
-        needed = linked_part(part, source.read_text())
-        variants = compiler.linked if needed else ()
-        library = [str(_library(str(needed), real, variant, compiler, same_bits)) for variant in variants]
+        needed = product(linked_parts(part, source.read_text()), compiler.linked)
+        library = [str(_library(each, real, variant, compiler, same_bits)) for each, variant in needed]
         command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
         _run(command, work)
         keep(work / linked, path)
@@ -336,8 +334,9 @@ def _compile(
     flags = (*flags, *_bits(same_bits))
     flags, companions = ((*flags, "-DNNCODEGEN_APART"), ()) if apart else (flags, sources.companions)
     name, cc = sources.module, compiler.command
-    needed = (linked_part(Path(file).stem.removeprefix(f"{name}_"), sources.files[file]) for file in companions)
-    parts = (LIBRARY_OF_MODELS, *(part for part in needed if part))
+    kernels = {"kernel": f"{name}.c"} | {Path(file).stem.removeprefix(f"{name}_"): file for file in companions}
+    needed = (part for each, file in kernels.items() for part in linked_parts(each, sources.files[file]))
+    parts = tuple(dict.fromkeys(needed))
     for file, text in sources.files.items():
         (work / file).write_text(text)
     python = embedded.name_of_wrapper(wrapper_name(sources.real)) if apart else embedded.HEADER_OF_OBJECT
