@@ -87,6 +87,10 @@ of the folder goes on with the digest of what writes such sources."""
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
 
 
+PARTS_OF_FITS = ("fitting", "fits")
+"""The parts that fit: sources that hold them alone need no second derivatives."""
+
+
 @dataclass(frozen=True)
 class Built:
     """A compiled module in the cache."""
@@ -136,30 +140,32 @@ def build(
 
 
 def compile_part(
-    module: Path, part: str, compiler: Compiler, whole: Callable[[], Sources] | None
+    module: Path, part: str, compiler: Compiler, write: Callable[[bool], Sources] | None
 ) -> tuple[Path | None, bool]:
     """Return the library of a part of a module in the cache, or None without such a part; and whether it was compiled.
 
-    ``whole`` returns the sources of the model with all parts; they are kept beside the module. Raises BuildError.
+    ``write`` returns the sources of the model with all parts, or with those of fits alone, which are derived in half of
+    the time; they are kept beside the module. Raises BuildError.
     """
     folder = module.parent / f"{PARTS}{compiler_digest()}"
-    path = folder / f"{part}{PART_SUFFIX}"
+    path, of_fits = folder / f"{part}{PART_SUFFIX}", part in PARTS_OF_FITS
     if _is_kept(path):
         return path, False
     with _work_folder(f"{module.parent.name}_{part}") as work:
         if _is_kept(path):  # another process has compiled it meanwhile
             return path, False
         name = module.name.split(".")[0]
-        header, source = folder / f"{name}.h", folder / f"{name}_{part}.c"
+        written = folder / ("fits" if of_fits else "all")
+        header, source = written / f"{name}.h", written / f"{name}_{part}.c"
         if not header.exists():
-            if whole is None:
+            if write is None:
                 raise BuildError(
                     f"the part {part} of {module.name} has not been compiled yet: build the model in this process, or "
                     "write its module to a folder (out=), where it has all parts"
                 )
-            sources = whole()
+            sources = write(of_fits)
             files = (*sources.companions, header.name)  # the header last: with it, all are there
-            write_together(folder, {file: sources.files[file].encode() for file in files})
+            write_together(written, {file: sources.files[file].encode() for file in files})
         if not source.exists():
             return None, False
         for file in (source, header):
