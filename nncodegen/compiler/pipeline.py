@@ -280,8 +280,9 @@ def _of_schedule(choices: Mapping[str, object]) -> Mapping[str, object]:
 
 def _with_parts(described: Program, choices: Mapping[str, object], fit: bool | None, of_fits: bool) -> Sources:
     """Return the sources of a model with all of its parts, or with those of fits alone, given its description."""
-    program = replace(differentiate(stabilize(described, None, ANSWERS), fit, apart=of_fits), apart=False)
-    sources: Sources = emit(schedule(simplify(program), _of_schedule(choices)))
+    derived = differentiate(stabilize(described, None, ANSWERS), fit, apart=of_fits)
+    whole = replace(derived, findings=replace(derived.findings, lazy_companions=False))
+    sources: Sources = emit(schedule(simplify(whole), _of_schedule(choices)))
     return sources
 
 
