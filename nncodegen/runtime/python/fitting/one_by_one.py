@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..ground.share import is_ended
-from .fit import result_of
+from .fit import result_of, solved
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -28,6 +28,6 @@ def fit_one_by_one(
             raise KeyboardInterrupt
         X, Y, sigma, start = data.of_fit(m)
         problem = Problem(model, X, Y, sigma, limits, "linear", 1.0, tolerance, max_iterations)
-        solution = problem.solve(start, fixed)
+        solution = solved(problem, start, fixed, None)
         result = result_of(problem, solution, start, fixed, absolute_sigma)
         found.put(m, result, solution.used, result.status)
