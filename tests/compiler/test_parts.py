@@ -97,7 +97,7 @@ def test_models_side_by_side_are_left_for_later(options):
     assert "left_for_later_many.c" in whole.sources.files
     told = [read(facts(one["schedule"])) for one in (later, whole)]
     assert told[0].side_by_side
-    assert told[0].lanes == told[1].lanes
+    assert told[0].steps.lanes == told[1].steps.lanes
 
 
 def test_the_values_of_equations_are_a_part(empty_cache):
