@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from threading import Thread
@@ -225,7 +225,7 @@ def build_module(
         write_out(compiled, Path(out), dump)
     if apart:
         check = partial(check_built, module, compiled["describe"])
-        offer(compiled.built.path, partial(_whole, compiled["describe"], choices, fit), check)
+        offer(compiled.built.path, partial(_with_parts, compiled["describe"], choices, fit), check)
     return module
 
 
@@ -278,10 +278,11 @@ def _of_schedule(choices: Mapping[str, object]) -> Mapping[str, object]:
     return {name: choice for name, choice in choices.items() if name != "digits"}
 
 
-def _whole(described: Program, choices: Mapping[str, object], fit: bool | None) -> Sources:
-    """Return the sources of a model with all of its parts, given its description."""
-    program = simplify(differentiate(stabilize(described, None, ANSWERS), fit))
-    sources: Sources = emit(schedule(program, _of_schedule(choices)))
+def _with_parts(described: Program, choices: Mapping[str, object], fit: bool | None, of_fits: bool) -> Sources:
+    """Return the sources of a model with all of its parts, or with those of fits alone, given its description."""
+    derived = differentiate(stabilize(described, None, ANSWERS), fit, apart=of_fits)
+    whole = replace(derived, findings=replace(derived.findings, lazy_companions=False))
+    sources: Sources = emit(schedule(simplify(whole), _of_schedule(choices)))
     return sources
 
 

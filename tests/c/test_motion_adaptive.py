@@ -280,6 +280,25 @@ def test_a_start_without_a_solution_is_said_at_once(loss, monkeypatch):
         np.testing.assert_array_equal(result.residuals, compiled.residuals)
 
 
+def test_starts_without_solutions_are_said_at_once(monkeypatch):
+    """Where no fit of many can begin, predictions tell so before a part is compiled; the results are those of parts."""
+    growing = nn.Dynamics("u' = k*u**2 - c*u", {"u": 1}, {"k": 1, "c": 0.1}, times=3, name="growing_many")
+    module = nn.build(growing)
+    X, Y, starts = np.array([[0, 0.5, 2]]), np.array([[[1, 2, 3.0]], [[1, np.nan, 3]]]), np.array([[1, 0.1], [2, 0.1]])
+    monkeypatch.setattr(parts, "compile_part", lambda *_: pytest.fail("a part was compiled"))
+    with pytest.warns(RuntimeWarning, match="2 of 2 fits did not converge: 2 not_finite"):
+        found = module.fit_many(X, Y, starts)
+    monkeypatch.undo()
+    monkeypatch.setattr(Problem, "unsolved", lambda *_: None)
+    with pytest.warns(RuntimeWarning, match="2 not_finite"):
+        compiled = module.fit_many(X, Y, starts)
+    monkeypatch.undo()
+    for name in ("parameters", "chi2", "status", "iterations", "standard_errors"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(compiled, name), name)
+    with pytest.warns(RuntimeWarning, match="1 not_finite"):  # where one can begin, all are fitted
+        assert (module.fit_many(X, Y, [[1, 0.1], [0.1, 0.1]]).status == "not_finite").tolist() == [True, False]
+
+
 def test_training(prey):
     """A training lowers the loss, and that by Levenberg and Marquardt ends where the fit does."""
     times, p = PREY.times(21), parameters_of(PREY)

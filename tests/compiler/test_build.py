@@ -24,7 +24,7 @@ from nncodegen import BuildError
 from nncodegen.compiler.building.build import Built, _wrapper, load
 from nncodegen.compiler.building.compiler import find_compiler
 from nncodegen.compiler.building.files import is_intact, keep, seal, write_at_once
-from nncodegen.compiler.building.targets import LIBRARY, linked_part, wrapper_object
+from nncodegen.compiler.building.targets import LIBRARY, linked_parts, wrapper_object
 from nncodegen.compiler.pipeline import compile_model
 from nncodegen.estimators.network import Description, predict
 from nncodegen.perceptron import X, Y, model
@@ -507,6 +507,6 @@ def test_portable_modules():
 def test_the_library_has_groups_of_every_size(made, precision):
     """What trains many models of a formula or a network is a part of the library, for as many models as they have."""
     sources = compile_model(made(), precision, until="emit").sources
-    part = linked_part("many", sources.files[f"{sources.module}_many.c"])
+    (part,) = linked_parts("many", sources.files[f"{sources.module}_many.c"])
     assert part in LIBRARY
     assert part == ("groups_512" if made() is model else "groups_64")

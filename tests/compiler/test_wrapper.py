@@ -43,7 +43,7 @@ def data(module):
 def shared_module(model):
     """A module as it is in the cache, also where the cache holds a whole one."""
     apart = nn.compile_model(model, fit=False, apart=True).built
-    offer(apart.path, lambda: nn.compile_model(model, fit=False, until="emit").sources)
+    offer(apart.path, lambda of_fits: nn.compile_model(model, fit=False, until="emit").sources)
     return load(apart)
 
 

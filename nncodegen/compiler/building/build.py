@@ -38,7 +38,6 @@ from nncodegen.compiler.building.targets import (
     INCLUDE,
     KERNEL_FLAGS,
     LIBRARY,
-    LIBRARY_OF_MODELS,
     LINKED,
     LONG_FILE_FLAGS,
     PLAIN_FLAGS,
@@ -54,7 +53,7 @@ from nncodegen.compiler.building.targets import (
     kernel_objects,
     library_flags,
     library_object,
-    linked_part,
+    linked_parts,
     linked_with,
     python_object,
     runtime_digest,
@@ -86,6 +85,10 @@ PARTS, PART_SUFFIX = "parts_", ".so"
 of the folder goes on with the digest of what writes such sources."""
 
 CACHE_ADVICE = "set NNCODEGEN_CACHE to a folder that can be written"
+
+
+PARTS_OF_FITS = ("fitting", "fits")
+"""The parts that fit: sources that hold them alone need no second derivatives."""
 
 
 @dataclass(frozen=True)
@@ -137,30 +140,32 @@ def build(
 
 
 def compile_part(
-    module: Path, part: str, compiler: Compiler, whole: Callable[[], Sources] | None
+    module: Path, part: str, compiler: Compiler, write: Callable[[bool], Sources] | None
 ) -> tuple[Path | None, bool]:
     """Return the library of a part of a module in the cache, or None without such a part; and whether it was compiled.
 
-    ``whole`` returns the sources of the model with all parts; they are kept beside the module. Raises BuildError.
+    ``write`` returns the sources of the model with all parts, or with those of fits alone, which are derived in half of
+    the time; they are kept beside the module. Raises BuildError.
     """
     folder = module.parent / f"{PARTS}{compiler_digest()}"
-    path = folder / f"{part}{PART_SUFFIX}"
+    path, of_fits = folder / f"{part}{PART_SUFFIX}", part in PARTS_OF_FITS
     if _is_kept(path):
         return path, False
     with _work_folder(f"{module.parent.name}_{part}") as work:
         if _is_kept(path):  # another process has compiled it meanwhile
             return path, False
         name = module.name.split(".")[0]
-        header, source = folder / f"{name}.h", folder / f"{name}_{part}.c"
+        written = folder / ("fits" if of_fits else "all")
+        header, source = written / f"{name}.h", written / f"{name}_{part}.c"
         if not header.exists():
-            if whole is None:
+            if write is None:
                 raise BuildError(
                     f"the part {part} of {module.name} has not been compiled yet: build the model in this process, or "
                     "write its module to a folder (out=), where it has all parts"
                 )
-            sources = whole()
+            sources = write(of_fits)
             files = (*sources.companions, header.name)  # the header last: with it, all are there
-            write_together(folder, {file: sources.files[file].encode() for file in files})
+            write_together(written, {file: sources.files[file].encode() for file in files})
         if not source.exists():
             return None, False
         for file in (source, header):
@@ -169,9 +174,8 @@ def compile_part(
         effort, same_bits = compiler.effort(source.read_text()), is_same_everywhere(source.read_text())
         flags = [*KERNEL_FLAGS, *_bits(same_bits), *_linked(compiler), *effort, *compiler.target]
         options = [*flags, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
-        needed = linked_part(part, source.read_text())
-        variants = compiler.linked if needed else ()
-        library = [str(_library(str(needed), real, variant, compiler, same_bits)) for variant in variants]
+        needed = product(linked_parts(part, source.read_text()), compiler.linked)
+        library = [str(_library(each, real, variant, compiler, same_bits)) for each, variant in needed]
         command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
         _run(command, work)
         keep(work / linked, path)
@@ -336,8 +340,9 @@ def _compile(
     flags = (*flags, *_bits(same_bits))
     flags, companions = ((*flags, "-DNNCODEGEN_APART"), ()) if apart else (flags, sources.companions)
     name, cc = sources.module, compiler.command
-    needed = (linked_part(Path(file).stem.removeprefix(f"{name}_"), sources.files[file]) for file in companions)
-    parts = (LIBRARY_OF_MODELS, *(part for part in needed if part))
+    kernels = {"kernel": f"{name}.c"} | {Path(file).stem.removeprefix(f"{name}_"): file for file in companions}
+    needed = (part for each, file in kernels.items() for part in linked_parts(each, sources.files[file]))
+    parts = tuple(dict.fromkeys(needed))
     for file, text in sources.files.items():
         (work / file).write_text(text)
     python = embedded.name_of_wrapper(wrapper_name(sources.real)) if apart else embedded.HEADER_OF_OBJECT

@@ -23,8 +23,9 @@ from nncodegen.runtime.python.native import builder
 
 __all__ = ["address_of", "check", "load_again", "module_with_errors", "offer", "offer_errors"]
 
-_OFFERED: dict[Path, tuple[Callable[[], Sources], Compiler]] = {}
-"""For the modules of this process: functions that return the sources of the model with all parts, and compilers."""
+_OFFERED: dict[Path, tuple[Callable[[bool], Sources], Compiler]] = {}
+"""For the modules of this process: functions that return the sources of the model with all parts, or with those of fits
+alone, and compilers."""
 _TO_CHECK: dict[Path, Callable[[str], None]] = {}
 """For the modules of this process: functions that check a part, and raise CheckError if it is wrong."""
 _NEW: dict[tuple[Path, str], Path] = {}
@@ -38,13 +39,14 @@ _LOADED: dict[Path, ctypes.CDLL] = {}
 _LOCK = Lock()
 
 
-def offer(module: Path, whole: Callable[[], Sources], check: Callable[[str], None] | None = None) -> None:
+def offer(module: Path, write: Callable[[bool], Sources], check: Callable[[str], None] | None = None) -> None:
     """Remember how the sources of a module's parts are written, for the first time that one of them is needed.
 
-    The compiler is the one in use now, which has made the module; ``check`` is called with the name of each part that
-    is compiled then. Raises BuildError without a compiler.
+    ``write`` returns the sources with all parts, or, given True, with those of fits alone. The compiler is the one in
+    use now, which has made the module; ``check`` is called with the name of each part that is compiled then. Raises
+    BuildError without a compiler.
     """
-    _OFFERED[module] = whole, find_compiler()
+    _OFFERED[module] = write, find_compiler()
     if check:
         _TO_CHECK[module] = check
 
@@ -67,8 +69,8 @@ def address_of(file: str, part: str) -> int:
     """
     module = Path(file)
     with _LOCK:
-        whole, compiler = _OFFERED.get(module, (None, None))
-        path, is_new = compile_part(module, part, compiler or find_compiler(), whole)
+        write, compiler = _OFFERED.get(module, (None, None))
+        path, is_new = compile_part(module, part, compiler or find_compiler(), write)
         if path is None:
             return 0
         if is_new:

@@ -141,11 +141,12 @@ LIBRARY = {
     "training": (),
     "fits": ("-DNNCODEGEN_FITS",),
     "hessian": ("-DNNCODEGEN_HESSIAN",),
+    "paths": ("-DNNCODEGEN_PATHS",),
     **{f"groups_{count}": (f"-DNNCODEGEN_GROUPS={count}",) for count in GROUP_BYTES},
 }
 """The parts of the C that is compiled once for all models (library.c): the options of each, besides those of kernels. A
-module has the others only if its model can be fitted, has a Hessian, or can be trained side by side with others of its
-kind."""
+module has the others only if its model can be fitted, has a Hessian, has differential equations whose steps are chosen,
+or can be trained side by side with others of its kind."""
 
 LIBRARY_OF_MODELS = "training"
 """The part of the library that every module is linked with."""
@@ -288,12 +289,17 @@ def linked_with(variant: str) -> tuple[str, ...]:
     return (*LINKED, f"-DNNCODEGEN_VARIANT={variant}")
 
 
-def linked_part(companion: str, text: str) -> str | None:
-    """Return the part of the library that a companion is linked with, given its name and C; None if it needs none."""
-    if companion != "many":
-        return {"fitting": "fits", "hessian": "hessian"}.get(companion)
-    models, bits = (int(re.findall(rf"(?m)^#define NN_{name} (\d+)$", text)[0]) for name in ("MODELS", "BITS"))
-    return f"groups_{models * bits // 8}"
+def linked_parts(kernels: str, text: str) -> tuple[str, ...]:
+    """Return the parts of the library that a file of kernels is linked with, given its name and C.
+
+    The name is "kernel" for that of the model, or that of a companion.
+    """
+    paths = ("paths",) if "\n#define NN_HAS_PATHS 1\n" in text else ()
+    if kernels == "many":
+        models, bits = (int(re.findall(rf"(?m)^#define NN_{name} (\d+)$", text)[0]) for name in ("MODELS", "BITS"))
+        return (f"groups_{models * bits // 8}", *paths)
+    own = {"kernel": LIBRARY_OF_MODELS, "fitting": "fits", "hessian": "hessian"}.get(kernels)
+    return (own, *paths) if own else paths
 
 
 def library_flags(part: str, real: str, variant: str, same_bits: bool = False) -> tuple[str, ...]:

@@ -71,6 +71,8 @@ class CallsOfTile(Calls):
         (matrix,) = step.operands
         if at.layout.one_by_one:
             return self._pack_groups(step, matrix)
+        if at.place(step.target) is Place.OUTPUT:
+            return self._write(call, matrix)
         (row,) = [index for index in step.target.indices if index != call.innermost] or [""]
         of_samples = call.innermost == SAMPLE
         end = PADDED if of_samples else str(at.layout.padded(at.size(call.innermost)))
@@ -80,6 +82,12 @@ class CallsOfTile(Calls):
         if row and at.stride(matrix, row) == "1" != stride:
             return f"transpose({source}, {stride}, {target});"
         return f"pack({source}, {at.stride(matrix, row) if row else 0}, {stride}, {target});"
+
+    def _write(self, call: Call, matrix: Element) -> str:
+        """Return the call that copies an array, along which the samples lie, to rows of samples of the caller."""
+        at, (step,), size = self._at, call.steps, self._at.size(call.innermost)
+        source = f"count, {size}, {at.begin_of(matrix, step.target.indices)}, {at.stride(matrix, call.innermost)}"
+        return f"transpose({source}, {at.begin(step.target)}, {at.stride(step.target, SAMPLE)}, {size});"
 
     def _pack_groups(self, step: Step, matrix: Element) -> str:
         """Return the call that copies a matrix whose rows and columns are groups of indices, without padding."""

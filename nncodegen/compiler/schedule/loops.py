@@ -16,7 +16,7 @@ from sympy import Add, Expr, S
 
 from nncodegen.compiler.ir import SAMPLE, Element, Group, Program, Step, grouped, needed, slices_of
 from nncodegen.compiler.ir.names import unused
-from nncodegen.compiler.schedule.forms import MOST_UNROLLED, Form, forms_of, lies_in_rows
+from nncodegen.compiler.schedule.forms import MOST_UNROLLED, Form, forms_of, forms_of_results, lies_in_rows
 from nncodegen.compiler.schedule.fuse import fuse
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
@@ -143,6 +143,8 @@ def _choose(
     copies = tuple(step.target for step in steps if step.target.tensor in storage)
     kept = tuple(_kept([renamed.get(element, element) for element in measured], steps, program))
     steps, forms = forms_of(needed(steps, [*copies, *sums, *kept]), program, layout)
+    written = frozenset(e.tensor for e in copies if storage[e.tensor].place is Place.OUTPUT)
+    forms |= forms_of_results((step for step in steps if step.target.tensor in written), forms, program, layout)
     phased = in_phases(steps, program, name == "gradient" and program.batch is not None)
     forms |= {each: Form(Shape.LOOPS, SAMPLE) for each in (*phased.sums, *phased.copies)}
     # an output is written only for the samples of a tile, an array also for those that pad it

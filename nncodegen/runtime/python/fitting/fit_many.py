@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
 
+FitSome = Callable[[int, int], None]
+"""Makes the fits from the first index up to the last, which it leaves out."""
+
 GROUPS = 8
 """The least number of groups of lanes that a thread fits at once: at the end of each part some lanes are empty."""
 
@@ -87,16 +90,17 @@ def fit_many(model: Model, /, *given: Any, **named: Any) -> ManyFits:
     def fit_others(first: int, last: int) -> None:
         fit_one_by_one(model, data, steps, range(first, last), found)
 
-    lanes = model.native.fits_lanes
-    together: Callable[[int, int], None] = fit if lanes else fit_others
-    if sigma_x is not None:
-        together, lanes = fits_with_errors(model, data, steps, found)
     watch = _ManyWatch(found, options)
     find_starts = _search_of(model, data, limits, held, p0, fixed, looks)
     try:
         with watch.asked_by_calls():
             if find_starts is not None:
                 share(find_starts, len(found), 1, options.threads)
+            together, lanes = (
+                _way_of(model, data, fit, fit_others)
+                if sigma_x is None
+                else fits_with_errors(model, data, steps, found)
+            )
             share(together, len(found), GROUPS * lanes or 1, options.threads)
     except KeyboardInterrupt:
         if not watch.reason:
@@ -106,6 +110,30 @@ def fit_many(model: Model, /, *given: Any, **named: Any) -> ManyFits:
         watch.show(last=True)
     _warn(found)
     return found
+
+
+def _way_of(model: Model, data: FitData, side_by_side: FitSome, one_by_one: FitSome) -> tuple[FitSome, int]:
+    """Return the function that makes some of the fits, and how many it makes at once; 0 if it makes one by one."""
+    lanes = model.native.fits_lanes if _can_any_begin(model, data) else 0  # compiles a part if it has to
+    return (side_by_side if lanes else one_by_one), lanes
+
+
+def _can_any_begin(model: Model, data: FitData) -> bool:
+    """Return whether the outputs of any fit are finite at its start, as all are taken to be without a solver.
+
+    It takes predictions alone, in most cases those of the first fit, so that this is known before a part is compiled.
+    """
+    if not model.facts.steps.solver:
+        return True
+    options = data.options.of_problem(model, 0)
+    for m in range(data.fits()):
+        if is_ended():
+            raise KeyboardInterrupt
+        X, Y, sigma, start = data.of_fit(m)
+        problem = Problem(model, X, Y, sigma, options)
+        if problem.unsolved(start, None) is None:
+            return True
+    return False
 
 
 def _search_of(

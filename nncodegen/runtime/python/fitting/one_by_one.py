@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..ground.share import is_ended
-from .fit import result_of
+from .fit import result_of, solved
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -23,6 +23,6 @@ def fit_one_by_one(model: Model, data: FitData, max_iterations: int, fits: Itera
             raise KeyboardInterrupt
         X, Y, sigma, start = data.of_fit(m)
         problem = Problem(model, X, Y, sigma, options)
-        solution = problem.solve(start, fixed)
+        solution = solved(problem, start, fixed, None)
         result = result_of(problem, solution, start, fixed)
         found.put(m, result, solution.used, result.status)

@@ -106,11 +106,7 @@ static HOT void predict_tile(const real *restrict parameters, const real *restri
     }
 
     /* output_column_0[n, k] = h2[n, k] */
-    for (size_t k = 0; k < 5; k++) {
-        INDEPENDENT
-        for (size_t n = 0; n < count; n++)
-            outputs[n*OUTPUTS + k] = h2[k*TILE + n];
-    }
+    transpose(count, 5, h2, TILE, outputs, OUTPUTS, 5);
 }
 
 /* Adds the losses of a tile of samples to the sums. */

@@ -3,8 +3,8 @@
 
    Needs NNCODEGEN_LINKED, NN_BITS, 64 or 32, and NNCODEGEN_VARIANT, the name of the variant. With NNCODEGEN_FITS it
    has the functions of fits, with NNCODEGEN_GROUPS those of many models side by side, for groups of that many bytes of
-   each number (group.h), with NNCODEGEN_HESSIAN those of products with the Hessian, otherwise the others: a module may
-   have some without the others. */
+   each number (group.h), with NNCODEGEN_HESSIAN those of products with the Hessian, with NNCODEGEN_PATHS the solver of
+   differential equations, otherwise the others: a module may have some without the others. */
 
 #define NNCODEGEN_LIBRARY
 #if NN_BITS == 64
@@ -28,7 +28,10 @@
 #endif
 #include "nncodegen/base/model.h"
 
-#ifdef NNCODEGEN_FITS
+#ifdef NNCODEGEN_PATHS
+#include "nncodegen/math/functions.h"
+#include "nncodegen/solve/solve_lanes.h"
+#elif defined(NNCODEGEN_FITS)
 #include "nncodegen/fit/fit.h"
 #include "nncodegen/fit/fit_groups.h"
 #elif defined(NNCODEGEN_GROUPS)

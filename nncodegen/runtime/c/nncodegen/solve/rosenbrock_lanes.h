@@ -408,14 +408,14 @@ INLINE int observe_stiff_lanes(size_t lanes, const equations *own, rates_of_lane
     real x[LANES] ALIGNED, h[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
     if (!find_due(lanes, p, due, x))
         return 0;
-    weights_in_lanes(lanes, &with->common, x, weights);
+    weights_in_lanes(lanes, stages, with->common.degree, &with->common, x, weights);
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++)
         h[lane] = steps->chosen[lane] > 0 ? (real) p->h[lane] : 1;
     look_within(lanes, own, rates, local, with, x, weights, a, steps, due, p);
     if (other) {
         real explicit[MOST_STAGES][LANES] ALIGNED;
-        weights_in_lanes(lanes, other, x, explicit);
+        weights_in_lanes(lanes, other->stages, other->degree, other, x, explicit);
         keep_chosen(lanes, 1, steps->chosen, explicit[0], weights[0]);
         for (size_t j = 1; j < other->stages; j++)
             keep_chosen(lanes, 1, steps->chosen, explicit[j], weights[j]);
@@ -432,7 +432,8 @@ INLINE void solve_stiff_paths(size_t lanes, const equations *own, rates_of_lanes
     const size_t size = own->states*lanes, elements = own->block*own->block*lanes;
     real *const drift = work + 2*elements + own->block*lanes, *const taken = drift + 2*size;
     real *const rest = taken + (other ? (other->stages + 2)*size : 0);
-    const lane_arrays a = arrays_of(lanes, own, with->common.stages, rest);
+    const lane_arrays a = arrays_of(lanes, own, with->common.stages, rest), shown = a; /* see solve_paths */
+    const equations copy = *own;
     implicit_steps steps;
     paths p;
     steps.jacobian = work;
@@ -446,18 +447,18 @@ INLINE void solve_stiff_paths(size_t lanes, const equations *own, rates_of_lanes
     steps.explicit.k = taken + 2*size;
     memset(steps.jacobian, 0, elements*sizeof(real));
     begin_paths(&p);
-    while (refill_lanes(lanes, own, &with->common, stops, all, &a, &p))
+    while (refill_lanes(lanes, &copy, &with->common, stops, all, &shown, &p))
         for (int ended = 0; !ended;) {
             derive_lanes(lanes, own, rates, local, other != NULL, &a, &steps, &p);
             if (!limit_steps(lanes, &p)) {
-                fail_lanes(lanes, own, all, &p);
+                fail_lanes(lanes, &copy, all, &p);
                 break;
             }
             step_stiff_lanes(lanes, own, rates, local, with, other, &a, &steps, &p);
             memcpy(steps.before, p.before, sizeof p.before);
             judge_paths(lanes, &with->common, stops, &p);
             if (stops)
-                ended = pass_lanes(lanes, own, all, &a, &p);
+                ended = pass_lanes(lanes, &copy, all, &shown, &p);
             else
                 while (observe_stiff_lanes(lanes, own, rates, local, with, other, all, &a, &steps, &p))
                     ended = 1;

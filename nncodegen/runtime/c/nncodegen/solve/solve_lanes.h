@@ -1,15 +1,17 @@
 /* Solves differential equations as solve.h does, several samples at once: each in a lane of vectors.
 
    Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends.
-   What computes is inlined, and has the number of lanes as a constant: as many as the longest vectors have, or as the
+   What computes has the number of lanes as a constant: as many as the longest vectors have, or as the
    shortest for a sample alone. Its loops over lanes become the same operations on vectors in either case, so that a
    sample has the same bits alone and among others.
 
-   Needs solve.h and vectors.h. Gives rates_of_lanes, NARROW, ALIGNED, solve_in_lanes. */
+   Needs calls.h, solve.h and vectors.h. Gives rates_of_lanes, NARROW, ALIGNED, step_of_lanes, step_lanes,
+   solve_in_lanes. */
 
 #ifndef NNCODEGEN_SOLVE_LANES_H
 #define NNCODEGEN_SOLVE_LANES_H
 
+#include "nncodegen/base/calls.h"
 #include "nncodegen/solve/solve.h"
 #include "nncodegen/base/vectors.h"
 
@@ -102,106 +104,6 @@ INLINE void norms_of(size_t lanes, const equations *own, const real *error, cons
         norms[lane] = largest[lane]/(real) own->block;
 }
 
-/* Copies the rows of a lane, and its states, which are those of u, to the arrays of one sample. */
-INLINE void copy_lane(size_t lanes, const equations *own, size_t lane, const real *u, const lane_arrays *a)
-{
-    for (size_t k = 0; k < own->given; k++)
-        a->own_given[k] = a->given[k*lanes + lane];
-    for (size_t k = 0; k < own->fixed; k++)
-        a->own_fixed[k] = a->fixed[k*lanes + lane];
-    for (size_t i = 0; i < own->states; i++)
-        a->own_u[i] = u[i*lanes + lane];
-}
-
-/* Writes the first lengths of the steps of fresh lanes, and the rates at their beginning: see first_length. It is asked
-   for once for each sample, so that this function serves one lane after the other, and any number of them: it took a
-   third of the time of compilers as a part of solve_paths. */
-static HOT void begin_steps(size_t lanes, const equations *own, const method *with, const lane_arrays *a, paths *p)
-{
-    real *const rate = a->error, *const room = a->k + own->states*lanes;
-    for (size_t lane = 0; lane < lanes; lane++) {
-        if (!p->fresh[lane])
-            continue;
-        copy_lane(lanes, own, lane, a->u, a);
-        const double now = p->now[lane], most = p->last[lane] - now;
-        own->rates((real) now, a->own_u, a->own_given, a->own_fixed, rate);
-        if (p->fresh[lane] == FROM_NOTHING)
-            p->wish[lane] = first_length(own, with, now, a->own_u, rate, a->own_given, a->own_fixed, most,
-                room);
-        p->fresh[lane] = 0;
-        for (size_t i = 0; i < own->states; i++)
-            a->k[i*lanes + lane] = rate[i];
-    }
-}
-
-/* Returns the observations of the sample n, of which some are done. */
-INLINE observations observations_of(const path_samples *all, size_t n, size_t done)
-{
-    return (observations) {all->times, done, all->time.next, all->time.values + n*all->time.sample,
-        all->out + n*all->out_sample, all->out_time, all->out_state};
-}
-
-/* Gives a lane the next time of its sample, and the values of the interval that leads there. */
-INLINE void go_on_from_times(size_t lanes, const equations *own, size_t lane, const observations *seen,
-    const lane_arrays *a, paths *p)
-{
-    const size_t done = seen->done, last = seen->times - 1;
-    for (size_t k = own->fixed - own->at_times.count; k < own->fixed; k++)
-        a->fixed[k*lanes + lane] = a->own_fixed[k];
-    p->done[lane] = done;
-    p->last[lane] = p->final[lane] = aim_of(own, seen);
-    p->upcoming[lane] = (double) seen->time[(done < last ? done : last)*seen->next_time];
-    p->live[lane] = done < seen->times;
-}
-
-/* Starts the sample n in a lane, and writes its states at all times up to that of the initial values; if no time is
-   left, it has ended. It is compiled for size: as vectors, its copies of a few values took a tenth of the time of
-   compilers. */
-static COLD void begin_lane(size_t lanes, const equations *own, const path_samples *all, size_t n, size_t lane,
-    const lane_arrays *a, paths *p)
-{
-    observations seen = observations_of(all, n, 0);
-    const size_t fixed = own->fixed - own->at_times.count;
-    row_of(n, all->given, own->given, a->own_given);
-    row_of(n, all->fixed, fixed, a->own_fixed);
-    for (size_t k = 0; k < own->given; k++)
-        a->given[k*lanes + lane] = a->own_given[k];
-    for (size_t k = 0; k < fixed; k++)
-        a->fixed[k*lanes + lane] = a->own_fixed[k];
-    const double now = start_of(own, &seen);
-    if (!begin_path(own, now, values_of_times(own, n), a->own_given, a->own_fixed, a->own_u, a->own_u + own->states,
-        &seen)) {
-        fail_path(own, &seen, 1);
-        seen.done = seen.times;
-    }
-    for (size_t i = 0; i < own->states; i++)
-        a->u[i*lanes + lane] = a->own_u[i];
-    go_on_from_times(lanes, own, lane, &seen, a, p);
-    p->sample[lane] = n;
-    p->left[lane] = (double) own->most;
-    p->now[lane] = p->end[lane] = now;
-    p->h[lane] = p->wish[lane] = 0;
-    p->most[lane] = 10;
-    p->before[lane] = p->good[lane] = 0;
-    p->fresh[lane] = FROM_NOTHING;
-}
-
-/* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
-static COLD void fill_lane(size_t lanes, const equations *own, size_t lane, const lane_arrays *a, paths *p)
-{
-    for (size_t k = 0; k < own->given; k++)
-        a->given[k*lanes + lane] = a->given[k*lanes];
-    for (size_t k = 0; k < own->fixed; k++)
-        a->fixed[k*lanes + lane] = a->fixed[k*lanes];
-    for (size_t i = 0; i < own->states; i++)
-        a->u[i*lanes + lane] = a->u[i*lanes];
-    p->now[lane] = p->end[lane] = p->now[0];
-    p->last[lane] = p->final[lane] = p->upcoming[lane] = p->last[0];
-    p->h[lane] = p->wish[lane] = p->most[lane] = p->left[lane] = p->live[lane] = 0;
-    p->before[lane] = p->good[lane] = 0;
-    p->fresh[lane] = FROM_NOTHING;
-}
-
 /* Computes the ends and lengths of the next steps. Returns whether all lanes can make one. */
 INLINE int limit_steps(size_t lanes, paths *p)
 {
@@ -215,20 +117,6 @@ INLINE int limit_steps(size_t lanes, paths *p)
         stuck = larger(stuck, p->left[lane] > 0 && nearer > now ? 0 : p->live[lane]);
     }
     return stuck == 0;
-}
-
-/* Ends the lanes that can make no step, after too many steps or where these become too short for the numbers: at the
-   times that are left, states are NaN. */
-static COLD void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p)
-{
-    for (size_t lane = 0; lane < lanes; lane++) {
-        if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
-            continue;
-        const observations seen = observations_of(all, p->sample[lane], p->done[lane]);
-        fail_path(own, &seen, p->left[lane] > 0);
-        p->done[lane] = all->times;
-        p->live[lane] = 0;
-    }
 }
 
 /* Writes u, unless it is NULL, plus h times the weighted sum of the rates of some stages, whose number is constant. */
@@ -316,44 +204,59 @@ INLINE void judge_paths(size_t lanes, const method *with, int stops, paths *p)
     }
 }
 
+/* Returns whether the upcoming time of any lane lies within an accepted step. */
+INLINE int is_due(size_t lanes, const paths *p)
+{
+    double most = 0;
+    LARGEST_LOOP(most)
+    for (size_t lane = 0; lane < lanes; lane++)
+        most = larger(most, p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0);
+    return most > 0;
+}
+
 /* Finds the lanes whose upcoming time lies within an accepted step, and its part of the step, 1 at the end. Returns
    whether there is such a lane. */
 INLINE int find_due(size_t lanes, const paths *p, double *due, real *x)
 {
-    double most = 0;
-    LARGEST_LOOP(most)
-    for (size_t lane = 0; lane < lanes; lane++) {
-        due[lane] = p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0;
-        most = larger(most, due[lane]);
-    }
-    if (most == 0)
+    if (!is_due(lanes, p))
         return 0;
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
+        due[lane] = p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0;
         const double part = (p->upcoming[lane] - p->now[lane])/p->h[lane];
         x[lane] = (real) (p->upcoming[lane] == p->end[lane] ? 1 : part);
     }
     return 1;
 }
 
+/* sum + a*b, rounded once where a compiler may do so: left to it, that would depend on the length of vectors, as for
+   plus_product. */
+#if NN_SAME_BITS
+#define plus_free_product(sum, a, b) ((sum) + (a)*(b))
+#else
+#define plus_free_product(sum, a, b) plus_product(sum, a, b)
+#endif
+
 /* Writes the weights of the rates of all stages at a part of a step: see weights_at. */
-INLINE void weights_in_lanes(size_t lanes, const method *with, const real *x, real weights[][LANES])
+INLINE void weights_in_lanes(size_t lanes, size_t stages, size_t degree, const method *with, const real *x,
+    real weights[][LANES])
 {
-    for (size_t j = 0; j < with->stages; j++) {
+    for (size_t j = 0; j < stages; j++) {
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++) {
-            real total = with->interpolant[j][with->degree - 1]*x[lane];
+            real total = with->interpolant[j][degree - 1];
             FEW_ROUNDS
-            for (size_t d = with->degree - 1; d-- > 0;)
-                total = (total + with->interpolant[j][d])*x[lane];
-            weights[j][lane] = total;
+            for (size_t d = degree - 1; d-- > 0;)
+                total = plus_free_product(with->interpolant[j][d], total, x[lane]);
+            weights[j][lane] = total*x[lane];
         }
     }
 }
 
 /* Writes the states at the upcoming time of each lane that is due, and goes on to its next time: u after the step
-   (x = 1), or plus h times the weighted sum of the rates of all stages. */
-INLINE void write_due(size_t lanes, const equations *own, size_t stages, const path_samples *all, const double *due,
+   (x = 1), or plus h times the weighted sum of the rates of all stages. Returns whether that was the last time of any
+   lane. */
+INLINE int write_due(size_t lanes, const equations *own, size_t stages, const path_samples *all, const double *due,
     const real *x, const real *h, real weights[][LANES], const lane_arrays *a, paths *p)
 {
     real found[LANES] ALIGNED;
@@ -372,56 +275,17 @@ INLINE void write_due(size_t lanes, const equations *own, size_t stages, const p
                 all->out[p->sample[lane]*all->out_sample + p->done[lane]*all->out_time
                     + (i - own->first)*all->out_state] = found[lane];
     }
+    int ended = 0;
     for (size_t lane = 0; lane < lanes; lane++) {
         if (due[lane] > 0 && ++p->done[lane] < all->times)
             p->upcoming[lane] = (double) all->time.values[p->done[lane]*all->time.next
                 + p->sample[lane]*all->time.sample];
-        else if (due[lane] > 0)
+        else if (due[lane] > 0) {
             p->live[lane] = 0;
-    }
-}
-
-/* Writes the states at the upcoming time of each lane, if that lies within an accepted step. Returns whether it does in
-   any lane. */
-INLINE int observe_lanes(size_t lanes, const equations *own, const method *with, const path_samples *all,
-    const lane_arrays *a, paths *p)
-{
-    double due[LANES] ALIGNED;
-    real x[LANES] ALIGNED, h[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
-    if (!find_due(lanes, p, due, x))
-        return 0;
-    LANES_LOOP
-    for (size_t lane = 0; lane < lanes; lane++)
-        h[lane] = (real) p->h[lane];
-    weights_in_lanes(lanes, with, x, weights);
-    write_due(lanes, own, with->stages, all, due, x, h, weights, a, p);
-    return 1;
-}
-
-/* Writes the states of the lanes whose accepted step ends at a time of their sample, and lets them jump. Returns
-   whether there is such a lane. */
-static HOT int pass_lanes(size_t lanes, const equations *own, const path_samples *all, const lane_arrays *a, paths *p)
-{
-    int any = 0;
-    for (size_t lane = 0; lane < lanes; lane++) {
-        if (p->live[lane] == 0 || p->good[lane] == 0 || p->end[lane] < p->last[lane])
-            continue;
-        int jumped = 0;
-        observations seen = observations_of(all, p->sample[lane], p->done[lane]);
-        copy_lane(lanes, own, lane, a->after, a);
-        pass_times(own, p->end[lane], values_of_times(own, p->sample[lane]), a->own_given, a->own_fixed, a->own_u,
-            a->own_u + own->states, &seen, &jumped);
-        go_on_from_times(lanes, own, lane, &seen, a, p);
-        for (size_t i = 0; i < own->states; i++)
-            a->after[i*lanes + lane] = a->own_u[i];
-        if (jumped) {
-            p->most[lane] = 10;
-            p->before[lane] = 0;
+            ended = 1;
         }
-        p->fresh[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;
-        any = 1;
     }
-    return any;
+    return ended;
 }
 
 /* Makes the values after a step the current ones in all lanes that choose them: good is above 0. */
@@ -445,9 +309,136 @@ INLINE void take_paths(size_t lanes, const equations *own, const lane_arrays *a,
     }
 }
 
+/* Returns the arrays of all lanes in memory that is aligned as vectors are: for a number of stages of all states in
+   each, and three times the states, its rows, then the rows and twice the states of one more sample. */
+INLINE lane_arrays arrays_of(size_t lanes, const equations *own, size_t stages, real *work)
+{
+    const size_t size = own->states*lanes;
+    real *const rows = work + (stages + 3)*size, *const one = rows + (own->given + own->fixed)*lanes;
+    return (lane_arrays) {work, work + size, work + 2*size, work + 3*size, rows, rows + own->given*lanes, one,
+        one + own->given, one + own->given + own->fixed};
+}
+
+/* What is done when samples begin, are observed and end is the same for all equations, and takes most of the time of
+   compilers. */
+#define refill_lanes NN(refill_lanes)
+#define fail_lanes NN(fail_lanes)
+#define pass_lanes NN(pass_lanes)
+#define observe_narrow_lanes NN(observe_narrow_lanes)
+#define observe_wide_lanes NN(observe_wide_lanes)
+SHARED int refill_lanes(size_t lanes, const equations *own, const method *with, int stops, const path_samples *all,
+    const lane_arrays *a, paths *p);
+SHARED void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p);
+SHARED int pass_lanes(size_t lanes, const equations *own, const path_samples *all, const lane_arrays *a, paths *p);
+SHARED int observe_narrow_lanes(const equations *own, const method *with, const path_samples *all,
+    const lane_arrays *a, paths *p);
+SHARED int observe_wide_lanes(const equations *own, const method *with, const path_samples *all,
+    const lane_arrays *a, paths *p);
+
+#if !defined(NNCODEGEN_LINKED) || defined(NNCODEGEN_LIBRARY)
+/* Copies the rows of a lane, and its states, which are those of u, to the arrays of one sample. */
+INLINE void copy_lane(size_t lanes, const equations *own, size_t lane, const real *u, const lane_arrays *a)
+{
+    for (size_t k = 0; k < own->given; k++)
+        a->own_given[k] = a->given[k*lanes + lane];
+    for (size_t k = 0; k < own->fixed; k++)
+        a->own_fixed[k] = a->fixed[k*lanes + lane];
+    for (size_t i = 0; i < own->states; i++)
+        a->own_u[i] = u[i*lanes + lane];
+}
+
+/* Writes the first lengths of the steps of fresh lanes, and the rates at their beginning: see first_length. It is asked
+   for once for each sample, so that this function serves one lane after the other, and any number of them: it took a
+   third of the time of compilers as a part of solve_paths. */
+static void begin_steps(size_t lanes, const equations *own, const method *with, const lane_arrays *a, paths *p)
+{
+    real *const rate = a->error, *const room = a->k + own->states*lanes;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (!p->fresh[lane])
+            continue;
+        copy_lane(lanes, own, lane, a->u, a);
+        const double now = p->now[lane], most = p->last[lane] - now;
+        own->rates((real) now, a->own_u, a->own_given, a->own_fixed, rate);
+        if (p->fresh[lane] == FROM_NOTHING)
+            p->wish[lane] = first_length(own, with, now, a->own_u, rate, a->own_given, a->own_fixed, most,
+                room);
+        p->fresh[lane] = 0;
+        for (size_t i = 0; i < own->states; i++)
+            a->k[i*lanes + lane] = rate[i];
+    }
+}
+
+/* Returns the observations of the sample n, of which some are done. */
+INLINE observations observations_of(const path_samples *all, size_t n, size_t done)
+{
+    return (observations) {all->times, done, all->time.next, all->time.values + n*all->time.sample,
+        all->out + n*all->out_sample, all->out_time, all->out_state};
+}
+
+/* Gives a lane the next time of its sample, and the values of the interval that leads there. */
+INLINE void go_on_from_times(size_t lanes, const equations *own, size_t lane, const observations *seen,
+    const lane_arrays *a, paths *p)
+{
+    const size_t done = seen->done, last = seen->times - 1;
+    for (size_t k = own->fixed - own->at_times.count; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->own_fixed[k];
+    p->done[lane] = done;
+    p->last[lane] = p->final[lane] = aim_of(own, seen);
+    p->upcoming[lane] = (double) seen->time[(done < last ? done : last)*seen->next_time];
+    p->live[lane] = done < seen->times;
+}
+
+/* Starts the sample n in a lane, and writes its states at all times up to that of the initial values; if no time is
+   left, it has ended. It is compiled for size: as vectors, its copies of a few values took a tenth of the time of
+   compilers. */
+static COLD void begin_lane(size_t lanes, const equations *own, const path_samples *all, size_t n, size_t lane,
+    const lane_arrays *a, paths *p)
+{
+    observations seen = observations_of(all, n, 0);
+    const size_t fixed = own->fixed - own->at_times.count;
+    row_of(n, all->given, own->given, a->own_given);
+    row_of(n, all->fixed, fixed, a->own_fixed);
+    for (size_t k = 0; k < own->given; k++)
+        a->given[k*lanes + lane] = a->own_given[k];
+    for (size_t k = 0; k < fixed; k++)
+        a->fixed[k*lanes + lane] = a->own_fixed[k];
+    const double now = start_of(own, &seen);
+    if (!begin_path(own, now, values_of_times(own, n), a->own_given, a->own_fixed, a->own_u, a->own_u + own->states,
+        &seen)) {
+        fail_path(own, &seen, 1);
+        seen.done = seen.times;
+    }
+    for (size_t i = 0; i < own->states; i++)
+        a->u[i*lanes + lane] = a->own_u[i];
+    go_on_from_times(lanes, own, lane, &seen, a, p);
+    p->sample[lane] = n;
+    p->left[lane] = (double) own->most;
+    p->now[lane] = p->end[lane] = now;
+    p->h[lane] = p->wish[lane] = 0;
+    p->most[lane] = 10;
+    p->before[lane] = p->good[lane] = 0;
+    p->fresh[lane] = FROM_NOTHING;
+}
+
+/* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
+static COLD void fill_lane(size_t lanes, const equations *own, size_t lane, const lane_arrays *a, paths *p)
+{
+    for (size_t k = 0; k < own->given; k++)
+        a->given[k*lanes + lane] = a->given[k*lanes];
+    for (size_t k = 0; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->fixed[k*lanes];
+    for (size_t i = 0; i < own->states; i++)
+        a->u[i*lanes + lane] = a->u[i*lanes];
+    p->now[lane] = p->end[lane] = p->now[0];
+    p->last[lane] = p->final[lane] = p->upcoming[lane] = p->last[0];
+    p->h[lane] = p->wish[lane] = p->most[lane] = p->left[lane] = p->live[lane] = 0;
+    p->before[lane] = p->good[lane] = 0;
+    p->fresh[lane] = FROM_NOTHING;
+}
+
 /* Starts the next samples in all lanes whose own has ended, and fills those that never had one. Returns whether any
    lane has a sample. */
-INLINE int refill_lanes(size_t lanes, const equations *own, const method *with, int stops, const path_samples *all,
+SHARED HOT int refill_lanes(size_t lanes, const equations *own, const method *with, int stops, const path_samples *all,
     const lane_arrays *a, paths *p)
 {
     int live = 0, fresh = 0;
@@ -467,38 +458,104 @@ INLINE int refill_lanes(size_t lanes, const equations *own, const method *with, 
     return live;
 }
 
-/* Returns the arrays of all lanes in memory that is aligned as vectors are: for a number of stages of all states in
-   each, and three times the states, its rows, then the rows and twice the states of one more sample. */
-INLINE lane_arrays arrays_of(size_t lanes, const equations *own, size_t stages, real *work)
+/* Ends the lanes that can make no step, after too many steps or where these become too short for the numbers: at the
+   times that are left, states are NaN. */
+SHARED COLD void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p)
 {
-    const size_t size = own->states*lanes;
-    real *const rows = work + (stages + 3)*size, *const one = rows + (own->given + own->fixed)*lanes;
-    return (lane_arrays) {work, work + size, work + 2*size, work + 3*size, rows, rows + own->given*lanes, one,
-        one + own->given, one + own->given + own->fixed};
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
+            continue;
+        const observations seen = observations_of(all, p->sample[lane], p->done[lane]);
+        fail_path(own, &seen, p->left[lane] > 0);
+        p->done[lane] = all->times;
+        p->live[lane] = 0;
+    }
 }
 
-/* Solves equations for the samples of a batch, with room for the arrays of all lanes in work. */
+/* Writes the states of the lanes whose accepted step ends at a time of their sample, and lets them jump. Returns
+   whether there is such a lane. */
+SHARED HOT int pass_lanes(size_t lanes, const equations *own, const path_samples *all, const lane_arrays *a, paths *p)
+{
+    int any = 0;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (p->live[lane] == 0 || p->good[lane] == 0 || p->end[lane] < p->last[lane])
+            continue;
+        int jumped = 0;
+        observations seen = observations_of(all, p->sample[lane], p->done[lane]);
+        copy_lane(lanes, own, lane, a->after, a);
+        pass_times(own, p->end[lane], values_of_times(own, p->sample[lane]), a->own_given, a->own_fixed, a->own_u,
+            a->own_u + own->states, &seen, &jumped);
+        go_on_from_times(lanes, own, lane, &seen, a, p);
+        for (size_t i = 0; i < own->states; i++)
+            a->after[i*lanes + lane] = a->own_u[i];
+        if (jumped) {
+            p->most[lane] = 10;
+            p->before[lane] = 0;
+        }
+        p->fresh[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;
+        any = 1;
+    }
+    return any;
+}
+
+/* Writes the states at all times of each lane that lie within an accepted step. Returns whether any lane has ended. */
+INLINE int observe_lanes(size_t lanes, size_t stages, size_t degree, const equations *own, const method *with,
+    const path_samples *all, const lane_arrays *a, paths *p)
+{
+    double due[LANES] ALIGNED;
+    real x[LANES] ALIGNED, h[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
+    int ended = 0;
+    while (find_due(lanes, p, due, x)) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            h[lane] = (real) p->h[lane];
+        weights_in_lanes(lanes, stages, degree, with, x, weights);
+        ended |= write_due(lanes, own, stages, all, due, x, h, weights, a, p);
+    }
+    return ended;
+}
+
+SHARED HOT int observe_narrow_lanes(const equations *own, const method *with, const path_samples *all,
+    const lane_arrays *a, paths *p)
+{
+    if (with->stages == 7 && with->degree == 4) /* constants, as those of tsit5, become loops without a count */
+        return observe_lanes(NARROW, 7, 4, own, with, all, a, p);
+    return observe_lanes(NARROW, with->stages, with->degree, own, with, all, a, p);
+}
+
+SHARED HOT int observe_wide_lanes(const equations *own, const method *with, const path_samples *all,
+    const lane_arrays *a, paths *p)
+{
+    if (with->stages == 7 && with->degree == 4)
+        return observe_lanes(LANES, 7, 4, own, with, all, a, p);
+    return observe_lanes(LANES, with->stages, with->degree, own, with, all, a, p);
+}
+#endif
+
+/* Solves equations for the samples of a batch, with room for the arrays of all lanes in work. The functions of the
+   library have copies of what compilers know: what another function has seen, it may have changed. */
 INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates, const method *with, int stops,
     const path_samples *all, real *work)
 {
-    const lane_arrays a = arrays_of(lanes, own, with->stages, work);
+    const lane_arrays a = arrays_of(lanes, own, with->stages, work), shown = a;
+    const equations copy = *own;
     const size_t size = own->states*lanes;
     paths p;
     begin_paths(&p);
-    while (refill_lanes(lanes, own, with, stops, all, &a, &p))
+    while (refill_lanes(lanes, &copy, with, stops, all, &shown, &p))
         for (int ended = 0; !ended;) {
             if (!limit_steps(lanes, &p)) {
-                fail_lanes(lanes, own, all, &p);
+                fail_lanes(lanes, &copy, all, &p);
                 break;
             }
             step_lanes(lanes, own, rates, with, &a, &p);
             norms_of(lanes, own, a.error, a.u, a.after, p.norm);
             judge_paths(lanes, with, stops, &p);
             if (stops)
-                ended = pass_lanes(lanes, own, all, &a, &p);
-            else
-                while (observe_lanes(lanes, own, with, all, &a, &p))
-                    ended = 1;
+                ended = pass_lanes(lanes, &copy, all, &shown, &p);
+            else if (is_due(lanes, &p))
+                ended = lanes == LANES ? observe_wide_lanes(&copy, with, all, &shown, &p)
+                    : observe_narrow_lanes(&copy, with, all, &shown, &p);
             keep_chosen(lanes, own->states, p.good, a.k + (with->stages - 1)*size, a.k);
             take_paths(lanes, own, &a, &p);
         }
