@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from inspect import CO_GENERATOR
 from typing import Any
 
@@ -20,7 +21,7 @@ import mpmath
 import sympy
 from sympy import Add, Basic, Expr, Mul, Pow, Symbol
 
-from nncodegen.compiler.describe import hints
+from nncodegen.compiler.describe import hints, in_order
 from nncodegen.compiler.describe.checks import accepted
 from nncodegen.compiler.describe.hints import APOSTROPHES, PRIME
 from nncodegen.compiler.ir import elementary, functions
@@ -137,6 +138,17 @@ def as_expression(value: Any, symbols: Mapping[str, Expr], role: str) -> Any:
         raise ModelError(f"{role} is not an expression: {value!r}") from error
 
 
+@dataclass(frozen=True)
+class Read:
+    """An expression that was read from a text, and the same with its products in the order of the text (or None)."""
+
+    expression: Expr
+    in_order: Expr | None
+
+    def _sympy_(self) -> Expr:
+        return self.expression
+
+
 def names_in(text: str, role: str, known: Collection[str] = ()) -> tuple[str, ...]:
     """Return the names of the symbols of a formula, in the order in which they occur: no functions, no constants.
 
@@ -205,6 +217,19 @@ def parse(
     return value
 
 
+def read_in_order(text: str, symbols: Mapping[str, Expr]) -> Expr | None:
+    """Return the formula in a text that ``parse`` has read, with its products in the order in which the text has them.
+
+    None where it cannot be read so: as deep or large texts, whose products have no parts that SymPy shares.
+    """
+    try:
+        with _bounded_work():
+            value = _Reader(symbols, _FUNCTIONS_IN_ORDER, {**_BINARY, **_IN_ORDER}).read_all(_tree(text).body)
+    except (Exception, _TooMuchWorkError):
+        return None
+    return value if isinstance(value, Expr) else None
+
+
 def _refused(text: str, role: str, error: BaseException) -> ModelError:
     """Return the error for a text that cannot be read, with the place where that is known."""
     text = text.strip()
@@ -260,8 +285,14 @@ def _bounded_work() -> Iterator[None]:
 class _Reader:
     """Turns nodes of Python's syntax tree into expressions, and checks the size of each."""
 
-    def __init__(self, symbols: Mapping[str, Expr], functions: Mapping[str, Callable[..., Any]] | None = None) -> None:
+    def __init__(
+        self,
+        symbols: Mapping[str, Expr],
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        operators: Mapping[type[ast.operator], Callable[[Any, Any], Any]] | None = None,
+    ) -> None:
         self.symbols = symbols
+        self.operators = _BINARY if operators is None else operators
         self.functions = NAMES if functions is None else {**NAMES, **functions}
         self.known = {**CONSTANTS, **symbols}
         self.sizes: dict[Any, int] = {}
@@ -304,8 +335,8 @@ class _Reader:
                 return self.known[name]
             case ast.BinOp(op=ast.Add() | ast.Sub()):
                 return self._sum(node)
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-                return _BINARY[type(op)](self.read(left), self.read(right))
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in self.operators:
+                return self.operators[type(op)](self.read(left), self.read(right))
             case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
                 return _UNARY[type(op)](self.read(operand))
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
@@ -480,6 +511,14 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.BitAnd: sympy.And,
     ast.BitOr: sympy.Or,
 }
+_IN_ORDER: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Mult: in_order.product,
+    ast.Div: in_order.quotient,
+    ast.Pow: lambda a, b: _power(in_order.base_of(a, b), b),
+}
+"""The operators of a text whose products keep their order."""
+_FUNCTIONS_IN_ORDER = {"cos": in_order.cosine, "sin": in_order.sine, "sqrt": in_order.root}
+"""The functions that stay functions of such a product."""
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: lambda a: a,
     ast.USub: lambda a: -a,

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sympy import Add, Expr, Pow, Symbol
+from sympy import Add, Expr, Pow, S, Symbol
 
 from nncodegen.compiler.describe.base import ModelBase
 from nncodegen.compiler.describe.checks import bounded, check_expression, check_large, check_name, check_piece
-from nncodegen.compiler.describe.grammar import CONSTANTS, as_expression
+from nncodegen.compiler.describe.grammar import CONSTANTS, Read, as_expression, read_in_order
 from nncodegen.compiler.describe.optimizers import Optimizer
 from nncodegen.compiler.describe.pieces import cut
 from nncodegen.compiler.describe.ties import Given, read_quantities, read_ties
@@ -88,6 +88,7 @@ class Model(ModelBase):
             raise ModelError(f"{name} has an empty tuple of outputs: give at least one expression, or none at all")
         role = f"the {'loss' if output is None else 'output'} of {name}"
         self.outputs = tuple(_expression(value, symbols, role, self.ties) for value in outputs)
+        self._in_order = tuple(_in_order(value, symbols, self.ties) for value in outputs)
         self.loss = self._squares() if loss is None else _expression(loss, symbols, f"the loss of {name}", self.ties)
         self.curves = self._curves_of(outputs if output is not None else ())
         self.starts_from_data = starts_from_data and self._is_least_squares()
@@ -118,7 +119,10 @@ class Model(ModelBase):
         made = Model(
             f"{self.name}_with_errors", self.inputs, self.targets,
             {**self.parameters, **dict.fromkeys(changes, 0.0)},
-            tuple(replaced(output, moved) for output in self.outputs),
+            tuple(
+                Read(replaced(output, moved), None if typed is None else replaced(typed, moved))
+                for output, typed in zip(self.outputs, self._in_order, strict=True)
+            ),
         )  # fmt: skip
         made._program = replace(made._program, fit_task=replace(made._program.fit_task, input_shifts=len(changes)))
         return made
@@ -142,12 +146,17 @@ class Model(ModelBase):
         weight = Element(unused("weight", names), (SAMPLE,))
         loss = Element(unused("loss", names))
         graph = graph_of((*self.outputs, self.loss))
+        as_typed: tuple[Expr | None, ...] = ()
         if graph.is_large:
             steps = cut(graph, real, (*outputs, one), (*names, weight.tensor, loss.tensor))
             last = next(step for step in steps if step.target == one)
             of_outputs = _if_of_outputs(last, (*outputs, *(real[symbol] for symbol in self.targets)))
         else:
             formulas = [value.xreplace(real) for value in (*self.outputs, self.loss)]
+            typed = [None if value is None else value.xreplace(real) for value in self._in_order]
+            as_typed = tuple(
+                None if output == formula else output for output, formula in zip(typed, formulas, strict=False)
+            )
             steps = [Step(element, formula) for element, formula in zip((*outputs, one), formulas, strict=True)]
             of_outputs = _of_outputs(outputs, formulas, [real[s] for s in (*self.inputs, *self.parameters)])
         known = [*real.values(), *(step.target for step in steps)]
@@ -164,7 +173,7 @@ class Model(ModelBase):
             steps=(*steps, Step(loss, one * weight, "sum", (SAMPLE,))),
             outputs=outputs,
             loss=loss,
-            task=Task(least_squares=self._is_least_squares(), loss_of_outputs=of_outputs),
+            task=Task(least_squares=self._is_least_squares(), loss_of_outputs=of_outputs, outputs_as_typed=as_typed),
             fit_task=FitTask(
                 quantities=self.quantities, own=self.own, curves=self.curves, starts_from_data=self.starts_from_data
             ),
@@ -332,3 +341,14 @@ def _expression(value: Any, symbols: Sequence[Symbol], role: str, ties: Mapping[
         return check_expression(expression, symbols, role)
     check_large(graph, symbols, role)
     return expression
+
+
+def _in_order(value: Any, symbols: Sequence[Symbol], ties: Mapping[Symbol, Expr]) -> Expr | None:
+    """Return a formula that was given as text with its products in their order, and tied parameters replaced.
+
+    None where no text is known.
+    """
+    if isinstance(value, str):
+        value = Read(S.Zero, read_in_order(value, {symbol.name: symbol for symbol in symbols}))
+    found = value.in_order if isinstance(value, Read) else None
+    return found if found is None else replaced(found, ties)

@@ -247,6 +247,8 @@ class Task:
     """True if the loss of a sample is the sum, or the mean, of the squares of outputs - targets."""
     loss_of_outputs: Expr | None = None
     """The loss of a sample written with the outputs, for a formula; None if it depends on more than these."""
+    outputs_as_typed: tuple[Expr | None, ...] = ()
+    """The outputs with products in the order in which the texts of a formula have them, where SymPy has changed it."""
     losses_per_sample: int = 1
     """The number of values of a sample, each with a likelihood of its own, whose losses have the loss as their mean."""
     terms: tuple[Term, ...] = ()

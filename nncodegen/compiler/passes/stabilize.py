@@ -69,14 +69,20 @@ def _kept(program: Program, forms: Forms, known: Known | None) -> tuple[dict[Exp
     declared = {tensor.name for tensor in (*program.inputs, *program.parameters)}
     better: dict[Expr, Expr] = {}
     findings: list[Finding] = []
+    as_typed = dict(zip(program.outputs, program.task.outputs_as_typed, strict=False))
     for step in program.steps:
         written = step.expression
         if step.operator or step.target not in program.outputs or written.is_Atom:
             continue
-        if any(element.tensor not in declared for element in step.operands) or written.has(StableFunction):
+        typed = as_typed.get(step.target)
+        if any(element.tensor not in declared for element in step.operands):
+            continue
+        if written.has(StableFunction) and typed is None:
             continue
         now = forms.of(written)
-        form, found = kept(step.target.tensor, written, now, starts, program.options.digits, program.precision, known)
+        form, found = kept(
+            step.target.tensor, written, now, starts, program.options.digits, program.precision, known, typed
+        )
         findings += found
         if form != now:
             better[written] = form

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sympy import Expr, Symbol
 
 from nncodegen.compiler.describe import Model
-from nncodegen.compiler.describe.grammar import as_expression, names_in
+from nncodegen.compiler.describe.grammar import Read, as_expression, names_in, read_in_order
 from nncodegen.compiler.describe.hints import cut
 from nncodegen.compiler.describe.ties import read_formulas, read_ties
 from nncodegen.compiler.ir.graphs import graph_of, replaced, symbols_of
@@ -54,6 +54,8 @@ class Formula:
     """Formulas of parameters that are evaluated after a fit."""
     order: tuple[str, ...] = field(default=(), hash=False)
     """The names of all parameters in their order, where some are tied."""
+    in_order: Expr | None = field(default=None, hash=False)
+    """The expression with products in the order of the text, if it was given as one."""
 
     @cached_property
     def is_large(self) -> bool:
@@ -67,7 +69,7 @@ class Formula:
             inputs=[Symbol(column) for column in self.columns],
             targets=Symbol(unused(TARGET, {*self.columns, *self.parameters})),
             parameters=None if self.curve else {Symbol(parameter): 1.0 for parameter in self.parameters},
-            output=self.curve or self.expression,
+            output=self.curve or Read(self.expression, self.in_order),
             ties={Symbol(name): formula for name, formula in self.ties},
             derived={Symbol(name): formula for name, formula in self.derived},
         )
@@ -118,7 +120,9 @@ def _read(formula: str | Expr | Curve, columns: tuple[str, ...], named_parameter
         raise ModelError(
             f"the formula {quoted(formula)} does not depend on {vanished[0]}: it is {quoted(expression)} in short"
         )
-    return Formula(expression, used, parameters, curve)
+    symbols = {name: Symbol(name) for name in names}
+    in_order = read_in_order(formula, symbols) if isinstance(formula, str) else None
+    return Formula(expression, used, parameters, curve, in_order=in_order)
 
 
 def with_quantities(formula: Formula, ties: Any = None, derived: Any = None) -> Formula:

@@ -52,7 +52,7 @@ class Answers:
 
 def _name(question: Question) -> str:
     """Return a name for a question: the hash of its text, and of the versions of what is used to answer it."""
-    texts = [question.name, sympy.srepr(question.written), sympy.srepr(question.form), repr(question.starts)]
+    texts = [question.name, *map(sympy.srepr, (question.written, question.form, question.typed)), repr(question.starts)]
     texts += [question.choice, question.precision, *map(version, DEPENDENCIES)]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]
 

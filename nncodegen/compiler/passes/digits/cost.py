@@ -42,8 +42,8 @@ OPERATIONS = {FAST: Bound(1.5, 4, 0.25), BEST: Bound(8.0, 80)}
 WITH_SLOPES = {FAST: Bound(2.0, 4, 0.2), BEST: Bound(math.inf, 0)}
 """The operations that a form and its derivatives may have together."""
 
-FAR, FAR_WITH_SLOPES = Bound(1.0, 4, 0.02), Bound(1.0, 4)
-"""The bound of a formula that loses digits only where numbers are not ordinary, with the choice "fast"."""
+FAR, FAR_WITH_SLOPES = Bound(1.0, 4, 0.02), Bound(1.0, 4, 0.02)
+"""The bounds of a formula that loses digits only where numbers are not ordinary, with the choice "fast"."""
 
 
 def operations(form: Expr) -> int:

@@ -30,10 +30,12 @@ from nncodegen.compiler.passes.digits.cost import (
     operations_with_slopes,
 )
 from nncodegen.compiler.passes.digits.exact import Truth
-from nncodegen.compiler.passes.digits.measure import Sample
+from nncodegen.compiler.passes.digits.formats import Array, are_apart, bits_lost
+from nncodegen.compiler.passes.digits.measure import Sample, values
 from nncodegen.compiler.passes.digits.points import Points, chosen, draw, joined, ordinary_points, regimes
 from nncodegen.compiler.passes.digits.screen import are_few, is_sound, suspicious_points, suspicious_slopes
-from nncodegen.compiler.passes.digits.search import ENOUGH_FOR_SLOPES, LARGEST, Found, Search
+from nncodegen.compiler.passes.digits.search import ENOUGH_FOR_SLOPES, GAIN_AS_WRITTEN, LARGEST, Found, Search, is_worse
+from nncodegen.compiler.passes.digits.text import LIKELY, SURE, Gain, gain
 from nncodegen.compiler.passes.rules.derivative import as_sympy_writes
 from nncodegen.compiler.passes.rules.forms import stable_form
 
@@ -147,6 +149,7 @@ class Question:
     """A formula whose form is looked for: as it was given, and in its stable form.
 
     ``starts`` are the parameters that it reads, with their initial values; ``choice`` bounds what a form may cost.
+    ``typed`` is the formula with its products in the order of its text, None if that is the order of ``written``.
     """
 
     name: str
@@ -155,6 +158,7 @@ class Question:
     starts: tuple[tuple[Element, float], ...]
     choice: str
     precision: str
+    typed: Expr | None = None
 
 
 @dataclass(frozen=True)
@@ -177,19 +181,23 @@ def kept(
     choice: str,
     precision: str = "float64",
     known: Known | None = None,
+    typed: Expr | None = None,
 ) -> tuple[Expr, tuple[Finding, ...]]:
     """Return a formula in a form that keeps its digits, and what the search found.
 
     ``written`` is the formula as it was given, ``form`` its stable form, ``starts`` has the parameters with their
-    initial values. Formulas that a cheap test finds sound stay as they are. What has been searched before is not
-    searched again: ``known`` has the answers of other processes.
+    initial values; ``typed`` has the products of ``written`` in the order of its text. Formulas that a cheap test finds
+    sound stay as they are, or as they were typed. What has been searched before is not searched again: ``known`` has
+    the answers of other processes.
     """
     read = elements(written)
-    if not read or len(read) > MOST_ELEMENTS or operations(form) > LARGEST:
+    if not read or operations(form) > LARGEST:
         return form, ()
+    typed = None if typed is None or elements(typed) != read else typed
     own = tuple((element, starts[element]) for element in read if element in starts)
-    question = Question(name, written, form, own, choice, precision)
-    if _keeping(question).is_sound:
+    question = Question(name, written, form, own, choice, precision, typed)
+    keeping = _keeping(question)
+    if not (keeping.is_searched or keeping.typed):
         return form, ()
     answer = _answer(question) if known is None else known.get(question, _answer)
     if answer.best is None:  # the reverse sweep knows more of limits and infinities than a derivative that stands alone
@@ -210,18 +218,42 @@ class Known(Protocol):
 def _answer(question: Question) -> Answer:
     """Return the form of a formula that keeps its digits, as far as its cost allows."""
     keeping = _keeping(question)
+    answer = _searched(keeping) if keeping.is_searched else Answer()
+    typed = keeping.typed
+    if not typed or (answer.best and keeping.is_better(answer.best, typed.form)):
+        return answer
+    if not typed.gains:
+        return Answer(typed.form, None, () if answer.best else answer.findings)
+    told, keeping = keeping.told(typed), _keeping(replace(question, form=typed.form, typed=None))
+    answer = _searched(keeping) if keeping.is_searched else Answer()
+    return replace(answer, best=answer.best or typed.form, findings=(told, *answer.findings))
+
+
+def _searched(keeping: _Keeping) -> Answer:
+    """Return the result of the searches for a value and its derivatives."""
     best = keeping.value()
-    if best == question.form:
+    if best == keeping.form:
         return Answer(None, None, tuple(keeping.findings))
     slopes = keeping.slopes(best)
     return keeping.within_cost(Answer(best, tuple(slopes.items()), tuple(keeping.findings)))
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A formula as its text has it: the mean bits that it gains, whether these are enough to tell, and operations."""
+
+    form: Expr
+    bits: float
+    gains: bool
+    operations: tuple[int, int]
 
 
 class _Keeping:
     """The searches for the value of a formula and for its derivatives, at the same points; ``findings`` grows."""
 
     def __init__(self, question: Question) -> None:
-        self._name, self._written, self._form = question.name, question.written, question.form
+        self._question = question
+        self._name, self._written, self.form = question.name, question.written, question.form
         self._choice, self._dtype, self._starts = question.choice, np.dtype(question.precision), dict(question.starts)
         self._read, self._trained = elements(self._written), [*self._starts]
         self._inputs = [element for element in self._read if element not in self._starts]
@@ -232,10 +264,10 @@ class _Keeping:
     def _drawn(self, wide: int, ordinary: int, *how: Any) -> Points:
         """Return drawn points, except those where parameters are 0 without which no input is left, as in k*f(x)."""
         points = draw(self._read, self._starts, wide, ordinary, self._dtype, *how)
-        defined = np.isfinite(Sample(points).values(self._form))
+        defined = np.isfinite(Sample(points).values(self.form))
         if defined.sum() < FEW_DEFINED * len(defined):  # as of a sum of roots, whose arguments are seldom all positive
             more = draw(self._read, self._starts, MORE * wide, MORE * ordinary, self._dtype, *how)
-            places = np.flatnonzero(np.isfinite(Sample(more).values(self._form)))
+            places = np.flatnonzero(np.isfinite(Sample(more).values(self.form)))
             few = places[:: max(1, len(places) // (len(defined) // 2))]
             points = joined(points, chosen(more, few))
         zeros = [element for element in self._trained if np.any(points[element] == 0)]
@@ -250,9 +282,14 @@ class _Keeping:
         return chosen(points, tells) if np.any(tells) else points
 
     @cached_property
-    def is_sound(self) -> bool:
-        """Return whether the value keeps its digits as it is, by the cheap test."""
-        return self._is_sound(self._form, self._doubts, self._truth)
+    def is_searched(self) -> bool:
+        """Return whether a search begins: the formula has few elements, and loses digits by the cheap test.
+
+        No search begins for one with functions of nncodegen: what they are made of is in stable form.
+        """
+        if len(self._read) > MOST_ELEMENTS or self._written.has(StableFunction):
+            return False
+        return not self._is_sound(self.form, self._doubts, self._truth)
 
     def _is_sound(self, form: Expr, doubts: Any, truth: Truth) -> bool:
         """Return whether a form keeps its digits, by the cheap test, in each regime of the parameters."""
@@ -262,7 +299,73 @@ class _Keeping:
     @cached_property
     def _doubts(self) -> Any:
         """Return at which points the form may lose digits."""
-        return suspicious_points(self._form, self._points)
+        return suspicious_points(self.form, self._points)
+
+    @cached_property
+    def typed(self) -> Typed | None:
+        """Return the formula as its text has it, if no digits are lost so that the form keeps; None if they are.
+
+        The rules apply to it as well, unless more digits are kept without them.
+        """
+        text = self._question.typed or self._written
+        ordered = stable_form(text)
+        found = [self._compared(form, form == ordered) for form in dict.fromkeys((ordered, text)) if form != self.form]
+        return max((each for each in found if each), key=lambda each: each.bits, default=None)
+
+    def _compared(self, form: Expr, is_stable: bool) -> Typed | None:
+        """Return a form as a text has it, None if it keeps no more digits, or costs too much.
+
+        If it is not in stable form, it has to gain as much as any form that is taken as it is written.
+
+        What was written is asked for less than forms that a search finds: only at ordinary points, and where an input
+        is 0, is no digit lost for it. The cost is that of any form which gains as much.
+        """
+        value = self._gain(self.form, form)
+        gains = value.bits > GAIN_AS_WRITTEN
+        if value.is_worse or value.total <= 0 or not (gains or is_stable):
+            return None
+        costs = operations(self.form), operations(form)
+        if not (gains or costs[1] <= costs[0]) or not OPERATIONS[self._choice].allows(costs[1], costs[0], value.bits):
+            return None
+        usual = ordinary_points(self._points, self._inputs)
+        for element in self._trained:
+            if gain(*self._slopes_of(form, element), self._truth_of(element), usual, self._dtype).is_loss(SURE):
+                return None
+        after = operations_with_slopes(form, self._trained) if gains else 0
+        if not WITH_SLOPES[self._choice].allows(after, self._cost, value.bits):
+            return None
+        return Typed(form, value.bits, gains, costs)
+
+    def is_better(self, form: Expr, typed: Expr) -> bool:
+        """Return whether a form that was found keeps more digits than what was typed, at further points as well.
+
+        The best of many orders of factors may be the best by the chance of the points.
+        """
+        return self._gain(typed, form).is_gain(LIKELY)
+
+    def _gain(self, before: Expr, after: Expr) -> Gain:
+        """Return what a form gains over another at the points, and at further ones where the first do not decide."""
+        found = Gain(0.0, 0.0, 0)
+        for points, truth in ((self._points, self._truth), self._further):
+            if not found.points or not (found.is_loss(SURE) or found.is_gain(SURE)):
+                usual = ordinary_points(points, self._inputs)
+                found += gain(values(before, points), values(after, points), truth, usual, self._dtype)
+        return found
+
+    @cached_property
+    def _further(self) -> tuple[Points, Truth]:
+        """Return further points, with the exact values there."""
+        points = self._drawn(FURTHER_WIDE, FURTHER, SEED_OF_FURTHER)
+        return points, Truth(self._written, points)
+
+    def told(self, typed: Typed) -> Finding:
+        """Return the finding that more digits are kept as a text has the formula."""
+        exact = self._truth.everywhere()
+        known = np.isfinite(exact)
+        forms = (values(each, self._points)[known] for each in (self.form, typed.form))
+        before, after = (float(bits_lost(each, exact[known]).mean()) for each in forms)
+        found = Found(typed.form, ("as written",), int(known.sum()), (before, after), typed.operations)
+        return Finding(self._name, found, after, found.points)
 
     @cached_property
     def _bounds(self) -> tuple[Bound, Bound]:
@@ -274,7 +377,7 @@ class _Keeping:
     def value(self) -> Expr:
         """Return the best form of the value, with which ``findings`` begin."""
         self.findings = []
-        return self._searched(self._name, self._written, self._form, self._form, self._truth)
+        return self._searched(self._name, self._written, self.form, self.form, self._truth)
 
     def slopes(self, best: Expr) -> dict[Element, Expr]:
         """Return the best forms of the derivatives by all parameters, given that of the value; none of many."""
@@ -289,15 +392,44 @@ class _Keeping:
     def within_cost(self, answer: Answer) -> Answer:
         """Return an answer, or one whose derivatives are those of its form, or none, as the cost of these allows."""
         assert answer.best is not None
-        whole = formed(self._name, self._written, self._form, answer.best, answer.slopes or ())(*self._read)
+        whole = formed(self._name, self._written, self.form, answer.best, answer.slopes or ())(*self._read)
         value, *_ = answer.findings
         assert value.found
         bits = value.found.lost[0] - value.found.lost[1]
         if self._allows(whole, bits):
-            return answer
+            if self._bounds[1] != FAR_WITH_SLOPES or self._allows(whole, 0.0):
+                return answer
+            if not any(
+                self._is_worse_slope(whole, element) for element in self._trained
+            ):  # it is dear for numbers far out
+                return answer
+            return Answer(None, None, (replace(value, found=None, lost=value.found.lost[0]),))
         if self._allows(answer.best, bits) and all(self._has_own(answer.best, element) for element in self._trained):
             return Answer(answer.best, None, (value,))
         return Answer(None, None, (self._dear(value, whole),))
+
+    def _is_worse_slope(self, form: Expr, element: Element) -> bool:
+        """Return whether the derivative of a form by an element loses digits that the one of the given form keeps.
+
+        Exact values are computed where both differ alone.
+        """
+        before, after = self._slopes_of(form, element)
+        differ = np.flatnonzero(are_apart(before, after, self._dtype))
+        exact = self._truth_of(element).at(differ)
+        known = np.isfinite(exact)
+        there, exact = differ[known], exact[known]
+        return is_worse(bits_lost(before[there], exact), bits_lost(after[there], exact), exact)
+
+    def _slopes_of(self, form: Expr, element: Element) -> tuple[Array, Array]:
+        """Return the derivatives of the given form and of another by an element at the points."""
+        sample = Sample(self._points)
+        forms = (defined(plain_conditions(derivative(each, element))) for each in (self.form, form))
+        before, after = map(sample.values, forms)
+        return before, after
+
+    def _truth_of(self, element: Element) -> Truth:
+        """Return the exact values of the derivative by an element."""
+        return Truth(plain_conditions(derivative(self._written, element)), self._points)
 
     def _allows(self, form: Expr, bits: float) -> bool:
         """Return whether the choice allows what a form costs with its derivatives, which gains some mean bits."""
@@ -309,7 +441,7 @@ class _Keeping:
     @cached_property
     def _cost(self) -> int:
         """Return the operations of the given form with its derivatives, or of the formula as written if it has more."""
-        given = (self._form, self._written) if self._bounds[0] == FAR else (self._form,)
+        given = (self.form, self._written) if self._bounds[0] == FAR else (self.form,)
         return max(operations_with_slopes(form, self._trained) for form in given)
 
     def _dear(self, finding: Finding, form: Expr) -> Finding:
@@ -319,7 +451,7 @@ class _Keeping:
 
     def _own(self, best: Expr, element: Element) -> Expr:
         """Return the derivative of the best form, or of the given one where that of the best is NaN and this is not."""
-        own, plain = (plain_conditions(derivative(form, element)) for form in (best, self._form))
+        own, plain = (plain_conditions(derivative(form, element)) for form in (best, self.form))
         after, before = (Sample(self._anywhere).values(slope) for slope in (own, plain))
         return plain if np.any(np.isnan(after) & np.isfinite(before)) else own
 
@@ -332,7 +464,7 @@ class _Keeping:
         """Return points at which the form has a value, with parameters as a fit may reach them as well."""
         drawn = self._drawn(FURTHER, FURTHER, SEED_OF_ANY, SPREAD)
         points = joined(self._points, drawn)
-        return chosen(points, np.isfinite(Sample(points).values(self._form)))
+        return chosen(points, np.isfinite(Sample(points).values(self.form)))
 
     def _slope(self, best: Expr, element: Element, doubts: Any) -> Expr:
         """Return the best form of the derivative by an element, given that of the value."""
@@ -343,7 +475,7 @@ class _Keeping:
         truth = Truth(meant, self._points)
         if self._is_sound(own, doubts | suspicious_points(own, self._points), truth):
             return defined(own)
-        limits = plain_conditions(derivative(self._form, element))
+        limits = plain_conditions(derivative(self.form, element))
         others = self._plain_slopes(meant, best, element)
         return defined(self._searched(f"derivative by {element}", meant, own, limits, truth, others))
 
@@ -356,8 +488,7 @@ class _Keeping:
     def _searched(
         self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth, others: Iterable[Expr] = ()
     ) -> Expr:
-        drawn = self._drawn(FURTHER_WIDE, FURTHER, SEED_OF_FURTHER)
-        further = drawn, self._anywhere
+        further = self._further[0], self._anywhere
         search = Search(meant, now, self._points, further, truth, self._bounds[0], limits, self._starts)
         if not self._fills_holes():
             search.holes = []  # where the value is not defined, or has no hole, a derivative has none
@@ -383,12 +514,12 @@ class _Keeping:
     def _is_usually_sound(self) -> bool:
         """Return whether the form has its digits at ordinary points."""
         doubts = self._doubts & ordinary_points(self._points, self._inputs)
-        return self._is_sound(self._form, doubts, self._truth)
+        return self._is_sound(self.form, doubts, self._truth)
 
     def _fills_holes(self) -> bool:
         """Return whether the form has a value at a point with a 0, where the formula as written has none."""
         zeros = np.flatnonzero(np.any([column == 0 for column in self._points.values()], axis=0))
-        there = Sample(chosen(self._points, zeros)).values(self._form)
+        there = Sample(chosen(self._points, zeros)).values(self.form)
         return bool(np.any(np.isfinite(there) & ~np.isfinite(self._truth.at(zeros))))
 
 

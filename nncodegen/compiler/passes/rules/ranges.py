@@ -293,25 +293,27 @@ def square_of_quotient(node: Mul) -> Expr | None:
     return None
 
 
-def powers_together(node: Mul) -> Expr | None:
-    """u**2*v**2/w**2 = (u*v/w)**2, whose factor may be in range where these powers are not; SymPy takes them apart."""
-    k, bases = max(_bases_by_exponent(node).items(), key=lambda item: len(item[1]), default=(0, []))
-    if len(bases) < 2:
-        return None
-    rest = _without_powers(node, bases, k)
-    number, *others = rest if rest and rest[0].is_number else [S.One, *rest]
-    power = _power(reduce(grouped, _alternating(bases)), k)
-    return number * reduce(grouped, _alternating([power, *others]))
+def powers_together(node: Mul) -> Iterator[Expr]:
+    """u**3*v**3/w**6 = (u*v/w**2)**3, whose base may be in range where these powers are not; SymPy spreads them."""
+    for k, bases in _bases_by_exponent(node).items():
+        if len(bases) > 1:
+            rest = _without_powers(node, bases, k)
+            number, *others = rest if rest and rest[0].is_number else [S.One, *rest]
+            power = _power(reduce(grouped, _alternating(bases)), k)
+            yield number * reduce(grouped, _alternating([power, *others]))
 
 
 def _bases_by_exponent(node: Mul) -> dict[int, list[Expr]]:
-    """Return the bases of the integer powers in a product, by the size of the exponent: 1/y for the factor y**-2."""
-    found: dict[int, list[Expr]] = {}
-    for factor in node.args:
-        base, e = factor.as_base_exp()
-        if e.is_Integer and abs(e) > 1:
-            found.setdefault(abs(int(e)), []).append(base ** sympy.sign(e))
-    return found
+    """Return the bases of the integer powers in a product, by the size of an exponent, and those of its multiples.
+
+    The base of y**-2 is 1/y for the exponent 2, that of y**-6 is y**-2 for 3. Most bases come first.
+    """
+    powers = [factor.as_base_exp() for factor in node.args]
+    powers = [(base, e) for base, e in powers if e.is_Integer and abs(e) > 1]
+    found = {
+        k: [base ** (e // k) for base, e in powers if e % k == 0] for k in dict.fromkeys(abs(int(e)) for _, e in powers)
+    }
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
 def _power(product: Expr, k: int) -> Expr:

@@ -1,0 +1,89 @@
+"""A formula in the order in which its text has it: where this keeps more digits than the form that it has.
+
+A user who writes x*(y/z) may know why. No other order of factors, and no rule, makes a formula worse than it was
+written, except by the chance of the points: at these, values are compared where they are far apart.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncodegen.compiler.passes.digits.exact import Truth
+from nncodegen.compiler.passes.digits.formats import Array, bits_lost
+from nncodegen.compiler.passes.digits.search import is_worse
+
+FAR_APART = 4.0
+"""Values that differ by fewer bits than these may both be rounded."""
+
+LIKELY, SURE = 1.0, 2.0
+"""The standard deviations by which a mean is away from 0 that is likely to be no chance, or is surely none."""
+
+FIRST, MANY = 8, 16
+"""Of more values than the second, the first are compared alone before all are."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The bits that values gain over others: their sum, that of their squares, and the number of points.
+
+    ``is_worse`` says whether any are lost at a usual point.
+    """
+
+    total: float
+    squares: float
+    points: int
+    is_worse: bool = False
+
+    def __add__(self, other: Gain) -> Gain:
+        return Gain(
+            self.total + other.total,
+            self.squares + other.squares,
+            self.points + other.points,
+            self.is_worse or other.is_worse,
+        )
+
+    @property
+    def bits(self) -> float:
+        """Return the mean."""
+        return self.total / max(1, self.points)
+
+    def is_gain(self, deviations: float) -> bool:
+        """Return whether bits are gained, by some standard deviations."""
+        return self.total > deviations * math.sqrt(self.squares)
+
+    def is_loss(self, deviations: float) -> bool:
+        """Return whether bits are lost, by some standard deviations, or at usual points."""
+        return self.is_worse or self.total < -deviations * math.sqrt(self.squares)
+
+
+def gain(before: Array, after: Array, truth: Truth, usual: NDArray[np.bool_], dtype: np.dtype[np.floating]) -> Gain:
+    """Return what values gain over those before; given the points that are usual."""
+    count = int(np.isfinite(before).sum())
+    if np.any(np.isnan(after) & np.isfinite(before) & usual):
+        return Gain(0.0, 0.0, count, is_worse=True)
+    differ = np.flatnonzero(_are_far_apart(before, after, dtype))
+    if len(differ) > MANY:
+        first = differ[:: len(differ) // FIRST]
+        found = _gain(before[first], after[first], truth.at(first), usual[first], len(first))
+        if found.is_loss(LIKELY):
+            return found
+    return _gain(before[differ], after[differ], truth.at(differ), usual[differ], count)
+
+
+def _gain(before: Array, after: Array, exact: Array, usual: NDArray[np.bool_], count: int) -> Gain:
+    known = np.isfinite(exact)
+    one, other = (bits_lost(each[known], exact[known]) for each in (before, after))
+    here = usual[known]
+    bits = one - other
+    worse = is_worse(one[here], other[here], exact[known][here])
+    return Gain(float(bits.sum()), float((bits**2).sum()), count, worse)
+
+
+def _are_far_apart(one: Array, other: Array, dtype: np.dtype[np.floating]) -> NDArray[np.bool_]:
+    first, second = (np.asarray(values).astype(dtype) for values in (one, other))
+    apart = np.isnan(first) | (bits_lost(second, first) > FAR_APART)
+    return np.asarray(apart & ~(np.isnan(first) & np.isnan(second)))
