@@ -55,7 +55,7 @@ class Formula:
     order: tuple[str, ...] = field(default=(), hash=False)
     """The names of all parameters in their order, where some are tied."""
     in_order: Expr | None = field(default=None, hash=False)
-    """The expression with products in the order of the text, if it was given as one."""
+    """The expression with products in the order of the text, where SymPy has changed it."""
 
     @cached_property
     def is_large(self) -> bool:
@@ -122,7 +122,8 @@ def _read(formula: str | Expr | Curve, columns: tuple[str, ...], named_parameter
         )
     symbols = {name: Symbol(name) for name in names}
     in_order = read_in_order(formula, symbols) if isinstance(formula, str) else None
-    return Formula(expression, used, parameters, curve, in_order=in_order)
+    differs = in_order is not None and in_order != expression
+    return Formula(expression, used, parameters, curve, in_order=in_order if differs else None)
 
 
 def with_quantities(formula: Formula, ties: Any = None, derived: Any = None) -> Formula:

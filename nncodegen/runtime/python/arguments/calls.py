@@ -129,9 +129,9 @@ class Keywords(Generic[Settings]):
         """Return the options by their present names, and further keyword arguments. Raises TypeError."""
         if "weights" in named and not model.facts.samples.terms:
             raise no_argument(self.function, "weights")
+        named = self._with_places(given, named)
         if not self._renamed[1].keys().isdisjoint(named):
             named = current(*self._renamed, named)
-        named = self._with_places(given, named)
         others = {name: value for name, value in named.items() if name not in self._prepared}
         if others and self.others is None:
             raise no_argument(self.function, next(iter(others)))

@@ -1,4 +1,4 @@
-"""What a declaration of an option holds: its type, check, default, description, and its members in C.
+"""Declarations of options: each has its type, check, default, description, and its members in C.
 
 ``options.py`` declares the options of trainings in this way, ``fit_options.py`` those of fits; ``calls.py`` makes the
 signatures, the documentation and the handling of arguments from them.
@@ -33,7 +33,7 @@ class Kind(NamedTuple):
     type: str
     check: Callable[[Model, str, Any], Any]
     checks_later: bool = False
-    """Whether the check is made where the option is used, because it depends on other arguments."""
+    """True if the check is made where the option is used, because it depends on other arguments."""
     range: Range | None = None
     """The numbers that the check allows, if it allows just these."""
     choices: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a result is made from: the problem that was solved, and the solution that a native fit found."""
+"""The origin of a result: the problem that was solved, and the solution that a native fit found."""
 
 from __future__ import annotations
 
