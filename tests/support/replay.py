@@ -149,20 +149,28 @@ def keep_headers(kept):
 
 
 def directives_of_kernels(kept):
-    """Return the directives of a kernel for each set of features: those of the text that comes first in the alphabet.
+    """Return the directives of a kernel for each set of features and of macros that it defines.
 
-    Headers depend on the features; the sizes that stand beside them only become numbers in what is preprocessed.
+    The sizes beside the features only become numbers in what is preprocessed. So they, and the name of the model, are
+    the same in all directives: which models the tests have made does not count.
     """
     found = {}
     for item in kept.items:
         if item[0] == "kernel":
             lines = re.findall(r"^#(?:.*\\\n)*.*$", "\n".join(kept.text(item)), flags=re.MULTILINE)
-            lines = [line for line in lines if "nncodegen/" in line or not line.startswith("#include")]
+            lines = [of_any_model(line) for line in lines if "nncodegen/" in line or not line.startswith("#include")]
             words = [re.sub(r"^#include|^#define NN_", "", line).strip() for line in lines]
-            key = ", ".join(sorted(word for word in words if re.match(r'HAS_|BITS|SAME_BITS|"', word)))
-            text = "\n".join([*lines, ""])
-            found[key] = min(found.get(key, text), text)
+            found[", ".join(sorted(words))] = "\n".join([*lines, ""])
     return found
+
+
+def of_any_model(line):
+    """Return a directive that does not depend on the numbers, ranges and name of a model, but on its features."""
+    defined = re.match(r"#define NN_(\w+)", line)
+    if not defined or re.match(r"HAS_|BITS|SAME_BITS|FITS$", defined[1]):
+        return line
+    line = re.sub(r"\w+_##name", "model_##name", line)
+    return re.sub(r"(?<![\w.])[1-9]\d*\b", "16", re.sub(r"\}.*", "}", line))
 
 
 def preprocessed(command, text, flags, cpu):

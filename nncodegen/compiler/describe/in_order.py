@@ -25,10 +25,16 @@ def product(u: Any, v: Any) -> Any:
 
 
 def _is_plain(u: Expr, v: Expr, result: Expr) -> bool:
-    """Return whether SymPy's product of two factors is the one that was written."""
+    """Return whether SymPy's product of two factors is the one that was written; signs do not count."""
+    u, v, result = map(_unsigned, (u, v, result))
     if (u.is_number and v.is_number) or S.One in (u, v) or S.NegativeOne in (u, v):
         return not (isinstance(u, Mul) and isinstance(v, Mul)) and not result.is_Add
     return isinstance(result, Mul) and {*result.args} == {u, v}
+
+
+def _unsigned(value: Expr) -> Expr:
+    """Return an expression without the factor -1."""
+    return -value if isinstance(value, Mul) and value.args[0] == S.NegativeOne else value
 
 
 def quotient(u: Any, v: Any) -> Any:
