@@ -74,6 +74,8 @@ class Replay:
         self.now = Path(self.temporary.name if compared else saved).resolve()
         self.now.mkdir(parents=True, exist_ok=True)
         os.environ[recording.FOLDER] = str(self.now)
+        self.cache = tempfile.TemporaryDirectory()  # what a cache has is not made again, so that it would not be kept
+        os.environ["NNCODEGEN_CACHE"] = self.cache.name
         self.tests = set()
         self.lines = []
 
@@ -85,6 +87,7 @@ class Replay:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session):
         """Preprocess the headers, and compare; the tests fail if a text has changed."""
+        self.cache.cleanup()
         keep_headers(Kept(self.now))
         (self.now / "tests.json").write_text(json.dumps(sorted(self.tests)))
         if self.before:
