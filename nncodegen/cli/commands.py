@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import click
@@ -523,7 +524,7 @@ def export(
 
 def _is_model(value: object) -> bool:
     """Return whether a value is a model, and not a class of models."""
-    return isinstance(value, Describable) and not isinstance(value, type)
+    return not isinstance(value, type | ModuleType) and isinstance(value, Describable)
 
 
 def load_model(argument: str) -> Describable:

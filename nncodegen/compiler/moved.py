@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -38,6 +39,14 @@ MOVED = {name: f"compiler.{name}" for name in COMPILER} | {
 """Where the modules and packages of nncodegen are today, by their old names; what a package holds moved with it."""
 
 
+FACADES = ("exports", "imports")
+"""Old packages whose modules have gone to several places.
+
+Python makes a module an attribute of its package: ``nncodegen.imports.onnx`` would take the place of
+``nncodegen.formats.onnx``, were ``nncodegen.imports`` the same package as ``nncodegen.formats``.
+"""
+
+
 def present(name: str) -> str | None:
     """Return the present full name of a module, given its old full name; None for any other name."""
     parts = name.split(".")[1:]
@@ -59,25 +68,31 @@ class _Finder:
             return None
         what = f"the module {name} is {new} now: nncodegen {FIRST_WITHOUT} will no longer know the old name"
         warnings.warn(what, DeprecationWarning, stacklevel=2)
-        return ModuleSpec(name, _Loader(new))  # type: ignore[arg-type]
+        is_facade = name.partition(".")[2] in FACADES
+        return ModuleSpec(name, _Loader(new, is_facade), is_package=is_facade)  # type: ignore[arg-type]
 
 
 class _Loader:
     """Gives the present module in place of one with the old name."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, is_facade: bool) -> None:
+        self.name, self.is_facade = name, is_facade
         self.spec: ModuleSpec | None = None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return the present module, whose spec Python replaces."""
+        """Return the present module, whose spec Python replaces; or a module that has the attributes of that."""
         module = import_module(self.name)
+        if self.is_facade:
+            facade = ModuleType(spec.name, module.__doc__)
+            facade.__getattr__ = partial(getattr, module)  # type: ignore[method-assign]
+            return facade
         self.spec = module.__spec__
         return module
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the present module its own spec back: it has been executed."""
-        module.__spec__ = self.spec
+        if not self.is_facade:
+            module.__spec__ = self.spec
 
 
 def install() -> None:
