@@ -44,5 +44,8 @@ def find_builder() -> Builder:
         for point in entry_points(group=GROUP, name=NAME):
             make_known(point.load())
     if not _known:
-        raise ImportError("nncodegen is not installed")
+        raise ImportError(
+            "a module looks for the compiler among what is installed, and nncodegen is not, or not as it is now: "
+            "python -m pip install nncodegen; in a checkout, python -m pip install -e ."
+        )
     return _known[0]
