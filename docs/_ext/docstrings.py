@@ -102,9 +102,13 @@ NOT_CALLED = (
 """Classes whose instances people are given: how they are made tells nobody anything."""
 
 
-def signature(app: Any, what: str, name: str, *_: Any) -> tuple[str, str] | None:
-    """Return no signature for classes that users do not call; autodoc calls this for each."""
-    return ("", "") if what == "class" and name.rpartition(".")[2] in NOT_CALLED else None
+def signature(
+    app: Any, what: str, name: str, thing: Any, options: Any, text: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Return the signature of a function or class; none for classes that users do not call."""
+    if what == "class" and name.rpartition(".")[2] in NOT_CALLED:
+        return "", ""
+    return text and text.replace("<function <lambda>>", "..."), returned
 
 
 def once(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
