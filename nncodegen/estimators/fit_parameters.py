@@ -8,7 +8,7 @@ from inspect import Parameter
 from typing import Any, TypeVar
 
 from nncodegen.compiler.emit.fit_parameters import DEFAULTS, PARAMETERS, TYPES
-from nncodegen.runtime.python.arguments.calls import FIT
+from nncodegen.runtime.python.arguments.calls import FIT, rows_of
 
 Estimator = TypeVar("Estimator", bound=type)
 
@@ -61,8 +61,7 @@ def _documentation(meanings: Mapping[str, str]) -> str:
     """Return the descriptions of the parameters, indented as in the docstring of a class."""
     lines = []
     for name, option in PARAMETERS.items():
-        first, *rest = meanings.get(name, FIT.options[option].meaning).split("\n")
-        lines += [f"    {name:<{WIDTH}}{first}", *(" " * (WIDTH + 4) + line for line in rest)]
+        lines += rows_of(name, meanings.get(name, FIT.options[option].meaning), 4, WIDTH)
     return "\n".join(lines).lstrip()
 
 

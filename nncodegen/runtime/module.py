@@ -190,84 +190,84 @@ class Module(Protocol):
     ) -> Result:
         """Minimize the mean loss over the samples, natively and without the interpreter's lock.
 
-        X                    (N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,
-                             in their order, or a dictionary; or a table, such as a DataFrame, whose columns are taken
-                             by the names of the inputs where it has these; nothing for a formula without inputs
-        Y                    (N, targets), or (N,) for one target, or arrays or a table as in X; for a categorical loss
-                             also the numbers of classes, (N,), or their names (``classes``)
-        parameters           where to start: (P,), or {name: value} of some; by default initial_parameters(seed)
-        optimizer            a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
-                             nesterov, too
-        learning_rate        the step for each gradient, above 0
-        epochs               how often every sample is used, at least 1
-        batch_size           samples for one update; all of them by default, and where it is above N
-        shuffle              whether samples are shuffled anew in every epoch; by default, if there are several batches
-        seed                 of the order, of the initial parameters, of dropout and noise, of what is held out
-        update               "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
-        tolerance            stop after an epoch in which no update changed a parameter by this much; 0 to go on
+        X                     (N, inputs), which may be sparse (of SciPy); the arrays of several inputs also in a list,
+                              in their order, or a dictionary; or a table, such as a DataFrame, whose columns are taken
+                              by the names of the inputs where it has these; nothing for a formula without inputs
+        Y                     (N, targets), or (N,) for one target, or arrays or a table as in X; for a categorical loss
+                              also the numbers of classes, (N,), or their names (``classes``)
+        parameters            where to start: (P,), or {name: value} of some; by default initial_parameters(seed)
+        optimizer             a name in ``optimizers``, which lists the hyperparameters of each; sgd takes momentum and
+                              nesterov, too
+        learning_rate         the step for each gradient, above 0
+        epochs                how often every sample is used, at least 1
+        batch_size            samples for one update; all of them by default, and where it is above N
+        shuffle               whether samples are shuffled anew in every epoch; by default, if there are several batches
+        seed                  of the order, of the initial parameters, of dropout and noise, of what is held out
+        update                "simultaneous", or "sequential": one parameter at a time, the next with a new gradient
+        tolerance             stop after an epoch in which no update changed a parameter by this much; 0 to go on
 
-        sample_weight        (N,), what each sample counts; the gradient of a batch is that of its part of the weighted
-                             mean
-        class_weight         {class: weight}, 1 for those left out, or "balanced": all classes count alike; times
-                             sample_weight
-        classes              the names of the classes, texts or whole numbers, in the order of their outputs (of one
-                             target, those of 0 and 1), where Y holds names; by default, where Y holds texts, these in
-                             their order
-        schedule             of the learning rate: a name, (name, {parameter: number}), or an array of factors, one an
-                             epoch: constant; step (step_size, gamma), exponential (gamma), inverse (decay, power),
-                             which change from epoch to epoch; polynomial (final, power), cosine (final), one_cycle
-                             (rise, start, final), warm_up (epochs, start), which change from update to update; plateau
-                             (factor, patience, min_delta, cooldown, min_lr, monitor, mode), which lowers the rate where
-                             ``monitor`` does not get better. Or a function of the number of epochs done, from 0, which
-                             returns the factor of the next epoch
-        clipvalue            no value of the gradient is further from 0; after the penalties
-        clipnorm             the norm of the whole gradient is not above (Keras's global_clipnorm); after clipvalue
-        l1                   adds the gradient of l1*sum |w| over the weights of layers, not their biases; of a formula,
-                             over all parameters; the reported loss is without it
-        l2                   adds the gradient of l2/2*sum w**2, in the same way
-        weight_decay         takes learning_rate*weight_decay*p from every parameter p in an update, apart from the
-                             gradient; 0 by default, for adamw 0.01
+        sample_weight         (N,), what each sample counts; the gradient of a batch is that of its part of the weighted
+                              mean
+        class_weight          {class: weight}, 1 for those left out, or "balanced": all classes count alike; times
+                              sample_weight
+        classes               the names of the classes, texts or whole numbers, in the order of their outputs (of one
+                              target, those of 0 and 1), where Y holds names; by default, where Y holds texts, these in
+                              their order
+        schedule              of the learning rate: a name, (name, {parameter: number}), or an array of factors, one an
+                              epoch: constant; step (step_size, gamma), exponential (gamma), inverse (decay, power),
+                              which change from epoch to epoch; polynomial (final, power), cosine (final), one_cycle
+                              (rise, start, final), warm_up (epochs, start), which change from update to update; plateau
+                              (factor, patience, min_delta, cooldown, min_lr, monitor, mode), which lowers the rate
+                              where ``monitor`` does not get better. Or a function of the number of epochs done, from 0,
+                              which returns the factor of the next epoch
+        clipvalue             no value of the gradient is further from 0; after the penalties
+        clipnorm              the norm of the whole gradient is not above (Keras's global_clipnorm); after clipvalue
+        l1                    adds the gradient of l1*sum |w| over the weights of layers, not their biases; of a
+                              formula, over all parameters; the reported loss is without it
+        l2                    adds the gradient of l2/2*sum w**2, in the same way
+        weight_decay          takes learning_rate*weight_decay*p from every parameter p in an update, apart from the
+                              gradient; 0 by default, for adamw 0.01
 
-        validation_data      (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
-        validation_split     of the samples, at random by the seed, to be held out for that
-        metrics              of "accuracy", "r2" and "mae" (mean absolute error): like "loss" they are those of the
-                             outputs that the updates of an epoch met, each before it changed the parameters, with
-                             dropout and noise: none are computed for them alone; with all samples in one batch, those
-                             of the parameters before the epoch. On the validation data ("val_accuracy", ...), those of
-                             the parameters after the epoch. class_weight does not count. Accuracy is that of the
-                             largest output where there are classes, else of each output on the right side of one half
-                             (of 0 for logits); r2 is averaged over outputs. All others are computed from predictions
-                             after each epoch, as scikit-learn does: "mse", "rmse", "mape" (a share, not per cent);
-                             "auc", "precision", "recall", "f1", of several classes the mean over these, or "f1_micro",
-                             "f1_weighted"; "top_3_accuracy"; or a function (y_true, y_pred) -> number, which is given
-                             sample_weight where it takes that; {"name": function} names it
-        patience             stop after this many epochs in which ``monitor`` was not better than its best by min_delta
-        min_delta            what counts as better than the best
-        monitor              what tells the best epoch: by default "val_loss", without validation "loss"
-        mode                 "min" or "max": whether less or more of it is better; of a function of one's own, it must
-                             be said
-        restore_best_weights with patience or monitor, return the parameters of the best epoch, not of the last
-        time_limit           seconds after which to stop, also within an epoch
-        callback             a function of one argument, with the attributes epochs, updates, metrics, seconds and
-                             parameters, or several, which are called in turn; the training ends if one of them returns
-                             something true
-        callback_interval    "epoch", or milliseconds between two calls, at least
-        progress             show a bar on the standard error (with the package rich, in a terminal or a notebook), or
-                             lines
-        resume               a Result: go on where it ended, until there are ``epochs`` in all. With the arguments it
-                             was made with, the outcome has the same bits as a training that was never stopped
+        validation_data       (X, Y) or (X, Y, sample_weight), whose loss "val_loss" is computed after each epoch
+        validation_split      of the samples, at random by the seed, to be held out for that
+        metrics               of "accuracy", "r2" and "mae" (mean absolute error): like "loss" they are those of the
+                              outputs that the updates of an epoch met, each before it changed the parameters, with
+                              dropout and noise: none are computed for them alone; with all samples in one batch, those
+                              of the parameters before the epoch. On the validation data ("val_accuracy", ...), those of
+                              the parameters after the epoch. class_weight does not count. Accuracy is that of the
+                              largest output where there are classes, else of each output on the right side of one half
+                              (of 0 for logits); r2 is averaged over outputs. All others are computed from predictions
+                              after each epoch, as scikit-learn does: "mse", "rmse", "mape" (a share, not per cent);
+                              "auc", "precision", "recall", "f1", of several classes the mean over these, or "f1_micro",
+                              "f1_weighted"; "top_3_accuracy"; or a function (y_true, y_pred) -> number, which is given
+                              sample_weight where it takes that; {"name": function} names it
+        patience              stop after this many epochs in which ``monitor`` was not better than its best by min_delta
+        min_delta             what counts as better than the best
+        monitor               what tells the best epoch: by default "val_loss", without validation "loss"
+        mode                  "min" or "max": whether less or more of it is better; of a function of one's own, it must
+                              be said
+        restore_best_weights  with patience or monitor, return the parameters of the best epoch, not of the last
+        time_limit            seconds after which to stop, also within an epoch
+        callback              a function of one argument, with the attributes epochs, updates, metrics, seconds and
+                              parameters, or several, which are called in turn; the training ends if one of them returns
+                              something true
+        callback_interval     "epoch", or milliseconds between two calls, at least
+        progress              show a bar on the standard error (with the package rich, in a terminal or a notebook), or
+                              lines
+        resume                a Result: go on where it ended, until there are ``epochs`` in all. With the arguments it
+                              was made with, the outcome has the same bits as a training that was never stopped
 
-        threads              that share the samples of large batches, from about a thousand samples on, 1 to 64; the
-                             results do not depend on them
-        final_loss           whether to evaluate the loss at the end; otherwise that of the Result is the last of its
-                             history
-        history              record the loss of each epoch; if False, the history is NaN, and the loss is not evaluated.
-                             Not with metrics, validation data, patience or monitor
+        threads               that share the samples of large batches, from about a thousand samples on, 1 to 64; the
+                              results do not depend on them
+        final_loss            whether to evaluate the loss at the end; otherwise that of the Result is the last of its
+                              history
+        history               record the loss of each epoch; if False, the history is NaN, and the loss is not
+                              evaluated. Not with metrics, validation data, patience or monitor
 
-        data                 in the place of X and Y, for a network with losses by name: {term: X}, or {term: (X, Y)}
-                             for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X
-        loss_weights         {term: number}, what the mean of each term counts in the loss; 1 for those left out; one of
-                             weight 0 needs no data
+        data                  in the place of X and Y, for a network with losses by name: {term: X}, or {term: (X, Y)}
+                              for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X
+        loss_weights          {term: number}, what the mean of each term counts in the loss; 1 for those left out; one
+                              of weight 0 needs no data
 
         The optimizer "lm" is ``fit``, the method of Levenberg and Marquardt, for models that can be fitted (networks
         are built with fit=True): ``parameters`` is its p0, ``epochs`` its max_iterations. It takes X, Y, data,
@@ -404,53 +404,53 @@ class Module(Protocol):
         sum of the losses of all values, which counts as a negative log-likelihood, so that the covariance is the
         inverse of the Fisher information.
 
-        X              (N, inputs); with one input also (N,). Or a table, such as a DataFrame, or a mapping, whose
-                       columns are taken by the names of the inputs
-        Y              (N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that
-                       sees several outputs together, such as those of a softmax, they are all missing then. Labels
-                       (N,), if train takes them
-        p0             the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
-                       parameters, moved into the bounds if necessary, or, of a model whose output is a curve by name
-                       without values of its parameters, at estimates from the data. "auto": no start is needed, since
-                       one is looked for, as with n_starts="auto"
-        sigma          standard deviations of the targets, above 0: a number, (N,), or the shape of Y
-        absolute_sigma whether sigma is in the units of the targets; by default it is right up to a factor, and the
-                       covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
-        bounds         (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
-                       Parameters of curves by name that a mapping leaves out have the bounds of the curve
-        fixed          names or indices of parameters that keep their starting values; or {name: value}, the values
-                       that they keep
-        loss           "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
-                       residuals beyond f_scale count less, as in scipy.optimize.least_squares
-        f_scale        the residual, divided by sigma, beyond which a robust loss grows slower than its square
-        n_starts       the number of additional starting points, a Sobol sequence within the bounds, which all free
-                       parameters need; the best of all fits is the result. This needs SciPy. "auto": starting points
-                       are drawn from the scales of the data, without bounds; parameters that enter the formula
-                       linearly are projected out, and the best of many short fits is continued. This is for formulas
-        seed           the seed of starting points, and of the initial parameters of a network
-        tolerance      the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
-                       cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
-                       less than rtol/10 where steps of differential equations are chosen
-        max_iterations the most steps that are tried; by default 1,000 plus 100 for each parameter
-        threads        1 to 64 threads, which share the starting points
-        data           in the place of X and Y, for a network with losses by name: {term: X}, or {term: (X, Y)}
-                       for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X
-        loss_weights   {term: number}, what the mean of each term counts in the loss; 1 for those left out; one of
-                       weight 0 needs no data
-        time_limit     the seconds after which to stop, with the best parameters so far. They do not count the
-                       compilation of a part of the module, which the first fit may need
-        callback       a function of one argument, with the attributes iterations, cost, seconds and parameters, called
-                       after each iteration; it ends the fit if it returns something true
-        progress       show a bar on the standard error, as train does
-        groups         a label for each sample, (N,): the samples of a label are a group, which has some parameters of
-                       its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
-                       Then threads share the groups, and p0="auto" or n_starts finds a start for each
-        own            the names of the parameters that each group has for itself; by default those of the model. Their
-                       values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or
-                       mappings from labels to numbers
-        sigma_x        standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
-                       (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
-                       distances), also in groups. The model must have been built in this process
+        X               (N, inputs); with one input also (N,). Or a table, such as a DataFrame, or a mapping, whose
+                        columns are taken by the names of the inputs
+        Y               (N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that
+                        sees several outputs together, such as those of a softmax, they are all missing then. Labels
+                        (N,), if train takes them
+        p0              the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial
+                        parameters, moved into the bounds if necessary, or, of a model whose output is a curve by name
+                        without values of its parameters, at estimates from the data. "auto": no start is needed, since
+                        one is looked for, as with n_starts="auto"
+        sigma           standard deviations of the targets, above 0: a number, (N,), or the shape of Y
+        absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
+                        covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
+        bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
+                        Parameters of curves by name that a mapping leaves out have the bounds of the curve
+        fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                        that they keep
+        loss            "linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":
+                        residuals beyond f_scale count less, as in scipy.optimize.least_squares
+        f_scale         the residual, divided by sigma, beyond which a robust loss grows slower than its square
+        n_starts        the number of additional starting points, a Sobol sequence within the bounds, which all free
+                        parameters need; the best of all fits is the result. This needs SciPy. "auto": starting points
+                        are drawn from the scales of the data, without bounds; parameters that enter the formula
+                        linearly are projected out, and the best of many short fits is continued. This is for formulas
+        seed            the seed of starting points, and of the initial parameters of a network
+        tolerance       the fit ends if a step changes the cost or the parameters by less than this fraction, or if the
+                        cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
+                        less than rtol/10 where steps of differential equations are chosen
+        max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
+        threads         1 to 64 threads, which share the starting points
+        data            in the place of X and Y, for a network with losses by name: {term: X}, or {term: (X, Y)}
+                        for a term with targets; X may be nncodegen.Points, which are drawn, Y a function of X
+        loss_weights    {term: number}, what the mean of each term counts in the loss; 1 for those left out; one
+                        of weight 0 needs no data
+        time_limit      the seconds after which to stop, with the best parameters so far. They do not count the
+                        compilation of a part of the module, which the first fit may need
+        callback        a function of one argument, with the attributes iterations, cost, seconds and parameters, called
+                        after each iteration; it ends the fit if it returns something true
+        progress        show a bar on the standard error, as train does
+        groups          a label for each sample, (N,): the samples of a label are a group, which has some parameters of
+                        its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.
+                        Then threads share the groups, and p0="auto" or n_starts finds a start for each
+        own             the names of the parameters that each group has for itself; by default those of the model. Their
+                        values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or
+                        mappings from labels to numbers
+        sigma_x         standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,
+                        (N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal
+                        distances), also in groups. The model must have been built in this process
 
         Instead of a name, a symbol of SymPy can be given.
 
@@ -485,36 +485,36 @@ class Module(Protocol):
         Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
         samples.
 
-        X              (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N). Or a
-                       table or a mapping, whose columns are taken by the names of the inputs; a list may have one for
-                       each fit
-        Y              (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
-                       fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
-                       unequal lengths, one for each fit, can be given, too; X, sigma and sigma_x are then such lists,
-                       or shared
-        p0             the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
-                       value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
-                       necessary. "auto": a start is looked for in each set of data, as by fit
-        sigma          standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
-        absolute_sigma whether sigma is in the units of the targets; by default it is right up to a factor, and the
-                       covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
-        bounds         (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
-                       Parameters of curves by name that a mapping leaves out have the bounds of the curve
-        fixed          names or indices of parameters that keep their starting values; or {name: value}, the values
-                       that they keep, with a value for all fits or (M,)
-        lengths        (M,), the number of samples of each fit, which are the first of its N; by default all
-        covariance     whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
-        tolerance      a fit ends if a step changes the cost or the parameters by less than this fraction, or if the
-                       cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
-                       less than rtol/10 where steps of differential equations are chosen; never less than 8
-                       units of rounding
-        max_iterations the most steps that are tried; by default 1,000 plus 100 for each parameter
-        threads        1 to 64 threads, which share the fits
-        time_limit     the seconds after which to stop: the fits that have not ended then keep their starts. They do
-                       not count the compilation of a part of the module, which the first fits may need
-        progress       show a bar on the standard error, as train does
-        sigma_x        standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may
-                       have, or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does
+        X               (N, inputs), shared by all fits, or (M, N, inputs); with one input also (N,) or (M, N). Or a
+                        table or a mapping, whose columns are taken by the names of the inputs; a list may have one for
+                        each fit
+        Y               (M, N), or (M, N, targets) if there are several; NaN means missing. Without the first axis, all
+                        fits share it. A C-contiguous array in the module's precision is not copied. A list of arrays of
+                        unequal lengths, one for each fit, can be given, too; X, sigma and sigma_x are then such lists,
+                        or shared
+        p0              the start, within the bounds: (P,) for all fits, or (M, P), or {name: value} of some, with a
+                        value for all fits or (M,); the others begin at the initial parameters, moved into the bounds if
+                        necessary. "auto": a start is looked for in each set of data, as by fit
+        sigma           standard deviations of the targets, above 0: a number, or an array of a shape that Y may have
+        absolute_sigma  whether sigma is in the units of the targets; by default it is right up to a factor, and the
+                        covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit
+        bounds          (lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.
+                        Parameters of curves by name that a mapping leaves out have the bounds of the curve
+        fixed           names or indices of parameters that keep their starting values; or {name: value}, the values
+                        that they keep, with a value for all fits or (M,)
+        lengths         (M,), the number of samples of each fit, which are the first of its N; by default all
+        covariance      whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are
+        tolerance       a fit ends if a step changes the cost or the parameters by less than this fraction, or if the
+                        cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not
+                        less than rtol/10 where steps of differential equations are chosen; never less than 8
+                        units of rounding
+        max_iterations  the most steps that are tried; by default 1,000 plus 100 for each parameter
+        threads         1 to 64 threads, which share the fits
+        time_limit      the seconds after which to stop: the fits that have not ended then keep their starts. They do
+                        not count the compilation of a part of the module, which the first fits may need
+        progress        show a bar on the standard error, as train does
+        sigma_x         standard deviations of the inputs, 0 for exact ones: a number, an array of a shape that X may
+                        have, or {name: values}. Each fit then estimates its true inputs, too, as ``fit`` does
 
         Instead of a name, a symbol of SymPy can be given. The bits of a fit do not depend on other fits, on their
         number, or on threads. A fit that fails does not affect the others, and a RuntimeWarning tells how many failed.

@@ -45,6 +45,14 @@ def test_every_option_is_documented(perceptron, function):
     assert "{" not in perceptron.train_on_stream.__doc__
 
 
+@pytest.mark.parametrize("keywords", [FIT, FIT_MANY, TRAIN, STREAM, MINIMIZE], ids=lambda each: each.function)
+def test_names_stand_apart_from_their_descriptions(keywords):
+    """Two spaces make a line a row of a table, for readers and for the site: also after the longest name."""
+    lines = keywords.documentation(4).splitlines()
+    for name in keywords.options:
+        assert [line for line in lines if line.strip().startswith(f"{name}  ")], name
+
+
 def test_defaults_are_allowed(perceptron):
     """Every default passes the check of its option."""
     for name, option in [*OPTIONS.items(), *FIT.options.items(), *FIT_MANY.options.items()]:

@@ -104,9 +104,8 @@ class CallsOfTile(Calls):
         """Return the call for a product of matrices whose indices are in groups, and what ends its triangle."""
         at, (step,), matrices = self._at, call.steps, call.matrices
         assert matrices
-        b = next(
-            each for each in step.operands if each not in (matrices.a, matrices.mask)
-        )  # it may be a copy of found.b
+        # it may be a copy of matrices.b
+        b = next(each for each in step.operands if each not in (matrices.a, matrices.mask))
         groups = (matrices.rows, matrices.columns, matrices.inner)
         block = next((group[0] for group in groups if any(call.end(index) == END for index in group)), "")
         rows, columns, inner = ("end - begin" if block in group else str(prod(map(at.size, group))) for group in groups)

@@ -70,7 +70,7 @@ class Keywords(Generic[Settings]):
         }
         """The defaults that differ from those of the settings."""
         self._renamed = renamed[0], {old: new for old, new in renamed[1].items() if new in names}
-        self._width = max(map(len, names)) + 1
+        self._width = max(map(len, names)) + 2
 
     def __call__(self, function: Function) -> Function:
         """Set the signature and documentation of a function from the options; its first argument is the model."""
@@ -99,9 +99,7 @@ class Keywords(Generic[Settings]):
         for name, option in self.options.items():
             if option.section:
                 lines.append("")
-            first, *rest = option.meaning.split("\n")
-            lines += [f"{' ' * indent}{name:<{self._width}}{first}"]
-            lines += [" " * (indent + self._width) + line for line in rest]
+            lines += rows_of(name, option.meaning, indent, self._width)
         return "\n".join(lines).lstrip()
 
     def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
@@ -149,6 +147,12 @@ class Keywords(Generic[Settings]):
 
     def _given_twice(self, name: str) -> TypeError:
         return TypeError(f"{self.function}() got multiple values for argument {name!r}")
+
+
+def rows_of(name: str, meaning: str, indent: int, width: int) -> list[str]:
+    """Return the rows of an option in the table of a docstring; descriptions begin after the width of all names."""
+    first, *rest = meaning.split("\n")
+    return [f"{' ' * indent}{name:<{width}}{first}", *(" " * (indent + width) + line for line in rest)]
 
 
 def check_trainable(model: Model) -> None:

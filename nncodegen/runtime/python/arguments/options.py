@@ -122,9 +122,9 @@ class CheckedOptions(Options):
         "epoch: constant; step (step_size, gamma), exponential (gamma), inverse (decay, power),\n"
         "which change from epoch to epoch; polynomial (final, power), cosine (final), one_cycle\n"
         "(rise, start, final), warm_up (epochs, start), which change from update to update; plateau\n"
-        "(factor, patience, min_delta, cooldown, min_lr, monitor, mode), which lowers the rate where\n"
-        "``monitor`` does not get better. Or a function of the number of epochs done, from 0, which\n"
-        "returns the factor of the next epoch",
+        "(factor, patience, min_delta, cooldown, min_lr, monitor, mode), which lowers the rate\n"
+        "where ``monitor`` does not get better. Or a function of the number of epochs done, from 0,\n"
+        "which returns the factor of the next epoch",
     )  # fmt: skip
     clipvalue: float | None = option(
         optional(real(0.0, excludes_low=True)), None,
@@ -138,8 +138,8 @@ class CheckedOptions(Options):
     )  # fmt: skip
     l1: float = option(
         real(0.0), 0.0,
-        "adds the gradient of l1*sum |w| over the weights of layers, not their biases; of a formula,\n"
-        "over all parameters; the reported loss is without it",
+        "adds the gradient of l1*sum |w| over the weights of layers, not their biases; of a\n"
+        "formula, over all parameters; the reported loss is without it",
         Member("double", "l1", "adds the gradient of l1*sum |w|; 0: none", lambda s: s.l1),
     )  # fmt: skip
     l2: float = option(
@@ -240,8 +240,8 @@ class CheckedOptions(Options):
     )
     history: bool = option(
         FLAG, True,
-        "record the loss of each epoch; if False, the history is NaN, and the loss is not evaluated.\n"
-        "Not with metrics, validation data, patience or monitor",
+        "record the loss of each epoch; if False, the history is NaN, and the loss is not\n"
+        "evaluated. Not with metrics, validation data, patience or monitor",
         Member("int", "without_loss", "whether no loss is computed, and the history is NaN; only without metrics",
                lambda s: not s.history),
     )  # fmt: skip
@@ -254,8 +254,8 @@ class CheckedOptions(Options):
     )  # fmt: skip
     loss_weights: Any = option(
         unchecked("Mapping[str, float] | None"), None,
-        "{term: number}, what the mean of each term counts in the loss; 1 for those left out; one of\n"
-        "weight 0 needs no data",
+        "{term: number}, what the mean of each term counts in the loss; 1 for those left out; one\n"
+        "of weight 0 needs no data",
     )  # fmt: skip
 
     def members(self) -> dict[str, float]:

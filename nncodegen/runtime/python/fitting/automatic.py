@@ -23,7 +23,6 @@ from .problem import Problem, of_samples
 from .starting_points import reached
 
 if TYPE_CHECKING:
-    from ..ground.facts import ChosenSteps
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
@@ -152,13 +151,9 @@ def automatic_start(
 def usual_steps(model: Model) -> int:
     """Return the steps of a solution of differential equations in a first search; 0 for as many as the model allows."""
     steps = model.facts.steps
-    return _steps_of(steps, max(size for _, size in model.facts.samples.outputs)) if steps.max_steps else 0
-
-
-def _steps_of(steps: ChosenSteps, times: int) -> int:
-    """Return the steps of a solution with some times in a first search; 0 for as many as the model allows."""
     if not steps.max_steps:
         return 0
+    times = max(size for _, size in model.facts.samples.outputs)
     limit = round((SOLUTION + SOLUTION_TIME * times) * max(1.0, 1e-6 / steps.rtol) ** 0.2)
     return limit if limit < steps.max_steps else 0
 

@@ -406,8 +406,9 @@ INLINE int observe_stiff_lanes(size_t lanes, const equations *own, rates_of_lane
     const size_t stages = with->common.stages;
     double due[LANES] ALIGNED;
     real x[LANES] ALIGNED, h[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
-    if (!find_due(lanes, p, due, x))
+    if (!is_due(lanes, p))
         return 0;
+    find_due(lanes, p, due, x);
     weights_in_lanes(lanes, stages, with->common.degree, &with->common, x, weights);
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++)

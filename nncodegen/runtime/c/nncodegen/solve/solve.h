@@ -82,8 +82,8 @@ typedef struct {
     real *u, *after, *error, *k;
 } step_arrays;
 
-/* The controller of lengths (nncodegen/compiler/ir/integrate.py): the factor that keeps steps from being rejected, the exponent
-   of the norm of the step before, and the logarithm of the smallest norm that is remembered, log2(0.1). */
+/* The controller of lengths (nncodegen/compiler/ir/integrate.py): the factor that keeps steps from being rejected, the
+   exponent of the norm of the step before, and the logarithm of the smallest norm that is remembered, log2(0.1). */
 #define STEP_SAFE 0.85
 #define STEP_BEFORE 0.2
 #define STEP_NEAR (-3.3219280948873626)
@@ -352,9 +352,9 @@ INLINE double aim_of(const equations *own, const observations *seen)
     return (double) seen->time[(has_events(own) && seen->done < last ? seen->done : last)*seen->next_time];
 }
 
-/* Tries steps from a begin, at most up to the time aim, until one is accepted as nncodegen/compiler/ir/integrate.py says, and
-   writes its length to the begin. left is the number of steps that may be tried. Returns 0 if none is accepted: after
-   too many steps, or where steps become too short for the numbers. */
+/* Tries steps from a begin, at most up to the time aim, until one is accepted as nncodegen/compiler/ir/integrate.py
+   says, and writes its length to the begin. left is the number of steps that may be tried. Returns 0 if none is
+   accepted: after too many steps, or where steps become too short for the numbers. */
 INLINE int next_step(const equations *own, const method *with, double aim, const real *given, const real *fixed,
     const step_arrays *a, size_t *left, step_begin *from, step_end *to)
 {

@@ -204,29 +204,31 @@ INLINE void judge_paths(size_t lanes, const method *with, int stops, paths *p)
     }
 }
 
-/* Returns whether the upcoming time of any lane lies within an accepted step. */
+/* Returns 1 if the upcoming time of a lane lies within an accepted step, otherwise 0. */
+INLINE double due_in(size_t lane, const paths *p)
+{
+    return p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0;
+}
+
+/* Returns whether there is such a lane. */
 INLINE int is_due(size_t lanes, const paths *p)
 {
     double most = 0;
     LARGEST_LOOP(most)
     for (size_t lane = 0; lane < lanes; lane++)
-        most = larger(most, p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0);
+        most = larger(most, due_in(lane, p));
     return most > 0;
 }
 
-/* Finds the lanes whose upcoming time lies within an accepted step, and its part of the step, 1 at the end. Returns
-   whether there is such a lane. */
-INLINE int find_due(size_t lanes, const paths *p, double *due, real *x)
+/* Finds the lanes whose upcoming time lies within an accepted step, and its part of the step, 1 at the end. */
+INLINE void find_due(size_t lanes, const paths *p, double *due, real *x)
 {
-    if (!is_due(lanes, p))
-        return 0;
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
-        due[lane] = p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0;
+        due[lane] = due_in(lane, p);
         const double part = (p->upcoming[lane] - p->now[lane])/p->h[lane];
         x[lane] = (real) (p->upcoming[lane] == p->end[lane] ? 1 : part);
     }
-    return 1;
 }
 
 /* sum + a*b, rounded once where a compiler may do so: left to it, that would depend on the length of vectors, as for
@@ -324,15 +326,12 @@ INLINE lane_arrays arrays_of(size_t lanes, const equations *own, size_t stages, 
 #define refill_lanes NN(refill_lanes)
 #define fail_lanes NN(fail_lanes)
 #define pass_lanes NN(pass_lanes)
-#define observe_narrow_lanes NN(observe_narrow_lanes)
-#define observe_wide_lanes NN(observe_wide_lanes)
+#define observe_lanes NN(observe_lanes)
 SHARED int refill_lanes(size_t lanes, const equations *own, const method *with, int stops, const path_samples *all,
     const lane_arrays *a, paths *p);
 SHARED void fail_lanes(size_t lanes, const equations *own, const path_samples *all, paths *p);
 SHARED int pass_lanes(size_t lanes, const equations *own, const path_samples *all, const lane_arrays *a, paths *p);
-SHARED int observe_narrow_lanes(const equations *own, const method *with, const path_samples *all,
-    const lane_arrays *a, paths *p);
-SHARED int observe_wide_lanes(const equations *own, const method *with, const path_samples *all,
+SHARED int observe_lanes(size_t lanes, const equations *own, const method *with, const path_samples *all,
     const lane_arrays *a, paths *p);
 
 #if !defined(NNCODEGEN_LINKED) || defined(NNCODEGEN_LIBRARY)
@@ -498,37 +497,35 @@ SHARED HOT int pass_lanes(size_t lanes, const equations *own, const path_samples
     return any;
 }
 
-/* Writes the states at all times of each lane that lie within an accepted step. Returns whether any lane has ended. */
-INLINE int observe_lanes(size_t lanes, size_t stages, size_t degree, const equations *own, const method *with,
+/* Writes the states at all times of each lane that lie within an accepted step, of which there is one. Returns whether
+   any lane has ended. */
+INLINE int write_all_due(size_t lanes, size_t stages, size_t degree, const equations *own, const method *with,
     const path_samples *all, const lane_arrays *a, paths *p)
 {
     double due[LANES] ALIGNED;
     real x[LANES] ALIGNED, h[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
     int ended = 0;
-    while (find_due(lanes, p, due, x)) {
+    do {
+        find_due(lanes, p, due, x);
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++)
             h[lane] = (real) p->h[lane];
         weights_in_lanes(lanes, stages, degree, with, x, weights);
         ended |= write_due(lanes, own, stages, all, due, x, h, weights, a, p);
-    }
+    } while (is_due(lanes, p));
     return ended;
 }
 
-SHARED HOT int observe_narrow_lanes(const equations *own, const method *with, const path_samples *all,
+/* Does so with constants, which become loops without a count: the number of lanes, and the numbers of tsit5. */
+SHARED HOT int observe_lanes(size_t lanes, const equations *own, const method *with, const path_samples *all,
     const lane_arrays *a, paths *p)
 {
-    if (with->stages == 7 && with->degree == 4) /* constants, as those of tsit5, become loops without a count */
-        return observe_lanes(NARROW, 7, 4, own, with, all, a, p);
-    return observe_lanes(NARROW, with->stages, with->degree, own, with, all, a, p);
-}
-
-SHARED HOT int observe_wide_lanes(const equations *own, const method *with, const path_samples *all,
-    const lane_arrays *a, paths *p)
-{
-    if (with->stages == 7 && with->degree == 4)
-        return observe_lanes(LANES, 7, 4, own, with, all, a, p);
-    return observe_lanes(LANES, with->stages, with->degree, own, with, all, a, p);
+    const size_t stages = with->stages, degree = with->degree;
+    if (stages == 7 && degree == 4)
+        return lanes == LANES ? write_all_due(LANES, 7, 4, own, with, all, a, p)
+            : write_all_due(NARROW, 7, 4, own, with, all, a, p);
+    return lanes == LANES ? write_all_due(LANES, stages, degree, own, with, all, a, p)
+        : write_all_due(NARROW, stages, degree, own, with, all, a, p);
 }
 #endif
 
@@ -554,8 +551,7 @@ INLINE void solve_paths(size_t lanes, const equations *own, rates_of_lanes rates
             if (stops)
                 ended = pass_lanes(lanes, &copy, all, &shown, &p);
             else if (is_due(lanes, &p))
-                ended = lanes == LANES ? observe_wide_lanes(&copy, with, all, &shown, &p)
-                    : observe_narrow_lanes(&copy, with, all, &shown, &p);
+                ended = observe_lanes(lanes, &copy, with, all, &shown, &p);
             keep_chosen(lanes, own->states, p.good, a.k + (with->stages - 1)*size, a.k);
             take_paths(lanes, own, &a, &p);
         }
