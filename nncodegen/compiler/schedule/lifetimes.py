@@ -136,10 +136,13 @@ class Lifetimes:
         if any(event.call for event in events):
             return False
         for number, write in enumerate(events):
-            if write.tensor == after and write.writes:
-                reads = [event for event in events if event.tensor == before and not write.excludes(event)]
-                later = [event.indices for event in events[number:] if event in reads]
-                if write.indices in later or not all(_alike(read.indices, write.indices) for read in reads):
+            if write.tensor != after or not write.writes:
+                continue
+            for position, read in enumerate(events):
+                if read.tensor != before or write.excludes(read):
+                    continue
+                read_later = position > number and read.indices == write.indices
+                if read_later or not _alike(read.indices, write.indices):
                     return False
         return True
 
