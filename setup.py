@@ -23,6 +23,7 @@ import sysconfig
 import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
@@ -38,6 +39,8 @@ EMBEDDED = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "runtime" / 
 WRAPPER = TARGETS["WRAPPER"]
 LIBRARY = (TARGETS["RUNTIME"] / "nncodegen" / "module" / "library.c").relative_to(Path(__file__).parent.resolve())
 """The source of the library, relative as the paths of objects follow from it."""
+OBJECTS = Path("build", "objects")
+"""The folder in which objects are kept for the next build from the same sources."""
 SINGLE = r"""    "'precision': 'float32',\n","""
 """The line of NAME_module.c that tells a model in single precision."""
 
@@ -76,7 +79,7 @@ class BuildExtension(build_ext):
         self.shipped = None if self.inplace else Path(self.build_lib, "nncodegen", "wrappers")
         if self.shipped:
             shutil.rmtree(self.shipped, ignore_errors=True)
-        self.wrappers = {}
+        self.wrappers, self.translated, self.kept = {}, None, set()
         Path("build", "python", EMBEDDED["PYTHON"]).unlink(missing_ok=True)  # of an earlier version
         super().run()
         if self.shipped:
@@ -85,6 +88,15 @@ class BuildExtension(build_ext):
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 list(pool.map(lambda each: self.library(*each), objects))
             self.python_files()
+        for path in OBJECTS.glob("*"):
+            if path.name.removesuffix(".sha256") not in self.kept:  # of an earlier version
+                path.unlink()
+
+    @cached_property
+    def identity(self):
+        """The command of the compiler, what it says of itself, and this file, which has options of its own."""
+        command = self.compiler.compiler_so
+        return (*command, TARGETS["macros_of"](command), Path(__file__).read_text(encoding="utf-8"))
 
     def build_extension(self, extension):
         """Add the objects of the kernel and the wrapper to those from which the extension is linked."""
@@ -112,57 +124,78 @@ class BuildExtension(build_ext):
         return folder
 
     def wrapper(self, real):
-        """Compile the wrapper for a type of numbers; the package gets an object for each type."""
+        """Return the object of the wrapper for a type of numbers; the package gets one for each type."""
         if not self.wrappers:
+            text = EMBEDDED["wrapper_source"]()
+            for kind in ("double", "float"):
+                built = self.made(TARGETS["wrapper_object"], (text, kind, Cython.__version__), self.compiled, kind)
+                self.wrappers[kind] = str(built)
+        return self.wrappers[real]
+
+    def compiled(self, real):
+        """Compile the wrapper for a type of numbers, and return its object."""
+        if not self.translated:
             files = EMBEDDED["wrapper_files"]()
             folder = Path("build", "cython")  # relative, as the paths of objects follow from it
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
                 (folder / name).write_text(text, encoding="utf-8")
-            source, translated = folder / EMBEDDED["NATIVE"][0], folder / f"{WRAPPER}.c"
-            done = translate(str(source), full_module_name=WRAPPER, language_level=3, output_file=str(translated))
+            source, self.translated = folder / EMBEDDED["NATIVE"][0], folder / f"{WRAPPER}.c"
+            done = translate(str(source), full_module_name=WRAPPER, language_level=3, output_file=str(self.translated))
             if done.num_errors:
                 raise SystemExit(f"Cython failed on {source}")
-            text = EMBEDDED["wrapper_source"]()
-            self.wrappers = {kind: self.compiled(translated, kind, text) for kind in ("double", "float")}
-        return self.wrappers[real]
-
-    def compiled(self, translated, real, text):
-        """Return the object of the wrapper, which Cython has translated."""
         (built,) = self.compiler.compile(
-            [str(translated)],
+            [str(self.translated)],
             output_dir=f"{self.build_temp}/{real}",
-            include_dirs=[sysconfig.get_paths()["include"], str(translated.parent)],
+            include_dirs=[sysconfig.get_paths()["include"], str(self.translated.parent)],
             macros=TARGETS["wrapper_macros"](real),
             extra_postargs=[*TARGETS["WRAPPER_FLAGS"], "-g0"],
         )
-        if self.shipped:
-            self.ship(built, TARGETS["wrapper_object"](text, real, Cython.__version__))
         return built
 
     def library(self, part, real, variant):
         """Compile a part of the library for a type of numbers and a variant, given its name and flags, and ship it."""
         name, flags = variant
-        (built,) = self.compiler.compile(
-            [LIBRARY.as_posix()],
-            output_dir=f"{self.build_temp}/{part}_{real}_{name}",
-            extra_postargs=[*TARGETS["library_flags"](part, real, name), *flags, "-g0"],
-        )
-        self.ship(built, TARGETS["library_object"](part, real, name))
+
+        def compiled():
+            (built,) = self.compiler.compile(
+                [LIBRARY.as_posix()],
+                output_dir=f"{self.build_temp}/{part}_{real}_{name}",
+                extra_postargs=[*TARGETS["library_flags"](part, real, name), *flags, "-g0"],
+            )
+            return built
+
+        self.made(TARGETS["library_object"], (part, real, name), compiled)
 
     def python_files(self):
         """Compile the Python part of the runtime, which all modules hold, and ship it."""
         source = self.python() / "python.c"
         source.write_text(EMBEDDED["object_source"](), encoding="utf-8")
         flags = [*TARGETS["PYTHON_FLAGS"], "-g0"]
-        (built,) = self.compiler.compile([source.as_posix()], output_dir=self.build_temp, extra_postargs=flags)
-        self.ship(built, TARGETS["python_object"](EMBEDDED["source"]()))
 
-    def ship(self, built, name):
-        """Put an object into the package."""
-        self.shipped.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(built, self.shipped / name)
-        FILES["seal"](self.shipped / name)
+        def compiled():
+            (built,) = self.compiler.compile([source.as_posix()], output_dir=self.build_temp, extra_postargs=flags)
+            return built
+
+        self.made(TARGETS["python_object"], (EMBEDDED["source"](),), compiled)
+
+    def made(self, name_of, parts, compile_it, *arguments):
+        """Return an object, compiled if no earlier build has left it, and put it into the package.
+
+        It is kept in ``build`` by the hash of everything that it depends on, the compiler and its options included.
+        """
+        path = OBJECTS / name_of(*parts, compiler=self.identity)
+        if not FILES["is_intact"](path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            FILES["write_at_once"](path, Path(compile_it(*arguments)).read_bytes())
+            FILES["seal"](path)
+        self.kept.add(path.name)
+        if self.shipped:
+            name = name_of(*parts)
+            self.shipped.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, self.shipped / name)
+            FILES["seal"](self.shipped / name)
+        return path
 
 
 class SourceDistribution(sdist):

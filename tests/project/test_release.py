@@ -110,6 +110,21 @@ def test_wheels_are_the_same_bytes(copies, tmp_path):
     assert re.search(r'"manylinux_2_\d+_(x86_64|aarch64)"', done.stdout.replace("\n", " ")), done.stdout
 
 
+@pytest.mark.thorough
+def test_objects_are_kept_for_the_next_wheel(copies):
+    """What an earlier build has compiled serves the next one, if nobody has damaged it, and the wheel is the same."""
+    whole, objects = built(copies[0], WHEEL).read_bytes(), copies[0] / "build" / "objects"
+    damaged, *others = sorted(objects.glob("library_*.o"))
+    times = {path: path.stat().st_mtime_ns for path in [damaged, *others]}
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    assert built(copies[0], WHEEL).read_bytes() == whole
+    assert [path for path, written in times.items() if path.stat().st_mtime_ns != written] == [damaged]
+    with (copies[0] / "nncodegen/runtime/c/nncodegen/module/library.c").open("a") as file:
+        file.write("/* another text */\n")
+    built(copies[0], WHEEL)
+    assert not set(objects.glob("library_*.o")) & set(times)
+
+
 def test_sources_bring_a_compiler(copies, tmp_path):
     """Where there is no C compiler, pip installs one with all else that the build needs; elsewhere it does not."""
     if Path(sysconfig.get_config_var("CC").split()[0]).is_absolute():
