@@ -154,6 +154,10 @@ class Call:
         self.x  # noqa: B018 (this raises an error for several inputs)
         return self.shapes[0]
 
+    def axes(self, number: int) -> tuple[str, ...]:
+        """Return the indices of the axes of an input, the first of which is that of the samples."""
+        return self.inputs[number].indices
+
     def size(self, index: str) -> int:
         """Return the size of an index of an input, or of one that ``index`` returned."""
         return self._sizes[index]
@@ -173,6 +177,10 @@ class Call:
         index = self._fresh()
         self._sizes[index] = size
         return index
+
+    def axis(self, size: int) -> tuple[str, ...]:
+        """Return the indices of a new axis of the given size: one here, and none where size 1 has no index."""
+        return (self.index(size),)
 
     def named(self, letters: str) -> str:
         """Return the name of a tensor of this layer: letters, followed by the number or the name of the layer."""

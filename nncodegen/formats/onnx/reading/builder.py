@@ -209,11 +209,15 @@ class Builder(Broadcasting):
         """Return the value with one index along an axis, or no index if the axis has size 1."""
         if len(value.axes[axis]) == 1 and len(value.axes[axis][0]) < 2:
             return value
-        size = self.axes.length(value.axes[axis]) or 1
+        _, whole = self.axis(key, self.axes.length(value.axes[axis]) or 1)
+        return self.together(value, axis, whole)
+
+    def axis(self, key: str, size: int) -> tuple[Sections, Sections]:
+        """Return a new axis as other nodes see it, which may cut it, and the same with one index; none for size 1."""
         sections = self.axes.sections(key, size)
-        if sections != UNIT and (len(sections) > 1 or len(sections[0]) > 1):  # other nodes have cut it
-            sections = self.axes.sections(f"{key} together", size)
-        return self.together(value, axis, sections)
+        if len(sections) > 1 or len(sections[0]) > 1:
+            return sections, self.axes.sections(f"{key} together", size)
+        return sections, sections
 
     def together(self, value: Value, axis: int, whole: Sections) -> Value:
         """Return the value with the one index of ``whole`` along an axis, or no index if the axis has size 1."""
@@ -241,6 +245,8 @@ class Builder(Broadcasting):
         if sections == value.axes[axis]:
             return value
         ((index,),) = value.axes[axis]
+        if len(sections) == 1 and len(sections[0]) == 1 and self.axes.unite(sections[0][0], index):
+            return self.together(value, axis, sections)
         blocks: dict[tuple[int, ...], Expr] = {}
         for position, block in value.blocks.items():
             indices = [i for i in value.indices(position) if i != index]

@@ -104,9 +104,9 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
         indices = (SAMPLE, *(index for index in value.indices(position) if index != SAMPLE))
         z = logarithms.get(formula.args[0]) if isinstance(formula, exp) else None
         if z is None:
-            element = builder.step(name, indices, formula, own=True)
+            element = builder.step(name, indices, formula, of_file=True)
         else:
-            element = builder.step(name, indices, z.expression, "softmax", z.over, own=True)
+            element = builder.step(name, indices, z.expression, "softmax", z.over, of_file=True)
         # In a loss, a probability is replaced by its formula: the logarithm of 1 - sigmoid(z) is finite for all z.
         outputs.append(Output(element, formula.xreplace(probabilities)))
     return outputs

@@ -32,7 +32,7 @@ from nncodegen.formats.onnx.reading.masks import (
     of_hidden,
     softmax_of_masked,
 )
-from nncodegen.formats.onnx.reading.recurrent import GATES, recurrent
+from nncodegen.formats.onnx.reading.recurrent import LAYERS, recurrent
 from nncodegen.formats.onnx.reading.scan import loop, scan
 from nncodegen.formats.onnx.reading.types import BOOL, is_exact, is_whole
 from nncodegen.formats.onnx.reading.values import Masked, Value, Weights
@@ -505,7 +505,7 @@ GROUPS: dict[str, dict[str, Operator]] = {
         "MaxPool": Operator(windows.pool("max"), 1, SINGLE),
         "Pad": Operator(windows.pad),
     },
-    "recurrent layers": {kind: Operator(recurrent(kind)) for kind in GATES},
+    "recurrent layers": {kind: Operator(recurrent(kind)) for kind in LAYERS},
     "loops": {
         "Loop": Operator(loop),
         "Scan": Operator(scan, 8, BOTH),
