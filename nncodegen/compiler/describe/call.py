@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from sympy import Expr
 
@@ -96,6 +96,24 @@ class Indices:
         yield prefix
         while True:
             yield f"{prefix}_{self._given}"
+
+
+class Writer(Protocol):
+    """What steps are added to: a call of a layer, or a graph that is read."""
+
+    def index(self, size: int) -> str:
+        """Return an unused index of the given size."""
+
+    def step(
+        self,
+        letters: str,
+        indices: Iterable[str],
+        value: Expr,
+        operator: str | None = None,
+        over: Iterable[str] = (),
+        where: Iterable[Equation] = (),
+    ) -> Element:
+        """Define a tensor: ``letters[indices] = operator(over) value where equations``; return its element."""
 
 
 class Call:

@@ -8,33 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from sympy import Expr, Integer, Rational, S
 
+from nncodegen.compiler.describe.call import Writer
 from nncodegen.compiler.describe.windows import AXES, Window
 from nncodegen.compiler.ir import Element, Equation
 
 Axis = tuple[str, ...]
 """The index of an axis; in graphs from elsewhere, none for the size 1."""
-
-
-class Writer(Protocol):
-    """What steps are added to: a call of a layer, or a graph that is read."""
-
-    def index(self, size: int) -> str:
-        """Return an unused index of the given size."""
-
-    def step(
-        self,
-        letters: str,
-        indices: Iterable[str],
-        value: Expr,
-        operator: str | None = None,
-        over: Iterable[str] = (),
-        where: Iterable[Equation] = (),
-    ) -> Element:
-        """Define a tensor: ``letters[indices] = operator(over) value where equations``; return its element."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sympy import Expr, Integer, S, sqrt
 
-from nncodegen.compiler.describe.attention import BIAS, CAUSAL, Rows, attended, causal_row
+from nncodegen.compiler.describe.attention import BIAS, CAUSAL, Rows, attended, rows_of
 from nncodegen.compiler.describe.call import Call, Part, Shape
 from nncodegen.compiler.describe.layer import Standard
 from nncodegen.compiler.describe.prelu import PReLU
@@ -163,8 +163,7 @@ class DotProductAttention(Standard):
         of_keys = rest[: len(shared) + 1]
         key, value = Element(k.tensor, (*of_keys, s, d)), Element(v.tensor, (*of_keys, s, u))
         query = call.step("q", q.indices, q * _exact(self.scale))
-        where, given_by = _where(call, given, (*rest, t), s)
-        rows = Rows((*rest, t), (s,), where, given_by)
+        rows = _rows(call, given, (*rest, t), s)
         bias = _under(given[BIAS], (*rest, t, s)) if BIAS in given else S.Zero
         means, _ = attended(call, rows, query, key, value, (*rest, t, u), bias, self.dropout)
         return call.part(means)
@@ -181,8 +180,7 @@ class MaskedSoftmax(Standard):
         """Write the step p[n, t, s] = softmax(s) x[n, t, s] where mask[n, t, s] = 1."""
         given = dict(zip(call.arguments, zip(call.inputs, call.shapes, strict=True), strict=False))
         x, _ = given["query"]
-        where, given_by = _where(call, given, x.indices[:-1], x.indices[-1])
-        return call.part(call.step("p", x.indices, x, "softmax", (x.indices[-1], *given_by), where))
+        return call.part(_rows(call, given, x.indices[:-1], x.indices[-1]).softmax(call, x))
 
 
 def _exact(scale: float) -> Expr:
@@ -191,17 +189,11 @@ def _exact(scale: float) -> Expr:
     return 1 / sqrt(Integer(count)) if count and abs(1 / count**0.5 - scale) < 4e-16 * scale else number(scale)
 
 
-def _where(
-    call: Call, given: dict[str, tuple[Element, Shape]], rows: tuple[str, ...], s: str
-) -> tuple[tuple[Equation, ...], tuple[str, ...]]:
-    """Return the equations under which a place exists for a query, and the indices that these give."""
-    equations, names = [], []
-    if CAUSAL in call.arguments:
-        names.append(call.index(call.size(rows[-1])))
-        equations.append(causal_row(names[0], rows[-1], s))
-    if "attention_mask" in given:
-        equations.append(Equation(_under(given["attention_mask"], (*rows, s)), (), 1))
-    return tuple(equations), tuple(names)
+def _rows(call: Call, given: dict[str, tuple[Element, Shape]], queries: tuple[str, ...], s: str) -> Rows:
+    """Return the rows of scores, with the places that exist for each query."""
+    masks = [_under(given["attention_mask"], (*queries, s))] if "attention_mask" in given else []
+    before = call.index(call.size(queries[-1])) if CAUSAL in call.arguments else ""
+    return rows_of(queries, (s,), masks, before)
 
 
 def _under(given: tuple[Element, Shape], indices: tuple[str, ...]) -> Element:

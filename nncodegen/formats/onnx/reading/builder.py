@@ -11,8 +11,8 @@ import numpy as np
 import sympy
 from sympy import Expr
 
-from nncodegen.compiler.describe.attention import causal_row
-from nncodegen.compiler.ir import SAMPLE, Element, Equation
+from nncodegen.compiler.describe.attention import rows_of
+from nncodegen.compiler.ir import SAMPLE, Element, Equation, elements
 from nncodegen.compiler.ir.element import renamed
 from nncodegen.compiler.ir.functions import sigmoid, softplus
 from nncodegen.errors import ModelError
@@ -102,23 +102,18 @@ class Builder(Broadcasting):
         if causal and (len(steps) != 1 or len(steps[0]) > 1):
             raise ModelError("the graph has a causal mask along an axis that it takes apart")
         for position, z in value.blocks.items():
-            where: list[Equation] = []
+            masks: list[Expr] = []
             if allowed is not None:
                 mask = allowed.blocks[tuple(0 if s == UNIT else k for s, k in zip(allowed.axes, position, strict=True))]
-                if isinstance(mask, Element):
-                    where.append(Equation(mask, (), 1))
-                elif mask != 1:
+                if not isinstance(mask, Element) and mask != 1:
                     raise ModelError("the graph hides all values of a softmax by a mask")
-            given: tuple[str, ...] = ()
-            if causal and steps == UNIT:
-                where.append(Equation(over[0], (), 0))
-            elif causal:
-                ((t,),) = steps
-                given = (self.axes.copy_of(t),)
-                where.append(causal_row(given[0], t, over[0]))
-            if over:
-                z = self.step("p", value.indices(position), z, "softmax", (*over, *given), where=tuple(where))
-            blocks[position] = z if over else sympy.S.One
+                masks = [mask] if isinstance(mask, Element) else []
+            queries = tuple(index for index in value.indices(position) if index not in over)
+            before = self.axes.copy_of(steps[0][0]) if causal and steps != UNIT else ""
+            rows = rows_of(queries, over, masks, before)
+            if causal and steps == UNIT:  # the only query is at the first place
+                rows = replace(rows, where=(Equation(over[0], (), 0), *rows.where))
+            blocks[position] = rows.softmax(self, z) if over else sympy.S.One
         weights = replace(value, blocks=blocks, summed=False)
         return self.apart(weights, axis, sections) if over else weights
 
@@ -228,8 +223,10 @@ class Builder(Broadcasting):
         axes = (*value.axes[:axis], whole, *value.axes[axis + 1 :])
         blocks: dict[tuple[int, ...], Expr] = {}
         if len(sections) == 1 and len(sections[0]) == 1:
-            known = {sections[0][0]: index}
-            return replace(value, axes=axes, blocks={p: renamed(block, known) for p, block in value.blocks.items()})
+            before = self.axes.find(sections[0][0])  # blocks may have any of the indices that are united with it
+            read = {i for block in value.blocks.values() for element in elements(block) for i in element.indices}
+            new = dict.fromkeys((i for i in read if self.axes.find(i) == before), index)
+            return replace(value, axes=axes, blocks={p: renamed(block, new) for p, block in value.blocks.items()})
         for position, block in value.blocks.items():
             k = position[axis]
             section = sections[k]
