@@ -35,9 +35,9 @@ def vector_files(model: PlainModel) -> dict[str, str]:
     ).sources.files
     held: Held = {}
     header = amalgamated(sources[f"{name}.h"], held).replace(BUILT, HEAD, 1)
-    own: Held = {each: [frozenset()] for each in held}  # the header comes first, and is guarded as a whole
+    guarded: Held = {each: [frozenset()] for each in held}  # the header comes first, and is guarded as a whole
     other = "math/functions64.h" if model.real == "float" else "math/functions32.h"
-    source = amalgamated(sources[f"{name}.c"], own, (other,)).replace(BUILT, HEAD, 1)
+    source = amalgamated(sources[f"{name}.c"], guarded, (other,)).replace(BUILT, HEAD, 1)
     if model.constants is not None:
         source += "\n".join(constants(model)) + "\n"
         declared = (

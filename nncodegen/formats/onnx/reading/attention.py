@@ -34,18 +34,18 @@ def is_nan(call: OnnxCall) -> Value:
 
 def triangle(call: OnnxCall) -> Any:
     """Return the upper or lower triangle of numbers of the file, such as a causal mask."""
-    given = call.inputs[0]
-    if isinstance(given, Value) and all(block.is_number for block in given.blocks.values()):
-        shape = tuple(size or 0 for size in call.builder.shape(given))
-        ((block, *others),) = [tuple(dict.fromkeys(given.blocks.values()))]
-        given = Weights(call.node.outputs[0], np.full(shape, float(block))) if not others and all(shape) else given
-    if not isinstance(given, Weights | np.ndarray):
+    operand = call.inputs[0]
+    if isinstance(operand, Value) and all(block.is_number for block in operand.blocks.values()):
+        shape = tuple(size or 0 for size in call.builder.shape(operand))
+        ((block, *others),) = [tuple(dict.fromkeys(operand.blocks.values()))]
+        operand = Weights(call.node.outputs[0], np.full(shape, float(block))) if not others and all(shape) else operand
+    if not isinstance(operand, Weights | np.ndarray):
         raise ModelError(f"{call.node} takes a triangle of values that depend on the inputs")
     k = call.integers(1, "a diagonal")[0] if call.given(1) else 0
     cut = np.triu if call.whole("upper", 1) else np.tril
-    if isinstance(given, Weights):
-        return Weights(call.node.outputs[0], cut(given.array, k))
-    return cut(given, k)
+    if isinstance(operand, Weights):
+        return Weights(call.node.outputs[0], cut(operand.array, k))
+    return cut(operand, k)
 
 
 # --- normalizations ----------------------------------------------------------------------------------------------
@@ -111,10 +111,10 @@ def rotary_embedding(call: OnnxCall) -> Value:
 
 def _angles(call: OnnxCall, k: int, steps: int, half: int) -> Value:
     """Return the cosines or sines for each step and pair of features, with an axis for heads."""
-    build, given = call.builder, call.inputs[k]
+    build, operand = call.builder, call.inputs[k]
     positions = np.array(call.integers(3, "positions")).reshape(-1, steps) if call.given(3) else None
-    if isinstance(given, Weights):
-        array = given.array
+    if isinstance(operand, Weights):
+        array = operand.array
         if positions is not None:
             inside = array.ndim == 2 and 0 <= positions.min() <= positions.max() < len(array)
             if not inside:
@@ -123,7 +123,7 @@ def _angles(call: OnnxCall, k: int, steps: int, half: int) -> Value:
         array = array[0] if array.ndim == 3 and (array == array[0]).all() else array
         if array.shape[-2:] != (steps, half):
             raise ModelError(f"{call.node} has angles of the shape {array.shape} for {steps} steps and {half} pairs")
-        value = build.parameter(given.name, array)
+        value = build.parameter(operand.name, array)
         build.fixed |= dict.fromkeys(sorted(value.undecided))
     else:
         value = call.value(k)

@@ -123,7 +123,9 @@ class Builder(Broadcasting):
         Return None unless ``total`` is such a sum, and the logarithms are known. A loss that takes the logarithm of the
         result is then written without it, so that it is finite where values are too small for a division.
         """
-        axes = [k for k, (one, all_) in enumerate(zip(total.axes, value.axes, strict=False)) if one != all_]
+        axes = [
+            k for k, (section, sections) in enumerate(zip(total.axes, value.axes, strict=False)) if section != sections
+        ]
         if len(total.axes) != len(value.axes) or len(axes) != 1 or total.axes[axes[0]] != UNIT:
             return None
         (axis,) = axes
@@ -152,10 +154,10 @@ class Builder(Broadcasting):
         every = "".join(dict.fromkeys("".join(letters)))
         order = (*result, *(letter for letter in every if letter not in result))
         aligned = []
-        for value, own in zip(values, letters, strict=True):
-            turned = self.transposed(value, [own.index(letter) for letter in order if letter in own])
+        for value, term in zip(values, letters, strict=True):
+            turned = self.transposed(value, [term.index(letter) for letter in order if letter in term])
             for place, letter in enumerate(order):
-                turned = turned if letter in own else self.inserted(turned, place)
+                turned = turned if letter in term else self.inserted(turned, place)
             aligned.append(self.held(turned, "h"))
         if len(aligned) > 1:
             both = frozenset().union(*(value.undecided for value in aligned))
@@ -299,7 +301,7 @@ class Builder(Broadcasting):
 
     def _cut_into_runs(self, sections: Sections, positions: Sequence[int]) -> None:
         """Cut sections where runs of consecutive positions begin and end."""
-        steps = [k for k, (one, other) in enumerate(pairwise(positions), start=1) if other != one + 1]
+        steps = [k for k, (place, following) in enumerate(pairwise(positions), start=1) if following != place + 1]
         ends = {positions[k] for k in (0, *steps)} | {positions[k - 1] + 1 for k in (*steps, len(positions))}
         for k, section in enumerate(sections):
             start, end = self._range(sections, k)
@@ -321,8 +323,8 @@ class Builder(Broadcasting):
             raise ModelError("the graph puts batches one after the other: a model computes row by row")
         shapes = {(*shape[:axis], *shape[axis + 1 :]) for shape in map(self.shape, values)}
         if len(shapes) > 1:
-            told = ", ".join(str(self.shape(value)) for value in values)
-            raise ModelError(f"tensors of the shapes {told} do not fit together")
+            listed = ", ".join(str(self.shape(value)) for value in values)
+            raise ModelError(f"tensors of the shapes {listed} do not fit together")
         values = self._met(values, but=axis)
         axes = (*values[0].axes[:axis], sum((v.axes[axis] for v in values), ()), *values[0].axes[axis + 1 :])
         blocks: dict[tuple[int, ...], Expr] = {}
@@ -407,7 +409,7 @@ class Builder(Broadcasting):
         (k,) = folded
         (section,) = value.axes[k]
         at = section.index(SAMPLE)
-        parts: tuple[Sections, ...] = tuple((one,) for one in (section[:at], (SAMPLE,), section[at + 1 :]) if one)
+        parts: tuple[Sections, ...] = tuple((part,) for part in (section[:at], (SAMPLE,), section[at + 1 :]) if part)
         blocks = {(*p[:k], *(0,) * len(parts), *p[k + 1 :]): block for p, block in value.blocks.items()}
         return replace(value, axes=(*value.axes[:k], *parts, *value.axes[k + 1 :]), blocks=blocks)
 

@@ -47,8 +47,13 @@ def _windows(
             windows.append(spread(*axis_moves, before, after, more[axis]))
         else:
             windows.append(sliding(*axis_moves, before, after, ceil))
-    if min((one.places for one in windows), default=1) < 1 or math.prod(one.places for one in windows) > 2**24:
-        raise ModelError(f"{call.node} gives a tensor of {' by '.join(str(one.places) for one in windows)} places")
+    if (
+        min((window.places for window in windows), default=1) < 1
+        or math.prod(window.places for window in windows) > 2**24
+    ):
+        raise ModelError(
+            f"{call.node} gives a tensor of {' by '.join(str(window.places) for window in windows)} places"
+        )
     return windows
 
 
@@ -86,8 +91,8 @@ class _Axes:
         axes = [self.builder.axis(f"{self.key}:out{axis}", window.places) for axis, window in enumerate(windows)]
         return [of_others for of_others, _ in axes], [whole[0] for _, whole in axes]
 
-    def given(
-        self, element: Expr, own: Sequence[tuple[str, ...]], axes: Sequence[Sections],
+    def value(
+        self, element: Expr, places: Sequence[tuple[str, ...]], axes: Sequence[Sections],
         channels: Sequence[tuple[str, ...]] = (), of_channels: Sequence[Sections] = (),
     ) -> Value:  # fmt: skip
         """Return the output of the windows, (N, channels, ...), with its axes as other nodes see them.
@@ -95,7 +100,7 @@ class _Axes:
         ``channels`` are the indices of groups and of the filters of each group, ``of_channels`` the axes of these for
         other nodes; pooling keeps the channels of its input.
         """
-        inner = (self.x.axes[0][0], *(channels or [self.channel]), *own)
+        inner = (self.x.axes[0][0], *(channels or [self.channel]), *places)
         outer = (self.before[0], *(of_channels or [self.before[1]]), *axes)
         value = replace(
             self.x, axes=tuple((index,) for index in inner), blocks={(0,) * len(inner): element}, summed=False
@@ -141,18 +146,20 @@ def convolution(transposed: bool) -> Callable[[OnnxCall], Value]:
         (weights,) = W.blocks.values()
         group, first_axis, second_axis, *taps = (section for (section,) in W.axes)
         own_channel, own_filter = (first_axis, second_axis) if transposed else (second_axis, first_axis)
-        axes, own = moving.places(windows)
+        axes, of_result = moving.places(windows)
         # A transposed layer has an equation for the place of the result, which needs an index for the size 1, too.
-        places = [place or ((builder.index(1),) if transposed else ()) for place in own]
-        unplaced = tuple(index for place, index_of in zip(own, places, strict=True) if not place for index in index_of)
+        places = [place or ((builder.index(1),) if transposed else ()) for place in of_result]
+        unplaced = tuple(
+            index for place, index_of in zip(of_result, places, strict=True) if not place for index in index_of
+        )
         steps = Moving(windows, moving.sources, places, taps, transposed)
         if groups == 1:  # the channels of the weights are those of the input
             weights = weights.renamed(dict(zip(own_channel, moving.channel, strict=True)))
         builder.trained |= W.undecided | x.undecided
-        indices = (*moving.x.axes[0][0], *group, *own_filter, *(i for at in own for i in at))
+        indices = (*moving.x.axes[0][0], *group, *own_filter, *(i for at in of_result for i in at))
         of_group = Groups(group[0], own_channel, inner) if groups > 1 else None
         s = convolved(builder, "s", indices, moving.block, weights, steps, moving.channel, of_group, unplaced)
-        value = moving.given(s, own, axes, [group, own_filter], [before[0], before[2 if transposed else 1]])
+        value = moving.value(s, of_result, axes, [group, own_filter], [before[0], before[2 if transposed else 1]])
         value = replace(
             value, trained=value.trained or W.trained or bool(W.undecided | x.undecided), undecided=frozenset()
         )
@@ -179,9 +186,9 @@ def pool(operator: str) -> Callable[[OnnxCall], Value]:
         steps = Moving(windows, moving.sources, places, moving.taps(sizes))
         indices = (*moving.x.axes[0][0], *moving.channel, *(i for at in places for i in at))
         if operator == "max":
-            return moving.given(largest(builder, "s", indices, moving.block, steps), places, axes)
+            return moving.value(largest(builder, "s", indices, moving.block, steps), places, axes)
         includes_padding = bool(call.whole("count_include_pad", 0))
-        return moving.given(mean(builder, "s", indices, moving.block, steps, includes_padding), places, axes)
+        return moving.value(mean(builder, "s", indices, moving.block, steps, includes_padding), places, axes)
 
     return pooled
 
