@@ -88,6 +88,7 @@ CASES = [
     ("LSTM", {"ending": "state", "bias": False}),
     ("LSTM", {"direction": "bidirectional", "layers": 2}),
     ("LSTM", {"begun": True, "ending": "all"}),
+    ("LSTM", {"begun": True, "direction": "reverse", "units": 1}),
     ("LSTM", {"steps": 1, "units": 1, "features": 1}),
     ("GRU", {"direction": "reverse", "ending": "all"}),
     ("GRU", {"linear_before_reset": 1, "layers": 2}),

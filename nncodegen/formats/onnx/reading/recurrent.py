@@ -16,7 +16,6 @@ from sympy import Expr, S
 
 from nncodegen.compiler.describe.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 from nncodegen.compiler.ir import SAMPLE, Element
-from nncodegen.compiler.ir.element import renamed
 from nncodegen.errors import ModelError
 from nncodegen.formats.onnx.reading.axes import SAMPLES, Section, Sections
 from nncodegen.formats.onnx.reading.builder import Builder
@@ -107,6 +106,7 @@ def _results(call: OnnxCall, layer: Recurrent, x: Value, side: int) -> list[Valu
     (sequence,), (features,) = x.blocks.values(), x.axes[2]
     t, u = whole[0] or (builder.index(1),), (builder.index(layer.units),)
     weights = _weights(call, layer, side, x.axes[2])
+    builder.trained |= x.undecided
     starts = _starts(call, layer, side, u)
     use = NodeCall(
         call,
@@ -175,8 +175,8 @@ def _starts(call: OnnxCall, layer: Recurrent, side: int, units: Section) -> list
         if value is not None and all(block.is_zero for block in value.blocks.values()):
             value = None
         if value is not None:
-            if len(value.axes) != 3 or value.axes[1] != SAMPLES:
-                raise ModelError(f"{call.node} has an initial state that is no tensor of samples")
+            if builder.shape(value)[1:] != (None, layer.units):
+                raise ModelError(f"{call.node} has an initial state that is no tensor of samples and units")
             value = builder.without(builder.gathered(value, 0, [side]), 0)
             value = builder.whole(value, 1, f"{call.node.inputs[k]}:units of {side}")
         values.append(value)
@@ -187,8 +187,8 @@ def _start(builder: Builder, value: Value | None, units: Section) -> Element:
     """Return an initial state as a tensor of samples and units."""
     block: Expr = S.Zero
     if value is not None:
-        (block,) = value.blocks.values()
-        if isinstance(block, Element) and block.indices == (SAMPLE, *value.axes[1][0]):
-            return block
-        block = renamed(block, dict(zip(value.axes[1][0], units, strict=False)))
+        builder.trained |= value.undecided
+        (block,) = builder.together(value, 1, (units,)).blocks.values()
+    if isinstance(block, Element) and block.indices == (SAMPLE, *units):
+        return block
     return builder.step("start", (SAMPLE, *units), block)
