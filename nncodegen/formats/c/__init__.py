@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncodegen.formats.c.crossed import binaries
+from nncodegen.formats.c.cross_compiled import binaries
 from nncodegen.formats.c.model import PlainModel
 from nncodegen.formats.c.plain import header, source
 from nncodegen.formats.c.projects import cmake_lists, makefile

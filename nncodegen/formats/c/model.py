@@ -16,7 +16,7 @@ from nncodegen.compiler.passes.stepwise import stepwise
 from nncodegen.compiler.schedule.plain import OneSample, plan_gradient, plan_loss, plan_outputs, plan_step
 from nncodegen.errors import ModelError
 from nncodegen.formats.c.library import check_without_library
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import described, differentiated, of_loss, of_outputs, stable
 from nncodegen.formats.export.request import Request
 

@@ -17,9 +17,9 @@ from nncodegen.formats.c.dialects import BESIDES, exported
 from nncodegen.formats.c.functions import Function, functions
 from nncodegen.formats.c.kernels import HELPERS
 from nncodegen.formats.c.model import PlainModel
+from nncodegen.formats.c.runtime_headers import runtime_text
 from nncodegen.formats.c.stepwise import step_functions, step_source
-from nncodegen.formats.c.texts import runtime_text
-from nncodegen.formats.export.mark import HEAD
+from nncodegen.formats.export.first_line import HEAD
 
 NEEDS_LIBM = ("half_expm1", "normal", "generate")
 """The helpers that call functions of the C library in the precision of the model."""

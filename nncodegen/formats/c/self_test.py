@@ -12,8 +12,8 @@ from nncodegen.compiler.ir import Program, evaluate
 from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.formats.c.model import PlainModel
 from nncodegen.formats.c.plain import numbers
-from nncodegen.formats.export.initial import start_of
-from nncodegen.formats.export.mark import HEAD
+from nncodegen.formats.export.first_line import HEAD
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import of_outputs
 
 SAMPLES = 3

@@ -15,7 +15,7 @@ from nncodegen.formats.c.amalgamation import Held, amalgamated
 from nncodegen.formats.c.model import PlainModel
 from nncodegen.formats.c.plain import constants
 from nncodegen.formats.c.self_test import COMPARE, SUMS, begun, parameters_of, tables_of
-from nncodegen.formats.export.mark import EXPORTED, HEAD
+from nncodegen.formats.export.first_line import EXPORTED, HEAD
 
 FLAGS = "-O3 -march=native -fopenmp-simd -fno-math-errno -fno-trapping-math"
 """The compiler's options with which loops become vector instructions."""

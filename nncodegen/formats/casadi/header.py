@@ -5,7 +5,7 @@ from __future__ import annotations
 from nncodegen.compiler.emit.lines import Lines, wrapped
 from nncodegen.formats.c.plain import listed
 from nncodegen.formats.casadi.entries import CasadiModel
-from nncodegen.formats.export.mark import EXPORTED, HEAD
+from nncodegen.formats.export.first_line import EXPORTED, HEAD
 
 TYPES = """\
 #ifndef casadi_real

@@ -12,7 +12,7 @@ from nncodegen.formats.c.plain import NEEDS_LIBM, helper_texts, numbers
 from nncodegen.formats.casadi.entries import KINDS, CasadiModel, Function
 from nncodegen.formats.casadi.header import EVALUATION, SIZES
 from nncodegen.formats.casadi.matrices import Matrix, Pattern
-from nncodegen.formats.export.mark import HEAD
+from nncodegen.formats.export.first_line import HEAD
 
 EXPORT = """\
 #if defined(_WIN32) || defined(__CYGWIN__)

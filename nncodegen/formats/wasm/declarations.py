@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nncodegen.compiler.emit.lines import wrapped
 from nncodegen.formats.c.plain import columns
-from nncodegen.formats.export.mark import EXPORTED
+from nncodegen.formats.export.first_line import EXPORTED
 from nncodegen.formats.wasm.javascript import ARRAYS
 from nncodegen.formats.wasm.model import WasmModel
 from nncodegen.formats.wasm.training import default_options

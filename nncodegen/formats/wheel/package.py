@@ -16,7 +16,7 @@ from nncodegen.compiler.describe.describable import Named
 from nncodegen.compiler.emit import facts
 from nncodegen.compiler.ir import columns_of, evaluate
 from nncodegen.compiler.pipeline import Compiled, compile_model
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import of_outputs
 from nncodegen.formats.export.request import Request
 from nncodegen.runtime.python.ground.facts import Facts, columns, read

@@ -21,7 +21,7 @@ from nncodegen.compiler.ir.elementary import RECORDS
 from nncodegen.compiler.ir.functions import leaky_relu
 from nncodegen.errors import ModelError
 from nncodegen.formats.activations import by_names, form_of, number, with_parameters, with_texts
-from nncodegen.formats.onnx.reading import attention, classical, shapes, windows
+from nncodegen.formats.onnx.reading import attention, onnx_ml, shapes, windows
 from nncodegen.formats.onnx.reading.axes import UNIT
 from nncodegen.formats.onnx.reading.call import MOST_WHOLE, SAMPLES_SIZE, OnnxCall
 from nncodegen.formats.onnx.reading.file import FLOATS, SHORT, type_of
@@ -546,10 +546,10 @@ GROUPS: dict[str, dict[str, Operator]] = {
     },
     "ai.onnx.ml": {
         "ai.onnx.ml.ArrayFeatureExtractor": Operator(shapes.array_feature_extractor),
-        "ai.onnx.ml.LinearClassifier": Operator(classical.classifier),
-        "ai.onnx.ml.LinearRegressor": Operator(classical.regressor),
-        "ai.onnx.ml.Normalizer": Operator(classical.normalizer),
-        "ai.onnx.ml.Scaler": Operator(classical.scaler),
+        "ai.onnx.ml.LinearClassifier": Operator(onnx_ml.classifier),
+        "ai.onnx.ml.LinearRegressor": Operator(onnx_ml.regressor),
+        "ai.onnx.ml.Normalizer": Operator(onnx_ml.normalizer),
+        "ai.onnx.ml.Scaler": Operator(onnx_ml.scaler),
         "ai.onnx.ml.ZipMap": Operator(lambda call: call.first),  # probabilities stay columns, in the order of classes
     },
 }

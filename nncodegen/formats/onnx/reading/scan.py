@@ -135,10 +135,8 @@ class Rounds:
 
     def __init__(self, call: OnnxCall, count: int) -> None:
         self._call, self.count = call, count
-        key, axes = call.node.name or call.node.outputs[0], call.builder.axes
-        self._sections = self.whole = axes.sections(f"{key}:steps", count)
-        if self.whole != UNIT and (len(self.whole) > 1 or len(self.whole[0]) > 1):  # other nodes have cut it
-            self.whole = axes.sections(f"{key}:steps together", count)
+        key = call.node.name or call.node.outputs[0]
+        self._sections, self.whole = call.builder.axis(f"{key}:steps", count)
 
     def now(self, value: Value) -> Value:
         """Return the values at this time: the first axis is removed, but its index stays in the blocks."""

@@ -18,7 +18,7 @@ from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.compiler.schedule.loops import without_noise
 from nncodegen.compiler.schedule.recurrences import settled
 from nncodegen.errors import ModelError
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import check_steps
 from nncodegen.formats.export.request import Exported, Request
 from nncodegen.formats.onnx.writing.graph import PRODUCER, TYPES, OnnxGraph, Value
