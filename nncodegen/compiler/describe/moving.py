@@ -52,7 +52,7 @@ class Groups:
     """Groups of channels: the index of groups, that of the channels of a group, and how many these are."""
 
     index: str
-    own: Axis
+    channels: Axis
     size: int
 
 
@@ -74,9 +74,9 @@ def convolved(
     """
     where, over = moving.equations, (*channel, *moving.over, *further)
     if groups is not None:
-        own = tuple((index, 1) for index in groups.own)
-        where.append(Equation(channel[0], ((groups.index, groups.size), *own)))
-        over = (*groups.own, *over)
+        within = tuple((index, 1) for index in groups.channels)
+        where.append(Equation(channel[0], ((groups.index, groups.size), *within)))
+        over = (*groups.channels, *over)
     return write.step(letters, indices, W * x, "sum", over, tuple(where))
 
 
