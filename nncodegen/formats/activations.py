@@ -35,7 +35,7 @@ def form_of(record: Named, library: str) -> Form:
 
 def with_texts(records: Sequence[Named], library: str, text: Callable[[str], str]) -> Named:
     """Return the record among those of a name whose attributes have the right texts; ``text`` gives that of a name."""
-    fits = (one for one in records if all(text(name) == v for name, v in form_of(one, library).texts.items()))
+    fits = (record for record in records if all(text(name) == v for name, v in form_of(record, library).texts.items()))
     return next(fits)
 
 

@@ -52,7 +52,7 @@ def save_safetensors(
     flat = flat.astype(np.float32) if kind == np.float32 else flat
     stored = _stored(shapes, names)
     sizes = ((name, math.prod(shapes[name])) for name in stored)
-    tensors = {stored[name]: flat[own].reshape(shapes[name]).copy() for name, own in slices(sizes)}
+    tensors = {stored[name]: flat[place].reshape(shapes[name]).copy() for name, place in slices(sizes)}
     write_at_once(Path(file), save(tensors))
 
 
@@ -101,7 +101,7 @@ def _shapes(model: Module | Describable) -> Shapes:
         return dict(model.parameter_shapes)
     if not isinstance(model, Describable):
         raise ModelError(f"{model!r} is neither a module of nncodegen.build nor a model")
-    return {one.name: tuple(size or 0 for size in one.shape) for one in model.describe().parameters}
+    return {tensor.name: tuple(size or 0 for size in tensor.shape) for tensor in model.describe().parameters}
 
 
 def _total(shapes: Shapes) -> int:

@@ -40,19 +40,19 @@ def with_weights(model: Model, weights: Mapping[str, Any] | Sequence[Any], origi
     if not isinstance(model, Network | Sequential):
         raise ModelError(f"weights are for a Network or a Sequential, not for a {type(model).__name__}")
     slots = _slots(model, origin)
-    given = _by_name(weights, slots, origin) if isinstance(weights, Mapping) else _in_order(weights, slots)
-    found = copy.copy(model)
-    found.initial = {}
-    for tensor, values in given.items():
+    arrays = _by_name(weights, slots, origin) if isinstance(weights, Mapping) else _in_order(weights, slots)
+    result = copy.copy(model)
+    result.initial = {}
+    for tensor, values in arrays.items():
         layer, letters, shape, names = slots[tensor]
         array = layer.taken_over(letters, values, origin)
         if array.size != int(np.prod(shape)) or (array.ndim == len(shape) and array.shape != shape):
             raise ModelError(
                 f"{names[0]} has the shape {values.shape}, which does not fit {tensor} of the shape {shape}"
             )
-        found.initial[tensor] = np.array(array, dtype=np.float64).reshape(shape)
-    found.describe()
-    return found
+        result.initial[tensor] = np.array(array, dtype=np.float64).reshape(shape)
+    result.describe()
+    return result
 
 
 Slot = tuple[Any, str, tuple[int, ...], tuple[str, ...]]
@@ -79,29 +79,29 @@ def _slots(model: Network | Sequential, origin: str) -> dict[str, Slot]:
 def _by_name(weights: Mapping[str, Any], slots: Mapping[str, Slot], origin: str) -> dict[str, NDArray[Any]]:
     """Return the weights for each parameter, looked up by their names in the origin. Raise ModelError."""
     left = {key: values for key, values in weights.items() if not str(key).endswith(NOT_NEEDED)}
-    found: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for tensor, (_, _, _, names) in slots.items():
         parts = []
-        for told in names:
-            keys = [key for key in left if _is_called(str(key), told, origin)]
+        for name in names:
+            keys = [key for key in left if _is_called(str(key), name, origin)]
             if len(keys) != 1:
                 there = ", ".join(map(str, weights)) or "none"
-                raise ModelError(f"{len(keys) or 'no'} weights are called {told}, for {tensor}; there are: {there}")
-            parts.append(_array(left.pop(keys[0]), told))
-        found[tensor] = _joined(parts, names)
+                raise ModelError(f"{len(keys) or 'no'} weights are called {name}, for {tensor}; there are: {there}")
+            parts.append(_array(left.pop(keys[0]), name))
+        arrays[tensor] = _joined(parts, names)
     if left:
         raise ModelError(f"the weights {', '.join(map(str, left))} belong to no layer here")
-    return found
+    return arrays
 
 
-def _is_called(key: str, told: str, origin: str) -> bool:
+def _is_called(key: str, name: str, origin: str) -> bool:
     """Return whether a key is a name, perhaps with a folder before it; Keras also appends ":0".
 
     The layers within a Bidirectional of Keras have any names after "forward_" and "backward_".
     """
     if origin == "torch":
-        return key == told or key.endswith(SEPARATORS[ORIGINS.index(origin)] + told)
-    pattern = re.sub("/(forward|backward)_[^/]+/", r"/\1_[^/]+/", re.escape(told))
+        return key == name or key.endswith(SEPARATORS[ORIGINS.index(origin)] + name)
+    pattern = re.sub("/(forward|backward)_[^/]+/", r"/\1_[^/]+/", re.escape(name))
     return re.fullmatch(f"(.*/)?{pattern}", key.removesuffix(":0")) is not None
 
 
@@ -111,8 +111,8 @@ def _in_order(weights: Any, slots: Mapping[str, Slot]) -> dict[str, NDArray[Any]
     needed = sum(len(names) for _, _, _, names in slots.values())
     if len(arrays) != needed:
         raise ModelError(f"there are {len(arrays)} weights, but the network has {needed}: {', '.join(slots)}")
-    given = iter(arrays)
-    return {tensor: _joined([next(given) for _ in names], names) for tensor, (_, _, _, names) in slots.items()}
+    remaining = iter(arrays)
+    return {tensor: _joined([next(remaining) for _ in names], names) for tensor, (_, _, _, names) in slots.items()}
 
 
 def _joined(parts: Sequence[NDArray[Any]], names: Sequence[str]) -> NDArray[Any]:
@@ -122,11 +122,11 @@ def _joined(parts: Sequence[NDArray[Any]], names: Sequence[str]) -> NDArray[Any]
     return parts[0] if len(parts) == 1 else np.stack(parts)
 
 
-def _array(values: Any, told: str) -> NDArray[Any]:
+def _array(values: Any, role: str) -> NDArray[Any]:
     """Return an array of numbers, also for a tensor of PyTorch. Raise ModelError for anything else."""
     if hasattr(values, "detach"):
-        values = values_of(values, told)
+        values = values_of(values, role)
     array = np.asarray(values)
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise ModelError(f"{told} must be an array of finite numbers")
+        raise ModelError(f"{role} must be an array of finite numbers")
     return array

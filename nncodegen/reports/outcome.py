@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.pipeline import Compiled, evaluated
 from nncodegen.errors import ModelError
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.reports.arguments import parameters_in
 from nncodegen.reports.plots import ACCENT, INK, QUIET, SECOND, Plot, picture
 from nncodegen.runtime.python.ground.markup import table

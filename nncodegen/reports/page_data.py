@@ -13,7 +13,7 @@ from nncodegen.compiler.emit import MARK, identifier
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.pipeline import Compiled, build_module, compile_model
 from nncodegen.errors import ModelError
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.subject import exportable
 from nncodegen.reports.arguments import GivenData, data_of
 from nncodegen.reports.attention import attention_plots

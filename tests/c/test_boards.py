@@ -10,7 +10,7 @@ import nncodegen as nn
 from nncodegen.bench.workloads import MICROGPT
 from nncodegen.compiler.describe import describe
 from nncodegen.formats.c.sizes import CPU, measure
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.perceptron import X, Y
 from nncodegen.perceptron import model as perceptron_model
 from tests.support import ROOT, SUPPORT

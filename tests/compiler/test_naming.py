@@ -11,7 +11,7 @@ import nncodegen as nn
 from nncodegen.cli import commands as cli
 from nncodegen.compiler import naming
 from nncodegen.formats.export.command import DESTINATIONS
-from nncodegen.formats.export.mark import EXPORTED
+from nncodegen.formats.export.first_line import EXPORTED
 from tests.support.models import classifier
 
 exporting = sys.modules["nncodegen.formats.export.command"]

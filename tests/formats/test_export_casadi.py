@@ -15,7 +15,7 @@ import nncodegen as nn
 from nncodegen.compiler.check import random_data
 from nncodegen.compiler.describe import describe
 from nncodegen.compiler.ir import evaluate
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import of_outputs
 from tests.support import SUPPORT
 from tests.support.casadi import ExternalFunction, compiled

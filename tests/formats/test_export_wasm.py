@@ -18,7 +18,7 @@ from nncodegen.compiler.check import random_data
 from nncodegen.compiler.ir import evaluate
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.formats.export import Exportable
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import of_outputs
 from nncodegen.formats.wasm import compiler as wasm_compiler
 from nncodegen.formats.wasm.compiler import compilers

@@ -134,6 +134,18 @@ def test_other_orders_of_folded_values():
         nn.from_onnx(file.model(y, [SEQUENCE], 18))
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+def test_normalizations_of_parts(axis):
+    """A normalization goes over steps or features that are several parts, and each part of the result is read alone."""
+    file = File()
+    first, last = (file.add("Slice", "x", *map(np.array, bounds)) for bounds in (([0], [1], [1]), ([1], [STEPS], [1])))
+    x = file.add("Concat", file.add("Tanh", first), last, axis=1)
+    x = file.add("Concat", x, file.add("Sin", x), axis=2)
+    x = file.add("LayerNormalization", x, np.ones((STEPS, 2 * WIDTH)[axis - 1 :]), axis=axis, epsilon=1e-3)
+    y = file.add("Slice", x, np.array([1]), np.array([WIDTH + 1]), np.array([2]))
+    compared(file.model(file.add("MatMul", y, RNG.normal(size=(WIDTH, WIDTH))), [SEQUENCE], 18), given())
+
+
 @pytest.mark.parametrize("how", ["causal", "mask", "groups", "flat"])
 def test_attention_of_opset_23(how):
     """The operator Attention, with RMSNormalization before it, and RotaryEmbedding."""

@@ -88,6 +88,7 @@ CASES = [
     ("LSTM", {"ending": "state", "bias": False}),
     ("LSTM", {"direction": "bidirectional", "layers": 2}),
     ("LSTM", {"begun": True, "ending": "all"}),
+    ("LSTM", {"begun": True, "direction": "reverse", "units": 1}),
     ("LSTM", {"steps": 1, "units": 1, "features": 1}),
     ("GRU", {"direction": "reverse", "ending": "all"}),
     ("GRU", {"linear_before_reset": 1, "layers": 2}),
@@ -99,6 +100,43 @@ CASES = [
 def test_recurrent_nodes(kind, options):
     """Every kind and direction predicts what it does elsewhere, with states, in stacks, also a single step or unit."""
     compared(file(kind, **options))
+
+
+def test_axes_that_other_nodes_cut():
+    """Features may be two axes or two parts, and nodes after the layer may take units and steps apart."""
+    rng = np.random.default_rng(4)
+    arrays = {"flat": np.array([3, 0, -1]), "start": np.array([1, 0]),
+              "end": np.array([3, 3]), "axes": np.array([0, 3])}  # fmt: skip
+    arrays |= {"W": rng.normal(size=(1, 16, 11)), "R": rng.normal(size=(1, 16, 4)), "B": rng.normal(size=(1, 32))}
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["moved"], perm=[1, 0, 2, 3]),
+        helper.make_node("Reshape", ["moved", "flat"], ["merged"]),
+        helper.make_node("Transpose", ["z"], ["further"], perm=[1, 0, 2]),
+        helper.make_node("Concat", ["merged", "further"], ["joined"], axis=2),
+        helper.make_node("LSTM", ["joined", "W", "R", "B"], ["Y"], hidden_size=4),
+        helper.make_node("Slice", ["Y", "start", "end", "axes"], ["part"]),
+        helper.make_node("Squeeze", ["part", "one"], ["steps"]),
+        helper.make_node("Transpose", ["steps"], ["out"], perm=[1, 0, 2]),
+    ]
+    arrays["one"] = np.array([1])
+    graph = helper.make_graph(
+        nodes,
+        "cut",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 4, 2]),
+            helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", 3, 3]),
+        ],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 2, 3])],
+        [numpy_helper.from_array(a.astype("f4") if a.dtype.kind == "f" else a, name) for name, a in arrays.items()],
+    )
+    compared(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+
+
+def test_gates_of_a_reset():
+    """A state that is reset before its product is multiplied for the candidate alone; names say which gate it is."""
+    steps = {step.target.tensor: str(step) for step in nn.from_onnx(file("GRU")).describe().steps}
+    assert "R1[2," in steps["a"]
+    assert {"update", "z_reset", "held"} <= steps.keys()
 
 
 def test_a_loop_over_time():

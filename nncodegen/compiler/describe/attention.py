@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sympy import Expr, Integer, S, sqrt
 
-from nncodegen.compiler.describe.call import Call, Part, Shape, told
+from nncodegen.compiler.describe.call import Call, Part, Shape, Writer, told
 from nncodegen.compiler.describe.checks import is_finite
 from nncodegen.compiler.describe.layer import Array, Node, Standard, is_integer, positive_integer
 from nncodegen.compiler.describe.rotary import RotaryEmbedding, Rotation
@@ -222,6 +222,24 @@ class Rows:
     where: tuple[Equation, ...] = ()
     given: tuple[str, ...] = ()
 
+    def softmax(self, write: Writer, scores: Expr) -> Element:
+        """Write the softmax of the scores of all places that exist for a query; all others have the weight 0."""
+        return write.step(
+            "p", (*self.indices, *self.places), scores, "softmax", (*self.places, *self.given), self.where
+        )
+
+
+def rows_of(indices: Sequence[str], places: Sequence[str], masks: Sequence[Expr], before: str = "") -> Rows:
+    """Return the rows of scores under these indices, the last of which is that of the queries in a causal row.
+
+    A place exists for a query where all masks are 1. In a causal row, ``before`` is an index for how far it lies before
+    the query; without one, a query looks at all places.
+    """
+    where = [Equation(mask, (), 1) for mask in masks]
+    if not before:
+        return Rows(tuple(indices), tuple(places), tuple(where))
+    return Rows(tuple(indices), tuple(places), (causal_row(before, indices[-1], places[0]), *where), (before,))
+
 
 def attended(
     call: Call,
@@ -241,7 +259,7 @@ def attended(
     z = call.step("z", every, query * key, "sum", (query.indices[-1], *rows.given), where)
     if bias != 0:
         z = call.step("z_biased", every, z + bias)
-    weights = call.step("p", every, z, "softmax", over, where)
+    weights = rows.softmax(call, z)
     kept: Expr = weights
     if dropout:
         noise = call.noise("dropout", every, "dropout", dropout)
@@ -268,7 +286,7 @@ class _Attending:
     """One use of attention, written as steps.
 
     ``t`` are the indices of queries, ``s`` those of keys and values, ``h`` those of heads that keys have, ``r`` those
-    that only queries have; ``rest`` are the other axes of a sample. ``where`` says which keys a query may look at;
+    that only queries have; ``rest`` are the other axes of a sample. ``masks`` say which keys a query may look at;
     ``b`` is how far a key of a causal row lies before the query.
     """
 
@@ -290,7 +308,8 @@ class _Attending:
         own = dict(zip(attended, self._s, strict=True))
         self._places = tuple(own.get(axis, index) for axis, index in enumerate(query.indices[:-1]))
         self._b = call.index(call.size(self._t[0]))
-        self._where, self._given = self._existing(given, CAUSAL in names)
+        self._masks = self._masks_of(given)
+        self._causal = CAUSAL in names
         self._bias: Expr = self._mask(*given[BIAS]) if BIAS in given else S.Zero
         self._returned = SCORES in names
 
@@ -340,16 +359,10 @@ class _Attending:
 
     # --- the keys that a query may look at ------------------------------------------------------------------------
 
-    def _existing(
-        self, given: Mapping[str, tuple[Element, Shape]], causal: bool
-    ) -> tuple[tuple[Equation, ...], tuple[str, ...]]:
-        """Return the equations under which a key exists for a query, and the indices that these give."""
-        equations = [causal_row(self._b, self._t[0], self._s[0])] if causal else []
-        if "attention_mask" in given:
-            equations.append(Equation(self._mask(*given["attention_mask"]), (), 1))
-        if "lengths" in given:
-            equations.append(Equation(self._within(given["lengths"][0]), (), 1))
-        return tuple(equations), (self._b,) if causal else ()
+    def _masks_of(self, given: Mapping[str, tuple[Element, Shape]]) -> list[Element]:
+        """Return elements that are 1 where a key exists for a query."""
+        masks = [self._mask(*given["attention_mask"])] if "attention_mask" in given else []
+        return [*masks, *([self._within(given["lengths"][0])] if "lengths" in given else [])]
 
     def _mask(self, mask: Element, shape: Shape) -> Element:
         """Return the mask under the indices of queries and keys, without axes of size 1."""
@@ -383,7 +396,8 @@ class _Attending:
             query, key = self._rotated(heads.rotary, query, key)
         at_s = (*self._places, *self._h)
         key, value = Element(key.tensor, (*at_s, self._k)), Element(value.tensor, (*at_s, self._v))
-        rows = Rows((SAMPLE, *self._rest, *every, *self._t), self._s, self._where, self._given)
+        before = self._b if self._causal else ""
+        rows = rows_of((SAMPLE, *self._rest, *every, *self._t), self._s, self._masks, before)
         means, weights = attended(call, rows, query, key, value, (*steps, *every, self._v), self._bias, heads.dropout)
         further = (self._of_all_heads(weights),) if self._returned else ()
         size = heads.output or call.size(self._query.indices[-1])

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from sympy import Expr
 
@@ -98,6 +98,24 @@ class Indices:
             yield f"{prefix}_{self._given}"
 
 
+class Writer(Protocol):
+    """What steps are added to: a call of a layer, or a graph that is read."""
+
+    def index(self, size: int) -> str:
+        """Return an unused index of the given size."""
+
+    def step(
+        self,
+        letters: str,
+        indices: Iterable[str],
+        value: Expr,
+        operator: str | None = None,
+        over: Iterable[str] = (),
+        where: Iterable[Equation] = (),
+    ) -> Element:
+        """Define a tensor: ``letters[indices] = operator(over) value where equations``; return its element."""
+
+
 class Call:
     """One use of a layer: its inputs, and methods to write its result.
 
@@ -154,6 +172,10 @@ class Call:
         self.x  # noqa: B018 (this raises an error for several inputs)
         return self.shapes[0]
 
+    def axes(self, number: int) -> tuple[str, ...]:
+        """Return the indices of the axes of an input, the first of which is that of the samples."""
+        return self.inputs[number].indices
+
     def size(self, index: str) -> int:
         """Return the size of an index of an input, or of one that ``index`` returned."""
         return self._sizes[index]
@@ -173,6 +195,10 @@ class Call:
         index = self._fresh()
         self._sizes[index] = size
         return index
+
+    def axis(self, size: int) -> tuple[str, ...]:
+        """Return the indices of a new axis of the given size: one here, and none where size 1 has no index."""
+        return (self.index(size),)
 
     def named(self, letters: str) -> str:
         """Return the name of a tensor of this layer: letters, followed by the number or the name of the layer."""

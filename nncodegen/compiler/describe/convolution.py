@@ -13,6 +13,7 @@ from nncodegen.compiler.describe.activate import activated
 from nncodegen.compiler.describe.activations import Activation as ActivationFunction
 from nncodegen.compiler.describe.call import Call, Part
 from nncodegen.compiler.describe.layer import Array, Standard, with_old_names
+from nncodegen.compiler.describe.moving import Groups, Moving, convolved
 from nncodegen.compiler.describe.windows import Padding, Sizes, Window, Windows, groups_of, windows_of
 from nncodegen.compiler.ir import Element, Equation
 
@@ -69,8 +70,7 @@ class _Convolution(Standard):
         places = [call.index(window.places) for window in along]
         filter_index = call.index(filters // groups if groups > 1 else filters)
         taps = [call.index(window.size) for window in along]
-        where = [self._moves(*one) for one in zip(along, sources, places, taps, strict=True)]
-        over = (*taps, *sources)
+        moving = Moving(along, sources, [(place,) for place in places], [(tap,) for tap in taps], self.transposed)
         # The numbers of inputs and outputs as Keras counts them: for a transposed layer, those of the layer it
         # transposes.
         fans = (channels // groups * field, filters * field)
@@ -79,21 +79,17 @@ class _Convolution(Standard):
             pair = (channel, filter_index) if self.transposed else (filter_index, channel)
             W = call.parameter("W", (*pair, *taps), self.kernel_initializer, fans)
             indices = (call.x.indices[0], *windows.joined(places, filter_index))
-            return self._with_bias(call, call.step("s", indices, W * call.x, "sum", (channel, *over), where), windows)
+            return self._with_bias(call, convolved(call, "s", indices, call.x, W, moving, (channel,)), windows)
         group, own = call.index(groups), call.index(channels // groups)
         pair = (own, filter_index) if self.transposed else (filter_index, own)
         W = call.parameter("W", (group, *pair, *taps), self.kernel_initializer, fans)
-        where.append(Equation(channel, ((group, channels // groups), (own, 1))))
         both = (call.x.indices[0], group, filter_index, *places)
-        parts = call.step("part", both, W * call.x, "sum", (own, channel, *over), where)
+        of_group = Groups(group, (own,), channels // groups)
+        parts = convolved(call, "part", both, call.x, W, moving, (channel,), of_group)
         result = call.index(filters)
         indices = (call.x.indices[0], *windows.joined(places, result))
         numbered = [Equation(result, ((group, filters // groups), (filter_index, 1)))]
         return self._with_bias(call, call.step("s", indices, parts, "sum", (group, filter_index), numbered), windows)
-
-    def _moves(self, window: Window, source: str, place: str, tap: str) -> Equation:
-        """Return the equation between the input place, the output place and the tap of a window along one axis."""
-        return window.equation(source, (place,), (tap,))
 
     def _with_bias(self, call: Call, s: Element, windows: Windows) -> Part:
         if not self.use_bias:
@@ -142,9 +138,6 @@ class _Transpose(_Convolution):
     def _along(self, call: Call, windows: Windows, axis: int, length: int) -> Window:
         more = windows.more(self.output_padding)
         return windows.spread(call, axis, length, more[axis] if more else None)
-
-    def _moves(self, window: Window, source: str, place: str, tap: str) -> Equation:
-        return window.equation(place, (source,), (tap,))
 
 
 @with_old_names

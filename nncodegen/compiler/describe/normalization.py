@@ -9,12 +9,37 @@ from typing import Any, ClassVar
 
 from sympy import Expr, Float, sqrt
 
-from nncodegen.compiler.describe.call import Call, Part
+from nncodegen.compiler.describe.call import Call, Part, Writer
 from nncodegen.compiler.describe.checks import is_finite
 from nncodegen.compiler.describe.layer import Standard, is_integer
 from nncodegen.compiler.ir import SAMPLE, Element
 from nncodegen.compiler.ir.functions import constant
 from nncodegen.errors import ModelError
+
+
+def normalized(
+    write: Writer,
+    x: Expr,
+    indices: Sequence[str],
+    over: Sequence[str],
+    count: int,
+    epsilon: Expr,
+    centered: bool = True,
+) -> tuple[Expr, Element | None, Element]:
+    """Write mean and variance over ``count`` values; return (x - mean)*factor, mean, and factor.
+
+    The factor is 1/sqrt(variance + epsilon). If it is not centered, there is no mean, and the variance is the mean of
+    the squares. ``indices`` are those of x, of which those in ``over`` are normalized together.
+    """
+    operator = "sum" if over else None
+    rest = tuple(index for index in indices if index not in over)
+    mean: Element | None = None
+    if centered:
+        mean = write.step("mean", rest, x / count, operator, over)
+        x = write.step("deviation", indices, x - mean)
+    squares = write.step("variance" if centered else "squares", rest, x**2 / count, operator, over)
+    factor = write.step("factor", rest, 1 / sqrt(squares + epsilon))
+    return x * factor, mean, factor
 
 
 @dataclass(frozen=True)
@@ -38,15 +63,8 @@ class LayerNormalization(Standard):
         """Write the mean and the deviation over the axes, then the variance as the mean of the squared deviations."""
         x = call.x
         over = axes_of(call, self.axis)
-        rest = tuple(index for index in x.indices if index not in over)
-        values = 1
-        for index in over:
-            values *= call.size(index)
-        mean = call.step("mean", rest, x / values, "sum", over)
-        deviation = call.step("deviation", x.indices, x - mean)
-        variance = call.step("variance", rest, deviation**2 / values, "sum", over)
-        factor = call.step("factor", rest, 1 / sqrt(variance + small(call, self.epsilon)))
-        return _scaled(call, deviation * factor, _gamma_and_beta(call, self, over))
+        value, _, _ = normalized(call, x, x.indices, over, _count(call, over), small(call, self.epsilon))
+        return _scaled(call, value, _gamma_and_beta(call, self, over))
 
 
 @dataclass(frozen=True)
@@ -69,10 +87,8 @@ class RMSNormalization(Standard):
         if not isinstance(self.scale, bool):
             raise ModelError(f"scale of {call.role} is True or False, not {self.scale!r}")
         x, over = call.x, axes_of(call, self.axis)
-        rest = tuple(index for index in x.indices if index not in over)
-        squares = call.step("squares", rest, x**2 / math.prod(map(call.size, over)), "sum", over)
-        factor = call.step("factor", rest, 1 / sqrt(squares + small(call, self.epsilon)))
-        value = x * factor
+        epsilon = small(call, self.epsilon)
+        value, _, _ = normalized(call, x, x.indices, over, _count(call, over), epsilon, centered=False)
         return call.output(value * call.parameter("scale", over, "ones", (1, 1), False) if self.scale else value)
 
 
@@ -141,6 +157,10 @@ def _of_a_batch(call: Call, over: Sequence[str]) -> tuple[Element, Element, Elem
     deviation = call.step("deviation", x.indices, x - mean)
     squares = call.step("squares", over, present * (x - constant(mean)) ** 2, "sum", rest)
     return mean, deviation, call.step("variance", over, squares / (values * count))
+
+
+def _count(call: Call, over: Sequence[str]) -> int:
+    return math.prod(map(call.size, over))
 
 
 def _gamma_and_beta(call: Call, layer: Any, indices: Sequence[str]) -> tuple[Element | None, Element | None]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sympy import Expr, Rational, S
+from sympy import Rational
 
 from nncodegen.compiler.describe.call import Call, Part
 from nncodegen.compiler.describe.layer import Standard
-from nncodegen.compiler.describe.windows import AXES, Padding, Sizes, Window, windows_of
-from nncodegen.compiler.ir import Equation
+from nncodegen.compiler.describe.moving import Moving, largest, mean
+from nncodegen.compiler.describe.windows import Padding, Sizes, windows_of
+from nncodegen.compiler.ir import Element
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.ground.renamed import renamed
 
@@ -44,12 +44,11 @@ class _Pooling(Standard):
         places = [call.index(window.places) for window in along]
         taps = [call.index(window.size) for window in along]
         indices = (call.x.indices[0], *windows.joined(places, channel))
-        return self._pooled(call, along, indices, (sources, places, taps))
+        moving = Moving(along, sources, [(place,) for place in places], [(tap,) for tap in taps])
+        return self._pooled(call, indices, moving)
 
-    def _pooled(
-        self, call: Call, along: Sequence[Window], indices: tuple[str, ...], moving: tuple[Sequence[str], ...]
-    ) -> Part:
-        """Return the part with the value of each window; ``moving`` are the indices of sources, places and taps."""
+    def _pooled(self, call: Call, indices: tuple[str, ...], moving: Moving) -> Part:
+        """Return the part with the value of each window."""
         raise NotImplementedError
 
 
@@ -57,17 +56,8 @@ class _Pooling(Standard):
 class _MaxPooling(_Pooling):
     """The common base of layers that keep the largest value of each window."""
 
-    def _pooled(
-        self, call: Call, along: Sequence[Window], indices: tuple[str, ...], moving: tuple[Sequence[str], ...]
-    ) -> Part:
-        sources, _, taps = moving
-        where = [window.equation(at, (to,), (tap,)) for window, at, to, tap in zip(along, *moving, strict=True)]
-        return call.part(call.step("h", indices, call.x, "max", (*taps, *sources), where))
-
-
-def _equations(along: Sequence[Window], moving: tuple[Sequence[str], ...]) -> list[Equation]:
-    """Return the equation of each axis, from the indices of sources, places and taps."""
-    return [window.equation(at, (to,), (tap,)) for window, at, to, tap in zip(along, *moving, strict=True)]
+    def _pooled(self, call: Call, indices: tuple[str, ...], moving: Moving) -> Part:
+        return call.part(largest(call, "h", indices, call.x, moving))
 
 
 @dataclass(frozen=True)
@@ -99,24 +89,9 @@ class _AveragePooling(_Pooling):
 
     count_include_pad: bool = False
 
-    def _pooled(
-        self, call: Call, along: Sequence[Window], indices: tuple[str, ...], moving: tuple[Sequence[str], ...]
-    ) -> Part:
-        sources, places, taps = moving
-        where = [window.equation(at, (to,), (tap,)) for window, at, to, tap in zip(along, *moving, strict=True)]
-        factor: Expr = Rational(1, math.prod(window.size for window in along))
-        partial = [not (window.clear or self.count_include_pad) for window in along]
-        if not any(partial):
-            return call.part(call.step("h", indices, call.x * factor, "sum", (*taps, *sources), where))
-        total = call.step("total", indices, call.x, "sum", (*taps, *sources), where)
-        value: Expr = total
-        for axis, window in enumerate(along):
-            if partial[axis]:
-                over = (taps[axis], sources[axis])
-                value /= call.step(f"count_{AXES[self.axes][axis]}", (places[axis],), S.One, "sum", over, [where[axis]])
-            else:
-                value /= window.size
-        return call.output(value, indices)
+    def _pooled(self, call: Call, indices: tuple[str, ...], moving: Moving) -> Part:
+        value = mean(call, "h", indices, call.x, moving, self.count_include_pad)
+        return call.part(value) if isinstance(value, Element) else call.output(value, indices)
 
 
 @with_old_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -90,10 +91,11 @@ class Recurrence:
         self.units = positive_integer(layer.units, f"the units of {call.role}")
         self._check()
         self._x = call.inputs[0]
-        self._n, self._t, self._i = self._x.indices
-        self._g, self._j, self._k = call.index(layer.gates), call.index(self.units), call.index(self.units)
+        self._n, self._t, *features = call.axes(0)
+        self._features = tuple(features)
+        self._g, self._j, self._k = call.axis(layer.gates), call.index(self.units), call.index(self.units)
         self.own = (self._n, self._t, self._j)
-        self.gated = (self._n, self._t, self._g, self._j)
+        self.gated = (self._n, self._t, *self._g, self._j)
         self._steps = call.size(self._t)
         self._first, self._last = (self._steps - 1, 0) if layer.go_backwards else (0, self._steps - 1)
         self._exists = self._mask()
@@ -141,35 +143,35 @@ class Recurrence:
 
     def inputs(self) -> Element:
         """Return W x, for all gates."""
-        layer, inputs = self._layer, self._call.size(self._i)
-        W = self._parameter("W", (self._g, self._j, self._i), layer.kernel_initializer, inputs)
-        return self.step("s", self.gated, W * self._x, "sum", (self._i,))
+        layer, inputs = self._layer, math.prod(map(self._call.size, self._features))
+        W = self._parameter("W", (*self._g, self._j, *self._features), layer.kernel_initializer, inputs)
+        return self.step("s", self.gated, W * self._x, "sum" if self._features else None, self._features)
 
     def products(self, h_0: Element) -> Element:
         """Return U h_0, for all gates."""
-        indices = (self._g, self._j, self._k)
+        indices = (*self._g, self._j, self._k)
         self._U = self._parameter("U", indices, self._layer.recurrent_initializer, self.units)
         return self.step("r", self.gated, self._U * self._of_others(h_0), "sum", (self._k,))
 
-    def product_of_gate(self, value: Expr, gate: int) -> Element:
+    def product_of_gate(self, value: Expr, name: str) -> Element:
         """Return the product of U with a value other than the state, for one gate."""
         assert self._U
         held = self._of_others(self.step("held", self.own, value))
-        return self.step("a", self.own, self._U * held, "sum", (self._g, self._k), (Equation(self._g, (), gate),))
+        return self.step("a", self.own, self._U * held, "sum", (*self._g, self._k), self._is_gate(name))
 
     def bias(self, start: str | float | Initial | None = None) -> Expr:
         """Return b, for all gates; 0 for a layer without biases."""
         layer = self._layer
         start = layer.bias_initializer if start is None else start
         return (
-            self._parameter("b", (self._g, self._j), start, self.units, penalized=False) if layer.use_bias else S.Zero
+            self._parameter("b", (*self._g, self._j), start, self.units, penalized=False) if layer.use_bias else S.Zero
         )
 
     def two_biases(self) -> tuple[Expr, Expr]:
         """Return the biases of both products, which are one parameter; 0 for a layer without biases."""
         if not self._layer.use_bias:
             return S.Zero, S.Zero
-        p, rest = self._call.index(2), (self._g, self._j)
+        p, rest = self._call.index(2), (*self._g, self._j)
         b = self._parameter("b", (p, *rest), self._layer.bias_initializer, self.units, penalized=False)
         first, second = (
             self.step(f"b{k + 1}_", rest, b, "sum", (p,), (Equation(p, (), k),)) for k in (0, 1)
@@ -186,10 +188,14 @@ class Recurrence:
         """Return a state under the index of units that is summed over."""
         return Element(element.tensor, (self._n, self._t, self._k))
 
-    def gate(self, z: Element, number: int) -> Element:
+    def gate(self, z: Element, name: str) -> Element:
         """Return the values of one gate in a tensor named after it: z_i is that of z for the gate i."""
-        letters = f"{z.tensor[:1]}_{self._layer.gate_names[number]}"
-        return self.step(letters, self.own, z, "sum", (self._g,), (Equation(self._g, (), number),))
+        operator = "sum" if self._g else None
+        return self.step(f"{z.tensor[:1]}_{name}", self.own, z, operator, self._g, self._is_gate(name))
+
+    def _is_gate(self, name: str) -> tuple[Equation, ...]:
+        """Return the equation of a gate, whose place among all of them is that in ``gate_names`` of the layer."""
+        return tuple(Equation(index, (), self._layer.gate_names.index(name)) for index in self._g)
 
     # --- states --------------------------------------------------------------------------------------------------
 
@@ -242,7 +248,7 @@ class Recurrence:
         found: Element | None = None
         if self._layer.mask_value is not None:
             other = Piecewise((S.One, Ne(self._x, float(self._layer.mask_value))), (S.Zero, True))
-            found = self.step("differ", indices, other, "sum", (self._i,))
+            found = self.step("differ", indices, other, "sum" if self._features else None, self._features)
         if self._layer.lengths:
             length, call = self._call.inputs[-1], self._call
             (n, one) = length.indices

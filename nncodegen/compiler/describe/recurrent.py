@@ -86,7 +86,7 @@ class SimpleRNN(Recurrent):
     def recur(self, at: Recurrence) -> None:
         """Write the steps s = W x, r = U h_0, z = s + r + b."""
         (h_0,) = at.before("h")
-        z = at.gate(at.step("z", at.gated, at.inputs() + at.products(h_0) + at.bias()), 0)
+        z = at.gate(at.step("z", at.gated, at.inputs() + at.products(h_0) + at.bias()), "h")
         at.define("h", at.activated(self.activation, z), h_0)
 
 
@@ -111,8 +111,8 @@ class LSTM(Recurrent):
         """Write the steps s = W x, r = U h_0, z = s + r + b, and the four gates of z."""
         h_0, c_0 = at.before("h", "c")
         z = at.step("z", at.gated, at.inputs() + at.products(h_0) + at.bias(self._start(at)))
-        i, f, o = (at.activated(self.recurrent_activation, at.gate(z, gate)) for gate in (0, 1, 3))
-        c = at.define("c", f * c_0 + i * at.activated(self.activation, at.gate(z, 2)), c_0)
+        i, f, o = (at.activated(self.recurrent_activation, at.gate(z, gate)) for gate in ("i", "f", "o"))
+        c = at.define("c", f * c_0 + i * at.activated(self.activation, at.gate(z, "c")), c_0)
         at.define("h", o * at.activated(self.activation, c), h_0)
 
     def _start(self, at: Recurrence) -> str | float | Initial:
@@ -157,12 +157,12 @@ class GRU(Recurrent):
         first, second = at.two_biases() if self.reset_after else (at.bias(), S.Zero)
         s, r = at.step("s_b", at.gated, inputs + first), at.step("r_b", at.gated, products + second)
         update, reset = (
-            at.activated(self.recurrent_activation, at.step(f"z_{gate}", at.own, at.gate(s, k) + at.gate(r, k)))
-            for k, gate in enumerate(self.gate_names[:2])
+            at.activated(self.recurrent_activation, at.step(f"z_{gate}", at.own, at.gate(s, gate) + at.gate(r, gate)))
+            for gate in ("update", "reset")
         )
         if self.reset_after:
-            inner = at.gate(s, 2) + reset * at.gate(r, 2)
+            inner = at.gate(s, "h") + reset * at.gate(r, "h")
         else:
-            inner = at.gate(s, 2) + at.product_of_gate(reset * h_0, 2)
+            inner = at.gate(s, "h") + at.product_of_gate(reset * h_0, "h")
         update = at.step("update", at.own, update)
         at.define("h", update * h_0 + (1 - update) * at.activated(self.activation, at.step("z_h", at.own, inner)), h_0)

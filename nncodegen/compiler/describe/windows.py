@@ -45,11 +45,6 @@ class Window:
         """Return the number of places from the first to the last of a window."""
         return reach_of(self.size, self.dilation)
 
-    @property
-    def clear(self) -> bool:
-        """Return whether all windows lie within the axis."""
-        return self.before == 0 and (self.places - 1) * self.stride + self.reach <= self.length
-
     def equation(self, left: str, right: Sequence[str], tap: Sequence[str]) -> Equation:
         """Return the equation of the places that a window reads: source = stride*place + dilation*tap - before.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncodegen.formats.c.crossed import binaries
+from nncodegen.formats.c.cross_compiled import binaries
 from nncodegen.formats.c.model import PlainModel
 from nncodegen.formats.c.plain import header, source
 from nncodegen.formats.c.projects import cmake_lists, makefile
@@ -16,12 +16,12 @@ def files(request: Request) -> Exported:
     """Return the files of a model as C."""
     model = PlainModel(request)
     texts = vector_files(model) if request.vectors else _plain_files(model)
-    told = "" if request.vectors else report(model, texts)
-    found = {name: text.encode() for name, text in texts.items()}
+    message = "" if request.vectors else report(model, texts)
+    files_of_model = {name: text.encode() for name, text in texts.items()}
     if request.cross is not None:
-        found |= binaries(model.name, texts, request.cross)
-        told += f"\n{model.name}.o and {model.name}_test are for {request.cross}"
-    return Exported(found, told.lstrip("\n"))
+        files_of_model |= binaries(model.name, texts, request.cross)
+        message += f"\n{model.name}.o and {model.name}_test are for {request.cross}"
+    return Exported(files_of_model, message.lstrip("\n"))
 
 
 def _plain_files(model: PlainModel) -> dict[str, str]:

@@ -15,11 +15,11 @@ LONG = ("faddeeva_real_of", "faddeeva_imag_of")
 
 def exported(libm: bool) -> Dialect:
     """Return the dialect of kernels, with the functions of the C library or with those of nncodegen."""
-    own = (*BESIDES, *LONG) if libm else (*INLINE,)
+    functions = (*BESIDES, *LONG) if libm else (*INLINE,)
     extrema = {name: OWN_FUNCTIONS[name] for name in ("Max", "Min")}
     return Dialect(
-        calls({name: OWN_FUNCTIONS[name] for name in own} | extrema) | {"sign": "(real) (({0} > 0) - ({0} < 0))"},
-        {**{name: name if libm and name in BESIDES else "functions" for name in own}, **extrema},
+        calls({name: OWN_FUNCTIONS[name] for name in functions} | extrema) | {"sign": "(real) (({0} > 0) - ({0} < 0))"},
+        {**{name: name if libm and name in BESIDES else "functions" for name in functions}, **extrema},
     )
 
 

@@ -108,8 +108,8 @@ def kernel_body(model: PlainModel, kernel: OneSample, helpers: dict[str, None], 
 
     def body(lines: Lines) -> None:
         emitter = PlainEmitter(kernel, model.request.libm, helpers, lines, model.systems)
-        given = ("parameters", "inputs", "work", *(["targets"] if returns else []))
-        lines.add(*(f"(void) {name};" for name in given if name not in emitter.arguments))
+        names = ("parameters", "inputs", "work", *(["targets"] if returns else []))
+        lines.add(*(f"(void) {name};" for name in names if name not in emitter.arguments))
         if model.trained and "parameters" in emitter.arguments:
             with lines.block("if (!parameters)"):
                 lines.add(f"parameters = {model.name}_parameters;")

@@ -16,7 +16,7 @@ from nncodegen.compiler.passes.stepwise import stepwise
 from nncodegen.compiler.schedule.plain import OneSample, plan_gradient, plan_loss, plan_outputs, plan_step
 from nncodegen.errors import ModelError
 from nncodegen.formats.c.library import check_without_library
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import described, differentiated, of_loss, of_outputs, stable
 from nncodegen.formats.export.request import Request
 
@@ -121,8 +121,8 @@ class PlainModel:
         for name in self.request.optimizers:
             if name not in known:
                 raise ModelError(f"there is no optimizer {name!r}; there are: {', '.join(known)}")
-        own = (*FUNCTIONS, *(OF_STEPS if self.step else ()))
-        taken = [name for name in self.request.optimizers if name in own]
+        declared = (*FUNCTIONS, *(OF_STEPS if self.step else ()))
+        taken = [name for name in self.request.optimizers if name in declared]
         if taken:
             raise ModelError(f"the optimizer {taken[0]} has the name of another function in C: rename it")
         return tuple(known[name] for name in dict.fromkeys(self.request.optimizers))
@@ -131,7 +131,7 @@ class PlainModel:
     def sizes(self) -> dict[str, int]:
         """Return the constants in the header: the number of values of each kind."""
         program = self.program
-        found = {
+        counts = {
             "INPUTS": sum(tensor.size for tensor in program.inputs),
             "OUTPUTS": program.width(program.outputs),
             "PARAMETERS": program.parameter_count,
@@ -140,20 +140,22 @@ class PlainModel:
         if self.step:
             companion, loops = self.step
             assert companion.stepwise
-            own = sizes(companion.program, companion.stepwise)
-            found |= {"TOKENS": companion.stepwise.tokens}
-            found |= {name: own[name] for name in ("POSITIONS", "STATE", "PROBABILITIES")}
-            found["STEP_WORK"] = own["RESULTS"] + loops.work
+            of_steps = sizes(companion.program, companion.stepwise)
+            counts |= {"TOKENS": companion.stepwise.tokens}
+            counts |= {name: of_steps[name] for name in ("POSITIONS", "STATE", "PROBABILITIES")}
+            counts["STEP_WORK"] = of_steps["RESULTS"] + loops.work
         if self.train:
-            found["TARGETS"] = sum(tensor.size for tensor in program.targets)
-            found["TRAIN_WORK"] = max(self.loss.work, self.gradient.work)
-        return found
+            counts["TARGETS"] = sum(tensor.size for tensor in program.targets)
+            counts["TRAIN_WORK"] = max(self.loss.work, self.gradient.work)
+        return counts
 
 
 def _step_of(program: Program) -> tuple[Companion, OneSample]:
     """Return the companion for one step of a sequence and its loops. Raise ModelError for a model that has none."""
-    found = stepwise(stabilize(program))
-    if not isinstance(found, Companion):
-        raise ModelError(f"{program.name} cannot be computed step by step, so export it without generate: {found}")
-    companion = replace(found, program=simplify(found.program))
+    companion_or_reason = stepwise(stabilize(program))
+    if not isinstance(companion_or_reason, Companion):
+        raise ModelError(
+            f"{program.name} cannot be computed step by step, so export it without generate: {companion_or_reason}"
+        )
+    companion = replace(companion_or_reason, program=simplify(companion_or_reason.program))
     return companion, plan_step(companion)

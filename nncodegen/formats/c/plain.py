@@ -17,9 +17,9 @@ from nncodegen.formats.c.dialects import BESIDES, exported
 from nncodegen.formats.c.functions import Function, functions
 from nncodegen.formats.c.kernels import HELPERS
 from nncodegen.formats.c.model import PlainModel
+from nncodegen.formats.c.runtime_headers import runtime_text
 from nncodegen.formats.c.stepwise import step_functions, step_source
-from nncodegen.formats.c.texts import runtime_text
-from nncodegen.formats.export.mark import HEAD
+from nncodegen.formats.export.first_line import HEAD
 
 NEEDS_LIBM = ("half_expm1", "normal", "generate")
 """The helpers that call functions of the C library in the precision of the model."""
@@ -163,15 +163,15 @@ def _about(model: PlainModel) -> list[str]:
         "   overlap, and are not NULL where nothing is said of it.", "",
     ]  # fmt: skip
     for name, texts in rows:
-        found = wrapped("; ".join(texts), "[,;]" if name != "noise" else "")
-        lines += [f"   {name if not number else '':<12}{text.strip()}" for number, text in enumerate(found)]
+        lines_of_text = wrapped("; ".join(texts), "[,;]" if name != "noise" else "")
+        lines += [f"   {name if not number else '':<12}{text.strip()}" for number, text in enumerate(lines_of_text)]
     return [*lines[:-1], f"{lines[-1]} */"]
 
 
 def columns(model: PlainModel) -> dict[str, list[str]]:
     """Return the meaning of inputs, outputs and targets, by position, in texts that are safe in a comment."""
-    found = {"inputs": listed(model.program.inputs, model.request.subject.inputs), "outputs": _outputs(model)}
-    return {**found, "targets": listed(model.program.targets, ())} if model.train else found
+    groups = {"inputs": listed(model.program.inputs, model.request.subject.inputs), "outputs": _outputs(model)}
+    return {**groups, "targets": listed(model.program.targets, ())} if model.train else groups
 
 
 def listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
@@ -179,9 +179,9 @@ def listed(tensors: Iterable[Tensor], meanings: tuple[str, ...]) -> list[str]:
     if meanings:
         return [f"{number}: {_safe(text)}" for number, text in enumerate(meanings)]
     texts = []
-    for tensor, own in slices_of(tensors):
+    for tensor, part in slices_of(tensors):
         sizes = "".join(f"[{size}]" for size in tensor.shape if size is not None)
-        texts.append(f"{identifier(tensor.name)}{sizes} at {own.start}")
+        texts.append(f"{identifier(tensor.name)}{sizes} at {part.start}")
     return texts or ["none"]
 
 

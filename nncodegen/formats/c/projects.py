@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nncodegen.formats.c.model import PlainModel
-from nncodegen.formats.export.mark import EXPORTED
+from nncodegen.formats.export.first_line import EXPORTED
 
 
 def makefile(model: PlainModel) -> str:

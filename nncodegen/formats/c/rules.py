@@ -60,8 +60,8 @@ class RuleWriter:
     @property
     def head(self) -> str:
         """Return the head of the function."""
-        given = ["real *parameters", "const real *gradient", *_arguments(self._rule, self._printer).values()]
-        return f"void {self._name}_{self._rule.name}({', '.join(given)})"
+        arguments = ["real *parameters", "const real *gradient", *_arguments(self._rule, self._printer).values()]
+        return f"void {self._name}_{self._rule.name}({', '.join(arguments)})"
 
     def write(self, lines: Lines) -> None:
         """Write the body of the function."""

@@ -12,8 +12,8 @@ from nncodegen.compiler.ir import Program, evaluate
 from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.formats.c.model import PlainModel
 from nncodegen.formats.c.plain import numbers
-from nncodegen.formats.export.initial import start_of
-from nncodegen.formats.export.mark import HEAD
+from nncodegen.formats.export.first_line import HEAD
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import of_outputs
 
 SAMPLES = 3
@@ -70,13 +70,13 @@ def self_test(model: PlainModel) -> str:
         tables.pop("sums", None)
     lines = begun(model, tables, f"{upper}_PARAMETERS", "stdio")
     size = max(size for kind, size in model.sizes.items() if kind.endswith("_WORK"))
-    found = [f"work[{size or 1}]", f"found_outputs[SAMPLES*{upper}_OUTPUTS]"]
-    found += [f"state[{upper}_STATE]", "found_probabilities[SAMPLES*STEPS*PROBABILITIES]"] if model.step else []
-    found += ["found_gradient[PARAMETERS]", "found_sums[CLASSES]"] if "sums" in tables else []
+    arrays = [f"work[{size or 1}]", f"found_outputs[SAMPLES*{upper}_OUTPUTS]"]
+    arrays += [f"state[{upper}_STATE]", "found_probabilities[SAMPLES*STEPS*PROBABILITIES]"] if model.step else []
+    arrays += ["found_gradient[PARAMETERS]", "found_sums[CLASSES]"] if "sums" in tables else []
     if model.step:
-        own = ", ".join(f"{size} = {upper}_{size}" for size in ("STATE", "PROBABILITIES"))
-        lines.add(f"enum {{ STEPS = {upper}_INPUTS, {own} }};", "")
-    lines.add(*(f"static real {array};" for array in found), "", *COMPARE.splitlines(), "")
+        counts = ", ".join(f"{size} = {upper}_{size}" for size in ("STATE", "PROBABILITIES"))
+        lines.add(f"enum {{ STEPS = {upper}_INPUTS, {counts} }};", "")
+    lines.add(*(f"static real {array};" for array in arrays), "", *COMPARE.splitlines(), "")
     lines.add(*([*SUMS.splitlines(), ""] if "sums" in tables else []))
     X, Y = ("inputs" if "inputs" in tables else "NULL"), ("targets" if "targets" in tables else "NULL")
     with lines.function("int main(void)"):
@@ -139,17 +139,17 @@ def parameters_of(model: PlainModel, tables: dict[str, Any]) -> str:
 def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:
     """Return the data of a test and the expected results, by name."""
     program, precision = model.program, model.request.precision
-    given = start_of(program) if model.constants is None else model.constants
+    parameters = start_of(program) if model.constants is None else model.constants
     formulas = [stabilize(of_outputs(program))]
     formulas += [model.differentiated] if train else []  # without noise, if it is not given
-    X, Y = _data(model, formulas, given)
-    tables = {"inputs": X, "outputs": _outputs(model, formulas[0], given, X)}
-    if model.constants is None and len(given):
-        tables["parameters"] = given
+    X, Y = _data(model, formulas, parameters)
+    tables = {"inputs": X, "outputs": _outputs(model, formulas[0], parameters, X)}
+    if model.constants is None and len(parameters):
+        tables["parameters"] = parameters
     if train:
-        loss, gradient = _loss_and_gradient(formulas[1], given, X, Y)
+        loss, gradient = _loss_and_gradient(formulas[1], parameters, X, Y)
         tables |= {"targets": Y, "loss": loss}
-    if train and len(given):
+    if train and len(parameters):
         places = np.arange(len(gradient))
         tables["sums"] = np.bincount(places % CLASSES, gradient * (1 + places // CLASSES % 7), CLASSES)
     return {name: np.asarray(table, precision) for name, table in tables.items() if table is not None}
@@ -159,17 +159,17 @@ def _data(model: PlainModel, formulas: list[Program], parameters: Any) -> tuple[
     """Return random inputs and targets; samples for which all compared values are finite come first."""
     every = [None if data is None else data.astype(model.request.precision)
              for data in random_data(model.program, CANDIDATES)]  # fmt: skip
-    found: list[int] = []
+    chosen: list[int] = []
     for number in range(CANDIDATES):
         X, Y = (None if data is None else data[number : number + 1] for data in every)
         values = [_outputs(model, formulas[0], parameters, X)]
         values += _loss_and_gradient(formulas[1], parameters, X, Y) if len(formulas) > 1 else ()
         if all(np.isfinite(value).all() for value in values):
-            found.append(number)
-        if len(found) == SAMPLES:
+            chosen.append(number)
+        if len(chosen) == SAMPLES:
             break
-    others = (number for number in range(CANDIDATES) if number not in found)
-    rows = [*found, *others][:SAMPLES]
+    others = (number for number in range(CANDIDATES) if number not in chosen)
+    rows = [*chosen, *others][:SAMPLES]
     X, Y = (None if data is None else data[rows] for data in every)
     return X, Y
 

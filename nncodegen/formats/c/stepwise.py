@@ -9,7 +9,7 @@ from nncodegen.compiler.emit.stepwise import KERNEL, declared
 from nncodegen.compiler.schedule.extents import ROWS
 from nncodegen.formats.c.functions import Function, kernel_body
 from nncodegen.formats.c.model import PlainModel
-from nncodegen.formats.c.texts import runtime_text
+from nncodegen.formats.c.runtime_headers import runtime_text
 
 
 def step_source(model: PlainModel, helpers: dict[str, None]) -> Lines:

@@ -15,7 +15,7 @@ from nncodegen.formats.c.amalgamation import Held, amalgamated
 from nncodegen.formats.c.model import PlainModel
 from nncodegen.formats.c.plain import constants
 from nncodegen.formats.c.self_test import COMPARE, SUMS, begun, parameters_of, tables_of
-from nncodegen.formats.export.mark import EXPORTED, HEAD
+from nncodegen.formats.export.first_line import EXPORTED, HEAD
 
 FLAGS = "-O3 -march=native -fopenmp-simd -fno-math-errno -fno-trapping-math"
 """The compiler's options with which loops become vector instructions."""
@@ -35,9 +35,9 @@ def vector_files(model: PlainModel) -> dict[str, str]:
     ).sources.files
     held: Held = {}
     header = amalgamated(sources[f"{name}.h"], held).replace(BUILT, HEAD, 1)
-    own: Held = {each: [frozenset()] for each in held}  # the header comes first, and is guarded as a whole
+    guarded: Held = {each: [frozenset()] for each in held}  # the header comes first, and is guarded as a whole
     other = "math/functions64.h" if model.real == "float" else "math/functions32.h"
-    source = amalgamated(sources[f"{name}.c"], own, (other,)).replace(BUILT, HEAD, 1)
+    source = amalgamated(sources[f"{name}.c"], guarded, (other,)).replace(BUILT, HEAD, 1)
     if model.constants is not None:
         source += "\n".join(constants(model)) + "\n"
         declared = (

@@ -69,8 +69,8 @@ class CasadiModel:
     @cached_property
     def constants(self) -> Any:
         """Return the trained parameters, or None where they are an argument."""
-        given = self.request.parameters
-        return None if given is None else given.astype("float64")
+        parameters = self.request.parameters
+        return None if parameters is None else parameters.astype("float64")
 
     @cached_property
     def variables(self) -> dict[str, tuple[Tensor, ...]]:
@@ -97,16 +97,16 @@ class CasadiModel:
     def functions(self) -> tuple[Function, ...]:
         """Return all functions of the library, in the order of their derivatives."""
         name = self.name
-        given = tuple(Argument(group, Pattern(_size(tensors), 1)) for group, tensors in self.variables.items())
+        arguments = tuple(Argument(group, Pattern(_size(tensors), 1)) for group, tensors in self.variables.items())
         seeds = Argument("adj_y", Pattern(self.count, 1))
         values = (Result("y", self._values),)
         slopes = tuple(Result(f"jac_y_{group}", self._slope(group)) for group in self.variables)
         adjoints = tuple(self._adjoints())
-        to_slopes, to_adjoints = (*given, *_known(values)), (*given, *_known(values), seeds)
+        to_slopes, to_adjoints = (*arguments, *_known(values)), (*arguments, *_known(values), seeds)
         hessian = "The derivatives of what adj1 gives: the Hessian of adj_y times y, and the transposed Jacobian."
         hessians = "The derivatives of the Jacobian, its columns one below the other: the Hessians of all outputs."
         return (
-            Function(name, "The outputs y.", given, values),
+            Function(name, "The outputs y.", arguments, values),
             Function(f"jac_{name}", "The Jacobian of y.", to_slopes, slopes),
             Function(f"adj1_{name}", "The transposed Jacobian of y times adj_y.", to_adjoints, adjoints),
             Function(f"jac_adj1_{name}", hessian, (*to_adjoints, *_known(adjoints)), tuple(self._hessian())),
@@ -144,8 +144,8 @@ class CasadiModel:
         results = iter(program.outputs)
         entries = {tensor: None if slope is None else next(results) for tensor, slope in slopes.items()}
         for group, tensors in self.variables.items():
-            found = vector(program, [entries[tensor] for tensor in tensors], parts_of(tensors))
-            yield Result(f"adj_{group}", found)
+            gradient = vector(program, [entries[tensor] for tensor in tensors], parts_of(tensors))
+            yield Result(f"adj_{group}", gradient)
 
     def _hessian(self) -> Iterator[Result]:
         """Yield the derivatives of the adjoint: of each of its results, by each argument."""
@@ -155,17 +155,17 @@ class CasadiModel:
         for group, tensors in self.variables.items():
             functions = [(0, tensor) for tensor in tensors]
             for other, others in self.variables.items():
-                found = curvature.matrix(functions, parts_of(tensors), others)
-                yield Result(f"jac_adj_{group}_{other}", found)
+                block = curvature.matrix(functions, parts_of(tensors), others)
+                yield Result(f"jac_adj_{group}_{other}", block)
             yield Result(f"jac_adj_{group}_out_y", Matrix(empty(_size(tensors), self.count)))
             yield Result(f"jac_adj_{group}_adj_y", self._slope(group, transposed=True))
 
     def _hessians(self) -> Iterator[Result]:
         """Yield the derivatives of the Jacobian: of each of its results, by each argument."""
-        found = self._slopes.found
+        slopes = self._slopes.slopes
         everything = product(range(len(self.outputs)), self._all)
-        functions = [function for function, entry in zip(everything, found.entries, strict=True) if entry is not None]
-        curvature = Derivatives(jacobian(found.program, self._all), functions, self._all, found.identities)
+        functions = [function for function, entry in zip(everything, slopes.entries, strict=True) if entry is not None]
+        curvature = Derivatives(jacobian(slopes.program, self._all), functions, self._all, slopes.identities)
         for group, tensors in self.variables.items():
             functions = list(product(range(len(self.outputs)), tensors))
             for other, others in self.variables.items():
@@ -181,13 +181,17 @@ class Derivatives:
     """
 
     def __init__(
-        self, found: Jacobian, functions: Sequence[Derivative], variables: Sequence[Tensor], known: tuple[str, ...] = ()
+        self,
+        slopes: Jacobian,
+        functions: Sequence[Derivative],
+        variables: Sequence[Tensor],
+        known: tuple[str, ...] = (),
     ) -> None:
-        self.found = found
-        self._identities = (*known, *found.identities)
-        self._program = contract(simplify(found.program), self._identities)
+        self.slopes = slopes
+        self._identities = (*known, *slopes.identities)
+        self._program = contract(simplify(slopes.program), self._identities)
         results = iter(self._program.outputs)
-        entries = [None if entry is None else next(results) for entry in found.entries]
+        entries = [None if entry is None else next(results) for entry in slopes.entries]
         self._entries = dict(zip(product(functions, variables), entries, strict=True))
         self._number = {variable: number for number, variable in enumerate(variables)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nncodegen.compiler.emit.lines import Lines, wrapped
 from nncodegen.formats.c.plain import listed
 from nncodegen.formats.casadi.entries import CasadiModel
-from nncodegen.formats.export.mark import EXPORTED, HEAD
+from nncodegen.formats.export.first_line import EXPORTED, HEAD
 
 TYPES = """\
 #ifndef casadi_real
@@ -36,9 +36,9 @@ def header(model: CasadiModel) -> str:
     lines.add(HEAD, "", *_about(model), "", f"#ifndef {guard}", f"#define {guard}", "", *TYPES.splitlines(), "")
     lines.add("#ifdef __cplusplus", 'extern "C" {', "#endif", "")
     for function in model.functions:
-        given = ", ".join(argument.name for argument in function.arguments)
-        found = ", ".join(result.name for result in function.results)
-        lines.add(f"/* {function.about}", *(f"   {line}" for line in wrapped(f"({given}) -> ({found})", "[,(]")))
+        arguments = ", ".join(argument.name for argument in function.arguments)
+        results = ", ".join(result.name for result in function.results)
+        lines.add(f"/* {function.about}", *(f"   {line}" for line in wrapped(f"({arguments}) -> ({results})", "[,(]")))
         lines.extend_last(" */")
         for head in HEADS:
             lines.add(*wrapped(f"{head.format(function.name)};", "[,(]"))
@@ -63,8 +63,8 @@ def _about(model: CasadiModel) -> list[str]:
         "   directly it wants compiled with -Dcasadi_int=int. Threads may call these functions at the same time.", "",
     ]  # fmt: skip
     for row, texts in rows.items():
-        found = wrapped("; ".join(texts), "[,;]")
-        lines += [f"   {row if not number else '':<4}{text.strip()}" for number, text in enumerate(found)]
+        lines_of_text = wrapped("; ".join(texts), "[,;]")
+        lines += [f"   {row if not number else '':<4}{text.strip()}" for number, text in enumerate(lines_of_text)]
     return [*lines[:-1], f"{lines[-1]} */"]
 
 

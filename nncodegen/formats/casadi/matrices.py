@@ -78,16 +78,19 @@ class Part:
 
     def spread(self, stride: int) -> Position:
         """Return its position where consecutive values are ``stride`` apart."""
-        strides = (stride * own if size > 1 else 0 for own, size in zip(self.strides, self.shape, strict=True))
+        strides = (
+            stride * stride_of_axis if size > 1 else 0
+            for stride_of_axis, size in zip(self.strides, self.shape, strict=True)
+        )
         return stride * self.offset, tuple(strides)
 
 
 def parts_of(tensors: Sequence[Tensor]) -> tuple[Part, ...]:
     """Return the parts of an argument that holds tensors one after the other, row by row."""
     parts = []
-    for tensor, own in slices_of(tensors):
+    for tensor, place in slices_of(tensors):
         shape = tuple(size for size in tensor.shape if size is not None)
-        parts.append(Part(shape, own.start, tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))))
+        parts.append(Part(shape, place.start, tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))))
     return tuple(parts)
 
 
@@ -147,5 +150,5 @@ def _kernel(
     program: Program, outputs: Iterable[Element], positions: Sequence[Position], identities: Iterable[str], size: int
 ) -> OneSample:
     outputs = tuple(outputs)
-    one = replace(program, outputs=outputs, steps=needed(program.steps, outputs))
-    return plan_matrix(one, positions, identities, size)
+    of_outputs = replace(program, outputs=outputs, steps=needed(program.steps, outputs))
+    return plan_matrix(of_outputs, positions, identities, size)

@@ -12,7 +12,7 @@ from nncodegen.formats.c.plain import NEEDS_LIBM, helper_texts, numbers
 from nncodegen.formats.casadi.entries import KINDS, CasadiModel, Function
 from nncodegen.formats.casadi.header import EVALUATION, SIZES
 from nncodegen.formats.casadi.matrices import Matrix, Pattern
-from nncodegen.formats.export.mark import HEAD
+from nncodegen.formats.export.first_line import HEAD
 
 EXPORT = """\
 #if defined(_WIN32) || defined(__CYGWIN__)
@@ -63,7 +63,7 @@ def source(model: CasadiModel) -> str:
 
 def _constants(model: CasadiModel, kernels: Mapping[str, Kernel]) -> Iterator[str]:
     """Yield the trained parameters, and an array of zeros for arguments that are NULL."""
-    read = {given for kernel in kernels.values() for given in kernel.given}
+    read = {name for kernel in kernels.values() for name in kernel.given}
     if "parameters" in read and model.constants is not None:
         yield "/* The trained parameters. */"
         yield f"static const real {model.name}_parameters[{len(model.constants)}] = {{"
@@ -77,11 +77,11 @@ def _constants(model: CasadiModel, kernels: Mapping[str, Kernel]) -> Iterator[st
 
 def _patterns(model: CasadiModel) -> Iterable[Pattern]:
     """Return all patterns, once each."""
-    found: dict[Pattern, None] = {}
+    patterns: dict[Pattern, None] = {}
     for function in model.functions:
-        found |= dict.fromkeys(argument.pattern for argument in function.arguments)
-        found |= dict.fromkeys(result.matrix.pattern for result in function.results)
-    return found
+        patterns |= dict.fromkeys(argument.pattern for argument in function.arguments)
+        patterns |= dict.fromkeys(result.matrix.pattern for result in function.results)
+    return patterns
 
 
 # --- kernels -----------------------------------------------------------------------------------------------------
@@ -105,16 +105,16 @@ class Kernel:
 
 def _kernels(model: CasadiModel) -> dict[str, Kernel]:
     """Return the kernel of each result that needs one, by the name of the result; equal results share a kernel."""
-    found: dict[str, Kernel] = {}
+    kernels: dict[str, Kernel] = {}
     for result in (result for function in model.functions for result in function.results):
         plan = result.matrix.kernel
         if plan is None:
             continue
-        same = next((kernel for kernel in found.values() if kernel.plan == plan), None)
+        same = next((kernel for kernel in kernels.values() if kernel.plan == plan), None)
         used = PlainEmitter(plan, True, {}, Lines()).arguments
-        given = tuple(name for name in (*KINDS.values(), "outputs", "work") if name in used)
-        found[result.name] = same or Kernel(f"{model.name}_{result.name}", plan, given)
-    return found
+        arguments = tuple(name for name in (*KINDS.values(), "outputs", "work") if name in used)
+        kernels[result.name] = same or Kernel(f"{model.name}_{result.name}", plan, arguments)
+    return kernels
 
 
 # --- what CasADi calls and asks ----------------------------------------------------------------------------------
@@ -122,8 +122,8 @@ def _kernels(model: CasadiModel) -> dict[str, Kernel]:
 
 def _function(model: CasadiModel, function: Function, kernels: Mapping[str, Kernel], lines: Lines) -> None:
     """Write the function that CasADi calls for the results."""
-    own = [kernels.get(result.name) for result in function.results]
-    read = {given for kernel in own if kernel for given in kernel.given}
+    own_kernels = [kernels.get(result.name) for result in function.results]
+    read = {name for kernel in own_kernels if kernel for name in kernel.given}
     lines.add(f"/* {function.about} */")
     with lines.function(f"EXPORT int {function.name}{EVALUATION}"):
         for number, argument in enumerate(function.arguments):
@@ -134,7 +134,7 @@ def _function(model: CasadiModel, function: Function, kernels: Mapping[str, Kern
             lines.add(f"const real *const parameters = {model.name}_parameters;")
         unused = {"arg": not read & model.kinds, "res": not read, "iw": True, "w": "work" not in read, "mem": True}
         lines.add(*(f"(void) {each};" for each, known in unused.items() if known), "")
-        for number, (kernel, result) in enumerate(zip(own, function.results, strict=True)):
+        for number, (kernel, result) in enumerate(zip(own_kernels, function.results, strict=True)):
             if kernel or result.matrix.cleared:
                 _result(f"res[{number}]", kernel, result.matrix, lines)
         lines.add("return 0;")

@@ -89,7 +89,7 @@ def export(
     used = {"train": train, "no-libm": not libm, "vectors": vectors, "cross": cross is not None, "generate": generate}
     used["opset"] = opset is not None
     used["bits"] = check_bits(bits) == PORTABLE
-    for option in (name for name, given in used.items() if given and name not in DESTINATIONS[target].options):
+    for option in (name for name, is_given in used.items() if is_given and name not in DESTINATIONS[target].options):
         able = ", ".join(name for name, other in DESTINATIONS.items() if option in other.options)
         raise ModelError(f"the destination {target} has no --{option}: leave it out; these have it: {able}")
     if vectors and generate:

@@ -34,19 +34,19 @@ class Exportable:
     """With "portable", results have the same bits everywhere, as far as a destination can promise that."""
 
 
-def exportable(given: Any, precision: str | None, parameters: Any, use: str = "exported") -> Exportable:
+def exportable(subject: Any, precision: str | None, parameters: Any, use: str = "exported") -> Exportable:
     """Return the Exportable of an object. Raises ModelError, which says that the object cannot be of this ``use``.
 
     ``precision`` and ``parameters`` override those of the object. Parameters are an array (P,), a mapping from names to
     arrays, a Result or a FitResult, or the path of an .npz archive with any of these.
     """
-    if isinstance(given, Describable):
-        exportable = Exportable(given)
-    elif hasattr(given, "exportable"):
-        exportable = given.exportable()
+    if isinstance(subject, Describable):
+        exportable = Exportable(subject)
+    elif hasattr(subject, "exportable"):
+        exportable = subject.exportable()
     else:
         raise ModelError(
-            f"a {type(given).__name__} cannot be {use}: give a nncodegen.Model, a nncodegen.Sequential, a fitted "
+            f"a {type(subject).__name__} cannot be {use}: give a nncodegen.Model, a nncodegen.Sequential, a fitted "
             f"estimator or a trained model of a table"
         )
     if precision is not None and precision not in PRECISIONS:
@@ -59,16 +59,16 @@ def exportable(given: Any, precision: str | None, parameters: Any, use: str = "e
     return exportable if chosen is None else replace(exportable, parameters=parameters_of(chosen, program))
 
 
-def parameters_of(given: Any, program: Program) -> Any:
+def parameters_of(parameters: Any, program: Program) -> Any:
     """Return parameters as one array (P,) in the precision of a program. Raises ModelError."""
-    if isinstance(given, str | PathLike):
-        given = _read(Path(given), program)
-    elif hasattr(given, "parameters") and not isinstance(given, Mapping):
-        given = given.parameters
-    if isinstance(given, Mapping):
-        given = _joined(given, program)
+    if isinstance(parameters, str | PathLike):
+        parameters = _read(Path(parameters), program)
+    elif hasattr(parameters, "parameters") and not isinstance(parameters, Mapping):
+        parameters = parameters.parameters
+    if isinstance(parameters, Mapping):
+        parameters = _joined(parameters, program)
     try:
-        array = np.array(given, program.precision)
+        array = np.array(parameters, program.precision)
     except (TypeError, ValueError) as error:
         raise ModelError(f"parameters must be numbers, a Result, or a file of them: {error}") from error
     if array.shape != (program.parameter_count,):
@@ -81,10 +81,10 @@ def parameters_of(given: Any, program: Program) -> Any:
     return array
 
 
-def _joined(given: Mapping[str, Any], program: Program) -> Any:
+def _joined(arrays: Mapping[str, Any], program: Program) -> Any:
     """Return the arrays of all parameters, concatenated in the order of the program. Raises ModelError."""
     needed = {tensor.name: tensor.shape for tensor in program.parameters}
-    wrong = sorted(map(str, given.keys() ^ needed.keys()))
+    wrong = sorted(map(str, arrays.keys() ^ needed.keys()))
     if wrong:
         raise ModelError(
             f"the parameters are not those of {program.name}: {', '.join(wrong[:5])} is given or needed, and not both; "
@@ -92,7 +92,7 @@ def _joined(given: Mapping[str, Any], program: Program) -> Any:
         )
     parts = []
     for name, shape in needed.items():
-        part = np.asarray(given[name])
+        part = np.asarray(arrays[name])
         if part.shape != shape:
             raise ModelError(f"the parameter {name} has the shape {part.shape}; expected {shape}")
         parts.append(part.ravel())

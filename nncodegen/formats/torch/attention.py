@@ -42,8 +42,8 @@ def check_attention(module: Any) -> None:
 
 def batch_comes_first(module: Any) -> bool:
     """Return whether a module with attention takes samples as the first axis of sequences."""
-    inner = [one for one in module.modules() if type(one).__name__ == "MultiheadAttention"]
-    return all(bool(one.batch_first) for one in inner)
+    inner = [part for part in module.modules() if type(part).__name__ == "MultiheadAttention"]
+    return all(bool(part.batch_first) for part in inner)
 
 
 class Transformers:
@@ -56,35 +56,37 @@ class Transformers:
         bound.apply_defaults()
         self._first = batch_comes_first(module)
         self._given, self._sizes = {}, {}
-        for key, given in bound.arguments.items():
-            value = at.values(given)
+        for key, argument in bound.arguments.items():
+            value = at.values(argument)
             if key in SEQUENCES:
-                self._sizes[key] = self._steps(given)
+                self._sizes[key] = self._steps(argument)
                 value = self._sequence(value)
             self._given[key] = value
 
     def result(self) -> Any:
         """Return the result of the call, with samples where PyTorch has them."""
-        given, sizes, kind = self._given, self._sizes, type(self._module).__name__
+        arguments, sizes, kind = self._given, self._sizes, type(self._module).__name__
         if kind == "MultiheadAttention":
             return self._multihead()
         if kind == "Transformer":
             encoder, decoder = self._module.encoder, self._module.decoder
-            memory = self._stack(encoder, f"{self._target}.encoder", given["src"], [self._masks("src_", sizes["src"])])
+            memory = self._stack(
+                encoder, f"{self._target}.encoder", arguments["src"], [self._masks("src_", sizes["src"])]
+            )
             masks = [self._masks("tgt_", sizes["tgt"]), self._masks("memory_", sizes["tgt"], sizes["src"], "src")]
-            result = self._stack(decoder, f"{self._target}.decoder", given["tgt"], masks, memory)
+            result = self._stack(decoder, f"{self._target}.decoder", arguments["tgt"], masks, memory)
         elif "Encoder" in kind:
-            own = self._masks("src_" if kind == "TransformerEncoderLayer" else "", sizes["src"], padding="src")
-            result = self._stack(self._module, self._target, given["src"], [own])
+            of_source = self._masks("src_" if kind == "TransformerEncoderLayer" else "", sizes["src"], padding="src")
+            result = self._stack(self._module, self._target, arguments["src"], [of_source])
         else:
             masks = [self._masks("tgt_", sizes["tgt"]), self._masks("memory_", sizes["tgt"], sizes["memory"])]
-            result = self._stack(self._module, self._target, given["tgt"], masks, given["memory"])
+            result = self._stack(self._module, self._target, arguments["tgt"], masks, arguments["memory"])
         return result if self._first else Turned(result)
 
     # --- what is given -------------------------------------------------------------------------------------------
 
-    def _steps(self, given: Any) -> int:
-        size = given.meta["size"] if hasattr(given, "meta") else None
+    def _steps(self, argument: Any) -> int:
+        size = argument.meta["size"] if hasattr(argument, "meta") else None
         if size is None or len(size) != 3:
             raise refused(self._node, "its sequences have the axes samples, steps and features")
         return int(size[1 if self._first else 0])
@@ -115,23 +117,23 @@ class Transformers:
         return of
 
     def _count_of_heads(self) -> int:
-        inner = [one for one in self._module.modules() if type(one).__name__ == "MultiheadAttention"]
+        inner = [part for part in self._module.modules() if type(part).__name__ == "MultiheadAttention"]
         return int(inner[0].num_heads)
 
     # --- attention -----------------------------------------------------------------------------------------------
 
     def _multihead(self) -> tuple[Any, Any]:
         """Return the answers, and the weights where they are read."""
-        given, sizes = self._given, (self._sizes["query"], self._sizes["key"])
-        masks = [(given["attn_mask"], True), (given["key_padding_mask"], True)]
-        seen = sight(self._at, self._node, given["query"], sizes, masks, heads=int(self._module.num_heads))
-        is_read = given["need_weights"] and any(
+        arguments, sizes = self._given, (self._sizes["query"], self._sizes["key"])
+        masks = [(arguments["attn_mask"], True), (arguments["key_padding_mask"], True)]
+        seen = sight(self._at, self._node, arguments["query"], sizes, masks, heads=int(self._module.num_heads))
+        is_read = arguments["need_weights"] and any(
             not (user.args[1:] == (0,) or (user.args[1:] == (1,) and not user.users)) for user in self._node.users
         )
-        query, key, value = (given[name] for name in ("query", "key", "value"))
+        query, key, value = (arguments[name] for name in ("query", "key", "value"))
         results = self._attention(self._target, self._module, query, key, value, seen, is_read)
         answer, weights = results if is_read else (results, None)
-        if weights is not None and given["average_attn_weights"]:
+        if weights is not None and arguments["average_attn_weights"]:
             weights = Mean((1,))(weights)
         return (answer if self._first else Turned(answer)), weights
 
@@ -141,8 +143,8 @@ class Transformers:
         """Return the answers of a MultiheadAttention, with the weights on request."""
         layer = self._at.module_layer(target, module)
         assert isinstance(layer, MultiHeadAttention)
-        own = {} if key is value else {"key": key}
-        inputs = {"query": query, "value": value, **own, **seen.inputs}
+        keys = {} if key is value else {"key": key}
+        inputs = {"query": query, "value": value, **keys, **seen.inputs}
         return layer.called(inputs, (*seen.options, *([SCORES] if scores else [])))
 
     # --- blocks --------------------------------------------------------------------------------------------------
@@ -170,9 +172,9 @@ class Transformers:
 
         def looks_at_memory(h: Node) -> Node:
             assert memory is not None
-            place, own = f"{target}.multihead_attn", module.multihead_attn
+            place, attention = f"{target}.multihead_attn", module.multihead_attn
             return self._call(
-                f"{target}.dropout2", module.dropout2, self._attention(place, own, h, memory, memory, masks[1](h))
+                f"{target}.dropout2", module.dropout2, self._attention(place, attention, h, memory, memory, masks[1](h))
             )
 
         last = "dropout2" if memory is None else "dropout3"

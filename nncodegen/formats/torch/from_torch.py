@@ -97,7 +97,7 @@ def _is_followed(module: Any) -> bool:
     if not is_of_torch(module, "Sequential"):
         return True
     traced = (*RECURRENT, *TRANSFORMERS)
-    return any(not is_of_torch(one) or type(one).__name__ in traced for one in _flat(module))
+    return any(not is_of_torch(part) or type(part).__name__ in traced for part in _flat(module))
 
 
 def _features(modules: Sequence[Any]) -> int:

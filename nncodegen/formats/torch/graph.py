@@ -109,21 +109,21 @@ def network_of(module: Any, name: str, inputs: Any) -> tuple[Network, str]:
     """Return the network of a module, with its weights, and its last activation: "softmax", "sigmoid", or ""."""
     torch = sys.modules["torch"]
     shapes = shapes_of_inputs(inputs, module)
-    for one in module.modules():
-        if is_of_torch(one) and type(one).__name__ in RECURRENT:
-            check_recurrent(one)
-        if is_of_torch(one) and type(one).__name__ in TRANSFORMERS:
-            check_attention(one)
+    for part in module.modules():
+        if is_of_torch(part) and type(part).__name__ in RECURRENT:
+            check_recurrent(part)
+        if is_of_torch(part) and type(part).__name__ in TRANSFORMERS:
+            check_attention(part)
     if is_of_torch(module) and type(module).__name__ in TRANSFORMERS:
         module = alone(module, len(shapes))
     elif is_of_torch(module) and not is_of_torch(module, "Sequential"):
         module = torch.nn.Sequential(module)
     graph = traced_module(module, shapes)
     reader = _Reader(module, graph, shapes)
-    (given,) = (node.args[0] for node in graph.graph.nodes if node.op == "output")
-    outputs = _flat(reader.values(given), states=True)
-    if not outputs or not all(isinstance(one, Node) for one in outputs):
-        raise ModelError(f"{type(module).__name__} returns {given}, which are no values of layers")
+    (result,) = (node.args[0] for node in graph.graph.nodes if node.op == "output")
+    outputs = _flat(reader.values(result), states=True)
+    if not outputs or not all(isinstance(part, Node) for part in outputs):
+        raise ModelError(f"{type(module).__name__} returns {result}, which are no values of layers")
     network = Network(reader.inputs, outputs, name=name)
     parameters = {tensor.name: tensor.shape for tensor in network.describe().parameters}
     network.initial = {key: in_shape(reader.weights[key], shape) for key, shape in parameters.items()}
@@ -143,16 +143,16 @@ class _Reader:
             (*module.named_buffers(remove_duplicate=False), *module.named_parameters(remove_duplicate=False))
         )
         self._stored = {
-            one.untyped_storage().data_ptr(): name
-            for name, one in (*traced.named_buffers(), *traced.named_parameters())
+            tensor.untyped_storage().data_ptr(): name
+            for name, tensor in (*traced.named_buffers(), *traced.named_parameters())
             if name in self._weights  # others are constants of the code
         }
         self.weights: dict[str, Any] = {}
         self.heads: dict[int, str] = {}
         self.inputs: list[Node] = []
-        given = iter(shapes)
+        remaining = iter(shapes)
         for node in traced.graph.nodes:
-            if node.op == "placeholder" and (shape := next(given, None)) is not None:
+            if node.op == "placeholder" and (shape := next(remaining, None)) is not None:
                 self.inputs.append(Input(shape, str(node.target) if len(shapes) > 1 else ""))
                 self._values[node.name] = self.inputs[-1]
                 if node.meta["value"].dtype == sys.modules["torch"].bool:
@@ -162,42 +162,42 @@ class _Reader:
                 if node.meta["changed"] or self._is_in_place(node):
                     self._change(node, traced.graph.nodes)
 
-    def values(self, given: Any) -> Any:
+    def values(self, argument: Any) -> Any:
         """Return the nodes of values of the graph, in tuples for lists, tuples and dictionaries."""
-        if isinstance(given, list | tuple):
-            return tuple(self.values(one) for one in given)
-        if isinstance(given, dict):
-            return tuple(self.values(one) for one in given.values())
-        if isinstance(given, slice):
-            return slice(*(self.values(one) for one in (given.start, given.stop, given.step)))
-        return self._values.get(given.name) if hasattr(given, "op") else given
+        if isinstance(argument, list | tuple):
+            return tuple(self.values(item) for item in argument)
+        if isinstance(argument, dict):
+            return tuple(self.values(item) for item in argument.values())
+        if isinstance(argument, slice):
+            return slice(*(self.values(item) for item in (argument.start, argument.stop, argument.step)))
+        return self._values.get(argument.name) if hasattr(argument, "op") else argument
 
     def _value(self, node: Any) -> Any:
-        given = self.values(node.args)
+        operands = self.values(node.args)
         if node.op == "call_module":
-            return self._module(node, given)
+            return self._module(node, operands)
         name = str(getattr(node.target, "__name__", node.target)).strip("_").lower()
         if name == "getattr":
-            name, given = self._attribute(node, given[0])
+            name, operands = self._attribute(node, operands[0])
         if name == "getitem":
-            return self._item(node, *given)
-        options = {key: self.values(one) for key, one in node.kwargs.items()}
-        if name in SIZES or not any(map(_follows, [*given, *options.values()])):
+            return self._item(node, *operands)
+        options = {key: self.values(operand) for key, operand in node.kwargs.items()}
+        if name in SIZES or not any(map(_follows, [*operands, *options.values()])):
             return _known(node)
         if name in SAME:
-            return converted(self, node, given[0])
+            return converted(self, node, operands[0])
         if name in ("chunk", "split", "unbind"):
-            return self._pieces(node, given[0])
-        if any(isinstance(one, Turned) for one in given):
-            return self._turned(node, name, given)
-        if name in ("transpose", "permute", "swapaxes") and isinstance(given[0], Node):
-            axes = _axes(node, name, given)
+            return self._pieces(node, operands[0])
+        if any(isinstance(operand, Turned) for operand in operands):
+            return self._turned(node, name, operands)
+        if name in ("transpose", "permute", "swapaxes") and isinstance(operands[0], Node):
+            axes = _axes(node, name, operands)
             if axes[:2] == (1, 0) and axes[2:] == tuple(range(2, len(axes))):
-                return Turned(given[0])
+                return Turned(operands[0])
         shape = shape_of(node)
         if shape is None:
             raise refused(node, "the first axis of what it gives is not that of the samples")
-        return self._function(node, name, given, shape)
+        return self._function(node, name, operands, shape)
 
     def _attribute(self, node: Any, x: Any) -> tuple[str, tuple[Any, ...]]:
         """Return the name and the arguments of the method that gives the same as an attribute."""
@@ -248,7 +248,7 @@ class _Reader:
 
     # --- modules -------------------------------------------------------------------------------------------------
 
-    def _module(self, node: Any, given: Sequence[Any]) -> Any:
+    def _module(self, node: Any, operands: Sequence[Any]) -> Any:
         """Return the result of a module. A module that is called several times is one layer."""
         module, name = self._own.get_submodule(node.target), _name(str(node.target))
         kind = type(module).__name__
@@ -257,19 +257,19 @@ class _Reader:
             assert isinstance(stack, Stack)
             self._layers[node.target] = stack
             self.weights |= stack.weights
-            if not isinstance(given[0], Node):
+            if not isinstance(operands[0], Node):
                 raise refused(node, "its input is no sequence")
-            output, states = stack(given[0], _initial(node, [*given[1:], *self.values(node.kwargs)]))
+            output, states = stack(operands[0], _initial(node, [*operands[1:], *self.values(node.kwargs)]))
             return output, (states if len(states) > 1 else states[0])
         if is_of_torch(module) and kind in TRANSFORMERS:
             return Transformers(self, node, module, name).result()
-        if len(given) == 1 and isinstance(given[0], Fixed) and kind == "Embedding":
-            return self._positions(node, module, given[0])
-        if len(given) == 1 and isinstance(given[0], Turned) and is_of_torch(module) and kind in POINTWISE:
-            return Turned(self.module_layer(node.target, module)(given[0].node))
-        if len(given) != 1 or not isinstance(given[0], Node):
+        if len(operands) == 1 and isinstance(operands[0], Fixed) and kind == "Embedding":
+            return self._positions(node, module, operands[0])
+        if len(operands) == 1 and isinstance(operands[0], Turned) and is_of_torch(module) and kind in POINTWISE:
+            return Turned(self.module_layer(node.target, module)(operands[0].node))
+        if len(operands) != 1 or not isinstance(operands[0], Node):
             raise refused(node, "it takes one value of a layer")
-        return self._called(self.module_layer(node.target, module, shape_of(node)), given[0])
+        return self._called(self.module_layer(node.target, module, shape_of(node)), operands[0])
 
     def module_layer(self, target: str, module: Any, shape: tuple[int, ...] | None = None) -> Any:
         """Return the layer for a module at a place; the same for each of its calls."""
@@ -331,65 +331,65 @@ class _Reader:
 
     # --- functions and methods -----------------------------------------------------------------------------------
 
-    def _function(self, node: Any, name: str, given: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    def _function(self, node: Any, name: str, operands: Sequence[Any], shape: tuple[int, ...]) -> Any:
         """Return the result of a function or a method."""
-        x = given[0].nodes[0] if isinstance(given[0], States) else given[0]
-        if isinstance(given[0], States) and len(given[0].nodes) > 1:
+        x = operands[0].nodes[0] if isinstance(operands[0], States) else operands[0]
+        if isinstance(operands[0], States) and len(operands[0].nodes) > 1:
             raise refused(node, "states are taken one by one, as h[-1]")
         if isinstance(x, Table) and name in SHAPED:
             return x
         if name == "scaled_dot_product_attention":
-            return dot_product(self, node, given)
-        if name in ("matmul", "bmm") and all(isinstance(one, Node) for one in given):
-            return MatrixProduct()(*given)
+            return dot_product(self, node, operands)
+        if name in ("matmul", "bmm") and all(isinstance(operand, Node) for operand in operands):
+            return MatrixProduct()(*operands)
         if name == "masked_fill" and isinstance(x, Node | Masked):
-            return masked(self, node, x, given[1:])
+            return masked(self, node, x, operands[1:])
         if name == "softmax" and isinstance(x, Masked):
             return masked_softmax(self, node, x, shape)
         if name in ("layer_norm", "rms_norm"):
             return self._normalized(node, name, x)
         if name in ("eq", "ne", "invert", "logical_not", "not"):
-            return compared(self, node, name, given)
+            return compared(self, node, name, operands)
         if name in MODULES:
             module = _made(MODULES[name], node)
             return self._called(layer_of(module) or Activation(activation_with("linear", module, len(shape) == 1)), x)
         if name in SHAPED and isinstance(x, Node):
-            if isinstance(given[0], States):
+            if isinstance(operands[0], States):
                 return x  # one layer in one direction: the axis of layers is removed
             result = self._called(Flatten() if len(shape) == 1 else Reshape(shape), x)
             self.heads[id(result)] = self.heads.get(id(x), "")
             return alike(self, result, x)
         if name in ("cat", "concat", "concatenate") and isinstance(x, tuple):
-            axis = node.kwargs.get("dim", given[1] if len(given) > 1 else 0)
+            axis = node.kwargs.get("dim", operands[1] if len(operands) > 1 else 0)
             rank = len(shape) + 1
-            if axis % rank == 0 or not all(isinstance(one, Node) for one in x):
+            if axis % rank == 0 or not all(isinstance(operand, Node) for operand in x):
                 raise refused(node, "it joins samples, or what are no values of layers")
             return concatenate(x, axis % rank)
         if name in ("transpose", "permute", "swapaxes"):
-            return Permute(_order(node, name, given))(x)
+            return Permute(_order(node, name, operands))(x)
         if name == "mean":
-            axes = node.kwargs.get("dim", given[1] if len(given) > 1 else 0)
+            axes = node.kwargs.get("dim", operands[1] if len(operands) > 1 else 0)
             rank = len(shape_of(node.args[0]) or ()) + 1
             reduced = tuple(axis % rank for axis in (axes if isinstance(axes, list | tuple) else [axes]))
             if 0 in reduced:
                 raise refused(node, "it is over the samples")
-            return Mean(reduced, bool(node.kwargs.get("keepdim", given[2] if len(given) > 2 else False)))(x)
-        return self._arithmetic(node, name, given)
+            return Mean(reduced, bool(node.kwargs.get("keepdim", operands[2] if len(operands) > 2 else False)))(x)
+        return self._arithmetic(node, name, operands)
 
-    def _arithmetic(self, node: Any, name: str, given: Sequence[Any]) -> Any:
+    def _arithmetic(self, node: Any, name: str, operands: Sequence[Any]) -> Any:
         """Return a sum or product of two values, or of a value and a number."""
         if name == "neg":
-            return Activation(lambda z: -z)(given[0])
-        if len(given) == 2 and name in SUMS and any(isinstance(one, Fixed | Table) for one in given):
-            return self._with_weights(node, name, given)
-        numbers = [one for one in given if isinstance(one, int | float)]
-        if len(given) != 2 or name not in (*SUMS, "truediv", "div", "rsub") or node.kwargs:
+            return Activation(lambda z: -z)(operands[0])
+        if len(operands) == 2 and name in SUMS and any(isinstance(operand, Fixed | Table) for operand in operands):
+            return self._with_weights(node, name, operands)
+        numbers = [operand for operand in operands if isinstance(operand, int | float)]
+        if len(operands) != 2 or name not in (*SUMS, "truediv", "div", "rsub") or node.kwargs:
             raise refused(node, "from_torch does not know it")
-        first, second = given
-        if all(isinstance(one, Node) for one in given) and name in SUMS:
+        first, second = operands
+        if all(isinstance(operand, Node) for operand in operands) and name in SUMS:
             result: Node = SUMS[name](first, second)
             return result
-        if len(numbers) != 1 or not any(isinstance(one, Node) for one in given):
+        if len(numbers) != 1 or not any(isinstance(operand, Node) for operand in operands):
             raise refused(node, "it is for values of layers, and numbers")
         value = number(float(numbers[0]))
         if name in ("truediv", "div") and isinstance(first, Node):
@@ -401,10 +401,10 @@ class _Reader:
             return Activation(lambda z: apply(value, z))(second)
         raise refused(node, "from_torch does not know it")
 
-    def _with_weights(self, node: Any, name: str, given: Sequence[Any]) -> Any:
+    def _with_weights(self, node: Any, name: str, operands: Sequence[Any]) -> Any:
         """Return a sum, difference or product of a value and of weights, or of numbers that are known."""
-        turned = isinstance(given[0], Fixed | Table)
-        weights, x = given if turned else given[::-1]
+        turned = isinstance(operands[0], Fixed | Table)
+        weights, x = operands if turned else operands[::-1]
         operation = name.removeprefix("i")
         if not isinstance(x, Node):
             raise refused(node, "it is for a value of samples, and weights")
@@ -420,7 +420,7 @@ class _Reader:
         if operation == "add" and masks.hides(tensor.cpu().double().numpy()):
             return Masked(x, ((Fixed(tensor), True),))
         fits = value.ndim <= len(shape) and all(
-            own in (1, size) for own, size in zip(value.shape[::-1], shape[::-1], strict=False)
+            width in (1, size) for width, size in zip(value.shape[::-1], shape[::-1], strict=False)
         )
         if not fits:
             raise refused(node, f"weights of the shape {tuple(value.shape)} do not belong to its axes")
@@ -455,19 +455,23 @@ class _Reader:
             name = f"{name}_from_{value.storage_offset()}"
         return name, values_of(part, f"the weights {target}"), bool(whole.requires_grad)
 
-    def _turned(self, node: Any, name: str, given: Sequence[Any]) -> Any:
+    def _turned(self, node: Any, name: str, operands: Sequence[Any]) -> Any:
         """Return the result of a function of sequences whose samples are the second axis."""
-        x = given[0] if isinstance(given[0], Turned) else given[1]
+        x = operands[0] if isinstance(operands[0], Turned) else operands[1]
         if name in ("transpose", "permute", "swapaxes"):
-            axes = _axes(node, name, given)
+            axes = _axes(node, name, operands)
             if axes[:2] == (1, 0) and axes[2:] == tuple(range(2, len(axes))):
                 return x.node
-        if name in SUMS and all(isinstance(one, Turned | int | float) for one in given):
-            return Turned(self._arithmetic(node, name, [one.node if isinstance(one, Turned) else one for one in given]))
+        if name in SUMS and all(isinstance(operand, Turned | int | float) for operand in operands):
+            return Turned(
+                self._arithmetic(
+                    node, name, [operand.node if isinstance(operand, Turned) else operand for operand in operands]
+                )
+            )
         if MODULES.get(name) in POINTWISE:
             module = _made(MODULES[name], node)
             return Turned((layer_of(module) or Activation(activation_with("linear", module, False)))(x.node))
-        if name == "mean" and node.kwargs.get("dim", given[1] if len(given) > 1 else None) in (0, [0], (0,)):
+        if name == "mean" and node.kwargs.get("dim", operands[1] if len(operands) > 1 else None) in (0, [0], (0,)):
             return Mean((1,), bool(node.kwargs.get("keepdim", False)))(x.node)
         raise refused(node, "samples are its second axis: turn it with transpose(0, 1) first")
 
@@ -500,7 +504,7 @@ class _Reader:
         for piece in pieces:
             size = 1 if name == "unbind" else int(piece.shape[axis + 1])
             place: int | range = start if name == "unbind" else range(start, start + size)
-            parts.append(Taken(tuple(place if k == axis else range(own) for k, own in enumerate(before)))(x))
+            parts.append(Taken(tuple(place if k == axis else range(width) for k, width in enumerate(before)))(x))
             start += size
         return tuple(parts)
 
@@ -508,7 +512,7 @@ class _Reader:
         """Return an item of a value: one of several values, or places of an axis."""
         if isinstance(value, States):
             first, *rest = at if isinstance(at, tuple) else (at,)
-            if not isinstance(first, int) or any(one not in (slice(None), Ellipsis) for one in rest):
+            if not isinstance(first, int) or any(place not in (slice(None), Ellipsis) for place in rest):
                 raise refused(node, "states are taken one by one")
             return value.nodes[first]
         if isinstance(value, tuple):
@@ -516,24 +520,25 @@ class _Reader:
         if isinstance(value, Turned):
             size = node.args[0].meta["size"]
             if isinstance(at, int):
-                return Taken((at % size[0], *(range(one) for one in size[2:])))(value.node)
+                return Taken((at % size[0], *(range(place) for place in size[2:])))(value.node)
             raise refused(node, "samples are its second axis: turn it with transpose(0, 1) first")
         if not isinstance(value, Node):
             return _known(node)
         before = shape_of(node.args[0]) or ()
         places = list(at) if isinstance(at, tuple) else [at]
         if None in places:
-            if places[0] is None or any(one not in (None, slice(None), Ellipsis) for one in places):
+            if places[0] is None or any(place not in (None, slice(None), Ellipsis) for place in places):
                 raise refused(node, "new axes come after that of the samples, and without other places")
             return alike(self, Reshape(shape_of(node) or ())(value), value)
         if Ellipsis in places:
             here, rank = places.index(Ellipsis), len(before) + 1
             places[here : here + 1] = [slice(None)] * (rank - len(places) + 1)
-        if places[0] != slice(None) or not all(isinstance(one, int | slice) for one in places):
+        if places[0] != slice(None) or not all(isinstance(place, int | slice) for place in places):
             raise refused(node, "samples stay together, and places are numbers or slices")
         rest = places[1:] + [slice(None)] * (len(before) - len(places) + 1)
         taken = (
-            range(size)[one] if isinstance(one, slice) else one % size for one, size in zip(rest, before, strict=True)
+            range(size)[place] if isinstance(place, slice) else place % size
+            for place, size in zip(rest, before, strict=True)
         )
         return Taken(tuple(taken))(value)
 
@@ -544,12 +549,12 @@ def _name(target: str) -> str:
     return name if name.isidentifier() else f"layer{name}"
 
 
-def _initial(node: Any, given: Sequence[Any]) -> tuple[States, ...]:
+def _initial(node: Any, operands: Sequence[Any]) -> tuple[States, ...]:
     """Return the initial states that a recurrent module is given; none where they are 0."""
-    states = [one for one in _flat(given) if one is not None]
-    if all(isinstance(one, Fixed) and not bool(one.value.any()) for one in states):
+    states = [state for state in _flat(operands) if state is not None]
+    if all(isinstance(state, Fixed) and not bool(state.value.any()) for state in states):
         return ()
-    if not all(isinstance(one, States) for one in states):
+    if not all(isinstance(state, States) for state in states):
         raise refused(node, "its initial states are zeros, or the final ones of another recurrent module")
     return tuple(states)
 
@@ -560,7 +565,7 @@ def _flat(values: Any, states: bool = False) -> list[Any]:
         return list(values.nodes)
     if isinstance(values, Fixed) or not isinstance(values, list | tuple):
         return [values]
-    return [inner for one in values for inner in _flat(one, states)]
+    return [inner for item in values for inner in _flat(item, states)]
 
 
 def _made(kind: str, node: Any) -> Any:
@@ -571,20 +576,20 @@ def _made(kind: str, node: Any) -> Any:
     return module(*node.args[1:], **named)
 
 
-def _axes(node: Any, name: str, given: Sequence[Any]) -> tuple[int, ...]:
+def _axes(node: Any, name: str, operands: Sequence[Any]) -> tuple[int, ...]:
     """Return the axes of a transposed value in their order, that of the samples among them."""
     rank = len(node.meta["size"])
     if name == "permute":
-        return tuple(axis % rank for axis in (given[1] if isinstance(given[1], list | tuple) else given[1:]))
+        return tuple(axis % rank for axis in (operands[1] if isinstance(operands[1], list | tuple) else operands[1:]))
     axes = list(range(rank))
-    first, second = (axis % rank for axis in given[1:3])
+    first, second = (axis % rank for axis in operands[1:3])
     axes[first], axes[second] = axes[second], axes[first]
     return tuple(axes)
 
 
-def _order(node: Any, name: str, given: Sequence[Any]) -> tuple[int, ...]:
+def _order(node: Any, name: str, operands: Sequence[Any]) -> tuple[int, ...]:
     """Return the axes of a transposed value, without that of the samples, which stays the first."""
-    axes = _axes(node, name, given)
+    axes = _axes(node, name, operands)
     if axes[0] != 0:
         raise refused(node, "samples are the first axis of every value")
     return axes[1:]

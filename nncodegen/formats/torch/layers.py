@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sympy import Expr, Integer, S, sqrt
 
-from nncodegen.compiler.describe.attention import BIAS, CAUSAL, Rows, attended, causal_row
+from nncodegen.compiler.describe.attention import BIAS, CAUSAL, Rows, attended, rows_of
 from nncodegen.compiler.describe.call import Call, Part, Shape
 from nncodegen.compiler.describe.layer import Standard
 from nncodegen.compiler.describe.prelu import PReLU
@@ -35,10 +35,10 @@ class Taken(Standard):
             elif place == range(size):
                 indices.append(index)
             else:
-                own = call.index(len(place))
-                indices.append(own)
+                taken = call.index(len(place))
+                indices.append(taken)
                 over.append(index)
-                where.append(Equation(index, ((own, place.step),), place.start))
+                where.append(Equation(index, ((taken, place.step),), place.start))
         if not indices:  # a single value
             indices = [call.index(1)]
         if not over:
@@ -104,8 +104,8 @@ class WithWeights(Standard):
     def describe(self, call: Call) -> Part:
         """Write the step h[n, t, k] = x[n, t, k] + P[t, k]; an axis of size 1 is left out of P."""
         axes = call.x.indices[len(call.x.indices) - len(self.shape) :]
-        own = [index for index, size in zip(axes, self.shape, strict=True) if size > 1 or call.size(index) == 1]
-        P = call.parameter("P", own, "zeros", (1, 1), penalized=False, trained=self.trained)
+        of_weights = [index for index, size in zip(axes, self.shape, strict=True) if size > 1 or call.size(index) == 1]
+        P = call.parameter("P", of_weights, "zeros", (1, 1), penalized=False, trained=self.trained)
         operands = (P, call.x) if self.turned else (call.x, P)
         value: Expr = getattr(operator, self.operation)(*operands)
         return call.output(value)
@@ -151,8 +151,8 @@ class DotProductAttention(Standard):
 
     def describe(self, call: Call) -> Part:
         """Write the scores, their softmax, and the weighted means."""
-        given = dict(zip(call.arguments, zip(call.inputs, call.shapes, strict=True), strict=False))
-        (q, first), (k, second), (v, third) = (given[name] for name in ("query", "key", "value"))
+        inputs = dict(zip(call.arguments, zip(call.inputs, call.shapes, strict=True), strict=False))
+        (q, first), (k, second), (v, third) = (inputs[name] for name in ("query", "key", "value"))
         shared = second[:-2]
         if len(second) < 2 or len(first) < len(second) or not first[: len(shared)] == shared == third[:-2]:
             raise call.refuse("queries, keys and values with the same axes before steps and features")
@@ -163,9 +163,8 @@ class DotProductAttention(Standard):
         of_keys = rest[: len(shared) + 1]
         key, value = Element(k.tensor, (*of_keys, s, d)), Element(v.tensor, (*of_keys, s, u))
         query = call.step("q", q.indices, q * _exact(self.scale))
-        where, given_by = _where(call, given, (*rest, t), s)
-        rows = Rows((*rest, t), (s,), where, given_by)
-        bias = _under(given[BIAS], (*rest, t, s)) if BIAS in given else S.Zero
+        rows = _rows(call, inputs, (*rest, t), s)
+        bias = _under(inputs[BIAS], (*rest, t, s)) if BIAS in inputs else S.Zero
         means, _ = attended(call, rows, query, key, value, (*rest, t, u), bias, self.dropout)
         return call.part(means)
 
@@ -179,10 +178,9 @@ class MaskedSoftmax(Standard):
 
     def describe(self, call: Call) -> Part:
         """Write the step p[n, t, s] = softmax(s) x[n, t, s] where mask[n, t, s] = 1."""
-        given = dict(zip(call.arguments, zip(call.inputs, call.shapes, strict=True), strict=False))
-        x, _ = given["query"]
-        where, given_by = _where(call, given, x.indices[:-1], x.indices[-1])
-        return call.part(call.step("p", x.indices, x, "softmax", (x.indices[-1], *given_by), where))
+        inputs = dict(zip(call.arguments, zip(call.inputs, call.shapes, strict=True), strict=False))
+        x, _ = inputs["query"]
+        return call.part(_rows(call, inputs, x.indices[:-1], x.indices[-1]).softmax(call, x))
 
 
 def _exact(scale: float) -> Expr:
@@ -191,20 +189,14 @@ def _exact(scale: float) -> Expr:
     return 1 / sqrt(Integer(count)) if count and abs(1 / count**0.5 - scale) < 4e-16 * scale else number(scale)
 
 
-def _where(
-    call: Call, given: dict[str, tuple[Element, Shape]], rows: tuple[str, ...], s: str
-) -> tuple[tuple[Equation, ...], tuple[str, ...]]:
-    """Return the equations under which a place exists for a query, and the indices that these give."""
-    equations, names = [], []
-    if CAUSAL in call.arguments:
-        names.append(call.index(call.size(rows[-1])))
-        equations.append(causal_row(names[0], rows[-1], s))
-    if "attention_mask" in given:
-        equations.append(Equation(_under(given["attention_mask"], (*rows, s)), (), 1))
-    return tuple(equations), tuple(names)
+def _rows(call: Call, inputs: dict[str, tuple[Element, Shape]], queries: tuple[str, ...], s: str) -> Rows:
+    """Return the rows of scores, with the places that exist for each query."""
+    masks = [_under(inputs["attention_mask"], (*queries, s))] if "attention_mask" in inputs else []
+    before = call.index(call.size(queries[-1])) if CAUSAL in call.arguments else ""
+    return rows_of(queries, (s,), masks, before)
 
 
-def _under(given: tuple[Element, Shape], indices: tuple[str, ...]) -> Element:
+def _under(mask: tuple[Element, Shape], indices: tuple[str, ...]) -> Element:
     """Return a mask under the last of some indices."""
-    element, shape = given
+    element, shape = mask
     return Element(element.tensor, (SAMPLE, *indices[len(indices) - len(shape) :]))

@@ -34,7 +34,7 @@ class Layers(Protocol):
 
     weights: dict[str, Any]
 
-    def values(self, given: Any) -> Any:
+    def values(self, argument: Any) -> Any:
         """Return the nodes of values of the graph."""
 
     def module_layer(self, target: str, module: Any) -> Layer:
@@ -63,7 +63,7 @@ def sight(
     node: Any,
     query: Node,
     sizes: tuple[int, int],
-    given: Sequence[tuple[Any, bool]],
+    masks_given: Sequence[tuple[Any, bool]],
     causal: bool = False,
     heads: int = 1,
 ) -> Sight:
@@ -74,7 +74,7 @@ def sight(
     """
     allowed, bias, nodes = np.ones(sizes, bool), np.zeros(sizes), list[Node]()
     lower = np.tri(*sizes, dtype=bool)
-    for mask, hides in given:
+    for mask, hides in masks_given:
         if isinstance(mask, Fixed):
             array = _of_one_sample(node, np.asarray(mask.value.detach().cpu().numpy()), sizes, heads)
             if array.dtype == bool:
@@ -105,7 +105,7 @@ def _all(nodes: Sequence[Node], sizes: tuple[int, int]) -> Node:
     """Return where all masks allow to look; each is for (steps, places), (1, places) or (places,)."""
     if len(nodes) == 1:
         return nodes[0]
-    return multiply([Reshape((-1, sizes[1]))(one) for one in nodes])
+    return multiply([Reshape((-1, sizes[1]))(mask) for mask in nodes])
 
 
 def _of_one_sample(node: Any, mask: Any, sizes: tuple[int, int], heads: int) -> Any:
@@ -140,12 +140,14 @@ def converted(at: Layers, node: Any, x: Any) -> Any:
     return result
 
 
-def dot_product(at: Layers, node: Any, given: Sequence[Any]) -> Node:
+def dot_product(at: Layers, node: Any, operands: Sequence[Any]) -> Node:
     """Return the result of scaled_dot_product_attention."""
-    named = dict(zip(DOT_PRODUCT, given, strict=False)) | {k: at.values(one) for k, one in node.kwargs.items()}
+    named = dict(zip(DOT_PRODUCT, operands, strict=False)) | {
+        k: at.values(argument) for k, argument in node.kwargs.items()
+    }
     written = dict(zip(DOT_PRODUCT, node.args, strict=False)) | dict(node.kwargs)
     inputs = {name: named[name] for name in DOT_PRODUCT[:3]}
-    if not all(isinstance(one, Node) for one in inputs.values()):
+    if not all(isinstance(argument, Node) for argument in inputs.values()):
         raise refused(node, "query, key and value are values of layers")
     query, key = (shape_of(written[name]) or () for name in ("query", "key"))
     sizes, heads = (query[-2], key[-2]), query[0] if len(query) > 2 else 1
@@ -174,9 +176,9 @@ def _of_heads(at: Layers, mask: Any, written: Any) -> Any:
     return mask if tuple(kept) == shape else alike(at, Reshape(kept)(mask), mask)
 
 
-def masked(at: Layers, node: Any, x: Any, given: Sequence[Any]) -> Masked:
+def masked(at: Layers, node: Any, x: Any, operands: Sequence[Any]) -> Masked:
     """Return scores of which some are minus infinity, so that they count as nothing in a softmax."""
-    mask, value = given
+    mask, value = operands
     if not (isinstance(value, int | float) and value <= masks.LOWEST):
         raise refused(node, f"scores that a mask hides are -inf, not {value}")
     mask = _of_heads(at, mask, node.args[1])
@@ -196,11 +198,11 @@ def masked_softmax(at: Layers, node: Any, x: Masked, shape: tuple[int, ...]) -> 
     return _with_names(MaskedSoftmax(), {"query": scores, **seen.inputs}, seen.options)
 
 
-def compared(at: Layers, node: Any, name: str, given: Sequence[Any]) -> Node:
+def compared(at: Layers, node: Any, name: str, operands: Sequence[Any]) -> Node:
     """Return where a value is a number, or where a mask is false."""
-    x = given[0]
+    x = operands[0]
     if name in ("eq", "ne"):
-        number = given[1] if len(given) > 1 else None
+        number = operands[1] if len(operands) > 1 else None
         if not (isinstance(x, Node) and isinstance(number, int | float) and float(number).is_integer()):
             raise refused(node, "it compares a value of samples and a whole number")
         result: Node = Same(int(number))(x)

@@ -85,9 +85,9 @@ def weights_of(layer: Layer, module: Any, level: int = 0) -> dict[str, Any]:
     weights = {}
     for letters, (_, names) in layer.elsewhere.items():
         parts = [names] if isinstance(names, str) else names
-        given = [getattr(module, name.replace("_l0", f"_l{level}"), None) for name in parts]
-        if all(part is not None for part in given):
-            arrays = [values_of(part, f"a weight of the module {module}") for part in given]
+        tensors = [getattr(module, name.replace("_l0", f"_l{level}"), None) for name in parts]
+        if all(part is not None for part in tensors):
+            arrays = [values_of(part, f"a weight of the module {module}") for part in tensors]
             weights[letters] = layer.taken_over(letters, arrays[0] if len(parts) == 1 else np.stack(arrays), "torch")
     return weights
 
@@ -112,7 +112,9 @@ def activation_with(activation: Activation, module: Any, flat: bool) -> Activati
     outer = _activation_of(module)
     if activation == "linear":
         return outer
-    outer, inner = (ACTIVATIONS[one] if isinstance(one, str) else one for one in (outer, activation))
+    outer, inner = (
+        ACTIVATIONS[function] if isinstance(function, str) else function for function in (outer, activation)
+    )
     return lambda z: outer(inner(z))
 
 
@@ -132,14 +134,14 @@ def is_of_torch(module: Any, name: str | None = None) -> bool:
     return kind.__module__.startswith("torch.nn.modules.") and name in (None, kind.__name__)
 
 
-def check_type(tensor: Any, told: str) -> None:
+def check_type(tensor: Any, role: str) -> None:
     """Raise ModelError for a tensor of PyTorch whose type is not read."""
     kind = str(tensor.dtype).removeprefix("torch.")
     if kind not in READ:
-        raise ModelError(f"{told} is in {kind}, which is not read: convert the module to float32 first (.float())")
+        raise ModelError(f"{role} is in {kind}, which is not read: convert the module to float32 first (.float())")
 
 
-def values_of(tensor: Any, told: str) -> Any:
+def values_of(tensor: Any, role: str) -> Any:
     """Return the values of a tensor of PyTorch, on any device, as doubles. Raise ModelError for types not in READ."""
-    check_type(tensor, told)
+    check_type(tensor, role)
     return tensor.detach().cpu().double().numpy()

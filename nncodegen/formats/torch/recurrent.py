@@ -60,10 +60,12 @@ def stack_of(module: Any, name: str) -> Stack:
     layers: list[Recurrent | Bidirectional] = []
     weights: dict[str, Any] = {}
     for level in range(int(module.num_layers)):
-        own = f"{name}_l{level}" if module.num_layers > 1 else name
-        layer = _layer(module, "" if module.bidirectional else own)
-        layers.append(Bidirectional(layer, name=own) if module.bidirectional else layer)
-        weights |= {f"{letters}_{own}": given for letters, given in weights_of(layers[-1], module, level).items()}
+        layer_name = f"{name}_l{level}" if module.num_layers > 1 else name
+        layer = _layer(module, "" if module.bidirectional else layer_name)
+        layers.append(Bidirectional(layer, name=layer_name) if module.bidirectional else layer)
+        weights |= {
+            f"{letters}_{layer_name}": values for letters, values in weights_of(layers[-1], module, level).items()
+        }
     dropout = Dropout(float(module.dropout)) if module.dropout else None
     return Stack(tuple(layers), dropout, weights, layer.states)
 

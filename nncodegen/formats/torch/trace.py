@@ -57,16 +57,16 @@ def alone(module: Any, count: int) -> Any:
     """
     fx, nn = importlib.import_module("torch.fx"), sys.modules["torch"].nn
     root, kind, module = nn.Module(), type(module).__name__, copy.deepcopy(module)
-    for one in module.modules():
-        if type(one).__name__ == "MultiheadAttention":
-            one.batch_first = True
+    for part in module.modules():
+        if type(part).__name__ == "MultiheadAttention":
+            part.batch_first = True
     root.add_module("0", module)
     graph = fx.Graph()
     names = [name for name in inspect.signature(type(module).forward).parameters if name != "self"][:count]
-    given = [graph.placeholder(name) for name in names]
+    inputs = [graph.placeholder(name) for name in names]
     if kind == "MultiheadAttention":
-        given = [*given, *[given[-1]] * (3 - len(given))]
-    result = graph.call_module("0", tuple(given))
+        inputs = [*inputs, *[inputs[-1]] * (3 - len(inputs))]
+    result = graph.call_module("0", tuple(inputs))
     graph.output(graph.call_function(operator.getitem, (result, 0)) if kind == "MultiheadAttention" else result)
     return fx.GraphModule(root, graph)
 
@@ -78,8 +78,10 @@ def shapes_of_inputs(inputs: Any, module: Any) -> list[tuple[int, ...]]:
             f"give inputs, the shape of a sample of {type(module).__name__}, such as inputs=(20, 3) for sequences of "
             f"20 steps; for several arguments, a list of shapes"
         )
-    several = isinstance(inputs, list | tuple) and any(isinstance(one, list | tuple) for one in inputs)
-    return [tuple(one) if isinstance(one, list | tuple) else (one,) for one in (inputs if several else [inputs])]
+    several = isinstance(inputs, list | tuple) and any(isinstance(shape, list | tuple) for shape in inputs)
+    return [
+        tuple(shape) if isinstance(shape, list | tuple) else (shape,) for shape in (inputs if several else [inputs])
+    ]
 
 
 def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
@@ -100,36 +102,36 @@ def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
 
 def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     fx = importlib.import_module("torch.fx")
-    kind, own = type(module).__name__, copy.deepcopy(module).double()
-    arguments = list(inspect.signature(own.forward).parameters.values())
-    left = {one.name: one.default for one in arguments[len(shapes) :] if one.default is not inspect.Parameter.empty}
+    kind, copied = type(module).__name__, copy.deepcopy(module).double()
+    arguments = list(inspect.signature(copied.forward).parameters.values())
+    left = {item.name: item.default for item in arguments[len(shapes) :] if item.default is not inspect.Parameter.empty}
     known = list[tuple[Any, int]]()
 
-    def create_arg(self: Any, given: Any) -> Any:
-        if isinstance(given, sys.modules["torch"].Tensor):
-            known.append((given, given._version))
-        return fx.Tracer.create_arg(self, given)
+    def create_arg(self: Any, argument: Any) -> Any:
+        if isinstance(argument, sys.modules["torch"].Tensor):
+            known.append((argument, argument._version))
+        return fx.Tracer.create_arg(self, argument)
 
     tracer = type("Tracer", (fx.Tracer,), {"proxy_buffer_attributes": True, "create_arg": create_arg})()
     try:
         with _followed_sizes(fx):
-            graph = tracer.trace(own, concrete_args=left or None)
+            graph = tracer.trace(copied, concrete_args=left or None)
         traced = fx.GraphModule(tracer.root, graph, kind)
     except Exception as error:  # any error of the code of a module that is given no numbers
         raise ModelError(
             f"the forward of {kind} cannot be followed by torch.fx, which runs it without numbers: {error}; export it "
             f"to ONNX, and use nncodegen.from_onnx"
         ) from error
-    if own.training:
+    if copied.training:
         _check_branches(copy.deepcopy(module).double().eval(), kind, graph, left)
-    if any(one._version != version for one, version in known):
+    if any(item._version != version for item, version in known):
         raise ModelError(f"the forward of {kind} changes a tensor in place that it read before: make a new one")
     inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
     if len(inputs) - len(left) != len(shapes):
         raise ModelError(f"{kind} takes {len(inputs)} arguments, but inputs has {len(shapes)} shapes")
-    kept = (*traced.parameters(), *(one for one in traced.buffers() if one.requires_grad))
+    kept = (*traced.parameters(), *(item for item in traced.buffers() if item.requires_grad))
     # each run has constants of its own, since it may change them in place
-    again, compared = (copy.deepcopy(traced, {id(one): one for one in kept}) for _ in range(2))
+    again, compared = (copy.deepcopy(traced, {id(item): item for item in kept}) for _ in range(2))
     values = [
         _values(traced, module, inputs, shapes, left, samples, kind)
         for module, samples in ((traced, SAMPLES), (again, OTHERS))
@@ -164,7 +166,7 @@ def _calls(graph: Any, module: Any) -> list[str]:
     The probability of dropout in attention is not among the arguments of its call.
     """
     map_arg = importlib.import_module("torch.fx.node").map_arg
-    numbers, found, needed = dict[Any, int](), list[str](), _needed(graph, module)
+    numbers, calls, needed = dict[Any, int](), list[str](), _needed(graph, module)
     for node in graph.nodes:
         if node not in needed:
             continue
@@ -173,12 +175,12 @@ def _calls(graph: Any, module: Any) -> list[str]:
         if "dropout" in name.lower() and node.all_input_nodes:
             numbers[node] = numbers[node.all_input_nodes[0]]
             continue
-        numbers[node] = len(found)
+        numbers[node] = len(calls)
         args, kwargs = node.args, {key: value for key, value in node.kwargs.items() if key != "dropout_p"}
         if name == "scaled_dot_product_attention":
             args = (*args[:4], *args[5:])
-        found.append(repr((node.op, node.target, map_arg((args, kwargs), numbers.get))))
-    return found
+        calls.append(repr((node.op, node.target, map_arg((args, kwargs), numbers.get))))
+    return calls
 
 
 def _needed(graph: Any, module: Any) -> set[Any]:
@@ -196,7 +198,8 @@ def _may_change(node: Any, module: Any) -> bool:
         return bool(getattr(module.get_submodule(node.target), "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
     changes = name == "setitem" or (name.endswith("_") and not name.endswith("__"))
-    in_place = any(one is True for one in (node.kwargs.get("inplace"), *node.args))  # relu(x, True) is in place
+    # relu(x, True) is in place
+    in_place = any(argument is True for argument in (node.kwargs.get("inplace"), *node.args))
     return changes or in_place or "out" in node.kwargs
 
 
@@ -254,7 +257,7 @@ def _tensors(result: Any) -> list[Any]:
         return [result]
     if isinstance(result, dict):
         result = tuple(result.values())
-    return [tensor for one in result for tensor in _tensors(one)] if isinstance(result, list | tuple) else []
+    return [tensor for item in result for tensor in _tensors(item)] if isinstance(result, list | tuple) else []
 
 
 @contextlib.contextmanager
@@ -268,12 +271,12 @@ def _followed_sizes(fx: Any) -> Iterator[None]:
 
     def following(made: Any) -> Any:
         @functools.wraps(made)
-        def call(*given: Any, **options: Any) -> Any:
-            flat = [one for each in given for one in (each if isinstance(each, list | tuple) else [each])]
-            proxies = [one for one in flat if isinstance(one, fx.Proxy)]
+        def call(*arguments: Any, **options: Any) -> Any:
+            flat = [argument for each in arguments for argument in (each if isinstance(each, list | tuple) else [each])]
+            proxies = [argument for argument in flat if isinstance(argument, fx.Proxy)]
             if not proxies:
-                return made(*given, **options)
-            return proxies[0].tracer.create_proxy("call_function", made, given, options)
+                return made(*arguments, **options)
+            return proxies[0].tracer.create_proxy("call_function", made, arguments, options)
 
         return call
 
@@ -331,7 +334,7 @@ def _example(node: Any, shape: tuple[int, ...], traced: Any, samples: int) -> An
     """Return samples of zeros: integers for an Embedding, booleans for a mask, else of the type of the weights."""
     torch = sys.modules["torch"]
     readers = [traced.get_submodule(user.target) for user in node.users if user.op == "call_module"]
-    if any(is_of_torch(one, "Embedding") for one in readers):
+    if any(is_of_torch(reader, "Embedding") for reader in readers):
         return torch.zeros((samples, *shape), dtype=torch.long)
     return torch.zeros((samples, *shape), dtype=torch.bool if is_mask(node) else None)
 
@@ -349,11 +352,11 @@ def is_mask(node: Any) -> bool:
         if user.op == "call_module":
             module = node.graph.owning_module.get_submodule(user.target)
             names = [*inspect.signature(type(module).forward).parameters][1:]
-            masks += [given for name, given in zip(names, user.args, strict=False) if name.endswith("mask")]
+            masks += [argument for name, argument in zip(names, user.args, strict=False) if name.endswith("mask")]
         if name in ("invert", "logical_not") or any(mask is node for mask in masks):
             return True
         of_same_type = name == "to" and not any(
-            isinstance(one, sys.modules["torch"].dtype) for one in (*user.args, *user.kwargs.values())
+            isinstance(argument, sys.modules["torch"].dtype) for argument in (*user.args, *user.kwargs.values())
         )
         keeps = of_same_type or name in ("getitem", "unsqueeze", "view", "reshape", "clone", "contiguous")
         if keeps and is_mask(user):
@@ -366,7 +369,7 @@ def overlap(first: Any, second: Any) -> bool:
     torch = sys.modules["torch"]
     for whole, other in ((first, second), (second, first)):
         if isinstance(whole, tuple | list):
-            return any(overlap(one, other) for one in whole)
+            return any(overlap(tensor, other) for tensor in whole)
     if not (isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)):
         return False
     if first is second:
@@ -376,9 +379,9 @@ def overlap(first: Any, second: Any) -> bool:
         return False
     places = torch.arange(memory.nbytes())
     mine, others = (
-        places.as_strided(one.shape, [step * one.element_size() for step in one.stride()],
-                          one.storage_offset() * one.element_size())
-        for one in (first, second)
+        places.as_strided(tensor.shape, [step * tensor.element_size() for step in tensor.stride()],
+                          tensor.storage_offset() * tensor.element_size())
+        for tensor in (first, second)
     )  # fmt: skip
     return bool(torch.isin(mine, others).any())
 

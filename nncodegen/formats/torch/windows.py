@@ -95,6 +95,6 @@ def window_layer(module: Any) -> Layer | None:
 def only(module: Any, **arguments: Any) -> None:
     """Raise ModelError unless some arguments of a module have these values, as one value or several equal ones."""
     for name, value in arguments.items():
-        given = getattr(module, name, value)
-        if any(one != value for one in (given if isinstance(given, list | tuple) else (given,))):
-            raise ModelError(f"the module {module} has {name}={given!r}; from_torch knows {name}={value!r} alone")
+        setting = getattr(module, name, value)
+        if any(number != value for number in (setting if isinstance(setting, list | tuple) else (setting,))):
+            raise ModelError(f"the module {module} has {name}={setting!r}; from_torch knows {name}={value!r} alone")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nncodegen.compiler.emit.lines import wrapped
 from nncodegen.formats.c.plain import columns
-from nncodegen.formats.export.mark import EXPORTED
+from nncodegen.formats.export.first_line import EXPORTED
 from nncodegen.formats.wasm.javascript import ARRAYS
 from nncodegen.formats.wasm.model import WasmModel
 from nncodegen.formats.wasm.training import default_options
@@ -150,15 +150,17 @@ def _about(model: WasmModel) -> list[str]:
     """Return a comment on the inputs, outputs and targets of the model, in their order."""
     lines = ["/*", f" * {model.name}: {model.request.precision}, matrices row by row.", " *"]
     for name, texts in columns(model).items():
-        found = wrapped("; ".join(texts), "[,;]")
-        lines += [f" * {name if not number else '':<9}{text.strip()}" for number, text in enumerate(found)]
+        rows = wrapped("; ".join(texts), "[,;]")
+        lines += [f" * {name if not number else '':<9}{text.strip()}" for number, text in enumerate(rows)]
     return [*lines, " */"]
 
 
 def _hyperparameters(model: WasmModel) -> str:
     """Return the declarations of the options of the optimizers."""
-    found: dict[str, list[str]] = {}
+    defaults: dict[str, list[str]] = {}
     for rule in model.rules:
         for name, value in default_options(rule).items():
-            found.setdefault(name, []).append(f"{rule.name} {value!r}")
-    return "".join(f"  /** By default {', '.join(values)}. */\n  {name}?: number;\n" for name, values in found.items())
+            defaults.setdefault(name, []).append(f"{rule.name} {value!r}")
+    return "".join(
+        f"  /** By default {', '.join(values)}. */\n  {name}?: number;\n" for name, values in defaults.items()
+    )

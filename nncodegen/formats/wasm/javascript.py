@@ -13,7 +13,7 @@ from textwrap import wrap
 
 from nncodegen.compiler.emit.names import MARK
 from nncodegen.compiler.ir import ranges_of
-from nncodegen.formats.export.mark import EXPORTED
+from nncodegen.formats.export.first_line import EXPORTED
 from nncodegen.formats.wasm.model import WasmModel
 
 ARRAYS = {"float64": "Float64Array", "float32": "Float32Array"}

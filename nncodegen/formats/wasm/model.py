@@ -10,8 +10,8 @@ from typing import Any
 from nncodegen.compiler.emit.lines import Lines
 from nncodegen.formats.c.model import PlainModel
 from nncodegen.formats.c.plain import header, source
-from nncodegen.formats.c.texts import runtime_text
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.c.runtime_headers import runtime_text
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.request import Request
 from nncodegen.formats.wasm.training import WebTraining
 

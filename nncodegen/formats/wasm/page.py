@@ -49,8 +49,8 @@ def _columns(model: WasmModel, inputs: list[str], targets: list[str]) -> str:
     few = f" ({', '.join(inputs)})" if 0 < len(inputs) <= 6 else ""
     names = f" ({', '.join(targets)})" if len(targets) <= 6 and not model.program.task.labels else ""
     classes = ", or the number of a class, from 0" if model.program.task.labels else ""
-    given, wanted = _count(model.sizes, "INPUTS"), _count(model.sizes, "TARGETS")
-    return f"Each line: {given}{few}, then {wanted}{names}{classes}. Random numbers stand here until you put your own."
+    count, wanted = _count(model.sizes, "INPUTS"), _count(model.sizes, "TARGETS")
+    return f"Each line: {count}{few}, then {wanted}{names}{classes}. Random numbers stand here until you put your own."
 
 
 def _count(sizes: dict[str, int], kind: str) -> str:

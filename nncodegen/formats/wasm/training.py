@@ -24,7 +24,7 @@ UPDATES = ("simultaneous", "sequential")
 
 def camel_case(name: str) -> str:
     """Return the name of an option in JavaScript: learning_rate becomes learningRate."""
-    return re.sub(r"_+(\w)", lambda found: found[1].upper(), name)
+    return re.sub(r"_+(\w)", lambda match: match[1].upper(), name)
 
 
 def default_options(rule: Update) -> dict[str, float]:
@@ -55,7 +55,7 @@ class WebTraining:
     def macros(self) -> Iterator[str]:
         """Yield the macros that follow from the rules, as C."""
         rules, names = self._rules, [rule.name for rule in self._rules]
-        given = [f"option{number}" for number in range(len(self.options))]
+        options = [f"option{number}" for number in range(len(self.options))]
         usual = ({**dict.fromkeys(self.hyperparameters, nan), **default_options(rule)} for rule in rules)
         values = {
             "RULES": str(len(rules)),
@@ -65,8 +65,8 @@ class WebTraining:
             "HYPERPARAMETERS": str(len(self.hyperparameters)),
             "USUAL": _list(_list([*map(_number, each.values()), "0"]) for each in usual),
             "OPTION_NAMES": _list(f'"{name}"' for name in self.options),
-            "GIVEN_OPTIONS": ", ".join(f"double {name}" for name in given),
-            "OPTIONS_GIVEN": _list(given),
+            "GIVEN_OPTIONS": ", ".join(f"double {name}" for name in options),
+            "OPTIONS_GIVEN": _list(options),
             "STATES": str(max(len(rule.state) for rule in rules)),
             "FIRST_STATE": _list(_list([*map(self._first, rule.initial), "0"]) for rule in rules),
         }
@@ -87,8 +87,8 @@ class WebTraining:
 
     def _call(self, rule: Update) -> str:
         """Return the call of the update by a rule."""
-        given = (name if name in ("state", "t") else self._option(name) for name in arguments(rule))
-        return f"{self._name}_{rule.name}({', '.join(['parameters', 'gradient', *given])});"
+        arguments_of_rule = (name if name in ("state", "t") else self._option(name) for name in arguments(rule))
+        return f"{self._name}_{rule.name}({', '.join(['parameters', 'gradient', *arguments_of_rule])});"
 
     def _option(self, name: str) -> str:
         """Return an option of a rule in C, by its name in Python, in the type that the rule takes."""

@@ -16,7 +16,7 @@ from nncodegen.compiler.describe.describable import Named
 from nncodegen.compiler.emit import facts
 from nncodegen.compiler.ir import columns_of, evaluate
 from nncodegen.compiler.pipeline import Compiled, compile_model
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import of_outputs
 from nncodegen.formats.export.request import Request
 from nncodegen.runtime.python.ground.facts import Facts, columns, read
@@ -196,7 +196,7 @@ def _self_test(compiled: Compiled, parameters: Any) -> dict[str, Any]:
     """
     described, differentiated = compiled["describe"], compiled["differentiate"]
     dtype = np.dtype(described.precision)
-    X, Y = (None if given is None else given.astype(dtype) for given in random_data(described))
+    X, Y = (None if array is None else array.astype(dtype) for array in random_data(described))
     point = start_of(described) if parameters is None else np.asarray(parameters, dtype)
     values = evaluate(of_outputs(described), point, X)
     slopes = evaluate(differentiated, point, X, Y)
@@ -205,14 +205,14 @@ def _self_test(compiled: Compiled, parameters: Any) -> dict[str, Any]:
         for tensor, element in zip(described.parameters, differentiated.gradient, strict=True)
     ]
     outputs = [np.asarray(values[element.tensor], float) for element in described.outputs]
-    samples = next((len(given) for given in (X, Y) if given is not None), 1)
+    samples = next((len(array) for array in (X, Y) if array is not None), 1)
     arrays = {
         "parameters": point,
         "outputs": columns_of(outputs, described.outputs, samples),
         "loss": np.asarray(slopes[differentiated.in_training.loss.tensor], float),
         "gradient": np.concatenate(gradient or [np.empty(0)]),
     }
-    return arrays | {name: given for name, given in (("X", X), ("Y", Y)) if given is not None}
+    return arrays | {name: array for name, array in (("X", X), ("Y", Y)) if array is not None}
 
 
 def _npz(arrays: dict[str, Any]) -> bytes:

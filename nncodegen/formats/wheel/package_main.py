@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     predict.add_argument("data", metavar="DATA.csv", help="a column for each input, named in the first row")
     predict.add_argument("--out", metavar="FILE", help="the CSV file to write (default: the standard output)")
     predict.add_argument("--parameters", metavar="FILE.npz", help="trained parameters (default: those of the package)")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        return _test() if given.command is None else _predict(given.data, given.out, given.parameters)
+        return _test() if options.command is None else _predict(options.data, options.out, options.parameters)
     except (OSError, ValueError) as error:
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
         print(f"error: {reason}", file=sys.stderr)
@@ -56,10 +56,10 @@ def _test() -> int:
         raise InputError(f"{file} is damaged: {error}; install the package again") from error
     X, Y, parameters = stored.get("X"), stored.get("Y"), stored["parameters"]
     loss, gradient = MODEL.loss_and_gradient(parameters, X, Y)
-    found = {"outputs": MODEL.predict(parameters, X), "loss": np.asarray(loss), "gradient": gradient}
+    results = {"outputs": MODEL.predict(parameters, X), "loss": np.asarray(loss), "gradient": gradient}
     limit = 1e-9 if MODEL.precision == "float64" else 1e-3
     failed = False
-    for name, values in found.items():
+    for name, values in results.items():
         difference = _difference(np.asarray(values, float), stored[name])
         failed = failed or not difference <= limit
         print(f"{name:<10}{'agree to' if difference <= limit else 'differ by'} {difference:.0e}")
@@ -67,12 +67,12 @@ def _test() -> int:
     return int(failed)
 
 
-def _difference(found: Any, stored: Any) -> float:
+def _difference(result: Any, stored: Any) -> float:
     """Return the distance of two arrays relative to the norm of the stored one; infinite if NaN or shapes differ."""
-    if found.shape != stored.shape or (np.isfinite(found) != np.isfinite(stored)).any():
+    if result.shape != stored.shape or (np.isfinite(result) != np.isfinite(stored)).any():
         return math.inf
-    found, stored = (np.where(np.isfinite(stored), values, 0.0) for values in (found, stored))
-    return float(np.linalg.norm(found - stored) / max(float(np.linalg.norm(stored)), 1e-300))
+    result, stored = (np.where(np.isfinite(stored), values, 0.0) for values in (result, stored))
+    return float(np.linalg.norm(result - stored) / max(float(np.linalg.norm(stored)), 1e-300))
 
 
 # --- predictions -------------------------------------------------------------------------------------------------
@@ -121,10 +121,10 @@ def _read(data: str) -> Any:
     (_, first), *rest = rows
     named = not all(map(_is_number, first))
     places = _places(data, first) if named else list(range(len(MODEL.input_names)))
-    found = [_numbers(data, number, row, places, len(first)) for number, row in (rest if named else rows)]
-    if not found:
+    numbers = [_numbers(data, number, row, places, len(first)) for number, row in (rest if named else rows)]
+    if not numbers:
         raise InputError(f"{data} has no rows below the names of its columns")
-    return np.array(found) if places else None
+    return np.array(numbers) if places else None
 
 
 def _places(data: str, header: list[str]) -> list[int]:

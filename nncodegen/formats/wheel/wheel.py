@@ -42,9 +42,9 @@ Tag: {tag}
 class _Dated(WheelFile):  # type: ignore[misc, unused-ignore]
     """A wheel whose files all have the same date."""
 
-    def writestr(self, given: str | ZipInfo, data: Any, compress_type: int | None = None) -> None:
+    def writestr(self, zinfo_or_arcname: str | ZipInfo, data: Any, compress_type: int | None = None) -> None:
         """Add a file with the fixed date and fixed permissions."""
-        info = ZipInfo(given.filename if isinstance(given, ZipInfo) else given, DATE)
+        info = ZipInfo(zinfo_or_arcname.filename if isinstance(zinfo_or_arcname, ZipInfo) else zinfo_or_arcname, DATE)
         info.external_attr = (0o755 if info.filename.endswith(".so") else 0o644) | stat.S_IFREG
         info.external_attr <<= 16
         super().writestr(info, data, ZIP_DEFLATED)
@@ -71,13 +71,13 @@ def tag_of(cross: str | None) -> Tag:
     checked. For another machine, the tag names the version of glibc that was asked for, which the wheel needs (PEP
     600).
     """
-    own = next(tag for tag in sys_tags() if not tag.platform.startswith(("manylinux", "musllinux")))
+    built = next(tag for tag in sys_tags() if not tag.platform.startswith(("manylinux", "musllinux")))
     if STABLE:
-        own = Tag(STABLE_SINCE, "abi3", own.platform)
+        built = Tag(STABLE_SINCE, "abi3", built.platform)
     if cross is None:
-        return own
+        return built
     family, glibc = check_cross(cross)
-    return Tag(own.interpreter, own.abi, f"manylinux_{glibc}_{family}" if glibc else f"linux_{family}")
+    return Tag(built.interpreter, built.abi, f"manylinux_{glibc}_{family}" if glibc else f"linux_{family}")
 
 
 def _version(tag: Tag) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import sympy
-from sympy.codegen.cfunctions import Sqrt
 
+from nncodegen.compiler.describe.normalization import normalized
 from nncodegen.compiler.ir.functions import tanh
 from nncodegen.errors import ModelError
 from nncodegen.formats.activations import number
+from nncodegen.formats.onnx.reading.axes import UNIT
 from nncodegen.formats.onnx.reading.call import OnnxCall
 from nncodegen.formats.onnx.reading.masks import parts
 from nncodegen.formats.onnx.reading.types import BOOL
@@ -32,18 +34,18 @@ def is_nan(call: OnnxCall) -> Value:
 
 def triangle(call: OnnxCall) -> Any:
     """Return the upper or lower triangle of numbers of the file, such as a causal mask."""
-    given = call.inputs[0]
-    if isinstance(given, Value) and all(block.is_number for block in given.blocks.values()):
-        shape = tuple(size or 0 for size in call.builder.shape(given))
-        ((block, *others),) = [tuple(dict.fromkeys(given.blocks.values()))]
-        given = Weights(call.node.outputs[0], np.full(shape, float(block))) if not others and all(shape) else given
-    if not isinstance(given, Weights | np.ndarray):
+    operand = call.inputs[0]
+    if isinstance(operand, Value) and all(block.is_number for block in operand.blocks.values()):
+        shape = tuple(size or 0 for size in call.builder.shape(operand))
+        ((block, *others),) = [tuple(dict.fromkeys(operand.blocks.values()))]
+        operand = Weights(call.node.outputs[0], np.full(shape, float(block))) if not others and all(shape) else operand
+    if not isinstance(operand, Weights | np.ndarray):
         raise ModelError(f"{call.node} takes a triangle of values that depend on the inputs")
     k = call.integers(1, "a diagonal")[0] if call.given(1) else 0
     cut = np.triu if call.whole("upper", 1) else np.tril
-    if isinstance(given, Weights):
-        return Weights(call.node.outputs[0], cut(given.array, k))
-    return cut(given, k)
+    if isinstance(operand, Weights):
+        return Weights(call.node.outputs[0], cut(operand.array, k))
+    return cut(operand, k)
 
 
 # --- normalizations ----------------------------------------------------------------------------------------------
@@ -53,26 +55,31 @@ def normalization(centered: bool) -> Function:
     """Return the operator (x - mean)/sqrt(variance + epsilon)*scale + bias, or the same without mean and bias."""
 
     def operator(call: OnnxCall) -> list[Any]:
-        build, x = call.builder, call.value(0)
-        rank, epsilon = len(x.axes), number(call.real("epsilon", 1e-5))
+        build = call.builder
+        x = build.held(call.value(0), "x")
+        rank, epsilon, before = len(x.axes), number(call.real("epsilon", 1e-5)), x.axes
         axes = range(call.axis(call.whole("axis", -1), rank), rank)
         count = math.prod(build.shape(x)[axis] or 1 for axis in axes)
-        share = 1 / sympy.Integer(count)
-        statistics: list[Value] = []
-        if centered:
-            mean = call.scaled(build.reduce("sum", x, axes), share)
-            statistics.append(build.held(mean, "mean"))
-            x = build.elementwise(lambda p, q: p - q, x, statistics[0])
-        x = build.held(x, "deviation")
-        squares = build.held(build.elementwise(lambda z: z**2, x), "squares")
-        variance = build.held(call.scaled(build.reduce("sum", squares, axes), share), "variance")
-        result = build.elementwise(lambda z, v: z / Sqrt(v + epsilon), x, variance)
+        for axis in axes:
+            x = build.whole(x, axis, f"{call.node.name or call.node.outputs[0]}:normalized{axis}")
+        over = tuple(index for axis in axes for index in x.axes[axis][0])
+        parts = {
+            position: normalized(build, block, x.indices(position), over, count, epsilon, centered)
+            for position, block in x.blocks.items()
+        }
+        result = replace(x, blocks={position: value for position, (value, _, _) in parts.items()}, summed=False)
+        for axis in axes:
+            result = build.apart(result, axis, before[axis])
+        kept = replace(x, axes=(*x.axes[: axes.start], *(UNIT for _ in axes)), summed=False)
+        mean, factor = (
+            replace(kept, blocks={position: part[place] for position, part in parts.items()}) for place in (1, 2)
+        )
         for k, join in ((1, lambda z, s: z * s), (2, lambda z, s: z + s)):
             if call.given(k):
                 weights = call.value(k, as_parameter=True)
                 build.trained |= weights.undecided
                 result = build.elementwise(join, result, weights)
-        return [result, *statistics, build.elementwise(lambda v: 1 / Sqrt(v + epsilon), variance)]
+        return [result, *([mean] if centered else []), factor]
 
     return operator
 
@@ -104,10 +111,10 @@ def rotary_embedding(call: OnnxCall) -> Value:
 
 def _angles(call: OnnxCall, k: int, steps: int, half: int) -> Value:
     """Return the cosines or sines for each step and pair of features, with an axis for heads."""
-    build, given = call.builder, call.inputs[k]
+    build, operand = call.builder, call.inputs[k]
     positions = np.array(call.integers(3, "positions")).reshape(-1, steps) if call.given(3) else None
-    if isinstance(given, Weights):
-        array = given.array
+    if isinstance(operand, Weights):
+        array = operand.array
         if positions is not None:
             inside = array.ndim == 2 and 0 <= positions.min() <= positions.max() < len(array)
             if not inside:
@@ -116,7 +123,7 @@ def _angles(call: OnnxCall, k: int, steps: int, half: int) -> Value:
         array = array[0] if array.ndim == 3 and (array == array[0]).all() else array
         if array.shape[-2:] != (steps, half):
             raise ModelError(f"{call.node} has angles of the shape {array.shape} for {steps} steps and {half} pairs")
-        value = build.parameter(given.name, array)
+        value = build.parameter(operand.name, array)
         build.fixed |= dict.fromkeys(sorted(value.undecided))
     else:
         value = call.value(k)

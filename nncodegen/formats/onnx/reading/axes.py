@@ -165,8 +165,8 @@ class Axes:
 
     def _with_strides(self, section: Section, strides: set[int]) -> None:
         """Split the indices of a section until each stride is that of an index."""
-        own = {self.size(section[k:]) for k in range(len(section) + 1)}
-        chain = sorted(own | strides)
+        present = {self.size(section[k:]) for k in range(len(section) + 1)}
+        chain = sorted(present | strides)
         if any(large % small for small, large in pairwise(chain)):
             self.into_columns(section)
         for k, index in enumerate(section):
@@ -189,14 +189,14 @@ class Axes:
         for index in indices:
             self._groups.setdefault(self.find(index), set()).add(self._count)
 
-    def unite(self, one: str, other: str) -> bool:
+    def unite(self, index: str, other: str) -> bool:
         """Make two indices one, unless a tensor has both. Return whether they are one."""
-        one, other = self.find(one), self.find(other)
-        if one == other:
+        index, other = self.find(index), self.find(other)
+        if index == other:
             return True
-        mine, theirs = self._groups.get(one, set()), self._groups.get(other, set())
+        mine, theirs = self._groups.get(index, set()), self._groups.get(other, set())
         if mine & theirs:
             return False
-        self._parents[other] = one
-        self._groups[one] = mine | theirs
+        self._parents[other] = index
+        self._groups[index] = mine | theirs
         return True

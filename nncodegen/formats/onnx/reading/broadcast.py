@@ -77,43 +77,43 @@ class Broadcasting(Steps):
     def _met(self, values: Sequence[Value], but: int | None = None) -> tuple[Value, ...]:
         """Return the values with common indices along all axes (except ``but``) that several have."""
         rank = len(values[0].axes)
-        found = list(values)
+        met = list(values)
         for axis in range(rank):
-            wide = [k for k, value in enumerate(found) if value.axes[axis] != UNIT]
+            wide = [k for k, value in enumerate(met) if value.axes[axis] != UNIT]
             if axis == but or not wide:
                 continue
-            lengths = {self.axes.length(found[k].axes[axis]) for k in wide}
+            lengths = {self.axes.length(met[k].axes[axis]) for k in wide}
             if len(lengths) > 1:
                 sizes = " and ".join("that of the samples" if n is None else str(n) for n in sorted(lengths, key=str))
                 raise ModelError(f"axes of different sizes meet: {sizes}")
             if lengths == {None}:
-                sections = {found[k].axes[axis] for k in wide}
+                sections = {met[k].axes[axis] for k in wide}
                 if len(sections) == 1:
                     continue
-                if len({self.axes.around_samples(one) for one in sections}) > 1:
+                if len({self.axes.around_samples(axis_of_samples) for axis_of_samples in sections}) > 1:
                     raise ModelError("rows of a batch meet rows that other axes are folded into")
-            self.axes.same_sections([found[k].axes[axis] for k in wide])
-            self._unite_all(found, wide, axis)
-        repeated = self._repeated(found) if but is None else None
+            self.axes.same_sections([met[k].axes[axis] for k in wide])
+            self._unite_all(met, wide, axis)
+        repeated = self._repeated(met) if but is None else None
         while repeated is not None:
             first = None
-            for k, value in enumerate(found):
+            for k, value in enumerate(met):
                 if value.axes[repeated] != UNIT:
                     copied = self._copied(value, repeated)
-                    found[k] = copied if first is None else self._one(first, copied, repeated)
-                    first = first or found[k]
-            repeated = self._repeated(found)
-        return tuple(found)
+                    met[k] = copied if first is None else self._one(first, copied, repeated)
+                    first = first or met[k]
+            repeated = self._repeated(met)
+        return tuple(met)
 
-    def _unite_all(self, found: list[Value], wide: Sequence[int], axis: int) -> None:
+    def _unite_all(self, values: list[Value], wide: Sequence[int], axis: int) -> None:
         """Bring the values that have an axis to common indices along it."""
         first, *others = wide
-        united = [self._united(found[first], found[k], axis) for k in others]
+        united = [self._united(values[first], values[k], axis) for k in others]
         if None in united:  # a layer may have the size of a part of its own outputs: h R, with R [k, (4 k)]
-            found[first] = self._copied(found[first], axis)
-            united = [self._one(found[first], found[k], axis) for k in others]
+            values[first] = self._copied(values[first], axis)
+            united = [self._one(values[first], values[k], axis) for k in others]
         for k, value in zip(others, united, strict=True):
-            found[k] = value or found[k]
+            values[k] = value or values[k]
 
     def _one(self, value: Value, other: Value, axis: int) -> Value:
         """Return the result of ``_united``. Raise ModelError where it is None."""
@@ -128,8 +128,8 @@ class Broadcasting(Steps):
             other = attempt or self._copied(other, axis)
             pairs = [
                 (index, mine)
-                for section, own in zip(value.axes[axis], other.axes[axis], strict=True)
-                for index, mine in zip(section, own, strict=True)
+                for section, same in zip(value.axes[axis], other.axes[axis], strict=True)
+                for index, mine in zip(section, same, strict=True)
             ]
             if all(self.axes.unite(index, mine) for index, mine in pairs):
                 return other
@@ -140,10 +140,10 @@ class Broadcasting(Steps):
         seen: set[str] = set()
         for axis in range(len(values[0].axes)):
             sections = next((value.axes[axis] for value in values if value.axes[axis] != UNIT), UNIT)
-            found = {self.axes.find(index) for section in sections for index in section}
-            if found & seen:
+            indices = {self.axes.find(index) for section in sections for index in section}
+            if indices & seen:
                 return axis
-            seen |= found
+            seen |= indices
         return None
 
     def _copied(self, value: Value, axis: int) -> Value:

@@ -11,8 +11,8 @@ import numpy as np
 import sympy
 from sympy import Expr
 
-from nncodegen.compiler.describe.attention import causal_row
-from nncodegen.compiler.ir import SAMPLE, Element, Equation
+from nncodegen.compiler.describe.attention import rows_of
+from nncodegen.compiler.ir import SAMPLE, Element, Equation, elements
 from nncodegen.compiler.ir.element import renamed
 from nncodegen.compiler.ir.functions import sigmoid, softplus
 from nncodegen.errors import ModelError
@@ -102,23 +102,18 @@ class Builder(Broadcasting):
         if causal and (len(steps) != 1 or len(steps[0]) > 1):
             raise ModelError("the graph has a causal mask along an axis that it takes apart")
         for position, z in value.blocks.items():
-            where: list[Equation] = []
+            masks: list[Expr] = []
             if allowed is not None:
                 mask = allowed.blocks[tuple(0 if s == UNIT else k for s, k in zip(allowed.axes, position, strict=True))]
-                if isinstance(mask, Element):
-                    where.append(Equation(mask, (), 1))
-                elif mask != 1:
+                if not isinstance(mask, Element) and mask != 1:
                     raise ModelError("the graph hides all values of a softmax by a mask")
-            given: tuple[str, ...] = ()
-            if causal and steps == UNIT:
-                where.append(Equation(over[0], (), 0))
-            elif causal:
-                ((t,),) = steps
-                given = (self.axes.copy_of(t),)
-                where.append(causal_row(given[0], t, over[0]))
-            if over:
-                z = self.step("p", value.indices(position), z, "softmax", (*over, *given), where=tuple(where))
-            blocks[position] = z if over else sympy.S.One
+                masks = [mask] if isinstance(mask, Element) else []
+            queries = tuple(index for index in value.indices(position) if index not in over)
+            before = self.axes.copy_of(steps[0][0]) if causal and steps != UNIT else ""
+            rows = rows_of(queries, over, masks, before)
+            if causal and steps == UNIT:  # the only query is at the first place
+                rows = replace(rows, where=(Equation(over[0], (), 0), *rows.where))
+            blocks[position] = rows.softmax(self, z) if over else sympy.S.One
         weights = replace(value, blocks=blocks, summed=False)
         return self.apart(weights, axis, sections) if over else weights
 
@@ -128,7 +123,9 @@ class Builder(Broadcasting):
         Return None unless ``total`` is such a sum, and the logarithms are known. A loss that takes the logarithm of the
         result is then written without it, so that it is finite where values are too small for a division.
         """
-        axes = [k for k, (one, all_) in enumerate(zip(total.axes, value.axes, strict=False)) if one != all_]
+        axes = [
+            k for k, (section, sections) in enumerate(zip(total.axes, value.axes, strict=False)) if section != sections
+        ]
         if len(total.axes) != len(value.axes) or len(axes) != 1 or total.axes[axes[0]] != UNIT:
             return None
         (axis,) = axes
@@ -157,10 +154,10 @@ class Builder(Broadcasting):
         every = "".join(dict.fromkeys("".join(letters)))
         order = (*result, *(letter for letter in every if letter not in result))
         aligned = []
-        for value, own in zip(values, letters, strict=True):
-            turned = self.transposed(value, [own.index(letter) for letter in order if letter in own])
+        for value, term in zip(values, letters, strict=True):
+            turned = self.transposed(value, [term.index(letter) for letter in order if letter in term])
             for place, letter in enumerate(order):
-                turned = turned if letter in own else self.inserted(turned, place)
+                turned = turned if letter in term else self.inserted(turned, place)
             aligned.append(self.held(turned, "h"))
         if len(aligned) > 1:
             both = frozenset().union(*(value.undecided for value in aligned))
@@ -209,11 +206,15 @@ class Builder(Broadcasting):
         """Return the value with one index along an axis, or no index if the axis has size 1."""
         if len(value.axes[axis]) == 1 and len(value.axes[axis][0]) < 2:
             return value
-        size = self.axes.length(value.axes[axis]) or 1
+        _, whole = self.axis(key, self.axes.length(value.axes[axis]) or 1)
+        return self.together(value, axis, whole)
+
+    def axis(self, key: str, size: int) -> tuple[Sections, Sections]:
+        """Return a new axis as other nodes see it, which may cut it, and the same with one index; none for size 1."""
         sections = self.axes.sections(key, size)
-        if sections != UNIT and (len(sections) > 1 or len(sections[0]) > 1):  # other nodes have cut it
-            sections = self.axes.sections(f"{key} together", size)
-        return self.together(value, axis, sections)
+        if len(sections) > 1 or len(sections[0]) > 1:
+            return sections, self.axes.sections(f"{key} together", size)
+        return sections, sections
 
     def together(self, value: Value, axis: int, whole: Sections) -> Value:
         """Return the value with the one index of ``whole`` along an axis, or no index if the axis has size 1."""
@@ -224,8 +225,10 @@ class Builder(Broadcasting):
         axes = (*value.axes[:axis], whole, *value.axes[axis + 1 :])
         blocks: dict[tuple[int, ...], Expr] = {}
         if len(sections) == 1 and len(sections[0]) == 1:
-            known = {sections[0][0]: index}
-            return replace(value, axes=axes, blocks={p: renamed(block, known) for p, block in value.blocks.items()})
+            before = self.axes.find(sections[0][0])  # blocks may have any of the indices that are united with it
+            read = {i for block in value.blocks.values() for element in elements(block) for i in element.indices}
+            new = dict.fromkeys((i for i in read if self.axes.find(i) == before), index)
+            return replace(value, axes=axes, blocks={p: renamed(block, new) for p, block in value.blocks.items()})
         for position, block in value.blocks.items():
             k = position[axis]
             section = sections[k]
@@ -241,6 +244,8 @@ class Builder(Broadcasting):
         if sections == value.axes[axis]:
             return value
         ((index,),) = value.axes[axis]
+        if len(sections) == 1 and len(sections[0]) == 1 and self.axes.unite(sections[0][0], index):
+            return self.together(value, axis, sections)
         blocks: dict[tuple[int, ...], Expr] = {}
         for position, block in value.blocks.items():
             indices = [i for i in value.indices(position) if i != index]
@@ -296,7 +301,7 @@ class Builder(Broadcasting):
 
     def _cut_into_runs(self, sections: Sections, positions: Sequence[int]) -> None:
         """Cut sections where runs of consecutive positions begin and end."""
-        steps = [k for k, (one, other) in enumerate(pairwise(positions), start=1) if other != one + 1]
+        steps = [k for k, (place, following) in enumerate(pairwise(positions), start=1) if following != place + 1]
         ends = {positions[k] for k in (0, *steps)} | {positions[k - 1] + 1 for k in (*steps, len(positions))}
         for k, section in enumerate(sections):
             start, end = self._range(sections, k)
@@ -318,8 +323,8 @@ class Builder(Broadcasting):
             raise ModelError("the graph puts batches one after the other: a model computes row by row")
         shapes = {(*shape[:axis], *shape[axis + 1 :]) for shape in map(self.shape, values)}
         if len(shapes) > 1:
-            told = ", ".join(str(self.shape(value)) for value in values)
-            raise ModelError(f"tensors of the shapes {told} do not fit together")
+            listed = ", ".join(str(self.shape(value)) for value in values)
+            raise ModelError(f"tensors of the shapes {listed} do not fit together")
         values = self._met(values, but=axis)
         axes = (*values[0].axes[:axis], sum((v.axes[axis] for v in values), ()), *values[0].axes[axis + 1 :])
         blocks: dict[tuple[int, ...], Expr] = {}
@@ -404,7 +409,7 @@ class Builder(Broadcasting):
         (k,) = folded
         (section,) = value.axes[k]
         at = section.index(SAMPLE)
-        parts: tuple[Sections, ...] = tuple((one,) for one in (section[:at], (SAMPLE,), section[at + 1 :]) if one)
+        parts: tuple[Sections, ...] = tuple((part,) for part in (section[:at], (SAMPLE,), section[at + 1 :]) if part)
         blocks = {(*p[:k], *(0,) * len(parts), *p[k + 1 :]): block for p, block in value.blocks.items()}
         return replace(value, axes=(*value.axes[:k], *parts, *value.axes[k + 1 :]), blocks=blocks)
 

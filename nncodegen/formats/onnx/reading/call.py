@@ -99,14 +99,14 @@ class OnnxCall:
     def wholes(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Return an attribute that is a list of integers. Raise ModelError if it is missing and has no default."""
         value = self.attributes.get(name, default)
-        if not isinstance(value, tuple) or not all(isinstance(one, int) for one in value):
+        if not isinstance(value, tuple) or not all(isinstance(number, int) for number in value):
             raise ModelError(f"{self.node} lacks the attribute {name}, which is a list of whole numbers")
         return value
 
     def reals(self, name: str) -> NDArray[np.float64]:
         """Return an attribute that is a list of finite numbers, perhaps empty."""
         value = self.attributes.get(name, ())
-        if not isinstance(value, tuple) or not all(isinstance(one, int | float) for one in value):
+        if not isinstance(value, tuple) or not all(isinstance(item, int | float) for item in value):
             raise ModelError(f"{self.node} has the attribute {name}, which is no list of numbers")
         array = np.array(value, dtype=np.float64)
         if not np.isfinite(array).all():
@@ -192,7 +192,7 @@ class OnnxCall:
         operand = self.inputs[k] if k < len(self.inputs) else None
         if not isinstance(operand, np.ndarray):
             raise ModelError(f"{self.node} takes {role} that are not in the file: nncodegen needs fixed shapes")
-        return tuple(int(one) for one in operand.ravel())
+        return tuple(int(number) for number in operand.ravel())
 
     def is_infinite(self, k: int) -> bool:
         """Return whether an operand is a single infinite number, which as a bound means none."""

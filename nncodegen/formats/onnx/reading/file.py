@@ -121,15 +121,15 @@ def read(source: Any) -> File:
     _check_size(graph)
     constants = _constants(graph, beside)
     nodes = tuple(_node(node, beside) for node in graph.node)
-    inputs = tuple(one for one in _declared(graph.input, "an input") if one.name not in constants)
-    known = {*constants, *(one.name for one in inputs), ""}
+    inputs = tuple(declared for declared in _declared(graph.input, "an input") if declared.name not in constants)
+    known = {*constants, *(declared.name for declared in inputs), ""}
     producers = _producers(nodes, known)
     nodes = _sorted(nodes, producers)
     known |= {*producers}
     outputs = tuple(_declared(graph.output, "an output"))
-    for one in outputs:
-        if one.name not in known:
-            raise ModelError(f"nothing defines the output {one.name!r} of the ONNX file")
+    for declared in outputs:
+        if declared.name not in known:
+            raise ModelError(f"nothing defines the output {declared.name!r} of the ONNX file")
     ours = model.producer_name == PRODUCER
     fixed = frozenset(tensor.name for tensor in graph.initializer if tensor.doc_string == NOT_TRAINED)
     real = (name for name, array in constants.items() if array.dtype == np.float64)
@@ -164,15 +164,15 @@ def _body(graph: Any, role: str, beside: Beside) -> Body:
     nodes = tuple(_node(node, beside) for node in graph.node)
     if any(node.body for node in nodes):
         raise ModelError(f"{role} holds a further Scan, which nncodegen does not read")
-    inputs = tuple(_name(one.name, "an input") for one in graph.input)
-    outputs = tuple(_name(one.name, "an output") for one in graph.output)
+    inputs = tuple(_name(declared.name, "an input") for declared in graph.input)
+    outputs = tuple(_name(declared.name, "an output") for declared in graph.output)
     if len({*inputs}) < len(inputs) or {*inputs} & constants.keys():
         raise ModelError(f"{role} declares an input twice")
-    own = {*inputs, *constants}
-    given = {name for node in nodes for name in node.outputs}
-    captured = dict.fromkeys(name for node in nodes for name in node.inputs if name and name not in own | given)
-    captured |= dict.fromkeys(name for name in outputs if name not in own | given)
-    producers = _producers(nodes, {*own, *captured, ""})
+    defined = {*inputs, *constants}
+    computed = {name for node in nodes for name in node.outputs}
+    captured = dict.fromkeys(name for node in nodes for name in node.inputs if name and name not in defined | computed)
+    captured |= dict.fromkeys(name for name in outputs if name not in defined | computed)
+    producers = _producers(nodes, {*defined, *captured, ""})
     return Body(_sorted(nodes, producers), constants, inputs, outputs, tuple(captured))
 
 
@@ -243,7 +243,7 @@ def _parsed(source: Any) -> tuple[Any, Beside]:
 
 def _opset(imports: Iterable[Any]) -> int:
     """Return the version of ai.onnx. Raise ModelError for an unknown one."""
-    versions = [one.version for one in imports if one.domain in ("", "ai.onnx")]
+    versions = [entry.version for entry in imports if entry.domain in ("", "ai.onnx")]
     version = max(versions, default=OPSETS[0])
     if version not in OPSETS:
         raise ModelError(
@@ -269,7 +269,8 @@ def _node(node: Any, beside: Beside) -> OnnxNode:
         raise ModelError(f"the ONNX file has a node {name!r} ({operator}) without outputs")
     role = f"the node {name or outputs[0]!r} ({operator})"
     attributes = {
-        _name(one.name, "an attribute"): _attribute(one, f"{one.name!r} of {role}", beside) for one in node.attribute
+        _name(attribute.name, "an attribute"): _attribute(attribute, f"{attribute.name!r} of {role}", beside)
+        for attribute in node.attribute
     }
     return OnnxNode("" if domain == "ai.onnx" else domain, operator, name, inputs, outputs, attributes)
 
@@ -293,19 +294,19 @@ def _attribute(attribute: Any, role: str, beside: Beside) -> Any:
 
 
 def _declared(values: Iterable[Any], role: str) -> list[Declared]:
-    found: dict[str, Declared] = {}
+    declared: dict[str, Declared] = {}
     for value in values:
         name = _name(value.name, role)
-        if name in found:
+        if name in declared:
             raise ModelError(f"the ONNX file declares {name!r} twice")
         tensor = value.type.tensor_type if value.type.HasField("tensor_type") else None
         shape = None
         if tensor is not None and tensor.HasField("shape"):
-            shape = tuple(_size(one) for one in tensor.shape.dim)
+            shape = tuple(_size(size) for size in tensor.shape.dim)
             if len(shape) > MOST_RANK:
                 raise ModelError(f"{role} of the ONNX file, {name!r}, has {len(shape)} axes; {MOST_RANK} at most")
-        found[name] = Declared(name, "" if tensor is None else _type(tensor.elem_type), shape)
-    return list(found.values())
+        declared[name] = Declared(name, "" if tensor is None else _type(tensor.elem_type), shape)
+    return list(declared.values())
 
 
 def _size(dimension: Any) -> Size:

@@ -44,12 +44,12 @@ def finished(
     outputs = [output for name, value in values for output in _outputs(builder, name, value)]
     read_by_outputs = [element for output in outputs for element in (output.element, *elements(output.formula))]
     steps = needed(tuple(builder.steps), read_by_outputs)
-    one = {index: (builder.axes.find(index),) for index in builder.axes.sizes}
-    steps, outputs = _renamed(steps, outputs, one)
-    inputs = {name: _indices(indices, one) for name, indices in builder.inputs}
+    united = {index: (builder.axes.find(index),) for index in builder.axes.sizes}
+    steps, outputs = _renamed(steps, outputs, united)
+    inputs = {name: _indices(indices, united) for name, indices in builder.inputs}
     read = {element.tensor for step in steps for element in step.operands}
     pieces = {
-        piece: _indices(indices, one)
+        piece: _indices(indices, united)
         for parameter in builder.parameters.values()
         for piece, indices, _ in parameter.pieces
         if piece in read
@@ -57,9 +57,9 @@ def finished(
     steps = _with_columns(builder, steps, pieces)
     shapes = [*inputs.values(), *pieces.values(), *(step.indices for step in steps)]
     fused = _fused([*inputs.values(), *pieces.values()], steps)
-    sizes = {index: builder.axes.sizes[index] for found in shapes for index in found if index != SAMPLE}
+    sizes = {index: builder.axes.sizes[index] for shape in shapes for index in shape if index != SAMPLE}
     sizes |= {group[0]: math.prod(sizes[index] for index in group) for group in fused}
-    names = _letters(index for found in shapes for index in found if index != SAMPLE)
+    names = _letters(index for shape in shapes for index in shape if index != SAMPLE)
     rename: dict[str, tuple[str, ...]] = {index: (names[index],) for index in names}
     for group in fused:
         rename |= dict.fromkeys(group[1:], ())
@@ -104,9 +104,9 @@ def _outputs(builder: Builder, name: str, value: Value) -> list[Output]:
         indices = (SAMPLE, *(index for index in value.indices(position) if index != SAMPLE))
         z = logarithms.get(formula.args[0]) if isinstance(formula, exp) else None
         if z is None:
-            element = builder.step(name, indices, formula, own=True)
+            element = builder.step(name, indices, formula, of_file=True)
         else:
-            element = builder.step(name, indices, z.expression, "softmax", z.over, own=True)
+            element = builder.step(name, indices, z.expression, "softmax", z.over, of_file=True)
         # In a loss, a probability is replaced by its formula: the logarithm of 1 - sigmoid(z) is finite for all z.
         outputs.append(Output(element, formula.xreplace(probabilities)))
     return outputs
@@ -126,20 +126,24 @@ def _parameters(
     """
     frozen = (frozen,) if isinstance(frozen, str) else frozen
     places = {name: place for place, name in enumerate(in_file)}
-    there = [one for one in builder.parameters.values() if any(piece in pieces for piece, _, _ in one.pieces)]
-    there.sort(key=lambda one: places.get(one.name, len(places)))
+    there = [
+        parameter
+        for parameter in builder.parameters.values()
+        if any(piece in pieces for piece, _, _ in parameter.pieces)
+    ]
+    there.sort(key=lambda parameter: places.get(parameter.name, len(places)))
     for name in frozen:
-        if name not in {one.name for one in there}:
-            known = ", ".join(one.name for one in there)
+        if name not in {parameter.name for parameter in there}:
+            known = ", ".join(parameter.name for parameter in there)
             raise ModelError(f"frozen names {name!r}, which is no parameter; there are: {known}")
-    undecided = not any(one.name in builder.trained and one.name not in fixed for one in there)
+    undecided = not any(parameter.name in builder.trained and parameter.name not in fixed for parameter in there)
     # If ``undecided``, only parameters that scale the inputs could be trained, so they are.
     tensors = []
-    for one in there:
-        prepares = one.name in builder.fixed and one.name not in builder.trained
-        kept = one.name in builder.tables or one.name in frozen or one.name in fixed
+    for parameter in there:
+        prepares = parameter.name in builder.fixed and parameter.name not in builder.trained
+        kept = parameter.name in builder.tables or parameter.name in frozen or parameter.name in fixed
         trained = not (kept or (prepares and not undecided))
-        for piece, _, values in one.pieces:
+        for piece, _, values in parameter.pieces:
             if piece not in pieces:
                 continue
             shape = tuple(sizes[index] for index in pieces[piece] if index in sizes)
@@ -154,24 +158,24 @@ def _with_columns(builder: Builder, steps: Sequence[Step], pieces: dict[str, tup
     Blocks of a product are compiled for matrices, and a layer with one unit is such a matrix as well. ``pieces`` is
     changed.
     """
-    shapes = {piece: one.array.shape for one in builder.parameters.values() for piece, _, _ in one.pieces}
+    shapes = {piece: whole.array.shape for whole in builder.parameters.values() for piece, _, _ in whole.pieces}
     readers = Counter(element.tensor for step in steps for element in step.operands)
-    found: list[Step] = []
+    changed: list[Step] = []
     for step in steps:
         factors = step.expression.args if step.expression.is_Mul and step.operator == "sum" else ()
         weights = [e for e in factors if isinstance(e, Element) and e.tensor in pieces and e.indices == step.over]
         samples = [e for e in factors if isinstance(e, Element) and e.indices == (SAMPLE, *step.over)]
         if len(factors) != 2 or len(step.over) != 1 or not (weights and samples) or readers[weights[0].tensor] > 1:
-            found.append(step)
+            changed.append(step)
             continue
         (index,), name = step.over, weights[0].tensor
-        one = f"{name}:one"
-        builder.axes.sizes[one] = 1
-        pieces[name] = (one, index) if shapes[name][0] == 1 else (index, one)
-        column = Element(builder.fresh("s"), (SAMPLE, one))
-        found.append(Step(column, Element(name, pieces[name]) * samples[0], "sum", step.over))
-        found.append(Step(step.target, column, "sum", (one,)))
-    return tuple(found)
+        single = f"{name}:one"
+        builder.axes.sizes[single] = 1
+        pieces[name] = (single, index) if shapes[name][0] == 1 else (index, single)
+        column = Element(builder.fresh("s"), (SAMPLE, single))
+        changed.append(Step(column, Element(name, pieces[name]) * samples[0], "sum", step.over))
+        changed.append(Step(step.target, column, "sum", (single,)))
+    return tuple(changed)
 
 
 # --- indices -----------------------------------------------------------------------------------------------------
@@ -197,16 +201,16 @@ def _renamed(steps: Iterable[Step], outputs: Iterable[Output], rename: Rename) -
         )
         return Step(at(step.target), inside(step.expression), step.operator if over else None, over, where)
 
-    return tuple(map(step_of, steps)), [Output(at(one.element), inside(one.formula)) for one in outputs]
+    return tuple(map(step_of, steps)), [Output(at(output.element), inside(output.formula)) for output in outputs]
 
 
 def _fused(shapes: Sequence[tuple[str, ...]], steps: Sequence[Step]) -> list[tuple[str, ...]]:
     """Return groups of indices that are adjacent everywhere, in one order: each group may become one index."""
     after: dict[str, dict[str | None, None]] = {}
     before: dict[str, dict[str | None, None]] = {}
-    found = [*shapes, *(e.indices for step in steps for e in (step.target, *step.operands)), *(s.over for s in steps)]
-    found += [(index,) for step in steps for equation in step.where for index in equation.indices]
-    for indices in filter(None, found):
+    orders = [*shapes, *(e.indices for step in steps for e in (step.target, *step.operands)), *(s.over for s in steps)]
+    orders += [(index,) for step in steps for equation in step.where for index in equation.indices]
+    for indices in filter(None, orders):
         for index, previous, following in zip(indices, (None, *indices), (*indices[1:], None), strict=False):
             after.setdefault(index, {})[following] = None
             before.setdefault(index, {})[previous] = None

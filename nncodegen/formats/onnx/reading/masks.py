@@ -24,7 +24,7 @@ Function = Callable[[OnnxCall], Any]
 
 def hidden_by_sum(call: OnnxCall) -> Masked | None:
     """Return a sum with minus infinity where a mask hides places, if an operand of Add has it; else None."""
-    if not any(hides(one) for one in call.inputs[:2]):
+    if not any(hides(operand) for operand in call.inputs[:2]):
         return None
     (first, allowed), (second, more) = (parts(call, k) for k in (0, 1))
     return _masked(call.builder.elementwise(lambda p, q: p + q, first, second), _both(call, allowed, more))
@@ -32,11 +32,11 @@ def hidden_by_sum(call: OnnxCall) -> Masked | None:
 
 def hidden_by_choice(call: OnnxCall) -> Any:
     """Return what Where makes of a mask and minus infinity; None where no operand has that."""
-    if not any(hides(one) for one in call.inputs[1:3]):
+    if not any(hides(operand) for operand in call.inputs[1:3]):
         return None
     condition, *others = call.inputs[:3]
-    if isinstance(condition, np.ndarray) and all(isinstance(one, Weights) for one in others):
-        chosen = np.where(condition, *(one.array for one in others if isinstance(one, Weights)))
+    if isinstance(condition, np.ndarray) and all(isinstance(operand, Weights) for operand in others):
+        chosen = np.where(condition, *(operand.array for operand in others if isinstance(operand, Weights)))
         return Weights(call.node.outputs[0], chosen)
     build, holds = call.builder, call.value(0)
     alone = [k for k in (1, 2) if _is_lowest(call.inputs[k])]
@@ -72,12 +72,15 @@ def of_hidden(operator: Function) -> Function:
     """Return an operator that moves places, such as Reshape, for scores and what a mask hides of them alike."""
 
     def moved(call: OnnxCall) -> Any:
-        if not any(hides(one) for one in call.inputs):
+        if not any(hides(operand) for operand in call.inputs):
             return operator(call)
-        pairs = [_spread(call, *parts(call, k)) if _is_real(one) else (one, one) for k, one in enumerate(call.inputs)]
+        pairs = [
+            _spread(call, *parts(call, k)) if _is_real(operand) else (operand, operand)
+            for k, operand in enumerate(call.inputs)
+        ]
         values, allowed = (operator(replace(call, inputs=list(both))) for both in zip(*pairs, strict=True))
         if isinstance(values, list):
-            return [_masked(*one) for one in zip(values, allowed, strict=True)]
+            return [_masked(*operand) for operand in zip(values, allowed, strict=True)]
         return _masked(values, allowed)
 
     return moved
@@ -123,10 +126,10 @@ def _masked(value: Value, allowed: Value | None) -> Masked:
     return Masked(value, allowed)
 
 
-def _both(call: OnnxCall, one: Value | None, other: Value | None) -> Value | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return call.builder.elementwise(lambda p, q: p * q, one, other)
+def _both(call: OnnxCall, first: Value | None, second: Value | None) -> Value | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return call.builder.elementwise(lambda p, q: p * q, first, second)
 
 
 def _spread(call: OnnxCall, value: Value, allowed: Value | None) -> tuple[Value, Value]:

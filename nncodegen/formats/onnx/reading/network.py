@@ -103,7 +103,7 @@ def translated(
     try:
         return read_as(_input_shapes(file, batch))
     except ModelError:
-        if batch is not None or {one.shape[0] for one in file.inputs if one.shape} != {1}:
+        if batch is not None or {declared.shape[0] for declared in file.inputs if declared.shape} != {1}:
             raise
         # The graph of a single sample may have shapes that count on its size, such as that of its heads. It is the
         # same network where this axis belongs to each sample.
@@ -112,11 +112,11 @@ def translated(
         raise
 
 
-def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
+def _with_constants(file: File, values: Mapping[str, ArrayLike]) -> File:
     """Return the file with the values of some inputs. Raise ModelError for others, and for shapes that do not fit."""
-    inputs = {one.name: one for one in file.inputs}
+    inputs = {declared.name: declared for declared in file.inputs}
     arrays = dict(file.constants)
-    for name, value in given.items():
+    for name, value in values.items():
         if name not in inputs:
             raise ModelError(f"constants has {name!r}, which is no input of the ONNX file; there: {', '.join(inputs)}")
         try:
@@ -131,7 +131,9 @@ def _with_constants(file: File, given: Mapping[str, ArrayLike]) -> File:
         if not fits or not np.isfinite(array).all():
             raise ModelError(f"the constant {name!r} must be finite, and have the shape {shape}, not {array.shape}")
         arrays[name] = array
-    return replace(file, constants=arrays, inputs=tuple(one for one in file.inputs if one.name not in given))
+    return replace(
+        file, constants=arrays, inputs=tuple(declared for declared in file.inputs if declared.name not in values)
+    )
 
 
 # --- the parts of the graph that are read ------------------------------------------------------------------------
@@ -143,12 +145,14 @@ def _wanted(file: File, outputs: Sequence[str] | None) -> tuple[str, ...]:
         names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         for name in names:
             if name not in file.producers:
-                there = ", ".join(one.name for one in file.outputs)
+                there = ", ".join(output.name for output in file.outputs)
                 raise ModelError(f"no node of the ONNX file gives {name!r}; its outputs are: {there}")
     else:
-        names = tuple(one.name for one in file.outputs if one.name in file.producers and _is_real(file, one))
+        names = tuple(
+            output.name for output in file.outputs if output.name in file.producers and _is_real(file, output)
+        )
     if not names or len(set(names)) < len(names):
-        there = ", ".join(f"{one.name} ({one.type or 'no tensor'})" for one in file.outputs)
+        there = ", ".join(f"{output.name} ({output.type or 'no tensor'})" for output in file.outputs)
         raise ModelError(f"the ONNX file has no outputs that are real numbers, or one twice; there are: {there}")
     return names
 
@@ -182,31 +186,33 @@ def _check_operators(nodes: Sequence[OnnxNode]) -> None:
 def _input_shapes(file: File, batch: bool | None) -> dict[str, Shape]:
     """Return the shape of each input; None stands for the samples."""
     shapes: dict[str, Shape] = {}
-    for one in file.inputs:
-        if one.type == "bfloat16":
-            raise ModelError(f"the input {one.name!r} of the ONNX file is in {SHORT}")
-        if one.type in ("", "str", "?") or one.shape is None:
-            raise ModelError(f"the input {one.name!r} of the ONNX file is no tensor of numbers, or has no shape")
-        first, *rest = one.shape or (1,)
+    for declared in file.inputs:
+        if declared.type == "bfloat16":
+            raise ModelError(f"the input {declared.name!r} of the ONNX file is in {SHORT}")
+        if declared.type in ("", "str", "?") or declared.shape is None:
+            raise ModelError(f"the input {declared.name!r} of the ONNX file is no tensor of numbers, or has no shape")
+        first, *rest = declared.shape or (1,)
         for size in rest:
             if not isinstance(size, int) or size < 1:
                 raise ModelError(
-                    f"the input {one.name!r} of the ONNX file has the shape {one.shape}: every size but that of the "
-                    f"first axis must be a number"
+                    f"the input {declared.name!r} of the ONNX file has the shape {declared.shape}: every size but that "
+                    f"of the first axis must be a number"
                 )
         if isinstance(first, int) and first < 1:
-            raise ModelError(f"the input {one.name!r} of the ONNX file has the shape {one.shape}, without any values")
+            raise ModelError(
+                f"the input {declared.name!r} of the ONNX file has the shape {declared.shape}, without any values"
+            )
         if isinstance(first, int) and first > 1 and batch is None:
             raise ModelError(
-                f"the first axis of the input {one.name!r} of the ONNX file has size {first}: give batch=True if "
+                f"the first axis of the input {declared.name!r} of the ONNX file has size {first}: give batch=True if "
                 f"it is the axis of the samples, or batch=False if it belongs to each sample"
             )
         samples = not isinstance(first, int) or batch is True
         if samples and batch is False:
-            raise ModelError(f"the first axis of the input {one.name!r} of the ONNX file has no fixed size")
+            raise ModelError(f"the first axis of the input {declared.name!r} of the ONNX file has no fixed size")
         sizes = tuple(n for n in rest if isinstance(n, int))
         fixed = (first,) if isinstance(first, int) and not samples else (None,)
-        shapes[one.name] = (*fixed, *sizes) if one.shape else ()
+        shapes[declared.name] = (*fixed, *sizes) if declared.shape else ()
     return shapes
 
 
@@ -220,10 +226,14 @@ def _traced(
     builder = Builder(cuts, (*file.constants, *shapes, *wanted), file.ours)
     builder.trained |= file.trained
     builder.known |= file.trained
-    declared = {one.shape[0] for one in file.inputs if one.shape and shapes[one.name][:1] == (None,)}
+    declared = {
+        input_of_file.shape[0]
+        for input_of_file in file.inputs
+        if input_of_file.shape and shapes[input_of_file.name][:1] == (None,)
+    }
     builder.exported = next((n for n in declared if isinstance(n, int)), None) if len(declared) == 1 else None
     known: dict[str, Operand] = {name: as_operand(name, array) for name, array in file.constants.items()}
-    types = {one.name: one.type for one in file.inputs}
+    types = {input_of_file.name: input_of_file.type for input_of_file in file.inputs}
     known |= {name: builder.input(name, shape, types[name]) for name, shape in shapes.items()}
     batch = any(shape[:1] == (None,) for shape in shapes.values())
     kept: dict[str, Value] = {}
@@ -254,12 +264,12 @@ def _results(call: OnnxCall) -> Sequence[Operand]:
     """Compute the results of a node. Raise ModelError, which names the node."""
     node = call.node
     try:
-        counts = any(isinstance(one, Clock) for one in call.inputs) and node.kind not in ("Gather", "Loop")
-        given = counted(call) if counts else KNOWN[node.kind](call)
+        counts = any(isinstance(operand, Clock) for operand in call.inputs) and node.kind not in ("Gather", "Loop")
+        computed = counted(call) if counts else KNOWN[node.kind](call)
     except ModelError as error:
-        told = str(error) if str(error).startswith("the node ") else f"{node}: {error}"
-        raise ModelError(told) from error
-    results = given if isinstance(given, list) else [given]
+        message = str(error) if str(error).startswith("the node ") else f"{node}: {error}"
+        raise ModelError(message) from error
+    results = computed if isinstance(computed, list) else [computed]
     for result in results:
         if isinstance(result, np.ndarray) and result.size > (MOST_SIZE if result.dtype == np.bool_ else MOST_WHOLE):
             raise ModelError(f"{node} gives {result.size:,} whole numbers; {MOST_WHOLE:,} at most")

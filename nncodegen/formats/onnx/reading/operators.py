@@ -21,7 +21,7 @@ from nncodegen.compiler.ir.elementary import RECORDS
 from nncodegen.compiler.ir.functions import leaky_relu
 from nncodegen.errors import ModelError
 from nncodegen.formats.activations import by_names, form_of, number, with_parameters, with_texts
-from nncodegen.formats.onnx.reading import attention, classical, shapes, windows
+from nncodegen.formats.onnx.reading import attention, onnx_ml, shapes, windows
 from nncodegen.formats.onnx.reading.axes import UNIT
 from nncodegen.formats.onnx.reading.call import MOST_WHOLE, SAMPLES_SIZE, OnnxCall
 from nncodegen.formats.onnx.reading.file import FLOATS, SHORT, type_of
@@ -32,7 +32,7 @@ from nncodegen.formats.onnx.reading.masks import (
     of_hidden,
     softmax_of_masked,
 )
-from nncodegen.formats.onnx.reading.recurrent import GATES, recurrent
+from nncodegen.formats.onnx.reading.recurrent import LAYERS, recurrent
 from nncodegen.formats.onnx.reading.scan import loop, scan
 from nncodegen.formats.onnx.reading.types import BOOL, is_exact, is_whole
 from nncodegen.formats.onnx.reading.values import Masked, Value, Weights
@@ -78,9 +78,9 @@ def _of_integers(function: Callable[[OnnxCall, int, int], int], otherwise: Funct
 
     def operator(call: OnnxCall) -> Any:
         pair = list(call.inputs)
-        if len(pair) != 2 or not all(isinstance(one, np.ndarray) for one in pair):
+        if len(pair) != 2 or not all(isinstance(operand, np.ndarray) for operand in pair):
             return otherwise(call)
-        a, b = (np.asarray(one, dtype=object) for one in pair)
+        a, b = (np.asarray(operand, dtype=object) for operand in pair)
         try:
             a, b = np.broadcast_arrays(a, b)
         except ValueError:
@@ -168,8 +168,8 @@ def _truth(of_arrays: Callable[..., NDArray[Any]], formula: Callable[..., Expr])
     """Return the operator of truth values: 1 where something holds, else 0. Those of the file are computed at once."""
 
     def operator(call: OnnxCall) -> Value | NDArray[Any]:
-        known = [one for one in call.inputs if isinstance(one, np.ndarray)]
-        if len(known) < len(call.inputs) or any(one.min(initial=0) <= SAMPLES_SIZE for one in known):
+        known = [array for array in call.inputs if isinstance(array, np.ndarray)]
+        if len(known) < len(call.inputs) or any(array.min(initial=0) <= SAMPLES_SIZE for array in known):
             return call.builder.elementwise(formula, *(call.value(k) for k in range(len(call.inputs))))
         try:
             return np.asarray(of_arrays(*known))
@@ -187,8 +187,8 @@ def _where(call: OnnxCall) -> Any:
     hidden = hidden_by_choice(call)
     if hidden is not None:
         return hidden
-    if all(isinstance(one, np.ndarray) for one in call.inputs):
-        return np.where(*(np.asarray(one) for one in call.inputs))
+    if all(isinstance(operand, np.ndarray) for operand in call.inputs):
+        return np.where(*(np.asarray(operand) for operand in call.inputs))
     values = [call.value(k) for k in range(3)]
     return call.builder.elementwise(lambda c, p, q: Piecewise((q, sympy.Eq(c, 0)), (p, True)), *values)
 
@@ -292,18 +292,18 @@ def _batch_normalization(call: OnnxCall) -> Value:
     x = call.value(0)
     if len(x.axes) < 2 or not call.whole("spatial", 1):
         raise ModelError(f"{call.node} takes a tensor of two axes or more, with one mean for each channel")
-    epsilon, given = call.real("epsilon", 1e-5), call.inputs[1:5]
-    weights = [one for one in given if isinstance(one, Weights)]
+    epsilon, operands = call.real("epsilon", 1e-5), call.inputs[1:5]
+    weights = [operand for operand in operands if isinstance(operand, Weights)]
     channels = (1,) * (len(x.axes) - 2)
-    if len(weights) == 4 and len({one.array.shape for one in weights}) == 1 and weights[0].array.ndim == 1:
-        scale, bias, mean, variance = (one.array for one in weights)
+    if len(weights) == 4 and len({operand.array.shape for operand in weights}) == 1 and weights[0].array.ndim == 1:
+        scale, bias, mean, variance = (operand.array for operand in weights)
         if not (variance + epsilon > 0).all():
             raise ModelError(f"{call.node} has a variance that is negative")
         factor = scale / np.sqrt(variance + epsilon)
         a = call.builder.parameter(weights[0].name, factor)
         b = call.builder.parameter(weights[1].name, bias - mean * factor)
         call.builder.trained |= a.undecided | b.undecided
-        a, b = (call.with_axes(one, channels) for one in (a, b))
+        a, b = (call.with_axes(operand, channels) for operand in (a, b))
         return call.builder.elementwise(lambda x, a, b: x * a + b, x, a, b)
     values = [call.with_axes(call.value(k, as_parameter=True), channels) for k in (1, 2, 3, 4)]
     e = number(epsilon)
@@ -505,7 +505,7 @@ GROUPS: dict[str, dict[str, Operator]] = {
         "MaxPool": Operator(windows.pool("max"), 1, SINGLE),
         "Pad": Operator(windows.pad),
     },
-    "recurrent layers": {kind: Operator(recurrent(kind)) for kind in GATES},
+    "recurrent layers": {kind: Operator(recurrent(kind)) for kind in LAYERS},
     "loops": {
         "Loop": Operator(loop),
         "Scan": Operator(scan, 8, BOTH),
@@ -546,10 +546,10 @@ GROUPS: dict[str, dict[str, Operator]] = {
     },
     "ai.onnx.ml": {
         "ai.onnx.ml.ArrayFeatureExtractor": Operator(shapes.array_feature_extractor),
-        "ai.onnx.ml.LinearClassifier": Operator(classical.classifier),
-        "ai.onnx.ml.LinearRegressor": Operator(classical.regressor),
-        "ai.onnx.ml.Normalizer": Operator(classical.normalizer),
-        "ai.onnx.ml.Scaler": Operator(classical.scaler),
+        "ai.onnx.ml.LinearClassifier": Operator(onnx_ml.classifier),
+        "ai.onnx.ml.LinearRegressor": Operator(onnx_ml.regressor),
+        "ai.onnx.ml.Normalizer": Operator(onnx_ml.normalizer),
+        "ai.onnx.ml.Scaler": Operator(onnx_ml.scaler),
         "ai.onnx.ml.ZipMap": Operator(lambda call: call.first),  # probabilities stay columns, in the order of classes
     },
 }

@@ -1,4 +1,4 @@
-"""The operators RNN, LSTM and GRU, as steps with a recurrence: see ``ir.recurrence``.
+"""The operators RNN, LSTM and GRU as layers of ours, one for each direction.
 
 The axis of time is one index in these. Where other nodes cut that axis, such as one that takes the last step, the parts
 of the operands are joined before the layer, and the results are cut in the same way after it.
@@ -6,22 +6,31 @@ of the operands are joined before the layer, and the results are cut in the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
-from sympy import Expr, Mul
+from sympy import Expr, S
 
-from nncodegen.compiler.ir import SAMPLE, Element, Equation, Step
-from nncodegen.compiler.ir.functions import relu, sigmoid, tanh
+from nncodegen.compiler.describe.recurrent import GRU, LSTM, Recurrent, SimpleRNN
+from nncodegen.compiler.ir import SAMPLE, Element
 from nncodegen.errors import ModelError
-from nncodegen.formats.onnx.reading.axes import SAMPLES, UNIT, Sections
+from nncodegen.formats.onnx.reading.axes import SAMPLES, Section, Sections
 from nncodegen.formats.onnx.reading.builder import Builder
 from nncodegen.formats.onnx.reading.call import OnnxCall
+from nncodegen.formats.onnx.reading.layer import NodeCall, Weight
 from nncodegen.formats.onnx.reading.values import Value, Weights
 
-GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
+
+class _LSTM(LSTM):
+    """The layer with its gates in the order of ONNX."""
+
+    gate_names: ClassVar[tuple[str, ...]] = ("i", "o", "f", "c")
+
+
+LAYERS: Mapping[str, type[Recurrent]] = {"RNN": SimpleRNN, "LSTM": _LSTM, "GRU": GRU}
 ACTIVATIONS = {"RNN": ("Tanh",), "LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh")}
 """The default activations for one direction."""
 
@@ -35,8 +44,10 @@ def recurrent(kind: str) -> Callable[[OnnxCall], list[Value]]:
         sides = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}.get(directions, ())
         if not sides:
             raise ModelError(f"{call.node} has the direction {directions!r}")
-        activation = _checked(call, kind, len(sides))
-        results = [_Layer(call, kind, side, backwards, activation).results(x) for side, backwards in enumerate(sides)]
+        layer = _layer(call, kind, len(sides))
+        results = [
+            _results(call, replace(layer, go_backwards=backwards), x, side) for side, backwards in enumerate(sides)
+        ]
         builder = call.builder
         first, *rest = zip(*results, strict=True)
         outputs = builder.concatenated([builder.inserted(value, 1) for value in first], 1)
@@ -50,219 +61,134 @@ def _sequence(call: OnnxCall) -> Value:
     x = call.builder.held(call.value(0), "x")
     if call.whole("layout", 0) or len(x.axes) != 3 or x.axes[1] != SAMPLES or SAMPLES in (x.axes[0], x.axes[2]):
         raise ModelError(f"{call.node} takes a tensor of the shape (steps, samples, features)")
+    if call.builder.time is not None:
+        raise ModelError(f"{call.node} is in the body of a Scan or Loop, which has a time of its own")
     return x
 
 
-def _checked(call: OnnxCall, kind: str, sides: int) -> str:
-    """Return the activation of an RNN. Raise ModelError for options that are not supported."""
+def _layer(call: OnnxCall, kind: str, sides: int) -> Recurrent:
+    """Return the layer of a node. Raise ModelError for options that are not supported."""
     if call.given(4) or (kind == "LSTM" and call.given(7)):
         raise ModelError(f"{call.node} has {'peepholes' if call.given(7) else 'lengths of its sequences'}")
     if "clip" in call.attributes or call.whole("input_forget", 0):
         raise ModelError(f"{call.node} has the attribute clip or input_forget, which nncodegen does not know")
-    given = call.attributes.get("activations", ())
-    names = tuple(one.decode("ascii", "replace") if isinstance(one, bytes) else str(one) for one in given) if (
-        isinstance(given, tuple | list)) else ("?",)  # fmt: skip
+    _, array = _array(call, 2, 0)
+    units = array.shape[-1]
+    if array.shape[0] != len(LAYERS[kind].gate_names) * units or not units:
+        raise ModelError(
+            f"{call.node} has recurrent weights of the shape {array.shape}: they are no square matrix for each gate"
+        )
+    options: dict[str, Any] = {"return_sequences": True, "return_state": True, "use_bias": call.given(3)}
+    if kind == "GRU":
+        options["reset_after"] = bool(call.whole("linear_before_reset", 0))
+    return LAYERS[kind](units, _activation(call, kind, sides), **options)
+
+
+def _activation(call: OnnxCall, kind: str, sides: int) -> str:
+    """Return the activation of a layer; only an RNN may have another one than the usual. Raise ModelError."""
+    attribute = call.attributes.get("activations", ())
+    names = tuple(name.decode("ascii", "replace") if isinstance(name, bytes) else str(name) for name in attribute) if (
+        isinstance(attribute, tuple | list)) else ("?",)  # fmt: skip
     if kind == "RNN" and names == ("Relu",) * sides:
-        return "Relu"
+        return "relu"
     if names and names != ACTIVATIONS[kind] * sides:
         raise ModelError(f"{call.node} has the activations {', '.join(names)}; those known are the usual ones")
-    return "Tanh"
+    return "tanh"
 
 
-@dataclass
-class _Layer:
-    """One direction of a node."""
-
-    call: OnnxCall
-    kind: str
-    side: int
-    backwards: bool
-    activation: str
-
-    def results(self, x: Value) -> list[Value]:
-        """Return the outputs (T, N, units), and the final states (N, units)."""
-        builder = self.builder
-        W, R = (self._weights(k) for k in (1, 2))
-        self.units = R.axes[-2:]
-        if builder.shape(R)[-1] != builder.shape(R)[-2]:
-            raise ModelError(f"{self.call.node} has recurrent weights that are no square matrices")
-        builder.axes.same_sections(self.units)
-        self.T = builder.axes.length(x.axes[0]) or 1
-        key = f"{self.call.node.name or self.call.node.outputs[0]}:steps"
-        steps = self.t = builder.axes.sections(key, self.T)
-        if steps != UNIT and (len(steps) > 1 or len(steps[0]) > 1):
-            self.t = builder.axes.sections(f"{key} together", self.T)
-        whole = builder.together(x, 0, self.t)
-        self.names: dict[str, list[str]] = {}
-        inputs = _product(builder, W, whole)
-        h_in, h_out = self._before("h", 5, self.units)
-        outputs = {"RNN": self._rnn, "LSTM": self._lstm, "GRU": self._gru}[self.kind](inputs, R, h_in, h_out)
-        states = [self._defined(letter, value) for letter, value in outputs.items()]
-        ends = [self._final(state) for state in states]
-        return [builder.apart(states[0], 0, steps), *ends]
-
-    @property
-    def builder(self) -> Builder:
-        """Return the builder, to which the steps are added."""
-        return self.call.builder
-
-    # --- weights -------------------------------------------------------------------------------------------------
-
-    def _array(self, k: int) -> tuple[str, NDArray[Any]]:
-        """Return the name and the values of a weight of this direction."""
-        weights = self.call.as_real(k)
-        axes = 2 if k == 3 else 3
-        if not isinstance(weights, Weights) or weights.array.ndim != axes or len(weights.array) <= self.side:
-            raise ModelError(
-                f"{self.call.node} takes weights of {axes} axes that are in the file, the first for directions"
-            )
-        name = f"{weights.name}[{self.side}]" if len(weights.array) > 1 else weights.name
-        return name, weights.array[self.side]
-
-    def _parameter(self, name: str, array: NDArray[Any]) -> Value:
-        """Return rows of all gates as a parameter, (gates, units, ...); for one gate without that axis."""
-        gates = GATES[self.kind]
-        if len(array) % gates or not array.size:
-            raise ModelError(f"{self.call.node} has weights of {len(array)} rows for {gates} gates")
-        shaped = array.reshape(gates, -1, *array.shape[1:])
-        value = self.builder.parameter(name, shaped[0] if gates == 1 else shaped)
-        self.builder.trained |= value.undecided
-        return replace(value, undecided=frozenset(), trained=True)
-
-    def _weights(self, k: int) -> Value:
-        return self._parameter(*self._array(k))
-
-    def _biases(self) -> list[Value]:
-        """Return the sum of both biases; for a GRU that resets after its product, each of them."""
-        if not self.call.given(3):
-            return []
-        name, array = self._array(3)
-        half = len(array) // 2
-        if self.kind == "GRU" and self.call.whole("linear_before_reset", 0):
-            parts = (slice(0, half), slice(half, 2 * half))
-            return [self._parameter(f"{name}[{part.start}:{part.stop}]", array[part]) for part in parts]
-        return [self._parameter(name, array[:half] + array[half:])]
-
-    # --- one step ------------------------------------------------------------------------------------------------
-
-    def _rnn(self, inputs: Value, R: Value, h_in: Value, h_out: Value) -> dict[str, Value]:
-        z = self._sum(inputs, _product(self.builder, R, h_in), *self._biases())
-        return {"h": self._do({"Relu": relu, "Tanh": tanh}[self.activation], z)}
-
-    def _lstm(self, inputs: Value, R: Value, h_in: Value, h_out: Value) -> dict[str, Value]:
-        """Return the states h and c after one step. The gates are i, o, f, c in this order."""
-        _, c_0 = self._before("c", 6, self.units)
-        z = self._sum(inputs, _product(self.builder, R, h_in), *self._biases())
-        i, o, f = (self._do(sigmoid, self._gate(z, k)) for k in (0, 1, 2))
-        c = self._do(lambda f, c_0, i, g: f * c_0 + i * g, f, c_0, i, self._do(tanh, self._gate(z, 3)))
-        c = self._defined("c", c)
-        return {"h": self._do(lambda o, c: o * tanh(c), o, c), "c": c}
-
-    def _gru(self, inputs: Value, R: Value, h_in: Value, h_out: Value) -> dict[str, Value]:
-        """Return the state after one step. The gates are z, r, h in this order."""
-        products, biases = _product(self.builder, R, h_in), self._biases()
-        after = bool(self.call.whole("linear_before_reset", 0))
-        s = self._sum(inputs, *biases[:1])
-        r = self._sum(products, *biases[1:])
-        update, reset = (self._do(lambda p, q: sigmoid(p + q), self._gate(s, k), self._gate(r, k)) for k in (0, 1))
-        if after:
-            inner = self._do(lambda p, r, q: tanh(p + r * q), self._gate(s, 2), reset, self._gate(r, 2))
-        else:
-            held = self._do(lambda r, h: r * h, reset, h_out)
-            under = replace(held, axes=(*held.axes[:2], self.units[1]), blocks={
-                p: self._read(block, self.units[1][p[2]]) for p, block in held.blocks.items()})  # fmt: skip
-            product = _product(self.builder, R, under)
-            inner = self._do(lambda p, q: tanh(p + q), self._gate(s, 2), self._gate(product, 2))
-        return {"h": self._do(lambda z, h, g: z * h + (1 - z) * g, update, h_out, inner)}
-
-    def _do(self, function: Callable[..., Expr], *values: Value) -> Value:
-        return self.builder.held(self.builder.elementwise(function, *values), "u")
-
-    def _sum(self, *values: Value) -> Value:
-        return self.builder.held(self.builder.elementwise(lambda *z: sum(z), *values), "z")
-
-    def _gate(self, z: Value, number: int) -> Value:
-        """Return one gate of (T, N, gates, units)."""
-        ((gate,),) = z.axes[2]
-        blocks: dict[tuple[int, ...], Any] = {
-            (p[0], p[1], p[3]): self.builder.step(
-                "gate", [i for i in z.indices(p) if i != gate], block, "sum", (gate,),
-                where=(Equation(gate, (), number),))
-            for p, block in z.blocks.items()
-        }  # fmt: skip
-        return replace(z, axes=(*z.axes[:2], z.axes[3]), blocks=blocks)
-
-    # --- states --------------------------------------------------------------------------------------------------
-
-    def _read(self, element: Any, section: Sequence[str]) -> Element:
-        """Return a state under other indices of its units."""
-        return Element(element.tensor, (*element.indices[: len(element.indices) - len(section)], *section))
-
-    def _before(self, letter: str, k: int, units: Sequence[Sections]) -> tuple[Value, Value]:
-        """Return a state of the step before: under the indices that sums run over, and under those of the result."""
-        builder, (out, inner) = self.builder, units
-        start = self._start(k)
-        self.names[letter] = [builder.fresh(letter) for _ in out]
-        blocks: dict[tuple[int, ...], Any] = {}
-        for p, section in enumerate(out):
-            time = self.t[0]
-            begun = None if start is None else start.blocks[0, p]
-            if not time:  # a single step
-                blocks[0, 0, p] = builder.number(0.0).blocks[()] if begun is None else begun
-                continue
-            state = Element(self.names[letter][p], (SAMPLE, *time, *section))
-            operator = "after" if self.backwards else "before"
-            earlier = builder.step(f"{letter}_0", state.indices, state, operator, tuple(time))
-            if begun is not None:
-                first = self.T - 1 if self.backwards else 0
-                where = (Equation(time[0], (), first),)
-                begin = builder.step(f"{letter}_start", state.indices, self._read(begun, section), where=where)
-                earlier = builder.step(f"{letter}_begun", state.indices, earlier + begin)
-            blocks[0, 0, p] = earlier
-        value = Value((self.t, SAMPLES, out), blocks, of_inputs=True, trained=True)
-        moved = {p: self._read(b, inner[p[2]]) if isinstance(b, Element) else b for p, b in blocks.items()}
-        return replace(value, axes=(self.t, SAMPLES, inner), blocks=moved), value
-
-    def _start(self, k: int) -> Value | None:
-        """Return an initial state (N, units) of this direction; None for zeros."""
-        if not self.call.given(k):
-            return None
-        value = self.call.value(k)
-        if all(block.is_zero for block in value.blocks.values()):
-            return None
-        if len(value.axes) != 3 or value.axes[1] != SAMPLES:
-            raise ModelError(f"{self.call.node} has an initial state that is no tensor of samples")
-        value = self.builder.gathered(value, 0, [self.side])
-        self.builder.axes.same_sections([value.axes[2], self.units[0]])
-        return self.builder.held(self.builder.without(value, 0), "start")
-
-    def _defined(self, letter: str, value: Value) -> Value:
-        """Define a state by steps, under the names that were reserved for it."""
-        builder, blocks = self.builder, dict(value.blocks)
-        for p, section in enumerate(self.units[0]):
-            target = Element(self.names[letter][p], (SAMPLE, *self.t[0], *section))
-            if blocks[0, 0, p] != target:
-                builder.axes.together(target.indices)
-                builder.steps.append(Step(target, blocks[0, 0, p]))
-            blocks[0, 0, p] = target
-        return replace(value, axes=(self.t, SAMPLES, self.units[0]), blocks=blocks)
-
-    def _final(self, state: Value) -> Value:
-        """Return the state after the last step."""
-        time = tuple(self.t[0])
-        where = (Equation(time[0], (), 0 if self.backwards else self.T - 1),) if time else ()
-        blocks: dict[tuple[int, ...], Any] = {
-            (0, p[2]): self.builder.step("last", [i for i in state.indices(p) if i not in time], block, "sum", time,
-                                         where=where) if time else block
-            for p, block in state.blocks.items()
-        }  # fmt: skip
-        return replace(state, axes=state.axes[1:], blocks=blocks)
+def _results(call: OnnxCall, layer: Recurrent, x: Value, side: int) -> list[Value]:
+    """Return the outputs of one direction, (T, N, units), and its final states, (N, units)."""
+    builder, key = call.builder, call.node.name or call.node.outputs[0]
+    steps = builder.axes.length(x.axes[0]) or 1
+    time, whole = builder.axis(f"{key}:steps", steps)
+    x = builder.together(x, 0, whole)
+    x = builder.whole(x, 2, f"{key}:features") if len(x.axes[2]) > 1 else x
+    (sequence,), (features,) = x.blocks.values(), x.axes[2]
+    t, u = whole[0] or (builder.index(1),), (builder.index(layer.units),)
+    weights = _weights(call, layer, side, x.axes[2])
+    builder.trained |= x.undecided
+    starts = _starts(call, layer, side, u)
+    use = NodeCall(
+        call,
+        (sequence, *starts),
+        ((SAMPLE, *t, *features), *[(SAMPLE, *u)] * len(starts)),
+        ((steps, builder.axes.length(x.axes[2]) or 1), *[(layer.units,)] * len(starts)),
+        weights,
+    )
+    output, states = layer.output(use, "", in_time=True)
+    axes = time, SAMPLES, builder.axes.sections(f"{key}:units{side}", layer.units)
+    return [_value(call, output, axes), *(_value(call, state, axes[1:]) for state in states)]
 
 
-def _product(builder: Builder, weights: Value, x: Value) -> Value:
-    """Return the sums over the last axis of weights times x, (T, N, ...)."""
-    for _ in weights.axes[:-1]:
-        x = builder.inserted(x, 2)
-    terms = builder.elementwise(Mul, weights, x)
-    last = len(x.axes) - 1
-    return builder.held(builder.without(builder.reduce("sum", terms, [last]), last), "s")
+def _value(call: OnnxCall, element: Element, axes: Sequence[Sections]) -> Value:
+    """Return a tensor that a layer has computed, with its axes as other nodes see them; samples come before units."""
+    n, *others = element.indices
+    indices = (*others[:-1], n, others[-1])
+    blocks = {(0,) * len(axes): element}
+    value = Value(tuple(((index,),) for index in indices), blocks, of_inputs=True, trained=True)
+    for axis, sections in enumerate(axes):
+        value = call.builder.apart(value, axis, sections)
+    return value
+
+
+def _array(call: OnnxCall, k: int, side: int) -> tuple[str, NDArray[Any]]:
+    """Return the name and the values of a weight of one direction."""
+    weights = call.as_real(k)
+    axes = 2 if k == 3 else 3
+    if not isinstance(weights, Weights) or weights.array.ndim != axes or len(weights.array) <= side:
+        raise ModelError(f"{call.node} takes weights of {axes} axes that are in the file, the first for directions")
+    name = f"{weights.name}[{side}]" if len(weights.array) > 1 else weights.name
+    return name, weights.array[side]
+
+
+def _weights(call: OnnxCall, layer: Recurrent, side: int, features: Sections) -> dict[str, Weight]:
+    """Return the parameters of one direction; both biases are one sum, except in a GRU that resets after its product.
+
+    W has the indices of the features that it multiplies.
+    """
+    builder, rows = call.builder, (layer.gates, layer.units) if layer.gates > 1 else (layer.units,)
+    weights: dict[str, Weight] = {}
+    for letters, k in (("W", 1), ("U", 2), *([("b", 3)] if layer.use_bias else [])):
+        name, array = _array(call, k, side)
+        columns = {"W": builder.axes.length(features), "U": layer.units, "b": 2}[letters]
+        if array.size != math.prod(rows) * (columns or 0):
+            raise ModelError(f"{call.node} has weights of the shape {array.shape} for {rows} gates and units")
+        if letters == "b":
+            array = array.reshape(2, *rows)
+            array = array if isinstance(layer, GRU) and layer.reset_after else array.sum(axis=0)
+        value = builder.parameter(name, array if letters == "b" else array.reshape(*rows, -1))
+        builder.trained |= value.undecided
+        if letters == "W":
+            builder.axes.same_sections([value.axes[-1], features])
+        for axis in range(len(value.axes) - (letters == "W")):
+            value = builder.whole(value, axis, f"{name}:{axis} of all gates")
+        (block,), axes = builder.held(value, "weights").blocks.values(), [section for (section,) in value.axes]
+        weights[letters] = block, [*axes[:-1], *((i,) for i in axes[-1])] if letters == "W" else axes
+    return weights
+
+
+def _starts(call: OnnxCall, layer: Recurrent, side: int, units: Section) -> list[Element]:
+    """Return the initial states of one direction under the indices of samples and units; none where all are zeros."""
+    builder, values = call.builder, list[Value | None]()
+    for k in (5, 6)[: layer.states]:
+        value = call.value(k) if call.given(k) else None
+        if value is not None and all(block.is_zero for block in value.blocks.values()):
+            value = None
+        if value is not None:
+            if builder.shape(value)[1:] != (None, layer.units):
+                raise ModelError(f"{call.node} has an initial state that is no tensor of samples and units")
+            value = builder.without(builder.gathered(value, 0, [side]), 0)
+            value = builder.whole(value, 1, f"{call.node.inputs[k]}:units of {side}")
+        values.append(value)
+    return [_start(builder, value, units) for value in values] if any(values) else []
+
+
+def _start(builder: Builder, value: Value | None, units: Section) -> Element:
+    """Return an initial state as a tensor of samples and units."""
+    block: Expr = S.Zero
+    if value is not None:
+        builder.trained |= value.undecided
+        (block,) = builder.together(value, 1, (units,)).blocks.values()
+    if isinstance(block, Element) and block.indices == (SAMPLE, *units):
+        return block
+    return builder.step("start", (SAMPLE, *units), block)

@@ -68,13 +68,13 @@ def loop(call: OnnxCall) -> list[Operand]:
     time = Rounds(call, rounds)
     moving: list[int] = []
     carried: list[Operand] = []
-    for k, given in enumerate(call.inputs[2:]):
+    for k, state in enumerate(call.inputs[2:]):
         stays = body.outputs[k + 1] == body.inputs[k + 2]
-        if isinstance(given, np.ndarray) and given.size == 1 and not stays:
-            given = Clock(int(given.item()) + np.arange(rounds))
+        if isinstance(state, np.ndarray) and state.size == 1 and not stays:
+            state = Clock(int(state.item()) + np.arange(rounds))
         elif not stays:
             moving.append(k)
-        carried.append(given)
+        carried.append(state)
     recurring = _States(call, [call.value(k + 2) for k in moving], time, False)
     for k, value in zip(moving, recurring.before, strict=True):
         carried[k] = value
@@ -83,14 +83,14 @@ def loop(call: OnnxCall) -> list[Operand]:
         raise ModelError(f"{call.node} may end before its last round, which nncodegen does not know")
     ends = dict(zip(moving, recurring.defined([_of(time, known, body, k) for k in moving]), strict=True))
     finals: list[Operand] = []
-    for k, given in enumerate(carried):
+    for k, state in enumerate(carried):
         result = known[body.outputs[k + 1]]
-        if isinstance(given, Clock):
-            if not isinstance(result, Clock) or not np.array_equal(result.values, given.values + 1):
+        if isinstance(state, Clock):
+            if not isinstance(result, Clock) or not np.array_equal(result.values, state.values + 1):
                 raise ModelError(f"{call.node} has a whole number among its states that does not count its rounds")
             finals.append(np.array(int(result.values[-1]), dtype=np.int64))
         else:
-            finals.append(ends.get(k, given))
+            finals.append(ends.get(k, state))
     outputs = [time.all(time.result(known[name], name)) for name in body.outputs[count + 1 :]]
     return [*finals, *outputs]
 
@@ -117,12 +117,12 @@ def counted(call: OnnxCall) -> Clock:
     """Compute the result of a node from numbers of rounds, and other constants."""
     function, count = COUNTED.get(call.node.kind, (None, 0))
     operands = []
-    for given in call.inputs[:count]:
-        if isinstance(given, Value) and given.is_number:
-            given = np.array([float(block) for block in given.blocks.values()])
-        array = given.array if isinstance(given, Weights) else given
-        if isinstance(given, Clock):
-            operands.append(given.values)
+    for operand in call.inputs[:count]:
+        if isinstance(operand, Value) and operand.is_number:
+            operand = np.array([float(block) for block in operand.blocks.values()])
+        array = operand.array if isinstance(operand, Weights) else operand
+        if isinstance(operand, Clock):
+            operands.append(operand.values)
         elif isinstance(array, np.ndarray) and array.size == 1:
             operands.append(array.ravel())
     if function is None or len(operands) != count:
@@ -135,10 +135,8 @@ class Rounds:
 
     def __init__(self, call: OnnxCall, count: int) -> None:
         self._call, self.count = call, count
-        key, axes = call.node.name or call.node.outputs[0], call.builder.axes
-        self._sections = self.whole = axes.sections(f"{key}:steps", count)
-        if self.whole != UNIT and (len(self.whole) > 1 or len(self.whole[0]) > 1):  # other nodes have cut it
-            self.whole = axes.sections(f"{key}:steps together", count)
+        key = call.node.name or call.node.outputs[0]
+        self._sections, self.whole = call.builder.axis(f"{key}:steps", count)
 
     def now(self, value: Value) -> Value:
         """Return the values at this time: the first axis is removed, but its index stays in the blocks."""
@@ -156,19 +154,19 @@ class Rounds:
             value = builder.gathered(value, 0, [int(place) for place in places])
         return self.now(value)
 
-    def run(self, body: Body, given: Sequence[Operand]) -> dict[str, Operand]:
+    def run(self, body: Body, operands: Sequence[Operand]) -> dict[str, Operand]:
         """Read the body, and return everything that is then known in it, by name."""
         builder = self._call.builder
         known: dict[str, Operand] = dict(self._call.scope)
         known |= {name: as_operand(name, array) for name, array in body.constants.items()}
-        known |= dict(zip(body.inputs, given, strict=True))
+        known |= dict(zip(body.inputs, operands, strict=True))
         builder.time, builder.rounds = (self.whole[0][0] if self.whole != UNIT else None), self
         try:
             self._call.evaluate(body.nodes, body.outputs, known)
             for name in body.outputs:
-                found = known.get(name)
-                if isinstance(found, Value):
-                    known[name] = builder.held(found, "y")
+                result = known.get(name)
+                if isinstance(result, Value):
+                    known[name] = builder.held(result, "y")
         finally:
             builder.time, builder.rounds = None, None
         return known
@@ -211,7 +209,7 @@ class _States:
         self._starts = [builder.held(start, "start") for start in starts]
         self._names = [{position: builder.fresh("before") for position in start.blocks} for start in self._starts]
         self._place = len(builder.steps)
-        self.before = [self._before(*one) for one in zip(self._starts, self._names, strict=True)]
+        self.before = [self._before(*state) for state in zip(self._starts, self._names, strict=True)]
 
     def _before(self, start: Value, names: dict[tuple[int, ...], str]) -> Value:
         """Return a state after the time before, or the initial one."""
@@ -227,15 +225,15 @@ class _States:
 
     def defined(self, results: Sequence[Value]) -> list[Value]:
         """Return the final states, after adding the steps that define the states of all times."""
-        return [self._final(*one) for one in zip(self._starts, results, self._names, strict=True)]
+        return [self._final(*state) for state in zip(self._starts, results, self._names, strict=True)]
 
     def _final(self, start: Value, result: Value, names: dict[tuple[int, ...], str]) -> Value:
         builder, time = self._call.builder, self._time
         if builder.shape(start) != builder.shape(result):
             raise ModelError(f"{self._call.node} has a state that changes its shape from step to step")
-        for one, other in zip(start.axes, result.axes, strict=True):
-            if builder.axes.length(one) is not None:
-                builder.axes.same_sections([one, other])
+        for before, after in zip(start.axes, result.axes, strict=True):
+            if builder.axes.length(before) is not None:
+                builder.axes.same_sections([before, after])
         if not time:
             return result
         blocks: dict[tuple[int, ...], Any] = {}

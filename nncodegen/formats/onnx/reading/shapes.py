@@ -54,17 +54,17 @@ def as_operand(name: str, array: NDArray[Any]) -> Operand:
 def constant_of_shape(call: OnnxCall) -> Operand:
     """Return a tensor of one number, such as the zero initial states of recurrent layers."""
     sizes = call.integers(0, "sizes")
-    given = call.attributes.get("value", np.zeros(1))
-    if not isinstance(given, np.ndarray) or given.size != 1:
+    number = call.attributes.get("value", np.zeros(1))
+    if not isinstance(number, np.ndarray) or number.size != 1:
         raise ModelError(f"{call.node} has a value that is no single number")
-    return _filled(call, given.ravel()[0], sizes)
+    return _filled(call, number.ravel()[0], sizes)
 
 
 def expand(call: OnnxCall) -> Operand:
     """Broadcast a tensor to a shape."""
-    sizes, given = call.integers(1, "a shape"), call.inputs[0]
+    sizes, operand = call.integers(1, "a shape"), call.inputs[0]
     fits = all(0 < n <= MOST_WHOLE for n in sizes) and math.prod(sizes) <= MOST_WHOLE
-    if isinstance(given, np.ndarray) and fits:
+    if isinstance(operand, np.ndarray) and fits:
         return _array(call, lambda array: np.broadcast_to(array, np.broadcast_shapes(array.shape, sizes)))
     value = call.value(0)
     if value.is_number:
@@ -72,8 +72,8 @@ def expand(call: OnnxCall) -> Operand:
         return _filled(call, np.int64(block) if is_exact(call.type(0)) else float(block), sizes)
     shape = tuple(None if n == SAMPLES_SIZE else n for n in sizes)
     if call.builder.exported is not None:
-        own = (0,) * (len(sizes) - len(value.axes)) + call.builder.shape(value)
-        fixed = (m is None and n == call.builder.exported for m, n in zip(own, shape, strict=False))
+        sizes_before = (0,) * (len(sizes) - len(value.axes)) + call.builder.shape(value)
+        fixed = (m is None and n == call.builder.exported for m, n in zip(sizes_before, shape, strict=False))
         shape = tuple(None if is_samples else n for is_samples, n in zip(fixed, shape, strict=False))
     if any(n is not None and not 0 < n <= MOST_WHOLE for n in shape):
         raise ModelError(f"{call.node} makes a tensor of the shape {sizes}")
@@ -92,8 +92,8 @@ def _filled(call: OnnxCall, number: Any, sizes: Sequence[int]) -> Operand:
 
 def range_of(call: OnnxCall) -> Operand:
     """Return the numbers from a start to a limit, such as the places of a sequence."""
-    given = [one.array if isinstance(one, Weights) else one for one in call.inputs[:3]]
-    ends = [one.ravel()[0] for one in given if isinstance(one, np.ndarray) and one.size == 1]
+    arrays = [operand.array if isinstance(operand, Weights) else operand for operand in call.inputs[:3]]
+    ends = [array.ravel()[0] for array in arrays if isinstance(array, np.ndarray) and array.size == 1]
     if len(ends) != 3:
         raise ModelError(f"{call.node} has a start, a limit or a step that is no number in the file")
     start, limit, step = ends
@@ -249,22 +249,24 @@ def squeeze(call: OnnxCall) -> Operand:
 def unsqueeze(call: OnnxCall) -> Operand:
     """Return the tensor with further axes of size one."""
     operand = call.first
-    given = call.integers(1, "axes") if call.opset >= 13 else call.wholes("axes")
+    numbers = call.integers(1, "axes") if call.opset >= 13 else call.wholes("axes")
     if isinstance(operand, np.ndarray):
-        axes = _axes_of(call, operand.ndim + len(given)) or []
+        axes = _axes_of(call, operand.ndim + len(numbers)) or []
         return _array(call, lambda array: np.expand_dims(array, tuple(axes)))
     value = call.value(0, as_parameter=True)
-    if len(value.axes) + len(given) > 8:
+    if len(value.axes) + len(numbers) > 8:
         raise ModelError(f"{call.node} makes a tensor of more than 8 axes")
-    for axis in _axes_of(call, len(value.axes) + len(given)) or []:
+    for axis in _axes_of(call, len(value.axes) + len(numbers)) or []:
         value = call.builder.inserted(value, axis)
     return value
 
 
 def concat(call: OnnxCall) -> Operand:
     """Return tensors joined along an axis."""
-    if any(isinstance(one, np.ndarray) for one in call.inputs) and not any(isinstance(o, Value) for o in call.inputs):
-        arrays = [np.atleast_1d(one) for one in call.inputs if isinstance(one, np.ndarray)]
+    if any(isinstance(operand, np.ndarray) for operand in call.inputs) and not any(
+        isinstance(o, Value) for o in call.inputs
+    ):
+        arrays = [np.atleast_1d(operand) for operand in call.inputs if isinstance(operand, np.ndarray)]
         if len(arrays) < len(call.inputs) or sum(array.size for array in arrays) > MOST_WHOLE:
             raise ModelError(f"{call.node} joins whole numbers with others, or more than {MOST_WHOLE:,} of them")
         axis = call.axis(call.whole("axis", 1), arrays[0].ndim) if arrays[0].ndim > 1 else 0
@@ -347,8 +349,8 @@ def _rows(call: OnnxCall, positions: Value) -> Value:
         at = positions.blocks[place[axis:end]]
         entry = table.blocks[(*place[:axis], 0, *place[end:])]
         (number,) = elements(at)
-        own = {builder.axes.find(index) for element in elements(entry) for index in element.indices}
-        if own & {builder.axes.find(index) for index in number.indices}:
+        indices_of_entry = {builder.axes.find(index) for element in elements(entry) for index in element.indices}
+        if indices_of_entry & {builder.axes.find(index) for index in number.indices}:
             raise ModelError(f"{call.node} takes positions along an axis that its table has as well")
         where = (Equation(number, ((row, 1),)),)
         blocks[place] = builder.step("h", result.indices(place), entry, "sum", (row,), where=where)
@@ -432,11 +434,11 @@ def _scales(call: OnnxCall, rank: int) -> tuple[list[float] | None, list[int] | 
     at = 1 if call.node.operator == "Upsample" or call.opset < 11 else 2
     axes = [call.axis(axis, rank) for axis in call.wholes("axes", tuple(range(rank)))]
     if at == 2 and call.given(3):
-        given = call.integers(3, "sizes")
+        wanted = call.integers(3, "sizes")
         sizes = [n or SAMPLES_SIZE for n in call.builder.shape(call.value(0))]
-        for axis, size in zip(axes, given, strict=False):
+        for axis, size in zip(axes, wanted, strict=False):
             sizes[axis] = size
-        if len(given) == len(axes) and call.text("keep_aspect_ratio_policy", "stretch") == "stretch":
+        if len(wanted) == len(axes) and call.text("keep_aspect_ratio_policy", "stretch") == "stretch":
             return None, sizes
     elif call.given(at) or "scales" in call.attributes:
         factors = call.as_real(at) if call.given(at) else Weights("scales", call.reals("scales"))
@@ -475,7 +477,7 @@ def _taken(call: OnnxCall, value: Value, axis: int, indices: NDArray[Any]) -> Va
     single = len(value.axes[axis]) == len(value.axes[axis][0]) == 1 and not call.builder.is_input(value)
     if single and not indices.ndim and (call.builder.time or call.builder.ours):
         return call.builder.at(value, axis, int(indices) % size)  # a gate: the weights of all gates stay together
-    result = call.builder.gathered(value, axis, [int(one) % size for one in indices.ravel()])
+    result = call.builder.gathered(value, axis, [int(place) % size for place in indices.ravel()])
     if indices.ndim > 1:
         shape = call.builder.shape(result)
         return call.builder.reshaped(result, (*shape[:axis], *indices.shape, *shape[axis + 1 :]))
@@ -504,7 +506,7 @@ def split(call: OnnxCall) -> list[Value]:
     else:
         part = -(-size // count)
         sizes = call.wholes("split", (part,) * (count - 1) + (size - part * (count - 1),))
-    if sum(sizes) != size or len(sizes) != count or any(one < 1 for one in sizes):
+    if sum(sizes) != size or len(sizes) != count or any(length < 1 for length in sizes):
         raise ModelError(f"{call.node} splits an axis of size {size} into {count} parts of the sizes {sizes}")
     ends = [sum(sizes[: k + 1]) for k in range(count)]
     return [call.builder.gathered(value, axis, range(e - n, e)) for e, n in zip(ends, sizes, strict=True)]

@@ -56,14 +56,14 @@ def types_of_results(node: OnnxNode, operands: Sequence[str], opset: int) -> tup
         if kind and variable:
             bound.setdefault(variable, kind)
     declared = (outputs[min(place, len(outputs) - 1)] for place in range(len(node.outputs)))
-    return tuple(_plain(one) or bound.get(one, "") for one in declared)
+    return tuple(_plain(name) or bound.get(name, "") for name in declared)
 
 
 def _by_attribute(node: OnnxNode) -> str:
-    given = node.attributes.get(ATTRIBUTES[node.operator])
-    if isinstance(given, np.ndarray):
-        return str(given.dtype.name)
-    return USUAL.get(node.operator, "") if given is None else type_of(given)
+    attribute = node.attributes.get(ATTRIBUTES[node.operator])
+    if isinstance(attribute, np.ndarray):
+        return str(attribute.dtype.name)
+    return USUAL.get(node.operator, "") if attribute is None else type_of(attribute)
 
 
 @lru_cache(maxsize=1024)
@@ -78,10 +78,10 @@ def _signature(operator: str, domain: str, opset: int) -> tuple[tuple[str, ...],
         schema = defs.get_schema(operator, *(() if domain else (opset,)), domain=domain)
     except defs.SchemaError:
         return None
-    alone = {one.type_param_str: tuple(one.allowed_type_strs) for one in schema.type_constraints}
+    alone = {constraint.type_param_str: tuple(constraint.allowed_type_strs) for constraint in schema.type_constraints}
 
     def kinds(formal: Sequence[Any]) -> tuple[str, ...]:
-        names = (one.type_str if one.is_homogeneous else "" for one in formal)
+        names = (operand.type_str if operand.is_homogeneous else "" for operand in formal)
         return tuple(alone[name][0] if len(alone.get(name, ())) == 1 else name for name in names)
 
     return kinds(schema.inputs), kinds(schema.outputs)

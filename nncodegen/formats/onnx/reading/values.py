@@ -145,7 +145,7 @@ class Steps:
         blocks = {}
         for position in value.positions():
             indices = tuple(index for index in value.indices(position) if index != SAMPLE)
-            tensor = self.fresh(self._piece(name, value.axes, position), own=True)
+            tensor = self.fresh(self._piece(name, value.axes, position), of_file=True)
             self.inputs.append((tensor, indices))
             blocks[position] = Element(tensor, (SAMPLE, *indices))
         return self._checked(replace(value, blocks=blocks, type=kind))
@@ -176,7 +176,7 @@ class Steps:
         blocks = {}
         for position in value.positions():
             indices = value.indices(position)
-            tensor = self.fresh(self._piece(name, axes, position), own=True)
+            tensor = self.fresh(self._piece(name, axes, position), of_file=True)
             part = array[tuple(slice(*self._range(s, k)) for s, k in zip(axes, position, strict=True))]
             sizes = [self.axes.sizes[index] for index in indices]
             parameter.pieces.append((tensor, indices, part.reshape(sizes)))
@@ -232,12 +232,18 @@ class Steps:
         empty = Value(axes, {})
         return self._checked(replace(empty, blocks=dict.fromkeys(empty.positions(), number(value))))
 
-    def fresh(self, name: str, own: bool = False) -> str:
-        """Return an unused name; names from the file are reserved for their own tensors (``own``)."""
-        name = unused(name, self._taken if own else self._reserved)
+    def fresh(self, name: str, of_file: bool = False) -> str:
+        """Return an unused name; names from the file are reserved for their own tensors (``of_file``)."""
+        name = unused(name, self._taken if of_file else self._reserved)
         self._taken.add(name)
         self._reserved.add(name)
         return name
+
+    def index(self, size: int) -> str:
+        """Return a new index, which no other node can cut."""
+        index = f"index {len(self.axes.sizes)}:{size}"
+        self.axes.sizes[index] = size
+        return index
 
     # --- shapes and steps ----------------------------------------------------------------------------------------
 
@@ -257,23 +263,42 @@ class Steps:
             self.axes.together(value.indices(position))
         return value
 
-    def step(self, name: str, indices: Iterable[str], expression: Expr, operator: str | None = None,
-             over: tuple[str, ...] = (), own: bool = False, where: tuple[Equation, ...] = ()) -> Element:  # fmt: skip
+    def step(
+        self,
+        letters: str,
+        indices: Iterable[str],
+        value: Expr,
+        operator: str | None = None,
+        over: Iterable[str] = (),
+        where: Iterable[Equation] = (),
+        of_file: bool = False,
+    ) -> Element:
         """Define a tensor by a step, and return its element.
 
         Its first index is that of the samples, if the value depends on it; then comes that of time, in the body of a
         Scan.
         """
-        indices = tuple(indices)
-        read = {*indices, *(i for e in elements(expression) for i in e.indices)}
+        indices, over, where = tuple(indices), tuple(over), tuple(where)
+        read = {*indices, *(i for e in elements(value) for i in e.indices)}
         read |= {i for equation in where if equation.data is not None for i in equation.data.indices}
         first = tuple(index for index in (SAMPLE, self.time) if index in read and index not in over)
-        target = Element(self.fresh(name, own), (*first, *(index for index in indices if index not in first)))
+        target = Element(self.fresh(letters, of_file), (*first, *(index for index in indices if index not in first)))
+        self.define(target, value, operator, over, where)
+        return target
+
+    def define(
+        self,
+        target: Element,
+        expression: Expr,
+        operator: str | None = None,
+        over: tuple[str, ...] = (),
+        where: tuple[Equation, ...] = (),
+    ) -> None:
+        """Add the step that defines a tensor."""
         if len(self.steps) >= MOST_STEPS:
             raise ModelError(f"the graph takes more than {MOST_STEPS} steps: that is too large")
-        self.axes.together((*indices, *over, *(index for equation in where for index in equation.indices)))
+        self.axes.together((*target.indices, *over, *(index for equation in where for index in equation.indices)))
         self.steps.append(Step(target, expression, operator, over, where))
-        return target
 
     def held(self, value: Value, name: str) -> Value:
         """Return the value, with a step for each block that is not a tensor already."""

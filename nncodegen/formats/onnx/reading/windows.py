@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sympy import Expr, S
+from sympy import Expr
 
+from nncodegen.compiler.describe.moving import Groups, Moving, convolved, largest, mean
 from nncodegen.compiler.describe.windows import Window, reach_of, same_padding, sliding, spread
-from nncodegen.compiler.ir import Equation
 from nncodegen.errors import ModelError
 from nncodegen.formats.onnx.reading.axes import SAMPLES, UNIT, Sections
 from nncodegen.formats.onnx.reading.call import OnnxCall
@@ -47,8 +47,13 @@ def _windows(
             windows.append(spread(*axis_moves, before, after, more[axis]))
         else:
             windows.append(sliding(*axis_moves, before, after, ceil))
-    if min((one.places for one in windows), default=1) < 1 or math.prod(one.places for one in windows) > 2**24:
-        raise ModelError(f"{call.node} gives a tensor of {' by '.join(str(one.places) for one in windows)} places")
+    if (
+        min((window.places for window in windows), default=1) < 1
+        or math.prod(window.places for window in windows) > 2**24
+    ):
+        raise ModelError(
+            f"{call.node} gives a tensor of {' by '.join(str(window.places) for window in windows)} places"
+        )
     return windows
 
 
@@ -58,7 +63,7 @@ def _around(around: int, upper: bool) -> tuple[int, int]:
     return (half, around - half) if upper else (around - half, half)
 
 
-class _Moving:
+class _Axes:
     """The indices of windows: of places of the input, of places of the output, and of places within a window."""
 
     def __init__(self, call: OnnxCall, x: Value, key: str) -> None:
@@ -75,36 +80,19 @@ class _Moving:
         self.x = x
         self.lengths = [builder.axes.length(sections) or 1 for sections in x.axes[2:]]
         self.channel = x.axes[1][0]
-        self.sources = [self._index(sections, f"in{axis}") for axis, sections in enumerate(x.axes[2:])]
+        self.sources = [sections[0][0] if sections != UNIT else builder.index(1) for sections in x.axes[2:]]
 
-    def _index(self, sections: Sections, name: str) -> str:
-        """Return the index of an axis; for an axis without one, a new index of size 1."""
-        return sections[0][0] if sections != UNIT else self._single(name)
+    def taps(self, sizes: Sequence[int]) -> list[tuple[str, ...]]:
+        """Return the indices of the places within windows of these sizes; none for the size 1."""
+        return [(self.builder.index(size),) if size > 1 else () for size in sizes]
 
-    def _single(self, name: str) -> str:
-        key = f"{self.key}:{name} alone"
-        self.builder.axes.sizes[key] = 1
-        return key
-
-    def index(self, name: str, size: int) -> tuple[str, ...]:
-        """Make a new index; none for the size 1."""
-        if size == 1:
-            return ()
-        key = f"{self.key}:{name}"
-        self.builder.axes.sizes[key] = size
-        return (key,)
-
-    def places(self, sizes: Sequence[int]) -> tuple[list[Sections], list[tuple[str, ...]]]:
+    def places(self, windows: Sequence[Window]) -> tuple[list[Sections], list[tuple[str, ...]]]:
         """Return the axes of the output, as other nodes see them, and the index of each within the steps here."""
-        axes = [self.builder.axes.sections(f"{self.key}:out{axis}", size) for axis, size in enumerate(sizes)]
-        own = [
-            sections[0] if len(sections) == 1 and len(sections[0]) < 2 else self.index(f"out{axis} together", size)
-            for axis, (sections, size) in enumerate(zip(axes, sizes, strict=True))
-        ]
-        return axes, own
+        axes = [self.builder.axis(f"{self.key}:out{axis}", window.places) for axis, window in enumerate(windows)]
+        return [of_others for of_others, _ in axes], [whole[0] for _, whole in axes]
 
-    def given(
-        self, element: Expr, own: Sequence[tuple[str, ...]], axes: Sequence[Sections],
+    def value(
+        self, element: Expr, places: Sequence[tuple[str, ...]], axes: Sequence[Sections],
         channels: Sequence[tuple[str, ...]] = (), of_channels: Sequence[Sections] = (),
     ) -> Value:  # fmt: skip
         """Return the output of the windows, (N, channels, ...), with its axes as other nodes see them.
@@ -112,7 +100,7 @@ class _Moving:
         ``channels`` are the indices of groups and of the filters of each group, ``of_channels`` the axes of these for
         other nodes; pooling keeps the channels of its input.
         """
-        inner = (self.x.axes[0][0], *(channels or [self.channel]), *own)
+        inner = (self.x.axes[0][0], *(channels or [self.channel]), *places)
         outer = (self.before[0], *(of_channels or [self.before[1]]), *axes)
         value = replace(
             self.x, axes=tuple((index,) for index in inner), blocks={(0,) * len(inner): element}, summed=False
@@ -148,7 +136,7 @@ def convolution(transposed: bool) -> Callable[[OnnxCall], Value]:
         W, before = _weights(call, groups)
         first, second, *sizes = (size or 0 for size in builder.shape(W)[1:])
         inner = first if transposed else second
-        moving = _Moving(call, x, "windows")
+        moving = _Axes(call, x, "windows")
         if len(sizes) != len(moving.lengths) or builder.shape(moving.x)[1] != groups * inner:
             raise ModelError(f"{call.node} has weights of the shape {builder.shape(W)} for {builder.shape(x)}")
         more = call.wholes("output_padding", (0,) * len(sizes)) if transposed else (0,) * len(sizes)
@@ -156,32 +144,22 @@ def convolution(transposed: bool) -> Callable[[OnnxCall], Value]:
             raise ModelError(f"{call.node} has an output_padding that does not fit its input")
         windows = _windows(call, moving.lengths, sizes, transposed)
         (weights,) = W.blocks.values()
-        group, one, two = (sections[0] for sections in W.axes[1 - 1 : 3])
-        own_channel, own_filter = (one, two) if transposed else (two, one)
-        taps = [sections[0] for sections in W.axes[3:]]
-        axes, own = moving.places([window.places for window in windows])
-        where = []
-        unplaced: list[str] = []
-        for k, window in enumerate(windows):
-            place = own[k]
-            if transposed and not place:
-                place = (moving._single(f"out{k}"),)
-                unplaced += place
-            source = moving.sources[k]
-            left, right = (place[0], (source,)) if transposed else (source, place)
-            where.append(window.equation(left, right, taps[k]))
-        channel = moving.channel
-        over = (*channel, *(i for tap in taps for i in tap), *moving.sources, *unplaced)
-        if groups > 1:
-            within = ((group[0], inner), *((index, 1) for index in own_channel))
-            where.append(Equation(channel[0], within))
-            over = (*own_channel, *over)
-        else:  # the channels of the weights are those of the input
-            weights = weights.renamed(dict(zip(own_channel, channel, strict=True)))
+        group, first_axis, second_axis, *taps = (section for (section,) in W.axes)
+        own_channel, own_filter = (first_axis, second_axis) if transposed else (second_axis, first_axis)
+        axes, of_result = moving.places(windows)
+        # A transposed layer has an equation for the place of the result, which needs an index for the size 1, too.
+        places = [place or ((builder.index(1),) if transposed else ()) for place in of_result]
+        unplaced = tuple(
+            index for place, index_of in zip(of_result, places, strict=True) if not place for index in index_of
+        )
+        steps = Moving(windows, moving.sources, places, taps, transposed)
+        if groups == 1:  # the channels of the weights are those of the input
+            weights = weights.renamed(dict(zip(own_channel, moving.channel, strict=True)))
         builder.trained |= W.undecided | x.undecided
-        indices = (*moving.x.axes[0][0], *group, *own_filter, *(i for at in own for i in at))
-        s = builder.step("s", indices, weights * moving.block, "sum", over, where=tuple(where))
-        value = moving.given(s, own, axes, [group, own_filter], [before[0], before[2 if transposed else 1]])
+        indices = (*moving.x.axes[0][0], *group, *own_filter, *(i for at in of_result for i in at))
+        of_group = Groups(group[0], own_channel, inner) if groups > 1 else None
+        s = convolved(builder, "s", indices, moving.block, weights, steps, moving.channel, of_group, unplaced)
+        value = moving.value(s, of_result, axes, [group, own_filter], [before[0], before[2 if transposed else 1]])
         value = replace(
             value, trained=value.trained or W.trained or bool(W.undecided | x.undecided), undecided=frozenset()
         )
@@ -199,45 +177,20 @@ def pool(operator: str) -> Callable[[OnnxCall], Value]:
     def pooled(call: OnnxCall) -> Value:
         if len(call.node.outputs) > 1 and call.node.outputs[1]:
             raise ModelError(f"{call.node} gives the places of its maxima, which nncodegen does not know")
-        builder, moving = call.builder, _Moving(call, call.value(0), "pool")
+        builder, moving = call.builder, _Axes(call, call.value(0), "pool")
         sizes, ceil = call.wholes("kernel_shape"), bool(call.whole("ceil_mode", 0))
         if len(sizes) != len(moving.lengths):
             raise ModelError(f"{call.node} has a kernel_shape of {len(sizes)} numbers for {builder.shape(moving.x)}")
         windows = _windows(call, moving.lengths, sizes, ceil=ceil)
-        taps = [moving.index(f"tap{axis}", size) for axis, size in enumerate(sizes)]
-        axes, own = moving.places([window.places for window in windows])
-        moves = zip(windows, moving.sources, own, taps, strict=True)
-        where = tuple(window.equation(source, place, tap) for window, source, place, tap in moves)
-        over = (*(i for tap in taps for i in tap), *moving.sources)
-        indices = (*moving.x.axes[0][0], *moving.channel, *(i for at in own for i in at))
-        value: Expr = builder.step("s", indices, moving.block, operator, over, where=where)
-        if operator == "sum":
-            value = _mean(call, value, windows, own, taps, moving)
-        return moving.given(value, own, axes)
+        axes, places = moving.places(windows)
+        steps = Moving(windows, moving.sources, places, moving.taps(sizes))
+        indices = (*moving.x.axes[0][0], *moving.channel, *(i for at in places for i in at))
+        if operator == "max":
+            return moving.value(largest(builder, "s", indices, moving.block, steps), places, axes)
+        includes_padding = bool(call.whole("count_include_pad", 0))
+        return moving.value(mean(builder, "s", indices, moving.block, steps, includes_padding), places, axes)
 
     return pooled
-
-
-def _mean(
-    call: OnnxCall, total: Expr, windows: Sequence[Window], own: Sequence[tuple[str, ...]],
-    taps: Sequence[tuple[str, ...]], moving: _Moving,
-) -> Expr:  # fmt: skip
-    """Return the total of each window divided by the number of its values, with its padding or without."""
-    for axis, window in enumerate(windows):
-        end = (window.places - 1) * window.stride + window.reach - window.before
-        padded = bool(call.whole("count_include_pad", 0))
-        room = window.length + window.after if padded else window.length
-        before = 0 if padded else window.before
-        if end <= room and not before:
-            total = total / window.size
-            continue
-        # Count the places of each window between the first and the last that are included.
-        length = room + (window.before if padded else 0)
-        source = moving.index(f"counted{axis}", length) or (moving._single(f"counted{axis}"),)
-        counted = replace(window, before=before)
-        where = (counted.equation(source[0], own[axis], taps[axis]),)
-        total = total / call.builder.step("count", own[axis], S.One, "sum", (*taps[axis], *source), where=where)
-    return total
 
 
 def pad(call: OnnxCall) -> Value:

@@ -18,7 +18,7 @@ from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.compiler.schedule.loops import without_noise
 from nncodegen.compiler.schedule.recurrences import settled
 from nncodegen.errors import ModelError
-from nncodegen.formats.export.initial import start_of
+from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.formats.export.programs import check_steps
 from nncodegen.formats.export.request import Exported, Request
 from nncodegen.formats.onnx.writing.graph import PRODUCER, TYPES, OnnxGraph, Value
@@ -90,8 +90,8 @@ def _parameters(request: Request, program: Program) -> Mapping[str, Any]:
         values = start_of(program)
     array = np.asarray(values, program.precision)
     return {
-        tensor.name: array[own].reshape([size or 0 for size in tensor.shape])
-        for tensor, own in slices_of(program.parameters)
+        tensor.name: array[part].reshape([size or 0 for size in tensor.shape])
+        for tensor, part in slices_of(program.parameters)
     }
 
 
@@ -176,8 +176,8 @@ def _as_given(program: Program, graph: OnnxGraph, rows: str) -> dict[str, Value]
         return {program.inputs[0].name: Value(graph, rows)}
     columns = {}
     for tensor, place in slices_of(program.inputs):
-        own = {e.indices for step in program.steps for e in step.operands if e.tensor == tensor.name}
-        indices = min(own, default=(SAMPLE, *map(str, tensor.shape[1:])))
+        read = {e.indices for step in program.steps for e in step.operands if e.tensor == tensor.name}
+        indices = min(read, default=(SAMPLE, *map(str, tensor.shape[1:])))
         if len(tensor.shape) == 1:
             name = graph.node("Gather", [rows, graph.constant(np.array(place.start))], axis=1)
         else:

@@ -146,7 +146,9 @@ class Expressions(Arithmetic[Value]):
             return {}
         recognized = {factor: activation(factor, self._layered, self.graph) for factor in factors}
         return {
-            factor: one[1] for factor, one in recognized.items() if one and one[0] == "sigmoid" and one[1] in factors
+            factor: function[1]
+            for factor, function in recognized.items()
+            if function and function[0] == "sigmoid" and function[1] in factors
         }
 
     def raised(self, node: Pow) -> Asking[Value]:

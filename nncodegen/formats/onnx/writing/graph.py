@@ -175,9 +175,9 @@ class OnnxGraph:
 
     def elementwise(self, operator: str, *values: Value | float, **attributes: Any) -> Value:
         """Return the result of an operator that broadcasts, over values or numbers."""
-        given = [value if isinstance(value, Value) else self.number(value) for value in values]
-        indices = self.sorted(index for value in given for index in value.indices)
-        names = [self.aligned(value, indices) for value in given]
+        operands = [value if isinstance(value, Value) else self.number(value) for value in values]
+        indices = self.sorted(index for value in operands for index in value.indices)
+        names = [self.aligned(value, indices) for value in operands]
         return Value(self, self.node(operator, names, **attributes), indices)
 
     def where(self, condition: Value, value: Value | float, other: Value | float) -> Value:

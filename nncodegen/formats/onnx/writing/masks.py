@@ -42,9 +42,9 @@ def masked(program: Program, operators: Container[str] = ()) -> tuple[Program, d
         if has_form or step.target.tensor in operators:
             steps.append(step)
             continue
-        step, given = _without_given(step)
+        step, defining = _without_given(step)
         factors = []
-        for equation in given:
+        for equation in defining:
             if equation not in exists:
                 indices, right = _right(equation, program.sizes)
                 inside = (right >= 0) & (right < (program.sizes[str(equation.left)] or 0))
@@ -59,8 +59,8 @@ def masked(program: Program, operators: Container[str] = ()) -> tuple[Program, d
                     known[equation] = constant("mask", indices, left == right)
                 else:
                     number = constant("number", indices, right)
-                    own = equation.left.indices
-                    hot = Element(f"is{len(known) + 1}", (*own, *(i for i in indices if i not in own)))
+                    of_mask = equation.left.indices
+                    hot = Element(f"is{len(known) + 1}", (*of_mask, *(i for i in indices if i not in of_mask)))
                     steps.append(Step(hot, Piecewise((S.One, Eq(equation.left, number)), (S.Zero, True))))
                     known[equation] = hot
             factors.append(known[equation])
@@ -76,16 +76,16 @@ def masked(program: Program, operators: Container[str] = ()) -> tuple[Program, d
 def _without_given(step: Step) -> tuple[Step, tuple[Equation, ...]]:
     """Return a step without indices that only say whether a term exists, and the equations that give these."""
     read = {index for element in step.operands for index in element.indices}
-    given: list[Equation] = []
+    defining: list[Equation] = []
     for equation in step.where:
         others = {name for other in step.where if other != equation for name in other.indices}
         if equation.left in step.given and equation.left not in read | others:
-            given.append(equation)
-    over = tuple(index for index in step.over if index not in {equation.left for equation in given})
+            defining.append(equation)
+    over = tuple(index for index in step.over if index not in {equation.left for equation in defining})
     if not over and step.operator != "sum":
         return step, ()
-    where = tuple(equation for equation in step.where if equation not in given)
-    return replace(step, operator=step.operator if over else None, over=over, where=where), tuple(given)
+    where = tuple(equation for equation in step.where if equation not in defining)
+    return replace(step, operator=step.operator if over else None, over=over, where=where), tuple(defining)
 
 
 def _with_factors(step: Step, factors: list[Element]) -> Step:

@@ -84,11 +84,11 @@ def _formula(expression: Expr, steps: Steps) -> Expr:
 
 def _folded(writer: Writer, value: Value, axes: Sequence[tuple[str, ...]]) -> str:
     """Return the name of a value with one axis for each group of indices, of size 1 where it has none of them."""
-    own = [tuple(index for index in group if index in value.indices) for group in axes]
-    value = writer.graph.transposed(value, [index for group in own for index in group])
-    if all(len(group) == 1 for group in own):
+    groups = [tuple(index for index in group if index in value.indices) for group in axes]
+    value = writer.graph.transposed(value, [index for group in groups for index in group])
+    if all(len(group) == 1 for group in groups):
         return value.name
-    shape = [0 if SAMPLE in group else math.prod(writer.sizes[index] or 0 for index in group) for group in own]
+    shape = [0 if SAMPLE in group else math.prod(writer.sizes[index] or 0 for index in group) for group in groups]
     return writer.graph.node("Reshape", [value.name, writer.graph.constant(np.array(shape))])
 
 
@@ -198,9 +198,9 @@ def _attention(step: Step, steps: Steps) -> Attention | None:
         for query, key in ((first, second), (second, first)):
             axes = _axes(step.target, weights, query, key, value, places, features, causal)
             if axes is not None:
-                heads, more, own, results = axes
+                heads, more, queries, results = axes
                 return Attention(
-                    query, key, value, heads, more, own, places, features, results, scale, bias, masks, bool(causal)
+                    query, key, value, heads, more, queries, places, features, results, scale, bias, masks, bool(causal)
                 )
     return None
 
@@ -244,18 +244,18 @@ def _axes(
     both = {SAMPLE, *places}
     heads = tuple(index for index in weights.indices if index in key.indices and index not in both)
     rest = [index for index in weights.indices if index not in both and index not in heads]
-    own = tuple(index for index, factor in causal.terms if factor == 1) if causal else tuple(rest[-len(places) :])
+    queries = tuple(index for index, factor in causal.terms if factor == 1) if causal else tuple(rest[-len(places) :])
     results = tuple(index for index in value.indices if index not in weights.indices)
-    more = tuple(index for index in rest if index not in own)
-    if causal and (len(places) != 1 or (places[0], -1) not in causal.terms or not {*own} <= {*rest}):
+    more = tuple(index for index in rest if index not in queries)
+    if causal and (len(places) != 1 or (places[0], -1) not in causal.terms or not {*queries} <= {*rest}):
         return None
     fits = (
         (key, (SAMPLE, *heads, *places, *features)), (query, (SAMPLE, *heads, *rest, *features)),
         (value, (SAMPLE, *heads, *places, *results)), (target, (SAMPLE, *heads, *rest, *results)),
     )  # fmt: skip
-    if not results or not features or any(sorted(one.indices) != sorted(indices) for one, indices in fits):
+    if not results or not features or any(sorted(element.indices) != sorted(indices) for element, indices in fits):
         return None
-    return heads, more, own, results
+    return heads, more, queries, results
 
 
 # --- normalization -----------------------------------------------------------------------------------------------
@@ -286,7 +286,11 @@ class Normalization:
 def _normalization(step: Step, steps: Steps, sizes: Mapping[str, int | None]) -> Normalization | None:
     """Return the normalization whose result a step has, or None."""
     factors = Mul.make_args(step.expression)
-    if step.operator is not None or step.where or not all(isinstance(one, Element) for one in factors):
+    if (
+        step.operator is not None
+        or step.where
+        or not all(isinstance(factor_of_result, Element) for factor_of_result in factors)
+    ):
         return None
     for factor in factors:
         formula = _formula(factor, steps)
@@ -294,13 +298,13 @@ def _normalization(step: Step, steps: Steps, sizes: Mapping[str, int | None]) ->
             continue
         epsilon, squares = formula.base.as_coeff_Add()
         made = _defined(squares, steps) if isinstance(squares, Element) else None
-        others = [one for one in factors if one != factor]
+        others = [factor_of_result for factor_of_result in factors if factor_of_result != factor]
         if made is None or made.operator != "sum" or made.where or not 0 < epsilon < 1 or len(others) not in (1, 2):
             continue
         axes = made.over
         count = math.prod(sizes[index] or 0 for index in axes)
         for x in others:
-            scale = next((one for one in others if one != x), None)
+            scale = next((factor_of_result for factor_of_result in others if factor_of_result != x), None)
             fits = scale is None or sorted(scale.indices) == sorted(axes)
             if fits and SAMPLE in x.indices and expand(made.expression * count - x**2) == 0:
                 return Normalization(x, axes, float(epsilon), scale)
@@ -337,7 +341,7 @@ def _rotation(step: Step, steps: Steps, sizes: Mapping[str, int | None]) -> Rota
     """Return the rotation whose result a step has, or None."""
     if step.operator is not None or step.where or len(step.operands) != 5:
         return None
-    moved = {element: found for element in step.operands if (found := _moved(element, steps, sizes))}
+    moved = {element: features for element in step.operands if (features := _moved(element, steps, sizes))}
     turns = {made.func: element for element in step.operands
              if (made := _formula(element, steps)).func in (cos, sin)}  # fmt: skip
     if len(moved) != 2 or len(turns) != 2 or len({(x, k) for x, k, _ in moved.values()}) != 1:

@@ -42,9 +42,9 @@ def scanned(group: Group, program: Program, outside: Sequence[str], writer: Writ
     values = {name: writer.read(element) for name, element in read.items()}
     sliced = [name for name, element in read.items() if t in element.indices]
     begun = [writer.zeros(_without(targets[name].indices, t)) for name in states]
-    given = [graph.transposed(values[name], (t, *_without(read[name].indices, t))).name for name in sliced]
+    sequences = [graph.transposed(values[name], (t, *_without(read[name].indices, t))).name for name in sliced]
     if not sliced:  # a Scan has at least one input, whose length is the number of iterations
-        given = [graph.constant(np.zeros(program.sizes[t] or 1))]
+        sequences = [graph.constant(np.zeros(program.sizes[t] or 1))]
     body = Body()
     for name in states:
         body.add_input(graph, f"{name}_before", _shape(_without(targets[name].indices, t), program))
@@ -60,15 +60,15 @@ def scanned(group: Group, program: Program, outside: Sequence[str], writer: Writ
         values[step.target.tensor] = Value(graph, held[name], _without(step.target.indices, t))
     inner = [_at_one_time(step, t) for step in group.steps if step.operator not in RECURRENCES]
     with graph.inside(body):
-        own = writer.inside(inner, values)
+        in_body = writer.inside(inner, values)
         for name in (*states, *outside):
             target = targets[name]
-            found = own.read(Element(name, _without(target.indices, t)))
-            body.add_output(graph, found.name, _shape(found.indices, program))
-    backwards = {"scan_input_directions": [1] * len(given), "scan_output_directions": [1] * len(outside)}
+            state = in_body.read(Element(name, _without(target.indices, t)))
+            body.add_output(graph, state.name, _shape(state.indices, program))
+    backwards = {"scan_input_directions": [1] * len(sequences), "scan_output_directions": [1] * len(outside)}
     results = graph.scan(
-        body, [*(value.name for value in begun), *given], [*(f"{name}_end" for name in states), *outside],
-        num_scan_inputs=len(given), **({} if group.forward else backwards),
+        body, [*(value.name for value in begun), *sequences], [*(f"{name}_end" for name in states), *outside],
+        num_scan_inputs=len(sequences), **({} if group.forward else backwards),
     )  # fmt: skip
     ends = zip(outside, results[len(states) :], strict=True)
     return {

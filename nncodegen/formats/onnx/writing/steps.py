@@ -100,10 +100,10 @@ class Steps:
 
     def _recur(self, group: Group) -> None:
         """Write a group of recurrent steps."""
-        own = {step.target.tensor for step in group.steps}
-        read = {e.tensor for name, step in self._steps.items() if name not in own for e in step.operands}
+        defined = {step.target.tensor for step in group.steps}
+        read = {e.tensor for name, step in self._steps.items() if name not in defined for e in step.operands}
         read |= {element.tensor for element in self._program.outputs}
-        self._values |= scanned(group, self._program, [name for name in sorted(own) if name in read], self)
+        self._values |= scanned(group, self._program, [name for name in sorted(defined) if name in read], self)
 
     # --- tensors -------------------------------------------------------------------------------------------------
 
@@ -176,20 +176,20 @@ class Steps:
                 W.name if merged is None else self.graph.node("Reshape", [W.name, self.graph.constant(merged)])
             )
         name = self.graph.node(form.operator, inputs, **form.attributes(sizes))
-        found = (SAMPLE, *(group or ())[:1], form.filters, *places)
+        result_axes = (SAMPLE, *(group or ())[:1], form.filters, *places)
         if group:
-            split = np.array([0, *(sizes[index] or 0 for index in found[1:])])  # 0 keeps the number of rows
+            split = np.array([0, *(sizes[index] or 0 for index in result_axes[1:])])  # 0 keeps the number of rows
             name = self.graph.node("Reshape", [name, self.graph.constant(split)])
-        value = Value(self.graph, name, found)
+        value = Value(self.graph, name, result_axes)
         return value if abs(form.factor - 1) < EXACT else value * form.factor
 
     def _taken(self, step: Step, places: NDArray[Any]) -> Value:
         """Return some positions along an axis of a value."""
         ((index,), element) = step.over, step.operands[0]
-        own = [i for i, _ in step.where[0].terms]
+        taken = [i for i, _ in step.where[0].terms]
         value, axis = self._tensor(element), element.indices.index(index)
         name = self.graph.node("Gather", [value.name, self.graph.constant(places)], axis=axis)
-        return Value(self.graph, name, (*element.indices[:axis], *own, *element.indices[axis + 1 :]))
+        return Value(self.graph, name, (*element.indices[:axis], *taken, *element.indices[axis + 1 :]))
 
     def _of_numbers(self, step: Step, table: Element, numbers: Element) -> Value:
         """Return rows of a matrix, selected by their indices."""
@@ -203,8 +203,8 @@ class Steps:
     def _product(self, step: Step, factors: list[Element], bias: Element | None = None) -> Value:
         """Return a sum of products of elements times a number: a Gemm for two matrices, otherwise an Einsum."""
         coefficient = float(step.expression.as_coeff_Mul()[0])
-        found = {index for factor in factors for index in factor.indices}
-        coefficient *= self._count(step, found)
+        indices = {index for factor in factors for index in factor.indices}
+        coefficient *= self._count(step, indices)
         values = [self._tensor(factor) for factor in factors]
         if _is_gemm(step, factors):
             row, column = step.target.indices
@@ -214,7 +214,7 @@ class Steps:
             name = self.graph.node("Gemm", inputs, **{key: 1 for key, value in transposed.items() if value})
             result = Value(self.graph, name, step.target.indices)
         else:
-            kept = tuple(index for index in step.target.indices if index in found)
+            kept = tuple(index for index in step.target.indices if index in indices)
             letters = self._letters(step)
             terms = ",".join("".join(letters[index] for index in factor.indices) for factor in factors)
             equation = f"{terms}->{''.join(letters[index] for index in kept)}"
@@ -224,9 +224,9 @@ class Steps:
 
     def _letters(self, step: Step) -> dict[str, str]:
         """Return a letter for each index of a step: the index itself if it is a single letter."""
-        own = [index for index in step.indices if len(index) == 1]
-        others = iter([letter for letter in LETTERS if letter not in own])
-        return {index: index if index in own else next(others) for index in step.indices}
+        known = [index for index in step.indices if len(index) == 1]
+        others = iter([letter for letter in LETTERS if letter not in known])
+        return {index: index if index in known else next(others) for index in step.indices}
 
     def _count(self, step: Step, indices: set[str]) -> int:
         """Return how many equal terms a sum has for each of its different ones."""
@@ -268,8 +268,8 @@ class Steps:
             value = Value(self.graph, self.graph.node(operator, [value.name, axis], keepdims=0), kept)
         elif axes:
             value = Value(self.graph, self.graph.node(operator, [value.name], axes=axes, keepdims=0), kept)
-        found = {index for element in step.operands for index in element.indices}
-        count = self._count(step, found) if step.operator == "sum" else 1
+        indices = {index for element in step.operands for index in element.indices}
+        count = self._count(step, indices) if step.operator == "sum" else 1
         return value * count if count != 1 else value
 
     def _normalization(self, step: Step) -> Value:

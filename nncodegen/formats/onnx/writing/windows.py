@@ -70,10 +70,10 @@ def places_of(step: Step, program: Program) -> NDArray[np.int64] | None:
     if step.operator != "sum" or len(step.where) != 1 or not isinstance(step.expression, Element):
         return None
     (equation,) = step.where
-    own = [index for index, _ in equation.terms]
-    if step.over != (equation.left,) or len(own) > 1 or not {*own} <= {*step.target.indices} - {SAMPLE}:
+    indices = [index for index, _ in equation.terms]
+    if step.over != (equation.left,) or len(indices) > 1 or not {*indices} <= {*step.target.indices} - {SAMPLE}:
         return None
-    if equation.left not in step.expression.indices or {*own} & {*step.expression.indices}:
+    if equation.left not in step.expression.indices or {*indices} & {*step.expression.indices}:
         return None
     places = np.array(equation.offset, np.int64)
     for index, factor in equation.terms:
@@ -108,11 +108,11 @@ def window_form(step: Step, program: Program) -> Form | None:
         return None
     groups = [equation for equation in step.where if W and _is_group(equation, step, x, W, program)]
     transposed = [equation for equation in step.where if equation.left in step.target.indices]
-    axes = [_axis(one, step, x, W, program, bool(transposed)) for one in step.where if one not in groups]
+    axes = [_axis(move, step, x, W, program, bool(transposed)) for move in step.where if move not in groups]
     if len(groups) > 1 or not all(axes) or (transposed and not W):
         return None
-    given = tuple(axis for axis in axes if axis)
-    return _form(step, x, W, given, groups, bool(transposed), float(coefficient), program.precision)
+    known = tuple(axis for axis in axes if axis)
+    return _form(step, x, W, known, groups, bool(transposed), float(coefficient), program.precision)
 
 
 def _form(
@@ -123,7 +123,7 @@ def _form(
     order = {index: place for place, index in enumerate(x.indices)}
     axes = tuple(sorted(axes, key=lambda axis: order[axis.source]))
     sources, places, taps = ([getattr(axis, name) for axis in axes] for name in ("source", "place", "tap"))
-    group = next(((one.terms[0][0], one.terms[1][0]) for one in groups), None)
+    group = next(((equation.terms[0][0], equation.terms[1][0]) for equation in groups), None)
     channels = {*x.indices} - {SAMPLE, *sources}
     filters = {*step.target.indices} - {SAMPLE, *places, *(group or ())[:1]}
     if len(channels) != 1 or len(filters) != 1:
@@ -150,9 +150,9 @@ def _is_group(equation: Equation, step: Step, x: Element, W: Element, program: P
     """Return whether an equation splits the channel index of x into a group and a channel within it."""
     if len(equation.terms) != 2 or equation.left not in x.indices or equation.offset:
         return False
-    (group, per), (own, one) = equation.terms
-    shared = group in step.target.indices and group in W.indices and own in W.indices and own in step.over
-    return shared and one == 1 and per == program.sizes[own]
+    (group, per), (of_group, step_within) = equation.terms
+    shared = group in step.target.indices and group in W.indices and of_group in W.indices and of_group in step.over
+    return shared and step_within == 1 and per == program.sizes[of_group]
 
 
 def _axis(

@@ -79,12 +79,12 @@ def regressor(call: OnnxCall) -> Value:
 def classifier(call: OnnxCall) -> list[Any]:
     """Return None for the labels, which are left out, and the scores or probabilities of all classes."""
     labels = [call.attributes.get(name, ()) for name in ("classlabels_ints", "classlabels_strings")]
-    classes = max((len(one) for one in labels if isinstance(one, tuple)), default=0)
+    classes = max((len(array) for array in labels if isinstance(array, tuple)), default=0)
     coefficients, intercepts = call.reals("coefficients"), call.reals("intercepts")
     if classes < 2 or len(coefficients) < classes:
         raise ModelError(f"{call.node} has {classes} labels of classes; it needs coefficients for each of two or more")
     opposite = classes == 2 and all(
-        np.array_equal(one[: len(one) // 2], -one[len(one) // 2 :]) for one in (coefficients, intercepts)
+        np.array_equal(array[: len(array) // 2], -array[len(array) // 2 :]) for array in (coefficients, intercepts)
     )
     return [None, _transformed(call, _linear(call, classes), opposite)]
 
