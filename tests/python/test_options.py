@@ -164,12 +164,12 @@ def test_names_that_a_rule_may_not_take(name):
 def test_names_that_a_rule_may_take():
     """All options are taken but the two that are hyperparameters; names of the runtime itself are not."""
     assert set(TRAIN.options) - {"learning_rate", "weight_decay"} <= set(TAKEN)
-    hypers = {"model": 0.5, "given": 0.25, "named": 0.125, "weight_decay": 0.0, "self": 1.0}
+    hypers = {"model": 0.5, "positional": 0.25, "named": 0.125, "weight_decay": 0.0, "self": 1.0}
     optimizer = nn.Optimizer(
-        "own", lambda parameter, gradient, model, given: parameter - model * given * gradient, (), hypers
+        "own", lambda parameter, gradient, model, positional: parameter - model * positional * gradient, (), hypers
     )
     module = nn.build(nn.Sequential([nn.Dense(1)], 1, name="own_names", optimizers=[optimizer]), fit=False)
-    result = module.train([[1.0]], [1.0], optimizer="own", epochs=1, model=0.5, given=0.5, named=1.0, self=2.0)
+    result = module.train([[1.0]], [1.0], optimizer="own", epochs=1, model=0.5, positional=0.5, named=1.0, self=2.0)
     expected = module.train([[1.0]], [1.0], learning_rate=0.25, epochs=1)
     assert result.parameters.tolist() == expected.parameters.tolist()
 

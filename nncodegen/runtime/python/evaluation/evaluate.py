@@ -112,11 +112,11 @@ def evaluate(
     point, chosen = check_parameters(model, parameters), choose_metrics(model, metrics)
     data = CheckedSamples(model, X, Y, sample_weight, classes_of(model, classes, Y))
     data.measure(chosen, by_kernel=False)
-    found = {"loss": data.loss(point)}
+    figures = {"loss": data.loss(point)}
     if chosen:
         outputs = outputs_of(data, point, integer("threads", threads, 1, THREADS))
-        found |= data.measured(chosen, outputs)
-    return found
+        figures |= data.measured(chosen, outputs)
+    return figures
 
 
 def _long_loss(

@@ -25,7 +25,10 @@ def summary(model: Model, /, print_fn: Callable[[str], Any] | None = None) -> No
             (name, role, shape_text((None, *facts.samples.shapes.get(name, (size,)))), "0") for name, size in tensors
         ]
         if role == "parameter":
-            rows += [(one.name, role, shape_text(one.shape), f"{one.size:,}") for one in facts.parameters]
+            rows += [
+                (parameter.name, role, shape_text(parameter.shape), f"{parameter.size:,}")
+                for parameter in facts.parameters
+            ]
     fixed = facts.frozen + sum(last - first for first, last, _ in facts.following)
     counts = model.parameter_count, model.parameter_count - fixed
     note = predictions_text([facts.samples.shapes.get(name, (size,)) for name, size in facts.samples.outputs])

@@ -102,8 +102,8 @@ def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
 def _degrees(result: Fitted, unit: str) -> str:
     """Return the degrees of freedom, and from what they are counted if that is this fit alone."""
     counted = f" = {result.used} {unit} - {result.free_count} free parameters"
-    own = result.degrees_of_freedom == result.used - result.free_count
-    return f"{result.degrees_of_freedom}{counted if own else ''}"
+    is_of_this_fit = result.degrees_of_freedom == result.used - result.free_count
+    return f"{result.degrees_of_freedom}{counted if is_of_this_fit else ''}"
 
 
 def _warnings(result: Fitted) -> list[tuple[str, str]]:
@@ -127,9 +127,9 @@ def _correlations(result: Fitted) -> list[str]:
     """Return the pairs of strongly correlated parameters, the strongest first."""
     if not result.shows_correlations:
         return []
-    found = np.abs(np.triu(result.correlation, 1))
-    pairs = [(int(i), int(j)) for i, j in np.argwhere(found > STRONG)]
-    pairs.sort(key=lambda pair: (-float(found[pair]), pair))
+    sizes = np.abs(np.triu(result.correlation, 1))
+    pairs = [(int(i), int(j)) for i, j in np.argwhere(sizes > STRONG)]
+    pairs.sort(key=lambda pair: (-float(sizes[pair]), pair))
     lines = [f"{result.correlation[i, j]:+.4f} of {result.names[i]} and {result.names[j]}" for i, j in pairs]
     return lines if len(lines) <= CORRELATIONS else [*lines[:CORRELATIONS], f"{len(lines) - CORRELATIONS} more"]
 

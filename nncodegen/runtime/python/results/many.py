@@ -60,8 +60,8 @@ class Many(Shown):
     def counts(self) -> dict[str, int]:
         """Return the number of them for each status that occurred."""
         words = self.status
-        found = {word: int(np.count_nonzero(words == word)) for word in STATUSES}
-        return {word: count for word, count in found.items() if count}
+        counts = {word: int(np.count_nonzero(words == word)) for word in STATUSES}
+        return {word: count for word, count in counts.items() if count}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,11 +89,13 @@ class Many(Shown):
         X has the shape (N, inputs), shared by all, or (M, N, inputs); for threads see ``predict`` of the module.
         """
         model: Any = self._model
-        given: Any = X
-        own = given is not None and np.ndim(given) == 3
-        if own and len(given) != len(self):
-            raise ValueError(f"X has the shape {np.shape(given)}; expected a first axis of {len(self)}, or none")
-        return np.stack([model.predict(p, given[m] if own else given, threads) for m, p in enumerate(self.parameters)])
+        inputs: Any = X
+        is_stacked = inputs is not None and np.ndim(inputs) == 3
+        if is_stacked and len(inputs) != len(self):
+            raise ValueError(f"X has the shape {np.shape(inputs)}; expected a first axis of {len(self)}, or none")
+        return np.stack(
+            [model.predict(p, inputs[m] if is_stacked else inputs, threads) for m, p in enumerate(self.parameters)]
+        )
 
     @abstractmethod
     def plot(self, axes: Any = None) -> Any:
@@ -134,8 +136,8 @@ class Many(Shown):
 
 def spread(values: Array) -> list[str]:
     """Return the values below and above which 5 % of some values are, with their median between, as texts."""
-    found = np.quantile(values.astype(float), (0.05, 0.5, 0.95), method="nearest")
-    return [f"{value:.6g}" for value in found]
+    quantiles = np.quantile(values.astype(float), (0.05, 0.5, 0.95), method="nearest")
+    return [f"{value:.6g}" for value in quantiles]
 
 
 def reduced(result: Any) -> tuple[Any, ...]:

@@ -160,10 +160,10 @@ class ManyFits(Many):
     @property
     def counts(self) -> dict[str, int]:
         """Return the number of fits for each status that occurred."""
-        found = dict.fromkeys(STATUSES, 0)
+        counts = dict.fromkeys(STATUSES, 0)
         for number, count in enumerate(np.bincount(self._numbers, minlength=len(STATUS)).tolist()):
-            found[STATUS[number]] += count  # a status has several numbers
-        return {word: count for word, count in found.items() if count}
+            counts[STATUS[number]] += count  # a status has several numbers
+        return {word: count for word, count in counts.items() if count}
 
     @property
     def degrees_of_freedom(self) -> Array:
