@@ -69,7 +69,7 @@ class _Convolution(Standard):
         places = [call.index(window.places) for window in along]
         filter_index = call.index(filters // groups if groups > 1 else filters)
         taps = [call.index(window.size) for window in along]
-        where = [self._moves(*one) for one in zip(along, sources, places, taps, strict=True)]
+        where = [self._moves(*axis) for axis in zip(along, sources, places, taps, strict=True)]
         over = (*taps, *sources)
         # The numbers of inputs and outputs as Keras counts them: for a transposed layer, those of the layer it
         # transposes.
@@ -80,12 +80,12 @@ class _Convolution(Standard):
             W = call.parameter("W", (*pair, *taps), self.kernel_initializer, fans)
             indices = (call.x.indices[0], *windows.joined(places, filter_index))
             return self._with_bias(call, call.step("s", indices, W * call.x, "sum", (channel, *over), where), windows)
-        group, own = call.index(groups), call.index(channels // groups)
-        pair = (own, filter_index) if self.transposed else (filter_index, own)
+        group, within_group = call.index(groups), call.index(channels // groups)
+        pair = (within_group, filter_index) if self.transposed else (filter_index, within_group)
         W = call.parameter("W", (group, *pair, *taps), self.kernel_initializer, fans)
-        where.append(Equation(channel, ((group, channels // groups), (own, 1))))
+        where.append(Equation(channel, ((group, channels // groups), (within_group, 1))))
         both = (call.x.indices[0], group, filter_index, *places)
-        parts = call.step("part", both, W * call.x, "sum", (own, channel, *over), where)
+        parts = call.step("part", both, W * call.x, "sum", (within_group, channel, *over), where)
         result = call.index(filters)
         indices = (call.x.indices[0], *windows.joined(places, result))
         numbered = [Equation(result, ((group, filters // groups), (filter_index, 1)))]

@@ -60,8 +60,8 @@ class Graph(ModelBase):
 
     def describe(self) -> Program:
         """Return the network as a Program."""
-        own = [tensor.name for tensor in (*self.inputs, *self.parameters)]
-        taken = {*own, *(step.target.tensor for step in self.steps)}
+        declared = [tensor.name for tensor in (*self.inputs, *self.parameters)]
+        taken = {*declared, *(step.target.tensor for step in self.steps)}
         free = partial(unused, taken=taken)
         entry = entry_of(self.loss)
         forward = Program(
@@ -92,6 +92,8 @@ class Graph(ModelBase):
         )
 
     def __repr__(self) -> str:
-        inputs, outputs = (", ".join(names) for names in ([one.name for one in self.inputs],
-                                                          [one.element.tensor for one in self.outputs]))  # fmt: skip
+        inputs, outputs = (
+            ", ".join(names)
+            for names in ([tensor.name for tensor in self.inputs], [output.element.tensor for output in self.outputs])
+        )
         return f"<Graph {written(self.name)}: {inputs} -> {len(self.steps)} steps -> {outputs}>"

@@ -111,8 +111,8 @@ class _Chain(Network):
         self.inputs = (Input(stack._shape),)
         self.outputs = self.inputs
         for k, layer in enumerate(stack.layers):
-            own = copy(layer) if any(layer is other for other in stack.layers[:k]) else layer
-            self.outputs = (Node(own, self.outputs),)
+            separate = copy(layer) if any(layer is other for other in stack.layers[:k]) else layer
+            self.outputs = (Node(separate, self.outputs),)
         self._names = [""]
         self.loss, self.loss_weights = [stack.loss], [1]
         self.optimizers = stack.optimizers
