@@ -110,5 +110,5 @@ class _Run:
         if abs(number - expected) <= CLOSE * max(1.0, abs(expected)) or not np.isfinite(expected):
             return None
         text = next(str(each) for each in self.registers.program.steps if each.target == step)
-        told = f"the statements in registers, {how}, give another value: {number!r} for {expected!r}"
-        return Fault("schedule", text, "ordinary", 0.0, told)
+        message = f"the statements in registers, {how}, give another value: {number!r} for {expected!r}"
+        return Fault("schedule", text, "ordinary", 0.0, message)

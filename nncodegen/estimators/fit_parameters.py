@@ -65,14 +65,14 @@ def _documentation(meanings: Mapping[str, str]) -> str:
     return "\n".join(lines).lstrip()
 
 
-def take_parameters(estimator: Any, given: Mapping[str, Any]) -> None:
+def take_parameters(estimator: Any, arguments: Mapping[str, Any]) -> None:
     """Set the parameters of an estimator. Raises TypeError, as Python does, for one that it does not have."""
-    for name in given:
+    for name in arguments:
         if name not in PARAMETERS:
             kind = type(estimator).__name__
             raise TypeError(f"{kind}.__init__() got an unexpected keyword argument {name!r}")
     for name, default in DEFAULTS.items():
-        setattr(estimator, name, given.get(name, default))
+        setattr(estimator, name, arguments.get(name, default))
 
 
 def options_of(estimator: Any) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from nncodegen.compiler.ir import Initial
 from nncodegen.errors import ModelError
 
 
-def symbols_of(symbols: Any, role: str) -> tuple[Symbol, ...]:
+def symbols_of(unknowns: Any, role: str) -> tuple[Symbol, ...]:
     """Return one symbol, or several, as a tuple. Raise ModelError for other objects."""
-    several = (symbols,) if isinstance(symbols, Symbol) else symbols
+    several = (unknowns,) if isinstance(unknowns, Symbol) else unknowns
     if not isinstance(several, Iterable) or isinstance(several, str):
-        raise ModelError(f"{role} must be symbols, such as sympy.symbols('x t'), not {symbols!r}")
+        raise ModelError(f"{role} must be symbols, such as sympy.symbols('x t'), not {unknowns!r}")
     symbols = tuple(several)
     for symbol in symbols:
         if not isinstance(symbol, Symbol):

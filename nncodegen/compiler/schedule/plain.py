@@ -105,15 +105,15 @@ def plan_matrix(program: Program, positions: Sequence[Position], identities: Ite
 
 def plan_step(companion: Companion) -> OneSample:
     """Return the loops of one step of a sequence; those over earlier positions run over the rows that there are."""
-    sample_program, told = _of_one(companion.program), companion.stepwise
-    assert told
-    steps = tuple(_over_rows(step, told) for step in sample_program.steps)
+    sample_program, stepwise = _of_one(companion.program), companion.stepwise
+    assert stepwise
+    steps = tuple(_over_rows(step, stepwise) for step in sample_program.steps)
     return _plan(replace(sample_program, steps=steps), Place.OUTPUT, sample_program.outputs, ends={EARLIER: ROWS})
 
 
-def _over_rows(step: Step, told: Stepwise) -> Step:
+def _over_rows(step: Step, stepwise: Stepwise) -> Step:
     """Return a step without the equation that its rows are before the current position: no others are run over."""
-    where = tuple(equation for equation in step.where if not told.bounds(equation))
+    where = tuple(equation for equation in step.where if not stepwise.bounds(equation))
     over = tuple(index for index in step.over if index != LATER)
     return replace(step, operator=step.operator if over else None, over=over, where=where)
 
@@ -284,7 +284,7 @@ def _arrays(root: OpenLoop, sample_program: Program, known: Mapping[str, Storage
                 kept.add(name)
                 chain = around[name][:1]
             shared = zip(around[name], chain, strict=False)
-            around[name] = around[name][: sum(1 for own, other in shared if own is other)]
+            around[name] = around[name][: sum(1 for loop, other in shared if loop is other)]
     storage: dict[str, Storage] = {}
     taken: list[tuple[int, int, int]] = []  # the begin and the end of an array, and the last item that reads it
     work = 0
