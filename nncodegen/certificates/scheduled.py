@@ -23,7 +23,7 @@ from nncodegen.certificates.tiles import Batch, make_batch, of_one_sample
 from nncodegen.compiler.ir import Program, Stepwise
 from nncodegen.compiler.schedule import Kernel, Role, Schedule, When
 from nncodegen.compiler.schedule.tree import CallerFlag, Cut, If
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 from nncodegen.runtime.python.ground.certificate import Fault
 
 Array = NDArray[Any]

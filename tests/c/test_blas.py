@@ -24,7 +24,7 @@ from nncodegen.compiler.ir import SAMPLE
 from nncodegen.compiler.schedule import Shape
 from nncodegen.compiler.schedule import blas as choice
 from nncodegen.compiler.schedule.tree import Call, Group
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 from tests.support.compilers import compile_strictly, sanitized
 from tests.support.models import check_classifier, classifier, gradient_of
 

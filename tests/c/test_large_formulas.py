@@ -13,7 +13,7 @@ from nncodegen.compiler.schedule import loops as scheduled_loops
 from nncodegen.compiler.schedule.fuse import MOST, SUM, statements_of
 from nncodegen.compiler.schedule.loops import TERMS
 from nncodegen.compiler.schedule.rewrites import functions
-from nncodegen.compiler.schedule.walks import steps_in
+from nncodegen.compiler.schedule.tree_walks import steps_in
 from tests.support.built import stage
 from tests.support.compilers import COMPILERS, OF_FORMULAS, compile_strictly, vectorized
 from tests.support.placed import in_tile, placed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import nncodegen as nn
 from nncodegen.compiler.ir import SAMPLE
 from nncodegen.compiler.schedule import Place
-from nncodegen.compiler.schedule.walks import steps_in
+from nncodegen.compiler.schedule.tree_walks import steps_in
 from tests.support.models import gradient_of
 from tests.support.search import examples
 

@@ -11,7 +11,7 @@ from nncodegen.compiler.schedule.layout import bytes_of
 from nncodegen.compiler.schedule.pairs import PAIRS
 from nncodegen.compiler.schedule.plain import plan_gradient, plan_outputs
 from nncodegen.compiler.schedule.tree import Call, Limits, Loop
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 from nncodegen.errors import ModelError
 from tests.support.attention import (
     BESIDE,

@@ -8,7 +8,7 @@ import nncodegen as nn
 from nncodegen.compiler.ir import evaluate
 from nncodegen.compiler.schedule import Shape
 from nncodegen.compiler.schedule.tree import Call, Loop, Way
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")

@@ -9,7 +9,7 @@ from nncodegen.compiler.ir import evaluate
 from nncodegen.compiler.schedule import Place
 from nncodegen.compiler.schedule.extents import SEGMENTS
 from nncodegen.compiler.schedule.tree import Loop
-from nncodegen.compiler.schedule.walks import steps_in, walk
+from nncodegen.compiler.schedule.tree_walks import steps_in, walk
 from nncodegen.errors import ModelError
 from tests.support.built import built, stage
 

@@ -10,7 +10,7 @@ from nncodegen.compiler.schedule import FORMULA, LAYERS, NO_CHOICES, SINGLE_SAMP
 from nncodegen.compiler.schedule.formulas import WINDOW, cost, in_loops, shared
 from nncodegen.compiler.schedule.text import show
 from nncodegen.compiler.schedule.tree import Call, Fill, Group, If, Let, Load, Loop, Store, Way
-from nncodegen.compiler.schedule.walks import bodies, elements, targets, walk
+from nncodegen.compiler.schedule.tree_walks import bodies, elements, targets, walk
 from nncodegen.perceptron import model as perceptron_model
 
 a, b, c, x, y = sympy.symbols("a b c x y")

@@ -15,7 +15,7 @@ from nncodegen.compiler.schedule import plain
 from nncodegen.compiler.schedule.plain import plan_gradient, plan_loss, plan_outputs
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Let, Store
-from nncodegen.compiler.schedule.walks import rewritten
+from nncodegen.compiler.schedule.tree_walks import rewritten
 from nncodegen.errors import ProgramError
 from tests.support.loops import random_program, results_of, values_of
 from tests.support.search import examples

@@ -15,8 +15,8 @@ from nncodegen.compiler.describe import activations
 from nncodegen.compiler.emit import dialects
 from nncodegen.compiler.ir import functions
 from nncodegen.compiler.passes import rules
-from nncodegen.compiler.schedule import arrays, lowering, places, statements, tree, walks, windows
-from nncodegen.compiler.schedule.walks import targets
+from nncodegen.compiler.schedule import arrays, lowering, places, statements, tree, tree_walks, windows
+from nncodegen.compiler.schedule.tree_walks import targets
 from nncodegen.errors import ProgramError
 from nncodegen.runtime.python.ground.certificate import Certificate
 
@@ -188,7 +188,7 @@ def test_a_fault_in_the_loops_of_a_single_sample():
         )
         assert carried_out(schedule, *given) is None
         ((phase, whole),) = single.predict.trees.parts
-        cut = walks.rewritten(whole, {kind: lambda one, left_out=left_out: () if left_out(one) else (one,)})
+        cut = tree_walks.rewritten(whole, {kind: lambda one, left_out=left_out: () if left_out(one) else (one,)})
         wrong = replace(single.predict, trees=replace(single.predict.trees, parts=((phase, cut),)))
         fault = carried_out(replace(schedule, single_sample=replace(single, predict=wrong)), *given)
         assert fault.stage == "schedule"

@@ -13,7 +13,7 @@ from nncodegen.compiler.schedule.lowering import lower
 from nncodegen.compiler.schedule.plans import FITS, FORMULA, LAYERS, ONE_BY_ONE, SINGLE_SAMPLE, TILE
 from nncodegen.compiler.schedule.text import show
 from nncodegen.compiler.schedule.tree import Call, CallerFlag, Carry, Compute, Cut, If, Let, Loop, Store, When
-from nncodegen.compiler.schedule.walks import only, rewritten, targets, walk
+from nncodegen.compiler.schedule.tree_walks import only, rewritten, targets, walk
 from nncodegen.errors import ProgramError
 from tests.support.kinds import KINDS
 from tests.support.placed import in_all, placed

@@ -19,8 +19,8 @@ from nncodegen.compiler.schedule.plans import TILE
 from nncodegen.compiler.schedule.recurrences import in_same_row
 from nncodegen.compiler.schedule.rewrites.sink_until_last_write import sink_until_last_write
 from nncodegen.compiler.schedule.tree import Carry, Compute, Holds, If, Let, Loop, Value, Way
+from nncodegen.compiler.schedule.tree_walks import Site, rewritten, targets, walk
 from nncodegen.compiler.schedule.verify import verify_trees
-from nncodegen.compiler.schedule.walks import Site, rewritten, targets, walk
 from nncodegen.errors import ProgramError
 from tests.support.built import built, stage
 from tests.support.motion import trajectory

@@ -15,7 +15,7 @@ from nncodegen.compiler.schedule.plans import TILE
 from nncodegen.compiler.schedule.rewrites import set_loop_ends
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Call, Compute, Let, Store
-from nncodegen.compiler.schedule.walks import rewritten, steps_in
+from nncodegen.compiler.schedule.tree_walks import rewritten, steps_in
 from tests.support.kinds import KINDS
 
 WINDOWS = nn.Sequential([nn.Conv1D(2, 2, activation="tanh"), nn.Flatten(), nn.Dense(1)], (3, 1), name="windows")

@@ -14,8 +14,8 @@ from nncodegen.compiler.schedule.plain import plan_gradient
 from nncodegen.compiler.schedule.plain_lowering import PlainLowering
 from nncodegen.compiler.schedule.text import show
 from nncodegen.compiler.schedule.tree import Combine, Gather, Group, Let, Loop, Store, Value, Variable, Way
+from nncodegen.compiler.schedule.tree_walks import rewritten, walk
 from nncodegen.compiler.schedule.verify import verify_trees
-from nncodegen.compiler.schedule.walks import rewritten, walk
 from nncodegen.errors import ProgramError
 from tests.support.attention import beside_recurrent
 from tests.support.built import stage

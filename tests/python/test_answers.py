@@ -8,8 +8,8 @@ import pytest
 import nncodegen as nn
 from nncodegen.runtime.python.ground.endings import ENDINGS, STATUSES, SUCCESSES
 from nncodegen.runtime.python.results import many_fits
+from nncodegen.runtime.python.results.base import Shown
 from nncodegen.runtime.python.results.many import Many
-from nncodegen.runtime.python.results.shown import Shown
 from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

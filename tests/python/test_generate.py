@@ -12,7 +12,7 @@ from nncodegen.compiler.passes.stepwise import stepwise, why_not_stepwise
 from nncodegen.compiler.pipeline import evaluated_module
 from nncodegen.compiler.schedule.extents import ROWS
 from nncodegen.compiler.schedule.tree import Loop
-from nncodegen.compiler.schedule.walks import rewritten
+from nncodegen.compiler.schedule.tree_walks import rewritten
 from tests.support.built import built, stage
 from tests.support.stepping import LOGITS, NETWORKS, PROBABILITIES, STEPS, TOKENS, softmax
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nncodegen.compiler.describe.checks import bounded, check_name, check_program
 from nncodegen.compiler.describe.describable import Describable
-from nncodegen.compiler.describe.given import check_precision
+from nncodegen.compiler.describe.initial_values import check_precision
 from nncodegen.compiler.describe.model import Model
 from nncodegen.compiler.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
 from nncodegen.compiler.ir import Program

@@ -7,7 +7,7 @@ from functools import partial
 
 from nncodegen.compiler.describe.base import ModelBase
 from nncodegen.compiler.describe.checks import bounded
-from nncodegen.compiler.describe.given import Given, with_initial
+from nncodegen.compiler.describe.initial_values import Given, with_initial
 from nncodegen.compiler.describe.loss_steps import (
     Output,
     entry_of,

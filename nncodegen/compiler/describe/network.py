@@ -14,7 +14,7 @@ from nncodegen.compiler.describe.assembly import Assembly, Renaming, statistics_
 from nncodegen.compiler.describe.base import ModelBase
 from nncodegen.compiler.describe.call import PRESENT, Shape, checked_name, count, layer_name
 from nncodegen.compiler.describe.checks import bounded, is_finite
-from nncodegen.compiler.describe.given import Given, with_initial
+from nncodegen.compiler.describe.initial_values import Given, with_initial
 from nncodegen.compiler.describe.layer import Layer, Node
 from nncodegen.compiler.describe.loss_steps import Output, entry_of, loss_steps, term_of, values_of_mean
 from nncodegen.compiler.describe.losses import LossFunction, usual_name

@@ -30,7 +30,7 @@ from nncodegen.compiler.describe.equations import (
     name_of,
     sampled,
 )
-from nncodegen.compiler.describe.given import Given, with_initial
+from nncodegen.compiler.describe.initial_values import Given, with_initial
 from nncodegen.compiler.describe.unknowns import parameters_of, symbols_of
 from nncodegen.compiler.describe.unroll import is_separable, unroll
 from nncodegen.compiler.describe.uses import Uses

@@ -11,7 +11,7 @@ from sympy import Symbol
 from nncodegen.compiler.describe.assembly import Assembly
 from nncodegen.compiler.describe.base import ModelBase
 from nncodegen.compiler.describe.checks import bounded
-from nncodegen.compiler.describe.given import Given
+from nncodegen.compiler.describe.initial_values import Given
 from nncodegen.compiler.describe.layer import Input, Layer, Node, shape_of
 from nncodegen.compiler.describe.losses import LossFunction, usual_name
 from nncodegen.compiler.describe.network import Network

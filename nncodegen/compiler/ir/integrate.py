@@ -135,7 +135,7 @@ class Explicit:
             lambda x: u + h * _sum([_at(coefficients, x) for coefficients in table.interpolant], stages),
         )  # fmt: skip
 
-    def off(self, at: Any, h: Any) -> Array | None:
+    def interpolation_error(self, at: Any, h: Any) -> Array | None:
         """Return the estimated error at a time within the step that was tried; None where it is that of the step."""
         return None
 
@@ -200,7 +200,7 @@ class Implicit(Explicit):
             others = others + self._own.bend(self.now, self.u, first)
         return np.concatenate([first, *(_substituted(factors, block) for block in others.reshape(-1, self._block))])
 
-    def off(self, at: Any, h: Any) -> Array | None:
+    def interpolation_error(self, at: Any, h: Any) -> Array | None:
         """Return the estimated error at a time within the step that was tried; None where it is that of the step."""
         if self._factors is None:
             return None
@@ -259,8 +259,8 @@ def integrate(
             rejected = True
             continue
         while not stops and done < len(times) and times[done] <= end:
-            off = step.off(times[done], h) if times[done] < end else None
-            if off is not None and not _norm(system, off, size) <= 1:
+            between = step.interpolation_error(times[done], h) if times[done] < end else None
+            if between is not None and not _norm(system, between, size) <= 1:
                 break
             states[done] = after if times[done] == end else within((times[done] - now) / h)
             done += 1

@@ -53,10 +53,10 @@ def differentiate(program: Program, fit: bool | None = None, apart: bool = False
         gradient = tuple(followed.get(tensor.name, element) for tensor, element in pairs)
         derived = replace(derived, gradient=gradient, statistics=(), batch=InTraining(training, loss))
     derived = replace(derived, steps=gathered(needed(numbering.steps, derived.results)))
-    derived = _with_companions(_told_sizes(derived, program), program, with_fields or program, fit, apart)
+    derived = _with_companions(_with_lost_sizes(derived, program), program, with_fields or program, fit, apart)
     derived = _with_steps(derived, program, apart)
     companions = (
-        replace(companion, program=_told_sizes(companion.program, program)) for companion in derived.companions
+        replace(companion, program=_with_lost_sizes(companion.program, program)) for companion in derived.companions
     )
     return replace(derived, findings=replace(derived.findings, companions=tuple(companions), lazy_companions=apart))
 
@@ -71,7 +71,7 @@ def _with_steps(derived: Program, program: Program, apart: bool) -> Program:
     return replace(derived, findings=replace(derived.findings, not_generated=companion))
 
 
-def _told_sizes(derived: Program, program: Program) -> Program:
+def _with_lost_sizes(derived: Program, program: Program) -> Program:
     """Return a derived program with the sizes of indices that no tensor has any more.
 
     This happens where all tensors with an index became a number, such as the difference of two values that are always

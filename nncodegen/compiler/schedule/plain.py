@@ -4,9 +4,10 @@ This form has no tiles, vectors or blocks, and separate loops one after the othe
 much in memory. So loops are nested: a step joins the last loop over its first index that comes late enough for what it
 reads, and a value that is read in that loop alone is a local variable. A layer becomes one loop over its units, with
 the sum over its inputs inside of it, and only its outputs take memory. An index whose value an equation gives has no
-loop, but a test that it has such a value. Steps of a recurrence are in one loop over time (see ``schedule.joined``),
-and keep the values that a later iteration reads. Where pairs of queries and keys take much memory, the steps of a query
-share a loop over the queries, which keeps one row of pairs; sums over queries are added up in memory (see ``pairs``).
+loop, but a test that it has such a value. Steps of a recurrence are in one loop over time (see
+``schedule.joined_loops``), and keep the values that a later iteration reads. Where pairs of queries and keys take much
+memory, the steps of a query share a loop over the queries, which keeps one row of pairs; sums over queries are added up
+in memory (see ``pairs``).
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from nncodegen.compiler.ir import (
 from nncodegen.compiler.ir.names import unused
 from nncodegen.compiler.ir.systems import INTEGRATE, path, swept
 from nncodegen.compiler.schedule.extents import ROWS, Extent
-from nncodegen.compiler.schedule.families import keys_last, of_samples
-from nncodegen.compiler.schedule.joined import Clear, Compute, OpenLoop, tree
+from nncodegen.compiler.schedule.joined_loops import Clear, Compute, OpenLoop, tree
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
+from nncodegen.compiler.schedule.pair_families import keys_last, of_samples
 from nncodegen.compiler.schedule.pairs import in_rows
 from nncodegen.compiler.schedule.plain_lowering import PlainLowering
 from nncodegen.compiler.schedule.plans import PLAIN

@@ -29,7 +29,7 @@ from nncodegen.compiler.schedule.tree import (
     Variable,
     When,
 )
-from nncodegen.compiler.schedule.walks import bodies
+from nncodegen.compiler.schedule.tree_walks import bodies
 
 
 def show(tree: Iterable[Statement]) -> str:

@@ -19,7 +19,7 @@ class Steps:
     def __init__(self, companion: Companion) -> None:
         facts = companion.stepwise
         assert facts
-        self._program, self._told = companion.program, facts
+        self._program, self._facts = companion.program, facts
         self._carried = sum(tensor.size for tensor in facts.carried)
         probabilities = self._program.count(self._program.outputs[0].indices)
         self.sizes = facts.tokens, facts.positions, facts.state, probabilities
@@ -32,7 +32,7 @@ class Steps:
         results = columns_of([values[e.tensor] for e in program.outputs], program.outputs, len(states))
         first, end = 2 + self._carried, count + self._carried
         states[:, 2:first] = results[:, count:end]
-        for size in self._told.rows:
+        for size in self._facts.rows:
             for state, result in zip(states, results, strict=True):
                 at = first + int(state[1]) * size
                 state[at : at + size] = result[end : end + size]

@@ -106,7 +106,7 @@ def fit(model: Model, /, *positional: Any, **named: Any) -> FitResult:
             problem, sharing, starts, held, options.threads, watch, errors,
             _search_of(model, n_starts, seed, given_in(model, p0, fixed)),
         )  # fmt: skip
-        return _told(_with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
+        return _after_warnings(_with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:
             raise ValueError(f"n_starts is {n_starts!r}; expected a number, or {AUTO!r}")
@@ -115,11 +115,11 @@ def fit(model: Model, /, *positional: Any, **named: Any) -> FitResult:
         count = integer("n_starts", n_starts, 1, 2**20)
         first = best_start(problem, start, held, count, seed, options.threads, watch)
     if errors is not None:
-        return _told(fit_with_errors(problem, errors, start, first, held, watch), False)
+        return _after_warnings(fit_with_errors(problem, errors, start, first, held, watch), False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held), terms)
     if model.facts.steps.max_steps:
         result = _with_steps(result, problem, result.parameters[None])
-    return _told(result, type(named.get("max_iterations")) is Epochs)
+    return _after_warnings(result, type(named.get("max_iterations")) is Epochs)
 
 
 def _search_of(model: Model, n_starts: Any, seed: int, is_given: Array) -> GroupSearch | None:
@@ -156,7 +156,7 @@ def _with_steps(result: FitResult, problem: Problem, parameters: Array, groups: 
     return result
 
 
-def _told(result: FitResult, trained: bool) -> FitResult:
+def _after_warnings(result: FitResult, trained: bool) -> FitResult:
     """Return the result, after warnings if it did not converge (unless it was stopped) or if it has poles.
 
     If ``trained``, ``train`` called, which is meant to use up the epochs that it was given.

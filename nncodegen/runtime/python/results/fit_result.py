@@ -13,13 +13,13 @@ from ..ground.frames import frame_of
 from ..ground.renamed import renamed_attributes
 from ..native.model import result_of_model
 from .advice import advice_of, reasons_of, stiff, unsolved
+from .base import Shown
 from .fit_plot import plot
 from .fit_table import html_table, text_table
 from .fitted import Fitted
 from .intervals import Predicted, confidence_intervals, predict_with_interval
 from .quantities import Quantities
 from .saved import FIT, head, write_archive
-from .shown import Shown
 from .terms_plot import plot_solution
 from .training_plot import plot_history
 

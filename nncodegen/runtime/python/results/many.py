@@ -11,7 +11,7 @@ import numpy as np
 from ..ground.endings import STATUSES, SUCCESSES
 from ..ground.facts import flat_names
 from ..ground.markup import aligned, paragraph, table
-from .shown import Shown
+from .base import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +106,7 @@ class Many(Shown):
         """Write the result to a file, an .npz archive, from which the module's ``load`` reads it."""
 
     @abstractmethod
-    def _told(self) -> str:
+    def _outcome_text(self) -> str:
         """Return how many there are and how they ended, as a text."""
 
     @abstractmethod
@@ -118,15 +118,17 @@ class Many(Shown):
         """Return the head of the table."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._told()}>"
+        return f"<{type(self).__name__}: {self._outcome_text()}>"
 
     def __str__(self) -> str:
         """Return how they ended, and a table of how their figures are distributed."""
         rows = self._rows()
-        return "\n".join([f"{self._model.name}: {self._told()}", *(["", *aligned(self._head(), rows)] if rows else [])])
+        return "\n".join(
+            [f"{self._model.name}: {self._outcome_text()}", *(["", *aligned(self._head(), rows)] if rows else [])]
+        )
 
     def _repr_html_(self) -> str:
-        title, rows = paragraph(f"{self._model.name}: {self._told()}", "b"), self._rows()
+        title, rows = paragraph(f"{self._model.name}: {self._outcome_text()}", "b"), self._rows()
         return f"<div>{title}{table(self._head(), rows) if rows else ''}</div>"
 
     def __reduce__(self) -> tuple[Any, ...]:

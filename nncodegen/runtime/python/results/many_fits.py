@@ -246,7 +246,7 @@ class ManyFits(Many):
     def _head(self) -> tuple[str, ...]:
         return HEAD
 
-    def _told(self) -> str:
+    def _outcome_text(self) -> str:
         counts = [f"{count:,} {status}" for status, count in self.counts.items()]
         if self.poles.any():
             counts.append(f"{np.count_nonzero(self.poles):,} with a pole among the data")

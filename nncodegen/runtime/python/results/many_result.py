@@ -118,9 +118,9 @@ class ManyResult(Many):
         write_archive(path, arrays | {name: array for name, array in optional.items() if array is not None})
 
     def __repr__(self) -> str:
-        return f"<ManyResult: {self._told()}, lowest loss {np.nanmin(self.loss):.6g}>"
+        return f"<ManyResult: {self._outcome_text()}, lowest loss {np.nanmin(self.loss):.6g}>"
 
-    def _told(self) -> str:
+    def _outcome_text(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         return f"{len(self)} models, {counts}"
 

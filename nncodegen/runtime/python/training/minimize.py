@@ -134,7 +134,7 @@ def minimize(model: Model, /, *positional: Any, **named: Any) -> Result:
     if reached.status == "stalled" and not (settings.l1 or settings.l2) and _is_exact(data, reached.parameters):
         reached.status = "converged"
     if reached.status in ENDED:
-        reached._message = _told(reached, model.facts.steps.solver, lost, objective.hills)
+        reached._message = _message_of_end(reached, model.facts.steps.solver, lost, objective.hills)
         warn(f"SciPy's {called} {ENDED[reached.status]}: {reached.message}", RuntimeWarning)
     return with_samples(reached, samples)
 
@@ -154,7 +154,7 @@ def _is_exact(data: CheckedSamples, parameters: Array) -> bool:
     return bool((np.linalg.norm(residuals, axis=0) <= noise).all())
 
 
-def _told(reached: Result, solver: str, lost: bool, hills: int) -> str:
+def _message_of_end(reached: Result, solver: str, lost: bool, hills: int) -> str:
     """Return the message of a minimizer that found no minimum: where the loss is not finite, what to do about it.
 
     ``solver`` tells how the model solves differential equations; ``lost`` says that it left the parameters that have a
