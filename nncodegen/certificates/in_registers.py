@@ -90,9 +90,11 @@ class _Run:
 
     def _carry_out(self, tree: Tree) -> None:
         inputs_by_place: Mapping[Place, Any] = {
-            Place.OPTION: list(self._options.values()), Place.PARAMETER: self.point, Place.INPUT: self.x,
+            Place.OPTION: list(self._options.values()),
+            Place.PARAMETER: self.point,
+            Place.INPUT: self.x,
             Place.TARGET: self.y,
-        }  # fmt: skip
+        }
         for statement in tree:
             match statement:
                 case Load(element):

@@ -45,10 +45,14 @@ def with_fit_parameters(**meanings: str) -> Callable[[Estimator], Estimator]:
         ]
         by_place = [argument for argument in declared if argument.kind is not Parameter.KEYWORD_ONLY]
         options = [
-            Parameter(name, Parameter.KEYWORD_ONLY, default=DEFAULTS[name],
-                      annotation=TYPES.get(name, FIT.options[option].kind.type))
+            Parameter(
+                name,
+                Parameter.KEYWORD_ONLY,
+                default=DEFAULTS[name],
+                annotation=TYPES.get(name, FIT.options[option].kind.type),
+            )
             for name, option in PARAMETERS.items()
-        ]  # fmt: skip
+        ]
         function.__signature__ = signature.replace(parameters=[*by_place, *options, *declared[len(by_place) :]])
         if estimator.__doc__:  # with python -OO, there are no docstrings
             estimator.__doc__ = estimator.__doc__.replace("{options}", _documentation({**MEANINGS, **meanings}))

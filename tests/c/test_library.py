@@ -92,8 +92,16 @@ def test_special_values(call, name):
     values = [0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 1e30, -1e30, info.max, -info.max, info.smallest_subnormal, info.tiny,
               np.inf, -np.inf, np.nan, 710.0, -746.0]  # fmt: skip
     x, y = (np.ravel(a).astype(call.dtype) for a in np.meshgrid(values, values))
-    others = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh",
-              "atanh": "arctanh", "atan2": "arctan2", "pow": "power"}  # fmt: skip
+    others = {
+        "asin": "arcsin",
+        "acos": "arccos",
+        "atan": "arctan",
+        "asinh": "arcsinh",
+        "acosh": "arccosh",
+        "atanh": "arctanh",
+        "atan2": "arctan2",
+        "pow": "power",
+    }
     with np.errstate(all="ignore"):
         expected = getattr(np, others.get(name, name))(*(a.astype(np.longdouble) for a in (x, y)[: FUNCTIONS[name]]))
         expected = expected.astype(call.dtype)

@@ -90,9 +90,13 @@ def test_what_is_late_comes_last():
     d, large, small, late = (Element(name) for name in ("d", "large", "small", "late"))
     weight = Element("w")
     steps = (
-        Step(large, sympy.exp(weight)), Step(late, Element("data") - weight), Step(d, 2 * late),
-        Step(small, weight * d), Step(Element("d_a"), small + late), Step(Element("d_b"), large * d),
-    )  # fmt: skip
+        Step(large, sympy.exp(weight)),
+        Step(late, Element("data") - weight),
+        Step(d, 2 * late),
+        Step(small, weight * d),
+        Step(Element("d_a"), small + late),
+        Step(Element("d_b"), large * d),
+    )
     results = (Element("d_a"), Element("d_b"))
     shortened = {step.target: step.expression for step in shorten(steps, results, (weight,))}
     factor = Element("d_a_per_late")
@@ -106,9 +110,14 @@ def test_sums_begin_with_what_is_ready():
     a, b, y, h, s, t = (Element(name) for name in "abyhst")
     results = tuple(Element(f"r{number}") for number in range(4))
     steps = (
-        Step(h, sympy.exp(a)), Step(s, b + a * h), Step(t, s + 1), Step(results[0], y - s), Step(results[1], s - h),
-        Step(results[2], t + y), Step(results[3], y + 2 * s),
-    )  # fmt: skip
+        Step(h, sympy.exp(a)),
+        Step(s, b + a * h),
+        Step(t, s + 1),
+        Step(results[0], y - s),
+        Step(results[1], s - h),
+        Step(results[2], t + y),
+        Step(results[3], y + 2 * s),
+    )
     shortened = {step.target: step.expression for step in shorten(steps, (*results, s, t), (a, b))}
     assert shortened[results[0]] == y - b - a * h
     assert shortened[results[1]] == s - h

@@ -163,9 +163,15 @@ def test_what_is_written(tmp_path):
     nn.build(model, out=tmp_path / "a")
     suffix = next(p for p in (tmp_path / "a").iterdir() if p.suffix == ".so").name
     sources = {
-        "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_many.c", "perceptron_fitting.c",
-        "perceptron_hessian.c", "perceptron_module.c", "perceptron_variants.c",
-    }  # fmt: skip
+        "perceptron.c",
+        "perceptron.h",
+        "perceptron.pyi",
+        "perceptron_many.c",
+        "perceptron_fitting.c",
+        "perceptron_hessian.c",
+        "perceptron_module.c",
+        "perceptron_variants.c",
+    }
     assert {p.name for p in (tmp_path / "a").iterdir()} == {*sources, suffix}
     nn.build(model, out=tmp_path / "a", dump=True)
     assert len(list((tmp_path / "a" / "stages").iterdir())) == 5

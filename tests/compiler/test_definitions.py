@@ -125,8 +125,9 @@ def test_losses(name):
 
 def test_attention_in_graphs():
     """Attention agrees with what it is given, and with the weights that it returns."""
-    x, y, length, mask = (Input(shape, name=name) for name, shape in (
-        ("x", (3, 2)), ("y", (2, 4)), ("steps", 1), ("mask", (3, 2))))  # fmt: skip
+    x, y, length, mask = (
+        Input(shape, name=name) for name, shape in (("x", (3, 2)), ("y", (2, 4)), ("steps", 1), ("mask", (3, 2)))
+    )
     h, first = nn.MultiHeadAttention(2, 2)(x, y, lengths=length, attention_mask=mask, return_attention_scores=True)
     h, second = nn.GroupQueryAttention(2, 4, 2)(h, use_causal_mask=True, return_attention_scores=True)
     model = Network([x, y, length, mask], [Dense(1)(h), first, second], name="attention")

@@ -250,9 +250,18 @@ def test_every_method_is_in_the_inventory():
 def browse(address, folder, *options):
     """The text of a page after its scripts have ended, with the tags."""
     command = [
-        CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--no-first-run",
-        "--allow-file-access-from-files", "--virtual-time-budget=20000", *options, "--dump-dom", address,
-    ]  # fmt: skip
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={folder}",
+        "--no-first-run",
+        "--allow-file-access-from-files",
+        "--virtual-time-budget=20000",
+        *options,
+        "--dump-dom",
+        address,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 

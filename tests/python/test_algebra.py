@@ -32,8 +32,10 @@ def test_singular_values(shape):
     U, singular, directions = IN_FIXED_ORDER.svd(A)
     few = min(shape[-2:])
     assert (U.shape, singular.shape, directions.shape) == (
-        (*shape[:-1], few), (*shape[:-2], few), (*shape[:-2], few, shape[-1])
-    )  # fmt: skip
+        (*shape[:-1], few),
+        (*shape[:-2], few),
+        (*shape[:-2], few, shape[-1]),
+    )
     assert (np.diff(singular, axis=-1) <= 0).all()
     np.testing.assert_allclose(U * singular[..., None, :] @ directions, A, atol=1e-14 * singular.max())
     unit = np.broadcast_to(np.eye(few), (*shape[:-2], few, few))

@@ -280,8 +280,12 @@ def test_profiles_follow_the_whole_fit(peaks):
 def test_labels_of_any_kind(peaks):
     """Texts, tuples, booleans and dates are labels, in the order in which they first occur."""
     x, y, label, _ = data(2, 1)
-    kinds = [("b", "a"), (("p", 1), ("p", 2)), (True, False),
-             (np.datetime64("2024-02-01"), np.datetime64("2024-01-01"))]  # fmt: skip
+    kinds = [
+        ("b", "a"),
+        (("p", 1), ("p", 2)),
+        (True, False),
+        (np.datetime64("2024-02-01"), np.datetime64("2024-01-01")),
+    ]
     first = peaks.fit(x, y, groups=label, own=OWN)
     order = first.labels
     for kind in kinds:

@@ -382,8 +382,19 @@ def test_many_as_a_table(decay, ragged):
     with pytest.warns(RuntimeWarning):
         many = decay.fit_many(*ragged)
     frame = many.to_frame()
-    assert list(frame.columns) == ["a", "a_error", "b", "b_error", "c", "c_error", "data", "chi2", "reduced_chi2",
-                                   "iterations", "status"]  # fmt: skip
+    assert list(frame.columns) == [
+        "a",
+        "a_error",
+        "b",
+        "b_error",
+        "c",
+        "c_error",
+        "data",
+        "chi2",
+        "reduced_chi2",
+        "iterations",
+        "status",
+    ]
     np.testing.assert_array_equal(frame[["a", "b", "c"]].to_numpy()[:3], many.parameters[:3])
     np.testing.assert_array_equal(frame["b_error"].to_numpy()[:3], many.standard_errors[:3, 1])
     assert frame.loc[3, ["a", "c_error"]].isna().all()

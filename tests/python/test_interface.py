@@ -29,8 +29,19 @@ def test_attributes(chain, perceptron):
     assert (chain.parameter_count, chain.output_count) == (43, 3)
     assert perceptron.parameter_names == ("w0", "w13", "w14", "w23", "w24", "w35", "w45")
     assert perceptron.operations["simplified"] < perceptron.operations["written_out"]
-    assert set(chain.optimizers) == {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam",
-                                     "adamax", "lion", "rprop"}  # fmt: skip
+    assert set(chain.optimizers) == {
+        "sgd",
+        "momentum",
+        "nesterov",
+        "adagrad",
+        "rmsprop",
+        "adam",
+        "adamw",
+        "nadam",
+        "adamax",
+        "lion",
+        "rprop",
+    }
     assert chain.optimizers["adam"] == {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
     for function in (
         chain.predict,

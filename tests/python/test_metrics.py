@@ -111,8 +111,13 @@ def test_numbers_as_scikit_learn():
     names = ["mse", "root_mean_squared_error", "mape", "mae", "r2"]
     values = module.evaluate(parameters, X, y, WEIGHT, names)
     sk = sklearn_metrics
-    functions = (sk.mean_squared_error, sk.root_mean_squared_error, sk.mean_absolute_percentage_error,
-                 sk.mean_absolute_error, sk.r2_score)  # fmt: skip
+    functions = (
+        sk.mean_squared_error,
+        sk.root_mean_squared_error,
+        sk.mean_absolute_percentage_error,
+        sk.mean_absolute_error,
+        sk.r2_score,
+    )
     for name, function in zip(names, functions, strict=True):
         assert values[name] == pytest.approx(function(y, p, sample_weight=WEIGHT), rel=1e-12), name
     assert values["loss"] == module.loss(parameters, X, y, WEIGHT)
@@ -306,8 +311,13 @@ def test_a_plateau_lowers_the_rate(monitor, cooldown, tmp_path):
     """The learning rate is multiplied by the factor after a number of epochs that were not better, as in Keras."""
     module = built(CHAIN, fit=False)
     numbers = {"factor": 0.5, "patience": 2, "min_delta": 0.02, "cooldown": cooldown, "min_lr": 0.02}
-    arguments = {"learning_rate": 0.6, "batch_size": 16, "metrics": ["f1", "accuracy"], "validation_split": 0.3,
-                 "schedule": ("plateau", {**numbers, "monitor": monitor})}  # fmt: skip
+    arguments = {
+        "learning_rate": 0.6,
+        "batch_size": 16,
+        "metrics": ["f1", "accuracy"],
+        "validation_split": 0.3,
+        "schedule": ("plateau", {**numbers, "monitor": monitor}),
+    }
     result = module.train(X, LABELS, epochs=24, **arguments)
     sign = -1 if monitor in ("val_f1", "accuracy") else 1
     rates = reduced(sign * result.metrics[monitor], 0.6, 0.5, 2, 0.02, cooldown, 0.02)

@@ -128,7 +128,8 @@ def test_fields():
 def test_training_takes_a_compiler(enzymes, call):
     """What trains or fits says that it takes a compiler, why the module is not compiled, and what to do."""
     calls = {
-        "train": lambda m: m.train(CONCENTRATION, RATE), "fit": lambda m: m.fit(CONCENTRATION, RATE),
+        "train": lambda m: m.train(CONCENTRATION, RATE),
+        "fit": lambda m: m.fit(CONCENTRATION, RATE),
         "train_many": lambda m: m.train_many(CONCENTRATION, RATE, models=2),
         "fit_many": lambda m: m.fit_many(CONCENTRATION, [RATE, RATE]),
         "lm": lambda m: m.train(CONCENTRATION, RATE, optimizer="lm"),
@@ -136,7 +137,7 @@ def test_training_takes_a_compiler(enzymes, call):
         "errors": lambda m: m.fit(CONCENTRATION, RATE, sigma_x=0.1),
         "errors in groups": lambda m: m.fit(CONCENTRATION, RATE, groups=[0, 1] * 6, own="V", sigma_x=0.1),
         "many errors": lambda m: m.fit_many(CONCENTRATION, [RATE, RATE], sigma_x=0.1),
-    }  # fmt: skip
+    }
     what = "trained" if call.startswith("train") else "fitted"
     if "errors" in call:  # of a model that this process has never compiled
         parameters = {V: 100, K: 1, symbols("B"): 0}
@@ -187,8 +188,14 @@ def test_compiled_training(networks, update):
     for optimizer in fast.optimizers if update == "simultaneous" else ("sgd", "adam"):
         rprop = optimizer == "rprop"
         epochs = 3 if update == "simultaneous" else 1
-        options = {"epochs": epochs, "sample_weight": WEIGHTS, "seed": 5, "update": update,
-                   "batch_size": None if rprop else 16, **({} if rprop else {"learning_rate": 0.01})}  # fmt: skip
+        options = {
+            "epochs": epochs,
+            "sample_weight": WEIGHTS,
+            "seed": 5,
+            "update": update,
+            "batch_size": None if rprop else 16,
+            **({} if rprop else {"learning_rate": 0.01}),
+        }
         allowed = {name: value for name, value in CHANGES.items() if name != "weight_decay" or optimizer == "sgd"}
         options |= {} if rprop else allowed
         training = fast.train(ROWS, LABELS, start, optimizer, **options)

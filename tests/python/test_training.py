@@ -295,8 +295,15 @@ def test_metrics_of_classes(features, precision, batch):
     """Accuracy, mae and r2 are scikit-learn's on what the updates met, also with weights, and on validation data."""
     chain = built(CHAIN, precision, features=features)
     weight = RNG.uniform(0.1, 2, 100)
-    arguments = {"epochs": 4, "batch_size": batch, "sample_weight": weight, "class_weight": {0: 5.0}, "shuffle": False,
-                 "validation_data": (FLOWERS[100:], LABELS[100:]), "learning_rate": 0.1}  # fmt: skip
+    arguments = {
+        "epochs": 4,
+        "batch_size": batch,
+        "sample_weight": weight,
+        "class_weight": {0: 5.0},
+        "shuffle": False,
+        "validation_data": (FLOWERS[100:], LABELS[100:]),
+        "learning_rate": 0.1,
+    }
     result = chain.train(FLOWERS[:100], LABELS[:100], metrics=("accuracy", "r2", "mae"), **arguments)
     assert list(result.metrics) == ["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
     tolerance = 1e-11 if precision == "float64" else 2e-5
@@ -421,8 +428,13 @@ def early(figures, patience, min_delta):
 def test_early_stopping(module, patience, min_delta, seed, monitor):
     """It stops where a loop over the figures of a full training would, with the parameters of its best epoch."""
     seen = []
-    arguments = {"learning_rate": 0.8, "batch_size": 5, "seed": seed, "metrics": ("r2", "mae"),
-                 "validation_data": (X[::-1] + 0.3, Y)}  # fmt: skip
+    arguments = {
+        "learning_rate": 0.8,
+        "batch_size": 5,
+        "seed": seed,
+        "metrics": ("r2", "mae"),
+        "validation_data": (X[::-1] + 0.3, Y),
+    }
     full = module.train(X, Y, epochs=25, callback=lambda p: seen.append(p.parameters), **arguments)
     figures = full.metrics[monitor] * (-1 if monitor == "r2" else 1)
     epochs, best = early(figures, patience, min_delta)

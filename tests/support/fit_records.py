@@ -103,9 +103,19 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
     padded = np.zeros((free.sum(), free.sum()))
     padded[: len(triangle)] = triangle  # with fewer data than parameters
     solution = solution_of(
-        parameters, residuals, padded, np.isclose(parameters, low) | np.isclose(parameters, high),
-        0.5 * chi2 if found is not None else cost, chi2, int(used.sum()), "cost", 7, 9, None, (),
-    )  # fmt: skip
+        parameters,
+        residuals,
+        padded,
+        np.isclose(parameters, low) | np.isclose(parameters, high),
+        0.5 * chi2 if found is not None else cost,
+        chi2,
+        int(used.sum()),
+        "cost",
+        7,
+        9,
+        None,
+        (),
+    )
     kept = CheckedFitOptions.of(bounds=bounds, loss=loss, f_scale=scale, **options)
     problem = SimpleNamespace(model=model, X=X, Y=Y, sigma=sigma, options=kept)
     return FitResult(problem, solution, start, ~free, refit)

@@ -225,8 +225,19 @@ def test_groups(run):
     assert done.stderr.splitlines()[-1].startswith("median errors a ")
     rows = rows_of(done.stdout)
     assert list(rows[0]) == [
-        "plate", "well", "a", "a_error", "b", "b_error", "c", "c_error", "rows", "reduced_chi2", "iterations", "status",
-    ]  # fmt: skip
+        "plate",
+        "well",
+        "a",
+        "a_error",
+        "b",
+        "b_error",
+        "c",
+        "c_error",
+        "rows",
+        "reduced_chi2",
+        "iterations",
+        "status",
+    ]
     assert [(row["plate"], row["well"]) for row in rows] == [(f"P{k // 6}", str(k % 6)) for k in range(12)]
     for row, (_, group) in zip(rows, MANY.groupby(["plate", "well"]), strict=True):
         popt, pcov = nn.curve_fit("a*exp(-b*x) + c", group["x"].to_numpy(), group["y"], sigma=group["s"].to_numpy())

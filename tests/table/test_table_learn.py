@@ -544,8 +544,14 @@ def test_frames():
     fitted = fit(data, "t", settings=settings)
     same = fit(data, "t", drop="z", categories=["d"], settings=settings)
     assert [column.name for column in same.model.columns] == list("abcde")
-    assert [type(column).__name__ for column in fitted.model.columns] == ["Number", "Number", "Category", "Number",
-                                                                        "Category", "Number"]  # fmt: skip
+    assert [type(column).__name__ for column in fitted.model.columns] == [
+        "Number",
+        "Number",
+        "Category",
+        "Number",
+        "Category",
+        "Number",
+    ]
     assert len(fitted.predict(data.drop(columns="t").set_index("a", drop=False))) == 120
     for wrong, message in (
         (3, "not int"),

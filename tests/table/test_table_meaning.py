@@ -247,8 +247,15 @@ def test_what_dates_become(column):
     years = (pd.to_datetime(times.dt.year.astype(str)) - pd.Timestamp(0)) / pd.Timedelta(days=1)
     month, hour = 2 * np.pi * (times.dt.month - 1) / 12, 2 * np.pi * times.dt.hour / 24
     weekday = times.dt.day_of_week.to_numpy()[:, None] == np.arange(7)
-    expected = [(days - days.mean()) / days.std(ddof=0), (years - days.mean()) / days.std(ddof=0), np.sin(month),
-                np.cos(month), *weekday.T, np.sin(hour), np.cos(hour)]  # fmt: skip
+    expected = [
+        (days - days.mean()) / days.std(ddof=0),
+        (years - days.mean()) / days.std(ddof=0),
+        np.sin(month),
+        np.cos(month),
+        *weekday.T,
+        np.sin(hour),
+        np.cos(hour),
+    ]
     encoded = encode((understood,), column(times.dt.strftime("%d/%m/%Y %H:%M")))
     np.testing.assert_allclose(encoded, np.array(expected, float).T, atol=1e-9)
     assert understood.width == encoded.shape[1]

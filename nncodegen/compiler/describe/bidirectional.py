@@ -74,10 +74,16 @@ class Bidirectional(Standard):
         *rest, j = first.indices
         k, size = call.index(2 * call.size(j)), call.size(j)
         parts = [
-            call.step(f"side{number + 1}_", (*rest, k), Element(side.tensor, (*rest, j)), "sum", (j,),
-                      (Equation(k, ((j, 1),), number * size),))
+            call.step(
+                f"side{number + 1}_",
+                (*rest, k),
+                Element(side.tensor, (*rest, j)),
+                "sum",
+                (j,),
+                (Equation(k, ((j, 1),), number * size),),
+            )
             for number, side in enumerate((first, second))
-        ]  # fmt: skip
+        ]
         return call.output(parts[0] + parts[1], (*rest, k))
 
     def _both(self, call: Call) -> tuple[Element, Element, list[Element]]:

@@ -65,12 +65,20 @@ class Graph(ModelBase):
         free = partial(unused, taken=taken)
         entry = entry_of(self.loss)
         forward = Program(
-            self.name, self.inputs, (), self.parameters, Tensor(free("weight"), (None,)), self.steps,
-            tuple(output.element for output in self.outputs), self.outputs[0].element, extents=self.extents,
-        )  # fmt: skip
+            self.name,
+            self.inputs,
+            (),
+            self.parameters,
+            Tensor(free("weight"), (None,)),
+            self.steps,
+            tuple(output.element for output in self.outputs),
+            self.outputs[0].element,
+            extents=self.extents,
+        )
         ys = targets_of(self.outputs, free)
-        targets = tuple(Tensor(y.tensor, forward.shapes[output.element.tensor])
-                        for y, output in zip(ys, self.outputs, strict=True))  # fmt: skip
+        targets = tuple(
+            Tensor(y.tensor, forward.shapes[output.element.tensor]) for y, output in zip(ys, self.outputs, strict=True)
+        )
         size = sum(tensor.size for tensor in targets)
         terms = terms_together(entry, self.outputs, size)
         return Program(

@@ -236,8 +236,10 @@ class Network(ModelBase):
         return Renaming({}, names).assembly(assembly._replace(steps=tuple(steps)))
 
     def __repr__(self) -> str:
-        inputs = ", ".join(title if node.symbols else f"{title} {shape_text(node.shape)}" for title, node in zip(
-            input_titles(self.inputs), self.inputs, strict=True))  # fmt: skip
+        inputs = ", ".join(
+            title if node.symbols else f"{title} {shape_text(node.shape)}"
+            for title, node in zip(input_titles(self.inputs), self.inputs, strict=True)
+        )
         count = len(self.numbered)
         outputs = ", ".join(name or written(node.layer) for name, node in zip(self._names, self.outputs, strict=True))
         losses = ""

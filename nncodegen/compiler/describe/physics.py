@@ -118,8 +118,12 @@ class Physics:
 
     def _check_names(self) -> None:
         """Raise ModelError for a name that is given twice, and for parameters that occur in no equation."""
-        roles = {"inputs": self.inputs, "parameters": tuple(self.parameters), "outputs": self.functions,
-                 "targets": tuple(dict.fromkeys(s for symbols in self.targets.values() for s in symbols))}  # fmt: skip
+        roles = {
+            "inputs": self.inputs,
+            "parameters": tuple(self.parameters),
+            "outputs": self.functions,
+            "targets": tuple(dict.fromkeys(s for symbols in self.targets.values() for s in symbols)),
+        }
         role_of: dict[str, str] = {}
         for role, named in roles.items():
             for entry in named:
@@ -337,8 +341,9 @@ class Physics:
                     value = parts[term][k] * factor
                 else:
                     value = Piecewise((S.Zero, Eq(scale, 0)), (expression * factor, True))
-                (means if mean else rows.setdefault(sum(not isinstance(p, Mean) for p in self.terms[term][:k]), [])
-                 ).append(value)  # fmt: skip
+                (
+                    means if mean else rows.setdefault(sum(not isinstance(p, Mean) for p in self.terms[term][:k]), [])
+                ).append(value)
         residuals = tuple(
             sampled(take(f"residual{k + 1}" if len(rows) > 1 else "residual", names)) for k in range(len(rows))
         )

@@ -27,8 +27,12 @@ def print_layers(
 
 def print_tensors(program: Program, print_fn: Callable[[str], Any] | None) -> None:
     """Print the inputs, targets, parameters and outputs of a model that does not consist of layers."""
-    roles = (("input", program.inputs), ("target", program.targets), ("parameter", program.parameters),
-             ("output", program.output_tensors))  # fmt: skip
+    roles = (
+        ("input", program.inputs),
+        ("target", program.targets),
+        ("parameter", program.parameters),
+        ("output", program.output_tensors),
+    )
     rows = [
         (
             tensor.name,

@@ -122,9 +122,12 @@ def _quantity(name: str, formula: Expr, parameters: Sequence[Symbol], tied: bool
     placed = formula.xreplace(places)
     slopes = [(place, diff(placed, symbol)) for place, symbol in enumerate(places.values())]
     return Quantity(
-        name, tied, str(formula), _python(placed, role),
+        name,
+        tied,
+        str(formula),
+        _python(placed, role),
         tuple((place, _python(slope, role)) for place, slope in slopes if slope != 0),
-    )  # fmt: skip
+    )
 
 
 def _python(formula: Expr, role: str) -> str:

@@ -131,9 +131,10 @@ class Explicit:
             stages.append(self._rates(self.now + part * h, after))
         self._last: Array | None = stages[-1]
         return (
-            after, h * _sum(table.errors, stages),
+            after,
+            h * _sum(table.errors, stages),
             lambda x: u + h * _sum([_at(coefficients, x) for coefficients in table.interpolant], stages),
-        )  # fmt: skip
+        )
 
     def interpolation_error(self, at: Any, h: Any) -> Array | None:
         """Return the estimated error at a time within the step that was tried; None where it is that of the step."""
@@ -189,9 +190,10 @@ class Implicit(Explicit):
                 right = right + factor * h * drift
             stages.append(self._solved(self._factors, right))
         return (
-            u + _sum(table.weights, stages), _sum(table.errors, stages),
+            u + _sum(table.weights, stages),
+            _sum(table.errors, stages),
             lambda x: u + _sum([_at(coefficients, x) for coefficients in table.interpolant], stages),
-        )  # fmt: skip
+        )
 
     def _solved(self, factors: Factors, right: Array) -> Array:
         """Return the solution of the linear equations of the step, given the right-hand sides of all blocks."""

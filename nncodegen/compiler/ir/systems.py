@@ -291,9 +291,11 @@ class System:
         shown = [(f"{place} = {value}") for place, value in zip(places, slopes.values, strict=True) if value != 0]
         bends = zip(self.states[self.block :], self.linear.bend.values, strict=False)
         return [
-            *map(str, slopes.steps), *shown, *map(str, self.linear.bend.steps),
+            *map(str, slopes.steps),
+            *shown,
+            *map(str, self.linear.bend.steps),
             *(f"change of {state}' = {value}" for state, value in bends if value != 0),
-        ]  # fmt: skip
+        ]
 
     def _shown_transposed(self) -> list[str]:
         """Return lines with the derivatives of the weighted sum of rates."""

@@ -109,9 +109,19 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
     problem = Problem(model, X, Y, sigma, options)
     poles = tuple(map(str, arrays.get("poles", ())))
     solution = solution_of(
-        arrays["parameters"], residuals, triangle, arrays["at_bound"], cost, chi2, used, ending, iterations,
-        evaluations, arrays.get("costs"), poles,
-    )  # fmt: skip
+        arrays["parameters"],
+        residuals,
+        triangle,
+        arrays["at_bound"],
+        cost,
+        chi2,
+        used,
+        ending,
+        iterations,
+        evaluations,
+        arrays.get("costs"),
+        poles,
+    )
     values = problem, solution, arrays["start"], ~arrays["free"]
     if "sigma_x" in arrays:
         errors = {name: arrays[name] for name in ("sigma_x", "changes")}
@@ -189,9 +199,16 @@ def _restore_all_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
     )
     rows = Rows(in_lanes(arrays["triangles"]), arrays["costs"], arrays["signs"], np.zeros(groups))
     solution = GroupedSolution(
-        arrays["parameters"], rows, ending, iterations, evaluations, arrays["history"], arrays["own_at_bound"],
-        arrays["shared_at_bound"], arrays["unfinished"],
-    )  # fmt: skip
+        arrays["parameters"],
+        rows,
+        ending,
+        iterations,
+        evaluations,
+        arrays["history"],
+        arrays["own_at_bound"],
+        arrays["shared_at_bound"],
+        arrays["unfinished"],
+    )
     if "sigma_x" not in arrays:
         return GroupedFit(GroupedProblem(*values), solution, grouping, arrays["start"])
     known = arrays["residuals"], arrays["chi2_of_groups"], arrays["used_in_groups"].astype(np.intp)

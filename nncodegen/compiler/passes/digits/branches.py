@@ -37,8 +37,11 @@ def branches(best: Sequence[Candidate], points: Points, written: Expr) -> Iterat
 
     ``points`` are those at which they have been measured. Of all such choices those follow that lose the fewest bits.
     """
-    sizes = {size: np.abs(column) if size != element else column
-             for element, column in points.items() for size in (element, Abs(element))}  # fmt: skip
+    sizes = {
+        size: np.abs(column) if size != element else column
+        for element, column in points.items()
+        for size in (element, Abs(element))
+    }
     choices: list[tuple[float, Candidate, Candidate, Expr, int]] = []
     for below in best[:FIRST]:
         for above in best[:SECOND]:

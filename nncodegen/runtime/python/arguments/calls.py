@@ -46,9 +46,16 @@ class Keywords(Generic[Settings]):
     """
 
     def __init__(
-        self, function: str, declared: type[Settings], names: tuple[str, ...], returned: str, others: str | None = None,
-        required: int = 0, renamed: tuple[str, dict[str, str]] = RENAMED, **changed: Option,
-    ) -> None:  # fmt: skip
+        self,
+        function: str,
+        declared: type[Settings],
+        names: tuple[str, ...],
+        returned: str,
+        others: str | None = None,
+        required: int = 0,
+        renamed: tuple[str, dict[str, str]] = RENAMED,
+        **changed: Option,
+    ) -> None:
         every = {**declared.declared, **changed}
         self.function, self.returned, self.others, self.required = function, returned, others, required
         self.options = {name: every[name] for name in names}

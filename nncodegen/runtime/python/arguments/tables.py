@@ -174,9 +174,13 @@ class _Sought:
     """The search for tensors among the keys of a mapping: where each is, and the names that are missing."""
 
     def __init__(
-        self, keys: dict[Any, Any], mapping: Mapping[Any, Any], tensors: Tensors, labelled: Collection[str],
+        self,
+        keys: dict[Any, Any],
+        mapping: Mapping[Any, Any],
+        tensors: Tensors,
+        labelled: Collection[str],
         by_value_alone: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.keys, self.given = keys, mapping
         self.places: dict[str, list[str]] = {}
         """The keys of each tensor that is there, at least in part."""

@@ -124,7 +124,7 @@ def take_samples(model: Model, settings: CheckedOptions) -> Samples | None:
 
 def take_terms(
     model: Model, X: Any, Y: Any, data: Any, loss_weights: Any, meant: str
-) -> tuple[Any, Any, Samples | None]:  # fmt: skip
+) -> tuple[Any, Any, Samples | None]:
     """Return X and Y, as given or as the samples of all terms, and these samples (None if X and Y are given).
 
     ``meant`` is the argument, named in an error, for the weights of samples. Raises ValueError for data of another kind
@@ -146,7 +146,7 @@ def take_terms(
 @renamed("0.3.0", weights="loss_weights")
 def stack(
     model: Model, /, data: Mapping[str, Any], loss_weights: Mapping[str, float] | None = None
-) -> tuple[Array, Array]:  # fmt: skip
+) -> tuple[Array, Array]:
     """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
 
     data          {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X

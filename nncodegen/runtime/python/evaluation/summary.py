@@ -50,9 +50,14 @@ def predictions_text(shapes: Sequence[Sequence[int]]) -> str:
 
 
 def print_summary(
-    name: str, head: Sequence[str], rows: Sequence[Sequence[str]], counts: tuple[int, int],
-    print_fn: Callable[[str], Any] | None, texts: Collection[int], note: str = "",
-) -> None:  # fmt: skip
+    name: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    counts: tuple[int, int],
+    print_fn: Callable[[str], Any] | None,
+    texts: Collection[int],
+    note: str = "",
+) -> None:
     """Print a table with a title, the numbers of all parameters and of those that are trained, and a note, if any."""
     first, *others = aligned(head, rows, texts)
     width = max(map(len, (first, *others)))

@@ -46,9 +46,13 @@ def has_estimates(term: CurveTerm) -> bool:
 
 
 def estimated(
-    terms: Iterable[CurveTerm], x: Array, y: Array, system: System, known: Mapping[str, float] | None = None,
+    terms: Iterable[CurveTerm],
+    x: Array,
+    y: Array,
+    system: System,
+    known: Mapping[str, float] | None = None,
     sweeps: int = SWEEPS,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Return a start for each parameter of some terms, from data (N,) with x ascending; terms estimate in their order.
 
     Values that are ``known`` are kept. In each sweep, all terms estimate again.
@@ -78,7 +82,7 @@ def estimated(
 
 def _with_linear(
     terms: Sequence[CurveTerm], values: Mapping[str, float], kept: Mapping[str, float], y: Array, system: System
-) -> tuple[dict[str, float], Array]:  # fmt: skip
+) -> tuple[dict[str, float], Array]:
     """Return values with linear parameters by least squares, those that are not kept, and what all leave of y, (N,)."""
     names = [
         parameter.name
@@ -199,8 +203,10 @@ def exchanged(problem: Problem, point: Array, is_given: Array) -> Array:
         system = _System(problem, np.asarray(point, float), rows, output)
         values = {
             parameter.name: float(point[model.places[parameter.name].start])
-            for term in every for parameter in term.parameters if parameter.name in model.places
-        }  # fmt: skip
+            for term in every
+            for parameter in term.parameters
+            if parameter.name in model.places
+        }
         kept = {name: value for name, value in values.items() if is_given[model.places[name].start]}
         curves = [system([term], _of(term, values), ())[1] for term in terms]
         for order in [*orders_of(terms)][1:]:
@@ -300,7 +306,7 @@ class _System:
 
     def __call__(
         self, terms: Sequence[CurveTerm], values: Mapping[str, float], names: Sequence[str]
-    ) -> tuple[Array, Array]:  # fmt: skip
+    ) -> tuple[Array, Array]:
         """Return the derivatives of the output by linear parameters, and the output where these are 0."""
         model = self.model
         point = self.start.copy()

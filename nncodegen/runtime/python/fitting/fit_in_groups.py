@@ -58,9 +58,15 @@ def sharing_of(model: Model, groups: Any, own_names: Any, samples: int, terms: A
 
 
 def fit_in_groups(
-    problem: Problem, sharing: Sharing, start: Array, fixed: Array | None, threads: int, watch: FitWatch | None,
-    sigma_x: Array | None = None, search: GroupSearch | None = None,
-) -> GroupedFit:  # fmt: skip
+    problem: Problem,
+    sharing: Sharing,
+    start: Array,
+    fixed: Array | None,
+    threads: int,
+    watch: FitWatch | None,
+    sigma_x: Array | None = None,
+    search: GroupSearch | None = None,
+) -> GroupedFit:
     """Fit a checked problem, whose samples are in their given order, from a start (G, P), or from the best of a search.
 
     ``sigma_x`` are the standard deviations of inputs with errors, (N, inputs), in that order, too.
@@ -68,9 +74,7 @@ def fit_in_groups(
     model, order = problem.model, sharing.grouping.order
     starts = [start]
     if search is not None:
-        starts = candidates(
-            problem, sharing.grouping.begins, order, sharing.own, start, fixed, search, threads, watch
-        )  # fmt: skip
+        starts = candidates(problem, sharing.grouping.begins, order, sharing.own, start, fixed, search, threads, watch)
     free = [p for p in range(model.parameter_count) if fixed is None or not fixed[p]]
     own_indices = np.array([p for p in free if p in sharing.own], np.intp)
     shared = np.array([p for p in free if p not in sharing.own], np.intp)

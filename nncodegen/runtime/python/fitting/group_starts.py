@@ -67,9 +67,16 @@ class GroupSearch(NamedTuple):
 
 
 def candidates(
-    problem: Problem, begins: Array, order: Array, own_indices: Sequence[int], starts: Array, held: Array | None,
-    search: GroupSearch, threads: int, watch: FitWatch | None,
-) -> list[Array]:  # fmt: skip
+    problem: Problem,
+    begins: Array,
+    order: Array,
+    own_indices: Sequence[int],
+    starts: Array,
+    held: Array | None,
+    search: GroupSearch,
+    threads: int,
+    watch: FitWatch | None,
+) -> list[Array]:
     """Return starts of all groups, (G, P) each, the given one first; held parameters keep their values in it.
 
     If a watch ends the search, these are the given start, and what is known by then.

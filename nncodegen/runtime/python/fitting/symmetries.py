@@ -106,8 +106,9 @@ def _found(model: Model) -> Symmetries:
     return Symmetries(
         tuple(drawn.symmetry(partial(_moved, k, 0.0)) for k in range(inputs)),
         tuple(drawn.symmetry(partial(_moved, k, 1.0)) for k in range(inputs)),
-        drawn.symmetry(None, shifts=True), drawn.symmetry(None),
-    )  # fmt: skip
+        drawn.symmetry(None, shifts=True),
+        drawn.symmetry(None),
+    )
 
 
 def _moved(column: int, scales: float, X: Array, change: float) -> Array:
@@ -158,9 +159,7 @@ class _Drawn:
             symmetry = self._with_each(matrix, changes)
             return symmetry if all(self._holds(symmetry, place, move, shifts) for place in range(3)) else None
 
-    def _change(
-        self, place: int, move: Callable[[Array, float], Array] | None, shifts: bool
-    ) -> tuple[Array, Array]:  # fmt: skip
+    def _change(self, place: int, move: Callable[[Array, float], Array] | None, shifts: bool) -> tuple[Array, Array]:
         """Return the derivative of the values at a point by the number of the group, and the mask of those known."""
         values, point = self.values[place], self.points[place]
         if move is None:

@@ -42,8 +42,10 @@ class Model:
         self.facts = facts
         self.native = native
         self.predict_short, self.loss_short, self.train_short = (
-            native.predict_short, native.loss_short, native.train_short,
-        )  # fmt: skip
+            native.predict_short,
+            native.loss_short,
+            native.train_short,
+        )
         """Functions of the native part, which short calls need not look up."""
         self.module = module
         """The name under which the module is imported."""

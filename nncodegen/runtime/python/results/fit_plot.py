@@ -96,8 +96,16 @@ def draw_trajectories(result: Fitted, upper: Any, lower: Any | None, interval: s
         columns = slice(place * count, (place + 1) * count)
         label, color = f"{name}, " if several else "", f"C{place}"
         bars = None if result._sigma is None else sigma[:, columns].ravel()
-        upper.errorbar(times.ravel(), observed[:, columns].ravel(), bars, fmt="o", ms=4, color=color, alpha=0.6,
-                       label=f"{label}data")  # fmt: skip
+        upper.errorbar(
+            times.ravel(),
+            observed[:, columns].ravel(),
+            bars,
+            fmt="o",
+            ms=4,
+            color=color,
+            alpha=0.6,
+            label=f"{label}data",
+        )
         if lower is not None:
             lower.plot(times.ravel(), residuals[:, columns].ravel(), "o", ms=4, color=color, alpha=0.6)
         color, at = color if several else "C1", _apart(times)

@@ -51,8 +51,14 @@ def _rows(result: Fitted) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     shown = list(zip(result.names, result.parameters, result.standard_errors, result.p0, result.free, strict=True))
     for name, value, error, start, free in shown[:ROWS]:
-        rows.append((name, f"{value:.8g}", *(_errors(float(value), float(error)) if free else ("fixed", "", "")),
-                     f"{start:.6g}"))  # fmt: skip
+        rows.append(
+            (
+                name,
+                f"{value:.8g}",
+                *(_errors(float(value), float(error)) if free else ("fixed", "", "")),
+                f"{start:.6g}",
+            )
+        )
     if len(shown) > ROWS:
         rows.append((f"... {len(shown) - ROWS} more", "", "", "", "", ""))
     return rows
@@ -80,11 +86,15 @@ def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
     facts = result._model.facts
     curved = facts.fitting.curved
     unit = "samples" if curved and facts.fitting.mean_over == 1 else "values"
-    notes = [("sum of losses", f"{result.cost:.6g}")] if curved else [
-        ("chi2", f"{result.chi2:.6g}"),
-        ("reduced chi2", f"{result.reduced_chi2:.6g}"),
-        ("R2", f"{result.r2:.6g}"),
-    ]  # fmt: skip
+    notes = (
+        [("sum of losses", f"{result.cost:.6g}")]
+        if curved
+        else [
+            ("chi2", f"{result.chi2:.6g}"),
+            ("reduced chi2", f"{result.reduced_chi2:.6g}"),
+            ("R2", f"{result.r2:.6g}"),
+        ]
+    )
     notes += [
         ("AIC, BIC", f"{result.aic:.6g}, {result.bic:.6g}"),
         ("degrees of freedom", _degrees(result, unit)),

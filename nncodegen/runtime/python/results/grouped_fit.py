@@ -168,8 +168,11 @@ class GroupedFit(FitResult):
         """Return what a table says of the groups: pairs of a label and a text."""
         parts = [f"{len(self.labels):,} share {listed(self.shared) or 'nothing'}"]
         parts.append(f"each has its own {listed(self.own)}")
-        bad = [f"{label_text(label)} ({status})" for label, status in zip(self.labels, self.group_status, strict=True)
-               if status != "converged"]  # fmt: skip
+        bad = [
+            f"{label_text(label)} ({status})"
+            for label, status in zip(self.labels, self.group_status, strict=True)
+            if status != "converged"
+        ]
         return [("groups", "; ".join(parts)), *([("not converged", listed(bad))] if bad else [])]
 
     @property
@@ -400,9 +403,13 @@ class GroupedFit(FitResult):
     # --- predictions, pictures, tables ---
 
     def predict(  # type: ignore[override]
-        self, X: ArrayLike | None = None, groups: Any = None, interval: str | None = None, level: float = LEVEL,
+        self,
+        X: ArrayLike | None = None,
+        groups: Any = None,
+        interval: str | None = None,
+        level: float = LEVEL,
         sigma: Any = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """Return the outputs for the rows of X, (N, K); with an interval, (outputs, lower, upper), each (N, K).
 
         groups is a label for each row, or one label for all rows; the rest is as for ``FitResult.predict``. Raises

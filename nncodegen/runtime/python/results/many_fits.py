@@ -117,9 +117,15 @@ class ManyFits(Many):
     def arrays(self) -> tuple[Array | None, ...]:
         """Return the arrays that C writes (``native.py``)."""
         return (
-            self.parameters, self.standard_errors, self.covariance, self.chi2, self.data, self.iterations,
-            self._numbers, self.poles,
-        )  # fmt: skip
+            self.parameters,
+            self.standard_errors,
+            self.covariance,
+            self.chi2,
+            self.data,
+            self.iterations,
+            self._numbers,
+            self.poles,
+        )
 
     def doubtful(self, first: int, last: int) -> Array:
         """Return the indices of the fits first <= m < last whose ends side by side are doubtful."""

@@ -82,9 +82,15 @@ class ManyResult(Many):
         history = np.full(epochs, np.nan) if self.history is None else self.history[:epochs, m].copy()
         rate = None if self._rates is None else float(self._rates[m])
         return Result(
-            self._model, self.parameters[m].copy(), float(self.loss[m]), {"loss": history}, str(self.status[m]), None,
-            math.nan, rate=rate,
-        )  # fmt: skip
+            self._model,
+            self.parameters[m].copy(),
+            float(self.loss[m]),
+            {"loss": history},
+            str(self.status[m]),
+            None,
+            math.nan,
+            rate=rate,
+        )
 
     def plot(self, axes: Any = None) -> Any:
         """Draw the losses of the models over the epochs, and their median, with matplotlib. Returns the figure.

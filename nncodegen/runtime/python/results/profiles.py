@@ -42,7 +42,7 @@ def profile_intervals(result: Fitted, t: float, reach: Array) -> Array:
             f"a profile reached a lower cost, {lowest[0]:.6g}, than the fit did, {result.cost:.6g}, so that its "
             f"intervals are not right: fit again with p0={lowest[1].tolist()}",
             RuntimeWarning,
-        )  # fmt: skip
+        )
     return intervals
 
 

@@ -36,6 +36,10 @@ def train_by_fit(model: Model, settings: CheckedOptions, others: dict[str, Any])
         )
     same_options = {name: getattr(settings, name) for name in SAME}
     return fit(
-        model, **same_options, p0=settings.parameters, max_iterations=Epochs(settings.epochs),
-        tolerance=settings.tolerance or None, **others,
-    )  # fmt: skip
+        model,
+        **same_options,
+        p0=settings.parameters,
+        max_iterations=Epochs(settings.epochs),
+        tolerance=settings.tolerance or None,
+        **others,
+    )

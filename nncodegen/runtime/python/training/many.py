@@ -138,11 +138,30 @@ class _Many:
     def _side_by_side(self, first: int, last: int) -> None:
         """Train the models first <= m < last in the lanes of vectors."""
         self.model.native.train_many(
-            self.X, self.Y, self.own_X, self.own_Y, self.samples, self.batch, self.rule.number, self.rule.options,
-            self.rates, self.initial_state, self.rule.weight_decay, self.penalties if self.penalties.any() else None,
-            self.tolerance, self.shuffles, self.seeds, first, last, self.epochs, self.parameters, self.loss,
-            self.losses, self.done, self.status,
-        )  # fmt: skip
+            self.X,
+            self.Y,
+            self.own_X,
+            self.own_Y,
+            self.samples,
+            self.batch,
+            self.rule.number,
+            self.rule.options,
+            self.rates,
+            self.initial_state,
+            self.rule.weight_decay,
+            self.penalties if self.penalties.any() else None,
+            self.tolerance,
+            self.shuffles,
+            self.seeds,
+            first,
+            last,
+            self.epochs,
+            self.parameters,
+            self.loss,
+            self.losses,
+            self.done,
+            self.status,
+        )
 
     def _one_by_one(self, first: int, last: int) -> None:
         """Train the models first <= m < last, each with ``train``."""
@@ -151,10 +170,21 @@ class _Many:
                 raise KeyboardInterrupt
             X, Y = self.X[m] if self.own_X else self.X, self.Y[m] if self.own_Y else self.Y
             result = train(
-                self.model, X, Y, self.parameters[m], self.optimizer, self.rates[m], self.epochs, self.batch_size,
-                self.shuffles, int(self.seeds[m]), tolerance=self.tolerance, history=self.history,
-                l2=self.penalties[m], **self.hyperparameters,
-            )  # fmt: skip
+                self.model,
+                X,
+                Y,
+                self.parameters[m],
+                self.optimizer,
+                self.rates[m],
+                self.epochs,
+                self.batch_size,
+                self.shuffles,
+                int(self.seeds[m]),
+                tolerance=self.tolerance,
+                history=self.history,
+                l2=self.penalties[m],
+                **self.hyperparameters,
+            )
             self.parameters[m], self.loss[m], self.done[m] = result.parameters, result.loss, result.epochs
             if self.losses is not None:
                 self.losses[: result.epochs, m] = result.history

@@ -140,9 +140,14 @@ class Training:
         """Pass the settings to the native part, and start measuring the time."""
         settings = self._settings
         self._watch = Watch(
-            self, settings.time_limit, settings.progress, settings.callback, seconds_between_calls(settings),
-            self._total, "epoch",
-        )  # fmt: skip
+            self,
+            settings.time_limit,
+            settings.progress,
+            settings.callback,
+            seconds_between_calls(settings),
+            self._total,
+            "epoch",
+        )
         self._start = self._watch.start
         self._each = self._watch.after_each or bool(self._computed) or self._best is not None or self._schedule.reacts
         self.native.hook = self._watch.hook(self.native.hook)

@@ -133,9 +133,14 @@ def train_on_stream(model: Model, /, *positional: Any, **named: Any) -> Result:
 
 @renamed(RENAMED[0], **RENAMED[1])
 def partial_fit(
-    model: Model, /, X: ArrayLike | None = None, Y: ArrayLike | None = None, result: Result | None = None,
-    sample_weight: ArrayLike | None = None, **options: Any,
-) -> Result:  # fmt: skip
+    model: Model,
+    /,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    result: Result | None = None,
+    sample_weight: ArrayLike | None = None,
+    **options: Any,
+) -> Result:
     """Do one pass of updates over a batch, continuing from the Result of an earlier call; returns the next Result.
 
     The options are those of ``train_on_stream``; by default all samples form one update.
