@@ -443,7 +443,7 @@ class _Descent:
 
     def _steps(self) -> str:
         """Take steps until the descent ends. Returns how."""
-        self._look_around()
+        self._update_gradient_and_scales()
         tolerance = self.problem.options.tolerance
         self.reach = self._first_reach()
         ending = ""
@@ -489,7 +489,7 @@ class _Descent:
         else:
             self.rows = self.trials.again(self.rows)
         if taken or self.trials.length:
-            self._look_around()
+            self._update_gradient_and_scales()
         if only_strays and self._bring_back():
             self.history.append(self.cost)
             return ""
@@ -520,7 +520,7 @@ class _Descent:
         self.evaluations += 1
         self.scales[0][refitted.moved] = 0
         self.damping[refitted.moved] = self.shared_damping = FIRST_DAMPING
-        self._look_around()
+        self._update_gradient_and_scales()
         self.reach = self._first_reach()
         return True
 
@@ -600,7 +600,7 @@ class _Descent:
         """Return the free parameters, (G, Q) and (S,)."""
         return self.point[:, self.own].astype(float), self.point[0, self.shared].astype(float)
 
-    def _look_around(self) -> None:
+    def _update_gradient_and_scales(self) -> None:
         """Compute what follows from the rows at the point: gradient, lengths, scales, and the bounds that hold."""
         T, count = self.rows.triangles, self.count
         own_columns, shared_columns, side = T[:, :, :count], T[:, :, count:-1], T[:, :, -1]
@@ -720,7 +720,7 @@ class _Descent:
         last, before = math.inf, None
         for number in range(LAST_STEPS):
             self.scales = tuple(np.zeros(scale.shape) for scale in self.scales)  # type: ignore[assignment]
-            self._look_around()
+            self._update_gradient_and_scales()
             step = self._step(None)
             length, size = self._lengths(step)
             if not length < (3 * last if number == 1 else last):
