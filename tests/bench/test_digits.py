@@ -26,5 +26,5 @@ def test_digits() -> None:
     module = nn.build(nn.Sequential(layers, (8, 8, 1), "categorical_crossentropy", name="seen"), "float32", fit=False)
     options = {"learning_rate": 0.004, "schedule": "cosine", "epochs": 15, "batch_size": 32}
     result = module.train(np.concatenate(moved), np.tile(seen, 5), optimizer="adam", **options)
-    found = module.predict(result.parameters, X[:450]).argmax(axis=1)
-    assert (found == y[:450]).mean() >= 0.985
+    predicted = module.predict(result.parameters, X[:450]).argmax(axis=1)
+    assert (predicted == y[:450]).mean() >= 0.985

@@ -64,8 +64,8 @@ def vectorized(sources, folder):
     options = [*KERNEL_FLAGS, *TARGETS["native"][1], "-fopt-info-vec-optimized", "-fno-ipa-icf"]
     command = ["gcc", *options, "-c", kernel, "-o", "kernel.o"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    found = {int(line) for line in re.findall(rf"^{kernel}:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
-    return sources.files[kernel].splitlines(), found
+    in_vectors = {int(line) for line in re.findall(rf"^{kernel}:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
+    return sources.files[kernel].splitlines(), in_vectors
 
 
 def sanitized(program, cache, compiler="gcc"):
