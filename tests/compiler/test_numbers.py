@@ -60,9 +60,9 @@ def nn_definitions(formula):
     return formula.replace(lambda e: isinstance(e, StableFunction), lambda e: e.definition(*e.args))
 
 
-def relative_error(found, expected):
+def relative_error(computed, expected):
     norm = mpmath.sqrt(sum(e**2 for e in expected))
-    return float(mpmath.sqrt(sum((mpmath.mpf(f) - e) ** 2 for f, e in zip(found, expected, strict=True))) / norm)
+    return float(mpmath.sqrt(sum((mpmath.mpf(f) - e) ** 2 for f, e in zip(computed, expected, strict=True))) / norm)
 
 
 FORMULAS = {"formula": formulas, "values": st.lists(numbers, min_size=7, max_size=7)}
