@@ -292,7 +292,7 @@ def test_ties_of_ties(order):
     names = "abcdef"
     chain = {names[k + 1]: f"2*{names[k]}" for k in range(5)}
     ties = {names[k + 1]: chain[names[k + 1]] for k in order}
-    found = read_ties(ties, [sympy.Symbol("a")], sympy.Symbol)
-    assert {symbol.name: formula / sympy.Symbol("a") for symbol, formula in found.items()} == {
+    formulas = read_ties(ties, [sympy.Symbol("a")], sympy.Symbol)
+    assert {symbol.name: formula / sympy.Symbol("a") for symbol, formula in formulas.items()} == {
         names[k]: 2**k for k in range(1, 6)
     }

@@ -80,9 +80,9 @@ def test_profiles_take_few_fits():
     result = fitted(decay(), X, Y, [1, 1, 0])
     asked, refit = [], result._refit
 
-    def counting(given, start):
-        asked.append(tuple(given.items()))
-        return refit(given, start)
+    def counting(fixed, start):
+        asked.append(tuple(fixed.items()))
+        return refit(fixed, start)
 
     result._refit = counting
     result.confidence_intervals(0.95, "profile")
@@ -94,8 +94,8 @@ def test_profiles_where_the_model_is_not_finite():
     result = fitted(line(), X, Y, [0, 0])
     refit, edge = result._refit, result["b"] + 1e-3
 
-    def broken(given, start):
-        return (math.nan, start) if given.get(1, 0) > edge else refit(given, start)
+    def broken(fixed, start):
+        return (math.nan, start) if fixed.get(1, 0) > edge else refit(fixed, start)
 
     result._refit = broken
     np.testing.assert_allclose(result.confidence_intervals(0.95, "profile")[1, 1], edge, rtol=1e-6)
@@ -181,9 +181,9 @@ def test_bands_where_parameters_are_not_determined():
         lambda p, X: np.concatenate([p[1] * X, p[0] * X], axis=1)[:, None],
     )
     through = Formula("d", ("d",), lambda p, X: p[0] * X, lambda p, X: X[..., None])
-    found = fitted(through, X, Y, [1])["d"]
+    slope = fitted(through, X, Y, [1])["d"]
     result, alone = (
-        fitted(m, X, Y, p, 0.1, end=p, absolute_sigma=True) for m, p in ((product, [2, found / 2]), (through, [found]))
+        fitted(m, X, Y, p, 0.1, end=p, absolute_sigma=True) for m, p in ((product, [2, slope / 2]), (through, [slope]))
     )
     np.testing.assert_allclose(result.predict(X, "confidence"), alone.predict(X, "confidence"), rtol=1e-7)
     same = fitted(line(), np.full((20, 1), 1.5), Y, [0, 0], end=[Y.mean(), 0])

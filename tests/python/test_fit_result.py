@@ -39,7 +39,7 @@ def product():
 def test_covariance_is_that_of_curve_fit(sigma, absolute):
     """The covariance agrees with curve_fit's: with sigma and without, scaled and absolute."""
     result = fitted(decay(), X, Y, [1, 1, 0], sigma, absolute_sigma=absolute)
-    found, expected = scipy_optimize.curve_fit(
+    popt, expected = scipy_optimize.curve_fit(
         decay_of_x,
         X[:, 0],
         Y,
@@ -50,7 +50,7 @@ def test_covariance_is_that_of_curve_fit(sigma, absolute):
         ftol=1e-15,
         jac=lambda x, *p: decay().jacobian(p, X)[:, 0],
     )
-    np.testing.assert_allclose(result.parameters, found, rtol=1e-7)
+    np.testing.assert_allclose(result.parameters, popt, rtol=1e-7)
     np.testing.assert_allclose(result.covariance, expected, rtol=1e-6)
     np.testing.assert_allclose(result.standard_errors, np.sqrt(np.diag(expected)), rtol=1e-6)
 
@@ -202,9 +202,9 @@ def test_a_parameter_without_effect():
 def test_hard_but_determined(columns):
     """Polynomials of degree up to 10 on NIST's interval of Filip are determined: their rank is full."""
     triangle = np.linalg.qr(np.vander(np.linspace(-8.8, -3.1, 82), columns), mode="r")
-    found = decompose(triangle, EPSILON)
-    assert found.rank == columns
-    assert not undetermined(found, EPSILON).any()
+    decomposition = decompose(triangle, EPSILON)
+    assert decomposition.rank == columns
+    assert not undetermined(decomposition, EPSILON).any()
 
 
 def test_condition_does_not_depend_on_units():
