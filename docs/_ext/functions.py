@@ -80,9 +80,9 @@ def derivative(name: str) -> str:
     if SAME.get(name, name) in WITHOUT:
         return ""
     symbols = [sympy.Symbol(symbol, real=True) for symbol in arguments(name).split(", ")]
-    found = as_written(NAMES[name](*symbols).diff(symbols[0]).replace(sympy.DiracDelta, lambda *_: sympy.S.Zero))
-    found = found.xreplace({number: sympy.Float(number, 7) for number in found.atoms(sympy.Float)})
-    return str(StrPrinter({"order": "none"}).doprint(found))
+    slope = as_written(NAMES[name](*symbols).diff(symbols[0]).replace(sympy.DiracDelta, lambda *_: sympy.S.Zero))
+    slope = slope.xreplace({number: sympy.Float(number, 7) for number in slope.atoms(sympy.Float)})
+    return str(StrPrinter({"order": "none"}).doprint(slope))
 
 
 def rows(names: list[str]) -> list[tuple[str, str, str]]:

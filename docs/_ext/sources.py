@@ -152,10 +152,15 @@ def write(app: Sphinx, error: Exception | None) -> None:
         body = shown_folder(path, paths) if path.is_dir() else shown_file(path)
         file = Path(app.outdir) / page
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(TEMPLATE.format(
-            name=path.relative_to(ROOT).as_posix(), light=light, dark=dark, body=body,
-            home=posixpath.relpath("architecture.html", posixpath.dirname(page)),
-        ))  # fmt: skip
+        file.write_text(
+            TEMPLATE.format(
+                name=path.relative_to(ROOT).as_posix(),
+                light=light,
+                dark=dark,
+                body=body,
+                home=posixpath.relpath("architecture.html", posixpath.dirname(page)),
+            )
+        )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

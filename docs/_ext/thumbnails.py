@@ -22,9 +22,9 @@ def name_thumbnails(app: Any, document: nodes.document) -> None:
         if isinstance(node, nodes.image):
             if "_thumb." in node["uri"] and not node.get("alt"):
                 waiting.append(node)
-        elif found := TITLE.search(node.astext()):
+        elif title := TITLE.search(node.astext()):
             for image in waiting:
-                image["alt"] = html.unescape(found[1]).strip()
+                image["alt"] = html.unescape(title[1]).strip()
             waiting = []
 
 

@@ -70,9 +70,9 @@ def rows_of(table):
     longest = max(sum(row[0] == patient for row in table) for patient in doses)
     arrays = []
     for patient in doses:
-        own = np.array([row[1:] for row in table if row[0] == patient])
-        padding = np.tile([own[-1, 0], 0, False], (longest - len(own), 1))
-        arrays.append(np.vstack([own, padding]).T)
+        rows = np.array([row[1:] for row in table if row[0] == patient])
+        padding = np.tile([rows[-1, 0], 0, False], (longest - len(rows), 1))
+        arrays.append(np.vstack([rows, padding]).T)
     return np.array(arrays).transpose(1, 0, 2)
 
 

@@ -83,9 +83,16 @@ class _Session:
         self.measurements: list[report.Measurement] = []
         self.peak: dict[str, float] = {}
         self.results: dict[str, Any] = {
-            "machine": describe_machine(settings, peers), "settings": asdict(settings), "peaks": self.peak,
-            "measurements": [], "nist": {}, "builds": {}, "growth": {}, "solutions": {}, "accuracy": {},
-        }  # fmt: skip
+            "machine": describe_machine(settings, peers),
+            "settings": asdict(settings),
+            "peaks": self.peak,
+            "measurements": [],
+            "nist": {},
+            "builds": {},
+            "growth": {},
+            "solutions": {},
+            "accuracy": {},
+        }
 
     def peaks(self, precisions: Iterable[str]) -> None:
         """Measure the peak performance in each precision, and print it with the machine."""

@@ -21,9 +21,16 @@ def compile_c(name: str, precision: str, folder: Path) -> ctypes.CDLL:
     real, exponential, _ = TYPES[precision]
     library = folder / f"{name}-{precision}.so"
     command = [
-        *compiler.command, *FLAGS, *compiler.target, f"-DREAL={real}", f"-DEXP={exponential}",
-        str(HERE / f"{name}.c"), "-o", str(library), "-lm",
-    ]  # fmt: skip
+        *compiler.command,
+        *FLAGS,
+        *compiler.target,
+        f"-DREAL={real}",
+        f"-DEXP={exponential}",
+        str(HERE / f"{name}.c"),
+        "-o",
+        str(library),
+        "-lm",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(f"the compiler failed on {name}.c: {done.stderr.strip()[:500]}")

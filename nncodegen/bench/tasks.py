@@ -356,8 +356,13 @@ def difference(task: Task, ours: Array, theirs: Array) -> float:
 def tolerance(task: Task) -> float:
     """Return the largest difference of two results that rounding explains."""
     kinds = {
-        Prediction: "prediction", Fit: "fit", Equation: "gradient", Gradient: "gradient", Motion: "motion",
-        Trajectories: "trajectories", Reactions: "motion",
-    }  # fmt: skip
+        Prediction: "prediction",
+        Fit: "fit",
+        Equation: "gradient",
+        Gradient: "gradient",
+        Motion: "motion",
+        Trajectories: "trajectories",
+        Reactions: "motion",
+    }
     kind = kinds.get(type(task), "training")
     return TOLERANCES[kind][task.precision]

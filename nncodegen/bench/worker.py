@@ -46,9 +46,14 @@ class Worker:
     def answer(self, request: Answer) -> Answer:
         """Answer one request."""
         actions: dict[str, Callable[..., Answer]] = {
-            "import": self.load, "first": self.first, "run": self.run, "peak": peak, "compile": builds.compile_once,
-            "grow": builds.grow_once, "solve": solving.solve_once,
-        }  # fmt: skip
+            "import": self.load,
+            "first": self.first,
+            "run": self.run,
+            "peak": peak,
+            "compile": builds.compile_once,
+            "grow": builds.grow_once,
+            "solve": solving.solve_once,
+        }
         arguments = dict(request)
         return actions[arguments.pop("do")](**arguments)
 

@@ -72,7 +72,7 @@ from nncodegen.compiler.schedule.tree import (
     Way,
     no_such,
 )
-from nncodegen.compiler.schedule.walks import steps_in, targets, walk
+from nncodegen.compiler.schedule.tree_walks import steps_in, targets, walk
 from nncodegen.errors import ProgramError
 
 Array = NDArray[Any]

@@ -94,7 +94,7 @@ class Diagnosis:
         if begins:
             figure, examined = begins
             return Fault(stage, figure.step, examined.point.kind, figure.error, _message_of_stage(stage, figure.error))
-        first = min(wrong, key=lambda one: self._number(one.figure.quantity))
+        first = min(wrong, key=lambda examined_step: self._number(examined_step.figure.quantity))
         number, steps = self._number(first.figure.quantity), self.schedule.program.steps
         text = str(steps[number]) if number < len(steps) else first.figure.quantity
         return Fault(stage, text, first.figure.kind, first.figure.error, _message_of_stage(stage, first.figure.error))

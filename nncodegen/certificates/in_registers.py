@@ -90,9 +90,11 @@ class _Run:
 
     def _carry_out(self, tree: Tree) -> None:
         inputs_by_place: Mapping[Place, Any] = {
-            Place.OPTION: list(self._options.values()), Place.PARAMETER: self.point, Place.INPUT: self.x,
+            Place.OPTION: list(self._options.values()),
+            Place.PARAMETER: self.point,
+            Place.INPUT: self.x,
             Place.TARGET: self.y,
-        }  # fmt: skip
+        }
         for statement in tree:
             match statement:
                 case Load(element):
@@ -110,5 +112,5 @@ class _Run:
         if abs(number - expected) <= CLOSE * max(1.0, abs(expected)) or not np.isfinite(expected):
             return None
         text = next(str(each) for each in self.registers.program.steps if each.target == step)
-        told = f"the statements in registers, {how}, give another value: {number!r} for {expected!r}"
-        return Fault("schedule", text, "ordinary", 0.0, told)
+        message = f"the statements in registers, {how}, give another value: {number!r} for {expected!r}"
+        return Fault("schedule", text, "ordinary", 0.0, message)

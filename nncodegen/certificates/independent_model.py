@@ -1,7 +1,7 @@
 """The user's model as a separate program, without use of the stage ``describe``: formulas as they are written.
 
 A model of another kind describes itself: then its program is the given one. That of a network is also compared with the
-definitions of its layers (see ``defined``).
+definitions of its layers (see ``layer_definitions``).
 """
 
 from __future__ import annotations

@@ -71,17 +71,17 @@ class Defined:
     def fault(self, examined: Examined) -> Fault:
         """Name the first layer that differs from its definition at a point where the program does; or else the loss."""
         made: list[Made] = []
-        values, told = None, ""
+        values, misfit = None, ""
         try:
             both = self._both(examined)
             values = both[0] if both else None
         except MISFITS as error:
-            told = repr(error)
+            misfit = repr(error)
         digits = values.digits if values else examined.exact.digits
         with suppress(*MISFITS):
             self._values(examined, digits, made)
         with mpmath.workdps(digits):
-            for part in filter(lambda one: is_defined(one.layer), made):
+            for part in filter(lambda layer_use: is_defined(layer_use.layer), made):
                 for described, expected in zip(
                     as_written(part.layer, part.use, part.inputs), part.results, strict=True
                 ):
@@ -89,7 +89,7 @@ class Defined:
                         return _named(examined, self._step_of(part), part.title, described, expected)
         step = self._text(self.program.outputs[0].tensor)
         if values is None:
-            what = f"the definitions of the layers do not fit its parameters and shapes: {told}"
+            what = f"the definitions of the layers do not fit its parameters and shapes: {misfit}"
             return Fault("describe", step, examined.point.kind, LARGEST, what)
         program = self._of_program(examined)
         if _error(program.outputs, values.outputs, examined) > AGREED:
@@ -158,8 +158,8 @@ def _named(examined: Examined, step: str, what: str, values: Array, expected: Ar
         return Fault("describe", step, kind, LARGEST, f"{kind}: {what} differs from its definition: {shapes}")
     place = max(range(values.size), key=lambda k: abs(values.flat[k] - expected.flat[k]))
     value_text, other = (mpmath.nstr(array.flat[place], 17) for array in (values, expected))
-    told = f"{kind}: {what} differs from its definition: it gives {value_text}, and not {other}"
-    return Fault("describe", step, kind, _error(values, expected, examined), told)
+    message = f"{kind}: {what} differs from its definition: it gives {value_text}, and not {other}"
+    return Fault("describe", step, kind, _error(values, expected, examined), message)
 
 
 def _largest_error(program: Exact, values: Exact, examined: Examined) -> float:

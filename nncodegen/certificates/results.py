@@ -144,7 +144,7 @@ def figures(all_figures: Sequence[Figure], kinds: Sequence[str]) -> tuple[Figure
         for kind in kinds:
             those = [figure for figure in all_figures if figure.quantity == quantity and figure.kind == kind]
             if those:
-                table.append(max(those, key=lambda one: (SEVERITY.index(one.verdict), one.error)))
+                table.append(max(those, key=lambda figure: (SEVERITY.index(figure.verdict), figure.error)))
     return tuple(table)
 
 

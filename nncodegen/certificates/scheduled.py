@@ -23,7 +23,7 @@ from nncodegen.certificates.tiles import Batch, make_batch, of_one_sample
 from nncodegen.compiler.ir import Program, Stepwise
 from nncodegen.compiler.schedule import Kernel, Role, Schedule, When
 from nncodegen.compiler.schedule.tree import CallerFlag, Cut, If
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 from nncodegen.runtime.python.ground.certificate import Fault
 
 Array = NDArray[Any]
@@ -167,12 +167,12 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
             yield replace(point, what=f"{point.what} of {about}")
 
 
-def _steps(schedule: Schedule, told: Stepwise, parameters: Array, X: Array) -> Iterator[_Point]:
+def _steps(schedule: Schedule, stepwise: Stepwise, parameters: Array, X: Array) -> Iterator[_Point]:
     """Yield the kernel of one step of a sequence, for a token after some steps: with drawn values in its state."""
     (kernel,), companion = schedule.kernels, schedule.companion
     assert companion
-    drawn = np.random.default_rng(0).uniform(-1, 1, told.state - 2)
-    for position in sorted({1, max(1, (told.positions or 3) - 1)}):
+    drawn = np.random.default_rng(0).uniform(-1, 1, stepwise.state - 2)
+    for position in sorted({1, max(1, (stepwise.positions or 3) - 1)}):
         state = np.concatenate([[X[0, 0], position], drawn])[None]
         if a_batch := make_batch(companion.program, parameters, state, np.zeros((1, 0)), (1,), alike=True):
             sample_batch = of_one_sample(a_batch, companion.program)
@@ -187,9 +187,9 @@ def _fault(point: _Point) -> Fault | None:
     try:
         run.everything()
         run.look_at_results()
-    except OtherValueError as found:
-        return Fault("schedule", found.step, "ordinary", 0.0, f"the loops of {point.what} say: it {found}")
-    except (IndexError, KeyError, ValueError) as found:
-        told = f"the loops of {point.what} do not fit: {found!r}"
-        return Fault("schedule", run.current, "ordinary", 0.0, told)
+    except OtherValueError as difference:
+        return Fault("schedule", difference.step, "ordinary", 0.0, f"the loops of {point.what} say: it {difference}")
+    except (IndexError, KeyError, ValueError) as difference:
+        message = f"the loops of {point.what} do not fit: {difference!r}"
+        return Fault("schedule", run.current, "ordinary", 0.0, message)
     return None

@@ -279,16 +279,18 @@ def faults_of(results: Sequence[Compared], program: Program, sources: Sources) -
     if not wrong:
         return ()
     names = [tensor.name for tensor in program.output_tensors]
-    worst = max(wrong, key=lambda one: (one.figure.quantity in names, one.figure.error))
+    worst = max(wrong, key=lambda result: (result.figure.quantity in names, result.figure.error))
     figure, point, step = worst.figure, worst.point, str(step_of(program))
-    told = f"{figure.quantity} is {figure.error:.3g} units of the tolerance off" + (
+    deviation = f"{figure.quantity} is {figure.error:.3g} units of the tolerance off" + (
         f" at {figure.place}" if figure.place else ""
     )
     if figure.error >= LARGEST:
-        told = f"{figure.quantity} is no number" + (f" at {figure.place}" if figure.place else "")
+        deviation = f"{figure.quantity} is no number" + (f" at {figure.place}" if figure.place else "")
     ended = next((result for result in outcomes(program, point.parameters, point.X) if result != SOLVED), "")
     if ended:
-        return (Fault(METHOD, step, figure.kind, figure.error, f"{told}: the steps end with the outcome {ended!r}"),)
+        return (
+            Fault(METHOD, step, figure.kind, figure.error, f"{deviation}: the steps end with the outcome {ended!r}"),
+        )
     if _of_numpy(program, worst) > BOUND:
         why = (
             f"the exact solution itself moves by {figure.condition:.3g} units where its start moves by one, and so "
@@ -296,23 +298,23 @@ def faults_of(results: Sequence[Compared], program: Program, sources: Sources) -
             if figure.condition > 1
             else "the steps do not keep the tolerance: choose a smaller one"
         )
-        message = f"{told}, and so are the same steps taken with NumPy: {why}"
+        message = f"{deviation}, and so are the same steps taken with NumPy: {why}"
         return (Fault(METHOD, step, figure.kind, figure.error, message),)
     plainly = load(build_plainly(sources))
     again = _compared(plainly, program, point, worst.exact, False, worst.seed)
     wrong_again = any(result.figure.verdict == WRONG for result in again)
     if wrong_again and figure.quantity not in (*names, "loss") and _derivatives_of_steps(plainly, program, point):
         message = (
-            f"{told}, and so are the derivatives of the same steps taken with NumPy, as an estimate of the error of "
-            "states alone chooses these: choose a smaller tolerance"
+            f"{deviation}, and so are the derivatives of the same steps taken with NumPy, as an estimate of the error "
+            "of states alone chooses these: choose a smaller tolerance"
         )
         return (Fault(METHOD, step, figure.kind, figure.error, message),)
     if wrong_again:
         message = (
-            f"{told}, also where the C is compiled without optimization; the same steps taken with NumPy are right"
+            f"{deviation}, also where the C is compiled without optimization; the same steps taken with NumPy are right"
         )
         return (Fault("emit", step, figure.kind, figure.error, message),)
-    message = f"{told}, and right where the same C is compiled without optimization"
+    message = f"{deviation}, and right where the same C is compiled without optimization"
     return (Fault("build", step, figure.kind, figure.error, message),)
 
 

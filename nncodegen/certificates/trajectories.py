@@ -185,9 +185,9 @@ def trajectory(system: System, times: Sequence[Any], numbers: Numbers, by: Seque
     Raise NoSolution where there is none, or none that is certain.
     """
     part = allowed_of(system)
-    found = _solved(_Equations(system, numbers, (MOVED, *(by or ()))), times, STAGES, part)
+    solved = _solved(_Equations(system, numbers, (MOVED, *(by or ()))), times, STAGES, part)
     again = _solved(_Equations(system, numbers), times, FEWER, COARSER * part)
-    solution = Trajectory(found[:, :, 0], found[:, :, 2:], found[:, :, 1])
+    solution = Trajectory(solved[:, :, 0], solved[:, :, 2:], solved[:, :, 1])
     if not np.all(abs(solution.states - again[:, :, 0]) <= solution.largest(system)[0] * AGREED):
         raise NoSolution("two solutions differ")
     return solution
@@ -334,7 +334,7 @@ class Exact:
             self._others, values, lengths_of(self._program, 1), {self._program.loss.tensor: _one(1).reshape(())}
         )
         sizes = {tensor.name: tensor.size for tensor in self._program.parameters}
-        direct = [received[one].reshape(-1) if one in received else zeros([n]) for one, n in sizes.items()]
+        direct = [received[name].reshape(-1) if name in received else zeros([n]) for name, n in sizes.items()]
         by_states = received.get(self._path.tensor, zeros(path.shape)[None])
         return by_states, np.concatenate([zeros([0]), *direct])[None, self.compared]
 
@@ -357,20 +357,20 @@ class Exact:
     @cached_property
     def _moves(self) -> list[dict[int, Any]]:
         """Return for each parameter that is compared its derivatives of numbers, each with the column of these."""
-        found, count, whole = [], len(self.system.given), self._row(self._known)
+        moves, count, whole = [], len(self.system.given), self._row(self._known)
         trained = np.concatenate(
             [[], *([parameter.trained] * parameter.size for parameter in self._program.parameters)]
         )
         for k in self.compared:
             if k in self._weights or not trained[k]:
-                found.append({self._columns[self._weights[k]]: mpmath.mpf(1)} if trained[k] else {})
+                moves.append({self._columns[self._weights[k]]: mpmath.mpf(1)} if trained[k] else {})
                 continue
             by = mpmath.mpf(DISTANCE) * (abs(self._parameters[k]) or 1)
             moved = self._parameters.copy()
             moved[k] += by
             pairs = zip(self._row(self._given(moved))[:count], whole[:count], strict=True)
-            found.append({column: (a - b) / by for column, (a, b) in enumerate(pairs) if a != b})
-        return found
+            moves.append({column: (a - b) / by for column, (a, b) in enumerate(pairs) if a != b})
+        return moves
 
     def _chained(
         self, whole: tuple[Array, Array], near: Sequence[tuple[Array, Array]], repeats: int | None = None
@@ -382,8 +382,11 @@ class Exact:
         results at one time.
         """
         by_states, direct = whole
-        bends = np.sum([abs(one - by_states) for one, _ in near], axis=0)
-        exact, unit = direct.copy(), np.sum([abs(one - direct) for _, one in near], axis=0) + zeros(direct.shape)
+        bends = np.sum([abs(slopes_near - by_states) for slopes_near, _ in near], axis=0)
+        exact, unit = (
+            direct.copy(),
+            np.sum([abs(direct_near - direct) for _, direct_near in near], axis=0) + zeros(direct.shape),
+        )
         for p, change in enumerate(self._moves):
             slopes, of_slopes = zeros(self.solution.states.shape), zeros(self.states.shape)
             for column, factor in change.items():

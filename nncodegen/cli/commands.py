@@ -125,26 +125,28 @@ def build(
         chosen = Named(chosen, name)
     folder = out or Path("generated") / identifier(chosen.name)
     check_out(folder, chosen)  # before the work, not after it
-    given = {"digits": digits, "segment_length": segment_length}
-    choices: dict[str, object] = {name: choice for name, choice in given.items() if choice is not None}
-    own = model is None
+    options = {"digits": digits, "segment_length": segment_length}
+    choices: dict[str, object] = {name: choice for name, choice in options.items() if choice is not None}
+    is_perceptron = model is None
     with _working(console, "compiling"):
         compiled = compile_model(
             chosen, precision, force, lambda stage: _report(console, stage), choices=choices, march=march, bits=bits,
-            dump=dump or own,
+            dump=dump or is_perceptron,
         )  # fmt: skip
     module = load(compiled.built)
     start = time.perf_counter()
-    data = (perceptron.X, perceptron.Y) if own else (None, None)
+    data = (perceptron.X, perceptron.Y) if is_perceptron else (None, None)
     for variant in module.variants:  # a module for this CPU has only one
-        one = module if variant == module.variant else load_variant(compiled.built, variant)
-        check = check_gradient(one, compiled["describe"], compiled["differentiate"], *data)
-        found = _found(check) if len(module.variants) == 1 else f"{variant}: {_found(check)}"
-        _line(console, "check", time.perf_counter() - start, found)
+        variant_module = module if variant == module.variant else load_variant(compiled.built, variant)
+        check = check_gradient(variant_module, compiled["describe"], compiled["differentiate"], *data)
+        outcome = _found(check) if len(module.variants) == 1 else f"{variant}: {_found(check)}"
+        _line(console, "check", time.perf_counter() - start, outcome)
         start = time.perf_counter()
     certificate = _certified(console, compiled, chosen, march) if certify else None
-    path = write_out(compiled, folder, dump or own, [] if certificate is None else [file_of(compiled.built.path)])
-    if own:
+    path = write_out(
+        compiled, folder, dump or is_perceptron, [] if certificate is None else [file_of(compiled.built.path)]
+    )
+    if is_perceptron:
         _train_perceptron(console, module)
     console.print(f"\nwritten to {path}\nuse it with   {_how_to_import(path, compiled.sources.module)}", markup=False)
     if certificate is not None:
@@ -628,21 +630,21 @@ def _working(console: Console, what: str) -> contextlib.AbstractContextManager[o
 def _report(console: Console, stage: Stage) -> None:
     result = stage.result
     if isinstance(result, Program):
-        found = f"{len(result.steps)} steps"
+        summary = f"{len(result.steps)} steps"
         if result.findings.operations:
             before, after = result.findings.operations
-            found += f"; operations for one sample: {f'{before} before, {after} after' if before else after}"
+            summary += f"; operations for one sample: {f'{before} before, {after} after' if before else after}"
     elif isinstance(result, Schedule):
-        found = f"{result.loops} loop nests in {len(result.kernels)} kernels"
+        summary = f"{result.loops} loop nests in {len(result.kernels)} kernels"
     elif stage.name == "emit":
-        found = ", ".join(f"{name} ({len(text.splitlines())} lines)" for name, text in result.files.items())
+        summary = ", ".join(f"{name} ({len(text.splitlines())} lines)" for name, text in result.files.items())
     else:
-        found = "from the cache" if result.cached else "compiled"
-    _line(console, stage.name, stage.seconds, found)
+        summary = "from the cache" if result.cached else "compiled"
+    _line(console, stage.name, stage.seconds, summary)
 
 
-def _line(console: Console, name: str, seconds: float, found: str) -> None:
-    console.print(f"{name:<14}{seconds * 1e3:>8.1f} ms   {found}", markup=False)
+def _line(console: Console, name: str, seconds: float, summary: str) -> None:
+    console.print(f"{name:<14}{seconds * 1e3:>8.1f} ms   {summary}", markup=False)
 
 
 def _found(check: Check | None) -> str:
@@ -663,10 +665,10 @@ def _certified(console: Console, compiled: Compiled, model: Describable, march: 
     with _working(console, "certifying"):
         certificate = certify_compiled(compiled, model, march)
     worst = certificate.worst
-    found = certificate.verdict
+    summary = certificate.verdict
     if worst is not None:
-        found += f"; nearest to its bound is {worst.quantity}, {worst.error:.3g} of {worst.bound:.3g} ulp"
-    _line(console, "certify", time.perf_counter() - start, found)
+        summary += f"; nearest to its bound is {worst.quantity}, {worst.error:.3g} of {worst.bound:.3g} ulp"
+    _line(console, "certify", time.perf_counter() - start, summary)
     return certificate
 
 
@@ -684,11 +686,11 @@ def _train_perceptron(console: Console, module: Module) -> None:
         update="sequential",
     )  # fmt: skip
     after = float(module.predict(result.parameters, perceptron.X)[0, 0])
-    found = (
+    summary = (
         f"output {before:.12f} before, {after:.12f} after {result.epochs} sequential iterations "
         f"at learning rate {perceptron.LEARNING_RATE}"
     )
-    _line(console, "train", time.perf_counter() - start, found)
+    _line(console, "train", time.perf_counter() - start, summary)
 
 
 def _how_to_import(path: Path, module: str) -> str:

@@ -31,11 +31,11 @@ def run_file(path: Path) -> ModuleType:
         with _neighbours(path.absolute()):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise _told(error, path) from error
+        raise _as_user_file_error(error, path) from error
     return module
 
 
-def _told(error: BaseException, path: Path) -> UserFileError:
+def _as_user_file_error(error: BaseException, path: Path) -> UserFileError:
     """Return an error in a user's file as a UserFileError: place, message, and traceback without nncodegen's frames."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]

@@ -73,11 +73,11 @@ def random_data(program: Program, samples: int = 5) -> tuple[Array | None, Array
     generator = np.random.default_rng(0)
     inputs, targets = (sum(t.size for t in tensors) for tensors in (program.inputs, program.targets))
     X, Y = generator.uniform(0.1, 0.9, (samples, inputs)), generator.uniform(0.1, 0.9, (samples, targets))
-    for tensor, own in slices_of(program.inputs):
+    for tensor, columns in slices_of(program.inputs):
         if numbers := ranges_of(program).get(tensor.name):
-            X[:, own] = generator.integers(*numbers, size=(samples, tensor.size))
+            X[:, columns] = generator.integers(*numbers, size=(samples, tensor.size))
         if tensor.name in program.task.sorted_inputs:
-            X[:, own].sort(axis=1)
+            X[:, columns].sort(axis=1)
     if program.task.labels:
         Y /= Y.sum(axis=1, keepdims=True)
     return X if inputs else None, Y if targets else None
@@ -90,7 +90,7 @@ def _differences(
     generator = np.random.default_rng(1)
     direction = generator.standard_normal(len(parameters)) * np.maximum(abs(parameters), 1e-3)
     direction *= trained(program)
-    found = float(gradient @ direction)
+    exact_slope = float(gradient @ direction)
     scale = max(float(abs(gradient) @ abs(direction)), 1e-300)
 
     def difference(step: float) -> float:
@@ -99,9 +99,11 @@ def _differences(
         return float((upper - lower) / (2 * step))
 
     if _size(program) * len(X if X is not None else [0]) < EXACT_LIMIT:
-        return abs(sum(exact_slopes(program, parameters, X, Y, direction)) / 2 - found) / scale
+        return abs(sum(exact_slopes(program, parameters, X, Y, direction)) / 2 - exact_slope) / scale
     coarse, fine = difference(1e-4), difference(1e-5)
-    return abs(fine - found) / max(scale, abs(fine)) if abs(coarse - fine) < 1e-6 * max(scale, abs(fine)) else None
+    return (
+        abs(fine - exact_slope) / max(scale, abs(fine)) if abs(coarse - fine) < 1e-6 * max(scale, abs(fine)) else None
+    )
 
 
 def exact_slopes(

@@ -30,9 +30,9 @@ def imported_on_use(
         if name in homes:
             with without_collector():
                 home = import_module(f"{package}.{homes[name]}")
-            found = getattr(home, others.get(name, name))
-            setattr(sys.modules[package], name, found)
-            return found
+            value = getattr(home, others.get(name, name))
+            setattr(sys.modules[package], name, value)
+            return value
         if not name.startswith("_") and find_spec(f"{package}.{name}"):
             return import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")

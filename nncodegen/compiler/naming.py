@@ -77,21 +77,21 @@ def check_free(name: str, *uses: str) -> None:
     uses says what the name is for, of "c" (files, functions and a library in C) and "python" (a module, a package, a
     distribution); a word of Python is refused for any use.
     """
-    found = _owner(name, uses)
-    if found is None:
+    owner = _owner(name, uses)
+    if owner is None:
         return
     base = identifier(name).strip("_").lower()
     proposals = (f"{base}_model{number}" for number in ("", *range(2, 99)))
     free = next(proposal for proposal in proposals if _owner(proposal, uses) is None)
-    raise ModelError(f"a model called {name} cannot be written: {found}. Give it another name (--name), such as {free}")
+    raise ModelError(f"a model called {name} cannot be written: {owner}. Give it another name (--name), such as {free}")
 
 
 def _owner(name: str, uses: tuple[str, ...]) -> str | None:
     """Return a sentence that says what has the name already; None if it is free."""
     for use in ("words", *uses):
-        found = OWNERS[use](identifier(name).strip("_"))
-        if found is not None:
-            return found
+        owner = OWNERS[use](identifier(name).strip("_"))
+        if owner is not None:
+            return owner
     return None
 
 
@@ -134,8 +134,8 @@ def _installed(name: str) -> Iterator[Distribution]:
     spec = importlib.machinery.PathFinder.find_spec(name)
     if spec is None:
         return
-    found = [*(spec.submodule_search_locations or ()), *([] if spec.origin is None else [spec.origin])][0]
-    for other in distributions(path=[str(Path(found).parent)]):
+    place = [*(spec.submodule_search_locations or ()), *([] if spec.origin is None else [spec.origin])][0]
+    for other in distributions(path=[str(Path(place).parent)]):
         if any(file.parts[0].partition(".")[0] == name for file in other.files or ()):
             yield other
 

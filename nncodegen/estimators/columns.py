@@ -21,14 +21,14 @@ def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     try:
         checked = validate_data(estimator, X, *y, **options)
     except ValueError as error:
-        told = _about_text(estimator, X, *y) if "string" in str(error) else None  # not for other names of features
-        if told is None:
+        message = _about_text(estimator, X, *y) if "string" in str(error) else None  # not for other names of features
+        if message is None:
             raise
-        raise ValueError(told) from error
+        raise ValueError(message) from error
     if y and is_regressor(estimator) and checked[1].dtype.kind in "US":  # scikit-learn leaves an array of texts alone
-        told = _about_text(estimator, X, *y)
-        if told is not None:
-            raise ValueError(told)
+        message = _about_text(estimator, X, *y)
+        if message is not None:
+            raise ValueError(message)
     return checked
 
 

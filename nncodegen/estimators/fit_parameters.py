@@ -45,10 +45,14 @@ def with_fit_parameters(**meanings: str) -> Callable[[Estimator], Estimator]:
         ]
         by_place = [argument for argument in declared if argument.kind is not Parameter.KEYWORD_ONLY]
         options = [
-            Parameter(name, Parameter.KEYWORD_ONLY, default=DEFAULTS[name],
-                      annotation=TYPES.get(name, FIT.options[option].kind.type))
+            Parameter(
+                name,
+                Parameter.KEYWORD_ONLY,
+                default=DEFAULTS[name],
+                annotation=TYPES.get(name, FIT.options[option].kind.type),
+            )
             for name, option in PARAMETERS.items()
-        ]  # fmt: skip
+        ]
         function.__signature__ = signature.replace(parameters=[*by_place, *options, *declared[len(by_place) :]])
         if estimator.__doc__:  # with python -OO, there are no docstrings
             estimator.__doc__ = estimator.__doc__.replace("{options}", _documentation({**MEANINGS, **meanings}))
@@ -65,14 +69,14 @@ def _documentation(meanings: Mapping[str, str]) -> str:
     return "\n".join(lines).lstrip()
 
 
-def take_parameters(estimator: Any, given: Mapping[str, Any]) -> None:
+def take_parameters(estimator: Any, arguments: Mapping[str, Any]) -> None:
     """Set the parameters of an estimator. Raises TypeError, as Python does, for one that it does not have."""
-    for name in given:
+    for name in arguments:
         if name not in PARAMETERS:
             kind = type(estimator).__name__
             raise TypeError(f"{kind}.__init__() got an unexpected keyword argument {name!r}")
     for name, default in DEFAULTS.items():
-        setattr(estimator, name, given.get(name, default))
+        setattr(estimator, name, arguments.get(name, default))
 
 
 def options_of(estimator: Any) -> dict[str, Any]:

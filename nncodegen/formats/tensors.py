@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncodegen.compiler.building.files import write_at_once
 from nncodegen.compiler.describe import Describable
-from nncodegen.compiler.describe.given import numbers
+from nncodegen.compiler.describe.initial_values import numbers
 from nncodegen.errors import ModelError
 from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.facts import slices

@@ -89,9 +89,10 @@ def drawing(graph: Diagram) -> Drawing:
         request.edge(edge.source, edge.target, **label)
     between = 70.0 if any(edge.label for edge in graph.edges) else 52.0
     options = {
-        "direction": "topbottom", "routing": {"style": "diagonal"},
+        "direction": "topbottom",
+        "routing": {"style": "diagonal"},
         "spacing": {"layer_gap": between, "node_gap": 36.0},
-    }  # fmt: skip
+    }
     placed = graphlay.layout(request, options=options)
     boxes = [
         Box(node, round(laid["center"]["x"], 1), round(laid["center"]["y"], 1), *sizes[key])

@@ -39,7 +39,7 @@ def kind_of(text: str) -> str:
     ``s3[n, k] = sum(j) W3[k, j]*h2[n, j]`` and ``s1[n, j] = sum(i) W1[j, i]*x1[n, i]`` are of one kind.
     """
     names: dict[str, str] = {}
-    return re.sub(r"\b[a-z]\d*\b(?!\[)|\d+", lambda found: _name(found[0], names), text)
+    return re.sub(r"\b[a-z]\d*\b(?!\[)|\d+", lambda match: _name(match[0], names), text)
 
 
 def _name(name: str, names: dict[str, str]) -> str:

@@ -39,7 +39,7 @@ class _Printer(StrPrinter):
 
 def plain_text(expression: Expr) -> str:
     """Return an expression as a text of one line, cut to LONGEST characters."""
-    text = re.sub(r"\*\*([23])(?![\d.])", lambda found: "²³"[int(found[1]) - 2], str(_Printer().doprint(expression)))
+    text = re.sub(r"\*\*([23])(?![\d.])", lambda match: "²³"[int(match[1]) - 2], str(_Printer().doprint(expression)))
     text = text.replace("**", "^")
     text = text.replace("*", "·").replace("-", "−")
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …"

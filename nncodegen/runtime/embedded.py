@@ -64,15 +64,18 @@ def header(with_texts: bool = True) -> str:
     return "\n".join(
         [
             f'const char nncodegen_digest[] = "{digest()}";',
-            "const char nncodegen_finder[] =", *_lines(_finder(), ";"),
+            "const char nncodegen_finder[] =",
+            *_lines(_finder(), ";"),
             f"const size_t nncodegen_texts_size = {len(packed)};",
             "#pragma GCC diagnostic push",
             '#pragma GCC diagnostic ignored "-Woverlength-strings"',
             "const unsigned char nncodegen_texts[] =",
-            *(f'    "{"".join(BYTES[byte] for byte in row)}"' for row in rows), "    ;",
-            "#pragma GCC diagnostic pop", "",
+            *(f'    "{"".join(BYTES[byte] for byte in row)}"' for row in rows),
+            "    ;",
+            "#pragma GCC diagnostic pop",
+            "",
         ]
-    )  # fmt: skip
+    )
 
 
 def object_source() -> str:

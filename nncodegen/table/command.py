@@ -124,8 +124,8 @@ def _warn(console: Console, fitted: Fitted, quiet: bool) -> None:
     ]
     if not figures:
         return
-    told = printable("; ".join(figures))
-    text = f"{'NO BETTER':<14}than without a model, on the {fitted.held_out} rows held out: {told}"
+    figures_text = printable("; ".join(figures))
+    text = f"{'NO BETTER':<14}than without a model, on the {fitted.held_out} rows held out: {figures_text}"
     if quiet:
         print(text, file=sys.stderr)
     console.print(text, style="bold red", markup=False)
@@ -141,7 +141,7 @@ def _compare(console: Console, fitted: Fitted, settings: Settings) -> None:
         _line(
             console, "", f"stopped by the time limit of {settings.time_limit:g} s: more time may give a better result"
         )
-    ranked = sorted(search.tried, key=lambda one: one.loss)
+    ranked = sorted(search.tried, key=lambda candidate: candidate.loss)
     shown = [
         candidate
         for k, candidate in enumerate(ranked)

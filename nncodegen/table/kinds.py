@@ -81,10 +81,10 @@ class Number:
         missing = ~np.isfinite(values)
         known = np.where(missing, self.median, values)
         scaled = (known - self.mean) / self.deviation
-        told = [missing & ~texts.any(axis=1)] if self.has_missing else []
+        missing_column = [missing & ~texts.any(axis=1)] if self.has_missing else []
         knots = np.array(self.knots)
         pieces = 2 * np.clip((known[:, None] - knots[:-1]) / np.diff(knots), 0, 1) - 1
-        return np.column_stack([scaled, *told, texts, pieces]).astype(float)
+        return np.column_stack([scaled, *missing_column, texts, pieces]).astype(float)
 
     def show(self) -> str:
         """Return what was inferred from the column, as text."""
@@ -174,8 +174,8 @@ class Date:
         if self.hour:
             columns += _cycle(parts.time)
         known = np.where(missing[:, None], 0.0, np.column_stack(columns).astype(float))
-        told = [missing & ~texts.any(axis=1)] if self.has_missing else []
-        return np.column_stack([known, *told, texts]).astype(float)
+        missing_column = [missing & ~texts.any(axis=1)] if self.has_missing else []
+        return np.column_stack([known, *missing_column, texts]).astype(float)
 
     def show(self) -> str:
         """Return what was inferred from the column, as text."""

@@ -39,8 +39,8 @@ def test_parameters_of_several_models_by_layer():
     layers = CHAIN.unpack(models)
     assert [[array.shape for array in layer] for layer in layers[:1]] == [[(3, 32, 4), (3, 32)]]
     np.testing.assert_array_equal(CHAIN.pack(layers), models)
-    for array, own in zip(layers[1], CHAIN.unpack(models[2])[1], strict=True):
-        np.testing.assert_array_equal(array[2], own)
+    for array, array_of_one in zip(layers[1], CHAIN.unpack(models[2])[1], strict=True):
+        np.testing.assert_array_equal(array[2], array_of_one)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_workloads_are_the_same_at_every_call(name):
     workload = WORKLOADS[name]
     for case in workload.cases:
         for precision in ("float64", "float32"):
-            one, two = (vars(workload.task(case, precision, True)) for _ in range(2))
-            for key, value in one.items():
+            first, second = (vars(workload.task(case, precision, True)) for _ in range(2))
+            for key, value in first.items():
                 if isinstance(value, np.ndarray) and key != "labels":
                     assert value.dtype == precision
                     assert value.flags.c_contiguous
-                    np.testing.assert_array_equal(value, two[key])
+                    np.testing.assert_array_equal(value, second[key])
 
 
 def test_sizes_are_those_of_the_table():
@@ -142,8 +142,8 @@ def test_other_arithmetic_is_not_taken_for_rounding(change):
             "step": replace(task, epochs=task.epochs + 1),
             "loss": replace(task, Y=2 * task.Y),
         }[change]
-        expected, found = run_of("numpy", task)(), run_of("numpy", other)()
-        assert difference(task, expected, found) > tolerance(task)
+        expected, changed = run_of("numpy", task)(), run_of("numpy", other)()
+        assert difference(task, expected, changed) > tolerance(task)
     assert difference(task, expected, np.full_like(expected, np.nan)) > tolerance(task)
     assert difference(task, expected, expected[1:]) > tolerance(task)
 

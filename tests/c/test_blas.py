@@ -24,7 +24,7 @@ from nncodegen.compiler.ir import SAMPLE
 from nncodegen.compiler.schedule import Shape
 from nncodegen.compiler.schedule import blas as choice
 from nncodegen.compiler.schedule.tree import Call, Group
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 from tests.support.compilers import compile_strictly, sanitized
 from tests.support.models import check_classifier, classifier, gradient_of
 
@@ -51,9 +51,11 @@ def innermost(layout, units):
 
 def products(schedule, kernel):
     """The shapes of the products of a kernel, where there is a BLAS."""
-    (found,) = (k for k in schedule.kernels if k.name == kernel)
+    (named_kernel,) = (k for k in schedule.kernels if k.name == kernel)
     groups = [
-        s for s in walk(found.trees.tile) if isinstance(s, Group) and s.steps[0].target.tensor in schedule.layout.blas
+        s
+        for s in walk(named_kernel.trees.tile)
+        if isinstance(s, Group) and s.steps[0].target.tensor in schedule.layout.blas
     ]
     return [next(s for s in walk([group]) if isinstance(s, Call)).shape.name for group in groups]
 
@@ -285,10 +287,10 @@ def system_threads():
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_threads_change_no_bit(module, threads, three_threads):
     """Trainings and predictions have the same bits with 1, 2, 3 and 8 threads, and no thread is left behind."""
-    given = {"epochs": 2, "batch_size": 2700, "optimizer": "adam", "sample_weight": RNG.uniform(size=3000)}
-    trained = module.train(X, LABELS, **given)
+    options = {"epochs": 2, "batch_size": 2700, "optimizer": "adam", "sample_weight": RNG.uniform(size=3000)}
+    trained = module.train(X, LABELS, **options)
     before = system_threads()
-    many = module.train(X, LABELS, threads=threads, **given)
+    many = module.train(X, LABELS, threads=threads, **options)
     assert np.array_equal(trained.parameters, many.parameters)
     assert np.array_equal(trained.history, many.history)
     rows = RNG.normal(size=(9001, 20))

@@ -124,12 +124,12 @@ def test_generation_on_a_cortex_m4(tmp_path):
     assert list(map(int, printed.split())) == drawn.tolist()
     options = ("-std=c99", "-Os", "-ffunction-sections", "-fstack-usage")
     run("arm-none-eabi-gcc", *CPU, *options, "-c", "microgpt.c", "-o", "m.o", cwd=tmp_path)
-    own = ("step_forward", "microgpt_step", "microgpt_generate")
+    exported_functions = ("step_forward", "microgpt_step", "microgpt_generate")
     sizes = re.findall(r"^\.text\.(\w+) +(\d+)", run("arm-none-eabi-size", "-A", "m.o", cwd=tmp_path), re.MULTILINE)
     stack = re.findall(r":(\w+)\t(\d+)\t", (tmp_path / "m.su").read_text())
     numbers = sum(map(int, re.findall(r"_(?:STATE|STEP_WORK) = (\d+)", (tmp_path / "microgpt.h").read_text())))
-    assert 0 < sum(int(size) for name, size in sizes if name in own) < 4096
-    assert 0 < 4 * numbers + sum(int(size) for name, size in stack if name in own) < 4096
+    assert 0 < sum(int(size) for name, size in sizes if name in exported_functions) < 4096
+    assert 0 < 4 * numbers + sum(int(size) for name, size in stack if name in exported_functions) < 4096
 
 
 @needs_arm
@@ -178,7 +178,7 @@ def test_perceptron_on_an_avr(perceptron, tmp_path):
     parts = [BOARDS / "avr.c", tmp_path / "train.o", tmp_path / "perceptron.o"]
     run("avr-gcc", *options, *parts, "-o", tmp_path / "program.elf")
     printed = run("simavr", "-m", "atmega328p", "-f", "16000000", tmp_path / "program.elf")
-    found = [int(text) for text in re.search(r"(\d{6}) (\d{6})", printed).groups()]
+    printed_values = [int(text) for text in re.search(r"(\d{6}) (\d{6})", printed).groups()]
     trained = perceptron.train(X, Y, learning_rate=0.3, epochs=5, update="sequential").parameters
     expected = [1e6 * perceptron.predict(each, X)[0, 0] for each in (perceptron.initial_parameters(), trained)]
-    assert found == pytest.approx(expected, abs=2)
+    assert printed_values == pytest.approx(expected, abs=2)

@@ -102,11 +102,11 @@ def test_a_large_network_compiles_without_a_warning(tmp_path):
 def test_loops_of_few_turns_are_vectorized(precision, tmp_path):
     """Loops over the units of a layer of 16, which choose between values, become loops over vectors."""
     model = nn.Sequential([nn.Dense(32, "tanh"), nn.Dense(16, "relu"), nn.Dense(1)], inputs=8)
-    lines, found = vectorized(emitted(model, precision), tmp_path)
+    lines, in_vectors = vectorized(emitted(model, precision), tmp_path)
     loops = [number for number, line in enumerate(lines) if re.search(r"for .* < 16;", line)]
     loops = [number for number in loops if "INDEPENDENT" in lines[number - 1] and "? " in "".join(lines[number:][:6])]
     assert len(loops) == 5  # of a tile of predictions, losses, gradients, and of predictions and gradients of one row
-    assert {number + 1 for number in loops} <= found
+    assert {number + 1 for number in loops} <= in_vectors
 
 
 def test_the_size_does_not_grow_with_the_width():

@@ -38,18 +38,18 @@ def test_any_number_of_samples(name, every):
     module = built(MODEL, precision, False, **choices)
     parameters, X = RNG.normal(0, 0.5, program.parameter_count), RNG.uniform(-1, 1, (2 * tile + 1, 12))
     Y = RNG.normal(size=(len(X), 2))
-    given = [each.astype(module.dtype) for each in (parameters, X, Y)]
+    arrays = [each.astype(module.dtype) for each in (parameters, X, Y)]
     extreme = np.full((tile, 12), np.finfo(module.dtype).max, module.dtype)
     some = (1, 2, 3, 5, tile // 2 + 1, tile - 3, tile, tile + 1, tile + 5, 2 * tile + 1)
     for count in range(1, len(X) + 1) if every else some:
-        left, _ = module.loss_and_gradient(given[0], extreme, extreme[:, :2])
+        left, _ = module.loss_and_gradient(arrays[0], extreme, extreme[:, :2])
         assert not np.isfinite(left)
-        rows = [each[:count] for each in given[1:]]
-        values = evaluate(program, *(each.astype(float) for each in (given[0], *rows)))
+        rows = [each[:count] for each in arrays[1:]]
+        values = evaluate(program, *(each.astype(float) for each in (arrays[0], *rows)))
         outputs = values[program.outputs[0].tensor]
-        np.testing.assert_allclose(module.predict(given[0], rows[0]), outputs, atol=close)
-        assert module.loss(given[0], *rows) == pytest.approx(float(values["loss"]), rel=10 * close)
-        loss, gradient = module.loss_and_gradient(given[0], *rows)
+        np.testing.assert_allclose(module.predict(arrays[0], rows[0]), outputs, atol=close)
+        assert module.loss(arrays[0], *rows) == pytest.approx(float(values["loss"]), rel=10 * close)
+        loss, gradient = module.loss_and_gradient(arrays[0], *rows)
         expected = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
         assert loss == pytest.approx(float(values["loss"]), rel=10 * close)
         np.testing.assert_allclose(gradient, expected, atol=close * np.linalg.norm(expected))

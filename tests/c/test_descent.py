@@ -38,13 +38,13 @@ def data():
     return {inputs: (rng.normal(size=(SAMPLES, inputs)), rng.integers(0, 3, SAMPLES)) for inputs in (3, 16, 27, 32)}
 
 
-def alike(one, other):
+def alike(first, second):
     """Whether two trainings came to the same, but for rounding: compilers fuse products and sums in the one."""
-    bound = 1e-11 if one.parameters.dtype == np.float64 else 1e-3
-    assert one.parameters == pytest.approx(other.parameters, rel=bound, abs=bound)
-    for name, figures in one.metrics.items():
-        assert figures == pytest.approx(other.metrics[name], rel=bound, abs=bound, nan_ok=True), name
-    assert (one.epochs, one.status) == (other.epochs, other.status)
+    bound = 1e-11 if first.parameters.dtype == np.float64 else 1e-3
+    assert first.parameters == pytest.approx(second.parameters, rel=bound, abs=bound)
+    for name, figures in first.metrics.items():
+        assert figures == pytest.approx(second.metrics[name], rel=bound, abs=bound, nan_ok=True), name
+    assert (first.epochs, first.status) == (second.epochs, second.status)
     return True
 
 
@@ -97,8 +97,8 @@ def test_options(name, precision, batch, data, monkeypatch):
         {"sample_weight": weights, "schedule": factors},
         {"schedule": "one_cycle", "validation_split": 0.2, "patience": 2},
     ):
-        given = {"epochs": 4, "batch_size": batch, "learning_rate": 0.05, **options}
-        assert alike(module.train(X, Y, **given), module.train(X, Y, **given, **ONE_BY_ONE)), options
+        arguments = {"epochs": 4, "batch_size": batch, "learning_rate": 0.05, **options}
+        assert alike(module.train(X, Y, **arguments), module.train(X, Y, **arguments, **ONE_BY_ONE)), options
 
 
 def test_steps(data):
@@ -126,47 +126,49 @@ def test_divergence(learning_rate, options, data):
     X, Y = data[16]
     X = X.copy()
     X[140] *= 1e160
-    given = {"epochs": 3, "batch_size": 1, "learning_rate": learning_rate, "shuffle": False, **options}
+    arguments = {"epochs": 3, "batch_size": 1, "learning_rate": learning_rate, "shuffle": False, **options}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        quick, slow = module.train(X, Y, **given), module.train(X, Y, **given, tolerance=1e-300)
+        quick, slow = module.train(X, Y, **arguments), module.train(X, Y, **arguments, tolerance=1e-300)
     assert slow.status == quick.status == "diverged"
     assert np.isfinite(quick.parameters).all()
     assert alike(quick, slow)
 
 
-@pytest.mark.parametrize("given", [{"history": False}, {"metrics": "mae"}], ids=str)
-def test_a_stop_within_an_epoch(given):
+@pytest.mark.parametrize("arguments", [{"history": False}, {"metrics": "mae"}], ids=str)
+def test_a_stop_within_an_epoch(arguments):
     """A training that is stopped anywhere goes on with the bits of one that never was."""
     module = built(MODELS["whole vectors"])
     rng = np.random.default_rng(2)
     X, Y = rng.normal(size=(20_000, 16)), rng.integers(0, 3, 20_000)
-    given = {"epochs": 3, "batch_size": 2, "learning_rate": 0.02, **given}
-    whole = module.train(X, Y, **given)
+    arguments = {"epochs": 3, "batch_size": 2, "learning_rate": 0.02, **arguments}
+    whole = module.train(X, Y, **arguments)
     seen = []
 
     def stops(progress):
         seen.append(progress.parameters)
         return len(seen) == 2
 
-    result = module.train(X, Y, **given, callback=stops, callback_interval=1e-6)
+    result = module.train(X, Y, **arguments, callback=stops, callback_interval=1e-6)
     assert result.status == "stopped"
     assert 0 < result._state["counters"][3] < 20_000  # samples of the epoch that is not over
     assert all(np.isfinite(parameters).all() for parameters in seen)
-    assert np.array_equal(module.train(X, Y, **given, resume=result).parameters, whole.parameters)
+    assert np.array_equal(module.train(X, Y, **arguments, resume=result).parameters, whole.parameters)
 
 
 def test_a_stop_at_the_end_of_an_epoch(data):
     """Early stopping is not lost where a callback stops the training between two epochs, nor are there more calls."""
     module = built(MODELS["whole vectors"])
     X, Y = (np.resize(each, (1280, *each.shape[1:])) for each in data[16])
-    given = {"epochs": 20, "batch_size": 64, "learning_rate": 0.02, "patience": 2, "min_delta": 10.0}
-    whole = module.train(X, Y, **given)
+    arguments = {"epochs": 20, "batch_size": 64, "learning_rate": 0.02, "patience": 2, "min_delta": 10.0}
+    whole = module.train(X, Y, **arguments)
     assert (whole.status, whole.epochs) == ("stopped_early", 3)
     for last in (1, 2, 3):
         calls = iter(range(last - 1))
-        result = module.train(X, Y, **given, callback=lambda p, c=calls: next(c, None) is None, callback_interval=1e-6)
-        resumed = module.train(X, Y, **given, resume=result) if result.status == "stopped" else result
+        result = module.train(
+            X, Y, **arguments, callback=lambda p, c=calls: next(c, None) is None, callback_interval=1e-6
+        )
+        resumed = module.train(X, Y, **arguments, resume=result) if result.status == "stopped" else result
         assert (resumed.status, resumed.epochs) == ("stopped_early", 3)
         assert np.array_equal(resumed.parameters, whole.parameters)
 
@@ -190,8 +192,8 @@ def test_a_sum_for_two_parameters(units):
     parameters = 0.3 * rng.normal(size=module.parameter_count)
     X, Y = rng.normal(size=(40, 16)), rng.normal(size=(40, 3))
     assert module.loss_and_gradient(parameters, X, Y)[1] == pytest.approx(gradient_of(program, parameters, X, Y))
-    given = {"parameters": parameters, "epochs": 2, "batch_size": 4}
-    assert alike(module.train(X, Y, **given), module.train(X, Y, **given, **ONE_BY_ONE))
+    arguments = {"parameters": parameters, "epochs": 2, "batch_size": 4}
+    assert alike(module.train(X, Y, **arguments), module.train(X, Y, **arguments, **ONE_BY_ONE))
 
 
 BY_BLAS = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(3)], 8, name="few_by_blas")
@@ -207,7 +209,7 @@ def test_few_samples_with_products_left_to_blas(batch_size):
     for first in range(0, 60, batch_size):
         rows = slice(first, first + batch_size)
         expected = expected - 0.1 * module.loss_and_gradient(expected, X[rows], Y[rows])[1]
-    given = {"batch_size": batch_size, "learning_rate": 0.1, "epochs": 1, "shuffle": False}
+    arguments = {"batch_size": batch_size, "learning_rate": 0.1, "epochs": 1, "shuffle": False}
     for history in (True, False):
-        parameters = module.train(X, Y, start, history=history, **given).parameters
+        parameters = module.train(X, Y, start, history=history, **arguments).parameters
         assert parameters == pytest.approx(expected, rel=1e-10, abs=1e-12)

@@ -232,9 +232,9 @@ def check_special_values(compiled, name, bits, flags, expected):
     together = compiled(name, bits, flags, x)
     alone = np.concatenate([compiled(name, bits, flags, x[n : n + 1]) for n in range(len(x))])
     numbers = ~np.isnan(expected)
-    for found in (together, alone):
-        assert found == pytest.approx(expected, rel=3 * float(np.finfo(x.dtype).eps), abs=0, nan_ok=True)
-        assert (np.signbit(found) == np.signbit(expected))[numbers].all(), (x, found)
+    for computed in (together, alone):
+        assert computed == pytest.approx(expected, rel=3 * float(np.finfo(x.dtype).eps), abs=0, nan_ok=True)
+        assert (np.signbit(computed) == np.signbit(expected))[numbers].all(), (x, computed)
 
 
 @pytest.mark.parametrize("flags", ALL_FLAGS)
@@ -298,12 +298,12 @@ def test_faddeeva(compiled, count, bits, part):
     values = {flags: compiled(tuple(OF_TWO)[part], bits, flags, x, y) for flags in ALL_FLAGS}
     if bits == 64:
         values["NumPy"] = faddeeva.values(x, y)[part]
-    for flags, found in values.items():
+    for flags, computed in values.items():
         with mpmath.workdps(40):
             sizes = [abs(e[part]) if b >= 0 else abs(mpmath.mpc(*e)) for e, b in zip(exact, y, strict=True)]
             errors = [
                 float(abs(mpmath.mpf(float(f)) - e[part]) / size) if size > smallest else float(f > smallest)
-                for f, e, size in zip(found, exact, sizes, strict=True)
+                for f, e, size in zip(computed, exact, sizes, strict=True)
             ]
         worst = int(np.argmax(errors))
         print(f"part {part} float{bits} {flags}: {errors[worst]:.2e} at {x[worst]!r}, {y[worst]!r}")
@@ -326,11 +326,11 @@ def test_faddeeva_has_the_same_bits_everywhere(compiled, bits):
 def test_faddeeva_is_that_of_scipy():
     """The values of the definition, which the other test takes for exact, are those of SciPy."""
     x, y, exact = faddeeva_points(64, 25)
-    found, expected = np.array([complex(*e) for e in exact]), wofz(x + 1j * y)
-    np.testing.assert_allclose(abs(found - expected) / abs(found), 0, atol=1e-12)
-    above = (y >= 0) & (found.real > 1e-300)
-    np.testing.assert_allclose(found.real[above], expected.real[above], rtol=1e-12)
-    np.testing.assert_allclose(found.imag[above], expected.imag[above], rtol=1e-12)
+    defined, expected = np.array([complex(*e) for e in exact]), wofz(x + 1j * y)
+    np.testing.assert_allclose(abs(defined - expected) / abs(defined), 0, atol=1e-12)
+    above = (y >= 0) & (defined.real > 1e-300)
+    np.testing.assert_allclose(defined.real[above], expected.real[above], rtol=1e-12)
+    np.testing.assert_allclose(defined.imag[above], expected.imag[above], rtol=1e-12)
 
 
 @pytest.mark.parametrize("flags", ALL_FLAGS)
@@ -371,7 +371,7 @@ def test_loops_are_vectorized(flags, bits, tmp_path):
     ]
     command = ["gcc", *options, "-c", "loops.c", "-o", "loops.o"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    found = {int(line) for line in re.findall(r"^loops.c:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
+    in_vectors = {int(line) for line in re.findall(r"^loops.c:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
     portable = SINES[bits] if flags == "portable" else ()
     for name in {*CALLS, *OF_TWO, *portable} - {
         "exp_scalar",
@@ -380,7 +380,7 @@ def test_loops_are_vectorized(flags, bits, tmp_path):
         "odds_plus_1",
     }:  # those are for one at a time
         first = next(number for number, line in enumerate(lines, start=1) if f"loop_{name}(" in line)
-        assert first + 1 in found, name
+        assert first + 1 in in_vectors, name
 
 
 @pytest.mark.parametrize("bits", [64, 32])
@@ -423,16 +423,16 @@ def test_powers_one_at_a_time(bits, tmp_path):
     pairs = np.array([(p, q) for p in edges for q in edges])
     x = np.concatenate([bases, bases, pairs[:, 0]]).astype(size)
     e = np.concatenate([exponents, few, pairs[:, 1]]).astype(size)
-    found = []
+    results = []
     for name in ("loop_of", "loop_scalar"):
         y = np.empty_like(x)
         getattr(library, name)(*(ctypes.c_void_p(a.ctypes.data) for a in (x, e, y)), ctypes.c_long(x.size))
-        found.append(y)
-    np.testing.assert_array_equal(np.isnan(found[0]), np.isnan(found[1]))
-    number = ~np.isnan(found[0])
-    assert found[0][number].tobytes() == found[1][number].tobytes()
+        results.append(y)
+    np.testing.assert_array_equal(np.isnan(results[0]), np.isnan(results[1]))
+    number = ~np.isnan(results[0])
+    assert results[0][number].tobytes() == results[1][number].tobytes()
     normal = (x > 0) & np.isfinite(x) & np.isfinite(e)
     with np.errstate(all="ignore"):
         expected = np.power(x, e)
     rounding, tiny = 4 * np.finfo(size).eps, np.finfo(size).tiny
-    np.testing.assert_allclose(found[1][normal], expected[normal], rtol=rounding, atol=tiny)
+    np.testing.assert_allclose(results[1][normal], expected[normal], rtol=rounding, atol=tiny)

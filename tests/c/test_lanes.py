@@ -171,10 +171,10 @@ def test_trainings(name, optimizer, precision, monkeypatch):
         (20, True, None),
         (43, False, 1),
     ):
-        given = {"epochs": 3, "batch_size": batch, "shuffle": shuffle, "optimizer": optimizer, "weight_decay": decay}
-        result = module.train_many(X, Y, parameters, learning_rate=rates, seed=3, **given)
+        options = {"epochs": 3, "batch_size": batch, "shuffle": shuffle, "optimizer": optimizer, "weight_decay": decay}
+        result = module.train_many(X, Y, parameters, learning_rate=rates, seed=3, **options)
         for m in (0, 8):
-            single = module.train(X, Y, parameters[m], learning_rate=rates[m], seed=3 + m, **given)
+            single = module.train(X, Y, parameters[m], learning_rate=rates[m], seed=3 + m, **options)
             bound = 1e-7 if precision == "float64" else 2e-2  # signs and roots of sums near 0
             assert result.parameters[m] == pytest.approx(single.parameters, rel=bound, abs=bound), (batch, m)
             assert result.history[:, m] == pytest.approx(single.history, rel=bound)
@@ -227,13 +227,13 @@ def check_bits(draw, cases):
     shuffle, drawn = draw.draw(st.booleans()), draw.draw(st.booleans())
     rows = [data(MODELS[name], samples, seed) for seed in range(models if drawn else 1)]
     X, Y = (np.stack(part) if drawn else part[0] for part in zip(*rows, strict=True))
-    parameters, given = start(module, models), {"learning_rate": 0.1, "epochs": 3, "shuffle": shuffle}
-    given["batch_size"] = draw.draw(st.integers(1, samples))
+    parameters, options = start(module, models), {"learning_rate": 0.1, "epochs": 3, "shuffle": shuffle}
+    options["batch_size"] = draw.draw(st.integers(1, samples))
     threads = draw.draw(st.integers(1, 3))
-    together = module.train_many(X, Y, parameters, seed=5, threads=threads, **given)
+    together = module.train_many(X, Y, parameters, seed=5, threads=threads, **options)
     m = draw.draw(st.integers(0, models - 1))
     own_rows = (X[m], Y[m]) if drawn else (X, Y)
-    alone = module.train_many(*own_rows, parameters[m : m + 1], seed=5 + m, **given)
+    alone = module.train_many(*own_rows, parameters[m : m + 1], seed=5 + m, **options)
     assert np.array_equal(alone.parameters[0], together.parameters[m])
     assert np.array_equal(alone.history[:, 0], together.history[:, m])
     assert alone.loss[0] == together.loss[m]
@@ -260,9 +260,9 @@ def test_divergence_and_convergence(history):
     rates = np.full(20, 0.05)
     rates[[2, 17]] = 1e200
     rates[5] = 1e-9
-    given = {"epochs": 6, "batch_size": 7, "history": history, "tolerance": 1e-7}
+    options = {"epochs": 6, "batch_size": 7, "history": history, "tolerance": 1e-7}
     with pytest.warns(RuntimeWarning, match="training diverged for 2 of 20 models"):
-        result = module.train_many(X, Y, start(module, 20), learning_rate=rates, **given)
+        result = module.train_many(X, Y, start(module, 20), learning_rate=rates, **options)
     assert [m for m, status in enumerate(result.status) if status == "diverged"] == [2, 17]
     assert [m for m, status in enumerate(result.status) if status == "converged"] == [5]
     assert result.epochs[5] == 1
@@ -270,7 +270,7 @@ def test_divergence_and_convergence(history):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         for m in (2, 3, 5):
-            single = module.train(X, Y, start(module, 20)[m], learning_rate=rates[m], seed=m, **given)
+            single = module.train(X, Y, start(module, 20)[m], learning_rate=rates[m], seed=m, **options)
             assert (result.status[m], result.epochs[m]) == (single.status, single.epochs)
             assert result.parameters[m] == pytest.approx(single.parameters, rel=1e-10)
 

@@ -13,7 +13,7 @@ from nncodegen.compiler.schedule import loops as scheduled_loops
 from nncodegen.compiler.schedule.fuse import MOST, SUM, statements_of
 from nncodegen.compiler.schedule.loops import TERMS
 from nncodegen.compiler.schedule.rewrites import functions
-from nncodegen.compiler.schedule.walks import steps_in
+from nncodegen.compiler.schedule.tree_walks import steps_in
 from tests.support.built import stage
 from tests.support.compilers import COMPILERS, OF_FORMULAS, compile_strictly, vectorized
 from tests.support.placed import in_tile, placed
@@ -163,14 +163,14 @@ def test_metrics_and_gradients_in_several_functions(monkeypatch):
 )
 def test_sums_over_samples_are_vectorized(terms, precision, tmp_path):
     """Loops that add up a loss and its gradient say so of each sum, and become loops over vectors."""
-    lines, found = vectorized(stage(waves(terms), "emit", precision, fit=False), tmp_path)
+    lines, in_vectors = vectorized(stage(waves(terms), "emit", precision, fit=False), tmp_path)
     loops = [number for number, line in enumerate(lines) if line.strip().startswith("SUM_LOOP(") and "d_" in line]
     assert loops
     for number in loops:
         indent = lines[number][: -len(lines[number].lstrip())]
         body = "\n".join(lines[number + 1 :]).split(f"\n{indent}}}", 1)[0]
         assert sorted(re.findall(r"\w+", lines[number])[1:]) == sorted(re.findall(r"(\w+) \+= ", body))
-        assert number + 1 in found
+        assert number + 1 in in_vectors
 
 
 @pytest.mark.parametrize("compilers", [OF_FORMULAS, pytest.param(COMPILERS, marks=pytest.mark.thorough)], ids=str)

@@ -76,10 +76,10 @@ def test_numbers(call, name):
     rng = np.random.default_rng(0)
     ranges = RANGES.get(name, (FAR, FAR))[: FUNCTIONS[name]]
     arguments = [rng.uniform(*ends, 1003).astype(call.dtype) for ends in ranges]
-    found, function = call(name, *arguments), EXACT.get(name) or getattr(mpmath, name)
+    computed, function = call(name, *arguments), EXACT.get(name) or getattr(mpmath, name)
     with mpmath.workdps(40):
         exact = [function(*(mpmath.mpf(float(value)) for value in values)) for values in zip(*arguments, strict=True)]
-        off = np.array([float(mpmath.mpf(float(f)) - e) for f, e in zip(found, exact, strict=True)])
+        off = np.array([float(mpmath.mpf(float(f)) - e) for f, e in zip(computed, exact, strict=True)])
     units = off / np.spacing(abs(np.array(exact, float).astype(call.dtype))).astype(float)
     print(f"{name} in {call.dtype}: {abs(units).max():.2f}")
     assert abs(units).max() <= 4
@@ -92,13 +92,21 @@ def test_special_values(call, name):
     values = [0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 1e30, -1e30, info.max, -info.max, info.smallest_subnormal, info.tiny,
               np.inf, -np.inf, np.nan, 710.0, -746.0]  # fmt: skip
     x, y = (np.ravel(a).astype(call.dtype) for a in np.meshgrid(values, values))
-    others = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh",
-              "atanh": "arctanh", "atan2": "arctan2", "pow": "power"}  # fmt: skip
+    others = {
+        "asin": "arcsin",
+        "acos": "arccos",
+        "atan": "arctan",
+        "asinh": "arcsinh",
+        "acosh": "arccosh",
+        "atanh": "arctanh",
+        "atan2": "arctan2",
+        "pow": "power",
+    }
     with np.errstate(all="ignore"):
         expected = getattr(np, others.get(name, name))(*(a.astype(np.longdouble) for a in (x, y)[: FUNCTIONS[name]]))
         expected = expected.astype(call.dtype)
-    found = call(name, *(x, y)[: FUNCTIONS[name]])
-    np.testing.assert_allclose(found, expected, rtol=6 * info.eps, atol=4 * info.smallest_subnormal)
+    computed = call(name, *(x, y)[: FUNCTIONS[name]])
+    np.testing.assert_allclose(computed, expected, rtol=6 * info.eps, atol=4 * info.smallest_subnormal)
 
 
 ON_GLIBC = platform.libc_ver()[0] == "glibc" and platform.machine() == "x86_64"

@@ -48,9 +48,9 @@ def test_limits(name, precision, monkeypatch):
     among = module.predict(numbers, rows)[:, 0]
     for row, predicted in zip(rows, among, strict=True):
         value, gradient, _ = limits(numbers, float(row[0]))
-        loss, found = module.loss_and_gradient(numbers, [row])
+        loss, slopes = module.loss_and_gradient(numbers, [row])
         assert [predicted, loss] == pytest.approx([value] * 2, rel=rel, abs=tiny), row
-        assert found == pytest.approx(gradient, rel=rel, abs=max(rel * np.max(np.abs(gradient)), tiny)), row
+        assert slopes == pytest.approx(gradient, rel=rel, abs=max(rel * np.max(np.abs(gradient)), tiny)), row
 
 
 QUOTIENTS = ["tan", "tan_below", "erf", "asin", "sine_sine", "sinh_sinh", "tanh_sine", "growth_sine", "sine_growth",

@@ -78,10 +78,10 @@ def test_saturated(scale, precision):
     after = module.train_many(X, Y, start, learning_rate=1.0, epochs=1).parameters
     reference = stage(perceptron_model, "differentiate")
     bound = 400 * float(np.finfo(module.dtype).eps)  # an exponent of some hundred is off by as many units
-    for before, found in zip(start, after, strict=True):
+    for before, trained in zip(start, after, strict=True):
         values = nn.evaluate(reference, before.astype(float), X, Y)
         gradient = np.array([float(values[element.tensor]) for element in reference.gradient])
-        assert found == pytest.approx(before - gradient, rel=bound, abs=1e-30)
+        assert trained == pytest.approx(before - gradient, rel=bound, abs=1e-30)
 
 
 def test_data_of_their_own():
@@ -89,8 +89,8 @@ def test_data_of_their_own():
     module = built(perceptron_model)
     start, X, Y = RNG.normal(size=(5, 7)), RNG.normal(size=(5, 150, 2)), RNG.uniform(size=(5, 150, 1))
     for own_X, own_Y in ((True, True), (True, False), (False, True)):
-        given = X if own_X else X[0], Y if own_Y else Y[0]
-        result = module.train_many(*given, start, learning_rate=0.1, epochs=5)
+        samples = X if own_X else X[0], Y if own_Y else Y[0]
+        result = module.train_many(*samples, start, learning_rate=0.1, epochs=5)
         for m in range(5):
             alone(module, result, m, X[m * own_X], Y[m * own_Y], start[m], 0.1, 0, epochs=5)
 
@@ -202,9 +202,9 @@ def test_networks(threads, monkeypatch):
 )
 def test_bad_arguments(perceptron, arguments, message):
     """Each argument that cannot be meant is refused by name."""
-    given = {"X": np.zeros((4, 2)), "Y": np.zeros(4), "parameters": np.zeros((3, 7)), **arguments}
+    call = {"X": np.zeros((4, 2)), "Y": np.zeros(4), "parameters": np.zeros((3, 7)), **arguments}
     with pytest.raises(ValueError, match=message):
-        perceptron.train_many(**given)
+        perceptron.train_many(**call)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -230,9 +230,9 @@ def test_without_history(weight_decay, optimizer):
     module = built(perceptron_model)
     start = RNG.normal(size=(70, 7))
     for X, Y in ((RNG.normal(size=(1, 2)), [0.3]), (RNG.normal(size=(9, 2)), RNG.uniform(size=9))):
-        given = {"learning_rate": 0.1, "epochs": 100, "optimizer": optimizer, "weight_decay": weight_decay}
-        kept = module.train_many(X, Y, start, **given)
-        left = module.train_many(X, Y, start, history=False, **given)
+        options = {"learning_rate": 0.1, "epochs": 100, "optimizer": optimizer, "weight_decay": weight_decay}
+        kept = module.train_many(X, Y, start, **options)
+        left = module.train_many(X, Y, start, history=False, **options)
         assert left.history is None
         assert np.array_equal(left.learning_rate, np.full((100, 70), 0.1))
         assert kept.history.shape == (100, 70)

@@ -28,8 +28,8 @@ def module():
 def test_solutions(module):
     """Those of many samples, each with times and steps of its own, are those of a loop in NumPy."""
     X = np.sort(RNG.uniform(0, 20, (9, 21)), axis=1)
-    found = module.predict(START, X).reshape(9, 2, 21)
-    for row, times in zip(found, X, strict=True):
+    predicted = module.predict(START, X).reshape(9, 2, 21)
+    for row, times in zip(predicted, X, strict=True):
         expected = np.array(trajectory(lotka_volterra(*START[:4]), START[4:], times, "tsit5", 10)).T
         np.testing.assert_allclose(row, expected, rtol=1e-13 * 10)
 
@@ -37,8 +37,8 @@ def test_solutions(module):
 def test_steps_reach_the_solution(module):
     """With ten steps from time to time, the error is below 1e-5 of the largest value."""
     exact = solve_ivp(lotka_volterra(*START[:4]), (0, 20), START[4:], "DOP853", TIMES, rtol=1e-13, atol=1e-13).y
-    found = module.predict(START, TIMES[None]).reshape(2, 21)
-    assert abs(found - exact).max() < 1e-5 * exact.max()
+    predicted = module.predict(START, TIMES[None]).reshape(2, 21)
+    assert abs(predicted - exact).max() < 1e-5 * exact.max()
 
 
 def test_derivatives_against_many_digits(module):

@@ -27,14 +27,14 @@ def exact_model(method):
 @pytest.mark.parametrize("method", KINDS)
 def test_solutions(method):
     """They are those of SciPy, begun again at each time, and those of NumPy, which takes the same steps."""
-    found = exact_module(method).predict(START, ROWS).reshape(-1, 2, TIMES)
-    for values, row in zip(found[:12], ROWS, strict=False):
+    predicted = exact_module(method).predict(START, ROWS).reshape(-1, 2, TIMES)
+    for values, row in zip(predicted[:12], ROWS, strict=False):
         exact = solution(START, row, KINDS[method])
         assert (abs(values - exact) <= 1e-10 * np.maximum(1, abs(exact).max(axis=1, keepdims=True))).all()
     program = stage(exact_model(method))
     same = nn.evaluate(program, START, ROWS[:1], np.zeros((1, 2 * TIMES)))
     same = np.stack([same[output.tensor] for output in program.outputs], axis=1)
-    np.testing.assert_allclose(found[:1], same, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(predicted[:1], same, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("method", KINDS)

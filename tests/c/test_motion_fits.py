@@ -40,9 +40,9 @@ def data(module, X, seed=0, fits=FITS):
     return Y * (1 + 0.01 * rng.normal(size=Y.shape)), TRUTH * (1 + 0.02 * rng.uniform(-1, 1, truth.shape))
 
 
-def bits(found, chosen=slice(None)):
+def bits(fits, chosen=slice(None)):
     """All that was found, of some fits."""
-    return [getattr(found, name)[chosen].tobytes() for name in NAMES]
+    return [getattr(fits, name)[chosen].tobytes() for name in NAMES]
 
 
 def check(many, singles):
@@ -175,12 +175,12 @@ def test_fits_are_drawn_over_the_times(samples, pyplot):
         assert (lower.get_xlabel(), upper.get_ylabel()) == ("t", "u, v")
         outputs = module.predict(result.parameters, X)
         for place, (points, line) in enumerate(zip(upper.lines[::2], upper.lines[1::2], strict=True)):
-            own = slice(9 * place, 9 * place + 9)
+            columns = slice(9 * place, 9 * place + 9)
             np.testing.assert_array_equal(points.get_xdata(), X.ravel())
-            np.testing.assert_array_equal(points.get_ydata(), Y[:, own].ravel())
-            np.testing.assert_array_equal(line.get_ydata().reshape(samples, 10)[:, :9], outputs[:, own])
+            np.testing.assert_array_equal(points.get_ydata(), Y[:, columns].ravel())
+            np.testing.assert_array_equal(line.get_ydata().reshape(samples, 10)[:, :9], outputs[:, columns])
             assert np.isnan(line.get_ydata()[9::10]).all()
-        words = [one.get_text() for one in upper.get_legend().get_texts()]
+        words = [entry.get_text() for entry in upper.get_legend().get_texts()]
         assert {"u, data", "u, fit", "v, data", "v, fit"} <= {*words}
         assert len(words) == (4 if interval is None else 6)
     with pytest.raises(ValueError, match="drawn on two axes"):
@@ -220,12 +220,12 @@ def test_fits_with_jumps_and_columns(method):
     rng = np.random.default_rng(8)
     X = np.array([dosing.samples(2, rng) for _ in range(FITS)])
     truth = dosing.START * (1 + 0.04 * rng.uniform(-1, 1, (FITS, 4)))
-    Y = np.array([module.predict(p, own) for p, own in zip(truth, X, strict=True)])
+    Y = np.array([module.predict(p, rows) for p, rows in zip(truth, X, strict=True)])
     Y *= 1 + 0.01 * rng.normal(size=Y.shape)
     Y[rng.uniform(size=Y.shape) < 0.1] = np.nan
     options = {"bounds": {"share": (0.4, 0.69)}, "fixed": ["volume"], "p0": [1.1, 0.19, 20, 0.65]}
     many = module.fit_many(X, Y, covariance=True, **options)
-    check(many, [module.fit(own, y, **options) for own, y in zip(X, Y, strict=True)])
+    check(many, [module.fit(rows, y, **options) for rows, y in zip(X, Y, strict=True)])
 
 
 @pytest.mark.parametrize("kind", ["chosen", "tsit5"])
@@ -236,7 +236,7 @@ def test_fits_of_several_samples(kind):
     X = TIMES * rng.uniform(0.6, 1.1, (FITS, 3, 1))
     lengths = rng.integers(1, 4, FITS)
     _, starts = data(module, X[0])
-    Y = np.array([module.predict(TRUTH, own) for own in X]) * (1 + 0.01 * rng.normal(size=(FITS, 3, 18)))
+    Y = np.array([module.predict(TRUTH, rows) for rows in X]) * (1 + 0.01 * rng.normal(size=(FITS, 3, 18)))
     many = module.fit_many(X, Y, p0=starts, lengths=lengths)
     check(many, [module.fit(X[m, :n], Y[m, :n], p0=starts[m]) for m, n in enumerate(lengths)])
 
@@ -357,7 +357,7 @@ def test_fewer_outputs_than_parameters(times, observed):
     np.testing.assert_allclose(slopes, np.moveaxis(differences, 0, -1), atol=1e-5 * abs(slopes).max())
     Y = np.array([module.predict(truth * (1 + 0.02 * k / FITS), X) for k in range(FITS)])
     Y += 0.01 * np.random.default_rng(6).normal(size=Y.shape)
-    check(module.fit_many(X, Y), [module.fit(X, own) for own in Y])
+    check(module.fit_many(X, Y), [module.fit(X, outputs) for outputs in Y])
 
 
 def test_errors_in_x_are_refused():

@@ -60,9 +60,9 @@ def test_numpy_takes_the_same_steps():
     with pytest.warns(RuntimeWarning, match="for a test of second derivatives"):
         slow = evaluated_module(STEERED, reason="for a test of second derivatives")
     module, direction = built(STEERED), RNG.normal(size=6)
-    given = module.initial_parameters(), direction, X[:1], Y[:1]
-    expected = module.hessian_product(*given)
-    np.testing.assert_allclose(slow.hessian_product(*given), expected, atol=1e-9 * abs(expected).max())
+    arguments = module.initial_parameters(), direction, X[:1], Y[:1]
+    expected = module.hessian_product(*arguments)
+    np.testing.assert_allclose(slow.hessian_product(*arguments), expected, atol=1e-9 * abs(expected).max())
 
 
 def test_a_sample_that_fails():
@@ -84,11 +84,11 @@ def test_minimize_reads_them():
 def test_minimize_rejects_steps_without_a_loss(method):
     """A trust region shrinks where a solution reaches a pole: the minimum is that of a method without derivatives."""
     module = built(nn.Dynamics("u' = -k*u**2", {"u": 1}, {"k": 1}, times=3, name="falling_or_growing"))
-    given = [[0, 0.5, 0.9]], [[1, 2, 3]]
-    assert np.isnan(module.loss([-1.2], *given))
-    minimized = module.minimize(*given, [1.0], method=method)
+    samples = [[0, 0.5, 0.9]], [[1, 2, 3]]
+    assert np.isnan(module.loss([-1.2], *samples))
+    minimized = module.minimize(*samples, [1.0], method=method)
     assert minimized.status == "converged"
-    expected = module.minimize(*given, [1.0], method="Nelder-Mead", tol=1e-10)
+    expected = module.minimize(*samples, [1.0], method="Nelder-Mead", tol=1e-10)
     np.testing.assert_allclose(minimized.parameters, expected.parameters, rtol=1e-5)
 
 

@@ -76,14 +76,17 @@ def test_derivatives_against_many_digits(module):
     """The Jacobian and the gradient are those of the steps and the jumps, by differences with 50 digits."""
     with mpmath.workdps(50):
         h = mpmath.mpf(10) ** -20
-        row = [mpmath.mpf(float(one)) for one in X[0]]
+        row = [mpmath.mpf(float(number)) for number in X[0]]
         columns = []
         for p in range(5):
             sides = [
-                by_loop([mpmath.mpf(float(one)) + (side * h if k == p else 0) for k, one in enumerate(START)], row)
+                by_loop(
+                    [mpmath.mpf(float(parameter)) + (side * h if k == p else 0) for k, parameter in enumerate(START)],
+                    row,
+                )
                 for side in (1, -1)
             ]
-            columns.append([float(one / (2 * h)) for one in sides[0] - sides[1]])
+            columns.append([float(change / (2 * h)) for change in sides[0] - sides[1]])
     exact = np.array(columns).T
     np.testing.assert_allclose(module.jacobian(START, X)[0], exact, atol=1e-11 * abs(exact).max())
     Y = RNG.normal(1, 1, (1, 18))

@@ -64,24 +64,24 @@ def test_a_limit_of_a_call_is_that_of_the_model(case):
     X, parameters = X.astype(precision), parameters.astype(precision)
     shape = (3, 18)
 
-    def found(of, limit):
+    def computed(of, limit):
         outputs, slopes = np.empty(shape, precision), np.empty((*shape, len(parameters)), precision)
         of.predict(parameters, X, 3, outputs, limit)
         of.jacobian(parameters, X, 3, slopes, limit)
         return outputs, slopes
 
-    expected, usual = found(less, 0), found(native, 0)
+    expected, usual = computed(less, 0), computed(native, 0)
     solved = np.isfinite(expected[0]).all(axis=1)
     assert solved.any()
     assert not solved.all()
     assert np.isfinite(usual[0]).all()
-    for one, other in zip(found(native, steps), expected, strict=True):
-        assert bits(one) == bits(other)
+    for array, same in zip(computed(native, steps), expected, strict=True):
+        assert bits(array) == bits(same)
     for limit in (100_000, 2**40):
-        for one, other in zip(found(native, limit), usual, strict=True):
-            assert bits(one) == bits(other)
-    for one, other in zip(found(less, 100_000), expected, strict=True):
-        assert bits(one) == bits(other)
+        for array, same in zip(computed(native, limit), usual, strict=True):
+            assert bits(array) == bits(same)
+    for array, same in zip(computed(less, 100_000), expected, strict=True):
+        assert bits(array) == bits(same)
 
 
 @pytest.mark.parametrize(("method", "steps"), [("tsit5", STEPS), ("rodas5p", 150)])
@@ -93,17 +93,17 @@ def test_a_limit_of_fits_is_that_of_the_model(method, steps):
     random = np.random.default_rng(0)
     Y = usual.predict(TRUTH, X) * (1 + 0.01 * random.normal(size=(1, 18))).astype(precision)
     starts = (TRUTH * np.exp(0.8 * random.normal(size=(21, 6)))).astype(precision)
-    one, other = (
+    unlimited, of_few_steps = (
         Problem(module._model, X, Y.astype(precision), None, CheckedFitOptions.of(tolerance=1e-6, max_iterations=50))
         for module in (usual, less)
     )
-    limited = one.limited(steps)
-    found, expected, free = (reached(each, starts, None, 1, None) for each in (limited, other, one))
-    for values, wanted in zip(found, expected, strict=True):
+    limited = unlimited.limited(steps)
+    fits, expected, free = (reached(each, starts, None, 1, None) for each in (limited, of_few_steps, unlimited))
+    for values, wanted in zip(fits, expected, strict=True):
         np.testing.assert_array_equal(values, wanted)
-    assert np.isfinite(free[0]).sum() > np.isfinite(found[0]).sum() > 0
+    assert np.isfinite(free[0]).sum() > np.isfinite(fits[0]).sum() > 0
     for start in starts[:6]:
-        single, wanted = (each.solve(start, None) for each in (limited, other))
+        single, wanted = (each.solve(start, None) for each in (limited, of_few_steps))
         np.testing.assert_array_equal(single.parameters, wanted.parameters)
         assert single.ending == wanted.ending
 
@@ -116,10 +116,10 @@ def test_a_search_with_few_steps_finds_what_all_steps_do():
     assert 0 < limit < usual._model.facts.steps.max_steps
     assert usual_steps(less._model) == 0
     Y = usual.predict(TRUTH, TIMES[None]) * (1 + 0.02 * np.random.default_rng(1).normal(size=(1, 18)))
-    found, other = (module.fit(TIMES[None], Y, p0="auto") for module in (usual, less))
-    np.testing.assert_array_equal(found.parameters, other.parameters)
-    assert found.converged
-    assert found.chi2 <= usual.fit(TIMES[None], Y, p0=TRUTH).chi2 * (1 + 1e-6)
+    fitted, other = (module.fit(TIMES[None], Y, p0="auto") for module in (usual, less))
+    np.testing.assert_array_equal(fitted.parameters, other.parameters)
+    assert fitted.converged
+    assert fitted.chi2 <= usual.fit(TIMES[None], Y, p0=TRUTH).chi2 * (1 + 1e-6)
 
 
 def test_a_search_where_all_solutions_need_many_steps():

@@ -49,7 +49,7 @@ def data(module, trajectories=1, count=COUNT, seed=0):
     rng = np.random.default_rng(seed)
     X = (TIMES * rng.uniform(0.7, 1.05, (count, trajectories, 1))).astype(module.dtype)
     truth = TRUTH * (1 + 0.04 * rng.uniform(-1, 1, (count, 6)))
-    Y = np.array([module.predict(p, own) for p, own in zip(truth, X, strict=True)])
+    Y = np.array([module.predict(p, rows) for p, rows in zip(truth, X, strict=True)])
     Y *= 1 + 0.01 * rng.normal(size=Y.shape)
     return X, Y.astype(module.dtype), TRUTH * (1 + 0.02 * rng.uniform(-1, 1, truth.shape))
 
@@ -118,10 +118,10 @@ def test_models_with_jumps_and_columns(options):
     rng = np.random.default_rng(8)
     X = np.array([dosing.samples(2, rng) for _ in range(11)])
     truth = dosing.START * (1 + 0.04 * rng.uniform(-1, 1, (11, 4)))
-    Y = np.array([module.predict(p, own) for p, own in zip(truth, X, strict=True)])
+    Y = np.array([module.predict(p, rows) for p, rows in zip(truth, X, strict=True)])
     starts = np.tile(dosing.START, (11, 1))
-    given = {"optimizer": "adam", "epochs": 6, "learning_rate": 0.01}
-    check(module, module.train_many(X, Y, starts, **given), X, Y, starts, **given)
+    arguments = {"optimizer": "adam", "epochs": 6, "learning_rate": 0.01}
+    check(module, module.train_many(X, Y, starts, **arguments), X, Y, starts, **arguments)
 
 
 def test_equations_from_time_to_time():
@@ -131,9 +131,16 @@ def test_equations_from_time_to_time():
     for precision in ("float64", "float32"):
         module = built(GARCH, precision, fit=False)
         starts = (np.array([0.2, 0.1, 0.7]) * rng.uniform(0.9, 1.1, (COUNT, 3))).astype(precision)
-        given = {"optimizer": "adam", "epochs": 20, "learning_rate": 1e-3}
-        own = X.astype(precision)
-        check(module, module.train_many(own, np.log(own**2), starts, **given), own, np.log(own**2), starts, **given)
+        options = {"optimizer": "adam", "epochs": 20, "learning_rate": 1e-3}
+        rows = X.astype(precision)
+        check(
+            module,
+            module.train_many(rows, np.log(rows**2), starts, **options),
+            rows,
+            np.log(rows**2),
+            starts,
+            **options,
+        )
 
 
 def test_networks_in_equations():
@@ -154,8 +161,8 @@ def test_networks_in_equations():
     X = np.array([np.column_stack([np.tile(np.linspace(0, 2, 6), (2, 1)), rng.uniform(-2, 2, 2)]) for _ in range(11)])
     Y = X[:, :, -1:] * np.cos(X[:, :, :6])
     starts = np.array([module.initial_parameters(seed) for seed in range(11)])
-    given = {"optimizer": "adam", "epochs": 8, "learning_rate": 0.01}
-    check(module, module.train_many(X, Y, starts, **given), X, Y, starts, **given)
+    options = {"optimizer": "adam", "epochs": 8, "learning_rate": 0.01}
+    check(module, module.train_many(X, Y, starts, **options), X, Y, starts, **options)
 
 
 @pytest.mark.parametrize("kind", ["chosen", pytest.param("both", marks=LONG), "tsit5"])
@@ -163,14 +170,14 @@ def test_bits_do_not_depend_on_other_models(kind):
     """Alone, in another order and lane, among other models, and on two threads, a model has the same bits."""
     module = built(KEPT[kind], fit=False)
     X, Y, starts = data(module)
-    given = {"optimizer": "adam", "epochs": 6, "learning_rate": 0.01}
-    many = module.train_many(X, Y, starts, **given)
+    options = {"optimizer": "adam", "epochs": 6, "learning_rate": 0.01}
+    many = module.train_many(X, Y, starts, **options)
     order = np.random.default_rng(3).permutation(COUNT)
-    again = module.train_many(X[order], Y[order], starts[order], threads=2, **given)
+    again = module.train_many(X[order], Y[order], starts[order], threads=2, **options)
     assert np.array_equal(again.parameters, many.parameters[order])
     assert np.array_equal(again.history, many.history[:, order])
     for m in (0, 9, COUNT - 1):
-        alone = module.train_many(X[m : m + 1], Y[m : m + 1], starts[m : m + 1], **given)
+        alone = module.train_many(X[m : m + 1], Y[m : m + 1], starts[m : m + 1], **options)
         assert np.array_equal(alone.parameters[0], many.parameters[m])
         assert alone.loss[0] == many.loss[m]
 
@@ -182,12 +189,12 @@ def test_a_model_that_fails_leaves_the_others_alone(kind, history):
     module = built(KEPT[kind], fit=False)
     X, Y, starts = data(module)
     rates = np.full(COUNT, 1e-3)
-    given = {"optimizer": "adam", "epochs": 8, "history": history}
-    before = module.train_many(X, Y, starts, learning_rate=rates, **given)
+    options = {"optimizer": "adam", "epochs": 8, "history": history}
+    before = module.train_many(X, Y, starts, learning_rate=rates, **options)
     starts[2] = starts[18] = TRUTH * [1, -1000, 1, 1, 1, 1]
     rates[11] = 1e9
     with pytest.warns(RuntimeWarning, match="training diverged for 3 of 19 models"):
-        many = module.train_many(X, Y, starts, learning_rate=rates, **given)
+        many = module.train_many(X, Y, starts, learning_rate=rates, **options)
     failed = [2, 11, 18]
     assert [m for m, status in enumerate(many.status) if status == "diverged"] == failed
     others = np.delete(np.arange(COUNT), failed)
@@ -197,7 +204,7 @@ def test_a_model_that_fails_leaves_the_others_alone(kind, history):
     assert np.isfinite(many.parameters).all()
     for m in failed:
         with pytest.warns(RuntimeWarning, match="training diverged"):
-            trained = module.train(X[m], Y[m], starts[m], learning_rate=rates[m], **given)
+            trained = module.train(X[m], Y[m], starts[m], learning_rate=rates[m], **options)
         assert (many.status[m], many.epochs[m]) == (trained.status, trained.epochs)
         np.testing.assert_allclose(many.parameters[m], trained.parameters, rtol=1e-9)
 
@@ -207,11 +214,11 @@ def test_models_that_converge_keep_their_parameters():
     module = built(KEPT["chosen"], fit=False)
     X, Y, starts = data(module)
     rates = np.where(np.arange(COUNT) % 3, 1e-6, 1e-14)
-    given = {"epochs": 10, "tolerance": 1e-9}
-    many = module.train_many(X, Y, starts, learning_rate=rates, **given)
+    options = {"epochs": 10, "tolerance": 1e-9}
+    many = module.train_many(X, Y, starts, learning_rate=rates, **options)
     assert [*many.epochs] == [10 if m % 3 else 1 for m in range(COUNT)]
     assert {*many.status[::3]} == {"converged"}
-    check(module, many, X, Y, starts, learning_rate=rates, **given)
+    check(module, many, X, Y, starts, learning_rate=rates, **options)
     for m in range(COUNT):
         assert many.loss[m] == pytest.approx(module.loss(many.parameters[m], X[m], Y[m]), rel=1e-12)
 
@@ -222,10 +229,10 @@ def test_samples_that_fill_the_lanes_are_trained_one_by_one():
     lanes = module._model.facts.steps.lanes
     assert lanes == 8
     X, Y, starts = data(module, 2 * lanes, 2)
-    given = {"epochs": 2, "learning_rate": 1e-4, "optimizer": "adam"}
-    many = module.train_many(X, Y, starts, **given)
+    options = {"epochs": 2, "learning_rate": 1e-4, "optimizer": "adam"}
+    many = module.train_many(X, Y, starts, **options)
     for m in range(2):
-        trained = module.train(X[m], Y[m], starts[m], **given)
+        trained = module.train(X[m], Y[m], starts[m], **options)
         assert np.array_equal(many.parameters[m], trained.parameters)
 
 
@@ -238,10 +245,10 @@ def test_the_loops_compute_the_program():
         (doses, dosing.START, dosing.samples(16, rng)),
         (GARCH, np.array([0.2, 0.1, 0.7]), rng.normal(size=(16, 12))),
     ):
-        found = stage(model, "schedule", fit=False)
-        assert "models side by side, over time" in found.show()
-        Y = rng.normal(size=(16, sum(target.size for target in found.program.targets)))
-        assert carried_out(found, parameters, X, Y) is None
+        scheduled = stage(model, "schedule", fit=False)
+        assert "models side by side, over time" in scheduled.show()
+        Y = rng.normal(size=(16, sum(target.size for target in scheduled.program.targets)))
+        assert carried_out(scheduled, parameters, X, Y) is None
 
 
 def test_a_whole_module_has_the_same_bits():
@@ -249,9 +256,9 @@ def test_a_whole_module_has_the_same_bits():
     module = built(KEPT["chosen"], fit=False)
     whole = load(nn.compile_model(KEPT["chosen"], fit=False).built)
     X, Y, starts = data(module)
-    given = {"epochs": 3, "learning_rate": 1e-3, "optimizer": "adam"}
-    one, other = (each.train_many(X, Y, starts, **given) for each in (module, whole))
-    assert np.array_equal(one.parameters, other.parameters)
+    options = {"epochs": 3, "learning_rate": 1e-3, "optimizer": "adam"}
+    loaded, linked = (each.train_many(X, Y, starts, **options) for each in (module, whole))
+    assert np.array_equal(loaded.parameters, linked.parameters)
 
 
 def test_others_are_trained_one_by_one(monkeypatch):

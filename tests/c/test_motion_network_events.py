@@ -77,7 +77,7 @@ def solution(parameters, row, interpolation, start=None):
 def gradient_by_evaluation(program, rows, targets):
     """The gradient of a program that is carried out with NumPy."""
     values = nn.evaluate(program, PARAMETERS, rows, targets)
-    return np.concatenate([np.ravel(values[one.tensor]) for one in program.gradient])
+    return np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
 
 
 @pytest.mark.parametrize("interpolation", COURSES)
@@ -113,9 +113,9 @@ def test_numpy_takes_the_same_steps(interpolation):
     model = steered(interpolation, "steered_loose", rtol=1e-2, atol=1e-3)
     program, module = stage(model), built(model)
     values = nn.evaluate(program, PARAMETERS, X[:5], Y[:5])
-    found = np.hstack([values["u"], values["v"]])
-    np.testing.assert_allclose(module.predict(PARAMETERS, X[:5]), found, rtol=1e-9, atol=1e-9)
-    gradient = np.concatenate([np.ravel(values[one.tensor]) for one in program.gradient])
+    evaluated = np.hstack([values["u"], values["v"]])
+    np.testing.assert_allclose(module.predict(PARAMETERS, X[:5]), evaluated, rtol=1e-9, atol=1e-9)
+    gradient = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
     np.testing.assert_allclose(
         module.loss_and_gradient(PARAMETERS, X[:5], Y[:5])[1], gradient, rtol=1e-8, atol=1e-9 * abs(gradient).max()
     )
@@ -131,10 +131,10 @@ def test_steps_that_are_taken_again_cross_times_and_jumps(monkeypatch):
         model = tight("linear", **options)
         other = nn.build(model, fit=False)
         chosen.append(nn.compile_model(model, until="schedule")["schedule"].rates[0].levels)
-        for found, expected in zip(
+        for result, expected in zip(
             other.loss_and_gradient(PARAMETERS, X, Y), module.loss_and_gradient(PARAMETERS, X, Y), strict=True
         ):
-            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(result, expected)
     assert chosen[0] > chosen[1] > 1
 
 
@@ -146,8 +146,8 @@ def test_samples_have_the_same_bits_alone_and_among_others():
         np.testing.assert_array_equal(module.predict(PARAMETERS, X[n : n + 1])[0], together[n])
         alone = module.loss_and_gradient(PARAMETERS, X[n : n + 1], Y[n : n + 1])
         among = module.loss_and_gradient(PARAMETERS, X, Y, sample_weight=np.eye(len(X))[n])
-        for found, expected in zip(among, alone, strict=True):
-            np.testing.assert_array_equal(found, expected)
+        for result, expected in zip(among, alone, strict=True):
+            np.testing.assert_array_equal(result, expected)
 
 
 def test_initial_values_before_the_first_time():
@@ -167,7 +167,7 @@ def test_single_precision():
     single, double = built(model, "float32"), built(tight("linear"))
     exact = double.predict(PARAMETERS, X)
     np.testing.assert_allclose(single.predict(PARAMETERS, X), exact, atol=1e-3 * abs(exact).max())
-    gradients = [one.loss_and_gradient(PARAMETERS, X, Y)[1] for one in (single, double)]
+    gradients = [module.loss_and_gradient(PARAMETERS, X, Y)[1] for module in (single, double)]
     np.testing.assert_allclose(*gradients, atol=1e-3 * abs(gradients[1]).max())
 
 

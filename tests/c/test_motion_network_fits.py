@@ -125,8 +125,8 @@ def test_jacobians_have_the_gradient(precision, close):
     residuals = RNG.normal(size=(4, 2 * TIMES))
     Y = module.predict(PARAMETERS, X) - residuals
     gradient = module.loss_and_gradient(PARAMETERS, X, Y)[1]
-    found = np.einsum("no,nop->p", residuals, module.jacobian(PARAMETERS, X)) * 2 / residuals.size
-    np.testing.assert_allclose(found, gradient, atol=close * abs(gradient).max())
+    summed = np.einsum("no,nop->p", residuals, module.jacobian(PARAMETERS, X)) * 2 / residuals.size
+    np.testing.assert_allclose(summed, gradient, atol=close * abs(gradient).max())
 
 
 def test_a_fit_and_its_standard_errors():

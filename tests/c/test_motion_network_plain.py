@@ -79,7 +79,7 @@ def functions(folder):
 
 def rows(model, count=4):
     """Times, then inputs and columns."""
-    others = sum(one.size for one in model.describe().inputs) - TIMES
+    others = sum(tensor.size for tensor in model.describe().inputs) - TIMES
     return np.hstack([np.sort(RNG.uniform(0, 3, (count, TIMES)), axis=1), RNG.normal(size=(count, others))])
 
 
@@ -139,8 +139,8 @@ def test_gradients_are_central_differences(functions):
     for k in RNG.choice(len(parameters), 12, replace=False):
         change = np.zeros_like(parameters)
         change[k] = 1e-4
-        ends = [[plain.loss(parameters + f * change, X, Y).mean() for f in (one, -one)] for one in (1, 2)]
-        near, far = [(up - down) / (2e-4 * one) for one, (up, down) in enumerate(ends, 1)]
+        ends = [[plain.loss(parameters + f * change, X, Y).mean() for f in (factor, -factor)] for factor in (1, 2)]
+        near, far = [(up - down) / (2e-4 * factor) for factor, (up, down) in enumerate(ends, 1)]
         assert gradient[k] == pytest.approx((4 * near - far) / 3, abs=1e-8 * abs(gradient).max())
 
 

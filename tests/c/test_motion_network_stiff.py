@@ -41,10 +41,10 @@ def test_solutions_and_gradients_are_those_of_layers(model):
     """Those of Tsit5, whose layers are loops and whose gradient is the reverse of its steps, agree to the tolerance."""
     loops, formulas = built(TSIT5), built(model)
     np.testing.assert_allclose(formulas.predict(PARAMETERS, X), loops.predict(PARAMETERS, X), rtol=1e-6, atol=1e-7)
-    for found, expected in zip(
+    for result, expected in zip(
         formulas.loss_and_gradient(PARAMETERS, X, Y), loops.loss_and_gradient(PARAMETERS, X, Y), strict=True
     ):
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7 * np.max(np.abs(expected)))
+        np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-7 * np.max(np.abs(expected)))
 
 
 def test_jacobians_against_differences():

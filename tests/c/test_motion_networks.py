@@ -71,7 +71,7 @@ def test_single_precision():
     parameters = drawn(model)
     single, double = built(model, "float32", fit=False), built(model, fit=False)
     np.testing.assert_allclose(single.predict(parameters, X), double.predict(parameters, X), rtol=1e-5, atol=1e-5)
-    (loss, gradient), (exact, slopes) = (one.loss_and_gradient(parameters, X, Y) for one in (single, double))
+    (loss, gradient), (exact, slopes) = (module.loss_and_gradient(parameters, X, Y) for module in (single, double))
     assert loss == pytest.approx(exact, rel=1e-5)
     np.testing.assert_allclose(gradient, slopes, atol=1e-5 * abs(slopes).max())
 
@@ -94,12 +94,12 @@ def test_the_pendulum_is_learnt():
     times = np.linspace(0, 3, 16)
 
     def swings(angles):
-        given = np.hstack([np.tile(times, (len(angles), 1)), np.array(angles)[:, None]])
+        rows = np.hstack([np.tile(times, (len(angles), 1)), np.array(angles)[:, None]])
         paths = [
             solve_ivp(lambda t, y: [y[1], -np.sin(y[0])], (0, 3), [angle, 0], t_eval=times, rtol=1e-9, atol=1e-9)
             for angle in angles
         ]
-        return given, np.array([path.y[0] for path in paths])
+        return rows, np.array([path.y[0] for path in paths])
 
     network = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(1)], inputs=1)
     model = nn.Dynamics(

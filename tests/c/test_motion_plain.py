@@ -74,8 +74,8 @@ def functions(folder, request):
     HIRES, the largest, takes part in thorough tests alone.
     """
     exports = {
-        name: (model, {"train": True, **given})
-        for name, (model, given) in (MODELS | SINGLES).items()
+        name: (model, {"train": True, **options})
+        for name, (model, options) in (MODELS | SINGLES).items()
         if name != "hires" or request.config.getoption("--thorough")
     }
     return loaded(folder, exports, COMPILERS[0], ("-Og",), tested=[name for name, _ in SELF_TESTS])

@@ -56,22 +56,22 @@ def followed(parameters, row, taken):
     """The states at all times after steps that begin and end at given times, also for complex parameters."""
     times, b = row[:9], row[9]
     weights = weights_of(LOOSE, parameters)
-    rate, found = rate_of(weights, b), []
+    rate, states = rate_of(weights, b), []
     u = np.array([2 * b, weights["v0"]])
-    found += [u for t in times if t <= times[0]]
-    for one in taken:
+    states += [u for t in times if t <= times[0]]
+    for step in taken:
         stages = []
         for part, weights_before in zip(TABLE.times, TABLE.rows, strict=True):
             moved = sum((a * k for a, k in zip(weights_before, stages, strict=True)), 0 * u)
-            after = u + one.h * moved
-            stages.append(rate(one.now + part * one.h, after))
-        for t in times[(times > one.now) & (times <= one.end)]:
-            x = (t - one.now) / one.h
+            after = u + step.h * moved
+            stages.append(rate(step.now + part * step.h, after))
+        for t in times[(times > step.now) & (times <= step.end)]:
+            x = (t - step.now) / step.h
             weight = [sum(c * x ** (k + 1) for k, c in enumerate(row)) for row in TABLE.interpolant]
-            inside = u + one.h * sum(w * k for w, k in zip(weight, stages, strict=True))
-            found.append(after if t == one.end else inside)
+            inside = u + step.h * sum(w * k for w, k in zip(weight, stages, strict=True))
+            states.append(after if t == step.end else inside)
         u = after
-    return np.array(found).T.ravel()
+    return np.array(states).T.ravel()
 
 
 def steps_of(model, parameters, row):
@@ -89,7 +89,7 @@ def test_gradients_are_those_of_the_steps_taken():
     assert max(map(len, taken)) < 20
 
     def states(parameters):
-        return np.array([followed(parameters, row, own) for row, own in zip(X, taken, strict=True)])
+        return np.array([followed(parameters, row, steps) for row, steps in zip(X, taken, strict=True)])
 
     module = built(LOOSE)
     np.testing.assert_allclose(
@@ -128,17 +128,17 @@ def test_gradients_against_differences():
 def test_solutions_are_within_the_tolerance():
     """The global error is within 100 times the tolerance."""
     model = driven("driven_usual", rtol=1e-7, atol=1e-9)
-    found, exact = (built(one).predict(PARAMETERS, X) for one in (model, TIGHT))
-    assert (abs(found - exact) <= 100 * (1e-9 + 1e-7 * abs(exact).max(axis=1, keepdims=True))).all()
+    predicted, exact = (built(described).predict(PARAMETERS, X) for described in (model, TIGHT))
+    assert (abs(predicted - exact) <= 100 * (1e-9 + 1e-7 * abs(exact).max(axis=1, keepdims=True))).all()
 
 
 def test_numpy_takes_the_same_steps():
     """The program, carried out with NumPy, has the same states and gradients."""
     values = nn.evaluate(stage(LOOSE), PARAMETERS, X, Y)
     module = built(LOOSE)
-    found = np.hstack([values["u"], values["v"]])
-    np.testing.assert_allclose(module.predict(PARAMETERS, X), found, rtol=1e-9, atol=1e-9)
-    gradient = np.concatenate([values[one.tensor].ravel() for one in stage(LOOSE).gradient])
+    evaluated = np.hstack([values["u"], values["v"]])
+    np.testing.assert_allclose(module.predict(PARAMETERS, X), evaluated, rtol=1e-9, atol=1e-9)
+    gradient = np.concatenate([values[element.tensor].ravel() for element in stage(LOOSE).gradient])
     np.testing.assert_allclose(
         module.loss_and_gradient(PARAMETERS, X, Y)[1], gradient, rtol=1e-8, atol=1e-9 * abs(gradient).max()
     )
@@ -153,10 +153,10 @@ def test_gradients_do_not_depend_on_how_many_steps_are_kept(room, levels, monkey
     (chosen,) = nn.compile_model(module_of, until="schedule")["schedule"].rates
     assert chosen.levels == levels
     assert len(steps_of(TIGHT, PARAMETERS, X[0])) > 3 * chosen.length
-    for found, expected in zip(
+    for result, expected in zip(
         other.loss_and_gradient(PARAMETERS, X, Y), module.loss_and_gradient(PARAMETERS, X, Y), strict=True
     ):
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_samples_have_the_same_bits_alone_and_among_others():
@@ -167,8 +167,8 @@ def test_samples_have_the_same_bits_alone_and_among_others():
         np.testing.assert_array_equal(module.predict(PARAMETERS, X[n : n + 1])[0], together[n])
     alone = module.loss_and_gradient(PARAMETERS, X[4:5], Y[4:5])
     weights = np.eye(len(X))[4]
-    for found, expected in zip(module.loss_and_gradient(PARAMETERS, X, Y, sample_weight=weights), alone, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for result, expected in zip(module.loss_and_gradient(PARAMETERS, X, Y, sample_weight=weights), alone, strict=True):
+        np.testing.assert_array_equal(result, expected)
 
 
 def test_single_precision():
@@ -176,7 +176,7 @@ def test_single_precision():
     model = driven("driven_single", rtol=1e-5, atol=1e-5)
     single, double = built(model, "float32"), built(model)
     np.testing.assert_allclose(single.predict(PARAMETERS, X), double.predict(PARAMETERS, X), rtol=1e-3, atol=1e-3)
-    gradients = [one.loss_and_gradient(PARAMETERS, X, Y)[1] for one in (single, double)]
+    gradients = [module.loss_and_gradient(PARAMETERS, X, Y)[1] for module in (single, double)]
     np.testing.assert_allclose(*gradients, atol=5e-3 * abs(gradients[1]).max())
 
 
@@ -254,8 +254,8 @@ def test_a_pendulum_is_learnt():
     truth, module = nn.build(swing, fit=False), built(model)
 
     def data(angles):
-        given = np.hstack([np.tile(times, (len(angles), 1)), np.array(angles)[:, None]])
-        return given, truth.predict([], given)
+        rows = np.hstack([np.tile(times, (len(angles), 1)), np.array(angles)[:, None]])
+        return rows, truth.predict([], rows)
 
     seen, unseen = data(np.linspace(-2, 2, 9)), data([-1.7, -0.3, 0.9])
     trained = module.train(*seen, epochs=500, optimizer="adam", learning_rate=0.02)

@@ -62,8 +62,8 @@ def test_published_solutions(name, rtol):
     """The global error at the last time is within 100 times the tolerance, and few steps lead there."""
     example = STIFF[name]
     model = example.model(2, rtol=rtol, atol=rtol * 1e-12, max_steps=10_000, name=named(name, "published"))
-    found = nn.build(model, fit=False).predict(example.values, [[0, example.end]])[0].reshape(-1, 2)[:, 1]
-    assert (abs(found - example.published) <= 100 * rtol * abs(np.array(example.published))).all()
+    predicted = nn.build(model, fit=False).predict(example.values, [[0, example.end]])[0].reshape(-1, 2)[:, 1]
+    assert (abs(predicted - example.published) <= 100 * rtol * abs(np.array(example.published))).all()
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_solutions(name, method):
     example = STIFF[name]
     model = example.model(method=method, rtol=RTOL, atol=RTOL * 1e-6, name=named(name, f"solved_{method}"))
     times = example.times()
-    found = nn.build(model, fit=False).predict(example.values, times[None])[0].reshape(len(example.initial), -1)
+    predicted = nn.build(model, fit=False).predict(example.values, times[None])[0].reshape(len(example.initial), -1)
     exact = example.solution(example.values, times)
-    assert (abs(found - exact) <= 100 * RTOL * scale_of(exact)).all()
+    assert (abs(predicted - exact) <= 100 * RTOL * scale_of(exact)).all()
     program = stage(model, fit=False)
-    values = nn.evaluate(program, example.values, times[None], np.zeros((1, found.size)))
+    values = nn.evaluate(program, example.values, times[None], np.zeros((1, predicted.size)))
     same = np.array([values[output.tensor][0] for output in program.outputs])
-    assert (abs(found - same) <= 1e-9 * scale_of(exact)).all()
+    assert (abs(predicted - same) <= 1e-9 * scale_of(exact)).all()
 
 
 @pytest.mark.parametrize("name", ["robertson", "pulled", pytest.param("HIRES", marks=pytest.mark.thorough)])
@@ -299,8 +299,8 @@ def test_single_precision(name):
     single, double = (built(model, precision) for precision in ("float32", "float64"))
     times, p = example.times()[None], example.values
     exact = example.solution(p, times[0], 1e-8)
-    found = single.predict(p, times)[0].reshape(exact.shape)
-    assert (abs(found - exact) <= 1e-2 * scale_of(exact)).all()
+    predicted = single.predict(p, times)[0].reshape(exact.shape)
+    assert (abs(predicted - exact) <= 1e-2 * scale_of(exact)).all()
     slopes, expected = single.jacobian(p, times)[0], double.jacobian(p, times)[0]
     assert (abs(slopes - expected) <= 2e-2 * abs(expected).max(axis=0)).all()
 
@@ -333,8 +333,8 @@ def test_chains_of_reactions():
     values, vectors = np.linalg.eig(A)
     first = np.linalg.solve(vectors, np.eye(20)[0])
     exact = np.array([vectors @ (np.exp(values * t) * first) for t in times]).T
-    found = nn.build(model, fit=False).predict([1], times[None])[0].reshape(20, 4)
-    assert abs(found - exact).max() < 1e-6
+    predicted = nn.build(model, fit=False).predict([1], times[None])[0].reshape(20, 4)
+    assert abs(predicted - exact).max() < 1e-6
 
 
 @pytest.mark.parametrize("states", [12, 13])
@@ -358,8 +358,8 @@ def test_rows_are_exchanged():
         name="turning",
     )
     times = np.array([0, 1e-5, 1e-4])
-    found = nn.build(model, fit=False).predict([1e5], times[None])[0].reshape(2, 3)
-    np.testing.assert_allclose(found, np.exp(-times) * [np.cos(1e5 * times), -np.sin(1e5 * times)], atol=1e-6)
+    predicted = nn.build(model, fit=False).predict([1e5], times[None])[0].reshape(2, 3)
+    np.testing.assert_allclose(predicted, np.exp(-times) * [np.cos(1e5 * times), -np.sin(1e5 * times)], atol=1e-6)
 
 
 def test_rows_are_exchanged_in_some_lanes():

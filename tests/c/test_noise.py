@@ -38,11 +38,11 @@ def mixed_half(z):
 def bits(seed, update, layer, rows, units):
     """The random bits of rows and units, (rows, units)."""
     key = mixed((mixed(mixed(seed) + 0x9E3779B97F4A7C15 * (update + 1) & U64) + 0x9E3779B97F4A7C15 * layer) & U64)
-    found = [
+    hashed = [
         [mixed_half(mixed_half((row + key) & U32) ^ (unit * 0x9E3779B9 + (key >> 32)) & U32) for unit in units]
         for row in rows
     ]
-    return np.array(found, float)
+    return np.array(hashed, float)
 
 
 def dropout(rate, *counters):
@@ -99,15 +99,15 @@ def test_updates_follow_the_evaluator(module, program):
 
 def test_gradients_are_those_of_the_noisy_loss(program):
     """With given noise, the derived gradient agrees with differences of the loss with the same noise."""
-    given = noise(3, 0, range(20))
+    drawn_noise = noise(3, 0, range(20))
     w = np.random.default_rng(1).normal(size=44)
-    values = evaluate(program, w, X[:20], Y[:20], noise=given)
+    values = evaluate(program, w, X[:20], Y[:20], noise=drawn_noise)
     joined = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
 
     def loss(k, step):
         moved = w.copy()
         moved[k] += step
-        return float(evaluate(program, moved, X[:20], Y[:20], noise=given)["loss"])
+        return float(evaluate(program, moved, X[:20], Y[:20], noise=drawn_noise)["loss"])
 
     expected = [(loss(k, 1e-6) - loss(k, -1e-6)) / 2e-6 for k in range(44)]
     assert joined == pytest.approx(np.array(expected), rel=1e-6, abs=1e-8)
@@ -191,15 +191,15 @@ def test_distributions(layer, distribution):
     assert abs(draws).max() < 5 * deviation / np.sqrt(samples)
     assert draws.std() == pytest.approx(deviation / np.sqrt(samples), rel=0.25)
     assert len(np.unique(draws)) > 0.5 * draws.size
-    one = (
+    sample = (
         dropout(0.3, 1, 0, 1, range(500), range(16))
         if distribution == "dropout"
         else normal(0.7, 1, 0, 1, range(500), range(16))
     )
-    assert one.mean() == pytest.approx(0, abs=5 * deviation / np.sqrt(one.size))
-    assert one.std() == pytest.approx(deviation, rel=0.05)
-    assert abs(np.corrcoef(one.T) - np.eye(16)).max() < 5 / np.sqrt(500)
-    assert abs(np.corrcoef(one[:-1].ravel(), one[1:].ravel())[0, 1]) < 5 / np.sqrt(one.size)
+    assert sample.mean() == pytest.approx(0, abs=5 * deviation / np.sqrt(sample.size))
+    assert sample.std() == pytest.approx(deviation, rel=0.05)
+    assert abs(np.corrcoef(sample.T) - np.eye(16)).max() < 5 / np.sqrt(500)
+    assert abs(np.corrcoef(sample[:-1].ravel(), sample[1:].ravel())[0, 1]) < 5 / np.sqrt(sample.size)
 
 
 def test_without_noise_there_is_no_code():

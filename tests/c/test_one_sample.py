@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import nncodegen as nn
 from nncodegen.compiler.ir import SAMPLE
 from nncodegen.compiler.schedule import Place
-from nncodegen.compiler.schedule.walks import steps_in
+from nncodegen.compiler.schedule.tree_walks import steps_in
 from tests.support.models import gradient_of
 from tests.support.search import examples
 
@@ -99,16 +99,16 @@ def check_steps(model, precision, size):
         scale = np.abs(expected).max()
         assume(max(scale, np.abs(moved).max(), abs(loss)) < LARGEST)
         assume(np.abs(nearby[1] - moved).max() < CONDITION * 1e-9 * scale)
-    given = {"epochs": 1, "batch_size": size, "shuffle": False, "sample_weight": weights, "learning_rate": 0.01}
+    options = {"epochs": 1, "batch_size": size, "shuffle": False, "sample_weight": weights, "learning_rate": 0.01}
     sgd = [
-        module.train(X, Y, start, **given),
-        module.train(X, Y, start, **given, tolerance=1e-300),
-        module.train(X, Y, start, **given, history=False, final_loss=False),
+        module.train(X, Y, start, **options),
+        module.train(X, Y, start, **options, tolerance=1e-300),
+        module.train(X, Y, start, **options, history=False, final_loss=False),
     ]
-    momentum = module.train(X, Y, start, optimizer="momentum", momentum=0.9, **given)
+    momentum = module.train(X, Y, start, optimizer="momentum", momentum=0.9, **options)
     bound = 1e-11 if precision == "float64" else 1e-4
-    for found in sgd:
-        assert found.parameters == pytest.approx(expected, rel=bound, abs=bound)
+    for training in sgd:
+        assert training.parameters == pytest.approx(expected, rel=bound, abs=bound)
     assert sgd[0].history[0] == pytest.approx(loss, rel=bound, abs=bound)
     assert momentum.parameters == pytest.approx(moved, rel=bound, abs=bound)
 
@@ -133,9 +133,9 @@ def test_metrics(loss, precision):
     )
     X, Y = data_of(module, precision)
     Y = (Y > 0.5).astype(precision) if outputs == 1 else np.eye(5, dtype=precision)[Y.argmax(axis=1)]
-    given = {"batch_size": 1, "shuffle": False, "learning_rate": 0.05}
-    measured = module.train(X, Y, epochs=3, metrics=["accuracy", "mae", "r2"], **given)
-    assert np.array_equal(measured.parameters, module.train(X, Y, epochs=3, **given).parameters)
+    options = {"batch_size": 1, "shuffle": False, "learning_rate": 0.05}
+    measured = module.train(X, Y, epochs=3, metrics=["accuracy", "mae", "r2"], **options)
+    assert np.array_equal(measured.parameters, module.train(X, Y, epochs=3, **options).parameters)
     parameters, met, errors = module.initial_parameters(), [], []
     for n in range(SAMPLES):
         output = module.predict(parameters, X[n : n + 1])[0]
@@ -201,11 +201,11 @@ class Weighed:
 
     def describe(self, call):
         (n, i), j = call.x.indices, call.index(self.units)
-        weight, own = (
+        weight, factor = (
             call.parameter(letter, indices, "glorot_uniform", (call.size(i), self.units))
             for letter, indices in (("T", (i, j)), ("e", (i,)))
         )
-        return call.part(call.step("h", (n, j), weight * own * call.x, "sum", (i,)))
+        return call.part(call.step("h", (n, j), weight * factor * call.x, "sum", (i,)))
 
 
 @dataclass(frozen=True)
@@ -296,9 +296,9 @@ def test_a_stop_goes_on():
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(30_000, 9)), rng.normal(size=(30_000, 3))
     for optimizer in ("sgd", "adam"):
-        given = {"optimizer": optimizer, "epochs": 2, "batch_size": 1, "learning_rate": 0.001}
-        part = module.train(X, Y, **given, callback=lambda progress: True, callback_interval=1)
+        options = {"optimizer": optimizer, "epochs": 2, "batch_size": 1, "learning_rate": 0.001}
+        part = module.train(X, Y, **options, callback=lambda progress: True, callback_interval=1)
         assert part.status == "stopped"
         assert 0 < part._state["counters"][3] < 30_000
-        whole = module.train(X, Y, **given)
-        assert np.array_equal(module.train(X, Y, **given, resume=part).parameters, whole.parameters)
+        whole = module.train(X, Y, **options)
+        assert np.array_equal(module.train(X, Y, **options, resume=part).parameters, whole.parameters)

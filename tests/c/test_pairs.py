@@ -11,7 +11,7 @@ from nncodegen.compiler.schedule.layout import bytes_of
 from nncodegen.compiler.schedule.pairs import PAIRS
 from nncodegen.compiler.schedule.plain import plan_gradient, plan_outputs
 from nncodegen.compiler.schedule.tree import Call, Limits, Loop
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 from nncodegen.errors import ModelError
 from tests.support.attention import (
     BESIDE,
@@ -89,11 +89,11 @@ def test_the_loops_over_blocks_are_carried_out(name):
     """Each value that a kernel computes, reads and leaves is that of the program, where NumPy carries out its loops:
     with blocks of one query, of several with and without a rest."""
     model = MODELS[name]()
-    given = RNG.normal(size=stage(model).parameter_count) / 2, *data(model)
+    arguments = RNG.normal(size=stage(model).parameter_count) / 2, *data(model)
     for length in (1, 2, 3):
-        found = stage(model, "schedule", block_length=length)
-        assert length in blocks(found.gradient)
-        assert carried_out(found, *given) is None
+        scheduled = stage(model, "schedule", block_length=length)
+        assert length in blocks(scheduled.gradient)
+        assert carried_out(scheduled, *arguments) is None
 
 
 def test_the_results_are_those_of_the_model():
@@ -112,9 +112,9 @@ def test_the_results_are_those_of_the_model():
         np.testing.assert_allclose(module.predict(parameters, X[rows]).reshape(-1, 8), outputs[rows], atol=1e-13)
 
 
-def near(found, expected):
+def near(computed, expected):
     """Check that values are those expected, to 1e-12 of the largest."""
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
+    np.testing.assert_allclose(computed, expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
 
 
 def test_keys_that_no_query_sees():
@@ -142,11 +142,11 @@ def test_blocks_hold_beside_other_layers(of):
     parameters, (X, Y) = modules[0].initial_parameters(1) + RNG.random(program.parameter_count) / 4, data(model, 19)
     values = evaluate(program, parameters, X, Y)
     gradient = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
-    (loss, found), plain = (each.loss_and_gradient(parameters, X, Y) for each in modules[::-1])
+    (loss, slopes), plain = (each.loss_and_gradient(parameters, X, Y) for each in modules[::-1])
     assert loss == pytest.approx(float(values[program.in_training.loss.tensor]), rel=1e-13)
     learned = np.concatenate([np.full(each.size, "moving" not in each.name) for each in program.parameters])
-    near(found[learned], gradient[learned])
-    near(found, plain[1])
+    near(slopes[learned], gradient[learned])
+    near(slopes, plain[1])
     for rows in (slice(None), slice(1), slice(2, 4)):
         near(*(each.predict(parameters, X[rows]) for each in modules))
 
@@ -209,10 +209,10 @@ def test_terms_that_do_not_exist_count_as_nothing(place):
     parameters = 10 * RNG.normal(size=stage(model).parameter_count)
     X = RNG.normal(size=(1, 7, 8))
     X[0, place] = 1e308
-    plain, found = (each.predict(parameters, X.reshape(1, -1)).reshape(7, 8) for each in modules)
-    assert np.isfinite(found[:place]).all()
-    assert not np.isfinite(found[place:]).any()
-    np.testing.assert_allclose(found, plain, rtol=1e-12)
+    plain, in_blocks = (each.predict(parameters, X.reshape(1, -1)).reshape(7, 8) for each in modules)
+    assert np.isfinite(in_blocks[:place]).all()
+    assert not np.isfinite(in_blocks[place:]).any()
+    np.testing.assert_allclose(in_blocks, plain, rtol=1e-12)
 
 
 def padded(steps, width, heads):
@@ -225,15 +225,15 @@ def padded(steps, width, heads):
 def arrays(steps, of=causal, **choices):
     """The bytes of the work memory of a tile, the length of the C, and the queries of blocks."""
     model = of(steps, 64, 8)
-    found = stage(model, "schedule", **choices)
+    scheduled = stage(model, "schedule", **choices)
     text = "".join(text for file, text in stage(model, "emit", **choices).files.items() if file.endswith(".c"))
-    return bytes_of(found.gradient.memory.arrays, stage(model)), len(text), blocks(found.gradient)
+    return bytes_of(scheduled.gradient.memory.arrays, stage(model)), len(text), blocks(scheduled.gradient)
 
 
 def test_memory_grows_with_the_length_alone():
     """A tile has some arrays of a block, and of all positions, not of all pairs; the length of the C does not grow."""
-    (short, text, own), (long, longer, others) = arrays(1024), arrays(2048)
-    assert own == [16, 16]
+    (short, text, queries), (long, longer, others) = arrays(1024), arrays(2048)
+    assert queries == [16, 16]
     assert others == [8, 8]
     positions = 1024 * 64 * 8
     assert short < 8 * PAIRS + 24 * positions
@@ -261,8 +261,8 @@ def test_an_average_of_all_steps_leaves_the_blocks():
 
 def test_lengths_take_no_more_memory():
     """Where data tell which keys exist, samples run one by one as well, if pairs take much memory."""
-    size, _, own = arrays(1024, padded)
-    assert own == [16, 16]
+    size, _, queries = arrays(1024, padded)
+    assert queries == [16, 16]
     assert size < arrays(1024)[0] * 1.2
     small = stage(padded(6, 4, 2), "schedule")
     assert not small.layout.one_by_one
@@ -276,9 +276,9 @@ def test_keys_that_do_not_exist_count_as_nothing(place):
     parameters = 10 * RNG.normal(size=stage(model).parameter_count)
     X = RNG.normal(size=(1, 29))
     X[0, 4 * place : 28], X[0, 28] = 1e308, place
-    plain, found = (each.predict(parameters, X).reshape(7, 4) for each in modules)
-    assert np.isfinite(found[:place]).all()
-    np.testing.assert_allclose(found, plain, rtol=1e-12)
+    plain, in_blocks = (each.predict(parameters, X).reshape(7, 4) for each in modules)
+    assert np.isfinite(in_blocks[:place]).all()
+    np.testing.assert_allclose(in_blocks, plain, rtol=1e-12)
 
 
 POSITIONS = {"beside_recurrent": 90, "beside_convolutions": 40, "beside_statistics": 60}
@@ -289,9 +289,9 @@ POSITIONS = {"beside_recurrent": 90, "beside_convolutions": 40, "beside_statisti
 def test_memory_beside_other_layers(of):
     """A tile, of one sample or of several, keeps some arrays of a block, and of all positions, not of all pairs."""
     model = of(1024)
-    program, found = stage(model), stage(model, "schedule")
-    positions = bytes_of(found.layout.tile * 1024 * 4, program)
-    size = bytes_of(found.gradient.memory.arrays, program)
+    program, scheduled = stage(model), stage(model, "schedule")
+    positions = bytes_of(scheduled.layout.tile * 1024 * 4, program)
+    size = bytes_of(scheduled.gradient.memory.arrays, program)
     assert size < 6 * PAIRS + POSITIONS.get(of.__name__, 20) * positions
     whole = stage(model, "schedule", block_length=1024).gradient.memory.arrays
     assert bytes_of(whole, program) > 5 * size
@@ -331,9 +331,9 @@ def test_plain_c_computes_rows_again(of, tmp_path, monkeypatch):
     parameters = RNG.normal(size=stage(model).parameter_count) / 2
     near(rows.predict(parameters, X), whole.predict(parameters, X))
     noise = {"noise": [7]} if stage(model).noise else {}
-    (loss, found), (expected, gradient) = (each.loss_and_gradient(parameters, X, Y, **noise) for each in (rows, whole))
+    (loss, slopes), (expected, gradient) = (each.loss_and_gradient(parameters, X, Y, **noise) for each in (rows, whole))
     near(loss, expected)
-    near(found, gradient)
+    near(slopes, gradient)
 
 
 class Bilinear(nn.Layer):
@@ -358,10 +358,10 @@ def bilinear(size):
 
 def test_small_bilinear_models_run_along_the_samples():
     """Samples lie along the vectors, and many models are trained side by side, unless products take much memory."""
-    found = stage(bilinear(3), "schedule")
-    assert not found.layout.one_by_one
-    assert found.layout.tile == 64
-    assert found.many
+    scheduled = stage(bilinear(3), "schedule")
+    assert not scheduled.layout.one_by_one
+    assert scheduled.layout.tile == 64
+    assert scheduled.many
     assert stage(bilinear(3), "schedule", block_length=2).layout.one_by_one
     large = stage(bilinear(400), "schedule")
     assert large.layout.one_by_one
@@ -399,12 +399,12 @@ def test_what_a_mask_hides_counts_as_nothing(place):
     joined = np.concatenate([x.ravel(), 1.0 - hidden.ravel()])[None]
     broken = joined.copy()
     broken[0, 4 * place : 4 * place + 4] = 1e308
-    plain, found = (each.predict(parameters, broken).reshape(steps, 4) for each in modules)
+    plain, in_blocks = (each.predict(parameters, broken).reshape(steps, 4) for each in modules)
     blind = [t for t in range(steps) if hidden[t, place] and t != place]
-    assert np.isfinite(found[blind]).all()
-    np.testing.assert_allclose(found, plain, rtol=1e-11, atol=1e-11)
+    assert np.isfinite(in_blocks[blind]).all()
+    np.testing.assert_allclose(in_blocks, plain, rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(
-        found[blind], modules[1].predict(parameters, joined).reshape(steps, 4)[blind], rtol=1e-11, atol=1e-11
+        in_blocks[blind], modules[1].predict(parameters, joined).reshape(steps, 4)[blind], rtol=1e-11, atol=1e-11
     )
     (loss, gradient), (expected, other) = (each.loss_and_gradient(parameters, joined, Y) for each in modules)
     assert loss == pytest.approx(expected, rel=1e-13)
@@ -428,7 +428,7 @@ def test_second_derivatives_and_rows_are_in_blocks(of, monkeypatch):
     X[:, 14:] = 5
     parameters = RNG.normal(size=plain.parameter_count) / 2
     expected = plain.hessian(parameters, X, Y), plain.jacobian(parameters, X)
-    for place in ("pairs", "masked"):
+    for place in ("pairs", "masked_products"):
         monkeypatch.setattr(f"nncodegen.compiler.schedule.{place}.PAIRS", 8 * 7 * 4)
     monkeypatch.setattr("nncodegen.compiler.schedule.pairs.FEWEST", 2)
     model = of(7, 2, 1)
@@ -437,8 +437,8 @@ def test_second_derivatives_and_rows_are_in_blocks(of, monkeypatch):
     assert derived.keys() >= {"jacobian", "gradient"}
     assert all(derived.values())
     module = nn.build(model, fit=True, force=True)
-    found = module.hessian(parameters, X, Y), module.jacobian(parameters, X)
-    for each, other in zip(found, expected, strict=True):
+    derivatives = module.hessian(parameters, X, Y), module.jacobian(parameters, X)
+    for each, other in zip(derivatives, expected, strict=True):
         np.testing.assert_allclose(each, other, atol=1e-12 * np.abs(other).max())
 
 

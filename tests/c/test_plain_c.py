@@ -53,7 +53,7 @@ RULE_EXPORTS = {
 @pytest.fixture(scope="module")
 def functions(folder):
     """All exports, compiled in one go by GCC or Clang without a warning: name -> functions."""
-    exports = {name: (model, {"train": True, **given}) for name, (model, given) in (EXPORTS | RULE_EXPORTS).items()}
+    exports = {name: (model, {"train": True, **options}) for name, (model, options) in (EXPORTS | RULE_EXPORTS).items()}
     return loaded(folder, exports, COMPILERS[0], ("-Og",), tested=exports)
 
 
@@ -67,16 +67,16 @@ def data(program, precision, seed=0):
     parameters = rng.uniform(0.2, 0.8, parameter_count(program)) * rng.choice([-1, 1], parameter_count(program))
     if not any(tensor.shape for tensor in program.parameters):  # a formula, which may have roots
         parameters = abs(parameters)
-    given = (each.astype(precision) for each in (parameters, X, Y))
-    parameters, X, Y = given
+    rounded = (each.astype(precision) for each in (parameters, X, Y))
+    parameters, X, Y = rounded
     return parameters, X if inputs else None, Y if targets else None
 
 
-def near(found, expected, precision):
+def near(computed, expected, precision):
     """Whether values are within the bound."""
     expected = np.asarray(expected, float)
     scale = max(1.0, float(np.max(np.abs(expected), initial=0)))
-    return np.shape(found) == expected.shape and np.all(np.abs(found - expected) <= BOUNDS[precision] * scale)
+    return np.shape(computed) == expected.shape and np.all(np.abs(computed - expected) <= BOUNDS[precision] * scale)
 
 
 def flat(program, values, samples):
@@ -98,8 +98,11 @@ def test_values(name, functions):
     predicted = c.predict(parameters, X, None if X is not None else SAMPLES)
     assert near(predicted, flat(program, values, SAMPLES), c.precision)
     weights = np.linspace(0.5, 2, SAMPLES)
-    given = [None if each is None else each[k : k + 1] for k in range(SAMPLES) for each in (X, Y)]
-    losses = [evaluate(program, parameters, *given[2 * k : 2 * k + 2])[program.loss.tensor] for k in range(SAMPLES)]
+    samples_one_by_one = [None if each is None else each[k : k + 1] for k in range(SAMPLES) for each in (X, Y)]
+    losses = [
+        evaluate(program, parameters, *samples_one_by_one[2 * k : 2 * k + 2])[program.loss.tensor]
+        for k in range(SAMPLES)
+    ]
     nothing = [None] * SAMPLES
     each = c.loss(parameters, nothing if X is None else X, nothing if Y is None else Y)
     assert near(each, np.ravel(losses), c.precision)
@@ -117,13 +120,13 @@ def test_values(name, functions):
 
 def test_trained_parameters(functions):
     """NULL stands for trained parameters; others may still be given."""
-    c, (model, given) = functions["trained"], RULE_EXPORTS["trained"]
+    c, (model, options) = functions["trained"], RULE_EXPORTS["trained"]
     program = program_of(model)
     parameters, X, Y = data(program, "float64")
-    assert list(c.parameters) == list(given["parameters"])
-    assert np.array_equal(c.predict(None, X), c.predict(given["parameters"], X))
+    assert list(c.parameters) == list(options["parameters"])
+    assert np.array_equal(c.predict(None, X), c.predict(options["parameters"], X))
     assert not np.array_equal(c.predict(None, X), c.predict(parameters, X))
-    assert np.array_equal(c.loss_and_gradient(None, X, Y)[1], c.loss_and_gradient(given["parameters"], X, Y)[1])
+    assert np.array_equal(c.loss_and_gradient(None, X, Y)[1], c.loss_and_gradient(options["parameters"], X, Y)[1])
 
 
 def test_gradient_with_fifty_digits(functions):
@@ -152,8 +155,8 @@ def test_difference_from_modules(precision, chain, tmp_path):
     rng, bound = np.random.default_rng(0), 64 * np.finfo(precision).eps
     for each in c.values():
         for seed in range(10):
-            given = (module.initial_parameters(seed=seed), rng.normal(size=(9, 4)), rng.uniform(size=(9, 3)))
-            parameters, X, Y = (np.asarray(values, precision) for values in given)
+            arrays = (module.initial_parameters(seed=seed), rng.normal(size=(9, 4)), rng.uniform(size=(9, 3)))
+            parameters, X, Y = (np.asarray(values, precision) for values in arrays)
             loss, expected = module.loss_and_gradient(parameters, X, Y)
             found_loss, gradient = each.loss_and_gradient(parameters, X, Y)
             pairs = [
@@ -161,8 +164,8 @@ def test_difference_from_modules(precision, chain, tmp_path):
                 (found_loss, loss),
                 (each.predict(parameters, X), module.predict(parameters, X)),
             ]
-            for found, known in pairs:
-                assert np.max(np.abs(np.asarray(found, float) - known)) <= bound * np.max(np.abs(known))
+            for computed, known in pairs:
+                assert np.max(np.abs(np.asarray(computed, float) - known)) <= bound * np.max(np.abs(known))
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
@@ -269,13 +272,13 @@ def test_rules(name, export, functions):
 def test_roots_that_all_parameters_share(functions):
     """In single precision without the C library, too, the numbers that all parameters share are double, also roots."""
     for t in range(1, 40):
-        found = []
+        updated = []
         for name in ("root32", "libm32"):
             c = functions[name]
             parameters, state = c.array([0.3, -0.7]), c.array([0.1, 0.2])
             c.call("halving", parameters, c.array([0.25, 0.5]), state, t, c.real(0.05), REALS["float64"](0.93))
-            found.append(parameters)
-        assert np.array_equal(*found)
+            updated.append(parameters)
+        assert np.array_equal(*updated)
 
 
 # --- random numbers ----------------------------------------------------------------------------------------------
@@ -313,14 +316,14 @@ def test_noise(export, functions):
     noise = dict(zip(names, (gaussian, drops), strict=True))
     values = evaluate(program, parameters, X, Y, noise=noise)
     expected = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
-    loss, found = c.loss_and_gradient(parameters, X, Y, noise=[7])
+    loss, slopes = c.loss_and_gradient(parameters, X, Y, noise=[7])
     assert near(loss, values[program.loss.tensor], c.precision)
-    assert near(found, expected, c.precision)
+    assert near(slopes, expected, c.precision)
 
 
 def normal(numbers, units):
     """Normal numbers of the first layer, by the polar method, (samples, units)."""
-    found = np.zeros((len(numbers), units))
+    normals = np.zeros((len(numbers), units))
     for unit in range(units):
         left = np.ones(len(numbers), bool)
         for attempt in range(40):
@@ -328,10 +331,10 @@ def normal(numbers, units):
             u, v = (bits(key, 1, 2 * unit + k) // 256 * 256 * 2 / 2**32 - 1 for k in (0, 1))
             q = u * u + v * v
             now = left & (q > 0) & (q < 1)
-            found[now, unit] = 0.2 * u[now] * np.sqrt(-2 * np.log(q[now]) / q[now])
+            normals[now, unit] = 0.2 * u[now] * np.sqrt(-2 * np.log(q[now]) / q[now])
             left &= ~now
     assert not left.any()
-    return found
+    return normals
 
 
 # --- what compilers and sanitizers see ---------------------------------------------------------------------------

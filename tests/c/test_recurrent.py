@@ -8,7 +8,7 @@ import nncodegen as nn
 from nncodegen.compiler.ir import evaluate
 from nncodegen.compiler.schedule import Shape
 from nncodegen.compiler.schedule.tree import Call, Loop, Way
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 from tests.support.built import built, stage
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
@@ -84,8 +84,10 @@ def test_no_bit_depends_on_the_batch_or_the_threads():
     for part in (slice(0, 3), slice(5, 9), slice(3, 20), slice(33, 70)):
         np.testing.assert_array_equal(module.predict(parameters, X[part]), whole[part])
     many = np.tile(X, (40, 1)), np.tile(Y, (40, 1))
-    one, two = (module.train(*many, epochs=2, batch_size=1400, optimizer="adam", threads=k).parameters for k in (1, 2))
-    np.testing.assert_array_equal(one, two)
+    alone, by_two_threads = (
+        module.train(*many, epochs=2, batch_size=1400, optimizer="adam", threads=k).parameters for k in (1, 2)
+    )
+    np.testing.assert_array_equal(alone, by_two_threads)
 
 
 def test_a_few_sequences_are_predicted_as_many_are():
@@ -137,8 +139,8 @@ def test_a_gru_learns_to_add():
     layers = [nn.GRU(6, return_sequences=True), nn.Dense(1, "sigmoid")]
     module = nn.build(nn.Sequential(layers, (9, 2), "binary_crossentropy", name="adder"), fit=False)
     some = np.random.default_rng(0).choice(65536, 1024, replace=False)
-    given = pairs[some].astype(float), sums[some].astype(float)
-    result = module.train(*given, epochs=60, batch_size=32, optimizer="adam", learning_rate=0.03, seed=0)
+    examples = pairs[some].astype(float), sums[some].astype(float)
+    result = module.train(*examples, epochs=60, batch_size=32, optimizer="adam", learning_rate=0.03, seed=0)
     predicted = module.predict(result.parameters, pairs.astype(float))
     np.testing.assert_array_equal(predicted.reshape(sums.shape) > 0.5, sums == 1)
     for count in range(1, 6):  # fewer than a tile takes, in ways of their own

@@ -90,9 +90,13 @@ def test_what_is_late_comes_last():
     d, large, small, late = (Element(name) for name in ("d", "large", "small", "late"))
     weight = Element("w")
     steps = (
-        Step(large, sympy.exp(weight)), Step(late, Element("data") - weight), Step(d, 2 * late),
-        Step(small, weight * d), Step(Element("d_a"), small + late), Step(Element("d_b"), large * d),
-    )  # fmt: skip
+        Step(large, sympy.exp(weight)),
+        Step(late, Element("data") - weight),
+        Step(d, 2 * late),
+        Step(small, weight * d),
+        Step(Element("d_a"), small + late),
+        Step(Element("d_b"), large * d),
+    )
     results = (Element("d_a"), Element("d_b"))
     shortened = {step.target: step.expression for step in shorten(steps, results, (weight,))}
     factor = Element("d_a_per_late")
@@ -106,9 +110,14 @@ def test_sums_begin_with_what_is_ready():
     a, b, y, h, s, t = (Element(name) for name in "abyhst")
     results = tuple(Element(f"r{number}") for number in range(4))
     steps = (
-        Step(h, sympy.exp(a)), Step(s, b + a * h), Step(t, s + 1), Step(results[0], y - s), Step(results[1], s - h),
-        Step(results[2], t + y), Step(results[3], y + 2 * s),
-    )  # fmt: skip
+        Step(h, sympy.exp(a)),
+        Step(s, b + a * h),
+        Step(t, s + 1),
+        Step(results[0], y - s),
+        Step(results[1], s - h),
+        Step(results[2], t + y),
+        Step(results[3], y + 2 * s),
+    )
     shortened = {step.target: step.expression for step in shorten(steps, (*results, s, t), (a, b))}
     assert shortened[results[0]] == y - b - a * h
     assert shortened[results[1]] == s - h
@@ -183,8 +192,8 @@ def test_shuffled():
 def test_shorter_chains_have_the_same_values():
     """What the algebra of chains makes of a gradient evaluates to the same numbers."""
     program = nn.compile_model(perceptron_model, until="simplify")["simplify"]
-    one = Element(program.weight.name, ("n",))
-    steps = tuple(Step(s.target, s.expression.xreplace({one: sympy.S.One})) for s in program.steps)
+    weight = Element(program.weight.name, ("n",))
+    steps = tuple(Step(s.target, s.expression.xreplace({weight: sympy.S.One})) for s in program.steps)
     names = [Element(tensor.name) for tensor in program.parameters]
     shortened = shorten(steps, (program.loss, *program.gradient), tuple(names))
     assert len(shortened) < len(steps)
@@ -206,11 +215,11 @@ def test_the_other_loop_goes_on_within_an_epoch():
     module = built(perceptron_model, fit=False)
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(2_000_000, 2)), rng.integers(0, 2, 2_000_000)
-    given = {"epochs": 1, "batch_size": 1, "shuffle": False, "learning_rate": 1e-4, "metrics": ("mae", "r2")}
-    begun = module.train(X, Y, callback=lambda progress: True, callback_interval=1, **given)
+    options = {"epochs": 1, "batch_size": 1, "shuffle": False, "learning_rate": 1e-4, "metrics": ("mae", "r2")}
+    begun = module.train(X, Y, callback=lambda progress: True, callback_interval=1, **options)
     assert (begun.epochs, begun.status) == (0, "stopped")
-    ended = module.train(X, Y, resume=begun, sample_weight=np.ones(2_000_000), **given)
-    whole = module.train(X, Y, **given)
+    ended = module.train(X, Y, resume=begun, sample_weight=np.ones(2_000_000), **options)
+    whole = module.train(X, Y, **options)
     for name in whole.metrics:
         assert ended.metrics[name] == pytest.approx(whole.metrics[name], rel=1e-9)
 
@@ -222,11 +231,11 @@ def test_what_is_measured_changes_nothing(update, shuffle):
     module = built(perceptron_model, fit=False)
     rng = np.random.default_rng(1)
     X, Y = rng.normal(size=(30, 2)), rng.integers(0, 2, 30).astype(float)
-    given = {"epochs": 5, "batch_size": 1, "shuffle": shuffle, "learning_rate": 0.1, "update": update, "seed": 3}
-    plain = module.train(X, Y, **given)
+    options = {"epochs": 5, "batch_size": 1, "shuffle": shuffle, "learning_rate": 0.1, "update": update, "seed": 3}
+    plain = module.train(X, Y, **options)
     metrics = ("accuracy", "mae", "r2")
     measured = module.train(
-        X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best_weights=False, monitor="val_mae", **given
+        X, Y, metrics=metrics, validation_data=(X[:9], Y[:9]), restore_best_weights=False, monitor="val_mae", **options
     )
     assert np.array_equal(measured.parameters, plain.parameters)
     assert np.array_equal(measured.history, plain.history)
@@ -239,7 +248,7 @@ def test_what_is_measured_changes_nothing(update, shuffle):
         restore_best_weights=False,
         monitor="val_mae",
         sample_weight=np.ones(30),
-        **given,
+        **options,
     )
     assert measured.best_epoch == other.best_epoch == 1 + other.metrics["val_mae"].argmin()
     for name in other.metrics:

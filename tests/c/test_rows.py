@@ -109,14 +109,14 @@ def branches(rng, depth, a, b, x, z):
     """A random formula that chooses between values, in which products and sums stand on both sides of the choices."""
     if depth == 0:
         return [a * x + b, b * z - a, x * z, a * x][rng.integers(4)]
-    one, other = (branches(rng, depth - 1, a, b, x, z) for _ in range(2))
+    first, second = (branches(rng, depth - 1, a, b, x, z) for _ in range(2))
     chosen = [
-        lambda: sympy.Piecewise((sympy.log(one**2 + 1) * a, one > 0), (a * other * b, True)),
-        lambda: sympy.Piecewise((one * other - a, other < b), (sympy.exp(-(one**2)), True)),
-        lambda: sympy.Max(one, other) * a + one,
-        lambda: nn.sigmoid(one) * other - z,
-        lambda: abs(one) * sympy.tanh(other) + b,
-        lambda: sympy.log(sympy.exp(one) + 1) * other + one,
+        lambda: sympy.Piecewise((sympy.log(first**2 + 1) * a, first > 0), (a * second * b, True)),
+        lambda: sympy.Piecewise((first * second - a, second < b), (sympy.exp(-(first**2)), True)),
+        lambda: sympy.Max(first, second) * a + first,
+        lambda: nn.sigmoid(first) * second - z,
+        lambda: abs(first) * sympy.tanh(second) + b,
+        lambda: sympy.log(sympy.exp(first) + 1) * second + first,
     ]
     return chosen[rng.integers(len(chosen))]()
 
@@ -155,13 +155,13 @@ def test_formulas_with_branches(compiler, march, precision, seed, monkeypatch):
 def test_results_are_their_own(chain):
     """Every call returns an array of its own, which later calls do not change; nothing given is changed."""
     parameters, X = chain.initial_parameters(), RNG.normal(size=(2, 4))
-    given = parameters.copy(), X.copy()
+    copies = parameters.copy(), X.copy()
     first = chain.predict(parameters, X[:1])
     kept = first.copy()
     chain.predict(parameters, X[1:])
     assert np.array_equal(first, kept)
-    assert np.array_equal(parameters, given[0])
-    assert np.array_equal(X, given[1])
+    assert np.array_equal(parameters, copies[0])
+    assert np.array_equal(X, copies[1])
     assert first.flags.owndata
 
 

@@ -37,11 +37,11 @@ def fit(
     free = count if fixed is None else count - np.count_nonzero(fixed)
     lower, upper = (None, None) if bounds is None else (library.array(np.broadcast_to(b, count)) for b in bounds)
     sigmas = 0 if sigma is None or sigma.ndim == 0 else sigma[0].size
-    found = SimpleNamespace(
+    result = SimpleNamespace(
         parameters=start, residuals=np.zeros(y.shape), triangle=np.zeros((free, free)), active=np.ones(count, np.int8)
     )
     numbers, counts = np.zeros(3), np.zeros(5, np.uint64)
-    found.status = library.call(
+    result.status = library.call(
         "fit",
         library.array(x),
         y,
@@ -58,15 +58,15 @@ def fit(
         questions,
         np.full(library.call("bytes"), 255, np.uint8),
         start,
-        found.residuals,
-        found.triangle,
-        found.active,
+        result.residuals,
+        result.triangle,
+        result.active,
         numbers,
         counts,
     )
-    found.cost, found.chi2, found.gradient = numbers
-    found.used, found.free, found.rank, found.iterations, found.evaluations = map(int, counts)
-    return found
+    result.cost, result.chi2, result.gradient = numbers
+    result.used, result.free, result.rank, result.iterations, result.evaluations = map(int, counts)
+    return result
 
 
 def expected(name, x, y, start, *, sigma=1.0, bounds=(-np.inf, np.inf), robust="linear", robust_scale=1.0):
@@ -94,10 +94,10 @@ def expected(name, x, y, start, *, sigma=1.0, bounds=(-np.inf, np.inf), robust="
     )
 
 
-def errors(found, free=slice(None)):
+def errors(optimum, free=slice(None)):
     """The standard errors of SciPy's solution, but for the variance of the data."""
-    jacobian = found.jac[:, free]
-    return np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * 2 * found.cost / len(found.fun))
+    jacobian = optimum.jac[:, free]
+    return np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)) * 2 * optimum.cost / len(optimum.fun))
 
 
 def of_error(library):
@@ -105,11 +105,11 @@ def of_error(library):
     return 1e-5 if library.bits == 64 else 2e-2
 
 
-def check(library, found, best, free=slice(None)):
+def check(library, result, best, free=slice(None)):
     """The solution is SciPy's."""
-    assert found.status in CONVERGED
-    assert found.cost == pytest.approx(best.cost, rel=100 * library.eps)
-    assert (abs(found.parameters - best.x)[free] <= of_error(library) * errors(best, free)).all()
+    assert result.status in CONVERGED
+    assert result.cost == pytest.approx(best.cost, rel=100 * library.eps)
+    assert (abs(result.parameters - best.x)[free] <= of_error(library) * errors(best, free)).all()
 
 
 @pytest.mark.parametrize("name", ["decay", "gaussian", "logistic", "spiral", "polynomial"])
@@ -334,8 +334,8 @@ def test_triangle(runtime, n):
         assert not np.tril(triangle[:, :n], -1).any()
         lengths = np.linalg.norm(rows, axis=1)
         products = (rows @ rows.T) / lengths[:, None] / lengths
-        found = triangle / lengths
-        assert (found.T @ found)[:n] == pytest.approx(products[:n], abs=1e-14)
+        scaled = triangle / lengths
+        assert (scaled.T @ scaled)[:n] == pytest.approx(products[:n], abs=1e-14)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 13, 45])

@@ -27,21 +27,23 @@ def accurate(library):
     return (1e-3, 1e-8, 1e-3) if library.bits == 64 else (2e-2, 1e-5, 2e-2)
 
 
-def check(library, found, name, x, y, starts, fits=range(FITS), sigma=None, **options):
+def check(library, fits_made, name, x, y, starts, fits=range(FITS), sigma=None, **options):
     """Parameters, sums of squares and covariances are those that SciPy finds."""
     tolerance, of_squares, of_errors = accurate(library)
     for m in fits:
-        own = x[m] if x.ndim > 2 else x
-        expected, chi2, covariance = solution(name, own, y[m], starts[m], 1.0 if sigma is None else sigma[m], **options)
+        inputs = x[m] if x.ndim > 2 else x
+        expected, chi2, covariance = solution(
+            name, inputs, y[m], starts[m], 1.0 if sigma is None else sigma[m], **options
+        )
         free = np.count_nonzero(~np.isnan(y[m])) - len(expected)
         errors = np.sqrt(np.diag(covariance) * chi2 / free)
-        assert found.status[m] in CONVERGED
-        assert found.data[m] == np.count_nonzero(~np.isnan(y[m]))
-        assert (abs(found.parameters[m] - expected) <= tolerance * errors).all()
-        assert found.chi2[m] == pytest.approx(chi2, rel=of_squares)
-        assert np.sqrt(np.diag(found.covariance[m])) == pytest.approx(errors, rel=of_errors)
+        assert fits_made.status[m] in CONVERGED
+        assert fits_made.data[m] == np.count_nonzero(~np.isnan(y[m]))
+        assert (abs(fits_made.parameters[m] - expected) <= tolerance * errors).all()
+        assert fits_made.chi2[m] == pytest.approx(chi2, rel=of_squares)
+        assert np.sqrt(np.diag(fits_made.covariance[m])) == pytest.approx(errors, rel=of_errors)
         scales = errors[:, None] * errors
-        assert found.covariance[m] / scales == pytest.approx(covariance * chi2 / free / scales, abs=of_errors)
+        assert fits_made.covariance[m] / scales == pytest.approx(covariance * chi2 / free / scales, abs=of_errors)
 
 
 @pytest.mark.parametrize("name", ["decay", "gaussian", "logistic", "spiral", "polynomial"])
@@ -63,13 +65,13 @@ def test_missing_data_and_sigma(runtime, name):
     lengths = rng.integers(len(x) * 2 // 3, len(x) + 1, size=FITS)
     sigma = library.array(rng.uniform(0.5, 2, size=y.shape)).astype(float)
     y[rng.uniform(size=y.shape) < 0.1] = np.nan
-    beyond, own = y.copy(), np.repeat(x[None], FITS, 0)
+    beyond, x_of_each = y.copy(), np.repeat(x[None], FITS, 0)
     for m, length in enumerate(lengths):
         y[m, length:] = np.nan
-        beyond[m, length:], own[m, length:] = (np.inf, np.nan) if m % 2 else (np.nan, -1e30)
-    fits = fit_many(library, own, beyond, starts, outputs=y.ndim - 1, sigma=sigma, lengths=lengths)
+        beyond[m, length:], x_of_each[m, length:] = (np.inf, np.nan) if m % 2 else (np.nan, -1e30)
+    fits = fit_many(library, x_of_each, beyond, starts, outputs=y.ndim - 1, sigma=sigma, lengths=lengths)
     check(library, fits, name, x, y, starts, sigma=sigma)
-    for shared in (x, own):
+    for shared in (x, x_of_each):
         again = fit_many(library, shared, y, starts, outputs=y.ndim - 1, sigma=sigma)
         assert_same(fits, again)
 
@@ -172,8 +174,8 @@ def test_a_fit_is_alone(runtime, options):
         starts = np.clip(starts, *options["bounds"])
     names = ["parameters", "chi2", "iterations", "status"] + ["covariance"] * options.get("covariance", True)
 
-    def bits(found, chosen=slice(None)):
-        return [getattr(found, name)[chosen].tobytes() for name in names]
+    def bits(some_fits, chosen=slice(None)):
+        return [getattr(some_fits, name)[chosen].tobytes() for name in names]
 
     def fit(order, **more):
         return fit_many(library, x, y[order], starts[order], **options, **more)

@@ -67,12 +67,12 @@ def test_one_sample_counts_as_it_does_beside_others(metrics, lying):
     """
     values = (0.25, 0.5, 0.75, np.inf, -np.inf, np.nan)
     counts = metrics.array([3, 0])
-    for own, target in product(product(values, repeat=OUTPUTS), product((0, 1), repeat=OUTPUTS)):
-        outputs, targets = metrics.array([own, (0.1, 0.2)]), metrics.array([target, (0, 1)])
+    for values_of_outputs, target in product(product(values, repeat=OUTPUTS), product((0, 1), repeat=OUTPUTS)):
+        outputs, targets = metrics.array([values_of_outputs, (0.1, 0.2)]), metrics.array([target, (0, 1)])
         alone, beside = np.zeros(4), np.zeros(4)
         for count, sums in ((1, alone), (2, beside)):
-            given = *lying(outputs), *lying(targets), counts[:count]
-            metrics.call("add_columns", ACCURACY | ABSOLUTE | SQUARES, count, OUTPUTS, 0, *given, sums)
+            arguments = *lying(outputs), *lying(targets), counts[:count]
+            metrics.call("add_columns", ACCURACY | ABSOLUTE | SQUARES, count, OUTPUTS, 0, *arguments, sums)
         np.testing.assert_array_equal(alone, beside)
 
 

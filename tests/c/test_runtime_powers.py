@@ -19,9 +19,9 @@ def powers(runtime):
 
 
 def powers_of(powers, base, exponent):
-    found = powers.zeros(len(base))
-    powers.call("powers", base, exponent, len(base), found)
-    return found
+    values = powers.zeros(len(base))
+    powers.call("powers", base, exponent, len(base), values)
+    return values
 
 
 def test_edges(powers):
@@ -32,12 +32,14 @@ def test_edges(powers):
     pow_of_c.restype, pow_of_c.argtypes = ctypes.c_double, [ctypes.c_double] * 2
     with np.errstate(over="ignore", invalid="ignore"):
         expected = powers.array([pow_of_c(*map(float, pair)) for pair in zip(base, exponent, strict=True)])
-        found = powers_of(powers, base, exponent)
-        near = abs(found - expected) <= 2 * powers.eps * abs(expected) + np.finfo(found.dtype).smallest_subnormal
-        near &= np.isfinite(found) & (found != 0)
-    same = (found == expected) & (np.signbit(found) == np.signbit(expected)) | (np.isnan(found) & np.isnan(expected))
+        computed = powers_of(powers, base, exponent)
+        near = abs(computed - expected) <= 2 * powers.eps * abs(expected) + np.finfo(computed.dtype).smallest_subnormal
+        near &= np.isfinite(computed) & (computed != 0)
+    same = (computed == expected) & (np.signbit(computed) == np.signbit(expected)) | (
+        np.isnan(computed) & np.isnan(expected)
+    )
     wrong = ~(same | near)
-    assert not wrong.any(), [*zip(base[wrong], exponent[wrong], found[wrong], expected[wrong], strict=True)]
+    assert not wrong.any(), [*zip(base[wrong], exponent[wrong], computed[wrong], expected[wrong], strict=True)]
 
 
 def test_values(powers):

@@ -73,9 +73,9 @@ def test_numbers_below_a_bound(random, bound):
     """A number below a bound is the share of it that 64 random bits are, or their remainder for bounds above 2^32."""
     counter, again = state(bound), state(bound)
     for _ in range(200):
-        found, bits = random.call("draw_below", bound, counter), random.call("draw", again)
-        assert found == (bits * bound >> 64 if bound < 2**32 else bits % bound)
-        assert found < bound
+        number, bits = random.call("draw_below", bound, counter), random.call("draw", again)
+        assert number == (bits * bound >> 64 if bound < 2**32 else bits % bound)
+        assert number < bound
     assert counter == again
 
 
@@ -113,21 +113,21 @@ def test_keys(random):
 def test_dropout_is_a_function_of_counters(random):
     """Which units are dropped follows from the key, the row and the unit alone, as in NumPy, in any order of rows."""
     key = key_of(3, 7, 1)
-    found = dropped(random, key, ROWS, 50)
+    factors = dropped(random, key, ROWS, 50)
     expected = np.where(bits_of(key, ROWS, np.arange(50)) < 2**30, -1, 1 / 3)
-    assert found == pytest.approx(expected, rel=random.eps)
-    assert np.array_equal(dropped(random, key, ROWS[::-1].copy(), 50), found[::-1])
+    assert factors == pytest.approx(expected, rel=random.eps)
+    assert np.array_equal(dropped(random, key, ROWS[::-1].copy(), 50), factors[::-1])
     assert not dropped(random, key, ROWS, 50, scale=0.0).any()  # outside of a training
 
 
 def test_dropout_moments(random):
     """The wanted share of units is dropped, those that stay make up for it, and neighbours are independent."""
-    found = dropped(random, key_of(0, 0, 0), np.arange(2000, dtype=np.uint64), 100)
+    factors = dropped(random, key_of(0, 0, 0), np.arange(2000, dtype=np.uint64), 100)
     spread = np.sqrt(0.25 * 0.75) * 4 / 3
-    assert abs(found.mean()) < 4 * spread / np.sqrt(found.size)
-    assert abs((found == -1).mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / found.size)
-    for other in (np.roll(found, 1, 0), np.roll(found, 1, 1)):
-        assert abs((found * other).mean()) < 4 * spread**2 / np.sqrt(found.size)
+    assert abs(factors.mean()) < 4 * spread / np.sqrt(factors.size)
+    assert abs((factors == -1).mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / factors.size)
+    for other in (np.roll(factors, 1, 0), np.roll(factors, 1, 1)):
+        assert abs((factors * other).mean()) < 4 * spread**2 / np.sqrt(factors.size)
 
 
 def test_normal_noise_is_a_function_of_counters(random):
@@ -145,12 +145,12 @@ def test_normal_noise_is_a_function_of_counters(random):
 
 def test_normal_moments(random):
     """Normal noise has the moments of a normal distribution, and neighbours are independent."""
-    found = normal(random, key_of(1, 0, 0), np.arange(2000, dtype=np.uint64), 100).astype(float)
-    error = 1 / np.sqrt(found.size)
-    assert abs(found.mean()) < 4 * error
-    assert abs((found**2).mean() - 1) < 4 * np.sqrt(2) * error
-    assert abs((found**3).mean()) < 4 * np.sqrt(15) * error
-    assert abs((found**4).mean() - 3) < 4 * np.sqrt(96) * error
-    assert np.abs(found).max() < (6 if random.bits == 32 else 6.7)
-    for other in (np.roll(found, 1, 0), np.roll(found, 1, 1)):
-        assert abs((found * other).mean()) < 4 * error
+    normals = normal(random, key_of(1, 0, 0), np.arange(2000, dtype=np.uint64), 100).astype(float)
+    error = 1 / np.sqrt(normals.size)
+    assert abs(normals.mean()) < 4 * error
+    assert abs((normals**2).mean() - 1) < 4 * np.sqrt(2) * error
+    assert abs((normals**3).mean()) < 4 * np.sqrt(15) * error
+    assert abs((normals**4).mean() - 3) < 4 * np.sqrt(96) * error
+    assert np.abs(normals).max() < (6 if random.bits == 32 else 6.7)
+    for other in (np.roll(normals, 1, 0), np.roll(normals, 1, 1)):
+        assert abs((normals * other).mean()) < 4 * error

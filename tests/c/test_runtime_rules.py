@@ -45,9 +45,9 @@ def by_formula(update, options, t, parameters, gradient, state):
 def gradients(updates, *shape):
     """Gradients of updates that are alike, as those of a training are, with a parameter that has none."""
     rng = np.random.default_rng(0)
-    found = rng.normal(size=shape) + 0.5 * rng.normal(size=(updates, *shape))
-    found[:, 3] = 0
-    return found
+    slopes = rng.normal(size=shape) + 0.5 * rng.normal(size=(updates, *shape))
+    slopes[:, 3] = 0
+    return slopes
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -83,8 +83,8 @@ def test_groups(rules, name):
         rules.call("update_group_of", NUMBERS[name], options, t, rates, parameters, g, state, after)
         parameters = after
         for m, (single, its_state) in enumerate(singles):
-            own, next_single = np.array([rates[m], *options[1:]], float), g[:, m].copy()
-            rules.call("update_one", NUMBERS[name], 0, PARAMETERS, own, t, single, its_state, next_single)
+            options_of_one, next_single = np.array([rates[m], *options[1:]], float), g[:, m].copy()
+            rules.call("update_one", NUMBERS[name], 0, PARAMETERS, options_of_one, t, single, its_state, next_single)
             singles[m] = (next_single, its_state)
     for m, (single, its_state) in enumerate(singles):
         assert parameters[:, m] == pytest.approx(single, rel=8 * rules.eps, abs=rules.eps)

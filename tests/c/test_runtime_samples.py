@@ -82,8 +82,8 @@ def test_whole_vectors(samples, data, count):
 def test_sparse_rows(samples, data, count, ordered, whole):
     """Rows of which only some values are given, in any order within a row, are whole rows with 0 elsewhere."""
     rng = np.random.default_rng(count)
-    given = rng.uniform(size=(SAMPLES, INPUTS)) < 0.5
-    columns = [rng.permutation(np.flatnonzero(row)).astype(np.uint32) for row in given]
+    is_stored = rng.uniform(size=(SAMPLES, INPUTS)) < 0.5
+    columns = [rng.permutation(np.flatnonzero(row)).astype(np.uint32) for row in is_stored]
     starts = np.concatenate([[0], np.cumsum([len(row) for row in columns])]).astype(np.uint64)
     values = np.concatenate([row[places] for row, places in zip(data[0], columns, strict=True)])
     order = rng.permutation(SAMPLES).astype(np.uint64) if ordered else None
@@ -91,15 +91,15 @@ def test_sparse_rows(samples, data, count, ordered, whole):
     padded = -(-count // padding) * padding if whole else count
     copied = samples.zeros(padded, INPUTS) + 9
     samples.call("make_sparse_rows", values, starts, np.concatenate(columns), order, 40, count, whole, copied)
-    rows = np.where(given, data[0], 0)[np.arange(SAMPLES) if order is None else order.astype(int)][40 : 40 + count]
+    rows = np.where(is_stored, data[0], 0)[np.arange(SAMPLES) if order is None else order.astype(int)][40 : 40 + count]
     assert np.array_equal(copied, np.concatenate([rows, np.repeat(rows[-1:], padded - count, 0)]))
 
 
 def test_total_weight(samples):
     """The weight of all samples is summed up in double, and is their number without weights."""
     weights = samples.array(np.random.default_rng(0).uniform(size=1000))
-    found = samples.call("weight_of_all", weights, 1000, returns="number")
-    assert found == pytest.approx(weights.astype(float).sum(), rel=1e-14)
+    weight = samples.call("weight_of_all", weights, 1000, returns="number")
+    assert weight == pytest.approx(weights.astype(float).sum(), rel=1e-14)
     assert samples.call("weight_of_all", None, 1000, returns="number") == 1000
 
 

@@ -110,8 +110,8 @@ def test_outputs_loss_and_gradient(model, samples):
     assert model.call("sample_predict", parameters, inputs, samples, work, outputs, None) == 0
     assert model.call("sample_predict_few", parameters, inputs, len(few), work, few) == 1
     assert model.call("sample_loss", parameters, inputs, targets, weights, samples, work, loss, None) == 0
-    given = (parameters, inputs, targets, weights, samples, work, other_loss, gradient, None)
-    assert model.call("sample_loss_and_gradient", *given) == 0
+    arguments = (parameters, inputs, targets, weights, samples, work, other_loss, gradient, None)
+    assert model.call("sample_loss_and_gradient", *arguments) == 0
     shares = WEIGHTS[:samples] / WEIGHTS[:samples].sum()
     expected_loss, expected_gradient = derived(START, X[:samples], Y[:samples], shares)
     assert outputs == close(model, predicted(START, X[:samples])[0])

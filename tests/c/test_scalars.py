@@ -71,8 +71,14 @@ def test_what_is_measured_of_single_samples(classes):
     """
     module = nn.build(labelled(4, 3) if classes else network(4, 3))
     X, Y = RNG.normal(size=(40, 3)), RNG.integers(0, 3, 40) if classes else RNG.normal(size=(40, 3))
-    options = {"epochs": 4, "batch_size": 1, "learning_rate": 0.05, "seed": 3, "validation_data": (X[:9], Y[:9]),
-               "metrics": ["accuracy", "mae"] if classes else ["r2", "mae"]}  # fmt: skip
+    options = {
+        "epochs": 4,
+        "batch_size": 1,
+        "learning_rate": 0.05,
+        "seed": 3,
+        "validation_data": (X[:9], Y[:9]),
+        "metrics": ["accuracy", "mae"] if classes else ["r2", "mae"],
+    }
     fast, slow = (module.train(X, Y, l2=l2, **options) for l2 in (0.0, 1e-300))
     assert fast.parameters == pytest.approx(slow.parameters, rel=1e-12)
     assert fast.history == pytest.approx(slow.history, rel=1e-12)

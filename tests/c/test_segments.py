@@ -9,7 +9,7 @@ from nncodegen.compiler.ir import evaluate
 from nncodegen.compiler.schedule import Place
 from nncodegen.compiler.schedule.extents import SEGMENTS
 from nncodegen.compiler.schedule.tree import Loop
-from nncodegen.compiler.schedule.walks import steps_in, walk
+from nncodegen.compiler.schedule.tree_walks import steps_in, walk
 from nncodegen.errors import ModelError
 from tests.support.built import built, stage
 
@@ -89,9 +89,9 @@ def test_the_loops_over_segments_are_carried_out(name):
     model = {"both": lambda: BOTH, "largest": lambda: LARGEST, **MODELS}[name]()
     program = stage(model)
     steps = max(program.sizes[step.over[0]] for step in program.steps if step.operator in ("before", "after"))
-    given = RNG.normal(size=program.parameter_count) / 2, *data(program, 5)
+    arguments = RNG.normal(size=program.parameter_count) / 2, *data(program, 5)
     for length in (3,) if name == "largest" else (1, 2, 3, steps - 1):
-        assert carried_out(stage(model, "schedule", segment_length=length), *given) is None
+        assert carried_out(stage(model, "schedule", segment_length=length), *arguments) is None
 
 
 @pytest.mark.thorough
@@ -140,9 +140,9 @@ def test_memory_is_that_of_the_segments():
 @pytest.mark.thorough
 def test_a_stack_keeps_no_outputs_of_all_steps():
     """What one layer gives another at the same step is of one segment; what both directions give is kept for all."""
-    one = [nn.GRU(4, return_sequences=True), nn.GRU(4)]
+    in_one_direction = [nn.GRU(4, return_sequences=True), nn.GRU(4)]
     both = [nn.Bidirectional(nn.GRU(4, return_sequences=True)), nn.GRU(4)]
-    for layers, kept in ((one, False), (both, True)):
+    for layers, kept in ((in_one_direction, False), (both, True)):
         kernel = stage(stack(*layers, steps=40), "schedule", segment_length=5).gradient
         loops = [each for each in walk(kernel.trees.tile) if isinstance(each, Loop) and each.index == SEGMENTS]
         inside = {step.target for loop in loops for step in steps_in(loop.body) if "i" in step.target.indices}

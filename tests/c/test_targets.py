@@ -117,9 +117,11 @@ def check(program, precision, samples, many, emulator, folder):
     assert done.returncode == 0, done.stderr
     sizes = [samples * outputs, min(samples, 4) * outputs, 2, count, *[count, EPOCHS] * 2]
     sizes += [MODELS * count, MODELS * EPOCHS] if many else []
-    found = np.fromfile(folder / "result")
-    assert len(found) == sum(sizes)
-    predicted, few, losses, gradient, one, history, team, team_history, *group = np.split(found, np.cumsum(sizes)[:-1])
+    numbers = np.fromfile(folder / "result")
+    assert len(numbers) == sum(sizes)
+    predicted, few, losses, gradient, single, history, team, team_history, *group = np.split(
+        numbers, np.cumsum(sizes)[:-1]
+    )
 
     bound = 1e-13 if precision == "float64" else 1e-5
     values, exact = nn.evaluate(program, p, X, Y), gradient_of(program, p, X, Y)
@@ -137,9 +139,9 @@ def check(program, precision, samples, many, emulator, folder):
         return parameters, met
 
     parameters, met = descended(RATE)
-    assert one == pytest.approx(parameters, rel=bound, abs=bound)
+    assert single == pytest.approx(parameters, rel=bound, abs=bound)
     assert history == pytest.approx(met, rel=bound)
-    assert (team == one).all()
+    assert (team == single).all()
     assert (team_history == history).all()
     if many:
         ends, begun = (np.array(part) for part in zip(*map(descended, rates), strict=True))

@@ -30,13 +30,13 @@ def formula(vector_compiler):
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_training(network, threads):
     """Parameters and history have the same bits with any number of threads, with dropout, metrics and validation."""
-    given = {"epochs": 3, "batch_size": 5000, "optimizer": "adam", "sample_weight": RNG.uniform(size=6000)}
+    options = {"epochs": 3, "batch_size": 5000, "optimizer": "adam", "sample_weight": RNG.uniform(size=6000)}
     before = threading.active_count()
-    trained, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
+    trained, many = network.train(X, LABELS, **options), network.train(X, LABELS, threads=threads, **options)
     assert np.array_equal(trained.parameters, many.parameters)
     assert np.array_equal(trained.history, many.history)
-    given |= {"batch_size": 3000, "metrics": ("accuracy", "mae", "r2"), "validation_split": 0.4}
-    trained, many = network.train(X, LABELS, **given), network.train(X, LABELS, threads=threads, **given)
+    options |= {"batch_size": 3000, "metrics": ("accuracy", "mae", "r2"), "validation_split": 0.4}
+    trained, many = network.train(X, LABELS, **options), network.train(X, LABELS, threads=threads, **options)
     assert all(np.array_equal(trained.metrics[name], many.metrics[name]) for name in trained.metrics)
     assert threading.active_count() == before
 

@@ -28,8 +28,8 @@ def layout(model, precision="float64", **choices):
 @pytest.fixture(scope="module", params=["float64", "float32"])
 def modules(request, quick_compiler):
     """A network whose first weights are transposed in training, and the same where they are not."""
-    given = {"model": network(UNITS[request.param]), "precision": request.param}
-    return [nn.build(**given, choices={"transposed": transposed}) for transposed in (True, False)]
+    options = {"model": network(UNITS[request.param]), "precision": request.param}
+    return [nn.build(**options, choices={"transposed": transposed}) for transposed in (True, False)]
 
 
 @pytest.mark.parametrize(

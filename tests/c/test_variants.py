@@ -126,18 +126,18 @@ def test_every_function_can_be_chosen(model, tmp_path):
     sources = nn.compile_model(model, until="emit")["emit"]
     for name, text in sources.files.items():
         (tmp_path / name).write_text(text)
-    found = {PLAIN: set(), "choice": set()}
+    names_by_kind = {PLAIN: set(), "choice": set()}
     compiler = find_compiler().command
     for part, source, options in kernel_objects(sources.module, supported(compiler), sources.companions):
         kind = part.rpartition("_")[2]
-        if kind in found:
+        if kind in names_by_kind:
             command = [*compiler, *KERNEL_FLAGS, "-O0", *options, "-c", source, "-o", f"{part}.o"]
             subprocess.run(command, cwd=tmp_path, check=True)
             command = ["nm", "-g", "--defined-only", f"{part}.o"]
             names = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-            found[kind] |= set(re.findall(rf"\b{sources.module}_(\w+)", names))
-    assert {"train", "predict", "loss_and_gradient", "use", "kernel"} < found["choice"]
-    assert found[PLAIN] == {f"{PLAIN}_{name}" for name in found["choice"]}
+            names_by_kind[kind] |= set(re.findall(rf"\b{sources.module}_(\w+)", names))
+    assert {"train", "predict", "loss_and_gradient", "use", "kernel"} < names_by_kind["choice"]
+    assert names_by_kind[PLAIN] == {f"{PLAIN}_{name}" for name in names_by_kind["choice"]}
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

@@ -29,9 +29,9 @@ def test_plain_c_computes_what_programs_mean(tmp_path: Path) -> None:
             X[0, 1], X[1, 0], X[2, 2] = 4.0, -1.0, 1.5  # rows that there are not
         expected = evaluate(model, parameters, X, Y)
         slopes = gradient(simplify(differentiate(stabilize(model), fit=False)), parameters, X, Y)
-        loss, found = functions.loss_and_gradient(parameters, X, Y)
+        loss, slopes_of_c = functions.loss_and_gradient(parameters, X, Y)
         assert loss == pytest.approx(float(expected["loss"]), rel=1e-13)
-        np.testing.assert_allclose(found, slopes, atol=1e-13 * np.linalg.norm(slopes))
+        np.testing.assert_allclose(slopes_of_c, slopes, atol=1e-13 * np.linalg.norm(slopes))
         np.testing.assert_allclose(functions.predict(parameters, X).ravel(), np.ravel(expected["out"]), atol=1e-13)
 
 
@@ -56,12 +56,12 @@ def test_layers_of_people(model: nn.Sequential, precision: str, tolerance: float
 def check(model: nn.Sequential, precision: str, tolerance: float) -> None:
     """A module of a network against the evaluator."""
     program = model.describe()
-    given = [each.astype(precision) for each in data(program, samples=37)]
+    arguments = [each.astype(precision) for each in data(program, samples=37)]
     derived = simplify(differentiate(stabilize(program), fit=False))
-    expected, slopes = evaluate(program, *given), gradient(derived, *given)
+    expected, slopes = evaluate(program, *arguments), gradient(derived, *arguments)
     module = nn.build(model, precision, fit=False)
-    loss, found = module.loss_and_gradient(*given)
+    loss, slopes_of_module = module.loss_and_gradient(*arguments)
     assert loss == pytest.approx(float(expected["loss"]), rel=tolerance)
-    np.testing.assert_allclose(found, slopes, atol=tolerance * np.linalg.norm(slopes))
-    outputs = module.predict(*given[:2])
+    np.testing.assert_allclose(slopes_of_module, slopes, atol=tolerance * np.linalg.norm(slopes))
+    outputs = module.predict(*arguments[:2])
     np.testing.assert_allclose(outputs, expected[program.outputs[0].tensor], rtol=0, atol=3 * tolerance)

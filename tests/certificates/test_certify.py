@@ -71,13 +71,13 @@ def test_as_many_digits_as_it_takes():
     """Where 120 digits are not enough for log(1 - f), more are taken: the loss is the softplus."""
     model = nn.Model("saturated", x, y, {a: 1, b: 0}, LOGISTIC, -sympy.log(1 - LOGISTIC))
     program = nn.compile_model(model, until="describe")["describe"]
-    found = settled(
+    exact_values = settled(
         given(model, program, None)[0], np.array([700.0, 0.0]), np.array([[1.0], [-1.0]]), np.array([[0.0], [0.0]])
     )
     with mpmath.workdps(60):
-        assert abs(found.losses[0] / mpmath.log1p(mpmath.exp(700)) - 1) < mpmath.mpf(10) ** -50
-        assert abs(found.losses[1] / mpmath.log1p(mpmath.exp(-700)) - 1) < mpmath.mpf(10) ** -50
-    assert found.digits > 300
+        assert abs(exact_values.losses[0] / mpmath.log1p(mpmath.exp(700)) - 1) < mpmath.mpf(10) ** -50
+        assert abs(exact_values.losses[1] / mpmath.log1p(mpmath.exp(-700)) - 1) < mpmath.mpf(10) ** -50
+    assert exact_values.digits > 300
 
 
 # --- points ------------------------------------------------------------------------------------------------------
@@ -127,25 +127,25 @@ def test_derivatives_in_another_order():
     model = nn.Sequential([nn.Polynomial(2, 2, "tanh"), nn.Dense(1)], 2, name="ordered")
     program = nn.compile_model(model, until="differentiate", fit=False)["differentiate"]
     steps = {step.target.tensor: step.target.indices for step in program.steps}
-    pairs = [(own, steps[f"d_{name}"]) for name, own in steps.items() if f"d_{name}" in steps]
-    assert any(sorted(one) == sorted(other) and one != other for one, other in pairs)
+    pairs = [(indices, steps[f"d_{name}"]) for name, indices in steps.items() if f"d_{name}" in steps]
+    assert any(sorted(first) == sorted(second) and first != second for first, second in pairs)
     assert nn.certify(model, points=1, fit=False).holds
 
 
 def test_single_precision():
     """In single precision, errors are in units of its last place."""
-    found = nn.certify(NETWORK, precision="float32", points=1, fit=False)
-    assert found.holds
-    assert found.precision == "float32"
-    assert 0.05 < max(figure.error for figure in found.figures if figure.kind == "ordinary") < 100
+    certified = nn.certify(NETWORK, precision="float32", points=1, fit=False)
+    assert certified.holds
+    assert certified.precision == "float32"
+    assert 0.05 < max(figure.error for figure in certified.figures if figure.kind == "ordinary") < 100
 
 
 def test_digits_that_a_formula_loses():
     """Where the formula itself loses digits, that is said of the figure, and nothing is called wrong."""
     lost = (a + b) - (a + b) * nn.sigmoid(c * x)
-    found = nn.certify(nn.Model("lost", x, y, {a: 1.25, b: 1.5, c: 1}, lost), points=2, fit=False)
-    assert found.holds
-    verdicts = {(figure.quantity, figure.kind): figure.verdict for figure in found.figures}
+    certified = nn.certify(nn.Model("lost", x, y, {a: 1.25, b: 1.5, c: 1}, lost), points=2, fit=False)
+    assert certified.holds
+    verdicts = {(figure.quantity, figure.kind): figure.verdict for figure in certified.figures}
     assert verdicts["output", "saturated"] == "digits lost"
     assert verdicts["output", "tiny"] == "holds"
 

@@ -135,6 +135,6 @@ def test_a_wrong_derivative_through_statistics_is_named(monkeypatch, forget_deri
     power = derivatives.PARTIALS[sympy.Pow]
     monkeypatch.setitem(derivatives.PARTIALS, sympy.Pow, lambda node, k: 2 * power(node, k))
     forget_derivatives()
-    found = fault()
-    assert found.stage == "differentiate"
-    assert found.step.startswith("d_")
+    named = fault()
+    assert named.stage == "differentiate"
+    assert named.step.startswith("d_")

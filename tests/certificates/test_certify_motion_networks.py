@@ -31,7 +31,7 @@ def own_cache(tmp_path_factory):
 def layers(*units, inputs=1, activation="tanh"):
     """A network whose last layer has no activation."""
     *hidden, last = units
-    return nn.Sequential([*(nn.Dense(one, activation) for one in hidden), nn.Dense(last)], inputs=inputs)
+    return nn.Sequential([*(nn.Dense(count, activation) for count in hidden), nn.Dense(last)], inputs=inputs)
 
 
 def scalar(network=None, **options):
@@ -194,10 +194,13 @@ def test_double_precision_is_only_a_guess(monkeypatch):
     model = planar(3)
     row, parameters = [0, 0.5, 2.0, 0.7], drawn(model)
     whole = exact_at(model, parameters, row)
-    monkeypatch.setattr(trajectories, "Radau", lambda *given: Radau(*given[:5]))
+    monkeypatch.setattr(trajectories, "Radau", lambda *arguments: Radau(*arguments[:5]))
     again = exact_at(model, parameters, row)
-    for one, other in ((whole.solution.states, again.solution.states), (whole.solution.slopes, again.solution.slopes)):
-        assert np.all(abs(one - other) <= 1e-14 * np.max(abs(other), axis=0) + 1e-16)
+    for first, second in (
+        (whole.solution.states, again.solution.states),
+        (whole.solution.slopes, again.solution.slopes),
+    ):
+        assert np.all(abs(first - second) <= 1e-14 * np.max(abs(second), axis=0) + 1e-16)
 
 
 # --- certificates ------------------------------------------------------------------------------------------------
@@ -217,11 +220,11 @@ def test_a_certificate():
 
 def test_another_activation_is_found_out():
     """A module whose layers are others than those of the model is far from the exact solution."""
-    network, other = (planar(2, activation=one, rtol=1e-4).describe() for one in ("tanh", "softsign"))
+    network, other = (planar(2, activation=activation, rtol=1e-4).describe() for activation in ("tanh", "softsign"))
     for program, verdicts in ((network, {"holds"}), (other, {"holds", "wrong"})):
-        found, _ = examined([Taken(program, differences=False)], network, 1, 1, 0)
-        assert {one.figure.verdict for one in found if one.figure.quantity == "u"} == verdicts
-        assert any(one.figure.verdict == "wrong" for one in found if one.figure.quantity.startswith("d_f"))
+        compared, _ = examined([Taken(program, differences=False)], network, 1, 1, 0)
+        assert {result.figure.verdict for result in compared if result.figure.quantity == "u"} == verdicts
+        assert any(result.figure.verdict == "wrong" for result in compared if result.figure.quantity.startswith("d_f"))
 
 
 def test_derivatives_of_the_steps_that_are_taken():

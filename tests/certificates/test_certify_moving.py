@@ -79,8 +79,8 @@ def test_exact_values_and_derivatives(model):
     with mpmath.workdps(60):
         expected = evaluate(program, exact.many(point.parameters), exact.many(point.X), exact.many(point.Y), digits=60)
         for step in program.steps:
-            found, known = (np.asarray(each[step.target.tensor]) for each in (values, expected))
-            assert np.max(abs(found - known)) < mpmath.mpf(10) ** -50, step
+            computed, known = (np.asarray(each[step.target.tensor]) for each in (values, expected))
+            assert np.max(abs(computed - known)) < mpmath.mpf(10) ** -50, step
 
 
 def test_steps_of_all_stages():
@@ -134,9 +134,9 @@ def test_derivatives_through_a_recurrence():
     program = described(model)
     plain, written, point = without_derivatives(program), tangent(program), point_of(program, 1)
     with mpmath.workdps(200):
-        found = exact.run(plain, exact.bind(plain, point.parameters, point.X, point.Y))["u_xt"].item()
+        derivative = exact.run(plain, exact.bind(plain, point.parameters, point.X, point.Y))["u_xt"].item()
         values = exact.run(written, exact.bind(written, point.parameters, point.X, point.Y))
-        assert abs(found / values["u_xt"].item() - 1) < mpmath.mpf(10) ** -50
+        assert abs(derivative / values["u_xt"].item() - 1) < mpmath.mpf(10) ** -50
 
 
 def test_points_number_something():
@@ -220,12 +220,12 @@ class Machine:
     def __init__(self, program, wrong=""):
         self.program, self.wrong = program, wrong
 
-    def predict(self, parameters, given):
-        values = evaluate(self.program, parameters, given)
+    def predict(self, parameters, X):
+        values = evaluate(self.program, parameters, X)
         parts = []
         for element in self.program.outputs:
             part = np.moveaxis(np.asarray(values[element.tensor]), element.indices.index("n"), 0)
-            parts.append(part.reshape(len(given), -1) * (1 + 1e-12 * (element.tensor == self.wrong)))
+            parts.append(part.reshape(len(X), -1) * (1 + 1e-12 * (element.tensor == self.wrong)))
         return np.hstack(parts)
 
 
@@ -286,7 +286,7 @@ def test_derivatives_by_inputs_whose_digits_a_precision_loses():
         examined = Examined(programs, point, results, precision_of("float64"), number - 1, 2)
         with mpmath.workdps(results.digits), np.errstate(all="ignore"):
             fields = updates_and_hessians._Others(examined).fields(Fields(simplified, factor))
-            return {one.figure.quantity: one.figure.verdict for one in fields}
+            return {result.figure.quantity: result.figure.verdict for result in fields}
 
     assert verdicts("huge", 3)["derivatives: equation"] in ("digits lost", "out of range")
     assert {*verdicts("ordinary", 1).values()} == {"holds"}

@@ -42,11 +42,11 @@ COEFFICIENTS = [
 def test_a_changed_coefficient_is_found(name, what):
     """Each coefficient of each method counts: a change in its eleventh digit misses a condition, which is named."""
     table = TABLES[name]
-    given = list(changes(getattr(table, what), 1e-10))
-    for other in given[:: max(1, len(given) // 6)]:
-        found = violation(replace(table, **{what: other}))
-        assert found, other
-        assert name in found
+    changed_columns = list(changes(getattr(table, what), 1e-10))
+    for other in changed_columns[:: max(1, len(changed_columns) // 6)]:
+        message = violation(replace(table, **{what: other}))
+        assert message, other
+        assert name in message
 
 
 def decay(**options):

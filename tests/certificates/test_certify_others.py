@@ -76,10 +76,10 @@ class Wrong:
         self._module = module
 
     def __getattr__(self, name):
-        given = getattr(self._module, name)
+        attribute = getattr(self._module, name)
         if name in ("jacobian", "hessian", "hessian_product"):
-            return lambda *arguments: given(*arguments) * (1 + 1e-12)
-        return given
+            return lambda *arguments: attribute(*arguments) * (1 + 1e-12)
+        return attribute
 
     def train(self, *arguments, **options):
         class Result:
@@ -138,9 +138,11 @@ def test_exact_updates(name):
     before, gradient = many(np.array([1.0, -2.0, 0.5])), many(np.array([0.25, -3.0, 0.0]))
     numbers = {each.name: each.default for each in RULES[name].hyperparameters} | {"learning_rate": 0.5}
     with mpmath.workdps(60):
-        found = updated(describe_update(name), before, gradient, numbers)
+        computed = updated(describe_update(name), before, gradient, numbers)
         defined = defined_update(describe_update(name), before, gradient, numbers)
-        assert all(abs(one - other) < mpmath.mpf(10) ** -50 for one, other in zip(found, defined, strict=True))
+        assert all(
+            abs(value - definition) < mpmath.mpf(10) ** -50 for value, definition in zip(computed, defined, strict=True)
+        )
 
 
 def wrong_adam(parameter, gradient, m, v, t, learning_rate, beta_1, beta_2, epsilon):
@@ -173,7 +175,8 @@ def test_stages_of_wrong_companions(quantity, name, examined):
     """A wrong Jacobian or Hessian is a fault of the stage whose program has another value than the exact one."""
     stages = nn.compile_model(ENZYME, until="simplify")
     derived, simplified = (
-        next(one for one in stages[stage].companions if one.name == name) for stage in ("differentiate", "simplify")
+        next(companion for companion in stages[stage].companions if companion.name == name)
+        for stage in ("differentiate", "simplify")
     )
     fault = wrong(quantity, examined)
     assert origin_of(fault, {name: (derived, simplified)}) is None

@@ -24,10 +24,10 @@ def exact_of(model, parameters, times, derived=True):
     return solution.solution.states, solution.solution.slopes
 
 
-def far(found, expected):
+def far(computed, expected):
     """The largest error of each column, relative to the largest value at all times."""
     expected = np.array(expected, dtype=object)
-    return np.max(abs(found - expected), axis=0) / np.max(abs(expected), axis=0)
+    return np.max(abs(computed - expected), axis=0) / np.max(abs(expected), axis=0)
 
 
 def solver(stages, rates, slopes, allowed, left=10**5):
@@ -123,11 +123,12 @@ def test_a_stiff_linear_system(method):
         return k * u0 / (fast - k) * (mpmath.exp(-k * t) - mpmath.exp(-fast * t))
 
     with mpmath.workdps(60):
-        exact = [[one(mpmath.mpf(t), *values) for one in (u, v)] for t in times]
+        exact = [[function(mpmath.mpf(t), *values) for function in (u, v)] for t in times]
         assert np.max(far(states, exact)) < NEAR
         orders = [(0, *row) for row in np.eye(3, dtype=int).tolist()]
         exact = [
-            [[mpmath.diff(one, (mpmath.mpf(t), *values), order) for order in orders] for one in (u, v)] for t in times
+            [[mpmath.diff(function, (mpmath.mpf(t), *values), order) for order in orders] for function in (u, v)]
+            for t in times
         ]
         expected = np.array(exact, dtype=object)
         assert np.all(abs(slopes - expected) <= NEAR * (np.max(abs(expected), axis=0) + 1e-3))
@@ -139,8 +140,8 @@ TIMES = np.array([0, 1e-3, 1, 40, 1e5, 1e11])
 @pytest.fixture(scope="module")
 def reactions():
     """Robertson's reactions, and the derivatives by all rates, with the tolerance that models usually have."""
-    one = STIFF["robertson to 1e11"]
-    return exact_of(one.model(6, rtol=1e-6, atol=1e-9), one.values, TIMES)
+    problem = STIFF["robertson to 1e11"]
+    return exact_of(problem.model(6, rtol=1e-6, atol=1e-9), problem.values, TIMES)
 
 
 def test_robertson(reactions):
@@ -155,8 +156,8 @@ def test_robertson(reactions):
 @pytest.mark.thorough
 def test_robertson_with_smaller_steps(reactions):
     """States and derivatives are those of solutions whose steps have a hundredth of the error, to thirteen digits."""
-    one = STIFF["robertson to 1e11"]
-    closer = exact_of(one.model(6, rtol=1e-8, atol=1e-11), one.values, TIMES)
+    problem = STIFF["robertson to 1e11"]
+    closer = exact_of(problem.model(6, rtol=1e-8, atol=1e-11), problem.values, TIMES)
     for reaction, expected in zip(reactions, closer, strict=True):
         assert np.max(far(reaction[1:], expected[1:])) < NEAR
 
@@ -165,11 +166,11 @@ def test_robertson_with_smaller_steps(reactions):
 @pytest.mark.parametrize("number", range(3))
 def test_derivatives_by_differences(reactions, number):
     """The derivatives by each rate are central differences of other solutions, to ten digits."""
-    one, ends = STIFF["robertson to 1e11"], []
+    problem, ends = STIFF["robertson to 1e11"], []
     for side in (1, -1):
-        values = one.values.copy()
+        values = problem.values.copy()
         values[number] *= 1 + side * 2.0**-20
-        ends.append((values[number], *exact_of(one.model(6, rtol=1e-10, atol=1e-13), values, TIMES, derived=False)))
+        ends.append((values[number], *exact_of(problem.model(6, rtol=1e-10, atol=1e-13), values, TIMES, derived=False)))
     differences = (ends[0][1] - ends[1][1]) / (ends[0][0] - ends[1][0])
     assert np.max(far(reactions[1][1:, :, number], differences[1:])) < 1e-10
 
@@ -179,9 +180,9 @@ def test_derivatives_by_differences(reactions, number):
 def test_published_solutions(name, monkeypatch):
     """Stiff problems have the states at the end that are published, where solutions may take long."""
     monkeypatch.setattr(trajectories, "MOST_EVALUATIONS", 10**5)
-    one = STIFF[name]
-    states, _ = exact_of(one.model(2), one.values, [0, one.end], derived=False)
-    assert np.max(abs(states[-1].astype(float) / np.array(one.published) - 1)) < 1e-12
+    problem = STIFF[name]
+    states, _ = exact_of(problem.model(2), problem.values, [0, problem.end], derived=False)
+    assert np.max(abs(states[-1].astype(float) / np.array(problem.published) - 1)) < 1e-12
 
 
 # --- what has no solution ------------------------------------------------------------------------------------------

@@ -106,14 +106,14 @@ def test_an_oscillator_and_what_is_observed_of_it():
 def test_a_logistic_growth_by_the_series_of_mpmath():
     """The solution is that of mpmath's odefun, and of the formula; the capacity is that of each sample."""
     times, cap = np.array([0, 1, 3, 6]), np.array([4.0, 2.0])
-    exact_values = exact_at(logistic(), [1.2], [[*times, one] for one in cap], derived=False)
+    exact_values = exact_at(logistic(), [1.2], [[*times, capacity] for capacity in cap], derived=False)
     with mpmath.workdps(20):
         series = mpmath.odefun(lambda t, u: [mpmath.mpf(1.2) * u[0] * (1 - u[0] / 4)], 0, [mpmath.mpf(0.1)])
         for t, u in zip(times, exact_values[0].outputs.exact[0], strict=True):
             assert abs(series(t)[0] - u) < 1e-13
-    for one, own in zip(cap, exact_values, strict=True):
-        formula = one / (1 + (one / 0.1 - 1) * np.exp(-1.2 * times))
-        np.testing.assert_allclose(own.outputs.exact[0].astype(float), formula, rtol=1e-13)
+    for capacity, solution in zip(cap, exact_values, strict=True):
+        formula = capacity / (1 + (capacity / 0.1 - 1) * np.exp(-1.2 * times))
+        np.testing.assert_allclose(solution.outputs.exact[0].astype(float), formula, rtol=1e-13)
 
 
 def test_jumps_columns_and_a_start():
@@ -130,11 +130,11 @@ def test_jumps_columns_and_a_start():
 
 def test_a_stiff_solution():
     """Robertson's reactions have the solution of SciPy's Radau, which is known to ten digits."""
-    one = STIFF["robertson"]
+    problem = STIFF["robertson"]
     times = np.array([0, 1e-3, 1, 40])
-    model = one.model(4, rtol=1e-5, atol=1e-9)
-    (exact_values,) = exact_at(model, one.values, times, derived=False)
-    expected = one.solution(one.values, times, rtol=1e-12)
+    model = problem.model(4, rtol=1e-5, atol=1e-9)
+    (exact_values,) = exact_at(model, problem.values, times, derived=False)
+    expected = problem.solution(problem.values, times, rtol=1e-12)
     assert (
         np.max(abs(exact_values.outputs.exact.astype(float) - expected) / np.max(expected, axis=1, keepdims=True))
         < 1e-8
@@ -175,8 +175,8 @@ def test_a_certificate(certificate):
     assert all(0 <= figure.error < figure.bound == 100 for figure in certificate.figures)
     assert all(figure.place.startswith("t = ") for figure in certificate.figures if figure.quantity == "u")
     text = str(certificate)
-    for told in ("error in tolerances", "worst at", "an error of the method", "atol + rtol*|u|", certificate.method):
-        assert told in " ".join(text.split())
+    for phrase in ("error in tolerances", "worst at", "an error of the method", "atol + rtol*|u|", certificate.method):
+        assert phrase in " ".join(text.split())
     assert "in units in the last place" not in text
     assert "<th>error in tolerances</th>" in certificate._repr_html_()
     assert Certificate.from_json(certificate.to_json()) == certificate
@@ -217,11 +217,11 @@ def test_equations_are_read_back(model):
 )
 def test_certificates(model):
     """Formulas of states, doses, columns and stiff equations have certificates with derivatives, and they hold."""
-    found = nn.certify(model(), points=1)
-    assert found.holds
-    assert found.points == dict.fromkeys(KINDS, 1)
-    assert {figure.kind for figure in found.figures if figure.quantity == "jacobian"} == {*KINDS}
-    assert not any("takes too long" in figure for figure in found.left_out)
+    certified = nn.certify(model(), points=1)
+    assert certified.holds
+    assert certified.points == dict.fromkeys(KINDS, 1)
+    assert {figure.kind for figure in certified.figures if figure.quantity == "jacobian"} == {*KINDS}
+    assert not any("takes too long" in figure for figure in certified.left_out)
 
 
 # --- faults ------------------------------------------------------------------------------------------------------
@@ -229,18 +229,21 @@ def test_certificates(model):
 
 def figures_for(program, machine):
     """The figures of a machine for a program."""
-    found, counts = examined([machine], program, 1, 2, 0)
+    results, counts = examined([machine], program, 1, 2, 0)
     assert counts == dict.fromkeys(KINDS, 1)
-    return found, figures([one.figure for one in found], KINDS)
+    return results, figures([result.figure for result in results], KINDS)
 
 
 def changed(program, change):
     """A program whose method or tolerances are changed."""
-    step = next(one for one in program.steps if one.operator == "integrate")
+    step = next(candidate for candidate in program.steps if candidate.operator == "integrate")
     system = step.expression.system
     other = step.expression.of(replace(system, control=change(system.control)))
     return replace(
-        program, steps=tuple(replace(one, expression=other) if one is step else one for one in program.steps)
+        program,
+        steps=tuple(
+            replace(candidate, expression=other) if candidate is step else candidate for candidate in program.steps
+        ),
     )
 
 
@@ -267,9 +270,9 @@ def test_steps_of_numpy_keep_the_tolerance():
 def test_planted_defects(change):
     """A wrong coefficient of a module, or a tolerance that it ignores, is further than 100 units from the solution."""
     program = logistic().describe()
-    found, figures = figures_for(program, Taken(changed(program, change)))
+    results, figures = figures_for(program, Taken(changed(program, change)))
     assert any(figure.verdict == "wrong" for figure in figures if figure.quantity == "u")
-    assert any(figure.figure.error > 100 for figure in found)
+    assert any(figure.figure.error > 100 for figure in results)
 
 
 def test_c_of_another_tolerance():
@@ -325,9 +328,9 @@ def test_networks_that_are_written_out():
 
 def test_what_is_left_out():
     """What a certificate leaves out is said of what the model has: without parameters, there are no fits."""
-    assert any("fits" in one for one in tolerances.left_out(decay().describe(), ()))
+    assert any("fits" in reason for reason in tolerances.left_out(decay().describe(), ()))
     fixed = nn.Dynamics("u' = -u", {"u": 1}, **SMALL).describe()
-    assert not any("fits" in one or "derivatives" in one for one in tolerances.left_out(fixed, ()))
+    assert not any("fits" in reason or "derivatives" in reason for reason in tolerances.left_out(fixed, ()))
 
 
 def test_solutions_are_independent_of_the_steps_that_are_certified():

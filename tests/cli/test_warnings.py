@@ -20,11 +20,11 @@ def module():
     return nn.build(nn.Model("warned_quotient", "x", "y", {"a": 1, "b": 1}, FORMULA))
 
 
-def warned(function, *given, **named):
+def warned(function, *arguments, **named):
     """The messages of the warnings of a call, all of which are about a line of this file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        function(*given, **named)
+        function(*arguments, **named)
     assert {warning.filename for warning in caught} == {__file__}, [
         (warning.filename, str(warning.message)) for warning in caught
     ]

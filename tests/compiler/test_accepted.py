@@ -58,8 +58,8 @@ def test_numbers_of_a_precision():
 def test_values(formula, loss, gradient):
     """Formulas whose derivative SymPy writes with a part that has no C form build, and are right."""
     module = nn.build(nn.Model("accepted", [x], [], {a: 0.5}, formula, formula), fit=False)
-    found, slope = module.loss_and_gradient([2.0], [[1.0]])
-    assert found == pytest.approx(loss, rel=1e-15)
+    value, slope = module.loss_and_gradient([2.0], [[1.0]])
+    assert value == pytest.approx(loss, rel=1e-15)
     assert slope == pytest.approx([gradient], rel=1e-15)
 
 

@@ -21,18 +21,18 @@ def test_meaning(name):
     """Each name means its definition, which is written down a second time for certificates."""
     with mpmath.workdps(50):
         expected = [float(DEFINITIONS[name](mpmath.mpf(float(z)))) for z in Z]
-    found = interpret(ACTIVATIONS[name](SYMBOL), {SYMBOL: Z}, exact=False)
-    assert found == pytest.approx(np.array(expected), rel=1e-13, abs=1e-15)
+    computed = interpret(ACTIVATIONS[name](SYMBOL), {SYMBOL: Z}, exact=False)
+    assert computed == pytest.approx(np.array(expected), rel=1e-13, abs=1e-15)
 
 
-@pytest.mark.parametrize("record", [one for one in RECORDS if one.torch], ids=lambda record: record.name)
+@pytest.mark.parametrize("record", [record for record in RECORDS if record.torch], ids=lambda record: record.name)
 def test_meaning_in_torch(record):
     """Each activation of PyTorch is the one of its record, with any value of its parameters."""
     torch = pytest.importorskip("torch")
     values = {name: 0.75 * usual + 0.125 for name, usual in record.torch.parameters.items()}
-    for given in (dict(record.torch.parameters), values):
-        module = getattr(torch.nn, record.torch.name)(**given, **record.torch.texts)
-        formula = with_parameters(record, given.values())(SYMBOL)
+    for options in (dict(record.torch.parameters), values):
+        module = getattr(torch.nn, record.torch.name)(**options, **record.torch.texts)
+        formula = with_parameters(record, options.values())(SYMBOL)
         expected = module(torch.tensor(Z, dtype=torch.float64)).numpy()
         assert interpret(formula, {SYMBOL: Z}, exact=False) == pytest.approx(expected, rel=1e-12, abs=1e-15)
 

@@ -33,7 +33,7 @@ LENGTHS = np.array([[2.0], [6.0], [1.0]])
 def parameters_of(program, seed=0):
     """Random parameters, flat, and by name."""
     flat = np.random.default_rng(seed).normal(size=program.parameter_count)
-    return flat, {tensor.name: flat[own].reshape(tensor.shape) for tensor, own in slices_of(program.parameters)}
+    return flat, {tensor.name: flat[place].reshape(tensor.shape) for tensor, place in slices_of(program.parameters)}
 
 
 def outputs(model, *inputs):
@@ -107,11 +107,11 @@ def test_self_attention(use_bias, use_causal_mask):
     """A sequence that looks at itself, causal or not, is that of the loops in NumPy."""
     x = nn.Input((4, 3))
     layer = nn.MultiHeadAttention(2, 3, value_dim=2, use_bias=use_bias)
-    found, named = outputs(nn.Network(x, layer(x, x, use_causal_mask=use_causal_mask), name="own"), QUERY)
-    np.testing.assert_allclose(found, attend(named, 1, QUERY, causal=use_causal_mask), atol=1e-13)
+    answers, named = outputs(nn.Network(x, layer(x, x, use_causal_mask=use_causal_mask), name="own"), QUERY)
+    np.testing.assert_allclose(answers, attend(named, 1, QUERY, causal=use_causal_mask), atol=1e-13)
     if not use_causal_mask:
         alone, _ = outputs(nn.Sequential([layer], (4, 3), name="own"), QUERY)
-        assert np.array_equal(alone, found)  # in a stack, it looks at its only input
+        assert np.array_equal(alone, answers)  # in a stack, it looks at its only input
 
 
 def test_cross_attention():
@@ -119,44 +119,44 @@ def test_cross_attention():
     query, value, key = (nn.Input(x.shape[1:], name=name) for x, name in ((QUERY, "a"), (VALUE, "b"), (KEY, "c")))
     length, layer = nn.Input(1, name="steps"), nn.MultiHeadAttention(2, 3, output_shape=2)
     node = layer(query, value, key, lengths=length)
-    found, named = outputs(nn.Network([query, value, key, length], node, name="cross"), QUERY, VALUE, KEY, LENGTHS)
+    answers, named = outputs(nn.Network([query, value, key, length], node, name="cross"), QUERY, VALUE, KEY, LENGTHS)
     expected = attend(named, 1, QUERY, VALUE, KEY, lengths=LENGTHS)
-    np.testing.assert_allclose(found, expected, atol=1e-13)
-    assert found.shape == (3, 4, 2)
+    np.testing.assert_allclose(answers, expected, atol=1e-13)
+    assert answers.shape == (3, 4, 2)
     moved = np.where(np.arange(6)[:, None] < LENGTHS[:, None], VALUE, 1e30)
     again, _ = outputs(nn.Network([query, value, key, length], node, name="cross"), QUERY, moved, KEY, LENGTHS)
-    np.testing.assert_array_equal(again, found)  # what comes after the end of a sequence counts as nothing
+    np.testing.assert_array_equal(again, answers)  # what comes after the end of a sequence counts as nothing
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (1, 6), (6,)])
 def test_masks(shape):
     """A mask says which places a query may look at; one that may look at none is answered by 0."""
     query, value, mask = (nn.Input(s, name=name) for s, name in (((4, 3), "a"), ((6, 2), "b"), (shape, "m")))
-    given = (np.random.default_rng(3).random((3, *shape)) < 0.5).astype(float)
-    given[0] = 0
+    exists = (np.random.default_rng(3).random((3, *shape)) < 0.5).astype(float)
+    exists[0] = 0
     layer = nn.MultiHeadAttention(1, 2, use_bias=False)
     node = layer(query, value, attention_mask=mask, use_causal_mask=True)
-    found, named = outputs(nn.Network([query, value, mask], node, name="masked"), QUERY, VALUE, given)
-    np.testing.assert_allclose(found, attend(named, 1, QUERY, VALUE, mask=given, causal=True), atol=1e-13)
-    assert np.all(found[0] == 0)
+    answers, named = outputs(nn.Network([query, value, mask], node, name="masked"), QUERY, VALUE, exists)
+    np.testing.assert_allclose(answers, attend(named, 1, QUERY, VALUE, mask=exists, causal=True), atol=1e-13)
+    assert np.all(answers[0] == 0)
 
 
 def test_weights_of_heads():
     """On request, a call returns the weights of all heads, which are those of the rows that exist."""
     x, y, length = nn.Input((4, 3), name="x"), nn.Input((6, 2), name="y"), nn.Input(1, name="steps")
     for layer in (nn.MultiHeadAttention(2, 3, dropout=0.5), nn.GroupQueryAttention(3, 4, 2)):
-        for given in ({"use_causal_mask": True}, {"value": y, "lengths": length}):
-            h, weights = layer(x, **given, return_attention_scores=True)
-            inputs = [x] if "value" not in given else [x, y, length]
+        for options in ({"use_causal_mask": True}, {"value": y, "lengths": length}):
+            h, weights = layer(x, **options, return_attention_scores=True)
+            inputs = [x] if "value" not in options else [x, y, length]
             model = nn.Network(inputs, [h, weights], name="weights")
             program = model.describe()
             flat, named = parameters_of(program)
-            given = [QUERY, VALUE, LENGTHS][: len(inputs)]
-            rows = np.concatenate([each.reshape(3, -1) for each in given], axis=1)
+            arrays = [QUERY, VALUE, LENGTHS][: len(inputs)]
+            rows = np.concatenate([each.reshape(3, -1) for each in arrays], axis=1)
             targets = np.zeros((3, sum(target.size for target in program.targets)))
             values = evaluate(program, flat, rows, targets)
             expected = attend_and_weigh(
-                named, 1, *given[:2], lengths=LENGTHS if given[1:] else None, causal=not given[1:]
+                named, 1, *arrays[:2], lengths=LENGTHS if arrays[1:] else None, causal=not arrays[1:]
             )
             for output, array in zip(program.outputs, expected, strict=True):
                 np.testing.assert_allclose(values[output.tensor], array, atol=1e-13)
@@ -188,9 +188,9 @@ def test_axes_of_attention(axes):
         return moved.reshape(-1, size, array.shape[-1])
 
     masks = np.repeat(mask.reshape(3, size, size), 8 // size, axis=0)
-    found, weights = attend_and_weigh(named, 1, rows(query), rows(value), mask=masks, causal=single)
+    answers, weights = attend_and_weigh(named, 1, rows(query), rows(value), mask=masks, causal=single)
     output, scores = (values[element.tensor] for element in program.outputs)
-    np.testing.assert_allclose(rows(output), found, atol=1e-13)
+    np.testing.assert_allclose(rows(output), answers, atol=1e-13)
     kept = (3, 8 // size, 2, size, size) if single else (3, 2, 2, 4, 2, 4)
     assert scores.shape == kept
     np.testing.assert_allclose(scores.ravel(), weights.ravel(), atol=1e-13)
@@ -204,9 +204,9 @@ def test_heads_in_groups():
     """Heads of queries share keys and values: those of a group are one after the other."""
     x = nn.Input((4, 3))
     node = nn.GroupQueryAttention(2, 6, 3)(x, x, use_causal_mask=True)
-    found, named = outputs(nn.Network(x, node, name="groups"), QUERY)
+    answers, named = outputs(nn.Network(x, node, name="groups"), QUERY)
     assert named["Wq1"].shape == (3, 2, 2, 3)
-    np.testing.assert_allclose(found, attend(named, 1, QUERY, causal=True), atol=1e-13)
+    np.testing.assert_allclose(answers, attend(named, 1, QUERY, causal=True), atol=1e-13)
 
 
 def test_a_layer_that_is_called_twice():
@@ -214,22 +214,22 @@ def test_a_layer_that_is_called_twice():
     a, b = nn.Input((4, 3), name="a"), nn.Input((4, 3), name="b")
     layer, other = nn.MultiHeadAttention(2, 2), QUERY[::-1] ** 2
     node = layer(layer(a, b), layer(b, b, use_causal_mask=True))
-    found, named = outputs(nn.Network([a, b], node, name="twice"), QUERY, other)
+    answers, named = outputs(nn.Network([a, b], node, name="twice"), QUERY, other)
     first, second = attend(named, 1, QUERY, other), attend(named, 1, other, causal=True)
-    np.testing.assert_allclose(found, attend(named, 1, first, second), atol=1e-13)
+    np.testing.assert_allclose(answers, attend(named, 1, first, second), atol=1e-13)
 
 
 def test_positions_and_normalization():
     """Positions have rows of their own, of which a shorter sequence takes the first; squares have the mean 1."""
     for length in (4, 6):
-        found, named = outputs(nn.Sequential([nn.PositionEmbedding(length)], (4, 3), name="places"), QUERY)
-        np.testing.assert_array_equal(found, np.broadcast_to(named["P1"][:4], QUERY.shape))
+        answers, named = outputs(nn.Sequential([nn.PositionEmbedding(length)], (4, 3), name="places"), QUERY)
+        np.testing.assert_array_equal(answers, np.broadcast_to(named["P1"][:4], QUERY.shape))
     for axis in (-1, (1, 2)):
         for scale in (True, False):
             layer = nn.RMSNormalization(axis, 1e-5, scale)
-            found, named = outputs(nn.Sequential([layer], (4, 3), name="squares"), QUERY)
+            answers, named = outputs(nn.Sequential([layer], (4, 3), name="squares"), QUERY)
             expected = QUERY / np.sqrt((QUERY**2).mean(axis=axis, keepdims=True) + 1e-5)
-            np.testing.assert_allclose(found, expected * named.get("scale1", 1.0), rtol=1e-14)
+            np.testing.assert_allclose(answers, expected * named.get("scale1", 1.0), rtol=1e-14)
 
 
 def test_weights_of_keras_and_pytorch():
@@ -390,9 +390,11 @@ def test_derivatives_by_inputs():
         Points(program, program, 1, 3).of("ordinary"),
     )
     with mpmath.workdps(200):
-        found, values = (run(each, bind(each, point.parameters, point.X, point.Y)) for each in (plain, written))
+        by_differences, values = (
+            run(each, bind(each, point.parameters, point.X, point.Y)) for each in (plain, written)
+        )
         for name in ("u_a", "u_ab"):
-            assert abs(found[name].item() / values[name].item() - 1) < mpmath.mpf(10) ** -50
+            assert abs(by_differences[name].item() / values[name].item() - 1) < mpmath.mpf(10) ** -50
 
 
 @pytest.mark.thorough
@@ -442,7 +444,9 @@ def test_dropout():
     parameters = module.train(X, Y, epochs=1, batch_size=None, shuffle=False, seed=9, learning_rate=0.1).parameters
     backward = differentiate(stabilize(program), fit=False)
     noise = noise_of(program.noise, "float64", 9, 0, np.arange(40))
-    noise = {one.tensor.name: noise[one.tensor.name].reshape(40, *one.tensor.shape[1:]) for one in program.noise}
+    noise = {
+        source.tensor.name: noise[source.tensor.name].reshape(40, *source.tensor.shape[1:]) for source in program.noise
+    }
     values = evaluate(backward, start, X, Y, noise=noise)
     gradient = np.concatenate([values[element.tensor].ravel() for element in backward.gradient])
     np.testing.assert_allclose(parameters, start - 0.1 * gradient, atol=1e-13)
@@ -461,8 +465,8 @@ def test_training():
     p = np.exp(module.predict(result.parameters, tokens).reshape(64, 5, 7))
     p /= p.sum(axis=2, keepdims=True)
     there = labels >= 0
-    own = np.take_along_axis(p, np.where(there, labels, 0)[..., None], axis=2)[..., 0]
-    means = np.where(there, -np.log(own), 0).sum(axis=1) / there.sum(axis=1)
+    of_labels = np.take_along_axis(p, np.where(there, labels, 0)[..., None], axis=2)[..., 0]
+    means = np.where(there, -np.log(of_labels), 0).sum(axis=1) / there.sum(axis=1)
     assert result.loss == pytest.approx(means.mean())
     assert np.mean(p.argmax(axis=2)[there] == labels[there]) > 0.95
     with pytest.raises(ValueError, match=r"Y\[2\] has no target at any step"):
@@ -474,7 +478,7 @@ def test_training():
 def test_samples_run_one_by_one():
     """Samples one by one give what tiles give, in memory that no tile multiplies; recurrences keep their tiles."""
     network = tokens_network(9, width=12, heads=3, name="one_by_one")
-    one, tiles = (nn.build(network, fit=False, choices=choices) for choices in ({}, {"tile": 16}))
+    single, tiles = (nn.build(network, fit=False, choices=choices) for choices in ({}, {"tile": 16}))
     schedules = [
         nn.compile_model(network, until="schedule", fit=False, choices=choices)["schedule"]
         for choices in ({}, {"tile": 16})
@@ -483,15 +487,15 @@ def test_samples_run_one_by_one():
     memory = [schedule.gradient.memory.arrays for schedule in schedules]
     assert 8 * memory[0] < memory[1]
     rng = np.random.default_rng(4)
-    tokens, parameters = rng.integers(0, 7, (37, 9)), rng.normal(0, 0.3, one.parameter_count)
+    tokens, parameters = rng.integers(0, 7, (37, 9)), rng.normal(0, 0.3, single.parameter_count)
     labels = rng.integers(-1, 7, (37, 9))
     labels[:, 0] = 1
     for count in (1, 3, 37):
-        given = tokens[:count], labels[:count]
+        data = tokens[:count], labels[:count]
         np.testing.assert_allclose(
-            one.predict(parameters, given[0]), tiles.predict(parameters, given[0]), rtol=1e-12, atol=1e-14
+            single.predict(parameters, data[0]), tiles.predict(parameters, data[0]), rtol=1e-12, atol=1e-14
         )
-        (loss, gradient), (other, expected) = (each.loss_and_gradient(parameters, *given) for each in (one, tiles))
+        (loss, gradient), (other, expected) = (each.loss_and_gradient(parameters, *data) for each in (single, tiles))
         assert loss == pytest.approx(other, rel=1e-13)
         np.testing.assert_allclose(gradient, expected, atol=1e-13 * abs(expected).max())
     x = nn.Input((4, 3))
@@ -508,10 +512,10 @@ def test_later_steps_do_not_exist():
     parameters, X = rng.normal(size=module.parameter_count), rng.normal(size=(2, 21, 5))
     expected = module.predict(parameters, X.reshape(2, -1)).reshape(2, 21, 5)
     X[0, 13] = 1.7e308
-    found = module.predict(parameters, X.reshape(2, -1)).reshape(2, 21, 5)
-    np.testing.assert_array_equal(found[1], expected[1])
-    np.testing.assert_allclose(found[0, :13], expected[0, :13], atol=1e-14)
-    assert not np.isfinite(found[0, 13:]).all(axis=1).any()
+    predicted = module.predict(parameters, X.reshape(2, -1)).reshape(2, 21, 5)
+    np.testing.assert_array_equal(predicted[1], expected[1])
+    np.testing.assert_allclose(predicted[0, :13], expected[0, :13], atol=1e-14)
+    assert not np.isfinite(predicted[0, 13:]).all(axis=1).any()
 
 
 def test_the_c_has_loops():

@@ -10,7 +10,7 @@ from nncodegen.compiler.schedule import FORMULA, LAYERS, NO_CHOICES, SINGLE_SAMP
 from nncodegen.compiler.schedule.formulas import WINDOW, cost, in_loops, shared
 from nncodegen.compiler.schedule.text import show
 from nncodegen.compiler.schedule.tree import Call, Fill, Group, If, Let, Load, Loop, Store, Way
-from nncodegen.compiler.schedule.walks import bodies, elements, targets, walk
+from nncodegen.compiler.schedule.tree_walks import bodies, elements, targets, walk
 from nncodegen.perceptron import model as perceptron_model
 
 a, b, c, x, y = sympy.symbols("a b c x y")
@@ -125,8 +125,8 @@ def test_products_of_blas_run_in_blocks_without_one():
     schedule = scheduled(network(40, 40, 2), choices={"blas": True})
     assert schedule.calls_blas
     for kernel in schedule.kernels:
-        found = [s for s, _ in statements_of(kernel) if isinstance(s, If)]
-        products = [s for s in found if s.condition is When.BLAS]
+        conditionals = [s for s, _ in statements_of(kernel) if isinstance(s, If)]
+        products = [s for s in conditionals if s.condition is When.BLAS]
         assert products
         packs = [s for s in walk(kernel.trees.before[0]) if isinstance(s, Call) and s.shape is Shape.PACK]
         for product in products:
@@ -134,7 +134,7 @@ def test_products_of_blas_run_in_blocks_without_one():
             assert not set(targets(packs)) & set(product.body[0].steps[0].operands)
             (blocks,) = product.otherwise
             assert blocks.shape in (Shape.CONTRACT, Shape.ACCUMULATE, Shape.DOT_PRODUCTS_OF_SAMPLES)
-        copies = {e for s in found if s.condition is When.NO_BLAS for e in targets([s])}
+        copies = {e for s in conditionals if s.condition is When.NO_BLAS for e in targets([s])}
         assert copies == set(targets(packs))
 
 
@@ -142,16 +142,16 @@ def test_statements_are_what_steps_say():
     """Each value of a nest has one statement, and terms that are added to one other value begin with that."""
     schedule = scheduled(network(3, 2, inputs=2))
     kernel = schedule.kernels[0]
-    found = [
+    assignments = [
         s
         for s, _ in statements_of(kernel)
         if isinstance(s, Let) or (isinstance(s, Store) and s.value.terms != (s.target,))
     ]
-    assert len({s.target for s in found}) == len(found)
-    z1 = [s for s in found if s.target.tensor == "z1"]
+    assert len({s.target for s in assignments}) == len(assignments)
+    z1 = [s for s in assignments if s.target.tensor == "z1"]
     assert [s.target.indices for s in z1] == [(SAMPLE, str(unit)) for unit in range(3)]
     assert all(s.value.terms[0] == Element("b1", [s.target.indices[1]]) and len(s.value.terms) == 3 for s in z1)
-    assert not any(s.target.tensor == "s1" for s in found)  # its terms are in these
+    assert not any(s.target.tensor == "s1" for s in assignments)  # its terms are in these
 
 
 def test_plans():
@@ -188,8 +188,8 @@ def test_one_parameter_after_the_other():
     line = scheduled(nn.Model("curve", [x], [y], {a: 1.0, b: 0.1, c: 0.0}, f, (f - y) ** 2)).unrolled
     assert [update.parameter.tensor for update in line.sequential] == ["a", "b", "c"]
     turns = {turn.parameter: [s for s in turn.tree if isinstance(s, Let)] for turn in line.sequential}
-    lets = [[let for let in own if let.target != parameter] for parameter, own in turns.items()]
-    functions = [any(let.value.terms[0].has(sympy.exp) for let in own) for own in lets]
+    lets = [[let for let in turn_lets if let.target != parameter] for parameter, turn_lets in turns.items()]
+    functions = [any(let.value.terms[0].has(sympy.exp) for let in turn_lets) for turn_lets in lets]
     assert functions == [True, False, True]  # neither a nor its own update changes exp(b*x), b does
     known = dict.fromkeys(line.ready, 0) | dict(line.ready)
     steps = [Step(let.target, let.value.terms[0]) for let in line.together if isinstance(let, Let)]

@@ -163,9 +163,15 @@ def test_what_is_written(tmp_path):
     nn.build(model, out=tmp_path / "a")
     suffix = next(p for p in (tmp_path / "a").iterdir() if p.suffix == ".so").name
     sources = {
-        "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_many.c", "perceptron_fitting.c",
-        "perceptron_hessian.c", "perceptron_module.c", "perceptron_variants.c",
-    }  # fmt: skip
+        "perceptron.c",
+        "perceptron.h",
+        "perceptron.pyi",
+        "perceptron_many.c",
+        "perceptron_fitting.c",
+        "perceptron_hessian.c",
+        "perceptron_module.c",
+        "perceptron_variants.c",
+    }
     assert {p.name for p in (tmp_path / "a").iterdir()} == {*sources, suffix}
     nn.build(model, out=tmp_path / "a", dump=True)
     assert len(list((tmp_path / "a" / "stages").iterdir())) == 5
@@ -266,8 +272,8 @@ def test_the_compiler_of_ziglang(tmp_path, monkeypatch):
         known = Path("/proc/cpuinfo").read_text().split()
         assert ("avx2" in module.variants) == ("avx2" in known and "fma" in known)
         assert ("avx512" in module.variants) == ("avx512vl" in known)
-    one, other = (m.train(X, Y, learning_rate=0.3, epochs=99, optimizer="adam") for m in (expected, module))
-    np.testing.assert_allclose(other.parameters, one.parameters, rtol=1e-12)
+    result, of_zig = (m.train(X, Y, learning_rate=0.3, epochs=99, optimizer="adam") for m in (expected, module))
+    np.testing.assert_allclose(of_zig.parameters, result.parameters, rtol=1e-12)
 
 
 def fake_compiler(folder, script):

@@ -56,9 +56,11 @@ def convolved(x: Array, W: Array, b: Array, stride: int, padding: Any, dilation:
     per, places = len(x) // groups, list(windows(x, W.shape[-1], stride, padding, dilation))
     result = np.zeros((len(W), *(1 + k for k in places[-1][0])))
     for o in range(len(W)):
-        own = x[o // (len(W) // groups) * per :][:per]
+        group_channels = x[o // (len(W) // groups) * per :][:per]
         for place, window in places:
-            result[(o, *place)] = b[o] + sum(W[(o, slice(None), *tap)] @ own[(slice(None), *at)] for tap, at in window)
+            result[(o, *place)] = b[o] + sum(
+                W[(o, slice(None), *tap)] @ group_channels[(slice(None), *at)] for tap, at in window
+            )
     return result
 
 
@@ -107,12 +109,12 @@ def test_convolutions(kind: dict[str, Any]) -> None:
     rng = np.random.default_rng(kind["seed"])
     x = rng.normal(size=(4, *(kind["length"] + axis for axis in range(axes))))
     W, b = rng.normal(size=(6, 4 // groups, *(size,) * axes)), rng.normal(size=6)
-    given = (kind["stride"], kind["padding"], kind["dilation"], groups)
-    stride, padding, dilation, _ = given
+    arguments = (kind["stride"], kind["padding"], kind["dilation"], groups)
+    stride, padding, dilation, _ = arguments
     layer = (nn.Conv1D, nn.Conv2D)[axes - 1](
         6, size, stride, padding, "channels_first" if first else "channels_last", dilation, groups
     )
-    assert outputs(layer, x, first, W1=W, b1=b) == pytest.approx(convolved(x, W, b, *given), abs=1e-13)
+    assert outputs(layer, x, first, W1=W, b1=b) == pytest.approx(convolved(x, W, b, *arguments), abs=1e-13)
 
 
 def test_causal_convolutions() -> None:
@@ -167,10 +169,10 @@ def test_pools(kind: dict[str, Any]) -> None:
     x = np.random.default_rng(kind["seed"]).normal(size=(2, *(kind["length"] + axis for axis in range(axes))))
     data_format = "channels_first" if first else "channels_last"
     largest, mean = ((nn.MaxPooling1D, nn.AveragePooling1D), (nn.MaxPooling2D, nn.AveragePooling2D))[axes - 1]
-    given, rest = (size, stride, padding), (size, stride, padding, data_format)
-    assert np.array_equal(outputs(largest(*rest), x, first), pooled(x, *given, max))
-    assert outputs(mean(*rest), x, first) == pytest.approx(pooled(x, *given, np.mean), rel=1e-13, abs=1e-14)
-    zeros = pooled(x, *given, lambda values: sum(values) / size**axes)
+    arguments, rest = (size, stride, padding), (size, stride, padding, data_format)
+    assert np.array_equal(outputs(largest(*rest), x, first), pooled(x, *arguments, max))
+    assert outputs(mean(*rest), x, first) == pytest.approx(pooled(x, *arguments, np.mean), rel=1e-13, abs=1e-14)
+    zeros = pooled(x, *arguments, lambda values: sum(values) / size**axes)
     assert outputs(mean(*rest, count_include_pad=True), x, first) == pytest.approx(zeros, rel=1e-13, abs=1e-14)
 
 
@@ -283,22 +285,39 @@ def test_errors(layers: list[nn.Layer], shape: Any, message: str) -> None:
 def test_windows_of_torch() -> None:
     """Convolutions, transposes and pools of PyTorch, taken over with their weights, give its outputs and gradients."""
     torch = pytest.importorskip("torch")
-    own = torch.nn
+    torch_nn = torch.nn
     stacks = {
         (4, 9, 8): [
-            own.Conv2d(4, 6, 3, (1, 2), (2, 0), (2, 1), 2), own.Tanh(), own.MaxPool2d(3, 2, 1), own.ReLU(),
-            own.ConvTranspose2d(6, 4, 3, 2, 1, 1, 2), own.AvgPool2d(3, 2, 1), own.Flatten(), own.Linear(40, 3),
+            torch_nn.Conv2d(4, 6, 3, (1, 2), (2, 0), (2, 1), 2),
+            torch_nn.Tanh(),
+            torch_nn.MaxPool2d(3, 2, 1),
+            torch_nn.ReLU(),
+            torch_nn.ConvTranspose2d(6, 4, 3, 2, 1, 1, 2),
+            torch_nn.AvgPool2d(3, 2, 1),
+            torch_nn.Flatten(),
+            torch_nn.Linear(40, 3),
         ],
         (2, 13): [
-            own.Conv1d(2, 4, 3, padding="same", bias=False), own.ELU(), own.AvgPool1d(2, ceil_mode=False),
-            own.ConvTranspose1d(4, 6, 3, 2, dilation=2, groups=2), own.MaxPool1d(2), own.AdaptiveAvgPool1d(1),
-            own.Flatten(), own.Dropout(0.0), own.Linear(6, 3), own.Softmax(1),
+            torch_nn.Conv1d(2, 4, 3, padding="same", bias=False),
+            torch_nn.ELU(),
+            torch_nn.AvgPool1d(2, ceil_mode=False),
+            torch_nn.ConvTranspose1d(4, 6, 3, 2, dilation=2, groups=2),
+            torch_nn.MaxPool1d(2),
+            torch_nn.AdaptiveAvgPool1d(1),
+            torch_nn.Flatten(),
+            torch_nn.Dropout(0.0),
+            torch_nn.Linear(6, 3),
+            torch_nn.Softmax(1),
         ],
-        (1, 6, 7): [own.Conv2d(1, 3, 2), own.AvgPool2d(2, 2, 1, False, False), own.AdaptiveMaxPool2d((1, 1))],
-    }  # fmt: skip
+        (1, 6, 7): [
+            torch_nn.Conv2d(1, 3, 2),
+            torch_nn.AvgPool2d(2, 2, 1, False, False),
+            torch_nn.AdaptiveMaxPool2d((1, 1)),
+        ],
+    }
     torch.manual_seed(0)
     for shape, modules in stacks.items():
-        stack = own.Sequential(*modules).double()
+        stack = torch_nn.Sequential(*modules).double()
         network = nn.from_torch(stack, loss="mse", inputs=shape)
         program = differentiate(stabilize(network.describe()), fit=False)
         x = torch.randn(3, *shape, dtype=torch.float64)
@@ -307,25 +326,25 @@ def test_windows_of_torch() -> None:
         ((expected - y) ** 2).mean().backward()
         parts = [np.frombuffer(tensor.initial.values) for tensor in program.parameters]
         flat = np.concatenate(parts or [np.zeros(0)])
-        given = flat, x.numpy().reshape(3, -1), y.numpy()
-        found = evaluate(program, *given)[program.outputs[0].tensor].reshape(3, -1)
-        assert found == pytest.approx(expected.detach().numpy(), rel=1e-12, abs=1e-13)
+        data = flat, x.numpy().reshape(3, -1), y.numpy()
+        outputs_of_program = evaluate(program, *data)[program.outputs[0].tensor].reshape(3, -1)
+        assert outputs_of_program == pytest.approx(expected.detach().numpy(), rel=1e-12, abs=1e-13)
         slopes = np.concatenate([parameter.grad.numpy().ravel() for parameter in stack.parameters()])
-        assert gradient(program, *given) == pytest.approx(slopes, rel=1e-12, abs=1e-13)
+        assert gradient(program, *data) == pytest.approx(slopes, rel=1e-12, abs=1e-13)
 
 
 def test_refused_windows_of_torch() -> None:
     """What from_torch does not know is refused by its argument, and a missing shape with what to give."""
     torch = pytest.importorskip("torch")
-    own = torch.nn
+    torch_nn = torch.nn
     for module, message in (
-        (own.MaxPool2d(2, ceil_mode=True), "has ceil_mode=True; from_torch knows ceil_mode=False alone"),
-        (own.Conv2d(1, 2, 3, padding=1, padding_mode="circular"), "has padding_mode='circular'"),
-        (own.AdaptiveAvgPool2d(2), "has output_size=2"),
+        (torch_nn.MaxPool2d(2, ceil_mode=True), "has ceil_mode=True; from_torch knows ceil_mode=False alone"),
+        (torch_nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"), "has padding_mode='circular'"),
+        (torch_nn.AdaptiveAvgPool2d(2), "has output_size=2"),
     ):
         with pytest.raises(ModelError, match=message):
-            nn.from_torch(own.Sequential(module), inputs=(1, 8, 8))
+            nn.from_torch(torch_nn.Sequential(module), inputs=(1, 8, 8))
     with pytest.raises(ModelError, match="give inputs, the shape of a sample"):
-        nn.from_torch(own.Sequential(own.Conv2d(1, 2, 3)))
+        nn.from_torch(torch_nn.Sequential(torch_nn.Conv2d(1, 2, 3)))
     with pytest.raises(ModelError, match=r"the module Softmax.* cannot be taken over"):
-        nn.from_torch(own.Sequential(own.Conv2d(1, 2, 3), own.Softmax(1)), inputs=(1, 8, 8))
+        nn.from_torch(torch_nn.Sequential(torch_nn.Conv2d(1, 2, 3), torch_nn.Softmax(1)), inputs=(1, 8, 8))

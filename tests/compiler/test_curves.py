@@ -133,7 +133,7 @@ def test_sums_with_prefixes():
     assert curve.names == ("a_height", "a_centre", "a_sigma", "b_height", "b_centre", "b_sigma", "intercept", "slope")
     assert curve.bounds == {"a_sigma": (0, np.inf), "b_sigma": (0, np.inf)}
     assert str(curve) == "gaussian('a_') + gaussian('b_') + line"
-    parts = [one.expression for one in (curves.gaussian("a_"), curves.gaussian("b_"), curves.line())]
+    parts = [peak.expression for peak in (curves.gaussian("a_"), curves.gaussian("b_"), curves.line())]
     assert curve.expression == sympy.Add(*parts)
     assert curves.gaussian + curves.line == curves.gaussian() + curves.line()
     assert (curves.line() + sympy.Symbol("z")) == curves.line().expression + sympy.Symbol("z")
@@ -210,8 +210,8 @@ def test_a_start_explains_the_data(name):
     curve = curves.RECORDS[name]()
     start = curve.start(x[::-1], y[::-1])
     assert tuple(start) == curve.names
-    for one, (low, high) in curve.bounds.items():
-        assert low <= start[one] <= high
+    for parameter, (low, high) in curve.bounds.items():
+        assert low <= start[parameter] <= high
     rest = values_at(curve, x, tuple(start.values())) - y
     assert np.sum(rest**2) < 0.5 * max(np.sum((y - y.mean()) ** 2), 1e-12)
 
@@ -234,7 +234,7 @@ def test_starts_from_hard_data(name):
     for y in (np.zeros(12), np.full(12, -2.0), random.normal(size=12), np.where(x > 4, np.nan, x)):
         start = curve.start(x, y)
         assert np.isfinite([*start.values()]).all()
-        assert all(low <= start[one] <= high for one, (low, high) in curve.bounds.items())
+        assert all(low <= start[parameter] <= high for parameter, (low, high) in curve.bounds.items())
     with pytest.raises(ValueError, match="at least two different values of x"):
         curve.start(np.ones(5), np.ones(5))
     with pytest.raises(ValueError, match="they must be equal"):
@@ -265,9 +265,11 @@ def test_a_model_of_a_curve():
         "level": 1,
     }
     for curve in (curves.exponential, curves.exponential()):
-        given = nn.Model("peak", "x", "y", {"amplitude": 2, "rate": 1}, curve)
-        assert [*given.parameters.values()] == [2, 1]
-        assert given.outputs == nn.Model("peak", "x", "y", output=curve).outputs == (curves.exponential().expression,)
+        peak_model = nn.Model("peak", "x", "y", {"amplitude": 2, "rate": 1}, curve)
+        assert [*peak_model.parameters.values()] == [2, 1]
+        assert (
+            peak_model.outputs == nn.Model("peak", "x", "y", output=curve).outputs == (curves.exponential().expression,)
+        )
     both = nn.Model(
         "both", "x", "y z", {"intercept": 1, "slope": 1, "b_level": 0}, (curves.line, curves.constant("b_"))
     )

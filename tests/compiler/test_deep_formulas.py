@@ -110,9 +110,9 @@ LARGE = {
 
 def expected(by_hand, values, X, Y):
     """The mean of the squared errors and its gradient."""
-    found = by_hand(*numbers(values, X))
-    error = found.value - Y
-    return (error**2).mean(), (2 * error[:, None] * found.slope).mean(axis=0)
+    result = by_hand(*numbers(values, X))
+    error = result.value - Y
+    return (error**2).mean(), (2 * error[:, None] * result.slope).mean(axis=0)
 
 
 def problem(symbols):
@@ -142,8 +142,8 @@ def test_modules(kind):
     values, X, Y = problem(symbols)
     module = nn.build(nn.Model(f"deep_{kind}", x, y, dict.fromkeys(symbols, 0.5), formula()), fit=False)
     loss, gradient = expected(by_hand, values, X, Y)
-    found, slopes = module.loss_and_gradient(values, X, Y)
-    assert found == pytest.approx(loss, rel=1e-12)
+    computed, slopes = module.loss_and_gradient(values, X, Y)
+    assert computed == pytest.approx(loss, rel=1e-12)
     assert slopes == pytest.approx(gradient, rel=1e-10, abs=1e-13)
 
 
@@ -237,9 +237,9 @@ def product_of(factors):
 def test_products_take_operations_in_proportion():
     """Twice as many factors take about twice as many operations, for the gradient, the fit and the Hessian."""
     few, many = (stage(product_of(factors)) for factors in (30, 60))
-    for one, other in zip((few, *few.companions), (many, *many.companions), strict=True):
-        one, other = (getattr(each, "program", each) for each in (one, other))
-        assert operations(other) < 3 * operations(one)
+    for smaller, larger in zip((few, *few.companions), (many, *many.companions), strict=True):
+        smaller, larger = (getattr(each, "program", each) for each in (smaller, larger))
+        assert operations(larger) < 3 * operations(smaller)
     evaluated = evaluate(many, np.linspace(-0.5, 0.5, 60), [[0.7], [-0.3]], [[1.0], [0.5]])
     X, values = np.array([[0.7], [-0.3]]), np.linspace(-0.5, 0.5, 60)
     factors = 1 + X * values

@@ -86,9 +86,9 @@ def results(model, training=False, samples=3):
             parameters[start : start + tensor.size] = abs(parameters[start : start + tensor.size]) + 0.5
     values = nn.evaluate(program, parameters, X, Y)
     with mpmath.workdps(40):
-        found = values_of(model, bind(program, parameters, X, Y), many(X), many(Y), training)
+        by_definition = values_of(model, bind(program, parameters, X, Y), many(X), many(Y), training)
     outputs = np.hstack([values[e.tensor].reshape(samples, -1) for e in program.outputs])
-    expected = found[0].astype(float), float(sum(found[1]) / samples)
+    expected = by_definition[0].astype(float), float(sum(by_definition[1]) / samples)
     return (outputs, float(values[program.loss.tensor])), expected
 
 
@@ -125,8 +125,9 @@ def test_losses(name):
 
 def test_attention_in_graphs():
     """Attention agrees with what it is given, and with the weights that it returns."""
-    x, y, length, mask = (Input(shape, name=name) for name, shape in (
-        ("x", (3, 2)), ("y", (2, 4)), ("steps", 1), ("mask", (3, 2))))  # fmt: skip
+    x, y, length, mask = (
+        Input(shape, name=name) for name, shape in (("x", (3, 2)), ("y", (2, 4)), ("steps", 1), ("mask", (3, 2)))
+    )
     h, first = nn.MultiHeadAttention(2, 2)(x, y, lengths=length, attention_mask=mask, return_attention_scores=True)
     h, second = nn.GroupQueryAttention(2, 4, 2)(h, use_causal_mask=True, return_attention_scores=True)
     model = Network([x, y, length, mask], [Dense(1)(h), first, second], name="attention")
@@ -135,9 +136,9 @@ def test_attention_in_graphs():
     X[:, 14], X[:, 15:] = [1, 2, 2], np.random.default_rng(1).integers(0, 2, (3, 6))
     values = nn.evaluate(program, parameters, X, Y)
     with mpmath.workdps(40):
-        found = values_of(model, bind(program, parameters, X, Y), many(X), many(Y), training=False)
+        by_definition = values_of(model, bind(program, parameters, X, Y), many(X), many(Y), training=False)
     outputs = np.hstack([values[e.tensor].reshape(3, -1) for e in program.outputs])
-    assert outputs == pytest.approx(found[0].astype(float), rel=1e-12, abs=1e-12)
+    assert outputs == pytest.approx(by_definition[0].astype(float), rel=1e-12, abs=1e-12)
 
 
 def test_graphs():
@@ -157,10 +158,10 @@ def test_graphs():
     X[:, 6:9], X[:, 9], X[0, :2] = [[0, 1, 3], [2, 2, 0], [1, 1, 1]], [3, 1, 2], 0.5
     values = nn.evaluate(program, parameters, X, Y)
     with mpmath.workdps(40):
-        found = values_of(model, bind(program, parameters, X, Y), many(X), many(Y), training=False)
+        by_definition = values_of(model, bind(program, parameters, X, Y), many(X), many(Y), training=False)
     outputs = np.hstack([values[e.tensor].reshape(3, -1) for e in program.outputs])
-    assert outputs == pytest.approx(found[0].astype(float), rel=1e-12, abs=1e-12)
-    assert float(values[program.loss.tensor]) == pytest.approx(float(sum(found[1]) / 3), rel=1e-12)
+    assert outputs == pytest.approx(by_definition[0].astype(float), rel=1e-12, abs=1e-12)
+    assert float(values[program.loss.tensor]) == pytest.approx(float(sum(by_definition[1]) / 3), rel=1e-12)
 
 
 def test_statistics():
@@ -209,13 +210,13 @@ def test_each_layer_has_a_definition():
 def examined(model):
     """What is found at points of a model, and the fault that is named where something is wrong."""
     stages = nn.compile_model(model, until="simplify", fit=False)
-    program, found = stages["describe"], []
+    program, compared = stages["describe"], []
     network = defined(model, program)
     programs = Programs(program, program, stages["simplify"])
-    examine(programs, Extent(1, 2, 1), 0, lambda at: found.extend(network.compare(at)))
-    assert {one.figure.quantity for one in found} == {QUANTITY}
-    wrong = [one for one in found if one.figure.verdict == "wrong"]
-    return found, network.fault(wrong[0].examined) if wrong else None
+    examine(programs, Extent(1, 2, 1), 0, lambda at: compared.extend(network.compare(at)))
+    assert {result.figure.quantity for result in compared} == {QUANTITY}
+    wrong = [result for result in compared if result.figure.verdict == "wrong"]
+    return compared, network.fault(wrong[0].examined) if wrong else None
 
 
 def shifted_padding(patch):
@@ -304,11 +305,11 @@ PLANTED = {
 def test_a_planted_fault_is_named(what, monkeypatch):
     """Padding that is shifted, lost places, swapped gates, another count and another loss are found, and named."""
     planted = PLANTED[what]
-    found, fault = examined(planted.model())
+    compared, fault = examined(planted.model())
     assert fault is None
-    assert len(found) >= 4
+    assert len(compared) >= 4
     planted.plant(monkeypatch)
-    found, fault = examined(planted.model())
+    compared, fault = examined(planted.model())
     assert fault.stage == "describe"
     assert fault.step.startswith(planted.step)
     assert planted.message in fault.message

@@ -105,9 +105,9 @@ def test_every_alternative_applies(table):
 def concrete(function):
     """Return the functions below a class, without classes whose functions are made one by one."""
     below = function.__subclasses__()
-    members = {name for one in function.__mro__ for name in vars(one).get("__annotations__", ())}
+    members = {name for cls in function.__mro__ for name in vars(cls).get("__annotations__", ())}
     single = [function] if all(hasattr(function, name) for name in members) else []
-    return [one for each in below for one in concrete(each)] if below else single
+    return [function_below for each in below for function_below in concrete(each)] if below else single
 
 
 FUNCTIONS = [
@@ -155,8 +155,8 @@ def test_series_do_not_depend_on_earlier_ones():
         _coefficients.cache_clear()
         for formula in formulas:
             _, function = argument_of(formula)
-            found = coefficients(function)
-        k, numbers = found
+            series = coefficients(function)
+        k, numbers = series
         assert k == 2
         assert [float(number) for number in numbers[:16:2]] == pytest.approx(expected, rel=1e-15)
         assert not any(numbers[1:16:2])
@@ -183,15 +183,15 @@ def test_neighbours_lose_alike(exact, start, steps, single):
     """Two numbers that are not apart lose bits that differ by at most one, whatever is exact."""
     dtype = np.float32 if single else np.float64
     with np.errstate(all="ignore"):
-        one, exact = np.array([start], dtype), np.array([exact], dtype)
-        other = one
+        number, exact = np.array([start], dtype), np.array([exact], dtype)
+        neighbour = number
         for _ in range(abs(steps)):
-            other = np.nextafter(other, dtype(np.copysign(np.inf, steps)))
-    assert not are_apart(one, one, dtype)[0]
-    if are_apart(one, other, dtype)[0]:
+            neighbour = np.nextafter(neighbour, dtype(np.copysign(np.inf, steps)))
+    assert not are_apart(number, number, dtype)[0]
+    if are_apart(number, neighbour, dtype)[0]:
         assert abs(steps) > 1
     else:
-        assert abs(bits_lost(one, exact) - bits_lost(other, exact))[0] <= 1
+        assert abs(bits_lost(number, exact) - bits_lost(neighbour, exact))[0] <= 1
 
 
 WIDE = st.floats(min_value=1e-300, max_value=1e300)
@@ -335,7 +335,7 @@ def test_formulas_keep_their_digits(name):
 def known(problems, **reasons):
     """Problems as parameters; those that are known to miss what a test promises say why, and must miss it."""
     missed = {name: pytest.mark.xfail(reason=why, strict=True, raises=AssertionError) for name, why in reasons.items()}
-    return [pytest.param(one, id=one.name, marks=missed.get(one.name, ())) for one in problems]
+    return [pytest.param(problem, id=problem.name, marks=missed.get(problem.name, ())) for problem in problems]
 
 
 @pytest.mark.thorough
@@ -465,7 +465,7 @@ def test_single_precision(name):
     assert exact.dtype == np.float32
     with np.errstate(all="ignore"):
         plainly = problem.as_written(NUMPY, {each: points[element] for each, element in names.items()})
-    before, after = (bits_lost(np.asarray(found), exact) for found in (plainly, values(form, points)))
+    before, after = (bits_lost(np.asarray(computed), exact) for computed in (plainly, values(form, points)))
     assert after.mean() <= min(before.mean() + 1, 5)
 
 
@@ -592,11 +592,11 @@ def test_damaged_answers_are_found_again():
         ("output", formula, formula, {a: 1.5}, BEST, "float64")
         for formula in (sqrt(x + a) - sqrt(x), cos(x + a) - cos(x))
     )
-    found, others = (kept(*each, Answers(store)) for each in (question, other))
+    answer, others = (kept(*each, Answers(store)) for each in (question, other))
     (name, content), (other_name, _) = store.items()
     for damaged in (content[:-1], content + b"0", b"", content[:40] + bytes([content[40] ^ 1]) + content[41:]):
         store[name] = damaged
-        assert kept(*question, Answers(store)) == found
+        assert kept(*question, Answers(store)) == answer
         assert store[name] == content
     store[other_name] = content
     assert kept(*other, Answers(store)) == others
@@ -606,10 +606,10 @@ def test_a_second_build_does_not_search(tmp_path, monkeypatch):
     """The answer of a search stays in the cache of modules, where another process finds it."""
     monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path))
     formed._answer.cache_clear()
-    found = conjugate(until="stabilize")["stabilize"]
+    form = conjugate(until="stabilize")["stabilize"]
     formed._answer.cache_clear()
     monkeypatch.setattr(Search, "run", refuse)
-    assert conjugate(until="stabilize")["stabilize"] == found
+    assert conjugate(until="stabilize")["stabilize"] == form
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

@@ -39,11 +39,11 @@ def test_places_are_in_order():
     """Places of numbers are in the order of these, 0 is that of 0, and numbers are found again at their places."""
     for dtype in (np.float64, np.float32):
         numbers = np.array([-np.finfo(dtype).max, -1.5, -1.0, -1e-40, 0.0, 1e-40, 1.0, np.finfo(dtype).max], dtype)
-        found = places(numbers)
-        assert np.all(np.diff(found) > 0)
-        assert found[4] == 0
-        assert np.array_equal(numbers_at(found, dtype), numbers)
-        assert numbers_at([int(found[-1]) + 5], dtype)[0] == numbers[-1]
+        ordered = places(numbers)
+        assert np.all(np.diff(ordered) > 0)
+        assert ordered[4] == 0
+        assert np.array_equal(numbers_at(ordered, dtype), numbers)
+        assert numbers_at([int(ordered[-1]) + 5], dtype)[0] == numbers[-1]
 
 
 @pytest.mark.parametrize("condition", [x < 3, Abs(x) < sympy.Float(2.0**-30), x * y < 1, y > 2 * x], ids=str)

@@ -32,9 +32,9 @@ def test_exact_values(formula, dtype):
     """Values are those with many more digits, also where all digits of fewer have cancelled."""
     read = [element for element in (x, y, z) if formula.has(element)]
     points = draw(tuple(read), {}, 10, 10, dtype)
-    found = Truth(formula, points).everywhere()
-    assert np.isfinite(found).sum() >= 7
-    for k, value in enumerate(found):
+    exact_values = Truth(formula, points).everywhere()
+    assert np.isfinite(exact_values).sum() >= 7
+    for k, value in enumerate(exact_values):
         if np.isfinite(value):
             with mpmath.workprec(7000):
                 numbers = {element: mpmath.mpf(float(column[k])) for element, column in points.items()}

@@ -53,11 +53,11 @@ def grid(record):
 
 def check_value(record, z):
     """Compares the value with NumPy to that with 50 digits."""
-    given = arguments(record, z)
+    numbers = arguments(record, z)
     with mpmath.workdps(50):
-        expected = call(record.exact, *map(mpmath.mpf, given))
+        expected = call(record.exact, *map(mpmath.mpf, numbers))
         with np.errstate(all="ignore"):
-            value = float(record.array(*map(np.float64, given)))
+            value = float(record.array(*map(np.float64, numbers)))
         if not mpmath.isfinite(expected) or abs(expected) > 1e308:
             assert not math.isfinite(value) or abs(value) > 1e300, (z, value)
         else:
@@ -84,8 +84,8 @@ def difference(record, point, k, side):
     """The change of a function from a point to one side, over the distance; None where it has no value there."""
     h = side * mpmath.mpf(10) ** -60
     moved = [number + h if j == k else number for j, number in enumerate(point)]
-    found = (call(record.exact, *moved) - call(record.exact, *point)) / h
-    return None if mpmath.isnan(found) else found
+    quotient = (call(record.exact, *moved) - call(record.exact, *point)) / h
+    return None if mpmath.isnan(quotient) else quotient
 
 
 @pytest.mark.parametrize("record", ALL, ids=NAMES)
@@ -99,12 +99,12 @@ def test_partials(record):
             value = call(record.exact, *point)
             if not mpmath.isfinite(value):
                 continue
-            found = call_all(record.partials, value, *point)
+            partials = call_all(record.partials, value, *point)
             for k in range(len(point)):
                 orders = tuple(int(j == k) for j in range(len(point)))
                 step = (abs(point[k]) or 1) * mpmath.mpf(10) ** -40
                 expected = mpmath.diff(lambda *moved: call(record.exact, *moved), point, orders, h=step)
-                assert abs(found[k] - expected) <= mpmath.mpf(10) ** -25 * (1 + abs(expected)), (z, k)
+                assert abs(partials[k] - expected) <= mpmath.mpf(10) ** -25 * (1 + abs(expected)), (z, k)
 
 
 @pytest.mark.parametrize("record", [record for record in ALL if record.name in TIPS], ids=lambda record: record.name)
@@ -113,8 +113,8 @@ def test_partials_at_tips(record):
     for z in TIPS[record.name]:
         with mpmath.workdps(150):
             point = (mpmath.mpf(z),) * COUNTS.get(record.name, 1)
-            found = call_all(record.partials, call(record.exact, *point), *point)
-            for k, partial in enumerate(found):
+            partials = call_all(record.partials, call(record.exact, *point), *point)
+            for k, partial in enumerate(partials):
                 sides = [difference(record, point, k, side) for side in (1, -1)]
                 known = [side for side in sides if side is not None]
                 expected = sum(known) / len(known)

@@ -74,9 +74,9 @@ def stable(model):
 
 def derived(model):
     """The companion for the fit of a model."""
-    found = fit_of(stable(model))
-    assert not isinstance(found, str), found
-    return found
+    companion = fit_of(stable(model))
+    assert not isinstance(companion, str), companion
+    return companion
 
 
 def data(program):
@@ -136,9 +136,9 @@ def test_rows_of_least_squares(name):
     outputs = outputs_of(program, X, Y)
     expected, count = differences(outputs, parameters), companion.outputs
     for k, seed in enumerate(units(count)):
-        found = rows(companion, parameters, X, seed=seed)
-        assert found[:, :count] == pytest.approx(outputs(parameters), rel=1e-13)
-        assert found[:, count:] == pytest.approx(expected[:, k], rel=1e-7, abs=1e-8)
+        row = rows(companion, parameters, X, seed=seed)
+        assert row[:, :count] == pytest.approx(outputs(parameters), rel=1e-13)
+        assert row[:, count:] == pytest.approx(expected[:, k], rel=1e-7, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", CURVED)
@@ -152,9 +152,9 @@ def test_rows_of_other_losses(name):
     def loss(point):
         return evaluate(program, point, X, Y)[program.loss.tensor]
 
-    found = [rows(companion, parameters, X, Y, seed) for seed in units(count)]
-    gradient = sum(row[:, 1 + k, None] * row[:, 1 + 2 * count :] for k, row in enumerate(found)).mean(axis=0)
-    assert found[0][:, 0].mean() == pytest.approx(loss(parameters), rel=1e-13)
+    rows_of_seeds = [rows(companion, parameters, X, Y, seed) for seed in units(count)]
+    gradient = sum(row[:, 1 + k, None] * row[:, 1 + 2 * count :] for k, row in enumerate(rows_of_seeds)).mean(axis=0)
+    assert rows_of_seeds[0][:, 0].mean() == pytest.approx(loss(parameters), rel=1e-13)
     assert gradient == pytest.approx(differences(loss, parameters), rel=1e-6, abs=1e-9)
 
 
@@ -166,8 +166,8 @@ def test_rows_of_outputs(model):
     expected, count = differences(outputs_of(program, X, Y), parameters), companion.outputs
     assert companion.of_outputs
     for k, seed in enumerate(units(count)):
-        found = rows(companion, parameters, X, Y, seed)[:, 1 + 2 * count :]
-        assert found == pytest.approx(expected[:, k], rel=1e-7, abs=1e-8)
+        row = rows(companion, parameters, X, Y, seed)[:, 1 + 2 * count :]
+        assert row == pytest.approx(expected[:, k], rel=1e-7, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", CURVED)
@@ -176,8 +176,8 @@ def test_curvature(name):
     program, companion = stable(CURVED[name]), derived(CURVED[name])
     parameters, X, Y = data(program)
     count = companion.outputs
-    found = np.stack([rows(companion, parameters, X, Y, seed) for seed in units(count)])
-    curvature, derivatives = found[..., 1 + count : 1 + 2 * count], found[..., 1 + 2 * count :]
+    rows_of_seeds = np.stack([rows(companion, parameters, X, Y, seed) for seed in units(count)])
+    curvature, derivatives = rows_of_seeds[..., 1 + count : 1 + 2 * count], rows_of_seeds[..., 1 + 2 * count :]
     assert curvature == pytest.approx(np.swapaxes(curvature, 0, 2), rel=1e-12, abs=1e-14)
     assert (np.linalg.eigvalsh(np.moveaxis(curvature, 1, 0)) > -1e-12).all()
     if name in LINEAR:
@@ -228,14 +228,14 @@ def test_rows_of_motion():
     assert (companion.outputs, companion.block, companion.forward) == (10, 1, True)
     parameters, X, Y = data(program)
     X.sort(axis=1)
-    found = rows(companion, parameters, X, Y, np.ones(10))
+    row = rows(companion, parameters, X, Y, np.ones(10))
     outputs = outputs_of(program, X, Y)
     expected = differences(outputs, parameters)
     h = outputs(parameters)
-    assert found[:, 0] == pytest.approx(np.mean(np.exp(h) - Y * h, axis=1), rel=1e-12)
-    assert found[:, 1:11] == pytest.approx((np.exp(h) - Y) / 10, rel=1e-12)
-    assert found[:, 11:21] == pytest.approx(np.exp(h) / 10, rel=1e-12)
-    assert found[:, 21:].reshape(SAMPLES, 2, 10) == pytest.approx(np.swapaxes(expected, 1, 2), rel=1e-7, abs=1e-8)
+    assert row[:, 0] == pytest.approx(np.mean(np.exp(h) - Y * h, axis=1), rel=1e-12)
+    assert row[:, 1:11] == pytest.approx((np.exp(h) - Y) / 10, rel=1e-12)
+    assert row[:, 11:21] == pytest.approx(np.exp(h) / 10, rel=1e-12)
+    assert row[:, 21:].reshape(SAMPLES, 2, 10) == pytest.approx(np.swapaxes(expected, 1, 2), rel=1e-7, abs=1e-8)
 
 
 def test_what_cannot_be_fitted():

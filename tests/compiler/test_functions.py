@@ -80,8 +80,8 @@ def test_derivatives_of_erfcx(n, z):
     """The scaled error function and its derivatives keep their digits, also where exp(z**2) overflows."""
     with mpmath.workdps(80):
         expected = float(interpret(functions.erfcx_derivative.definition(Z, n), {Z: mpmath.mpf(z)}, exact=True))
-    found = sympy.diff(functions.erfcx(Z), Z, n) if n else functions.erfcx(Z)
-    assert number(found, z) == pytest.approx(expected, rel=4e-15)
+    derivative = sympy.diff(functions.erfcx(Z), Z, n) if n else functions.erfcx(Z)
+    assert number(derivative, z) == pytest.approx(expected, rel=4e-15)
 
 
 FADDEEVA_PLACES = [
@@ -106,16 +106,16 @@ def test_derivatives_of_faddeeva(x, y):
     for function, part in pairs.items():
         value_of = function(A, B)
         for by, expected in (("a", first), ("b", first * 1j), ("aa", second), ("ab", second * 1j), ("bb", -second)):
-            found = value(value_of.diff(*map(Element, by)), a=x, b=y)
+            computed = value(value_of.diff(*map(Element, by)), a=x, b=y)
             allowed = 2e-13 if len(by) == 1 else 5e-11
-            assert abs(found - float(part(expected))) <= allowed * float(abs(expected)), (function, by)
+            assert abs(computed - float(part(expected))) <= allowed * float(abs(expected)), (function, by)
 
 
 def test_numbers_of_faddeeva():
     """At numbers both parts have values in SymPy, which constants of formulas take."""
     with mpmath.workdps(30):
-        found = functions.faddeeva_real(0, 1).evalf(30)._to_mpmath(mpmath.mp.prec)
-        assert abs(found - mpmath.exp(1) * mpmath.erfc(1)) < 1e-28
+        computed = functions.faddeeva_real(0, 1).evalf(30)._to_mpmath(mpmath.mp.prec)
+        assert abs(computed - mpmath.exp(1) * mpmath.erfc(1)) < 1e-28
     dawson = 0.4525399074037225  # of SciPy
     assert float(functions.faddeeva_imag(sympy.sqrt(2), 0)) == pytest.approx(2 / np.sqrt(np.pi) * dawson, rel=1e-15)
     assert functions.faddeeva_real(A, 1).evalf() == functions.faddeeva_real(A, 1)
@@ -170,10 +170,12 @@ def test_exponential_ratio(u, b):
     symbols = (Z, A, B)
     ratio = exponential_ratio(*symbols)
     for expression in (ratio, *(sympy.diff(ratio, symbol) for symbol in symbols)):
-        found = value(expression, z=u, a=b, b=1.5)
+        computed = value(expression, z=u, a=b, b=1.5)
         with mpmath.workdps(50):
             exact_values = {Z: mpmath.mpf(u), A: mpmath.mpf(b), B: mpmath.mpf(1.5)}
-            assert found == pytest.approx(float(interpret(expression, exact_values, exact=True)), rel=1e-13, abs=1e-300)
+            assert computed == pytest.approx(
+                float(interpret(expression, exact_values, exact=True)), rel=1e-13, abs=1e-300
+            )
 
 
 def test_relu_at_zero_and_nan():
@@ -206,11 +208,11 @@ def test_the_derivative_of_softsign_keeps_its_digits_far_out():
     program = nn.compile_model(nn.Model("far", x, y, {a: 1}, softsign(a * x)), until="simplify", fit=False)["simplify"]
     (gradient,) = program.gradient
     for far in (0.0, 0.25, -3.0, 1e5, -1e8, 1e40):
-        found = nn.evaluate(program, [1.0], [[far]], [[0.5]])[gradient.tensor].item()
+        computed = nn.evaluate(program, [1.0], [[far]], [[0.5]])[gradient.tensor].item()
         with mpmath.workdps(60):
             z = mpmath.mpf(far)
             exact = 2 * (z / (1 + abs(z)) - mpmath.mpf(0.5)) * z / (1 + abs(z)) ** 2
-        assert abs(found - exact) <= abs(exact) * mpmath.mpf(2) ** -50
+        assert abs(computed - exact) <= abs(exact) * mpmath.mpf(2) ** -50
 
 
 X, Y, P, Q = sympy.symbols("x y p q")
@@ -231,8 +233,8 @@ def test_the_derivative_of_a_share_keeps_its_digits(name):
     computed = nn.evaluate(program, values, [[at]], [[0.0]])
     with mpmath.workdps(50):
         exact = sympy.lambdify((X, P, Q), [formula.diff(P), formula.diff(Q)], "mpmath")(*map(mpmath.mpf, (at, *values)))
-    found = [float(computed[element.tensor]) for element in program.gradient]
-    np.testing.assert_allclose(found, [float(number) for number in exact], rtol=1e-14)
+    slopes = [float(computed[element.tensor]) for element in program.gradient]
+    np.testing.assert_allclose(slopes, [float(number) for number in exact], rtol=1e-14)
 
 
 def test_the_derivative_of_a_share_of_what_is_infinite():

@@ -69,7 +69,9 @@ def data_of(graph, samples):
 
 
 def outputs_of(graph, values, samples):
-    return np.concatenate([np.reshape(values[one.element.tensor], (samples, -1)) for one in graph.outputs], axis=1)
+    return np.concatenate(
+        [np.reshape(values[output.element.tensor], (samples, -1)) for output in graph.outputs], axis=1
+    )
 
 
 @pytest.mark.parametrize("graph", [WIDE, DEEP], ids=lambda graph: graph.name)
@@ -122,10 +124,10 @@ def test_what_is_kept(options):
     result = module.train(X, Y, learning_rate=0.01, epochs=3, **options)
     many = {key: value for key, value in options.items() if key != "batch_size"}
     others = module.train_many(X, Y, models=3, learning_rate=0.01, epochs=2, **many)
-    for found in (result.parameters, *others.parameters):
-        assert np.array_equal(module.unpack(found)["shift"], np.linspace(-1, 1, 20))
+    for trained in (result.parameters, *others.parameters):
+        assert np.array_equal(module.unpack(trained)["shift"], np.linspace(-1, 1, 20))
         for name in ("W", "V", "weight"):
-            assert not np.array_equal(module.unpack(found)[name], module.unpack(start)[name])
+            assert not np.array_equal(module.unpack(trained)[name], module.unpack(start)[name])
 
 
 def test_given_values():

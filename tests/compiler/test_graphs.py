@@ -32,7 +32,7 @@ def test_equal_parts_are_one_node():
     graph = graph_of([deep, other])
     assert graph.roots[0] == graph.roots[1]
     assert len(graph.nodes) == graph.depth == 3002
-    assert all(operand < number for number, own in enumerate(graph.operands) for operand in own)
+    assert all(operand < number for number, numbers in enumerate(graph.operands) for operand in numbers)
     assert symbols_of(deep) == (X,)
 
 

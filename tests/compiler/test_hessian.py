@@ -329,8 +329,8 @@ def test_exact_fit(formula, values, at):
 def test_power_at_zero():
     """The second derivative of u**b at u = 0 is 2 for b = 2, 0 for b = 3, and none for b = 1.5."""
     _, program = derived(formula_model((x - a) ** b, (a, b)))
-    found = [hessian_of(program, np.array([1.0, exponent]), [[1.0]], None)[0, 0] for exponent in (2.0, 3.0, 1.5)]
-    assert found == pytest.approx([2.0, 0.0, np.nan], nan_ok=True)
+    curvatures = [hessian_of(program, np.array([1.0, exponent]), [[1.0]], None)[0, 0] for exponent in (2.0, 3.0, 1.5)]
+    assert curvatures == pytest.approx([2.0, 0.0, np.nan], nan_ok=True)
 
 
 def test_softmax_keeps_its_digits():

@@ -15,14 +15,14 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 def named(program, flat):
     """Parameters by name; a variance is above 0."""
-    found, start = {}, 0
+    by_name, start = {}, 0
     for tensor in program.parameters:
         part = flat[start : start + tensor.size]
         if "variance" in tensor.name:
             part[:] = abs(part) + 0.5
-        found[tensor.name] = np.reshape(part, tensor.shape)
+        by_name[tensor.name] = np.reshape(part, tensor.shape)
         start += tensor.size
-    return found
+    return by_name
 
 
 def normalized(v, axes, epsilon=1e-3):
@@ -102,9 +102,11 @@ def every():
     again = Dense(3, "tanh", name="again")
     h = again(again(again(numbers))) + numbers
     column = nn.Conv1D(1, 3, padding="same")(nn.Reshape((-1, 1))(numbers))  # axes of size 1, moved and joined
-    one = nn.MaxPooling1D(3)(column * nn.Permute((2, 1))(nn.Reshape((1, 3))(nn.Reshape((3, 1, 1))(again(numbers)))))
-    one = nn.concatenate([nn.Reshape((1, 1))(nn.GRU(1)(column)), Dense(1, "tanh")(one)], axis=1)
-    h = h * nn.Flatten()(nn.GlobalAveragePooling1D()(one))
+    joined_column = nn.MaxPooling1D(3)(
+        column * nn.Permute((2, 1))(nn.Reshape((1, 3))(nn.Reshape((3, 1, 1))(again(numbers))))
+    )
+    joined_column = nn.concatenate([nn.Reshape((1, 1))(nn.GRU(1)(column)), Dense(1, "tanh")(joined_column)], axis=1)
+    h = h * nn.Flatten()(nn.GlobalAveragePooling1D()(joined_column))
     h = nn.BatchNormalization(frozen=True)(h) - nn.RBF(3)(h) * nn.Polynomial(3)(nn.Dropout(0.3)(h))
     return Network([tokens, picture, numbers], Dense(2, name="out")(nn.concatenate([t, p, h])), name="every")
 
@@ -163,9 +165,9 @@ def test_derivatives_for_fits():
     X, Y = np.random.default_rng(0).normal(size=(2, 9, 2))
     start, step = module.initial_parameters(1), 1e-6
     ends = [(start + step * e, start - step * e) for e in np.eye(len(start))]
-    slopes = [(module.predict(one, X) - module.predict(other, X)) / (2 * step) for one, other in ends]
+    slopes = [(module.predict(above, X) - module.predict(below, X)) / (2 * step) for above, below in ends]
     assert module.jacobian(start, X) == pytest.approx(np.stack(slopes, axis=-1), rel=1e-6, abs=1e-8)
-    rows = [(gradient(module, one, X, Y) - gradient(module, other, X, Y)) / (2 * step) for one, other in ends]
+    rows = [(gradient(module, above, X, Y) - gradient(module, below, X, Y)) / (2 * step) for above, below in ends]
     assert module.hessian(start, X, Y[:, :1]) == pytest.approx(np.stack(rows), rel=1e-6, abs=1e-8)
 
 
@@ -238,8 +240,10 @@ def test_refused(build, message):
     """A ModelError says which layer it is, the shape that it got, and what it needs."""
     node = build()
     with pytest.raises(ModelError, match=message):
-        Network([one for one in (x, m) if one in inputs_of(node)], node)
+        Network([tensor for tensor in (x, m) if tensor in inputs_of(node)], node)
 
 
 def inputs_of(node):
-    return [node] if node.layer is None else [one for other in node.inputs for one in inputs_of(other)]
+    return (
+        [node] if node.layer is None else [source for node_before in node.inputs for source in inputs_of(node_before)]
+    )

@@ -53,8 +53,12 @@ def test_parameters_lie_in_order():
     """W1 (units, inputs), b1 (units,), W2 and so on; without a bias, W alone."""
     program = Sequential([Dense(3, "relu"), Dense(2, use_bias=False), Dense(1)], 4).describe()
     assert [(tensor.name, tensor.shape) for tensor in program.parameters] == [
-        ("W1", (3, 4)), ("b1", (3,)), ("W2", (2, 3)), ("W3", (1, 2)), ("b3", (1,)),
-    ]  # fmt: skip
+        ("W1", (3, 4)),
+        ("b1", (3,)),
+        ("W2", (2, 3)),
+        ("W3", (1, 2)),
+        ("b3", (1,)),
+    ]
 
 
 def test_many_layers():
@@ -147,9 +151,14 @@ def test_wide_and_deep_parameters_lie_in_order():
     """Those of the deep layers come first, then W, U, which begins with zeros, and b."""
     program = Sequential([nn.WideAndDeep([Dense(3, "relu"), Dense(2)], 1)], 4).describe()
     assert [(tensor.name, tensor.shape) for tensor in program.parameters] == [
-        ("W1_1", (3, 4)), ("b1_1", (3,)), ("W1_2", (2, 3)), ("b1_2", (2,)), ("W1", (1, 2)), ("U1", (1, 4)),
+        ("W1_1", (3, 4)),
+        ("b1_1", (3,)),
+        ("W1_2", (2, 3)),
+        ("b1_2", (2,)),
+        ("W1", (1, 2)),
+        ("U1", (1, 4)),
         ("b1", (1,)),
-    ]  # fmt: skip
+    ]
     assert [tensor.name for tensor in program.parameters if not tensor.penalized] == ["b1_1", "b1_2", "b1"]
     assert program.parameters[5].initial == Initial("constant", 0.0)
 

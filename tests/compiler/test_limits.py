@@ -20,8 +20,8 @@ evaluated, limits = cache(lambda name: Evaluated(model_of(name))), cache(Limits)
 
 def check(name, numbers, at, rel):
     """Every derivative, compared with the largest of its order."""
-    for found, expected in zip(evaluated(name)(numbers, at), limits(name)(numbers, at), strict=True):
-        assert found == pytest.approx(expected, rel=rel, abs=max(rel * np.max(np.abs(expected)), 1e-150)), (name, at)
+    for computed, expected in zip(evaluated(name)(numbers, at), limits(name)(numbers, at), strict=True):
+        assert computed == pytest.approx(expected, rel=rel, abs=max(rel * np.max(np.abs(expected)), 1e-150)), (name, at)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -35,8 +35,10 @@ def test_value_gradient_and_hessian(name, at):
 def test_next_to_the_smallest_numbers(name):
     """The value and the gradient hold for the smallest x, too."""
     numbers = list(FORMULAS[name][1].values())
-    for found, expected in list(zip(evaluated(name)(numbers, 1e-300), limits(name)(numbers, 1e-300), strict=True))[:2]:
-        assert found == pytest.approx(expected, rel=1e-13, abs=max(1e-13 * np.max(np.abs(expected)), 1e-300))
+    for computed, expected in list(zip(evaluated(name)(numbers, 1e-300), limits(name)(numbers, 1e-300), strict=True))[
+        :2
+    ]:
+        assert computed == pytest.approx(expected, rel=1e-13, abs=max(1e-13 * np.max(np.abs(expected)), 1e-300))
 
 
 FAR = {
@@ -86,8 +88,8 @@ def test_with_digits(name):
     """With 50 digits the evaluator takes the same limits."""
     numbers = list(FORMULAS[name][1].values())
     for at in (0.0, 1e-8):
-        found, expected = evaluated(name)(numbers, at, digits=50), limits(name)(numbers, at)
-        for part, limit in zip(found, expected, strict=True):
+        computed, expected = evaluated(name)(numbers, at, digits=50), limits(name)(numbers, at)
+        for part, limit in zip(computed, expected, strict=True):
             assert part == pytest.approx(limit, rel=1e-14, abs=1e-150), at
 
 
@@ -142,9 +144,14 @@ U, V = Element("u"), Element("v")
 
 def test_products():
     """A factor of 0 makes the product 0, whatever the other is; derivatives are those of the plain product."""
-    for u, v, one, both in [(0.0, np.inf, 0, 0), (0.0, np.nan, 0, 0), (np.inf, 0.0, np.nan, 0), (2.0, 3.0, 6, 6)]:
+    for u, v, unless_zero, both in [
+        (0.0, np.inf, 0, 0),
+        (0.0, np.nan, 0, 0),
+        (np.inf, 0.0, np.nan, 0),
+        (2.0, 3.0, 6, 6),
+    ]:
         values = {U: np.float64(u), V: np.float64(v)}
-        for function, expected in ((product_unless_zero, one), (product_unless_zeros, both)):
+        for function, expected in ((product_unless_zero, unless_zero), (product_unless_zeros, both)):
             with np.errstate(all="ignore"):  # of the branch that is not taken
                 value = interpret(function(U, V), values, exact=False)
             assert float(value) == pytest.approx(expected, nan_ok=True)

@@ -55,14 +55,14 @@ def test_linked_or_included(pair):
             assert getattr(results[0], name) == pytest.approx(getattr(results[1], name), rel=tolerance, abs=tolerance)
     parameters = network.initial_parameters(1)
     for rows in (1, 4, 70):
-        found, expected = (module.predict(parameters, X[:rows]) for module in (network, other))
-        assert found == pytest.approx(expected, rel=tolerance)
+        computed, expected = (module.predict(parameters, X[:rows]) for module in (network, other))
+        assert computed == pytest.approx(expected, rel=tolerance)
     for robust in ("linear", "huber"):
-        one, two = (module.fit(SMALL, HEIGHTS + 0.01 * np.sin(9 * SMALL), loss=robust) for module in (decay, same))
-        assert one.parameters == pytest.approx(two.parameters, rel=1000 * tolerance)
+        first, second = (module.fit(SMALL, HEIGHTS + 0.01 * np.sin(9 * SMALL), loss=robust) for module in (decay, same))
+        assert first.parameters == pytest.approx(second.parameters, rel=1000 * tolerance)
     tiles = np.tile(SMALL, (4, 1)), np.tile(HEIGHTS, (4, 1)), RNG.uniform(size=160)
-    found, expected = (module.hessian([2, 1.3, 0.4], *tiles) for module in (decay, same))
-    assert found == pytest.approx(expected, rel=tolerance, abs=tolerance)
+    computed, expected = (module.hessian([2, 1.3, 0.4], *tiles) for module in (decay, same))
+    assert computed == pytest.approx(expected, rel=tolerance, abs=tolerance)
 
 
 @pytest.mark.usefixtures("empty_cache")

@@ -125,11 +125,11 @@ def test_nested_conditions(formula):
     """Conditions may be nested in any way; the values and the gradient are those of the formula."""
     program = nn.compile_model(Model("m", [x], (), {a: 0.5, b: -0.25}, formula, formula), until="simplify")["simplify"]
     function = sympy.lambdify((a, b, x), formula, "mpmath")
-    for given in ((0.5, -0.25, 2.0), (0.5, 0.75, 6.0), (-0.5, -0.25, -1.5), (1.5, 0.25, 0.3)):
-        values = nn.evaluate(program, given[:2], [[given[2]]])
-        assert float(values[program.loss.tensor]) == pytest.approx(float(function(*given)), rel=1e-14)
+    for numbers in ((0.5, -0.25, 2.0), (0.5, 0.75, 6.0), (-0.5, -0.25, -1.5), (1.5, 0.25, 0.3)):
+        values = nn.evaluate(program, numbers[:2], [[numbers[2]]])
+        assert float(values[program.loss.tensor]) == pytest.approx(float(function(*numbers)), rel=1e-14)
         for k, element in enumerate(program.gradient):
-            moved = [[v + s * 1e-6 * (j == k) for j, v in enumerate(given)] for s in (1, -1)]
+            moved = [[v + s * 1e-6 * (j == k) for j, v in enumerate(numbers)] for s in (1, -1)]
             expected = (float(function(*moved[0])) - float(function(*moved[1]))) / 2e-6
             assert float(values[element.tensor]) == pytest.approx(expected, abs=1e-8)
 

@@ -27,8 +27,8 @@ def starts_of(model):
     return [parameter.initial.scale for parameter in model.describe().parameters]
 
 
-def check(found, expected, tolerance=1e-13):
-    np.testing.assert_allclose(found, np.array(expected, float), rtol=tolerance, atol=tolerance)
+def check(computed, expected, tolerance=1e-13):
+    np.testing.assert_allclose(computed, np.array(expected, float), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", EXPLICIT)
@@ -346,9 +346,11 @@ def test_names_that_cancel_are_read(case):
     """What SymPy cancels is read all the same: names are counted before anything is simplified."""
     model = nn.Dynamics(**{"initial": {"u": 1}, "parameters": {"k": 0.5, "C": 2}, "times": 3} | CANCELLED[case])
     program = model.describe()
-    assert {one.name for one in (*program.parameters, *program.inputs)} & {"C", "z"}
+    assert {tensor.name for tensor in (*program.parameters, *program.inputs)} & {"C", "z"}
     parameters = [0.5, 2][: len(program.parameters)]
-    output_values = outputs(model, parameters, np.array([[0, 0.5, 1, 7]])[:, : sum(one.size for one in program.inputs)])
+    output_values = outputs(
+        model, parameters, np.array([[0, 0.5, 1, 7]])[:, : sum(tensor.size for tensor in program.inputs)]
+    )
     rate = 0.5 ** np.arange(1, 4) if case == "from time to time" else np.exp(-0.5 * np.array([0, 0.5, 1]))
     assert np.allclose([*output_values.values()], rate, rtol=1e-5)
 

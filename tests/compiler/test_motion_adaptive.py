@@ -44,7 +44,9 @@ def test_error_and_interpolant_have_their_order(method):
         assert abs(value) < 1e-14
     assert abs(np.array(table.errors) @ A.sum(axis=1) ** 4) > 1e-4  # but not of order 5
     for x in (0.1, 0.5, 0.77, 1.0):
-        b = np.array([sum(own * x ** (k + 1) for k, own in enumerate(row)) for row in table.interpolant])
+        b = np.array(
+            [sum(coefficient * x ** (k + 1) for k, coefficient in enumerate(row)) for row in table.interpolant]
+        )
         for order, value, divisor in conditions(A, b):
             assert abs(value - x**order / divisor) < 1e-13
     np.testing.assert_allclose(b[:-1], table.rows[-1], atol=1e-15)  # of a whole step
@@ -200,7 +202,9 @@ def test_predictions_need_the_states_alone():
 
 def test_paths_are_verified():
     """A path needs the index of its times, and runs over that of each row; it is of elements of samples."""
-    step = next(one for one in EXAMPLES["decay"].model().describe().steps if one.operator == INTEGRATE)
+    step = next(
+        candidate for candidate in EXAMPLES["decay"].model().describe().steps if candidate.operator == INTEGRATE
+    )
     path = step.expression
     for target, expression, over in (
         (Element("path", ("n", "s", "k")), path, step.over),
@@ -209,7 +213,7 @@ def test_paths_are_verified():
         (step.target, path.func(path.args[0], path.args[1], 2 * path.args[2]), step.over),
     ):
         program = EXAMPLES["decay"].model().describe()
-        steps = tuple(Step(target, expression, INTEGRATE, over) if one == step else one for one in program.steps)
+        steps = tuple(Step(target, expression, INTEGRATE, over) if old == step else old for old in program.steps)
         with pytest.raises(ProgramError, match=r"path|index"):
             verify(replace(program, steps=steps))
 
@@ -265,5 +269,5 @@ def test_very_many_derivatives_are_solved_for_in_parts(method, monkeypatch):
     monkeypatch.setattr(augment, "MOST", 6)  # two states, and their derivatives by two of six numbers
     parts, of_parts = _derived(method)
     assert (solutions, of_parts) == (2, 4)
-    for one, other in zip(whole, parts, strict=True):
-        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+    for in_one, in_parts in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(in_parts, in_one, rtol=1e-4, atol=1e-6)

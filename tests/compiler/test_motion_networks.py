@@ -38,10 +38,12 @@ def layers(weights, *values, name="force"):
 
 def check(model, rate, parameters, observed=lambda states: states):
     """Compare what is observed with a loop over the steps of a method."""
-    found = [*outputs(model, parameters, X).values()]
+    observations = [*outputs(model, parameters, X).values()]
     for n, times in enumerate(T):
         states = np.array(trajectory(rate, STARTS[n], times, model.method, model.steps))
-        np.testing.assert_allclose(np.array([one[n] for one in found]).T, observed(states), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            np.array([observation[n] for observation in observations]).T, observed(states), rtol=1e-12, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize(("method", "steps"), [("rk4", 1), ("rk4", 3), ("tsit5", 1), ("tsit5", 2)])
@@ -54,16 +56,18 @@ def test_solutions_are_those_of_a_loop_over_steps(method, steps):
 
 def test_weights_are_parameters_that_start_as_those_of_layers():
     """They have the shapes of layers under the name of the network, and the initial values that it was given."""
-    given = {"W2": np.array([[1.0, 2.0, 3.0]])}
-    network = nn.Sequential(perceptron().layers, inputs=2, initial=given)
-    found = {parameter.name: parameter for parameter in oscillator(networks={"force": network}).describe().parameters}
-    assert [*found] == ["c", "force_W1", "force_b1", "force_W2", "force_b2"]
-    assert [parameter.shape for parameter in found.values()] == [(), (3, 2), (3,), (1, 3), (1,)]
+    initial = {"W2": np.array([[1.0, 2.0, 3.0]])}
+    network = nn.Sequential(perceptron().layers, inputs=2, initial=initial)
+    by_full_name = {
+        parameter.name: parameter for parameter in oscillator(networks={"force": network}).describe().parameters
+    }
+    assert [*by_full_name] == ["c", "force_W1", "force_b1", "force_W2", "force_b2"]
+    assert [parameter.shape for parameter in by_full_name.values()] == [(), (3, 2), (3,), (1, 3), (1,)]
     assert "parameters c, force_W1, force_b1, force_W2, force_b2>" in repr(oscillator(networks={"force": network}))
     by_name = {parameter.name: parameter for parameter in network.describe().parameters}
     for name in ("W1", "b1", "W2", "b2"):
-        assert found[f"force_{name}"].initial == by_name[name].initial
-        assert found[f"force_{name}"].penalized == by_name[name].penalized
+        assert by_full_name[f"force_{name}"].initial == by_name[name].initial
+        assert by_full_name[f"force_{name}"].penalized == by_name[name].penalized
 
 
 def test_the_steps_do_not_depend_on_the_number_of_units():
@@ -136,10 +140,10 @@ def test_equations_from_time_to_time():
     )
     parameters = np.random.default_rng(2).normal(size=13)
     weights, s = weights_of(model, parameters), 0.5
-    given = np.array([[0.1, -0.4, 0.8, 0.2]])
-    output_values = outputs(model, parameters, given)
+    column = np.array([[0.1, -0.4, 0.8, 0.2]])
+    output_values = outputs(model, parameters, column)
     for k in range(4):
-        s = layers(weights, s, given[0, k], name="cell")[0]
+        s = layers(weights, s, column[0, k], name="cell")[0]
         np.testing.assert_allclose([output_values["s"][0, k], output_values["w"][0, k]], [s, 2 * s], rtol=1e-13)
 
 

@@ -121,7 +121,7 @@ def test_derivatives_without_a_form_in_c():
     system = step.expression.system
     slopes = replace(system.linear.slopes, values=(sympy.zeta(system.states[0]), *system.linear.slopes.values[1:]))
     other = replace(system, linear=replace(system.linear, slopes=slopes))
-    steps = tuple(replace(one, expression=one.expression.of(other)) if one is step else one for one in program.steps)
+    steps = tuple(replace(old, expression=old.expression.of(other)) if old is step else old for old in program.steps)
     check_program(program)
     with pytest.raises(nn.ModelError, match=r"zeta"):
         check_program(replace(program, steps=steps))
@@ -166,9 +166,9 @@ def test_automatic_steps_of_other_equations(name, monkeypatch):
     p, times = [*example.parameters.values()], example.times()[None]
     explicit, every = steps_of(example.model(method="auto"), p, times, monkeypatch)
     assert explicit == every
-    found, same = (outputs(example.model(method=method), p, times) for method in ("auto", "tsit5"))
-    for one, values in found.items():
-        np.testing.assert_array_equal(values, same[one])
+    automatic, same = (outputs(example.model(method=method), p, times) for method in ("auto", "tsit5"))
+    for name_of_output, values in automatic.items():
+        np.testing.assert_array_equal(values, same[name_of_output])
 
 
 def test_automatic_steps_of_an_oscillator(monkeypatch):

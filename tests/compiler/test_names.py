@@ -108,9 +108,9 @@ def test_names_of_models_are_no_macros():
     assert {"sin", "pow", "bool", "true", "double", "isnan"} <= set(names)
     blocks = [f"#undef NN_MODEL\n#define NN_MODEL(name) {name}_##name\n=NN(train)" for name in names]
     variants = "#undef NN\n#define NN(name) NN_OF_VARIANT(avx2, name)\n"
-    found = preprocessed("\n".join([EVERYTHING, *blocks, variants, *blocks]))
+    lines = preprocessed("\n".join([EVERYTHING, *blocks, variants, *blocks]))
     expected = [f"={name}_train" for name in names] + [f"={name}_avx2_train" for name in names]
-    assert [line for line in found if line.startswith("=")] == expected
+    assert [line for line in lines if line.startswith("=")] == expected
 
 
 def test_models_take_no_name_of_the_runtime():
@@ -118,12 +118,15 @@ def test_models_take_no_name_of_the_runtime():
     paths = [path for path in RUNTIME.rglob("*.h") if path.parent.name != "plain"]
     headers = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL) for path in paths]
     points = (RUNTIME / "nncodegen" / "base" / "entry_points.h").read_text()
-    own = {*re.findall(r"\bNN\((\w+)\)", "".join(headers)), *re.findall(r"FUNCTION\([\w *]+, \w*, (\w+),", points)}
-    assert {"fit", "loss", "train_many", "kernel"} <= own
+    entry_points = {
+        *re.findall(r"\bNN\((\w+)\)", "".join(headers)),
+        *re.findall(r"FUNCTION\([\w *]+, \w*, (\w+),", points),
+    }
+    assert {"fit", "loss", "train_many", "kernel"} <= entry_points
     defined = re.findall(r"^[a-z][\w *]*?\b(\w+)\(|^\} (\w+);", "\n".join(headers), re.MULTILINE)
-    words = {word for found in defined for word in found if word}
+    words = {word for groups in defined for word in groups if word}
     assert {"end_fit", "robust_loss"} <= words
-    models = {word.removesuffix(f"_{name}") for word in words for name in own if word.endswith(f"_{name}")}
+    models = {word.removesuffix(f"_{name}") for word in words for name in entry_points if word.endswith(f"_{name}")}
     assert {name for name in models if identifier(name) == name} == set(), "add them to OF_RUNTIME"
 
 

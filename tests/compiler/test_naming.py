@@ -43,10 +43,10 @@ def test_names_of_others(target, tmp_path, monkeypatch):
             if target == "build"
             else partial(nn.export, MODEL, target, out, name=name)
         )
-        with pytest.raises(nn.ModelError, match=f"a model called {name} cannot be written: .*{reason}") as told:
+        with pytest.raises(nn.ModelError, match=f"a model called {name} cannot be written: .*{reason}") as caught:
             write()
         assert not out.exists()
-        naming.check_free(str(told.value).rpartition("such as ")[2], "c", "python")
+        naming.check_free(str(caught.value).rpartition("such as ")[2], "c", "python")
 
 
 def test_build_on_the_command_line(tmp_path, monkeypatch, capsys):
@@ -96,7 +96,7 @@ def test_installed_distributions(tmp_path, monkeypatch):
 def test_all_promised_pythons():
     """The modules of other versions of Python are known, whichever makes the package."""
     program = "import sys; print(*sys.stdlib_module_names)"
-    others = [found for minor in range(10, 15) if (found := shutil.which(f"python3.{minor}"))]
+    others = [command for minor in range(10, 15) if (command := shutil.which(f"python3.{minor}"))]
     for python in [sys.executable, *others]:
         done = subprocess.run([python, "-S", "-c", program], capture_output=True, text=True, check=False)
         assert done.returncode == 0 or python != sys.executable  # others may be installed by halves

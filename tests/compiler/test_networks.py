@@ -22,11 +22,11 @@ def softmax(z):
 
 def named(program, flat):
     """Parameters by name."""
-    found, start = {}, 0
+    by_name, start = {}, 0
     for tensor in program.parameters:
-        found[tensor.name] = np.reshape(flat[start : start + tensor.size], tensor.shape)
+        by_name[tensor.name] = np.reshape(flat[start : start + tensor.size], tensor.shape)
         start += tensor.size
-    return found
+    return by_name
 
 
 def whole():

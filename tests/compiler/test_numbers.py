@@ -60,9 +60,9 @@ def nn_definitions(formula):
     return formula.replace(lambda e: isinstance(e, StableFunction), lambda e: e.definition(*e.args))
 
 
-def relative_error(found, expected):
+def relative_error(computed, expected):
     norm = mpmath.sqrt(sum(e**2 for e in expected))
-    return float(mpmath.sqrt(sum((mpmath.mpf(f) - e) ** 2 for f, e in zip(found, expected, strict=True))) / norm)
+    return float(mpmath.sqrt(sum((mpmath.mpf(f) - e) ** 2 for f, e in zip(computed, expected, strict=True))) / norm)
 
 
 FORMULAS = {"formula": formulas, "values": st.lists(numbers, min_size=7, max_size=7)}
@@ -153,12 +153,20 @@ def written_out(activation, last, parameters, x, y):
     mp = mpmath
     W1, b1, W2, b2 = parameters[:6], parameters[6:9], parameters[9:15], parameters[15:]
     functions = {
-        "sigmoid": lambda z: 1 / (1 + mp.exp(-z)), "tanh": mp.tanh, "softplus": lambda z: mp.log(1 + mp.exp(z)),
-        "silu": lambda z: z / (1 + mp.exp(-z)), "gelu": lambda z: z * mp.ncdf(z), "relu": lambda z: max(z, mp.mpf(0)),
-        "elu": lambda z: z if z > 0 else mp.expm1(z), "softsign": lambda z: z / (1 + abs(z)), "linear": lambda z: z,
-        "selu": lambda z: mp.mpf("1.0507009873554804934193349852946") * (
-            z if z > 0 else mp.mpf("1.6732632423543772848170429916717") * mp.expm1(z)),
-    }  # fmt: skip
+        "sigmoid": lambda z: 1 / (1 + mp.exp(-z)),
+        "tanh": mp.tanh,
+        "softplus": lambda z: mp.log(1 + mp.exp(z)),
+        "silu": lambda z: z / (1 + mp.exp(-z)),
+        "gelu": lambda z: z * mp.ncdf(z),
+        "relu": lambda z: max(z, mp.mpf(0)),
+        "elu": lambda z: z if z > 0 else mp.expm1(z),
+        "softsign": lambda z: z / (1 + abs(z)),
+        "linear": lambda z: z,
+        "selu": lambda z: (
+            mp.mpf("1.0507009873554804934193349852946")
+            * (z if z > 0 else mp.mpf("1.6732632423543772848170429916717") * mp.expm1(z))
+        ),
+    }
     h = [functions[activation](W1[2 * j] * mp.mpf(x[0]) + W1[2 * j + 1] * mp.mpf(x[1]) + b1[j]) for j in range(3)]
     z = [sum(W2[3 * k + j] * h[j] for j in range(3)) + b2[k] for k in range(2)]
     name, loss = last

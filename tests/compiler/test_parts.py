@@ -95,9 +95,9 @@ def test_models_side_by_side_are_left_for_later(options):
     later, whole = (nn.compile_model(model, until="emit", apart=apart) for apart in (True, False))
     assert not [file for file in later.sources.files if file.endswith("_many.c")]
     assert "left_for_later_many.c" in whole.sources.files
-    told = [read(facts(one["schedule"])) for one in (later, whole)]
-    assert told[0].side_by_side
-    assert told[0].steps.lanes == told[1].steps.lanes
+    facts_of_both = [read(facts(compiled["schedule"])) for compiled in (later, whole)]
+    assert facts_of_both[0].side_by_side
+    assert facts_of_both[0].steps.lanes == facts_of_both[1].steps.lanes
 
 
 def test_the_values_of_equations_are_a_part(empty_cache):
@@ -147,15 +147,15 @@ def test_threads_that_need_a_part_at_once_compile_it_once(empty_cache, monkeypat
     """The first compiles it; the others wait, and then use it."""
     module = nn.build(decay())
     calls, right = [], parts.compile_part
-    monkeypatch.setattr(parts, "compile_part", lambda *given: calls.append(1) or right(*given))
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(module.fit(X, DATA).parameters)) for _ in range(4)]
+    monkeypatch.setattr(parts, "compile_part", lambda *arguments: calls.append(1) or right(*arguments))
+    fitted = []
+    threads = [threading.Thread(target=lambda: fitted.append(module.fit(X, DATA).parameters)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(np.array_equal(each, found[0]) for each in found)
-    assert len(found) == 4
+    assert all(np.array_equal(each, fitted[0]) for each in fitted)
+    assert len(fitted) == 4
     assert len(list(empty_cache.glob("apart_*/parts_*/fitting.so"))) == 1
 
 
@@ -300,19 +300,19 @@ def test_passes_over_rates_take_calls_in_proportion_to_their_parts(passes):
 
     def counted(depth, units=2):
         program = rates_of(depth, units, f"f{len(passes)}{depth}{units}").describe()  # no part of which is known yet
-        found = []
-        for own in (lambda given: given, *passes):
+        ratios = []
+        for task in (lambda checked: checked, *passes):
             size, done = parts_in(program), []
-            calls = calls_of(lambda own=own, given=program, done=done: done.append(own(given)))
+            calls = calls_of(lambda task=task, argument=program, done=done: done.append(task(argument)))
             (program,) = done
-            calls += calls_of(lambda given=program: check_program(given))
+            calls += calls_of(lambda argument=program: check_program(argument))
             both = size + parts_in(program)
-            found.append(calls / (both * math.log(both)))
-        return found
+            ratios.append(calls / (both * math.log(both)))
+        return ratios
 
     counted(1, 1)  # what is computed once in a process
     few, many = counted(1), counted(2 if len(passes) > 1 else 4)
-    assert all(other < 1.3 * one for one, other in zip(few, many, strict=True))
+    assert all(more < 1.3 * less for less, more in zip(few, many, strict=True))
 
 
 def branches_of(count):
@@ -355,7 +355,7 @@ def test_derivatives_of_many_branches(row):
 def test_rules_of_logarithms_look_through_no_product_without_one():
     """The rules for products visit each of many factors a few times, not once for each other factor."""
     p = sympy.symbols("p:160")
-    few, many = (sympy.Mul(*(1 + one * x for one in p[:count])) for count in (40, 160))
+    few, many = (sympy.Mul(*(1 + number * x for number in p[:count])) for count in (40, 160))
     assert calls_of(lambda: vanishing_times_log(many)) < 6 * calls_of(lambda: vanishing_times_log(few))
 
 
@@ -399,7 +399,9 @@ def test_functions_that_stay_are_not_evaluated_again(monkeypatch):
     written = next(step.expression for step in sum_of(10).describe().steps if str(step.target) == "output[n]")
     evaluated = []
     known = sympy.tanh.eval
-    monkeypatch.setattr(sympy.tanh, "eval", classmethod(lambda cls, given: evaluated.append(given) or known(given)))
+    monkeypatch.setattr(
+        sympy.tanh, "eval", classmethod(lambda cls, argument: evaluated.append(argument) or known(argument))
+    )
     sympy.core.cache.clear_cache()
     assert len(stable_form(written).args) == 10
     assert not evaluated

@@ -59,8 +59,8 @@ def test_initial_values_in_one_array_are_those_of_a_result():
     """A flat array has the values of all parameters, in the order of the program: what a training found."""
     losses, start = {"one": u.diff(x) - nu * u}, np.arange(1.0, 11.0)
     program = network(losses, parameters={nu: 0.5}, initial=start).describe()
-    found = [np.frombuffer(tensor.initial.values) for tensor in program.parameters]
-    np.testing.assert_array_equal(np.concatenate(found), start)
+    values = [np.frombuffer(tensor.initial.values) for tensor in program.parameters]
+    np.testing.assert_array_equal(np.concatenate(values), start)
     with pytest.raises(nn.ModelError, match=r"must have the shape \(10,\), not \(9,\)"):
         network(losses, parameters={nu: 0.5}, initial=start[1:])
 

@@ -151,9 +151,9 @@ def test_formulas_and_layers_give_the_same_program():
     first, second = nn.build(layered), nn.build(written)
     parameters = first.initial_parameters(seed=2)
     X, Y = [[0.3, -1.0], [2.0, 0.5], [-0.7, 0.1]], [0.0, 1.0, 1.0]
-    one, two = (module.loss_and_gradient(parameters, X, Y) for module in (first, second))
-    assert abs(one[0] - two[0]) < 1e-15
-    assert max(abs(one[1] - two[1])) < 1e-15
+    of_layers, of_formula = (module.loss_and_gradient(parameters, X, Y) for module in (first, second))
+    assert abs(of_layers[0] - of_formula[0]) < 1e-15
+    assert max(abs(of_layers[1] - of_formula[1])) < 1e-15
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.thorough)])

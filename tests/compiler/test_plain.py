@@ -15,7 +15,7 @@ from nncodegen.compiler.schedule import plain
 from nncodegen.compiler.schedule.plain import plan_gradient, plan_loss, plan_outputs
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Let, Store
-from nncodegen.compiler.schedule.walks import rewritten
+from nncodegen.compiler.schedule.tree_walks import rewritten
 from nncodegen.errors import ProgramError
 from tests.support.loops import random_program, results_of, values_of
 from tests.support.search import examples
@@ -33,9 +33,9 @@ def drawn(seed, weight=0.75):
     return program, values_of(program, parameters, weight)
 
 
-def carried_out(one, values):
+def carried_out(plan, values):
     """The memory that a kernel leaves. Every step is compared with the evaluator."""
-    return memory_after(one.kernel, one.program, values)
+    return memory_after(plan.kernel, plan.program, values)
 
 
 def memory_after(kernel, program, values):
@@ -61,8 +61,8 @@ def test_gradients(seed):
     """Derivatives are added to what is there."""
     program, values = drawn(seed)
     expected = results_of(program, values)
-    found = carried_out(plan_gradient(program), values).flat[Place.GRADIENT][: len(expected)]
-    assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    derivatives = carried_out(plan_gradient(program), values).flat[Place.GRADIENT][: len(expected)]
+    assert derivatives == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 @given(seeds)
@@ -70,13 +70,13 @@ def test_gradients(seed):
 def test_losses(seed):
     """The loss of a sample has no weight."""
     program, values = drawn(seed, weight=1.0)
-    one = plan_loss(program)
-    assert one.kernel.place(one.program.loss) is Place.LOCAL
-    memory = carried_out(one, values)
-    assert memory.local(one.program.loss) == pytest.approx(values["loss"], rel=1e-12, abs=1e-12)
+    plan = plan_loss(program)
+    assert plan.kernel.place(plan.program.loss) is Place.LOCAL
+    memory = carried_out(plan, values)
+    assert memory.local(plan.program.loss) == pytest.approx(values["loss"], rel=1e-12, abs=1e-12)
     other = {**values, "loss": values["loss"] + 1}
     with pytest.raises(OtherValueError):
-        carried_out(one, other)
+        carried_out(plan, other)
 
 
 @given(seeds)
@@ -84,20 +84,20 @@ def test_losses(seed):
 def test_a_fault_is_named(seed):
     """Where a value is doubled, the step is named; where two arrays are put in one place, the plan is refused."""
     program, values = drawn(seed)
-    one = plan_gradient(program)
-    names = [name for name, known in one.kernel.storage.items() if known.place in (Place.LOCAL, Place.ARRAY)]
+    plan = plan_gradient(program)
+    names = [name for name, known in plan.kernel.storage.items() if known.place in (Place.LOCAL, Place.ARRAY)]
     for wrong in [name for name in names if name in values and np.any(values[name])][:3]:
 
         def doubled(statement, wrong=wrong):
-            own = statement.target.tensor == wrong and statement.value.terms != (statement.target,)
+            is_wrong = statement.target.tensor == wrong and statement.value.terms != (statement.target,)
             value = replace(statement.value, terms=tuple(2 * term for term in statement.value.terms))
-            return (replace(statement, value=value) if own else statement,)
+            return (replace(statement, value=value) if is_wrong else statement,)
 
-        tree = rewritten(one.tree, {Let: doubled, Store: doubled})
-        if tree != one.tree:
-            planted = replace(one.kernel, trees=replace(one.kernel.trees, parts=((0, tree),)))
+        tree = rewritten(plan.tree, {Let: doubled, Store: doubled})
+        if tree != plan.tree:
+            planted = replace(plan.kernel, trees=replace(plan.kernel.trees, parts=((0, tree),)))
             with pytest.raises(OtherValueError) as caught:
-                memory_after(planted, one.program, values)
+                memory_after(planted, plan.program, values)
             assert caught.value.step.startswith(wrong)
 
 

@@ -15,8 +15,8 @@ from nncodegen.compiler.describe import activations
 from nncodegen.compiler.emit import dialects
 from nncodegen.compiler.ir import functions
 from nncodegen.compiler.passes import rules
-from nncodegen.compiler.schedule import arrays, lowering, places, statements, tree, walks, windows
-from nncodegen.compiler.schedule.walks import targets
+from nncodegen.compiler.schedule import arrays, lowering, places, statements, tree, tree_walks, windows
+from nncodegen.compiler.schedule.tree_walks import targets
 from nncodegen.errors import ProgramError
 from nncodegen.runtime.python.ground.certificate import Certificate
 
@@ -124,7 +124,7 @@ def test_two_arrays_in_one_place(monkeypatch):
     monkeypatch.setattr(arrays.Arrays, "place", everything_at_the_beginning)
     with pytest.raises(ProgramError, match="kernel gradient of shared: t7 and h1 lie in the same memory while both"):
         nn.compile_model(model, until="schedule", fit=False)
-    monkeypatch.setattr(lowering, "verify_trees", lambda *given: 0)
+    monkeypatch.setattr(lowering, "verify_trees", lambda *ignored: 0)
     fault = carried_out(nn.compile_model(model, until="schedule", fit=False)["schedule"], *point)
     assert fault.stage == "schedule"
     assert fault.step.startswith("s1[n, j] = sum(i)")
@@ -166,10 +166,10 @@ def test_a_fault_in_the_schedule_of_what_moves(what, monkeypatch):
     """Where the loops of a window, or those over time, are carried out, the step in which a fault begins is named."""
     plant, model, step = MOVING[what]
     right = nn.compile_model(model, until="schedule", fit=False)["schedule"]
-    given = np.full(right.program.parameter_count, 0.3), *inputs_and_targets(right.program.inputs[0].size, 1)
-    assert carried_out(right, *given) is None
+    data = np.full(right.program.parameter_count, 0.3), *inputs_and_targets(right.program.inputs[0].size, 1)
+    assert carried_out(right, *data) is None
     plant(monkeypatch)
-    fault = carried_out(nn.compile_model(model, until="schedule", fit=False)["schedule"], *given)
+    fault = carried_out(nn.compile_model(model, until="schedule", fit=False)["schedule"], *data)
     assert (fault.stage, fault.step) == ("schedule", step)
 
 
@@ -182,15 +182,17 @@ def test_a_fault_in_the_loops_of_a_single_sample():
     ):
         schedule = nn.compile_model(model, until="schedule", fit=False)["schedule"]
         program, single = schedule.program, schedule.single_sample
-        given = (
+        data = (
             np.full(program.parameter_count, 0.3),
             *inputs_and_targets(program.inputs[0].size, program.targets[0].size),
         )
-        assert carried_out(schedule, *given) is None
+        assert carried_out(schedule, *data) is None
         ((phase, whole),) = single.predict.trees.parts
-        cut = walks.rewritten(whole, {kind: lambda one, left_out=left_out: () if left_out(one) else (one,)})
+        cut = tree_walks.rewritten(
+            whole, {kind: lambda statement, left_out=left_out: () if left_out(statement) else (statement,)}
+        )
         wrong = replace(single.predict, trees=replace(single.predict.trees, parts=((phase, cut),)))
-        fault = carried_out(replace(schedule, single_sample=replace(single, predict=wrong)), *given)
+        fault = carried_out(replace(schedule, single_sample=replace(single, predict=wrong)), *data)
         assert fault.stage == "schedule"
         assert fault.step.startswith(step)
         assert "the loops of a single sample, for the kernel predict" in fault.message

@@ -54,8 +54,8 @@ def test_double(expression, expected):
 
 def test_float():
     """In single precision constants and functions have it, too."""
-    found = text(exp(x) * Rational(1, 3) + sqrt(y) * log(2), "float32")
-    assert found == "0.693147181F*sqrtf(y) + (1.0F/3.0F)*exp_of(x)"
+    printed = text(exp(x) * Rational(1, 3) + sqrt(y) * log(2), "float32")
+    assert printed == "0.693147181F*sqrtf(y) + (1.0F/3.0F)*exp_of(x)"
 
 
 def test_registers():

@@ -40,7 +40,7 @@ def test_slices():
     (output,) = PROGRAM.output_tensors
     assert output == Tensor("h", (None, 3))
     tensors = (*PROGRAM.inputs, *PROGRAM.parameters, Tensor("b"), output)
-    assert [(one.name, own.start, own.stop) for one, own in slices_of(tensors)] == [
+    assert [(tensor.name, place.start, place.stop) for tensor, place in slices_of(tensors)] == [
         ("x", 0, 4), ("W", 4, 16), ("b", 16, 17), ("h", 17, 20),
     ]  # fmt: skip
 
@@ -113,15 +113,17 @@ def test_attributes_of_the_records():
     """What a program had as attributes before its records can still be read, also of a copy; other names raise."""
     task, fit_task = Task(threshold=0.25, sorted_inputs=("x",), losses_per_sample=4), FitTask(input_shifts=2)
     program = replace(PROGRAM, task=task, fit_task=fit_task, options=Options("float32", "best", "portable"))
-    for one in (program, copy.deepcopy(program), pickle.loads(pickle.dumps(program))):
-        assert (one.threshold, one.rising, one.mean_over, one.changes) == (0.25, ("x",), 4, 2)
-        assert (one.precision, one.digits, one.bits, one.companions) == ("float32", "best", "portable", ())
-        assert all(getattr(one, name) == getattr(getattr(one, record), new) for name, (record, new) in MOVED.items())
+    for copied in (program, copy.deepcopy(program), pickle.loads(pickle.dumps(program))):
+        assert (copied.threshold, copied.rising, copied.mean_over, copied.changes) == (0.25, ("x",), 4, 2)
+        assert (copied.precision, copied.digits, copied.bits, copied.companions) == ("float32", "best", "portable", ())
+        assert all(
+            getattr(copied, name) == getattr(getattr(copied, record), new) for name, (record, new) in MOVED.items()
+        )
     with pytest.raises(AttributeError, match="a program has no attribute 'treshold'"):
         program.treshold  # noqa: B018
 
 
 def test_records_stay_small():
     """No record of a program has more than 16 fields, and a program has at most 19, four of which are these records."""
-    assert all(len(fields(getattr(PROGRAM, one))) <= 16 for one in ("task", "fit_task", "options", "findings"))
+    assert all(len(fields(getattr(PROGRAM, record))) <= 16 for record in ("task", "fit_task", "options", "findings"))
     assert len(fields(PROGRAM)) <= 19

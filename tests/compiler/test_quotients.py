@@ -68,13 +68,15 @@ def test_quotients_of_two_arguments(function, kind):
                 (interpret(quotient.definition(C, U), {**at, by: at[by] + step}, exact=True) - value) / step
                 for by in (C, U)
             ]
-        given = {C: np.float64(c), U: np.float64(u)}
+        numbers = {C: np.float64(c), U: np.float64(u)}
         with np.errstate(all="ignore"):
-            found = [interpret(each, given, exact=False) for each in (quotient, *(quotient.diff(s) for s in (C, U)))]
-        for one, expected in zip(found, [value, *slopes], strict=True):
+            computed = [
+                interpret(each, numbers, exact=False) for each in (quotient, *(quotient.diff(s) for s in (C, U)))
+            ]
+        for result, expected in zip(computed, [value, *slopes], strict=True):
             if abs(expected) < 1e300:
                 bound = 2e-14 + 1e-15 * abs(u)
-                assert float(one) == pytest.approx(float(expected), rel=bound, abs=1e-39), (function, u)
+                assert float(result) == pytest.approx(float(expected), rel=bound, abs=1e-39), (function, u)
 
 
 @pytest.mark.parametrize("z", [1e-300, 1e-9, 0.3, 0.69, 0.71, 1.0, 30.0, 600.0, 800.0])
@@ -83,13 +85,13 @@ def test_bose_einstein(z):
     with mpmath.workdps(700):
         e = mpmath.exp(mpmath.mpf(z))
         expected = [1 / (e - 1), -e / (e - 1) ** 2, mpmath.log(1 - 1 / e), 1 / (e - 1)]
-    found = [
+    expressions = [
         bose_einstein(Z),
         sympy.diff(bose_einstein(Z), Z),
         log_one_minus_exp(Z),
         sympy.diff(log_one_minus_exp(Z), Z),
     ]
-    for expression, value in zip(found, expected, strict=True):
+    for expression, value in zip(expressions, expected, strict=True):
         if 1e-300 < abs(value) < 1e300:
             assert number(expression, z) == pytest.approx(float(value), rel=4e-15)
     assert number(bose_einstein(Z), -z) == pytest.approx(float(-1 - expected[0]), rel=4e-15)

@@ -173,15 +173,15 @@ class Recurrence:
         factors, starts = {"": 0.5, "p": p, "q": q}, {"p": p, "q": q, "c": c, "": 0.3}
         nothing, begin = c * 0, [c * 0 + starts[start] for start in self.starts]
         now, before, lagged = [], begin, [nothing for _ in begin]
-        found = []
+        observed = []
         for _ in range(self.times):
             now = []
             for terms in self.equations:
                 read = [(now, before, lagged)[term.lag][term.state] for term in terms]
                 now.append(sum(term.of(value, factors, np.sin) for term, value in zip(terms, read, strict=True)))
             before, lagged = now, before
-            found.append(now[self.observed])
-        return np.stack(found[-1:] if self.last else found, axis=1)
+            observed.append(now[self.observed])
+        return np.stack(observed[-1:] if self.last else observed, axis=1)
 
     def loss(self, point: Any) -> Any:
         """The loss, for real or complex parameters."""
@@ -218,36 +218,36 @@ def row_of(companion: Companion, parameters: Vector, seed: Vector) -> Vector:
     targets = np.tile(seed, (2, 1)) if companion.program.targets else None
     values = evaluate(companion.program, parameters, C[:, None], targets, results=companion.program.outputs)
     arrays = [values[output.tensor] for output in companion.program.outputs]
-    found = columns_of(arrays, companion.program.outputs, 2)[:, companion.outputs :]
+    columns = columns_of(arrays, companion.program.outputs, 2)[:, companion.outputs :]
     if companion.forward:
-        return found.reshape(2, -1, len(seed)) @ seed
-    return found[:, -2:] if companion.program.targets else found[:, -2:] * seed  # a single output has no seed
+        return columns.reshape(2, -1, len(seed)) @ seed
+    return columns[:, -2:] if companion.program.targets else columns[:, -2:] * seed  # a single output has no seed
 
 
 @given(recurrences())
 @examples(200)
-def test_derivatives_of_random_recurrences(one: Recurrence) -> None:
+def test_derivatives_of_random_recurrences(recurrence: Recurrence) -> None:
     """Gradient, rows of a fit and Hessian are those of a loop over times, whatever reads what, in any order."""
-    model = verify(one.program())
+    model = verify(recurrence.program())
     derived = differentiate(model, fit=False)
-    found = gradient(derived, POINT, C[:, None], one.targets)
-    assert found @ DIRECTION == pytest.approx(along(one.loss, POINT, DIRECTION), rel=1e-11, abs=1e-13)
-    rows, seed = jacobian(model), np.linspace(0.5, -0.8, one.targets.shape[1])
+    total_slopes = gradient(derived, POINT, C[:, None], recurrence.targets)
+    assert total_slopes @ DIRECTION == pytest.approx(along(recurrence.loss, POINT, DIRECTION), rel=1e-11, abs=1e-13)
+    rows, seed = jacobian(model), np.linspace(0.5, -0.8, recurrence.targets.shape[1])
     by_rows = row_of(rows, POINT, seed) @ DIRECTION
-    assert by_rows == pytest.approx(along(one.outputs, POINT, DIRECTION) @ seed, rel=1e-11, abs=1e-13)
-    product = gradient(hessian(model).program, np.append(POINT, OTHER), C[:, None], one.targets) @ DIRECTION
-    slopes = [along(one.loss, POINT + side * OTHER, DIRECTION) for side in (1e-5, -1e-5)]
+    assert by_rows == pytest.approx(along(recurrence.outputs, POINT, DIRECTION) @ seed, rel=1e-11, abs=1e-13)
+    product = gradient(hessian(model).program, np.append(POINT, OTHER), C[:, None], recurrence.targets) @ DIRECTION
+    slopes = [along(recurrence.loss, POINT + side * OTHER, DIRECTION) for side in (1e-5, -1e-5)]
     assert product == pytest.approx((slopes[0] - slopes[1]) / 2e-5, rel=1e-7, abs=1e-8)
 
 
 @given(recurrences())
 @examples(40)
-def test_derivatives_by_inputs_of_random_recurrences(one: Recurrence) -> None:
+def test_derivatives_by_inputs_of_random_recurrences(recurrence: Recurrence) -> None:
     """The derivative of the last value by an input is that of a loop, in the program and in its certificate."""
-    model = replace(one, last=True).program()
+    model = replace(recurrence, last=True).program()
     by_input = Step(Element("slope", ("n",)), Derivative(Element("out", ("n",)), Element("c", ("n",))))
     model = replace(model, steps=(*model.steps, by_input))
-    expected = along(lambda at: replace(one, last=True).outputs(POINT, at)[:, 0], C, np.ones(2))
+    expected = along(lambda at: replace(recurrence, last=True).outputs(POINT, at)[:, 0], C, np.ones(2))
     evaluated = evaluate(tangent(model), POINT, C[:, None], results=[by_input.target])["slope"]
     assert evaluated == pytest.approx(expected, rel=1e-11, abs=1e-13)
     certified = without_derivatives(model)

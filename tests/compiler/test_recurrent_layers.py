@@ -33,8 +33,8 @@ def outputs(model, *inputs):
     rows = np.concatenate([each.reshape(len(each), -1) for each in inputs], 1)
     targets = np.zeros((len(rows), sum(target.size for target in program.targets)))
     values = evaluate(program, flat, rows, targets)
-    found = [values[output.tensor] for output in program.outputs]
-    return found if len(found) > 1 else found[0], named
+    arrays = [values[output.tensor] for output in program.outputs]
+    return arrays if len(arrays) > 1 else arrays[0], named
 
 
 def of(layer, shape=(5, 3)):
@@ -51,9 +51,9 @@ def test_outputs_of_all_steps_and_of_the_last(name, backwards):
     """Both are those of a loop over time, forwards and backwards."""
     states = 2 if name == "LSTM" else 1
     options = {"go_backwards": backwards}
-    found, named = outputs(of(LAYERS[name](4, return_sequences=True, **options)), X)
+    predicted, named = outputs(of(LAYERS[name](4, return_sequences=True, **options)), X)
     expected = run(CELLS[name], X, weights(named), [0.0] * states, backwards)
-    np.testing.assert_allclose(found, expected, atol=1e-13)
+    np.testing.assert_allclose(predicted, expected, atol=1e-13)
     last, _ = outputs(of(LAYERS[name](4, **options)), X)
     np.testing.assert_allclose(last, expected[:, -1], atol=1e-13)
 
@@ -64,9 +64,9 @@ def test_initial_states_are_inputs(name):
     sequence, count = nn.Input((5, 3)), 2 if name == "LSTM" else 1
     states = [nn.Input(4, name=f"state{k}") for k in range(count)]
     model = nn.Network([sequence, *states], LAYERS[name](4)(sequence, *states), name="continued")
-    given = [RNG.normal(size=(7, 4)) for _ in states]
-    found, named = outputs(model, X, *given)
-    np.testing.assert_allclose(found, run(CELLS[name], X, weights(named), given)[:, -1], atol=1e-13)
+    states_before = [RNG.normal(size=(7, 4)) for _ in states]
+    predicted, named = outputs(model, X, *states_before)
+    np.testing.assert_allclose(predicted, run(CELLS[name], X, weights(named), states_before)[:, -1], atol=1e-13)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -77,7 +77,7 @@ def test_final_states_are_results(name, both):
     layer = LAYERS[name](4, return_sequences=True, return_state=True, lengths=True)
     nodes = (nn.Bidirectional(layer) if both else layer)(sequence, length)
     lengths = np.array([[1], [2], [5], [3], [4], [5], [1]])
-    found, named = outputs(nn.Network([sequence, length], nodes, name="states"), X, lengths)
+    predicted, named = outputs(nn.Network([sequence, length], nodes, name="states"), X, lengths)
     expected = []
     for side in ("f", "b") if both else ("",):
         states = [np.zeros((7, 4)) for _ in nodes[1:]][:: 2 if both else 1]
@@ -85,12 +85,14 @@ def test_final_states_are_results(name, both):
             new = CELLS[name](X[:, t], states, *weights(named, f"{side}1"))
             states = [np.where(t < lengths, after, before) for after, before in zip(new, states, strict=True)]
         expected += states
-    assert len(found) == 1 + len(expected)
-    for own, other in zip(found[1:], expected, strict=True):
-        np.testing.assert_allclose(own, other, atol=1e-13)
+    assert len(predicted) == 1 + len(expected)
+    for array, other in zip(predicted[1:], expected, strict=True):
+        np.testing.assert_allclose(array, other, atol=1e-13)
     last = layer.states if both else 0
-    np.testing.assert_allclose(found[0][:, -1, :4], found[1], atol=1e-13)
-    np.testing.assert_allclose(found[0][:, 0, -4:] if both else found[0][:, -1], found[1 + last], atol=1e-13)
+    np.testing.assert_allclose(predicted[0][:, -1, :4], predicted[1], atol=1e-13)
+    np.testing.assert_allclose(
+        predicted[0][:, 0, -4:] if both else predicted[0][:, -1], predicted[1 + last], atol=1e-13
+    )
 
 
 def test_an_encoder_and_a_decoder():
@@ -100,12 +102,12 @@ def test_an_encoder_and_a_decoder():
     decoder = nn.LSTM(2, lengths=True)
     model = nn.Network([source, target, length], decoder(target, length, initial_state=states), name="translator")
     sentences, lengths = RNG.normal(size=(7, 4, 3)), np.full((7, 1), 3)
-    found, named = outputs(model, X, sentences, lengths)
+    predicted, named = outputs(model, X, sentences, lengths)
     passed = [np.zeros((7, 2))] * 2
     for sequence, suffix in ((X, "1"), (sentences[:, :3], "2")):
         for t in range(sequence.shape[1]):
             passed = CELLS["LSTM"](sequence[:, t], passed, *weights(named, suffix))
-    np.testing.assert_allclose(found, passed[0], atol=1e-13)
+    np.testing.assert_allclose(predicted, passed[0], atol=1e-13)
 
 
 def test_an_output_may_be_a_state():
@@ -114,8 +116,8 @@ def test_an_output_may_be_a_state():
     h, c = nn.LSTM(2, return_state=True, name="rnn")(sequence)[1:]
     program = nn.Network(sequence, [nn.Dense(1)(c), h], name="states").describe()
     assert [str(target) for target in program.targets] == ["y1[n, 1]", "y_rnn_h[n, 2]"]
-    found, _ = outputs(nn.Network(sequence, nn.GRU(2, return_state=True)(sequence), name="twice"), X)
-    np.testing.assert_array_equal(*found)
+    predicted, _ = outputs(nn.Network(sequence, nn.GRU(2, return_state=True)(sequence), name="twice"), X)
+    np.testing.assert_array_equal(*predicted)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -125,9 +127,9 @@ def test_steps_after_the_end_carry_the_state_on(backwards):
     exists = np.arange(5) < lengths
     sequence, length = nn.Input((5, 3)), nn.Input(1, name="steps")
     layer = nn.LSTM(4, lengths=True, return_sequences=True, go_backwards=backwards)
-    found, named = outputs(nn.Network([sequence, length], layer(sequence, length), name="unequal"), X, lengths)
+    predicted, named = outputs(nn.Network([sequence, length], layer(sequence, length), name="unequal"), X, lengths)
     expected = run(CELLS["LSTM"], X, weights(named), [0.0, 0.0], backwards, exists)
-    np.testing.assert_allclose(found, expected, atol=1e-13)
+    np.testing.assert_allclose(predicted, expected, atol=1e-13)
     masked = np.where(exists[:, :, None], X, -9.0)
     layer = nn.LSTM(4, mask_value=-9.0, return_sequences=True, go_backwards=backwards)
     np.testing.assert_allclose(outputs(of(layer), masked)[0], expected, atol=1e-13)
@@ -135,19 +137,19 @@ def test_steps_after_the_end_carry_the_state_on(backwards):
 
 def test_a_gru_may_reset_before_its_product():
     """reset_after=False is the unit as Cho et al. wrote it."""
-    found, named = outputs(of(nn.GRU(4, reset_after=False)), X)
-    np.testing.assert_allclose(found, run(gru_before, X, weights(named), [0.0])[:, -1], atol=1e-13)
+    predicted, named = outputs(of(nn.GRU(4, reset_after=False)), X)
+    np.testing.assert_allclose(predicted, run(gru_before, X, weights(named), [0.0])[:, -1], atol=1e-13)
 
 
 @pytest.mark.parametrize("mode", ["concat", "sum", "mul", "ave"])
 def test_both_directions(mode):
     """A bidirectional layer merges what two layers give, step by step."""
-    found, named = outputs(of(nn.Bidirectional(nn.GRU(4, return_sequences=True), merge_mode=mode)), X)
+    predicted, named = outputs(of(nn.Bidirectional(nn.GRU(4, return_sequences=True), merge_mode=mode)), X)
     first = run(CELLS["GRU"], X, weights(named, "f1"), [0.0])
     second = run(CELLS["GRU"], X, weights(named, "b1"), [0.0], backwards=True)[:, ::-1]
     merged = {"concat": np.concatenate([first, second], 2), "sum": first + second, "mul": first * second,
               "ave": (first + second) / 2}  # fmt: skip
-    np.testing.assert_allclose(found, merged[mode], atol=1e-13)
+    np.testing.assert_allclose(predicted, merged[mode], atol=1e-13)
 
 
 def test_derivatives_are_differences():
@@ -174,18 +176,19 @@ def test_both_directions_of_keras_have_numbers():
     """Weights of a Bidirectional of Keras are found whatever number or name its layers have after "forward_"."""
     shapes = {"kernel": (3, 6), "recurrent_kernel": (2, 6), "bias": (2, 6)}
     for suffix in ("gru", "gru_3", "own name"):
-        given = {
+        weights_of_keras = {
             f"model/both/{word}_{suffix}/gru_cell/{name}": np.full(shape, k + 1.0)
             for k, word in enumerate(("forward", "backward"))
             for name, shape in shapes.items()
         }
-        initial = nn.with_weights(of(nn.Bidirectional(nn.GRU(2), name="both")), given).initial
+        initial = nn.with_weights(of(nn.Bidirectional(nn.GRU(2), name="both")), weights_of_keras).initial
         assert {name: set(np.ravel(values)) for name, values in initial.items()} == {
             name: {1.0 if "f_" in name else 2.0} for name in initial
         }
         with pytest.raises(nn.ModelError, match="no weights are called both/forward_gru/gru_cell/kernel"):
             nn.with_weights(
-                of(nn.Bidirectional(nn.GRU(2), name="both")), {k.replace("forward", "x"): v for k, v in given.items()}
+                of(nn.Bidirectional(nn.GRU(2), name="both")),
+                {k.replace("forward", "x"): v for k, v in weights_of_keras.items()},
             )
 
 
@@ -196,18 +199,23 @@ def test_weights_of_keras_and_pytorch_by_name():
     torch = {"rnn.weight_ih_l0": kernel.T, "rnn.weight_hh_l0": recurrent.T, "rnn.bias_ih_l0": bias / 2,
              "rnn.bias_hh_l0": bias / 2}  # fmt: skip
     model = of(nn.LSTM(4, name="rnn"))
-    found = [nn.with_weights(model, given, origin).initial for given, origin in ((keras, "keras"), (torch, "torch"))]
-    for name, values in found[0].items():
-        np.testing.assert_array_equal(values, found[1][name])
-    np.testing.assert_array_equal(found[0]["W_rnn"][2], kernel[:, 8:12].T)
+    initial = [
+        nn.with_weights(model, weights_elsewhere, origin).initial
+        for weights_elsewhere, origin in ((keras, "keras"), (torch, "torch"))
+    ]
+    for name, values in initial[0].items():
+        np.testing.assert_array_equal(values, initial[1][name])
+    np.testing.assert_array_equal(initial[0]["W_rnn"][2], kernel[:, 8:12].T)
     rows, biases = RNG.normal(size=(12, 3)), RNG.normal(size=(2, 12))
-    given = {"g.weight_ih_l0": rows, "g.weight_hh_l0": RNG.normal(size=(12, 4)), "g.bias_ih_l0": biases[0],
+    weights_of_torch = {"g.weight_ih_l0": rows, "g.weight_hh_l0": RNG.normal(size=(12, 4)), "g.bias_ih_l0": biases[0],
              "g.bias_hh_l0": biases[1]}  # fmt: skip
-    taken = nn.with_weights(of(nn.GRU(4, name="g")), given, "torch").initial
+    taken = nn.with_weights(of(nn.GRU(4, name="g")), weights_of_torch, "torch").initial
     np.testing.assert_array_equal(taken["W_g"], rows.reshape(3, 4, 3)[[1, 0, 2]])
     np.testing.assert_array_equal(taken["b_g"], biases.reshape(2, 3, 4)[:, [1, 0, 2]])
     with pytest.raises(nn.ModelError, match=r"no weights are called g\.bias_hh_l0"):
-        nn.with_weights(of(nn.GRU(4, name="g")), {k: v for k, v in given.items() if "bias_hh" not in k}, "torch")
+        nn.with_weights(
+            of(nn.GRU(4, name="g")), {k: v for k, v in weights_of_torch.items() if "bias_hh" not in k}, "torch"
+        )
 
 
 def test_initial_weights_are_those_of_keras():
@@ -254,5 +262,5 @@ def test_lengths_beside_dropout():
     flat, _ = parameters_of(program)
     rows, Y = np.hstack([X.reshape(7, -1), [[k % 5 + 1] for k in range(7)]]), np.zeros((7, 4))
     silent = replace(program, steps=tuple(without_noise(program)), noise=())
-    expected, found = (evaluate(each, flat, rows, Y)[program.outputs[0].tensor] for each in (program, silent))
-    np.testing.assert_array_equal(found, expected)
+    expected, predicted = (evaluate(each, flat, rows, Y)[program.outputs[0].tensor] for each in (program, silent))
+    np.testing.assert_array_equal(predicted, expected)

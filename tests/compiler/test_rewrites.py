@@ -13,7 +13,7 @@ from nncodegen.compiler.schedule.lowering import lower
 from nncodegen.compiler.schedule.plans import FITS, FORMULA, LAYERS, ONE_BY_ONE, SINGLE_SAMPLE, TILE
 from nncodegen.compiler.schedule.text import show
 from nncodegen.compiler.schedule.tree import Call, CallerFlag, Carry, Compute, Cut, If, Let, Loop, Store, When
-from nncodegen.compiler.schedule.walks import only, rewritten, targets, walk
+from nncodegen.compiler.schedule.tree_walks import only, rewritten, targets, walk
 from nncodegen.errors import ProgramError
 from tests.support.kinds import KINDS
 from tests.support.placed import in_all, placed
@@ -72,13 +72,15 @@ def doubled(tree, tensor):
     """Twice the value of a tensor, whatever form its step has by now."""
 
     def value(statement):
-        own = statement.target.tensor == tensor and statement.value.terms != (statement.target,)
-        terms = tuple(2 * term for term in statement.value.terms) if own else statement.value.terms
+        is_meant = statement.target.tensor == tensor and statement.value.terms != (statement.target,)
+        terms = tuple(2 * term for term in statement.value.terms) if is_meant else statement.value.terms
         return (replace(statement, value=replace(statement.value, terms=terms)),)
 
     def steps(statement):
-        own = (replace(s, expression=2 * s.expression) if s.target.tensor == tensor else s for s in statement.steps)
-        return (replace(statement, steps=tuple(own)),)
+        doubled_steps = (
+            replace(s, expression=2 * s.expression) if s.target.tensor == tensor else s for s in statement.steps
+        )
+        return (replace(statement, steps=tuple(doubled_steps)),)
 
     return rewritten(tree, {Compute: steps, Call: steps, Let: value, Store: value})
 
@@ -86,7 +88,7 @@ def doubled(tree, tensor):
 def left_out(tree, tensor):
     """A tree that does not compute a tensor."""
     tree = only(tree, lambda step: step.target.tensor != tensor)
-    gone = {kind: lambda one: () if one.target.tensor == tensor else (one,) for kind in (Let, Store)}
+    gone = {kind: lambda statement: () if statement.target.tensor == tensor else (statement,) for kind in (Let, Store)}
     return rewritten(tree, gone)
 
 
@@ -114,8 +116,8 @@ def test_faults_before_places_are_known_are_named(rewrite, monkeypatch):
     right = getattr(loops, rewrite)
     for plant in (doubled, left_out):
 
-        def faulty(trees, plant=plant, **given):
-            return right(trees, **given).each(lambda tree: plant(tree, "z1"))
+        def faulty(trees, plant=plant, **options):
+            return right(trees, **options).each(lambda tree: plant(tree, "z1"))
 
         faulty.__name__ = rewrite
         monkeypatch.setattr(loops, rewrite, faulty)
@@ -146,13 +148,17 @@ def test_a_fault_under_one_condition_alone_is_found(model, condition, monkeypatc
         return replace(value, terms=tuple(2 * term + 1 for term in value.terms))
 
     changes = {
-        Store: lambda one: (replace(one, value=wrong(one.value)),),
-        Call: lambda one: (replace(one, steps=tuple(replace(s, expression=2 * s.expression) for s in one.steps)),),
+        Store: lambda changed_statement: (replace(changed_statement, value=wrong(changed_statement.value)),),
+        Call: lambda changed_statement: (
+            replace(
+                changed_statement, steps=tuple(replace(s, expression=2 * s.expression) for s in changed_statement.steps)
+            ),
+        ),
     }
 
     def case(statement):
-        found = statement.condition is condition
-        return (replace(statement, body=rewritten(statement.body, changes)) if found else statement,)
+        is_meant = statement.condition is condition
+        return (replace(statement, body=rewritten(statement.body, changes)) if is_meant else statement,)
 
     schedule = scheduled(model)
     assert carried_out(schedule, *point(schedule)) is None
@@ -188,9 +194,9 @@ def test_loops_with_and_without_the_loss_are_given_what_a_tile_computes_once():
     model = nn.Model("peak_of_tiles", "x", "y", {"a": 1, "b": 0.5, "c": 0.8}, "a*exp(-(x - b)**2/c**2)")
     text = nn.compile_model(model, until="emit")["emit"].files["peak_of_tiles.c"]
     head = text[text.index("INLINE void gradient_loops_1(") :].split("{", 1)[0]
-    _, given = head.split("const details *restrict more,")
+    _, arguments = head.split("const details *restrict more,")
     tile = text[text.index("static HOT void gradient_tile(") :].split("gradient_loops_1(", 1)[0]
-    assert all(f"const {value.strip()} = " in tile for value in given.strip(" \n)").split(","))
+    assert all(f"const {value.strip()} = " in tile for value in arguments.strip(" \n)").split(","))
     module, start, X = nn.build(model), np.array([1.0, 0.5, 0.8]), np.linspace(-1, 2, 700)[:, np.newaxis]
     Y = np.sin(X)
     update = {"learning_rate": 0.1, "epochs": 1, "batch_size": 700, "shuffle": False}

@@ -10,7 +10,7 @@ from nncodegen.compiler.schedule import NO_CHOICES, Place, Shape
 from nncodegen.compiler.schedule.arrays import Arrays
 from nncodegen.compiler.schedule.rewrites.split import SHORT
 from nncodegen.compiler.schedule.tree import Compute
-from nncodegen.compiler.schedule.walks import Site, computes, steps_in
+from nncodegen.compiler.schedule.tree_walks import Site, computes, steps_in
 from tests.support.built import stage
 from tests.support.models import gradient_of, random_data
 from tests.support.placed import in_all, in_tile, placed

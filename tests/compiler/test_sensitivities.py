@@ -72,23 +72,25 @@ def differences(program, parameters, x, seeds):
     return slopes.astype(float), np.array(curvature, float)
 
 
-def assembled(found, program, values, functions):
+def assembled(derived, program, values, functions):
     """The matrix whose blocks are the entries of a Jacobian, (values of the functions, inputs)."""
     results, width = iter(program.outputs), len(program.inputs)
-    blocks = [None if entry is None else next(results) for entry in found.entries]
+    blocks = [None if entry is None else next(results) for entry in derived.entries]
     rows = []
     for number, size in enumerate(functions):
-        own = zip(blocks[number * width : (number + 1) * width], program.inputs, strict=True)
-        rows.append([np.zeros((size, t.size)) if b is None else values[b.tensor].reshape(size, t.size) for b, t in own])
+        row_blocks = zip(blocks[number * width : (number + 1) * width], program.inputs, strict=True)
+        rows.append(
+            [np.zeros((size, t.size)) if b is None else values[b.tensor].reshape(size, t.size) for b, t in row_blocks]
+        )
     return np.block(rows)
 
 
-def evaluated(found, parameters, x, seeds, functions):
+def evaluated(derived, parameters, x, seeds, functions):
     """The matrix of a Jacobian from the simplified program, computed with NumPy."""
-    program = contract(simplify(found.program), found.identities)
-    sizes = {tensor.name: tensor.shape[0] for tensor in found.program.parameters if tensor.name in found.identities}
-    everything = np.concatenate([parameters, *(np.eye(sizes[name]).ravel() for name in found.identities)])
-    return assembled(found, program, evaluate(program, everything, [x], [seeds]), functions)
+    program = contract(simplify(derived.program), derived.identities)
+    sizes = {tensor.name: tensor.shape[0] for tensor in derived.program.parameters if tensor.name in derived.identities}
+    everything = np.concatenate([parameters, *(np.eye(sizes[name]).ravel() for name in derived.identities)])
+    return assembled(derived, program, evaluate(program, everything, [x], [seeds]), functions)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -99,12 +101,12 @@ def test_derivatives_are_those_of_the_formulas(name):
     slopes, curvature = differences(described, parameters, x, seeds)
     program = stabilize(described)
     sizes = [program.count(element.indices) for element in program.outputs]
-    found = evaluated(jacobian(program, program.inputs), parameters, x, seeds[:0], sizes)
-    np.testing.assert_allclose(found, slopes, rtol=1e-12, atol=1e-13)
+    matrix = evaluated(jacobian(program, program.inputs), parameters, x, seeds[:0], sizes)
+    np.testing.assert_allclose(matrix, slopes, rtol=1e-12, atol=1e-13)
     derived, entries = adjoint(program, program.inputs)
     sizes = [tensor.size for tensor, entry in zip(program.inputs, entries, strict=True) if entry is not None]
-    found = evaluated(jacobian(derived, program.inputs), parameters, x, seeds, sizes)
-    np.testing.assert_allclose(found, curvature, rtol=1e-11, atol=1e-12)
+    matrix = evaluated(jacobian(derived, program.inputs), parameters, x, seeds, sizes)
+    np.testing.assert_allclose(matrix, curvature, rtol=1e-11, atol=1e-12)
 
 
 def test_a_variable_that_is_not_read_has_no_derivative():

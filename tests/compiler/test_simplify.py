@@ -36,10 +36,10 @@ def test_values_are_kept(model):
     compiled = stages(model)
     before, after = compiled["differentiate"], compiled["simplify"]
     parameters, X, Y = random_data(before)
-    expected, found = (nn.evaluate(program, parameters, X, Y) for program in (before, after))
-    assert found[after.loss.tensor] == pytest.approx(expected[before.loss.tensor], rel=1e-14)
+    expected, simplified = (nn.evaluate(program, parameters, X, Y) for program in (before, after))
+    assert simplified[after.loss.tensor] == pytest.approx(expected[before.loss.tensor], rel=1e-14)
     for mine, theirs in zip(after.outputs, before.outputs, strict=True):
-        assert found[mine.tensor] == pytest.approx(expected[theirs.tensor], rel=1e-14)
+        assert simplified[mine.tensor] == pytest.approx(expected[theirs.tensor], rel=1e-14)
     scale = np.linalg.norm(gradient_of(before, parameters, X, Y))
     assert gradient_of(after, parameters, X, Y) == pytest.approx(
         gradient_of(before, parameters, X, Y), rel=1e-13, abs=1e-14 * scale

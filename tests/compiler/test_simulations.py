@@ -19,8 +19,8 @@ from nncodegen.compiler.schedule.plans import TILE
 from nncodegen.compiler.schedule.recurrences import in_same_row
 from nncodegen.compiler.schedule.rewrites.sink_until_last_write import sink_until_last_write
 from nncodegen.compiler.schedule.tree import Carry, Compute, Holds, If, Let, Loop, Value, Way
+from nncodegen.compiler.schedule.tree_walks import Site, rewritten, targets, walk
 from nncodegen.compiler.schedule.verify import verify_trees
-from nncodegen.compiler.schedule.walks import Site, rewritten, targets, walk
 from nncodegen.errors import ProgramError
 from tests.support.built import built, stage
 from tests.support.motion import trajectory
@@ -119,9 +119,9 @@ def test_solutions_of_many_samples(precision):
     predicted = module.predict([], X.astype(precision))
     expected = [[u[0] for u in trajectory(rates(r), [1.0, 0.0, 0.0], times, steps=4, start=0.0)] for *times, r in X]
     np.testing.assert_allclose(predicted, expected, rtol=1e-12 if precision == "float64" else 1e-4)
-    for row, own in zip(X[:3].astype(precision), expected, strict=False):
+    for row, path in zip(X[:3].astype(precision), expected, strict=False):
         alone = module.predict([], row[np.newaxis])[0]
-        np.testing.assert_allclose(alone, own, rtol=1e-12 if precision == "float64" else 1e-4)
+        np.testing.assert_allclose(alone, path, rtol=1e-12 if precision == "float64" else 1e-4)
     among = module.predict([], np.vstack([X[:1], X[7:8], X[:1]]).astype(precision))
     np.testing.assert_array_equal(among[[0, 2]], predicted[[0, 0]])
 
@@ -131,12 +131,12 @@ def test_solutions_of_many_samples(precision):
 
 def held(kernel):
     """The tensors that a kernel writes only where a condition holds, and the others of the loops over time."""
-    found, rest = [], []
+    conditional, rest = [], []
     for loop in (each for each in walk(kernel.trees.tile) if isinstance(each, Loop) and each.way is Way.IN_ORDER):
         for statement in loop.body:
             where = isinstance(statement, If) and isinstance(statement.condition, Holds)
-            (found if where else rest).extend(e.tensor for e in targets([statement]))
-    return {*found}, {*rest}
+            (conditional if where else rest).extend(e.tensor for e in targets([statement]))
+    return {*conditional}, {*rest}
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def held(kernel):
 def test_values_that_stay_are_written_where_they_change(which, names):
     """So are those that only these read; each of them has one condition for all samples, and no other loop."""
     predict = stage(MODELS[which], "schedule", fit=False).kernels[0]
-    found, rest = held(predict)
-    assert {name for name in found if not name.endswith("_placed")} == names, (found, rest)
-    assert found >= {f"{name}_placed" for name in names}
-    assert not found & rest
+    conditional, rest = held(predict)
+    assert {name for name in conditional if not name.endswith("_placed")} == names, (conditional, rest)
+    assert conditional >= {f"{name}_placed" for name in names}
+    assert not conditional & rest
 
 
 def test_values_of_all_steps_are_written_in_each():

@@ -55,13 +55,13 @@ def test_a_step(step, seed):
     at = [{}, {"n": 1}] if "n" in step.target.indices and "n" not in step.over else [{}]
     for held in at:
         with mpmath.workdps(40):
-            found = [MANY.compute(step, many, LENGTHS, held), CERTAIN.compute(step, many, LENGTHS, held)]
-            differences = np.ravel(found[0]) - np.ravel(found[1])
-            assert found[0].shape == found[1].shape
+            exact_values = [MANY.compute(step, many, LENGTHS, held), CERTAIN.compute(step, many, LENGTHS, held)]
+            differences = np.ravel(exact_values[0]) - np.ravel(exact_values[1])
+            assert exact_values[0].shape == exact_values[1].shape
             assert max(map(abs, differences)) < mpmath.mpf(10) ** -37
         floats = FLOATS.compute(step, values, LENGTHS, held)
-        assert floats.shape == found[0].shape
-        np.testing.assert_allclose(floats, found[0].astype(float), rtol=1e-13, atol=1e-15)
+        assert floats.shape == exact_values[0].shape
+        np.testing.assert_allclose(floats, exact_values[0].astype(float), rtol=1e-13, atol=1e-15)
 
 
 NETWORKS = {
@@ -80,8 +80,8 @@ def test_a_program(name):
         evaluated = evaluate(program, parameters, X, Y, digits=40)
         certain = exact.run(program, exact.bind(program, parameters, X, Y))
         for step in program.steps:
-            one, other = (np.ravel(values[step.target.tensor]) for values in (evaluated, certain))
-            assert max(map(abs, one - other)) < mpmath.mpf(10) ** -35
+            first, second = (np.ravel(values[step.target.tensor]) for values in (evaluated, certain))
+            assert max(map(abs, first - second)) < mpmath.mpf(10) ** -35
 
 
 FACTORS = [*(Element(f"e{k}") for k in range(2 * LONG)), *(Element(f"t{k}", ("n",)) for k in range(9))]

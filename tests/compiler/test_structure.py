@@ -196,13 +196,13 @@ def test_functions_hide_no_rooms():
     """A name that a package offers is never that of a room in it: it would hide the room."""
     for path in PACKAGE.rglob("__init__.py"):
         rooms = {each.parent.name for each in path.parent.glob("*/__init__.py")}
-        given = {
+        offered = {
             alias.asname or alias.name
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }
-        assert not rooms & (given | {*(nncodegen.__all__ if path.parent == PACKAGE else ())}), path
+        assert not rooms & (offered | {*(nncodegen.__all__ if path.parent == PACKAGE else ())}), path
 
 
 def test_the_order_stands_in_one_tuple():
@@ -252,14 +252,14 @@ def test_names_come_from_the_modules_that_type_checkers_read(package):
     """The imports for type checkers, and the table by which names are found, say the same, and dir has all names."""
     tree = ast.parse(Path(package.__file__).read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
-    told = {
+    for_checkers = {
         alias.asname or alias.name: node.module.removeprefix(f"{package.__name__}.")
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert told == package._HOMES
-    assert {*told} <= {*package.__all__} <= {*dir(package)}
+    assert for_checkers == package._HOMES
+    assert {*for_checkers} <= {*package.__all__} <= {*dir(package)}
 
 
 def test_durations_are_those_of_the_files_of_tests():

@@ -85,8 +85,12 @@ def test_summary_of_a_formula():
     x, y, a, b = sympy.symbols("x y a b")
     model = nn.Model("line", inputs=x, targets=y, parameters={a: 1, b: 0}, output=a * x + b)
     assert [row[:2] for row in rows_of(model)] == [
-        ["x", "input"], ["y", "target"], ["a", "parameter"], ["b", "parameter"], ["output", "output"],
-    ]  # fmt: skip
+        ["x", "input"],
+        ["y", "target"],
+        ["a", "parameter"],
+        ["b", "parameter"],
+        ["output", "output"],
+    ]
     assert "Total params: 2" in lines_of(model)
 
 

@@ -124,34 +124,34 @@ FEW = {
 
 
 @pytest.mark.parametrize(
-    ("name", "order"), [pytest.param(*one, marks=[] if one in FEW else [pytest.mark.thorough]) for one in CASES]
+    ("name", "order"), [pytest.param(*case, marks=[] if case in FEW else [pytest.mark.thorough]) for case in CASES]
 )
 def test_derivatives_of_layers(name, order):
     """Through softmax, windows and recurrences, too, derivatives of any order are those of mpmath's differences."""
     layers = LAYERS[name]()
-    equation = u.diff(*(sympy.Symbol(one) for one in order)) - u
+    equation = u.diff(*(sympy.Symbol(letter) for letter in order)) - u
     model = nn.Sequential([*layers, nn.Dense(1)], inputs=(x, t), outputs=u, losses={"equation": equation})
     stages = nn.compile_model(model, until="simplify", fit=False)
-    program, given = stages["simplify"], stages["describe"]
+    program, described = stages["simplify"], stages["describe"]
     parameters, point = parameters_of(program, 0), [0.4, -0.7]
     companion = program.companions[0].program
-    found = nn.evaluate(companion, parameters, [point], np.ones((1, 1)))[companion.outputs[1].tensor].item()
+    computed = nn.evaluate(companion, parameters, [point], np.ones((1, 1)))[companion.outputs[1].tensor].item()
     plain = replace(
-        given,
-        steps=needed(given.steps, given.outputs),
+        described,
+        steps=needed(described.steps, described.outputs),
         loss=Element("weight", ("n",)),
         targets=(),
-        task=replace(given.task, fields=(), residuals=(), terms=()),
+        task=replace(described.task, fields=(), residuals=(), terms=()),
     )
 
     def function(*at):
         values = nn.evaluate(plain, parameters, np.array([at], object), digits=mpmath.mp.dps)
-        return values[given.outputs[0].tensor].item()
+        return values[described.outputs[0].tensor].item()
 
     with mpmath.workdps(50):
         counts = order.count("x"), order.count("t")
         exact = float(mpmath.diff(function, tuple(map(mpmath.mpf, point)), counts))
-    assert math.isclose(found, exact, rel_tol=1e-12, abs_tol=1e-13)
+    assert math.isclose(computed, exact, rel_tol=1e-12, abs_tol=1e-13)
 
 
 def test_a_saturated_softmax_keeps_the_digits_of_its_derivatives():
@@ -214,7 +214,7 @@ def test_outputs_of_layers_that_cannot_be_cut(name):
     values = nn.evaluate(program, parameters, [[0.3, 0.2]], np.ones((1, 1)))
     near = [nn.evaluate(program, parameters, [[0.3 + i * h, 0.2 + j * h]], np.ones((1, 1)))
             for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1))]  # fmt: skip
-    first, second = ([one[element.tensor].item() for one in near] for element in program.outputs)
+    first, second = ([near_values[element.tensor].item() for near_values in near] for element in program.outputs)
     expected = (first[0] - first[1] - second[2] + second[3]) / (2 * h)
     assert values[program.loss.tensor].item() == pytest.approx(expected**2, rel=1e-6, abs=1e-12)
 
@@ -225,9 +225,9 @@ def test_successive_derivatives_keep_their_digits(name):
     function = ACTIVATIONS[name](Z)
     points = np.array([-30.0, -8.0, -2.5, -0.3, 0.0, 1e-3, 0.7, 3.0, 9.0, 30.0])
     for order in range(1, 5):
-        found = _numpy(successive(function, order), points)
+        computed = _numpy(successive(function, order), points)
         with mpmath.workdps(60):
-            for point, value in zip(points, found, strict=True):
+            for point, value in zip(points, computed, strict=True):
                 derivatives = [mpmath.diff(EXACT[name], mpmath.mpf(float(point)), k) for k in (order, order + 1)]
                 assert abs(value - derivatives[0]) <= 1e-12 * sum(map(abs, derivatives)) + 1e-300
 

@@ -383,9 +383,9 @@ def test_names_that_could_mean_something_else(formula, message):
 def test_a_parameter_called_as_a_number_is_fitted():
     """A start or bounds make a parameter of E, as in Young's modulus; without them, a fit does not begin."""
     strain = np.array([0.0, 1.0, 2.0, 3.0])
-    for given in ({"p0": {"E": 3.0}}, {"bounds": {"E": (0, 500)}}):
-        found, _ = nn.curve_fit("E*x + s", strain, 200 * strain + 1, **given)
-        assert found == pytest.approx([200, 1])
+    for options in ({"p0": {"E": 3.0}}, {"bounds": {"E": (0, 500)}}):
+        popt, _ = nn.curve_fit("E*x + s", strain, 200 * strain + 1, **options)
+        assert popt == pytest.approx([200, 1])
     with pytest.raises(nn.ModelError, match="Euler"):
         nn.curve_fit("E*x + s", strain, strain, p0=[1, 2])
 

@@ -15,7 +15,7 @@ from nncodegen.compiler.schedule.plans import TILE
 from nncodegen.compiler.schedule.rewrites import set_loop_ends
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Call, Compute, Let, Store
-from nncodegen.compiler.schedule.walks import rewritten, steps_in
+from nncodegen.compiler.schedule.tree_walks import rewritten, steps_in
 from tests.support.kinds import KINDS
 
 WINDOWS = nn.Sequential([nn.Conv1D(2, 2, activation="tanh"), nn.Flatten(), nn.Dense(1)], (3, 1), name="windows")
@@ -101,16 +101,18 @@ def test_loops_that_leave_out_the_padding(model, in_time, monkeypatch):
 def undefined(tree, tensor):
     """The values of a tensor are not numbers for samples of the weight 0, and what they were for all others."""
     weight = Element("weight", (SAMPLE,))
-    one = Abs(weight) / weight
+    or_nan = Abs(weight) / weight
 
     def value(statement):
-        own = statement.target.tensor == tensor and statement.value.terms != (statement.target,)
-        terms = tuple(one * term for term in statement.value.terms) if own else statement.value.terms
+        is_meant = statement.target.tensor == tensor and statement.value.terms != (statement.target,)
+        terms = tuple(or_nan * term for term in statement.value.terms) if is_meant else statement.value.terms
         return (replace(statement, value=replace(statement.value, terms=terms)),)
 
     def steps(statement):
-        own = (replace(s, expression=one * s.expression) if s.target.tensor == tensor else s for s in statement.steps)
-        return (replace(statement, steps=tuple(own)),)
+        changed_steps = (
+            replace(s, expression=or_nan * s.expression) if s.target.tensor == tensor else s for s in statement.steps
+        )
+        return (replace(statement, steps=tuple(changed_steps)),)
 
     return rewritten(tree, {Compute: steps, Call: steps, Let: value, Store: value})
 

@@ -14,8 +14,8 @@ from nncodegen.compiler.schedule.plain import plan_gradient
 from nncodegen.compiler.schedule.plain_lowering import PlainLowering
 from nncodegen.compiler.schedule.text import show
 from nncodegen.compiler.schedule.tree import Combine, Gather, Group, Let, Loop, Store, Value, Variable, Way
+from nncodegen.compiler.schedule.tree_walks import rewritten, walk
 from nncodegen.compiler.schedule.verify import verify_trees
-from nncodegen.compiler.schedule.walks import rewritten, walk
 from nncodegen.errors import ProgramError
 from tests.support.attention import beside_recurrent
 from tests.support.built import stage
@@ -97,8 +97,8 @@ def test_a_sum_in_memory_has_a_start(monkeypatch):
     assert plan_gradient(program).work  # nothing is wrong as it is
 
     def without_zeros(self, item):
-        found = lowered(self, item)
-        return found if found.steps else Group(())
+        group = lowered(self, item)
+        return group if group.steps else Group(())
 
     monkeypatch.setattr(PlainLowering, "_group", without_zeros)
     with pytest.raises(ProgramError, match=r"has no start value in memory, in: store \w+\[.*\] \+= "):
@@ -178,7 +178,9 @@ def test_a_fault_in_any_plan_is_named(plan):
     values = [s for s in values if np.any(known[s.target.tensor])]  # twice 0 is 0
     assert values
     for wrong in values[:: max(1, len(values) // 4)]:
-        planted = rewritten(tree, {Let: lambda one, wrong=wrong: doubled(one) if one == wrong else (one,)})
+        planted = rewritten(
+            tree, {Let: lambda statement, wrong=wrong: doubled(statement) if statement == wrong else (statement,)}
+        )
         trees = replace(point.kernel.trees, parts=((phase, planted), *others))
         fault = scheduled._fault(replace(point, kernel=replace(point.kernel, trees=trees)))
         assert fault.stage == "schedule"

@@ -61,10 +61,10 @@ def test_a_folder_gets_no_wrong_module(tmp_path, monkeypatch, forget_derivatives
 def doubled(sweep):
     """A sweep whose last derivative is twice as large as it should be."""
 
-    def wrong(*given, **named):
-        *found, last = sweep(*given, **named)
-        (numbering,) = (one for one in given if hasattr(one, "define"))
-        return (*found, numbering.define(2 * last, None, last.indices))
+    def wrong(*arguments, **named):
+        *derivatives, last = sweep(*arguments, **named)
+        (numbering,) = (argument for argument in arguments if hasattr(argument, "define"))
+        return (*derivatives, numbering.define(2 * last, None, last.indices))
 
     return wrong
 
@@ -137,8 +137,8 @@ def test_every_derivative_counts():
         def __getattr__(self, name):
             return getattr(right, name)
 
-        def loss_and_gradient(self, *given):
-            loss, gradient = right.loss_and_gradient(*given)
+        def loss_and_gradient(self, *arguments):
+            loss, gradient = right.loss_and_gradient(*arguments)
             return loss, gradient * self._factors
 
     check_built(Wrong([1, 1]), described)

@@ -45,7 +45,7 @@ def test_all_arithmetics_mean_the_same(formula, x, y):
     """Arrays, numbers of mpmath and the tape of a certificate give the same value."""
     arrays = {X: np.array([x, 0.25]), Y: np.array([y, -1.0])}
     with np.errstate(all="ignore"):
-        found = np.broadcast_to(interpret(formula, arrays, exact=False), 2)
+        computed = np.broadcast_to(interpret(formula, arrays, exact=False), 2)
         sides = (interpret(side, arrays, exact=False) for angle in formula.atoms(sympy.atan2) for side in angle.args)
         assume(all(np.all(side != 0) for side in sides))  # zeros of mpmath have no sign
     tape = CompiledExpression(sympy.sympify(formula))
@@ -54,7 +54,7 @@ def test_all_arithmetics_mean_the_same(formula, x, y):
             exact = {element: mpmath.mpf(array[k]) for element, array in arrays.items()}
             value = interpret(formula, exact, exact=True)
             assert tape.value([exact[element] for element in tape.operands]) == value
-            assert float(found[k]) == pytest.approx(float(value), rel=1e-9, abs=1e-9)
+            assert float(computed[k]) == pytest.approx(float(value), rel=1e-9, abs=1e-9)
 
 
 @examples(50)

@@ -31,12 +31,12 @@ def test_docstrings():
     """No docstring of a module, class, function or value begins as a question does."""
     files = [path for path in (*PACKAGE.rglob("*.py"), *(ROOT / "docs").rglob("*.py")) if MADE not in path.parents]
     nodes = [(path.name, node) for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
-    found = [
-        (name, str(one.value.value))
+    docstrings = [
+        (name, str(docstring.value.value))
         for name, node in nodes
         if isinstance(node, WITH_DOCSTRINGS)
-        for one in node.body
-        if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
+        for docstring in node.body
+        if isinstance(docstring, ast.Expr) and isinstance(docstring.value, ast.Constant)
     ]
-    assert len(found) > 3000
-    assert [one for one in found if one[1].startswith(QUESTIONS)] == []
+    assert len(docstrings) > 3000
+    assert [docstring for docstring in docstrings if docstring[1].startswith(QUESTIONS)] == []

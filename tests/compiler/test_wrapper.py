@@ -36,8 +36,10 @@ def data(module):
     """Samples for a module: six rows of X and Y, or None."""
     rng = np.random.default_rng(1)
     inputs, targets = len(module.input_names), len(module.target_names)
-    given = rng.integers(0, 4, (6, inputs)).astype(float) if module.name == "shared_words" else rng.random((6, inputs))
-    return given if inputs else None, rng.random((6, targets)) if targets else None
+    samples = (
+        rng.integers(0, 4, (6, inputs)).astype(float) if module.name == "shared_words" else rng.random((6, inputs))
+    )
+    return samples if inputs else None, rng.random((6, targets)) if targets else None
 
 
 def shared_module(model):
@@ -105,17 +107,17 @@ def test_threads_load_one_wrapper(modules, monkeypatch):
     for shared, _ in modules.values():
         monkeypatch.setitem(sys.modules, shared.__name__, shared)  # so that they are known afterwards as before
     loads, right = [], wrapper.shared_wrapper
-    monkeypatch.setattr(wrapper, "shared_wrapper", lambda *given: loads.append(1) or right(*given))
-    found = {}
+    monkeypatch.setattr(wrapper, "shared_wrapper", lambda *arguments: loads.append(1) or right(*arguments))
+    loaded = {}
     threads = [
-        threading.Thread(target=lambda name=name: found.update({name: shared_module(MODELS[name])})) for name in MODELS
+        threading.Thread(target=lambda name=name: loaded.update({name: shared_module(MODELS[name])})) for name in MODELS
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == len(MODELS)
-    assert all(shared_module(MODELS[name]) is module for name, module in found.items())  # a library has one module
+    assert len(loaded) == len(MODELS)
+    assert all(shared_module(MODELS[name]) is module for name, module in loaded.items())  # a library has one module
     assert len(loads) == 1
 
 

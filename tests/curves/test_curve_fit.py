@@ -38,11 +38,11 @@ X2 = np.stack([1 + random.random(40), X])
 Y2 = plane(X2, 1.5, 0.7, -0.3) + SIGMA * random.normal(size=40)
 
 
-def check(found, expected):
+def check(fitted, expected):
     """Parameters and covariance agree with SciPy's, whose derivatives are differences, to what those allow."""
     errors = np.sqrt(np.diag(expected[1]))
-    assert np.abs((found[0] - expected[0]) / errors).max() < 1e-3
-    np.testing.assert_allclose(found[1] / np.outer(errors, errors), expected[1] / np.outer(errors, errors), atol=1e-3)
+    assert np.abs((fitted[0] - expected[0]) / errors).max() < 1e-3
+    np.testing.assert_allclose(fitted[1] / np.outer(errors, errors), expected[1] / np.outer(errors, errors), atol=1e-3)
 
 
 # --- as SciPy does -----------------------------------------------------------------------------------------------

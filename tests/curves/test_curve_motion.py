@@ -42,15 +42,15 @@ def test_a_decay(run):
     order = np.random.default_rng(1).permutation(30)
     done = run({"u": U[order], "t": T[order]}, "u' = -k*u", "--out", "fit.csv", "--plot", "fit.svg")
     assert done.returncode == 0
-    told = dict(line.split(maxsplit=1) for line in done.stderr.splitlines())
-    assert told["fit"] == "u' = -k*u"
-    assert told["parameters"] == "k, u0"
-    assert told["columns"] == "u over t"
+    summary = dict(line.split(maxsplit=1) for line in done.stderr.splitlines())
+    assert summary["fit"] == "u' = -k*u"
+    assert summary["parameters"] == "k, u0"
+    assert summary["columns"] == "u over t"
     popt, pcov = curve_fit(lambda t, k, u0: u0 * np.exp(-k * t), T, U, (1, 3))
-    found = list(csv.DictReader(io.StringIO((run.folder / "fit.csv").read_text())))
-    assert [one["parameter"] for one in found] == ["k", "u0"]
-    np.testing.assert_allclose([float(one["value"]) for one in found], popt, rtol=1e-4)
-    np.testing.assert_allclose([float(one["standard_error"]) for one in found], np.sqrt(np.diag(pcov)), rtol=1e-3)
+    rows = list(csv.DictReader(io.StringIO((run.folder / "fit.csv").read_text())))
+    assert [row["parameter"] for row in rows] == ["k", "u0"]
+    np.testing.assert_allclose([float(row["value"]) for row in rows], popt, rtol=1e-4)
+    np.testing.assert_allclose([float(row["standard_error"]) for row in rows], np.sqrt(np.diag(pcov)), rtol=1e-3)
     assert "<svg" in (run.folder / "fit.svg").read_text()[:2000]
 
 
@@ -59,10 +59,10 @@ def test_an_abbreviation_is_observed(run):
     done = run({"t": T, "r": 2 * U}, "u' = -k*u; r = 2*u", "--out", "fit.csv")
     assert done.returncode == 0, done.stderr
     popt, pcov = curve_fit(lambda t, k, u0: 2 * u0 * np.exp(-k * t), T, 2 * U, (1, 3))
-    found = list(csv.DictReader(io.StringIO((run.folder / "fit.csv").read_text())))
-    assert [one["parameter"] for one in found] == ["k", "u0"]
-    np.testing.assert_allclose([float(one["value"]) for one in found], popt, rtol=1e-4)
-    np.testing.assert_allclose([float(one["standard_error"]) for one in found], np.sqrt(np.diag(pcov)), rtol=1e-3)
+    rows = list(csv.DictReader(io.StringIO((run.folder / "fit.csv").read_text())))
+    assert [row["parameter"] for row in rows] == ["k", "u0"]
+    np.testing.assert_allclose([float(row["value"]) for row in rows], popt, rtol=1e-4)
+    np.testing.assert_allclose([float(row["standard_error"]) for row in rows], np.sqrt(np.diag(pcov)), rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:the fit of motion did not converge")
@@ -74,10 +74,10 @@ def test_steps_that_are_not_checked(tmp_path, options, status):
     done = CliRunner().invoke(command, ["curve", str(path), "u' = -k*u", *options])
     assert done.exit_code == 0, done.output
     assert f"ended                {status} after" in done.output
-    told = " ".join(done.output.split())
+    output = " ".join(done.output.split())
     expected = f"not checked whether 4 steps are enough; the fit ended as {status}"
-    assert (expected in told) == (status != "converged")
-    assert ("not checked" in told) == (status != "converged")
+    assert (expected in output) == (status != "converged")
+    assert ("not checked" in output) == (status != "converged")
 
 
 def test_what_is_refused(run):
@@ -103,10 +103,10 @@ def test_what_is_refused(run):
 
 def test_names():
     """States are those on the left, the time is t, time or the only other column, and the rest are parameters."""
-    found = read_motion("u'' = -k*u + f - c*u'; v' = u - v", ["u", "time", "f", "w"])
-    assert (found.time, found.observed, found.columns) == ("time", ("u",), ("f",))
-    assert found.names == ("k", "c", "u0", "u_prime0", "v0")
-    assert found.starts == {"u": "u0", "u'": "u_prime0", "v": "v0"}
+    read = read_motion("u'' = -k*u + f - c*u'; v' = u - v", ["u", "time", "f", "w"])
+    assert (read.time, read.observed, read.columns) == ("time", ("u",), ("f",))
+    assert read.names == ("k", "c", "u0", "u_prime0", "v0")
+    assert read.starts == {"u": "u0", "u'": "u_prime0", "v": "v0"}
     assert read_motion("u' = -k*u", ["year", "u"]).time == "year"
     with pytest.raises(nn.ModelError, match="which column is the time is not clear"):
         read_motion("u' = -k*u", ["year", "u", "w"])

@@ -79,9 +79,9 @@ def test_auto_ties_and_derived(run):
     assert "tie           b = a/10\n" in done.stderr
     rows = {row["parameter"]: row for row in csv.DictReader(io.StringIO((run.folder / "fits.csv").read_text()))}
     assert [*rows] == ["a", "k", "b", "half_life"]
-    for one, other, factor in (("b", "a", 0.1),):
+    for tied, origin, factor in (("b", "a", 0.1),):
         for column in ("value", "standard_error"):
-            assert float(rows[one][column]) == pytest.approx(factor * float(rows[other][column]), rel=1e-12)
+            assert float(rows[tied][column]) == pytest.approx(factor * float(rows[origin][column]), rel=1e-12)
     assert float(rows["half_life"]["value"]) == pytest.approx(np.log(2) / float(rows["k"]["value"]), rel=1e-12)
     assert "derived\n" in done.stdout
 
@@ -212,15 +212,15 @@ def test_a_comparison_of_groups(run):
 )
 def test_which_formulas_contain_others(large, small, values):
     """Containment is found by values of 0 and 1, also under other names, and only where it is there."""
-    found = containment(read_formula(large, ("x",)), read_formula(small, ("x",)))
+    contained = containment(read_formula(large, ("x",)), read_formula(small, ("x",)))
     if values is False:
-        assert found is None
+        assert contained is None
     elif values is None:
-        assert found.values["b_height"] == 0
-        assert not found.regular
+        assert contained.values["b_height"] == 0
+        assert not contained.regular
     else:
-        assert found.values == values
-        assert found.regular == ("fraction" not in values)
+        assert contained.values == values
+        assert contained.regular == ("fraction" not in values)
 
 
 def test_models_as_texts():

@@ -86,10 +86,10 @@ def test_groups_on_workers(run, address):
     spread = run("parts", EQUATION, "--by", "plate,well", "--out", "spread.csv", "--dask", address)
     assert (alone.returncode, spread.returncode) == (0, 0), spread.stderr
     assert "fits          18 converged, 2 no_data\n" in spread.stderr
-    texts, found = numbers(run.folder / "spread.csv")
+    texts, spread_numbers = numbers(run.folder / "spread.csv")
     expected = numbers(run.folder / "alone.csv")
     assert texts == expected[0]
-    np.testing.assert_allclose(found, expected[1], rtol=1e-6)
+    np.testing.assert_allclose(spread_numbers, expected[1], rtol=1e-6)
 
 
 @pytest.mark.thorough
@@ -100,10 +100,10 @@ def test_groups_that_share_stay_on_one_worker(run, address):
     spread = run("parts", *options, "--out", "spread.csv", "--dask", address)
     assert (alone.returncode, spread.returncode) == (0, 0), spread.stderr
     assert "one worker fits all groups" in spread.stderr
-    texts, found = numbers(run.folder / "spread.csv")
+    texts, spread_numbers = numbers(run.folder / "spread.csv")
     expected = numbers(run.folder / "alone.csv")
     assert texts == expected[0]
-    np.testing.assert_allclose(found, expected[1], rtol=1e-6)
+    np.testing.assert_allclose(spread_numbers, expected[1], rtol=1e-6)
 
 
 @pytest.mark.thorough

@@ -75,14 +75,14 @@ def test_gradient_descent_is_that_of_scikit_learn(case):
     ours, theirs = both(targets, solver="sgd", learning_rate_init=0.05, **parameters)
     assert ours.n_iter_ == theirs.n_iter_
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-9)
-    for one, other in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
+    for our_array, their_array in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
+        np.testing.assert_allclose(our_array, their_array, rtol=1e-7, atol=1e-9)
     np.testing.assert_array_equal(ours.predict(X) == targets, theirs.predict(X) == targets)
     for name in ("loss_", "best_loss_", "best_validation_score_", "validation_scores_"):
-        mine, other = getattr(ours, name), getattr(theirs, name)
-        assert (mine is None) == (other is None)
-        if other is not None:
-            np.testing.assert_allclose(mine, other, rtol=1e-9)
+        mine, their_array = getattr(ours, name), getattr(theirs, name)
+        assert (mine is None) == (their_array is None)
+        if their_array is not None:
+            np.testing.assert_allclose(mine, their_array, rtol=1e-9)
     for name in ("n_outputs_", "n_layers_", "out_activation_", "n_features_in_", "t_"):
         assert getattr(ours, name) == getattr(theirs, name)
     if targets.dtype.kind != "f":
@@ -318,9 +318,9 @@ def test_threads():
     """Fits that run side by side in threads, of one shape and of several, give the bits of fits one after the other."""
     estimators = [NNClassifier(**{**ONE_BATCH, "random_state": seed}) for seed in range(3)]
     estimators += [NNRegressor(**ONE_BATCH, activation="tanh")]
-    tasks = [delayed(lambda one: one.fit(X, Y).parameters_)(clone(estimator)) for estimator in estimators]
-    found = Parallel(n_jobs=4, backend="threading")(tasks)
-    for estimator, parameters in zip(estimators, found, strict=True):
+    tasks = [delayed(lambda fresh: fresh.fit(X, Y).parameters_)(clone(estimator)) for estimator in estimators]
+    fitted = Parallel(n_jobs=4, backend="threading")(tasks)
+    for estimator, parameters in zip(estimators, fitted, strict=True):
         np.testing.assert_array_equal(clone(estimator).fit(X, Y).parameters_, parameters)
 
 
@@ -461,7 +461,9 @@ def test_many_shapes_in_one_process(monkeypatch):
     """Three shapes are built once each, and loaded once each, however often they are fitted."""
     built = []
     original = modules.build_module
-    monkeypatch.setattr(modules, "build_module", lambda *given, **how: built.append(given) or original(*given, **how))
+    monkeypatch.setattr(
+        modules, "build_module", lambda *arguments, **how: built.append(arguments) or original(*arguments, **how)
+    )
     monkeypatch.setattr(modules, "_modules", {})
     estimator = NNRegressor(activation="linear", max_iter=1, random_state=0)
     libraries = []

@@ -35,11 +35,11 @@ TIMES = 6
 
 def absorption(**options):
     """A substance that is absorbed from a depot and eliminated, by dose: Bateman's function."""
-    given = {"ka": 1.0, "ke": 0.2, "volume": 20} | options
+    parameters = {"ka": 1.0, "ke": 0.2, "volume": 20} | options
     return nn.Dynamics(
         ["depot' = -ka*depot", "blood' = ka*depot/volume - ke*blood"],
         initial={"depot": "dose", "blood": 0},
-        parameters=given,
+        parameters=parameters,
         inputs="dose",
         observed="blood",
         times=TIMES,
@@ -75,8 +75,8 @@ GAPS = np.where(random.random(Y.shape) < 0.2, np.nan, Y)
 GAPS[4] = np.nan
 
 
-def values(found):
-    return np.array(list(found.parameters_.values()))
+def values(estimator):
+    return np.array(list(estimator.parameters_.values()))
 
 
 # --- fits --------------------------------------------------------------------------------------------------------
@@ -185,8 +185,8 @@ def test_a_score():
         for place in slice(5), slice(5, None):
             y, predicted = target[rows, place], fitted.predict(W[rows])[:, place]
             seen = ~np.isnan(y)
-            own = np.broadcast_to(weight[rows, None], y.shape)
-            expected.append(r2_score(y[seen], predicted[seen], sample_weight=own[seen]))
+            weights = np.broadcast_to(weight[rows, None], y.shape)
+            expected.append(r2_score(y[seen], predicted[seen], sample_weight=weights[seen]))
         assert fitted.score(W[rows], target[rows], weight[rows]) == pytest.approx(np.mean(expected), rel=1e-12)
     seen = ~np.isnan(target[:, :5])
     expected = r2_score(target[:, :5][seen], fitted.predict(W)[:, :5][seen])
@@ -342,7 +342,7 @@ def test_models_that_cannot_be_meant(model, error, message):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("data", "message"),
     [
         ((X[:, :5], Y), r"X has 5 features; absorption takes 7 for each trajectory, in a row: t\[0\], .*t\[5\], dose"),
         ((X, Y[:, :5]), r"y has the shape \(12, 5\); absorption has blood at 6 times .* expected \(12, 6\)"),
@@ -357,11 +357,11 @@ def test_models_that_cannot_be_meant(model, error, message):
         ((X, Y, -np.ones(12)), "[Nn]egative"),
     ],
 )
-def test_data_that_cannot_be_meant(given, message):
+def test_data_that_cannot_be_meant(data, message):
     """Each is refused in words, and leaves the estimator without a fit."""
     estimator = DynamicsRegressor(MODEL)
     with pytest.raises(ValueError, match=message):
-        estimator.fit(*given)
+        estimator.fit(*data)
     with pytest.raises(NotFittedError):
         estimator.predict(X)
 

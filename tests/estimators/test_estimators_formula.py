@@ -66,9 +66,9 @@ def test_a_linear_formula():
     """Without a formula it is linear regression, whatever the features are called."""
     expected = LinearRegression().fit(X2, Y2)
     for data in (X2, pandas.DataFrame(X2, columns=["a b", "x3", "b0"])):
-        found = FormulaRegressor().fit(data, Y2).parameters_
-        assert list(found) == ["b0", "b1", "b2", "b3"]
-        np.testing.assert_allclose(list(found.values()), [expected.intercept_, *expected.coef_], rtol=1e-9)
+        parameters = FormulaRegressor().fit(data, Y2).parameters_
+        assert list(parameters) == ["b0", "b1", "b2", "b3"]
+        np.testing.assert_allclose(list(parameters.values()), [expected.intercept_, *expected.coef_], rtol=1e-9)
     bounded = FormulaRegressor(bounds={"b1": (None, 0.5)}).fit(X2, Y2)
     assert bounded.parameters_["b1"] == 0.5
 

@@ -54,9 +54,9 @@ def test_a_cross_validation_over_categories_builds_once(built):
         encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=sparse)
         pipeline = make_pipeline(encoder, NNClassifier(**SMALL))
         scores = cross_validate(pipeline, table, labels, cv=6, return_estimator=True)
-        widths = {one[-1].n_features_in_ for one in scores["estimator"]}
+        widths = {pipeline_of_fold[-1].n_features_in_ for pipeline_of_fold in scores["estimator"]}
         assert len(widths) > 2
-        assert {one[-1].coefs_[0].shape[0] for one in scores["estimator"]} == widths
+        assert {pipeline_of_fold[-1].coefs_[0].shape[0] for pipeline_of_fold in scores["estimator"]} == widths
     assert built == [32]
 
 
@@ -69,8 +69,8 @@ def test_the_numbers_are_those_of_scikit_learn(case):
     pair = (NNRegressor, MLPRegressor) if case == "numbers" else (NNClassifier, MLPClassifier)
     ours, theirs = (cls(**parameters).fit(X, targets) for cls in pair)
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-9)
-    for one, other in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
+    for our_array, their_array in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
+        np.testing.assert_allclose(our_array, their_array, rtol=1e-7, atol=1e-9)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X)) if case != "numbers" else None
 
 
@@ -104,15 +104,15 @@ def test_further_weights_stay_zero():
     network = padded(Description(5, ((4, "relu"), (2, "softmax")), "categorical_crossentropy", skip=True))
     rng = np.random.default_rng(0)
     rows, labels = rng.normal(size=(40, 5)), rng.integers(0, 2, 40)
-    own = initial_parameters(network.network, 3)
-    wide = network.wide(own)
-    assert wide.shape == (own.size + 3 * 4 + 3 * 2,)
-    np.testing.assert_array_equal(network.own(wide), own)
+    narrow = initial_parameters(network.network, 3)
+    wide = network.wide(narrow)
+    assert wide.shape == (narrow.size + 3 * 4 + 3 * 2,)
+    np.testing.assert_array_equal(network.own(wide), narrow)
     for optimizer in network.module.optimizers:
         trained = network.module.train(
             network.rows(rows), labels, wide, optimizer=optimizer, epochs=5, batch_size=8, l2=0.1, l1=0.01
         ).parameters
-        assert (network.own(trained) != own).any()
+        assert (network.own(trained) != narrow).any()
         np.testing.assert_array_equal(network.wide(network.own(trained)), trained)
 
 
@@ -120,9 +120,9 @@ def test_further_weights_stay_zero():
 def test_initial_parameters(precision):
     """What a network begins with depends on its own number of inputs, and needs no module of that."""
     network = Description(6, ((3, "tanh"), (2, "relu"), (1, "linear")), "mse", precision=precision, skip=True)
-    found = initial_parameters(network, 5)
-    np.testing.assert_array_equal(found, module_of(network).initial_parameters(5))
-    assert found.dtype == precision
+    initial = initial_parameters(network, 5)
+    np.testing.assert_array_equal(initial, module_of(network).initial_parameters(5))
+    assert initial.dtype == precision
 
 
 def test_predictions_in_parts(monkeypatch):
@@ -149,9 +149,9 @@ def test_a_training_goes_on_with_its_module(monkeypatch):
         parts.partial_fit(X, Y)
     del old._inputs
     old = pickle.loads(pickle.dumps(old))
-    for one in (pickle.loads(pickle.dumps(parts)).partial_fit(X, Y), old.partial_fit(X, Y).partial_fit(X, Y)):
-        np.testing.assert_allclose(one.parameters_, whole.parameters_, rtol=1e-8)
-        np.testing.assert_allclose(one.predict_proba(X), whole.predict_proba(X), rtol=1e-8)
+    for resumed in (pickle.loads(pickle.dumps(parts)).partial_fit(X, Y), old.partial_fit(X, Y).partial_fit(X, Y)):
+        np.testing.assert_allclose(resumed.parameters_, whole.parameters_, rtol=1e-8)
+        np.testing.assert_allclose(resumed.predict_proba(X), whole.predict_proba(X), rtol=1e-8)
 
 
 def test_where_nothing_is_padded(built, monkeypatch):

@@ -60,10 +60,10 @@ def bits(network, size, rows, targets):
     """All that a module of ``size`` inputs makes of some rows: predictions, gradients, trainings, in bytes."""
     padded = PaddedNetwork(network, size)
     module, wide, X = padded.module, padded.wide(initial_parameters(network, 3)), padded.rows(rows)
-    found = [module.predict(wide, X[:count]) for count in (1, 3, len(X))]
+    arrays = [module.predict(wide, X[:count]) for count in (1, 3, len(X))]
     for count in (1, 2, len(X)):
         loss, gradient = module.loss_and_gradient(wide, X[:count], targets[:count])
-        found += [loss, padded.own(gradient)]
+        arrays += [loss, padded.own(gradient)]
     for samples, options in (
         (X, {"batch_size": 1, "epochs": 1}),
         (X, {"batch_size": 32, "optimizer": "adam", "l1": 0.01, "l2": 0.1}),
@@ -72,8 +72,8 @@ def bits(network, size, rows, targets):
         (X, {"validation_data": (X[:5], targets[:5]), "optimizer": "rmsprop"}),
     ):
         result = module.train(samples, targets, wide, learning_rate=0.01, **{"epochs": 2, **options})
-        found += [padded.own(result.parameters), result.history]
-    return [np.asarray(one).tobytes() for one in found]
+        arrays += [padded.own(result.parameters), result.history]
+    return [np.asarray(array).tobytes() for array in arrays]
 
 
 @pytest.mark.usefixtures("vector_compiler")
@@ -119,7 +119,7 @@ def test_a_cross_validation_on_both_sides_of_a_size(built, order):
     labels = np.arange(120) % 2
     pipeline = make_pipeline(OneHotEncoder(handle_unknown="ignore"), NNClassifier(**SMALL))
     scores = cross_validate(pipeline, table, labels, cv=5, return_estimator=True)["estimator"]
-    widths = {one[-1].n_features_in_ for one in scores}
+    widths = {pipeline_of_fold[-1].n_features_in_ for pipeline_of_fold in scores}
     assert {room(width) for width in widths} == {32, 48}
     assert len(built) == 1
 

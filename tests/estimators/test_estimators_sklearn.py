@@ -18,8 +18,8 @@ pytestmark = [
 def checks(*estimators):
     """scikit-learn's mark with a list, where an older one has a generator, of which pytest warns."""
     mark = parametrize_with_checks(list(estimators))
-    names, found = mark.args
-    return pytest.mark.parametrize(names, list(found), **mark.kwargs)
+    names, checks_of_all = mark.args
+    return pytest.mark.parametrize(names, list(checks_of_all), **mark.kwargs)
 
 
 @checks(NNClassifier(), FormulaRegressor())

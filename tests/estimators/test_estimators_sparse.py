@@ -47,13 +47,13 @@ def test_the_bits_are_those_of_dense_data(case):
     kind, targets, options = CASES[case]
     weight = WEIGHT if case == "weighted" else None
     dense = kind(**{**SMALL, **options}).fit(X, targets, weight)
-    for given in (MATRIX, sparse.csc_array(MATRIX), sparse.coo_matrix(MATRIX)):
-        fitted = clone(dense).fit(given, targets, weight)
+    for matrix in (MATRIX, sparse.csc_array(MATRIX), sparse.coo_matrix(MATRIX)):
+        fitted = clone(dense).fit(matrix, targets, weight)
         np.testing.assert_array_equal(fitted.parameters_, dense.parameters_)
         assert fitted.loss_curve_ == dense.loss_curve_
         assert fitted.validation_scores_ == dense.validation_scores_
-        np.testing.assert_array_equal(fitted.predict(given), dense.predict(X))
-        assert fitted.score(given, targets, weight) == dense.score(X, targets, weight)
+        np.testing.assert_array_equal(fitted.predict(matrix), dense.predict(X))
+        assert fitted.score(matrix, targets, weight) == dense.score(X, targets, weight)
     assert fitted.n_features_in_ == 30
     assert fitted.coefs_[0].shape == (30, 5)
 
@@ -138,14 +138,14 @@ def test_without_a_compiler(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("matrix", "message"),
     [
         (MATRIX[:, :9], "X has 9 features, but NNClassifier is expecting 30"),
         (sparse.csr_matrix(np.where(X > 0.99, np.nan, 0)), "Input X contains NaN"),
     ],
 )
-def test_what_cannot_be_meant(given, message):
+def test_what_cannot_be_meant(matrix, message):
     """Sparse X of the wrong width, or that is not finite, is refused as dense X is."""
     fitted = NNClassifier(**SMALL).fit(MATRIX, CLASSES)
     with pytest.raises(ValueError, match=message):
-        fitted.predict(given)
+        fitted.predict(matrix)

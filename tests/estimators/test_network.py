@@ -59,9 +59,9 @@ def test_a_formula_survives_as_text(expression):
             raise
         return
     for value in (-1.25, 0.5, 3.0):
-        expected, found = expression.subs(Z, value).evalf(), again.subs(Z, value).evalf()
+        expected, again_value = expression.subs(Z, value).evalf(), again.subs(Z, value).evalf()
         if expected.is_finite and expected.is_real and 1e-100 < abs(expected) < 1e100:
-            assert abs(expected - found) <= 1e-9 * abs(expected)
+            assert abs(expected - again_value) <= 1e-9 * abs(expected)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_description_is_plain_data():
 
 
 @pytest.mark.parametrize(
-    "given",
+    "foreign",
     [
         {},
         {"inputs": 2},
@@ -124,10 +124,10 @@ def test_a_description_is_plain_data():
         {"inputs": 2, "layers": [[3, "tanh"]], "loss": "mse", "evil": 1},
     ],
 )
-def test_foreign_data_is_no_description(given):
+def test_foreign_data_is_no_description(foreign):
     """What did not come from a description is refused."""
     with pytest.raises(nn.ModelError, match="describes no network"):
-        Description.from_dict(given)
+        Description.from_dict(foreign)
 
 
 def test_the_total_of_a_loss():

@@ -43,10 +43,12 @@ def test_texts(name, tmp_path, request):
     assert folder.is_dir(), "there are no texts: commit to them with --update-golden"
     committed = {path.name: path.read_text() for path in folder.iterdir()}
     committed.pop("exported.json")
-    one, other = (" ".join(texts.pop(COMPUTED).split()) for texts in (committed, written))
+    committed_text, written_text = (" ".join(texts.pop(COMPUTED).split()) for texts in (committed, written))
     assert committed == written
-    assert NUMBER.split(one) == NUMBER.split(other)
-    assert list(map(float, NUMBER.findall(one))) == pytest.approx(list(map(float, NUMBER.findall(other))), rel=1e-12)
+    assert NUMBER.split(committed_text) == NUMBER.split(written_text)
+    assert list(map(float, NUMBER.findall(committed_text))) == pytest.approx(
+        list(map(float, NUMBER.findall(written_text))), rel=1e-12
+    )
 
 
 def test_the_same_text_every_time(tmp_path):
@@ -56,5 +58,5 @@ def test_the_same_text_every_time(tmp_path):
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=ROOT)
     write("export_perceptron", here)
-    one, other = ({path.name: path.read_text() for path in folder.iterdir()} for folder in (there, here))
-    assert one == other
+    first, second = ({path.name: path.read_text() for path in folder.iterdir()} for folder in (there, here))
+    assert first == second

@@ -34,12 +34,20 @@ def test_build_writes_the_committed_files(seed, tmp_path, request):
         env=environment,
     )
     assert set(texts(GENERATED)) == {
-        "perceptron.c", "perceptron.h", "perceptron.pyi", "perceptron_many.c", "perceptron_fitting.c",
+        "perceptron.c",
+        "perceptron.h",
+        "perceptron.pyi",
+        "perceptron_many.c",
+        "perceptron_fitting.c",
         "perceptron_hessian.c",
-        "perceptron_module.c", "perceptron_variants.c",
+        "perceptron_module.c",
+        "perceptron_variants.c",
         "stages/1-describe.txt",
-        "stages/2-stabilize.txt", "stages/3-differentiate.txt", "stages/4-simplify.txt", "stages/5-schedule.txt",
-    }  # fmt: skip
+        "stages/2-stabilize.txt",
+        "stages/3-differentiate.txt",
+        "stages/4-simplify.txt",
+        "stages/5-schedule.txt",
+    }
     assert texts(out) == texts(GENERATED)
 
 

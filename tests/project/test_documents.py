@@ -271,20 +271,20 @@ def documents_linked(path):
     text = path.read_text()
     tables = "\n".join(re.findall(r"^:::\{toctree\}\n(.*?)^:::$", text, flags=re.MULTILINE | re.DOTALL))
     listed = [f"{line}.md" for line in re.findall(r"^[\w./*-]+$", tables, flags=re.MULTILINE)]
-    found = [other for name in listed if "*" in name for other in path.parent.glob(name)]
+    matches = [other for name in listed if "*" in name for other in path.parent.glob(name)]
     names = [*re.findall(r"\]\(([\w./-]+\.md)", text), *(name for name in listed if "*" not in name)]
-    return {*found, *((path.parent / name).resolve() for name in names)}
+    return {*matches, *((path.parent / name).resolve() for name in names)}
 
 
 def test_every_document_is_linked():
     """The README leads to every document, and so does the first page of the site to all that are part of it."""
     for first, all_of_them in ((README, DOCUMENTS), (ROOT / "docs" / "index.md", DOCUMENTS[2:])):
-        found, left = set(), [first]
+        reached, left = set(), [first]
         while left:
             popped = left.pop()
-            found.add(popped)
-            left += [other for other in documents_linked(popped) if other not in found and other.exists()]
-        assert set(all_of_them) <= found
+            reached.add(popped)
+            left += [other for other in documents_linked(popped) if other not in reached and other.exists()]
+        assert set(all_of_them) <= reached
 
 
 def test_all_headers():
@@ -338,5 +338,5 @@ def test_picture_of_the_perceptron(perceptron):
     loss, gradient = perceptron.loss_and_gradient(parameters, X, Y)
     assert float(values["f5"]) == pytest.approx(perceptron.predict(parameters, X)[0, 0], rel=1e-14)
     assert float(values["loss"]) == pytest.approx(loss, rel=1e-14)
-    found = [float(values[f"d_{name}"]) for name in perceptron.parameter_names]
-    assert found == pytest.approx(gradient, rel=1e-13)
+    derivatives = [float(values[f"d_{name}"]) for name in perceptron.parameter_names]
+    assert derivatives == pytest.approx(gradient, rel=1e-13)

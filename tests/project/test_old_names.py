@@ -174,12 +174,12 @@ def test_estimators():
     assert (new.loss, new.n_starts, new.f_scale) == ("linear", 2, 0.01)
     with pytest.raises(ValueError, match="Invalid parameter 'starting'"):
         new.set_params(starting=2)
-    given = {"max_iter": 3, "random_state": 0, "hidden_layer_sizes": (2,), "solver": "adam", "tol": 0.0}
-    clipped = NNRegressor(**given, train_options={"clip_norm": 0.1})
+    options = {"max_iter": 3, "random_state": 0, "hidden_layer_sizes": (2,), "solver": "adam", "tol": 0.0}
+    clipped = NNRegressor(**options, train_options={"clip_norm": 0.1})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         clipped.fit(X[:, None], Y)
-        alike = NNRegressor(**given, train_options={"clipnorm": 0.1}).fit(X[:, None], Y)
+        alike = NNRegressor(**options, train_options={"clipnorm": 0.1}).fit(X[:, None], Y)
     deprecated = [warning for warning in caught if warning.category is DeprecationWarning]
     assert [warning.filename for warning in deprecated] == [__file__]
     np.testing.assert_array_equal(clipped.predict(X[:, None]), alike.predict(X[:, None]))
@@ -222,7 +222,7 @@ def test_command(tmp_path):
 
 def changes():
     """The changed names in the code: (file, version in which the old name goes, old name, new name) of each."""
-    found = []
+    renamings = []
     for path in sorted((ROOT / "nncodegen").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("renamed", "renamed_attributes"):
@@ -232,8 +232,8 @@ def changes():
                 version, names = ast.literal_eval(node.value)
             else:
                 continue
-            found += [(path.name, version, old, new) for old, new in names.items()]
-    return found
+            renamings += [(path.name, version, old, new) for old, new in names.items()]
+    return renamings
 
 
 def test_old_names_go_in_time():
@@ -242,9 +242,9 @@ def test_old_names_go_in_time():
     def parts(version):
         return [int(part) for part in version.split("+")[0].split("rc")[0].split(".")]
 
-    found = changes()
-    assert {"fit.py", "fit_result.py", "calls.py", "commands.py"} <= {path for path, *_ in found}
-    for path, version, old, _ in found:
+    renamings = changes()
+    assert {"fit.py", "fit_result.py", "calls.py", "commands.py"} <= {path for path, *_ in renamings}
+    for path, version, old, _ in renamings:
         assert parts(version) > parts(nn.__version__), (path, old)
 
 

@@ -44,13 +44,13 @@ def folder(tmp_path_factory, quick_compiler):
 
 def others():
     """The commands of the Pythons from 3.11 on that start on this machine."""
-    found = []
+    commands = []
     for minor in range(11, 20):
         command = shutil.which(f"python3.{minor}")
         starts = command and subprocess.run([command, "-c", "import pip"], capture_output=True, check=False)
         if starts and starts.returncode == 0:
-            found.append(command)
-    return found
+            commands.append(command)
+    return commands
 
 
 def results_of(command, *folders):
@@ -77,9 +77,9 @@ def test_every_python_computes_the_same_bits(folder, tmp_path):
     commands = others()
     if len(commands) < 2:
         pytest.skip("there is one Python only")
-    found = set()
+    results = set()
     for number, command in enumerate(commands):
         site = tmp_path / str(number)
         subprocess.run([command, "-m", "pip", "install", "-q", "--target", str(site), "numpy"], check=True)
-        found.add(results_of(command, folder, site))
-    assert len(found) == 1
+        results.add(results_of(command, folder, site))
+    assert len(results) == 1

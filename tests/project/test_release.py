@@ -87,10 +87,10 @@ def copies(tmp_path_factory):
 def test_sources_are_the_same_bytes(copies):
     """The archive of the sources depends on nothing but them, and holds what a release needs, and nothing else."""
     (copies[1] / "README.md").chmod(0o600)
-    one, other = (built(folder, SDIST) for folder in copies)
-    assert one.name == other.name == f"nncodegen-{nn.__version__}.tar.gz"
-    assert one.read_bytes() == other.read_bytes()
-    listed = subprocess.run(["tar", "tzf", str(one)], capture_output=True, text=True, check=True).stdout.split("\n")
+    first, second = (built(folder, SDIST) for folder in copies)
+    assert first.name == second.name == f"nncodegen-{nn.__version__}.tar.gz"
+    assert first.read_bytes() == second.read_bytes()
+    listed = subprocess.run(["tar", "tzf", str(first)], capture_output=True, text=True, check=True).stdout.split("\n")
     names = {name.partition("/")[2] for name in listed}
     assert {"CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", "CHANGELOG.md", "LICENSE", "pyproject.toml"} <= names
     assert {"nncodegen/runtime/c/nncodegen/module/library.c", "generated/perceptron/perceptron.c"} <= names
@@ -100,12 +100,12 @@ def test_sources_are_the_same_bytes(copies):
 @pytest.mark.thorough
 def test_wheels_are_the_same_bytes(copies, tmp_path):
     """So does the wheel; auditwheel finds that it needs nothing of the system but what manylinux promises."""
-    one, other = (built(folder, WHEEL) for folder in copies)
-    assert one.name == other.name
-    assert one.read_bytes() == other.read_bytes()
+    first, second = (built(folder, WHEEL) for folder in copies)
+    assert first.name == second.name
+    assert first.read_bytes() == second.read_bytes()
     pytest.importorskip("auditwheel")
     done = subprocess.run(
-        [sys.executable, "-m", "auditwheel", "show", str(one)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "auditwheel", "show", str(first)], capture_output=True, text=True, check=True
     )
     assert re.search(r'"manylinux_2_\d+_(x86_64|aarch64)"', done.stdout.replace("\n", " ")), done.stdout
 
@@ -137,9 +137,9 @@ def test_sources_bring_a_compiler(copies, tmp_path):
     assert done.stdout.splitlines()[-1] == "needs", done.stderr[-3000:]
     done = run(copies[0], NEEDED, PATH=str(tmp_path), CC="no_such_compiler -O1")
     assert "CC is no_such_compiler -O1: unset it, or correct it" in done.stderr
-    for wrong, told in ((" ", "CC is  : unset it, or correct it"), ("'gcc", "CC is no command: 'gcc (No closing")):
+    for wrong, message in ((" ", "CC is  : unset it, or correct it"), ("'gcc", "CC is no command: 'gcc (No closing")):
         done = run(copies[0], NEEDED, PATH=str(tmp_path), CC=wrong)
-        assert told in done.stderr
+        assert message in done.stderr
 
 
 @pytest.mark.thorough
@@ -165,7 +165,7 @@ def test_wheels_without_a_compiler(copies, tmp_path):
 
 def test_modules_are_the_same_bytes(quick_compiler, tmp_path):
     """A module that is built twice, with caches in two places, has the same bytes, its wrapper too."""
-    found = []
+    built_files = []
     for place in ("one", "another/place"):
         folder = tmp_path / place
         folder.mkdir(parents=True)
@@ -179,11 +179,11 @@ def test_modules_are_the_same_bytes(quick_compiler, tmp_path):
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        found.append({path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()})
-    one, other = found
-    assert one.keys() == other.keys()
-    assert any(name.endswith(".so") for name in one)
-    assert [name for name in one if one[name] != other[name]] == []
+        built_files.append({path.name: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()})
+    first, second = built_files
+    assert first.keys() == second.keys()
+    assert any(name.endswith(".so") for name in first)
+    assert [name for name in first if first[name] != second[name]] == []
 
 
 def test_documents_say_the_version():

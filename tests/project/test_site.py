@@ -191,8 +191,8 @@ def test_no_broken_link(pages):
             if parts.scheme or not link:
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            found = target.is_file() and (target.suffix != ".html" or target in pages)
-            if not found or (parts.fragment and unquote(parts.fragment) not in pages[target].anchors):
+            exists = target.is_file() and (target.suffix != ".html" or target in pages)
+            if not exists or (parts.fragment and unquote(parts.fragment) not in pages[target].anchors):
                 broken.append(f"{path.relative_to(SITE)}: {link}")
     assert not broken
 
@@ -222,8 +222,8 @@ def test_examples_were_executed():
 def test_commands_are_told():
     """The page of commands has every option of each, and nothing that is put in only when help is printed."""
     text = (SITE / "reference" / "commands.html").read_text()
-    for name, one in command.commands.items():
-        for parameter in one.params:
+    for name, subcommand in command.commands.items():
+        for parameter in subcommand.params:
             for option in parameter.opts if isinstance(parameter, click.Option) else ():
                 assert f'id="cmdoption-nncodegen-{name}-{option.lstrip("-")}"' in text, (name, option)
     assert "@" not in re.sub(r"<[^>]*>", "", text[text.index("<article") : text.index("</article")])
@@ -236,23 +236,32 @@ def test_every_method_is_in_the_inventory():
         (SITE / "objects.inv").read_bytes(), uri=""
     )
     known = {entry for kind in inventory.data.values() for entry in kind}
-    for one in CLASSES:
-        home = "nncodegen.estimators" if one.__module__.startswith("nncodegen.estimators") else "nncodegen"
-        for name, member in vars(one).items():
-            called = f"{one.__name__}.{name}"
+    for cls in CLASSES:
+        home = "nncodegen.estimators" if cls.__module__.startswith("nncodegen.estimators") else "nncodegen"
+        for name, member in vars(cls).items():
+            called = f"{cls.__name__}.{name}"
             documented = inspect.isfunction(member) or isinstance(member, property)
             if documented and not name.startswith("_") and called not in INNER | INHERITED:
                 row = re.compile(rf"^(?:\w+, )*{name}(?:, \w+)*,?(?:  |$)", re.MULTILINE)
-                assert f"{home}.{called}" in known or row.search(inspect.getdoc(one)), called
+                assert f"{home}.{called}" in known or row.search(inspect.getdoc(cls)), called
     assert {f"nncodegen.{name}" for name in nn.__all__} <= known
 
 
 def browse(address, folder, *options):
     """The text of a page after its scripts have ended, with the tags."""
     command = [
-        CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--no-first-run",
-        "--allow-file-access-from-files", "--virtual-time-budget=20000", *options, "--dump-dom", address,
-    ]  # fmt: skip
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={folder}",
+        "--no-first-run",
+        "--allow-file-access-from-files",
+        "--virtual-time-budget=20000",
+        *options,
+        "--dump-dom",
+        address,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 

@@ -20,9 +20,9 @@ ROUNDING = 2.0**-52
 def matrices(seed, *shape, condition=1e6):
     """Matrices whose columns are nearly dependent, and have lengths from 1e-3 to 1e3."""
     random = np.random.default_rng(seed)
-    found = random.standard_normal(shape)
-    found[..., -1] = found[..., 0] + found[..., -1] / condition
-    return found * 10.0 ** random.integers(-3, 4, shape[-1])
+    drawn = random.standard_normal(shape)
+    drawn[..., -1] = drawn[..., 0] + drawn[..., -1] / condition
+    return drawn * 10.0 ** random.integers(-3, 4, shape[-1])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 4), (9, 5), (5, 9), (3, 6, 6), (4, 7, 2), (30, 17)])
@@ -32,8 +32,10 @@ def test_singular_values(shape):
     U, singular, directions = IN_FIXED_ORDER.svd(A)
     few = min(shape[-2:])
     assert (U.shape, singular.shape, directions.shape) == (
-        (*shape[:-1], few), (*shape[:-2], few), (*shape[:-2], few, shape[-1])
-    )  # fmt: skip
+        (*shape[:-1], few),
+        (*shape[:-2], few),
+        (*shape[:-2], few, shape[-1]),
+    )
     assert (np.diff(singular, axis=-1) <= 0).all()
     np.testing.assert_allclose(U * singular[..., None, :] @ directions, A, atol=1e-14 * singular.max())
     unit = np.broadcast_to(np.eye(few), (*shape[:-2], few, few))
@@ -41,8 +43,8 @@ def test_singular_values(shape):
     np.testing.assert_allclose(np.swapaxes(U, -1, -2) @ U, unit, atol=1e-9)
     with mpmath.workdps(50):
         exact = [
-            np.array(list(mpmath.svd_r(mpmath.matrix(one.tolist()), compute_uv=False)), float)
-            for one in A.reshape(-1, *shape[-2:])
+            np.array(list(mpmath.svd_r(mpmath.matrix(matrix.tolist()), compute_uv=False)), float)
+            for matrix in A.reshape(-1, *shape[-2:])
         ]
     np.testing.assert_allclose(singular.reshape(-1, few), exact, atol=20 * few * ROUNDING * singular.max())
 
@@ -56,11 +58,11 @@ def in_c():
 def compare_bits(in_c, A):
     """Compare what C and NumPy compute: all bits, and the places of NaN."""
     for name, *arguments in (("svd", A), ("triangles", A), *(("lengths", A, axis) for axis in range(-A.ndim, A.ndim))):
-        found, expected = (getattr(own, name)(*arguments) for own in (in_c, IN_FIXED_ORDER))
-        for one, other in zip(*(each if name == "svd" else (each,) for each in (found, expected)), strict=True):
-            assert one.shape == other.shape, name
-            assert np.array_equal(one, other, equal_nan=True), (name, one, other)
-            assert (np.isnan(other) | (np.signbit(one) == np.signbit(other))).all(), name  # also of zeros
+        computed, expected = (getattr(algebra, name)(*arguments) for algebra in (in_c, IN_FIXED_ORDER))
+        for result, other in zip(*(each if name == "svd" else (each,) for each in (computed, expected)), strict=True):
+            assert result.shape == other.shape, name
+            assert np.array_equal(result, other, equal_nan=True), (name, result, other)
+            assert (np.isnan(other) | (np.signbit(result) == np.signbit(other))).all(), name  # also of zeros
 
 
 @pytest.mark.parametrize(
@@ -91,9 +93,9 @@ def test_nothing_in_c(in_c, shape):
     """Matrices without rows or columns, or none at all, have results without values."""
     A = np.zeros(shape)
     for name, arguments in (("triangles", (A,)), ("lengths", (A, -1)), ("lengths", (A, 0))):
-        found, expected = (getattr(own, name)(*arguments) for own in (in_c, IN_FIXED_ORDER))
-        assert found.shape == expected.shape
-        assert found.tolist() == expected.tolist()
+        computed, expected = (getattr(algebra, name)(*arguments) for algebra in (in_c, IN_FIXED_ORDER))
+        assert computed.shape == expected.shape
+        assert computed.tolist() == expected.tolist()
     assert [each.shape for each in in_c.svd(A)] == [each.shape for each in np.linalg.svd(A, full_matrices=False)]
 
 
@@ -138,14 +140,14 @@ def test_sums(seed, sizes):
     np.testing.assert_allclose(IN_FIXED_ORDER.product(a, b), a @ b, **close)
     np.testing.assert_allclose(IN_FIXED_ORDER.product(a[0], v[0]), a[0] @ v[0], **close)
     np.testing.assert_allclose(IN_FIXED_ORDER.product(v[0], b[0]), v[0] @ b[0], **close)
-    for subscripts, one, other in (
+    for subscripts, left, right in (
         ("gij,gj->gi", a, v),
         ("gij,gij->j", a, a),
         ("gj,gjk->gk", v, b),
         ("i,i->", v[0], v[0]),
     ):
-        found = IN_FIXED_ORDER.contract(subscripts, one, other)
-        np.testing.assert_allclose(found, np.einsum(subscripts, one, other), **close)
+        contracted = IN_FIXED_ORDER.contract(subscripts, left, right)
+        np.testing.assert_allclose(contracted, np.einsum(subscripts, left, right), **close)
     for axis in (0, 1, -1):
         np.testing.assert_allclose(IN_FIXED_ORDER.total(a, axis), a.sum(axis=axis), **close)
         np.testing.assert_allclose(IN_FIXED_ORDER.lengths(a, axis), np.linalg.norm(a, axis=axis), **close)
@@ -167,9 +169,9 @@ def test_lengths_of_any_size():
 def test_quantiles(level, degrees):
     """The probability above a quantile, with 50 digits, is the one asked for, as closely as rounding allows."""
     above = (1 - level) / 2
-    found = quantile_above(above, degrees)
+    quantile = quantile_above(above, degrees)
     with mpmath.workdps(50):
-        t = mpmath.mpf(found)
+        t = mpmath.mpf(quantile)
         if degrees is None:
             probability, density = mpmath.erfc(t / mpmath.sqrt(2)) / 2, mpmath.npdf(t)
         else:

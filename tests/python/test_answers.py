@@ -8,8 +8,8 @@ import pytest
 import nncodegen as nn
 from nncodegen.runtime.python.ground.endings import ENDINGS, STATUSES, SUCCESSES
 from nncodegen.runtime.python.results import many_fits
+from nncodegen.runtime.python.results.base import Shown
 from nncodegen.runtime.python.results.many import Many
-from nncodegen.runtime.python.results.shown import Shown
 from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
@@ -83,12 +83,13 @@ def test_predict(decay, result):
     predicted = result.predict(X[:, None])
     np.testing.assert_array_equal(predicted if result.parameters.ndim == 2 else predicted[None], expected)
     if result.parameters.ndim == 2:
-        own = np.stack([X[:, None], X[:, None] + 1, X[:, None] + 2])
+        rows_of_each = np.stack([X[:, None], X[:, None] + 1, X[:, None] + 2])
         np.testing.assert_array_equal(
-            result.predict(own), np.stack([decay.predict(p, x) for p, x in zip(rows, own, strict=True)])
+            result.predict(rows_of_each),
+            np.stack([decay.predict(p, x) for p, x in zip(rows, rows_of_each, strict=True)]),
         )
         with pytest.raises(ValueError, match="expected a first axis of 3, or none"):
-            result.predict(own[:2])
+            result.predict(rows_of_each[:2])
 
 
 def test_summary(result, capsys):
@@ -135,11 +136,11 @@ def test_damaged_files_of_many(decay, kind, tmp_path):
 
 def test_one_group_is_saved_with_its_errors(decay, tmp_path):
     """The file of one group gives its errors, which the whole fit determines; a group that there is not is refused."""
-    one = CALLS["fit, one group"](decay)
-    one.save(tmp_path / "kept.npz")
+    group = CALLS["fit, one group"](decay)
+    group.save(tmp_path / "kept.npz")
     again = decay.load(tmp_path / "kept.npz")
-    assert (again.error_scale, again.degrees_of_freedom) == (one.error_scale, one.degrees_of_freedom)
-    np.testing.assert_array_equal(again.residuals, one.residuals)
+    assert (again.error_scale, again.degrees_of_freedom) == (group.error_scale, group.degrees_of_freedom)
+    np.testing.assert_array_equal(again.residuals, group.residuals)
     with np.load(tmp_path / "kept.npz") as arrays:
         np.savez(tmp_path / "damaged.npz", **{**arrays, "group": np.array(2)})
     with pytest.raises(ValueError, match="it has no group 2"):
@@ -150,12 +151,12 @@ def test_one_of_many(decay):
     """An axis of models has results of one model: with its history until its end, and its status."""
     many = CALLS["train_many"](decay)
     assert len(many) == 3
-    for m, one in enumerate(many):
-        assert isinstance(one, nn.Result)
-        np.testing.assert_array_equal(one.parameters, many.parameters[m])
-        np.testing.assert_array_equal(one.history, many.history[:, m])
-        np.testing.assert_array_equal(one.learning_rate, many.learning_rate[:, m])
-        assert (one.loss, one.status, one.success) == (many.loss[m], many.status[m], many.success[m])
+    for m, training in enumerate(many):
+        assert isinstance(training, nn.Result)
+        np.testing.assert_array_equal(training.parameters, many.parameters[m])
+        np.testing.assert_array_equal(training.history, many.history[:, m])
+        np.testing.assert_array_equal(training.learning_rate, many.learning_rate[:, m])
+        assert (training.loss, training.status, training.success) == (many.loss[m], many.status[m], many.success[m])
     assert many[-1].loss == many.loss[2]
     with pytest.raises(IndexError, match="there is no model 3"):
         many[3]
@@ -177,7 +178,7 @@ def test_stopped_is_the_callback(decay):
     """A search that its callback ends is stopped; one that cannot go on is stalled, with a warning."""
     pytest.importorskip("scipy")
 
-    def stops(*given):
+    def stops(*arguments):
         raise StopIteration
 
     assert decay.minimize(X, Y, callback=stops).status == "stopped"
@@ -208,8 +209,8 @@ def test_converged_is_a_test_of_convergence():
     fitted = module.fit(X, Y)
     with pytest.warns(RuntimeWarning, match="2 singular"):
         many = module.fit_many(X, [Y, Y])
-    for found in (fitted, many[0]):
-        assert (found.status, found.converged, found.success) == ("singular", True, False)
+    for fit in (fitted, many[0]):
+        assert (fit.status, fit.converged, fit.success) == ("singular", True, False)
     assert not many.success.any()
 
 
@@ -221,9 +222,9 @@ def test_a_diverged_training_is_drawn(decay):
         alone = line.train(X, Y, epochs=300, learning_rate=1e9)
     with pytest.warns(RuntimeWarning, match="diverged"):
         many = line.train_many(X, Y, models=2, epochs=300, learning_rate=[0.01, 1e9])
-    for found in (alone, many):
-        assert np.nanmax(found.history) > 1e290
-        figure = found.plot()
+    for training in (alone, many):
+        assert np.nanmax(training.history) > 1e290
+        figure = training.plot()
         figure.canvas.draw()
         pyplot.close(figure)
 
@@ -237,9 +238,9 @@ def test_a_search_in_exact_data_has_converged(decay, method):
     np.testing.assert_allclose(minimized.parameters, [1.9, 0.7], rtol=1e-13)
     assert (minimized.status, minimized.success) == ("converged", True)
     for others in ({"l2": 1e-3}, {"Y": Y}):
-        given = {"Y": exact, **others}
+        targets = {"Y": exact, **others}
         with pytest.warns(RuntimeWarning, match=f"SciPy's {method} stalled"):
-            stalled = decay.minimize(X, parameters=[1.5, 1], method=method, options={"gtol": 1e-30}, **given)
+            stalled = decay.minimize(X, parameters=[1.5, 1], method=method, options={"gtol": 1e-30}, **targets)
         assert (stalled.status, stalled.success) == ("stalled", False)
 
 

@@ -75,10 +75,12 @@ class Reference:
         for first in range(0, len(x), batch):
             rows = slice(first, first + batch)
             slope = self.gradient(p, x[rows], y[rows], None if weights is None else weights[rows])
-            _, found = self.outputs(p, x[rows], True)
+            _, statistics_of_layers = self.outputs(p, x[rows], True)
             after = self.parts(p - rate * slope * min(1, clipnorm / np.linalg.norm(slope)))
             before = self.parts(p)
-            for (mean, variance, momentum), statistics in zip(self.following.values(), found, strict=True):
+            for (mean, variance, momentum), statistics in zip(
+                self.following.values(), statistics_of_layers, strict=True
+            ):
                 for k, statistic in zip((mean, variance), statistics, strict=True):
                     after[k] = momentum * before[k] + (1 - momentum) * statistic
             p = np.concatenate([part.ravel() for part in after])
@@ -95,8 +97,8 @@ class Pictures(Reference):
         kernel, b, gamma, beta, mean, variance, w, c = self.parts(p)
         windows = np.lib.stride_tricks.sliding_window_view(x.reshape(-1, 3, 3), (2, 2), (1, 2))
         z = np.einsum("nlmpq,okpq->nlmo", windows, kernel) + b
-        z, found = normalized(z, (mean, variance), 1e-3, training)
-        return np.tanh(gamma * z + beta).reshape(len(x), 8) @ w.T + c, (found,)
+        z, batch_statistics = normalized(z, (mean, variance), 1e-3, training)
+        return np.tanh(gamma * z + beta).reshape(len(x), 8) @ w.T + c, (batch_statistics,)
 
 
 REFERENCE, PICTURES = Reference(), Pictures()
@@ -146,11 +148,11 @@ def test_large_batches(two, start):
     most = stage(TWO, "schedule", **TILE).kept * 16
     for samples in (700, most + 100):
         x, y = rng.normal(size=(samples, 3)), rng.normal(size=(samples, 2))
-        one, several = (
+        alone, several = (
             two.train(x, y, start, "sgd", 0.1, epochs=1, batch_size=samples, threads=threads) for threads in (1, 2)
         )
-        assert one.parameters == pytest.approx(REFERENCE.train(start, x, y, samples, 0.1), rel=1e-10, abs=1e-12)
-        assert np.array_equal(one.parameters, several.parameters)
+        assert alone.parameters == pytest.approx(REFERENCE.train(start, x, y, samples, 0.1), rel=1e-10, abs=1e-12)
+        assert np.array_equal(alone.parameters, several.parameters)
 
 
 def test_at_rest_and_in_training(two, start):
@@ -159,8 +161,8 @@ def test_at_rest_and_in_training(two, start):
     assert two.predict(start, X) == pytest.approx(outputs, rel=1e-12)
     assert two.predict(start, X[:1]) == pytest.approx(outputs[:1], rel=1e-12)
     assert two.loss(start, X, Y) == pytest.approx(REFERENCE.loss(start, X, Y, training=False), rel=1e-12)
-    for given in (X, csr_array(X)):
-        loss, slope = two.loss_and_gradient(start, given, Y)
+    for inputs in (X, csr_array(X)):
+        loss, slope = two.loss_and_gradient(start, inputs, Y)
         assert loss == pytest.approx(REFERENCE.loss(start, X, Y), rel=1e-12)
         assert slope == pytest.approx(REFERENCE.gradient(start, X, Y), rel=1e-10, abs=1e-14)
     result = two.train(X, Y, start, epochs=2, batch_size=11, validation_data=(X, Y))
@@ -200,10 +202,10 @@ def test_minimize(two, start):
 def test_many_models(two, start):
     """Several models are trained one after the other, each as by itself."""
     starts = np.stack([start, start + 0.1])
-    found = two.train_many(X, Y, starts, epochs=2, batch_size=7, seed=[4, 9])
+    together = two.train_many(X, Y, starts, epochs=2, batch_size=7, seed=[4, 9])
     for number, parameters in enumerate(starts):
         alone = two.train(X, Y, parameters, epochs=2, batch_size=7, seed=(4, 9)[number])
-        assert np.array_equal(found.parameters[number], alone.parameters)
+        assert np.array_equal(together.parameters[number], alone.parameters)
 
 
 def test_windows_in_single_precision():
@@ -218,8 +220,8 @@ def test_windows_in_single_precision():
     assert training.parameters == pytest.approx(PICTURES.train(p, x, y, 32, 0.1), rel=1e-4, abs=1e-6)
     for point, rows in ((p, x), (2 * p, x[:1])):  # others, as memory may hold what the first call computed
         outputs, _ = PICTURES.outputs(point, rows, training=False)
-        given = point.astype("float32"), rows.astype("float32")
-        assert picture.predict(*given) == pytest.approx(outputs, rel=1e-4, abs=1e-5)
+        data = point.astype("float32"), rows.astype("float32")
+        assert picture.predict(*data) == pytest.approx(outputs, rel=1e-4, abs=1e-5)
 
 
 def test_a_training_that_is_written_plainly():
@@ -230,9 +232,9 @@ def test_a_training_that_is_written_plainly():
     labels = RNG.integers(0, 3, 11)
     start = module.initial_parameters(seed=2)
     for options in ({"weight_decay": 0.01, "l2": 0.1, "clipnorm": 0.5}, {"update": "sequential"}):
-        given = {"epochs": 2, "batch_size": 8, "sample_weight": WEIGHTS, "learning_rate": 0.1, **options}
-        parameters = module.train(X, labels, start, "sgd", **given).parameters
-        expected = trained(stage(model), start, X, labels, "sgd", **given)
+        arguments = {"epochs": 2, "batch_size": 8, "sample_weight": WEIGHTS, "learning_rate": 0.1, **options}
+        parameters = module.train(X, labels, start, "sgd", **arguments).parameters
+        expected = trained(stage(model), start, X, labels, "sgd", **arguments)
         assert parameters == pytest.approx(expected, rel=1e-9, abs=1e-12)
     parameters, other = (each.loss_and_gradient(start, X, labels) for each in (module, slow))
     assert parameters[1] == pytest.approx(other[1], rel=1e-9, abs=1e-14)

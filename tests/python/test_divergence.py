@@ -69,28 +69,28 @@ def step(module, X, Y, parameters, which=slice(None)):
 def test_formulas(name, precision):
     """A step diverges where loss_and_gradient says so, and only there: alone, in batches, with others, in a stream."""
     module = built(MODELS[name], precision, fit=False)
-    given = {"epochs": 1, "learning_rate": RATE}
+    arguments = {"epochs": 1, "learning_rate": RATE}
     for X, Y, parameters in draws(module, 100):
         after, finite = step(module, X, Y, parameters)
         ends = np.isfinite(after).all() and np.isfinite(module.loss(after, X, Y))
         few, many = ((np.repeat(X, rows, 0), np.repeat(Y, rows, 0)) for rows in (3, 700))
-        found = {
-            "single sample": module.train(X, Y, parameters, **given).status,
-            "weighted": module.train(X, Y, parameters, sample_weight=[2.0], **given).status,
-            "momentum": module.train(X, Y, parameters, optimizer="momentum", **given).status,
-            "batch": module.train(*few, parameters, **given).status,
-            "two tiles": module.train(*many, parameters, **given).status,
+        statuses = {
+            "single sample": module.train(X, Y, parameters, **arguments).status,
+            "weighted": module.train(X, Y, parameters, sample_weight=[2.0], **arguments).status,
+            "momentum": module.train(X, Y, parameters, optimizer="momentum", **arguments).status,
+            "batch": module.train(*few, parameters, **arguments).status,
+            "two tiles": module.train(*many, parameters, **arguments).status,
             "stream": module.train_on_stream([(X, Y)], parameters, learning_rate=RATE).status,
-            "group": module.train_many(X, Y, [parameters], **given).status[0],
-            "group, batch": module.train_many(*few, [parameters] * 3, **given).status[2],
+            "group": module.train_many(X, Y, [parameters], **arguments).status[0],
+            "group, batch": module.train_many(*few, [parameters] * 3, **arguments).status[2],
         }
-        assert found == dict.fromkeys(found, "completed" if finite and ends else "diverged"), (X, parameters)
-        found = {  # the loss before the step is of no history then
-            "single sample": module.train(X, Y, parameters, history=False, **given).status,
-            "batch": module.train(*few, parameters, history=False, **given).status,
-            "group": module.train_many(X, Y, [parameters], history=False, **given).status[0],
+        assert statuses == dict.fromkeys(statuses, "completed" if finite and ends else "diverged"), (X, parameters)
+        statuses = {  # the loss before the step is of no history then
+            "single sample": module.train(X, Y, parameters, history=False, **arguments).status,
+            "batch": module.train(*few, parameters, history=False, **arguments).status,
+            "group": module.train_many(X, Y, [parameters], history=False, **arguments).status[0],
         }
-        assert found == dict.fromkeys(found, "completed" if ends else "diverged"), (X, parameters)
+        assert statuses == dict.fromkeys(statuses, "completed" if ends else "diverged"), (X, parameters)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_formulas(name, precision):
 def test_sequential_updates(name):
     """A sweep diverges where its first loss or a new parameter is not finite, in registers and in loops."""
     module = built(MODELS[name], fit=False)
-    given = {"epochs": 1, "learning_rate": RATE, "update": "sequential"}
+    arguments = {"epochs": 1, "learning_rate": RATE, "update": "sequential"}
     for X, Y, parameters in draws(module, 100):
         after, finite = parameters, np.isfinite(module.loss(parameters, X, Y))
         for p in range(module.parameter_count):
@@ -110,7 +110,7 @@ def test_sequential_updates(name):
         finite = finite and np.isfinite(module.loss(after, X, Y))
         expected = "completed" if finite else "diverged"
         for options in ({}, {"sample_weight": [2.0]}):
-            assert module.train(X, Y, parameters, **given, **options).status == expected, (X, parameters, options)
+            assert module.train(X, Y, parameters, **arguments, **options).status == expected, (X, parameters, options)
 
 
 def test_trainings_go_on_where_only_the_registers_overflow():
@@ -119,15 +119,15 @@ def test_trainings_go_on_where_only_the_registers_overflow():
     rng = np.random.default_rng(0)
     X = np.where(rng.uniform(size=(50, 1)) < 0.3, 1e160, rng.normal(size=(50, 1)))
     Y = np.where(X == 1e160, 0.7, 0.7 * np.tanh(0.3 * X**2))
-    given = {"epochs": 30, "batch_size": 1, "learning_rate": 0.05}
+    arguments = {"epochs": 30, "batch_size": 1, "learning_rate": 0.05}
     for update in ("simultaneous", "sequential"):
-        result = module.train(X, Y, update=update, tolerance=1e-12, **given)
-        loops = module.train(X, Y, update=update, sample_weight=np.ones(50), **given)
+        result = module.train(X, Y, update=update, tolerance=1e-12, **arguments)
+        loops = module.train(X, Y, update=update, sample_weight=np.ones(50), **arguments)
         assert result.status == loops.status == "completed"
         assert result.parameters == pytest.approx(loops.parameters, rel=1e-12)
         assert result.history == pytest.approx(loops.history, rel=1e-12)
-        half = module.train(X, Y, update=update, callback=lambda progress: progress.epochs == 7, **given)
-        whole = module.train(X, Y, update=update, resume=half, **given)
+        half = module.train(X, Y, update=update, callback=lambda progress: progress.epochs == 7, **arguments)
+        whole = module.train(X, Y, update=update, resume=half, **arguments)
         assert np.array_equal(whole.parameters, result.parameters)
 
 
@@ -143,7 +143,7 @@ def test_networks(units, activation):
     """So do networks: in registers, in loops of single samples, in tiles, in groups, and with BLAS."""
     layers = [*(nn.Dense(size, activation) for size in units), nn.Dense(2)]
     network = nn.Sequential(layers, 4, name="diverging")
-    given = {"epochs": 1, "learning_rate": RATE}
+    arguments = {"epochs": 1, "learning_rate": RATE}
     module, by_blas = (
         nn.build(network, fit=False),
         nn.build(network, choices={"blas": True}, fit=False) if units == (20, 20) else None,
@@ -152,15 +152,15 @@ def test_networks(units, activation):
         after, finite = step(module, X, Y, parameters)
         finite = finite and np.isfinite(module.loss(after, X, Y))
         many = np.repeat(X, 90, 0), np.repeat(Y, 90, 0)
-        found = [
-            module.train(X, Y, parameters, **given).status,
-            module.train(X, Y, parameters, optimizer="momentum", **given).status,
-            module.train(*many, parameters, **given).status,
-            module.train_many(X, Y, [parameters], **given).status[0],
-            module.train_many(*many, [parameters] * 2, **given).status[1],
-            *([by_blas.train(*many, parameters, **given).status] if by_blas else []),
+        statuses = [
+            module.train(X, Y, parameters, **arguments).status,
+            module.train(X, Y, parameters, optimizer="momentum", **arguments).status,
+            module.train(*many, parameters, **arguments).status,
+            module.train_many(X, Y, [parameters], **arguments).status[0],
+            module.train_many(*many, [parameters] * 2, **arguments).status[1],
+            *([by_blas.train(*many, parameters, **arguments).status] if by_blas else []),
         ]
-        assert set(found) == {"completed" if finite else "diverged"}, (X, parameters)
+        assert set(statuses) == {"completed" if finite else "diverged"}, (X, parameters)
 
 
 def test_optimizers():
@@ -171,15 +171,15 @@ def test_optimizers():
     assert sum(np.isnan(module.loss_and_gradient(p, X, Y)[1]).any() for X, Y, p in cases) > 3
     for optimizer in module.optimizers:
         for X, Y, parameters in cases:
-            few, given = (np.repeat(X, 3, 0), np.repeat(Y, 3, 0)), {"epochs": 2, "optimizer": optimizer}
-            found = [
-                module.train(X, Y, parameters, **given).status,
-                module.train(X, Y, parameters, sample_weight=[2.0], **given).status,
-                module.train(*few, parameters, **given).status,
-                module.train_many(X, Y, [parameters], **given).status[0],
-                module.train_many(*few, [parameters] * 3, **given).status[1],
+            few, arguments = (np.repeat(X, 3, 0), np.repeat(Y, 3, 0)), {"epochs": 2, "optimizer": optimizer}
+            statuses = [
+                module.train(X, Y, parameters, **arguments).status,
+                module.train(X, Y, parameters, sample_weight=[2.0], **arguments).status,
+                module.train(*few, parameters, **arguments).status,
+                module.train_many(X, Y, [parameters], **arguments).status[0],
+                module.train_many(*few, [parameters] * 3, **arguments).status[1],
             ]
-            assert len(set(found)) == 1, (optimizer, X, parameters, found)
+            assert len(set(statuses)) == 1, (optimizer, X, parameters, statuses)
 
 
 def test_many_one_by_one():
@@ -187,8 +187,8 @@ def test_many_one_by_one():
     module = nn.build(nn.Sequential([nn.Dense(1, use_bias=False)], 600, name="apart"), fit=False)
     parameters, X = np.zeros((2, 600)), np.zeros((1, 600))
     X[0, 0], parameters[0, 0], parameters[1, 0] = 1, 1e160, 1e100
-    given = {"learning_rate": 0.5, "epochs": 1}
-    assert module.train_many(X, [0.0], parameters, **given).status.tolist() == ["diverged", "completed"]
-    result = module.train_many(X, [0.0], parameters, history=False, **given)
+    arguments = {"learning_rate": 0.5, "epochs": 1}
+    assert module.train_many(X, [0.0], parameters, **arguments).status.tolist() == ["diverged", "completed"]
+    result = module.train_many(X, [0.0], parameters, history=False, **arguments)
     assert result.status.tolist() == ["completed"] * 2
     assert not result.loss.any()

@@ -13,9 +13,9 @@ EXAMPLE = ROOT / "docs" / "gallery" / "17_doses.py"
 def names():
     """The names that the program defines."""
     pytest.importorskip("matplotlib").use("agg")
-    found = {"__name__": "example"}
-    exec(compile(EXAMPLE.read_text(), str(EXAMPLE), "exec"), found)
-    return found
+    namespace = {"__name__": "example"}
+    exec(compile(EXAMPLE.read_text(), str(EXAMPLE), "exec"), namespace)
+    return namespace
 
 
 def test_concentrations(names):

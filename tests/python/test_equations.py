@@ -315,9 +315,9 @@ def by_mpmath(name, p, place, time):
     """The output of a graph, as it is meant, in many digits; p has the parameters by their names."""
 
     def dense(number, *values):
-        own = [p[key] for key in p if key.startswith(f"W{number}")]  # a matrix, or a column for each symbol
+        weights = [p[key] for key in p if key.startswith(f"W{number}")]  # a matrix, or a column for each symbol
         b = np.atleast_1d(p[f"b{number}"])
-        W = np.stack(own, -1).reshape(len(b), len(values))
+        W = np.stack(weights, -1).reshape(len(b), len(values))
         return [mpmath.fdot(map(mpmath.mpf, row.tolist()), values) + float(c) for row, c in zip(W, b, strict=True)]
 
     def tanh(values):

@@ -65,10 +65,10 @@ def test_a_start_by_name(logistic):
     by_position = logistic.fit(X, Y, {SLOPE: 1.5}, bounds=([None, None, 1.25, 1], (None, None, 3, 2)))
     np.testing.assert_array_equal(by_position.parameters, bounded.parameters)
     for trained in (logistic.train, logistic.minimize):
-        found = trained(X, Y, {"slope": 1.5})
-        np.testing.assert_array_equal(found.parameters, trained(X, Y, initial).parameters)
-    found = logistic.train(X, Y, {"slope": 1.5}, optimizer="lm")
-    np.testing.assert_array_equal(found.parameters, logistic.train(X, Y, initial, optimizer="lm").parameters)
+        result = trained(X, Y, {"slope": 1.5})
+        np.testing.assert_array_equal(result.parameters, trained(X, Y, initial).parameters)
+    result = logistic.train(X, Y, {"slope": 1.5}, optimizer="lm")
+    np.testing.assert_array_equal(result.parameters, logistic.train(X, Y, initial, optimizer="lm").parameters)
 
 
 def test_two_inputs(quick_compiler):

@@ -172,8 +172,8 @@ def test_many_samples():
     np.testing.assert_allclose(fitted.parameters, best.parameters, rtol=1e-6)
     assert fitted.used == best.used == 4800
     narrow = 1 + 5 * np.exp(-((x - x[3001]) ** 2) / 1e-6)
-    given = module.fit(x, narrow, p0=(5, x[3001], 1e-6, 1))
-    assert module.fit(x, narrow, p0=(5, x[3001], 1e-6, 1), n_starts="auto").cost <= given.cost + 1e-12
+    from_start = module.fit(x, narrow, p0=(5, x[3001], 1e-6, 1))
+    assert module.fit(x, narrow, p0=(5, x[3001], 1e-6, 1), n_starts="auto").cost <= from_start.cost + 1e-12
 
 
 def test_several_inputs_and_single_precision():
@@ -235,9 +235,9 @@ def test_fewer_data_than_linear_parameters_within_bounds(samples):
         together = module.fit(x, y, p0="auto", bounds=bounds, **groups)
     assert alone.status == together.status == "too_few_data"
     assert max(alone.chi2, together.chi2) < 1e-12
-    for found in (alone, together):
+    for fit in (alone, together):
         for name, (low, high) in bounds.items():
-            assert np.all((found[name] >= low) & (found[name] <= high))
+            assert np.all((fit[name] >= low) & (fit[name] <= high))
 
 
 def test_a_time_limit_ends_the_search():

@@ -75,12 +75,12 @@ def expected_of(
     begin = [p0.get(name, 1.0) if isinstance(p0, dict) else 1.0 for name in free]
 
     def function(x, *values):
-        given = dict(zip(free, values, strict=True)) | fixed
-        return curve.function(x, *(given[name] for name in names))
+        by_name = dict(zip(free, values, strict=True)) | fixed
+        return curve.function(x, *(by_name[name] for name in names))
 
     # SciPy's start must lie within the bounds, and not at an end
     begin = np.clip(begin, np.add(low, 1e-3), np.subtract(high, 1e-3))
-    found, part = optimize.curve_fit(
+    optimum, part = optimize.curve_fit(
         function,
         np.zeros(there.sum()) if x is None else x,
         y[there],
@@ -98,10 +98,10 @@ def expected_of(
         gtol=1e-15,
         max_nfev=10_000,
     )
-    residuals = (function(x, *found) - y[there]) / (1 if sigma is None else sigma)
+    residuals = (function(x, *optimum) - y[there]) / (1 if sigma is None else sigma)
     parameters, covariance = np.zeros(len(names)), np.zeros((len(names), len(names)))
     places = [names.index(name) for name in free]
-    parameters[places], covariance[np.ix_(places, places)] = found, part
+    parameters[places], covariance[np.ix_(places, places)] = optimum, part
     for name, value in fixed.items():
         parameters[names.index(name)] = value
     return parameters, covariance, residuals @ residuals
@@ -171,9 +171,9 @@ def test_certified_values(door, name):
     """Of NIST's problems, four digits of each parameter and of each standard error are right."""
     nist_problem = nist.problem(name)
     start = dict(zip(nist_problem.curve.parameters, nist_problem.starts[1].tolist(), strict=True))
-    found = door(nist_problem.curve.formula, nist_problem.x[:, 0], nist_problem.y[:, 0], p0=start)
-    assert right_digits(found.parameters, nist_problem.certified) >= 4
-    assert right_digits(found.errors, nist_problem.standard_deviations) >= 4
+    outcome = door(nist_problem.curve.formula, nist_problem.x[:, 0], nist_problem.y[:, 0], p0=start)
+    assert right_digits(outcome.parameters, nist_problem.certified) >= 4
+    assert right_digits(outcome.errors, nist_problem.standard_deviations) >= 4
 
 
 @pytest.mark.parametrize("options", [{}, {"p0": {"b": 2.0}, "bounds": {"b": (1.4, 3)}}], ids=["free", "bounds"])
@@ -191,11 +191,11 @@ def test_one_solver(options):
 @pytest.mark.parametrize("door", doors_with("precision"))
 def test_single_precision(door):
     """In float32, parameters are right to its digits."""
-    found = door(DECAY.formula, DECAY.x, DECAY.y, precision="float32")
+    outcome = door(DECAY.formula, DECAY.x, DECAY.y, precision="float32")
     exact, covariance, _ = expected_of(DECAY, DECAY.y)
-    assert found.status == "converged"
-    assert (abs(found.parameters - exact) <= 0.05 * np.sqrt(np.diag(covariance))).all()
-    np.testing.assert_allclose(found.errors, np.sqrt(np.diag(covariance)), rtol=0.01)
+    assert outcome.status == "converged"
+    assert (abs(outcome.parameters - exact) <= 0.05 * np.sqrt(np.diag(covariance))).all()
+    np.testing.assert_allclose(outcome.errors, np.sqrt(np.diag(covariance)), rtol=0.01)
 
 
 # --- where it starts ---------------------------------------------------------------------------------------------
@@ -259,22 +259,22 @@ def test_forms(door):
 def test_all_fixed(door):
     """Where all parameters are fixed, they stay at their values and have no errors."""
     for options in ({"fixed": {"a": 2, "b": 1, "c": 0.4}}, {"fixed": ["a", "b", "c"], "p0": [2, 1, 0.4]}):
-        found = door(DECAY.formula, DECAY.x, DECAY.y, **options)
-        assert found.parameters.tolist() == [2, 1, 0.4]
-        assert not found.errors.any()
+        outcome = door(DECAY.formula, DECAY.x, DECAY.y, **options)
+        assert outcome.parameters.tolist() == [2, 1, 0.4]
+        assert not outcome.errors.any()
 
 
 @pytest.mark.parametrize("door", doors_with("array"))
 def test_arguments_stay(door):
     """Nothing that is given is changed, nor shared with what is found."""
-    given = {"x": DECAY.x.copy(), "y": GAPS.copy(), "p0": np.array([3.0, 1, 0]), "sigma": DECAY.sigma.copy()}
-    copies = {name: values.copy() for name, values in given.items()}
-    found = door(DECAY.formula, **given)
-    parameters = found.parameters.copy()
-    for name, values in given.items():
+    arguments = {"x": DECAY.x.copy(), "y": GAPS.copy(), "p0": np.array([3.0, 1, 0]), "sigma": DECAY.sigma.copy()}
+    copies = {name: values.copy() for name, values in arguments.items()}
+    outcome = door(DECAY.formula, **arguments)
+    parameters = outcome.parameters.copy()
+    for name, values in arguments.items():
         np.testing.assert_array_equal(values, copies[name])
         values[:] = 0
-    np.testing.assert_array_equal(found.parameters, parameters)
+    np.testing.assert_array_equal(outcome.parameters, parameters)
 
 
 @pytest.mark.parametrize("door", doors_with("array"))
@@ -288,9 +288,9 @@ def test_data_of_any_kind(door):
         lambda values: values.astype(">f8"),
         lambda values: values.astype(object),
     ):
-        found = door(DECAY.formula, change(DECAY.x), change(DECAY.y), p0=change(np.array([3.0, 1, 0])))
-        np.testing.assert_array_equal(found.parameters, expected.parameters)
-        np.testing.assert_array_equal(found.errors, expected.errors)
+        outcome = door(DECAY.formula, change(DECAY.x), change(DECAY.y), p0=change(np.array([3.0, 1, 0])))
+        np.testing.assert_array_equal(outcome.parameters, expected.parameters)
+        np.testing.assert_array_equal(outcome.errors, expected.errors)
 
 
 # --- how it ends -------------------------------------------------------------------------------------------------
@@ -302,12 +302,12 @@ def test_undetermined(door):
 
     A fit by itself tells the error of c, too; fits side by side tell those of none. The status is the same word.
     """
-    found = door("a*b*x + c", DECAY.x, 2 * DECAY.x + 1)
-    a, b, c = found.parameters
+    outcome = door("a*b*x + c", DECAY.x, 2 * DECAY.x + 1)
+    a, b, c = outcome.parameters
     assert [a * b, c] == pytest.approx([2, 1], rel=1e-6)
-    assert np.isinf(found.errors).tolist() in ([True, True, False], [True, True, True])
-    assert found.status == ("converged" if door.name == "curve_fit" else "singular")  # SciPy's has no status
-    assert re.search(r"not determine(d +|) a, b\b|^singular$", found.told, re.MULTILINE)
+    assert np.isinf(outcome.errors).tolist() in ([True, True, False], [True, True, True])
+    assert outcome.status == ("converged" if door.name == "curve_fit" else "singular")  # SciPy's has no status
+    assert re.search(r"not determine(d +|) a, b\b|^singular$", outcome.told, re.MULTILINE)
 
 
 @pytest.mark.parametrize("door", DOORS, ids=str)
@@ -315,28 +315,32 @@ def test_undetermined(door):
 def test_few_data(door, count):
     """With as many data as parameters, or fewer, the curve goes through all of them, and no error is known."""
     x, y = DECAY.x[:: 40 // count][:count], DECAY.y[:: 40 // count][:count]
-    found = door(DECAY.formula, x, y)
-    assert found.status == "converged" if count == 3 else found.status in ("converged", "too_few_data")
-    np.testing.assert_allclose(decay(x, *found.parameters), y, rtol=1e-5)
-    assert np.isinf(found.errors).all()
-    if found.covariance is not None:
-        assert np.isinf(found.covariance).all()
-    assert count == 3 or re.search("too_few_data|not determined? +a, b, c", found.told)
+    outcome = door(DECAY.formula, x, y)
+    assert outcome.status == "converged" if count == 3 else outcome.status in ("converged", "too_few_data")
+    np.testing.assert_allclose(decay(x, *outcome.parameters), y, rtol=1e-5)
+    assert np.isinf(outcome.errors).all()
+    if outcome.covariance is not None:
+        assert np.isinf(outcome.covariance).all()
+    assert count == 3 or re.search("too_few_data|not determined? +a, b, c", outcome.told)
 
 
 @pytest.mark.parametrize("door", doors_with("absolute_sigma"))
 def test_few_data_of_known_errors(door):
     """Where standard deviations are known, as many data as parameters tell errors."""
     x, y = DECAY.x[::13][:3], DECAY.y[::13][:3]
-    found = door(DECAY.formula, x, y, sigma=0.02, absolute_sigma=True)
+    outcome = door(DECAY.formula, x, y, sigma=0.02, absolute_sigma=True)
     slopes = (
         np.stack(
-            [np.exp(-found.parameters[1] * x), -found.parameters[0] * x * np.exp(-found.parameters[1] * x), np.ones(3)],
+            [
+                np.exp(-outcome.parameters[1] * x),
+                -outcome.parameters[0] * x * np.exp(-outcome.parameters[1] * x),
+                np.ones(3),
+            ],
             axis=1,
         )
         / 0.02
     )
-    np.testing.assert_allclose(found.errors, np.sqrt(np.diag(np.linalg.inv(slopes.T @ slopes))), rtol=1e-4)
+    np.testing.assert_allclose(outcome.errors, np.sqrt(np.diag(np.linalg.inv(slopes.T @ slopes))), rtol=1e-4)
 
 
 ENDS = {
@@ -350,28 +354,28 @@ ENDS = {
 @pytest.mark.parametrize(("door", "formula", "options", "words"), through_each_door(ENDS))
 def test_ends(door, formula, options, words):
     """A fit that finds no solution says why: in words, or, among others, by its status."""
-    found = door(formula, DECAY.x, **{"y": DECAY.y, **options})
-    assert re.search(words, found.told, re.MULTILINE)
-    assert "pole" in words or found.status != "converged"
+    outcome = door(formula, DECAY.x, **{"y": DECAY.y, **options})
+    assert re.search(words, outcome.told, re.MULTILINE)
+    assert "pole" in words or outcome.status != "converged"
 
 
 @pytest.mark.parametrize("door", DOORS, ids=str)
 def test_no_data(door):
     """Where all targets are missing, this is said, or refused."""
     try:
-        told = door(DECAY.formula, DECAY.x, np.full(40, np.nan)).told
+        message = door(DECAY.formula, DECAY.x, np.full(40, np.nan)).told
     except ValueError as error:
-        told = str(error)
+        message = str(error)
     assert re.search(
-        "all data are missing|no row in which x, y are all given|0 for every sample|at least one non-zero", told
+        "all data are missing|no row in which x, y are all given|0 for every sample|at least one non-zero", message
     )
 
 
 @pytest.mark.parametrize("door", doors_with("callback"))
 def test_a_fit_that_is_ended(door):
     """A fit that its callback ends says so."""
-    found = door(DECAY.formula, DECAY.x, DECAY.y, callback=lambda progress: progress.iterations == 2)
-    assert "the callback ended the fit" in found.told
+    outcome = door(DECAY.formula, DECAY.x, DECAY.y, callback=lambda progress: progress.iterations == 2)
+    assert "the callback ended the fit" in outcome.told
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------

@@ -316,15 +316,15 @@ def test_blocks(name, size, missing, monkeypatch):
     model, points, targets = several(name, "_in_blocks")
     if missing:
         targets[1] = np.nan  # as one matrix, a row is left out whole
-    given = points, targets, HELD if name == "steps" else []
-    found, block = fit_and_block(model, *given)
+    arguments = points, targets, HELD if name == "steps" else []
+    in_blocks, block = fit_and_block(model, *arguments)
     monkeypatch.setattr(curvature, "block_of", lambda steps, seeds, products, program: targets.shape[1])
-    expected, whole = fit_and_block(several(name, "_as_one")[0], *given)  # a part of the module is made by its fit
+    expected, whole = fit_and_block(several(name, "_as_one")[0], *arguments)  # a part of the module is made by its fit
     assert (block, whole) == (size, targets.shape[1])
-    assert (found.used, found.rank, found.iterations) == (expected.used, expected.rank, expected.iterations)
-    assert found.cost == pytest.approx(expected.cost, rel=1e-11)
-    assert np.allclose(found.parameters, expected.parameters, rtol=1e-7, atol=1e-9)
-    assert np.allclose(found.covariance, expected.covariance, rtol=1e-6)
+    assert (in_blocks.used, in_blocks.rank, in_blocks.iterations) == (expected.used, expected.rank, expected.iterations)
+    assert in_blocks.cost == pytest.approx(expected.cost, rel=1e-11)
+    assert np.allclose(in_blocks.parameters, expected.parameters, rtol=1e-7, atol=1e-9)
+    assert np.allclose(in_blocks.covariance, expected.covariance, rtol=1e-6)
 
 
 def losses_of(name, predicted, targets):
@@ -393,7 +393,7 @@ def test_several_probabilities_of_different_sizes():
     random, sizes = np.random.default_rng(11), {"kind": 3, "sort": 4}
     rows = random.normal(size=(150, 2))
     drawn = [probabilities(rows @ random.normal(size=(2, count))) for count in sizes.values()]
-    labels = [np.eye(p.shape[1])[[random.choice(p.shape[1], p=one) for one in p]] for p in drawn]
+    labels = [np.eye(p.shape[1])[[random.choice(p.shape[1], p=row) for row in p]] for p in drawn]
     Y = np.hstack(labels)
     inputs = nn.Input(2, "x")
     outputs = {name: nn.Dense(count, "softmax")(inputs) for name, count in sizes.items()}
@@ -403,10 +403,10 @@ def test_several_probabilities_of_different_sizes():
 
     def of(parameters):
         W1, b1, W2, b2 = module.unpack(parameters).values()
-        found = np.hstack([probabilities(rows @ W1.T + b1), probabilities(rows @ W2.T + b2)])
-        slopes = [part.T @ np.c_[rows, np.ones(150)] / 150 for part in np.split(found - Y, [3], axis=1)]
+        predicted = np.hstack([probabilities(rows @ W1.T + b1), probabilities(rows @ W2.T + b2)])
+        slopes = [part.T @ np.c_[rows, np.ones(150)] / 150 for part in np.split(predicted - Y, [3], axis=1)]
         gradient = np.concatenate([part.ravel() for slope in slopes for part in (slope[:, :2], slope[:, 2])])
-        return found, -(Y * np.log(found)).sum() / 150, gradient
+        return predicted, -(Y * np.log(predicted)).sum() / 150, gradient
 
     start = module.initial_parameters(1)
     expected, loss, gradient = of(start)

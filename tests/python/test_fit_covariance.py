@@ -29,10 +29,10 @@ def triangle(seed, count, condition):
 
 def both(native, R, scale=2.5, epsilon=EPSILON["float64"]):
     """The covariance by C, or None, the decomposition, and the covariance by it."""
-    found = np.full_like(R, np.nan)
-    sure = native.covariance(R, scale, least_ratio(len(R), epsilon), found)
+    by_c = np.full_like(R, np.nan)
+    sure = native.covariance(R, scale, least_ratio(len(R), epsilon), by_c)
     decomposition = decompose(R, epsilon)
-    return found if sure else None, decomposition, covariance(decomposition, epsilon, scale)
+    return by_c if sure else None, decomposition, covariance(decomposition, epsilon, scale)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 16])
@@ -40,12 +40,12 @@ def both(native, R, scale=2.5, epsilon=EPSILON["float64"]):
 def test_both_are_the_same(native, count, condition):
     """Both differ by roundings times the condition, relative to the standard errors; C's is symmetric to the bit."""
     for seed in range(5):
-        found, decomposition, expected = both(native, triangle(seed, count, condition))
+        by_c, decomposition, expected = both(native, triangle(seed, count, condition))
         assert decomposition.rank == count
-        np.testing.assert_array_equal(found, found.T)
+        np.testing.assert_array_equal(by_c, by_c.T)
         errors = np.sqrt(expected.diagonal())
         bound = 1e-14 * count * decomposition.condition
-        np.testing.assert_allclose(found / np.outer(errors, errors), expected / np.outer(errors, errors), 0, bound)
+        np.testing.assert_allclose(by_c / np.outer(errors, errors), expected / np.outer(errors, errors), 0, bound)
 
 
 def test_it_is_the_inverse(native):
@@ -64,12 +64,12 @@ def test_rank_is_in_doubt(native, precision):
     for seed in range(300):
         count = 2 + seed % 8
         condition = 10.0 ** (np.random.default_rng(seed).uniform(0, -1.1 * np.log10(epsilon)))
-        found, decomposition, _ = both(native, triangle(seed, count, condition), epsilon=epsilon)
-        assert found is None or decomposition.rank == count
+        by_c, decomposition, _ = both(native, triangle(seed, count, condition), epsilon=epsilon)
+        assert by_c is None or decomposition.rank == count
         lower += decomposition.rank < count
         if decomposition.condition < 0.02 / least_ratio(count, epsilon):
             clear += 1
-            assert found is not None
+            assert by_c is not None
     assert lower > 20
     assert clear > 100
 

@@ -146,13 +146,13 @@ def test_a_start_outside_of_the_bounds_of_a_curve():
     y = 3 * np.exp(-(((x - 4) / 0.7) ** 2) / 2) + 0.01 * np.random.default_rng(0).normal(size=60)
     start = {"height": 2, "centre": 4.2, "sigma": -1.0}
     message = "sigma begins at -1, below the bound 0 of its curve, so it has no bounds in this fit"
-    for given in (start, [*start.values()]):
+    for values in (start, [*start.values()]):
         with pytest.warns(UserWarning, match=message):
-            assert peak.fit(x, y, p0=given)["sigma"] == pytest.approx(-0.7, rel=0.02)
+            assert peak.fit(x, y, p0=values)["sigma"] == pytest.approx(-0.7, rel=0.02)
         with pytest.warns(UserWarning, match=message):
-            assert peak.fit_many(x, [y, y], p0=given).parameters[1, 2] == pytest.approx(-0.7, rel=0.02)
+            assert peak.fit_many(x, [y, y], p0=values).parameters[1, 2] == pytest.approx(-0.7, rel=0.02)
         with pytest.warns(UserWarning, match=message):
-            popt, _ = nn.curve_fit(curves.gaussian, x, y, p0=given)
+            popt, _ = nn.curve_fit(curves.gaussian, x, y, p0=values)
         assert popt[2] == pytest.approx(-0.7, rel=0.02)
     with pytest.raises(ValueError, match="the start is outside of the bounds: sigma is -1"):
         peak.fit(x, y, p0=start, bounds={"sigma": (0, 5)})
@@ -164,8 +164,8 @@ def test_terms_keep_their_places_where_something_tells_them_apart(peaks):
     centre = max(true[name] for name in CENTRES)
     fitted = peaks.fit(X, y, p0="auto", bounds={"a_centre": (centre - 15, centre + 15)})
     assert fitted["a_centre"] == pytest.approx(centre, abs=1)
-    given = peaks.fit(X, y, p0={"a_centre": centre, "a_sigma": 5}, n_starts="auto")
-    assert given.chi2 <= peaks.fit(X, y, p0=true).chi2 * (1 + 1e-6)
+    from_start = peaks.fit(X, y, p0={"a_centre": centre, "a_sigma": 5}, n_starts="auto")
+    assert from_start.chi2 <= peaks.fit(X, y, p0=true).chi2 * (1 + 1e-6)
 
 
 def test_several_outputs_and_ties():

@@ -64,9 +64,12 @@ def test_ties_and_derived_quantities(result):
     popt, _ = optimize.curve_fit(by_hand, X, Y, p0=(1, 1, 0), ftol=1e-14, xtol=1e-14)
     np.testing.assert_allclose(result.parameters, popt, rtol=1e-6)
     formulas = {
-        "b": lambda a, k, c: 2 * a, "m": lambda a, k, c: k / 2, "half_life": lambda a, k, c: mpmath.log(2) / k,
-        "share": lambda a, k, c: mpmath.mpf(2) / 3 + 0 * a, "area": lambda a, k, c: 4 * a / k,
-    }  # fmt: skip
+        "b": lambda a, k, c: 2 * a,
+        "m": lambda a, k, c: k / 2,
+        "half_life": lambda a, k, c: mpmath.log(2) / k,
+        "share": lambda a, k, c: mpmath.mpf(2) / 3 + 0 * a,
+        "area": lambda a, k, c: 4 * a / k,
+    }
     assert result.derived.names == tuple(formulas)
     assert result.derived.tied.tolist() == [True, True, False, False, False]
     for name, formula in formulas.items():
@@ -289,7 +292,7 @@ def test_ties_of_ties(order):
     names = "abcdef"
     chain = {names[k + 1]: f"2*{names[k]}" for k in range(5)}
     ties = {names[k + 1]: chain[names[k + 1]] for k in order}
-    found = read_ties(ties, [sympy.Symbol("a")], sympy.Symbol)
-    assert {symbol.name: formula / sympy.Symbol("a") for symbol, formula in found.items()} == {
+    formulas = read_ties(ties, [sympy.Symbol("a")], sympy.Symbol)
+    assert {symbol.name: formula / sympy.Symbol("a") for symbol, formula in formulas.items()} == {
         names[k]: 2**k for k in range(1, 6)
     }

@@ -135,10 +135,10 @@ def test_several_inputs_and_outputs_and_exact_inputs(surface):
         outputs = np.stack([p[0] * np.exp(-p[1] * t) + x, p[0] * x * t], axis=1)
         return np.concatenate([((outputs - Y) / sigma)[~np.isnan(Y)], p[2:] / sigma_t[moved]])
 
-    found, inverse = dense(residuals, np.r_[1, 0.5, np.zeros(len(moved))])
-    np.testing.assert_allclose(result.parameters, found.x[:2], rtol=1e-7)
+    optimum, inverse = dense(residuals, np.r_[1, 0.5, np.zeros(len(moved))])
+    np.testing.assert_allclose(result.parameters, optimum.x[:2], rtol=1e-7)
     np.testing.assert_allclose(result.covariance, inverse[:2, :2], rtol=1e-5)
-    np.testing.assert_allclose(result.x_estimated[moved, 1] - seen[moved, 1], found.x[2:], atol=1e-7)
+    np.testing.assert_allclose(result.x_estimated[moved, 1] - seen[moved, 1], optimum.x[2:], atol=1e-7)
     np.testing.assert_allclose(result.x_standard_errors[moved, 1], np.sqrt(np.diag(inverse))[2:], rtol=1e-5)
     assert (result.x_standard_errors[:, 0] == 0).all()
     assert (result.x_estimated[::5] == seen[::5]).all()
@@ -212,7 +212,7 @@ def test_a_result_is_saved_and_loaded(line, tmp_path):
     for name in ("parameters", "covariance", "x_estimated", "x_standard_errors", "sigma_x", "residuals"):
         np.testing.assert_array_equal(getattr(again, name), getattr(result, name))
     assert str(again) == str(result)
-    profiles = [one.confidence_intervals(0.9, "profile") for one in (again, result)]
+    profiles = [saved.confidence_intervals(0.9, "profile") for saved in (again, result)]
     np.testing.assert_array_equal(*profiles)
 
 
@@ -225,10 +225,10 @@ def test_robust_errors_of_estimated_inputs(line):
     def residuals(p):
         return np.concatenate([(p[0] + p[1] * (X + p[2:]) - spoilt) / SIGMA_Y, p[2:] / SIGMA_X])
 
-    found, _ = dense(residuals, np.r_[5.4, -0.4, np.zeros(10)], loss="soft_l1")
-    np.testing.assert_allclose(result.parameters, found.x[:2], rtol=5e-6)
-    assert result.cost == pytest.approx(found.cost, rel=1e-10)
-    inverse = linalg.inv(found.jac.T @ found.jac)
+    optimum, _ = dense(residuals, np.r_[5.4, -0.4, np.zeros(10)], loss="soft_l1")
+    np.testing.assert_allclose(result.parameters, optimum.x[:2], rtol=5e-6)
+    assert result.cost == pytest.approx(optimum.cost, rel=1e-10)
+    inverse = linalg.inv(optimum.jac.T @ optimum.jac)
     np.testing.assert_allclose(result.covariance, inverse[:2, :2], rtol=1e-4)
     np.testing.assert_allclose(result.x_standard_errors[:, 0], np.sqrt(np.diag(inverse))[2:], rtol=1e-4)
 
@@ -389,12 +389,12 @@ def test_fits_that_had_ended_are_kept_where_others_are_stopped(decay):
         patch.setattr(share.calls, "hook", stop, raising=False)
         with pytest.raises(KeyboardInterrupt):
             decay.fit_many(seen, Y, sigma=0.02, sigma_x=0.05)
-    found = made[0]
-    ended = np.flatnonzero(found.done)
+    fits_made = made[0]
+    ended = np.flatnonzero(fits_made.done)
     assert 0 < len(ended) < 60_000
     whole = decay.fit_many(seen[ended[:20]], Y[ended[:20]], sigma=0.02, sigma_x=0.05)
-    np.testing.assert_array_equal(found.parameters[ended[:20]], whole.parameters)
-    np.testing.assert_array_equal(found.standard_errors[ended[:20]], whole.standard_errors)
+    np.testing.assert_array_equal(fits_made.parameters[ended[:20]], whole.parameters)
+    np.testing.assert_array_equal(fits_made.standard_errors[ended[:20]], whole.standard_errors)
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")

@@ -60,9 +60,9 @@ def dense(x, y, number, groups, sigma, start, **options):
     """SciPy's solution with all parameters in one array, shared ones first, and its covariance but for a scale."""
 
     def parts(p):
-        own = p[2:].reshape(groups, 2)[number]
-        e = np.exp(-(((x - own[:, 1]) / p[0]) ** 2))
-        return own[:, 0], (x - own[:, 1]) / p[0], e
+        own_values = p[2:].reshape(groups, 2)[number]
+        e = np.exp(-(((x - own_values[:, 1]) / p[0]) ** 2))
+        return own_values[:, 0], (x - own_values[:, 1]) / p[0], e
 
     def residuals(p):
         a, _, e = parts(p)
@@ -70,13 +70,13 @@ def dense(x, y, number, groups, sigma, start, **options):
 
     def jacobian(p):
         a, z, e = parts(p)
-        found = np.zeros((len(x), len(p)))
+        slopes = np.zeros((len(x), len(p)))
         rows = np.arange(len(x))
-        found[:, 0] = a * e * 2 * z**2 / p[0]
-        found[:, 1] = 1
-        found[rows, 2 + 2 * number] = e
-        found[rows, 3 + 2 * number] = a * e * 2 * z / p[0]
-        return found / np.reshape(sigma, (-1, 1))
+        slopes[:, 0] = a * e * 2 * z**2 / p[0]
+        slopes[:, 1] = 1
+        slopes[rows, 2 + 2 * number] = e
+        slopes[rows, 3 + 2 * number] = a * e * 2 * z / p[0]
+        return slopes / np.reshape(sigma, (-1, 1))
 
     tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 500}
     optimum = optimize.least_squares(residuals, start, jac=jacobian, x_scale="jac", **tight, **options)
@@ -90,7 +90,7 @@ def dense(x, y, number, groups, sigma, start, **options):
 def numbers_of(label):
     """The number of the group of each sample, in the order in which groups first occur."""
     order = list(dict.fromkeys(label.tolist()))
-    return np.array([order.index(one) for one in label.tolist()]), order
+    return np.array([order.index(name) for name in label.tolist()]), order
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -103,17 +103,17 @@ def test_solutions_and_covariances_are_those_of_a_dense_problem(peaks, seed):
     assert result.status == "converged"
     assert result.labels == order
     start = np.concatenate([[0.15, 0.3], np.tile([2, 0.5], groups)])
-    found, inverse = dense(x, y, number, groups, sigma, start)
-    assert result.chi2 == pytest.approx(2 * found.cost, rel=1e-9)
-    np.testing.assert_allclose(result.parameters, found.x, rtol=1e-9)
-    scale = result.chi2 / (len(x) - len(found.x))
+    optimum, inverse = dense(x, y, number, groups, sigma, start)
+    assert result.chi2 == pytest.approx(2 * optimum.cost, rel=1e-9)
+    np.testing.assert_allclose(result.parameters, optimum.x, rtol=1e-9)
+    scale = result.chi2 / (len(x) - len(optimum.x))
     errors = np.sqrt(np.diag(inverse) * scale)
     np.testing.assert_allclose(
         result.covariance / errors / errors[:, None], inverse * scale / errors / errors[:, None], atol=1e-9
     )
     np.testing.assert_allclose(result.standard_errors, errors, rtol=1e-9)
-    assert result.degrees_of_freedom == len(x) - len(found.x)
-    assert result.rank == result.free_count == len(found.x)
+    assert result.degrees_of_freedom == len(x) - len(optimum.x)
+    assert result.rank == result.free_count == len(optimum.x)
 
 
 def test_robust_losses_and_bounds_are_those_of_a_dense_problem(peaks):
@@ -124,24 +124,24 @@ def test_robust_losses_and_bounds_are_those_of_a_dense_problem(peaks):
     start = np.concatenate([[0.2, 0.1], np.tile([1, 0.5], 6)])
     low, high = np.full(14, -np.inf), np.full(14, np.inf)
     high[2::2] = 2.0
-    found, _ = dense(x, y, number, 6, sigma, start, loss="soft_l1", f_scale=1.5, bounds=(low, high))
+    optimum, _ = dense(x, y, number, 6, sigma, start, loss="soft_l1", f_scale=1.5, bounds=(low, high))
     result = peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, loss="soft_l1", f_scale=1.5, bounds={"a": (None, 2)})
-    assert result.cost == pytest.approx(found.cost, rel=1e-7)
-    np.testing.assert_allclose(result.parameters, found.x, rtol=2e-4)
+    assert result.cost == pytest.approx(optimum.cost, rel=1e-7)
+    np.testing.assert_allclose(result.parameters, optimum.x, rtol=2e-4)
     assert result.at_bound.any()
     assert (result["a"] <= 2).all()
     assert result.at_bound.tolist() == (result.parameters == np.where(np.arange(14) % 2, np.inf, 2.0)).tolist()
-    assert [result["a"][order.index(one)] for one in order] == result["a"].tolist()
+    assert [result["a"][order.index(name)] for name in order] == result["a"].tolist()
 
 
 def test_groups_of_one_are_single_fits(peaks):
     """A problem without shared parameters has the solutions, errors and intervals of separate fits."""
     x, y, label, sigma = data(3, 5)
     result = peaks.fit(x, y, groups=label, own=("a", "c", "w", "b"), sigma=sigma, absolute_sigma=True)
-    for one in result.labels:
-        rows = label == one
+    for name in result.labels:
+        rows = label == name
         alone = peaks.fit(x[rows], y[rows], sigma=sigma[rows], absolute_sigma=True)
-        group = result.group(one)
+        group = result.group(name)
         np.testing.assert_allclose(group.parameters, alone.parameters, rtol=1e-7)
         np.testing.assert_allclose(group.covariance, alone.covariance, rtol=1e-6)
         np.testing.assert_allclose(
@@ -156,14 +156,14 @@ def test_errors_without_shared_free_parameters(peaks, own, fixed, sigma_x):
     """If no parameter is both shared and free, the covariance of all has those of single fits, and 0 between groups."""
     x, y, label, sigma = data(3, 5)
     options = {"absolute_sigma": True, "fixed": fixed}
-    given = {} if sigma_x is None else {"sigma_x": sigma_x}
-    result = peaks.fit(x, y, groups=label, own=tuple(own), sigma=sigma, **options, **given)
+    errors_in_x = {} if sigma_x is None else {"sigma_x": sigma_x}
+    result = peaks.fit(x, y, groups=label, own=tuple(own), sigma=sigma, **options, **errors_in_x)
     assert "correlation" in str(result) or "standard error" in str(result)
     expected = np.zeros(result.covariance.shape)
-    for one in result.labels:
-        rows = label == one
-        alone = peaks.fit(x[rows], y[rows], sigma=sigma[rows], **options, **given)
-        places = [result.names.index(f"{name}[{one}]" if name in own else name) for name in alone.names]
+    for label_of_group in result.labels:
+        rows = label == label_of_group
+        alone = peaks.fit(x[rows], y[rows], sigma=sigma[rows], **options, **errors_in_x)
+        places = [result.names.index(f"{name}[{label_of_group}]" if name in own else name) for name in alone.names]
         expected[np.ix_(places, places)] = alone.covariance
     np.testing.assert_allclose(result.covariance, expected, rtol=1e-5, atol=1e-12)
     errors = np.where(result.free, np.sqrt(np.diag(expected)), np.nan)
@@ -173,9 +173,9 @@ def test_errors_without_shared_free_parameters(peaks, own, fixed, sigma_x):
 def test_bits_do_not_depend_on_threads(peaks):
     """One thread and three find the same bits."""
     x, y, label, sigma = data(300, 8, most=20)
-    one, three = (peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, threads=n) for n in (1, 3))
-    assert one.parameters.tobytes() == three.parameters.tobytes()
-    assert one.standard_errors.tobytes() == three.standard_errors.tobytes()
+    single, three = (peaks.fit(x, y, groups=label, own=OWN, sigma=sigma, threads=n) for n in (1, 3))
+    assert single.parameters.tobytes() == three.parameters.tobytes()
+    assert single.standard_errors.tobytes() == three.standard_errors.tobytes()
 
 
 def test_memory_is_linear_in_groups(peaks):
@@ -198,7 +198,7 @@ def test_fixed_and_missing(peaks):
     y[np.flatnonzero(label == 1)[0]] = np.nan
     centres = {0: 0.45, 1: 0.55, 2: 0.5, 3: 0.6}
     result = peaks.fit(x, y, groups=label, own=OWN, fixed={"c": centres})
-    assert result["c"].tolist() == [centres[one] for one in result.labels]
+    assert result["c"].tolist() == [centres[group] for group in result.labels]
     assert result.group_status[result.labels.index(2)] == "no_data"
     assert result.group_errors[result.labels.index(2)][0] == np.inf
     known = ~np.isnan(y)
@@ -247,15 +247,15 @@ def test_predictions_and_intervals(peaks):
     result = peaks.fit(x, y, groups=label, own=OWN)
     at, which = np.array([0.4, 0.5, 0.6, 0.45]), np.array([2, 0, 2, 1])
     outputs, low, high = result.predict(at, which, interval="confidence")
-    for row, (one, group) in enumerate(zip(at, which, strict=True)):
+    for row, (x_value, group) in enumerate(zip(at, which, strict=True)):
         place = result.labels.index(group)
         p = result.group_parameters[place]
-        g = peaks.jacobian(p, [[one]])[0, 0]
+        g = peaks.jacobian(p, [[x_value]])[0, 0]
         error = np.sqrt(g @ result.group_covariances[place] @ g)
         reach = student.ppf(0.975, result.degrees_of_freedom) * error
         np.testing.assert_allclose(
             (outputs[row, 0], high[row, 0] - outputs[row, 0], outputs[row, 0] - low[row, 0]),
-            (peaks.predict(p, [[one]])[0, 0], reach, reach),
+            (peaks.predict(p, [[x_value]])[0, 0], reach, reach),
             rtol=1e-8,
         )
     np.testing.assert_allclose(result.predict(at, which), outputs)
@@ -280,18 +280,22 @@ def test_profiles_follow_the_whole_fit(peaks):
 def test_labels_of_any_kind(peaks):
     """Texts, tuples, booleans and dates are labels, in the order in which they first occur."""
     x, y, label, _ = data(2, 1)
-    kinds = [("b", "a"), (("p", 1), ("p", 2)), (True, False),
-             (np.datetime64("2024-02-01"), np.datetime64("2024-01-01"))]  # fmt: skip
+    kinds = [
+        ("b", "a"),
+        (("p", 1), ("p", 2)),
+        (True, False),
+        (np.datetime64("2024-02-01"), np.datetime64("2024-01-01")),
+    ]
     first = peaks.fit(x, y, groups=label, own=OWN)
     order = first.labels
     for kind in kinds:
-        values = [kind[order.index(one)] for one in label.tolist()]
+        values = [kind[order.index(number)] for number in label.tolist()]
         groups = values if isinstance(kind[0], tuple) else np.array(values)
         result = peaks.fit(x, y, groups=groups, own=OWN)
         assert result.parameters.tobytes() == first.parameters.tobytes()
         assert len(result.labels) == 2
         assert result.predict([0.5], [result.labels[1]])[0, 0] == first.predict([0.5], [order[1]])[0, 0]
-    assert peaks.fit(x, y, groups=[("p", one) for one in label.tolist()], own=OWN).names[2].startswith("a[p, ")
+    assert peaks.fit(x, y, groups=[("p", number) for number in label.tolist()], own=OWN).names[2].startswith("a[p, ")
 
 
 def test_starts_of_groups(peaks):
@@ -342,7 +346,7 @@ def test_what_a_result_shows(peaks, tmp_path):
     """The table, the frame, the picture, the dictionary and the pickle hold all groups."""
     pytest.importorskip("matplotlib").use("agg")
     x, y, label, _ = data(3, 7)
-    result = peaks.fit(x, y, groups=[f"plate {one}" for one in label], own=OWN)
+    result = peaks.fit(x, y, groups=[f"plate {name}" for name in label], own=OWN)
     assert "groups" in str(result)
     assert "3 share w, b; each has its own a, c" in str(result)
     assert "a[plate 1]" in str(result)
@@ -350,7 +354,7 @@ def test_what_a_result_shows(peaks, tmp_path):
     frame = result.to_frame()
     assert frame.loc["w", "value"] == result["w"]
     figure = result.plot()
-    assert [axes.get_title() for axes in figure.axes[:3]] == [str(one) for one in result.labels]
+    assert [axes.get_title() for axes in figure.axes[:3]] == [str(name) for name in result.labels]
     again = pickle.loads(pickle.dumps(result))
     assert again.parameters.tobytes() == result.parameters.tobytes()
     assert again.group("plate 2").chi2 == result.group("plate 2").chi2
@@ -362,7 +366,7 @@ def test_what_a_result_shows(peaks, tmp_path):
     assert loaded.residuals.tobytes() == result.residuals.tobytes()
     assert str(loaded) == str(result)
     with pytest.raises(ValueError, match="pickle the result"):
-        peaks.fit(x, y, groups=[(one,) for one in label.tolist()], own=OWN).save(tmp_path / "tuples.npz")
+        peaks.fit(x, y, groups=[(name,) for name in label.tolist()], own=OWN).save(tmp_path / "tuples.npz")
     assert result.as_dict()["parameters"]["a[plate 2]"] == result["a[plate 2]"]
     assert result.chi2 == pytest.approx(result.group_chi2.sum())
     assert result.loss == pytest.approx(np.mean(result.residuals**2) / 2, rel=1e-6) or result.loss > 0
@@ -387,33 +391,33 @@ def test_a_callback_ends_the_fit_with_the_best_so_far(peaks):
 def test_elimination_is_that_of_one_dense_matrix(damped, algebra):
     """Blocks with dependent own columns give the shortest solution of the dense problem, with and without damping."""
     random = np.random.default_rng(2)
-    groups, own, shared = 600, 3, 2
-    blocks = np.triu(random.normal(size=(groups, own + shared, own + shared + 1)))
+    groups, own_count, shared = 600, 3, 2
+    blocks = np.triu(random.normal(size=(groups, own_count + shared, own_count + shared + 1)))
     blocks[:, range(5), range(5)] += 2
     if not damped:
         blocks[5, :, 1] = 2 * blocks[5, :, 0]
         blocks[7, :, 2] = 0
     damping = random.uniform(0.1, 1, groups) if damped else None
-    found = eliminate(algebra, blocks, own, LEAST, damping, 0.3 if damped else 0.0)
-    z = solve(algebra, found.triangle, LEAST)
-    total = groups * own + shared
-    dense = np.zeros((groups, own + shared, total))
+    eliminated = eliminate(algebra, blocks, own_count, LEAST, damping, 0.3 if damped else 0.0)
+    z = solve(algebra, eliminated.triangle, LEAST)
+    total = groups * own_count + shared
+    dense = np.zeros((groups, own_count + shared, total))
     for g in range(groups):
-        dense[g, :, g * own : (g + 1) * own] = blocks[g, :, :own]
-    dense[:, :, groups * own :] = blocks[:, :, own:-1]
+        dense[g, :, g * own_count : (g + 1) * own_count] = blocks[g, :, :own_count]
+    dense[:, :, groups * own_count :] = blocks[:, :, own_count:-1]
     A, b = dense.reshape(-1, total), blocks[:, :, -1].reshape(-1)
     if damped:
-        extra = np.sqrt(np.concatenate([np.repeat(damping, own), [0.3] * shared]))
+        extra = np.sqrt(np.concatenate([np.repeat(damping, own_count), [0.3] * shared]))
         normal = A.T @ A + np.diag(extra**2)
         expected = -np.linalg.solve(normal, A.T @ b)
     else:
-        keep = np.setdiff1d(np.arange(total), [5 * own + 1, 7 * own + 2])
+        keep = np.setdiff1d(np.arange(total), [5 * own_count + 1, 7 * own_count + 2])
         expected = np.zeros(total)
         expected[keep] = -np.linalg.lstsq(A[:, keep], b, rcond=None)[0]
-        first = expected[5 * own]  # the shortest of the solutions: x + 2y is determined
-        expected[5 * own], expected[5 * own + 1] = first / 5, 2 * first / 5
+        first = expected[5 * own_count]  # the shortest of the solutions: x + 2y is determined
+        expected[5 * own_count], expected[5 * own_count + 1] = first / 5, 2 * first / 5
     np.testing.assert_allclose(z, expected[-shared:], rtol=1e-8)
-    values = (found.own[:, :, :shared] @ z + found.own[:, :, shared]).reshape(-1)
+    values = (eliminated.own[:, :, :shared] @ z + eliminated.own[:, :, shared]).reshape(-1)
     np.testing.assert_allclose(values, expected[:-shared], rtol=1e-6, atol=1e-8)
 
 
@@ -547,9 +551,9 @@ def test_groups_that_begin_again_ask_whether_to_stop(peaks, far_ones, monkeypatc
     late, asked, points = [0.0], [], []
     begin_again = strays.Strays.begin_again
 
-    def begins(self, point, *given):
+    def begins(self, point, *arguments):
         points.append(point.copy())
-        return begin_again(self, point, *given)
+        return begin_again(self, point, *arguments)
 
     def ends():
         asked.append(len(points))
@@ -601,7 +605,7 @@ def test_steps_follow_groups_that_began_again(peaks, far_ones, monkeypatch, most
 
     noted("_steps")
     noted("_bring_back")
-    monkeypatch.setattr(strays.Strays, "are_left", lambda *given: False)
+    monkeypatch.setattr(strays.Strays, "are_left", lambda *arguments: False)
     monkeypatch.setattr(grouped, "MOST_DESCENTS", most)
     peaks.fit(x, y, **options)
     assert events == ["_steps", "_bring_back", "_steps"][: 2 * most - 1]
@@ -612,7 +616,7 @@ def test_rounding_makes_no_strays(peaks, far_ones, monkeypatch):
     x, _, options, true = far_ones
     y = np.concatenate([peaks.predict(row, x[:20, None])[:, 0] for row in true])
     noises, alone = [], []
-    one, begin_again = GroupedProblem.alone, strays.Strays.begin_again
+    original, begin_again = GroupedProblem.alone, strays.Strays.begin_again
 
     def begins(self, point, costs, noise):
         noises.append(noise)
@@ -621,7 +625,7 @@ def test_rounding_makes_no_strays(peaks, far_ones, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(strays.Strays, "begin_again", begins)
         result = peaks.fit(x, y, **(options | {"p0": true * 1.01}))
-    monkeypatch.setattr(GroupedProblem, "alone", lambda self, number: alone.append(number) or one(self, number))
+    monkeypatch.setattr(GroupedProblem, "alone", lambda self, number: alone.append(number) or original(self, number))
     problem, point = result._problem, result.group_parameters
     costs = problem.costs(point)
     for cost, tried in ((noises[-1] / len(costs), []), (1e-10, [0])):

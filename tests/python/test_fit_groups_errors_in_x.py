@@ -46,7 +46,7 @@ def decays(groups, seed, least=12, most=30):
 
 def dense(x, y, label, labels, start, sigma, sigma_x, **options):
     """SciPy's solution with shared parameters, own ones and all changes of x in one array, and its covariance."""
-    number, groups = np.array([labels.index(one) for one in label.tolist()]), len(labels)
+    number, groups = np.array([labels.index(name) for name in label.tolist()]), len(labels)
 
     def residuals(p):
         (k, c), a, u = p[:2], p[2 : 2 + groups], p[2 + groups :]
@@ -55,11 +55,11 @@ def dense(x, y, label, labels, start, sigma, sigma_x, **options):
     def jacobian(p):
         (k, _), a, u = p[:2], p[2 : 2 + groups], p[2 + groups :]
         e, rows = np.exp(-k * (x + u)), np.arange(len(x))
-        found = np.zeros((2 * len(x), len(p)))
-        found[rows, 0], found[rows, 1] = -a[number] * (x + u) * e / sigma, 1 / sigma
-        found[rows, 2 + number], found[rows, 2 + groups + rows] = e / sigma, -a[number] * k * e / sigma
-        found[len(x) + rows, 2 + groups + rows] = 1 / sigma_x
-        return found
+        slopes = np.zeros((2 * len(x), len(p)))
+        slopes[rows, 0], slopes[rows, 1] = -a[number] * (x + u) * e / sigma, 1 / sigma
+        slopes[rows, 2 + number], slopes[rows, 2 + groups + rows] = e / sigma, -a[number] * k * e / sigma
+        slopes[len(x) + rows, 2 + groups + rows] = 1 / sigma_x
+        return slopes
 
     tight = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "x_scale": "jac"}
     optimum = optimize.least_squares(residuals, np.concatenate([start, np.zeros(len(x))]), jacobian, **tight, **options)
@@ -78,17 +78,17 @@ def test_solutions_and_errors_are_those_of_a_dense_problem(decay, seed):
     sigma_x = np.random.default_rng(seed).uniform(0.03, 0.07, len(x))
     result = decay.fit(x, y, groups=label, own="a", sigma=sigma, sigma_x=sigma_x)
     assert result.status == "converged"
-    found, inverse = dense(x, y, label, result.labels, np.r_[1, 0.1, np.ones(groups)], sigma, sigma_x)
+    optimum, inverse = dense(x, y, label, result.labels, np.r_[1, 0.1, np.ones(groups)], sigma, sigma_x)
     inverse *= result.error_scale
     count = 2 + groups
-    np.testing.assert_allclose(result.parameters, found.x[:count], rtol=1e-9)
-    assert result.chi2 == pytest.approx(2 * found.cost, rel=1e-9)
+    np.testing.assert_allclose(result.parameters, optimum.x[:count], rtol=1e-9)
+    assert result.chi2 == pytest.approx(2 * optimum.cost, rel=1e-9)
     assert result.group_chi2.sum() == pytest.approx(result.chi2)
     errors = np.sqrt(np.diag(inverse))
     np.testing.assert_allclose(result.standard_errors, errors[:count], rtol=1e-8)
     scaled = inverse[:count, :count] / errors[:count] / errors[:count, None]
     np.testing.assert_allclose(result.covariance / errors[:count] / errors[:count, None], scaled, atol=1e-8)
-    np.testing.assert_allclose(result.x_estimated[:, 0] - x, found.x[count:], atol=1e-9)
+    np.testing.assert_allclose(result.x_estimated[:, 0] - x, optimum.x[count:], atol=1e-9)
     np.testing.assert_allclose(result.x_standard_errors[:, 0], errors[count:], rtol=1e-8)
     assert result.degrees_of_freedom == len(x) - count
 
@@ -102,10 +102,10 @@ def test_robust_losses_and_bounds_are_those_of_a_dense_problem(decay):
     high = np.full(6 + len(x), np.inf)
     high[2:6] = 1.8
     start = np.r_[1, 0.1, np.ones(4)]
-    found, _ = dense(x, y, label, labels, start, 0.02, 0.05, bounds=(-np.inf, high), max_nfev=2000, **options)
+    optimum, _ = dense(x, y, label, labels, start, 0.02, 0.05, bounds=(-np.inf, high), max_nfev=2000, **options)
     result = decay.fit(x, y, groups=label, own="a", sigma=0.02, sigma_x=0.05, bounds={"a": (None, 1.8)}, **options)
-    assert result.cost == pytest.approx(found.cost, rel=1e-7)
-    np.testing.assert_allclose(result.parameters, found.x[:6], rtol=1e-3)
+    assert result.cost == pytest.approx(optimum.cost, rel=1e-7)
+    np.testing.assert_allclose(result.parameters, optimum.x[:6], rtol=1e-3)
     assert result.at_bound[2:].tolist() == (result["a"] == 1.8).tolist()
     assert result.at_bound.any()
 
@@ -117,9 +117,9 @@ def test_groups_of_one_are_single_fits(decay, loss):
     y[3] += 1
     options = {"absolute_sigma": True, "sigma": 0.02, "sigma_x": 0.05, "loss": loss, "tolerance": 1e-12}
     result = decay.fit(x, y, groups=label, own=("a", "k", "c"), **options)
-    for one in result.labels:
-        rows = label == one
-        alone, group = decay.fit(x[rows], y[rows], **options), result.group(one)
+    for name in result.labels:
+        rows = label == name
+        alone, group = decay.fit(x[rows], y[rows], **options), result.group(name)
         np.testing.assert_allclose(group.parameters, alone.parameters, rtol=1e-6)
         np.testing.assert_allclose(group.covariance, alone.covariance, rtol=1e-5)
         np.testing.assert_allclose(group.x_estimated, alone.x_estimated, atol=1e-6)
@@ -176,9 +176,9 @@ def test_small_errors_in_x_are_none(decay):
 def test_bits_do_not_depend_on_threads(decay):
     """One thread and three find the same bits."""
     x, y, label = decays(200, 8, most=16)
-    one, three = (decay.fit(x, y, groups=label, own="a", sigma_x=0.05, threads=n) for n in (1, 3))
-    assert one.parameters.tobytes() == three.parameters.tobytes()
-    assert one.x_estimated.tobytes() == three.x_estimated.tobytes()
+    single, three = (decay.fit(x, y, groups=label, own="a", sigma_x=0.05, threads=n) for n in (1, 3))
+    assert single.parameters.tobytes() == three.parameters.tobytes()
+    assert single.x_estimated.tobytes() == three.x_estimated.tobytes()
 
 
 def test_groups_without_data_leave_the_others_as_they_are(decay):
@@ -220,11 +220,11 @@ def test_errors_of_groups_that_are_stopped_have_no_dampings(quick_compiler, monk
     class Stopped(trials):
         def go(self, *values, **named):
             nonlocal steps
-            found, steps = super().go(*values, **named), steps + 1
+            at_end, steps = super().go(*values, **named), steps + 1
             if steps == last:
                 watches[-1].reason = "time_limit"
                 raise KeyboardInterrupt
-            return found
+            return at_end
 
     def solve(self, start, watch, of_class=fit_in_groups.GroupedProblemWithErrors.solve):
         watches.append(watch)

@@ -80,9 +80,9 @@ def test_profiles_take_few_fits():
     result = fitted(decay(), X, Y, [1, 1, 0])
     asked, refit = [], result._refit
 
-    def counting(given, start):
-        asked.append(tuple(given.items()))
-        return refit(given, start)
+    def counting(fixed, start):
+        asked.append(tuple(fixed.items()))
+        return refit(fixed, start)
 
     result._refit = counting
     result.confidence_intervals(0.95, "profile")
@@ -94,8 +94,8 @@ def test_profiles_where_the_model_is_not_finite():
     result = fitted(line(), X, Y, [0, 0])
     refit, edge = result._refit, result["b"] + 1e-3
 
-    def broken(given, start):
-        return (math.nan, start) if given.get(1, 0) > edge else refit(given, start)
+    def broken(fixed, start):
+        return (math.nan, start) if fixed.get(1, 0) > edge else refit(fixed, start)
 
     result._refit = broken
     np.testing.assert_allclose(result.confidence_intervals(0.95, "profile")[1, 1], edge, rtol=1e-6)
@@ -121,7 +121,7 @@ def test_profiles_that_never_rise_enough():
 def test_a_profile_that_finds_a_better_fit_says_so():
     """If the fit did not end at its minimum, a profile warns, and names where to begin again."""
     best = fitted(decay(), X, Y, [1, 1, 0])
-    elsewhere = fitted(decay(), X, Y, [1, 1, 0], found=best.parameters * [1, 1.1, 1])
+    elsewhere = fitted(decay(), X, Y, [1, 1, 0], end=best.parameters * [1, 1.1, 1])
     with pytest.warns(RuntimeWarning, match=r"lower cost.*fit again with p0=") as caught:
         elsewhere.confidence_intervals(0.95, "profile")
     assert caught[0].filename == __file__
@@ -129,7 +129,7 @@ def test_a_profile_that_finds_a_better_fit_says_so():
 
 def test_a_fit_without_residuals_has_intervals_of_no_width():
     """Data that the model gives exactly have no error, so that an interval is a point."""
-    result = fitted(line(), X, 1 + 2 * X[:, 0], [0, 0], found=[1.0, 2.0])
+    result = fitted(line(), X, 1 + 2 * X[:, 0], [0, 0], end=[1.0, 2.0])
     for method in ("t", "profile"):
         np.testing.assert_array_equal(result.confidence_intervals(0.95, method), [[1, 1], [2, 2]])
 
@@ -181,13 +181,12 @@ def test_bands_where_parameters_are_not_determined():
         lambda p, X: np.concatenate([p[1] * X, p[0] * X], axis=1)[:, None],
     )
     through = Formula("d", ("d",), lambda p, X: p[0] * X, lambda p, X: X[..., None])
-    found = fitted(through, X, Y, [1])["d"]
+    slope = fitted(through, X, Y, [1])["d"]
     result, alone = (
-        fitted(m, X, Y, p, 0.1, found=p, absolute_sigma=True)
-        for m, p in ((product, [2, found / 2]), (through, [found]))
+        fitted(m, X, Y, p, 0.1, end=p, absolute_sigma=True) for m, p in ((product, [2, slope / 2]), (through, [slope]))
     )
     np.testing.assert_allclose(result.predict(X, "confidence"), alone.predict(X, "confidence"), rtol=1e-7)
-    same = fitted(line(), np.full((20, 1), 1.5), Y, [0, 0], found=[Y.mean(), 0])
+    same = fitted(line(), np.full((20, 1), 1.5), Y, [0, 0], end=[Y.mean(), 0])
     _, lower, upper = same.predict([[1.5], [2.0]] * np.ones((2, 1)), "confidence")
     assert np.isfinite([lower[0], upper[0]]).all()
     assert (lower[1, 0], upper[1, 0]) == (-math.inf, math.inf)

@@ -65,10 +65,10 @@ def curve_fit(t, y, start, sigma):
     )
 
 
-def bits(found, chosen=slice(None)):
+def bits(fits, chosen=slice(None)):
     """All that was found, of some fits."""
     names = ("parameters", "standard_errors", "covariance", "chi2", "data", "iterations", "status")
-    return [getattr(found, name)[chosen].tobytes() for name in names if getattr(found, name) is not None]
+    return [getattr(fits, name)[chosen].tobytes() for name in names if getattr(fits, name) is not None]
 
 
 # --- results -----------------------------------------------------------------------------------------------------
@@ -188,18 +188,20 @@ def test_the_result_shows_itself(decay, problem):
 def test_no_copy_of_targets(decay, problem, monkeypatch):
     """C reads a C-contiguous array of the right type where it lies, of any length."""
     y, _, starts = problem
-    given, original = [], decay._model.native.fit_many
+    received, original = [], decay._model.native.fit_many
 
     class Native:
         fits_lanes, first_not_finite = decay._model.native.fits_lanes, decay._model.native.first_not_finite
 
         def fit_many(self, data, *others):
-            given.extend(data[:4])
+            received.extend(data[:4])
             original(data, *others)
 
     monkeypatch.setattr(decay._model, "native", Native())
     decay.fit_many(TIMES, y, starts, sigma=y)
-    assert [given[1] is y, given[2] is y, given[3] is starts, np.shares_memory(given[0], TIMES)] == [True] * 4
+    assert [received[1] is y, received[2] is y, received[3] is starts, np.shares_memory(received[0], TIMES)] == [
+        True
+    ] * 4
 
 
 @examples(25)
@@ -213,25 +215,25 @@ def test_what_fits_share(decay, problem, data):
     shares = data.draw(st.fixed_dictionaries({name: st.booleans() for name in ("X", "Y", "sigma", "p0")}))
     lengths = data.draw(st.none() | st.lists(st.integers(4, SAMPLES), min_size=count, max_size=count), "lengths")
     layout = data.draw(st.sampled_from([np.array, np.asfortranarray, lambda a: np.repeat(a, 2, -1)[..., ::2], list]))
-    own = {"X": np.repeat(TIMES[None], count, 0), "Y": y[order], "sigma": sigma[order], "p0": starts[order]}
-    alone, each = dict(own), dict(own)
+    of_each = {"X": np.repeat(TIMES[None], count, 0), "Y": y[order], "sigma": sigma[order], "p0": starts[order]}
+    alone, each = dict(of_each), dict(of_each)
     for name, shared in shares.items():
         if shared:
-            alone[name], each[name] = own[name][0], np.repeat(own[name][:1], count, 0)
+            alone[name], each[name] = of_each[name][0], np.repeat(of_each[name][:1], count, 0)
     threads = data.draw(st.integers(1, 4), "threads")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of fits that four samples do not determine
-        given = {name: layout(value) for name, value in alone.items()}
-        many_fits = decay.fit_many(**given, lengths=lengths, threads=threads, covariance=True)
+        arguments = {name: layout(value) for name, value in alone.items()}
+        many_fits = decay.fit_many(**arguments, lengths=lengths, threads=threads, covariance=True)
         fits = 1 if all(shares.values()) and lengths is None else count
         assert len(many_fits) == fits
         for m in {0, fits // 2, fits - 1}:
             cut = SAMPLES if lengths is None else lengths[m]
-            one = decay.fit_many(
+            single = decay.fit_many(
                 each["X"][m, :cut, None], each["Y"][m, :cut], each["p0"][m], each["sigma"][m, :cut], covariance=True
             )
-            assert len(one) == 1
-            assert bits(one) == bits(many_fits, [m])
+            assert len(single) == 1
+            assert bits(single) == bits(many_fits, [m])
 
 
 def test_shapes_of_several_targets(spiral):
@@ -338,15 +340,15 @@ def test_one_of_many(decay, problem):
     assert many.free_count == 2
     assert (many.degrees_of_freedom == SAMPLES - 2).all()
     assert not many.standard_errors[:, 2].any()
-    for m, one in enumerate(many):
-        assert isinstance(one, nn.FitResult)
-        assert one.parameters.tobytes() == many.parameters[m].tobytes()
-        assert one.status == many.status[m]
-        assert (one.iterations, one.used, one.free_count) == (many.iterations[m], SAMPLES, 2)
-        assert one.chi2 == pytest.approx(many.chi2[m], rel=1e-12)
-        np.testing.assert_allclose(one.covariance, many.covariance[m], rtol=1e-9, atol=1e-300)
-        np.testing.assert_allclose(one.residuals[:, 0], (decay_at(one.parameters, TIMES) - y[m]) / sigma[m], atol=1e-9)
-        assert one["c"] == starts[m, 2]
+    for m, fit in enumerate(many):
+        assert isinstance(fit, nn.FitResult)
+        assert fit.parameters.tobytes() == many.parameters[m].tobytes()
+        assert fit.status == many.status[m]
+        assert (fit.iterations, fit.used, fit.free_count) == (many.iterations[m], SAMPLES, 2)
+        assert fit.chi2 == pytest.approx(many.chi2[m], rel=1e-12)
+        np.testing.assert_allclose(fit.covariance, many.covariance[m], rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(fit.residuals[:, 0], (decay_at(fit.parameters, TIMES) - y[m]) / sigma[m], atol=1e-9)
+        assert fit["c"] == starts[m, 2]
     assert m == FITS - 1
     alone = decay.fit(TIMES, y[4], starts[4], sigma[4], fixed=["c"], bounds=(0, np.inf), tolerance=1e-12)
     again = pickle.loads(pickle.dumps(many))[4 - FITS]
@@ -382,8 +384,19 @@ def test_many_as_a_table(decay, ragged):
     with pytest.warns(RuntimeWarning):
         many = decay.fit_many(*ragged)
     frame = many.to_frame()
-    assert list(frame.columns) == ["a", "a_error", "b", "b_error", "c", "c_error", "data", "chi2", "reduced_chi2",
-                                   "iterations", "status"]  # fmt: skip
+    assert list(frame.columns) == [
+        "a",
+        "a_error",
+        "b",
+        "b_error",
+        "c",
+        "c_error",
+        "data",
+        "chi2",
+        "reduced_chi2",
+        "iterations",
+        "status",
+    ]
     np.testing.assert_array_equal(frame[["a", "b", "c"]].to_numpy()[:3], many.parameters[:3])
     np.testing.assert_array_equal(frame["b_error"].to_numpy()[:3], many.standard_errors[:3, 1])
     assert frame.loc[3, ["a", "c_error"]].isna().all()

@@ -65,8 +65,8 @@ def test_from_ones(text, low, high, x):
 
 def test_enzyme():
     """The README's data are fitted without a start, as with a good one."""
-    found, _ = nn.curve_fit(SATURATION, *ENZYME)
-    assert found == pytest.approx([212.68, 0.0641], rel=1e-3)
+    popt, _ = nn.curve_fit(SATURATION, *ENZYME)
+    assert popt == pytest.approx([212.68, 0.0641], rel=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
@@ -104,8 +104,8 @@ def test_missing_data():
     module = module_of(SATURATION)
     first = module.fit(x[:, None], y, p0=[100.0, 0.2])
     many = module.fit_many(x[:, None], y[None], p0=[100.0, 0.2])
-    for found in (first.parameters, many.parameters[0]):
-        assert found == pytest.approx([212.68, 0.0641], rel=1e-3)
+    for parameters in (first.parameters, many.parameters[0]):
+        assert parameters == pytest.approx([212.68, 0.0641], rel=1e-3)
     assert first.poles == ()
     assert not many.poles.any()
 
@@ -145,8 +145,8 @@ def test_poles_of_x_alone(text):
         groups = module.fit(np.tile(x, 2), np.tile(y, 2), groups=np.repeat([0, 1], len(x)), own="a", **options)
     assert fitted.poles == groups.poles == groups.group(0).poles == ()
     assert not many.poles.any()
-    for found in (fitted.parameters, *many.parameters, *groups.group_parameters):
-        assert found == pytest.approx(start, rel=1e-6)
+    for parameters in (fitted.parameters, *many.parameters, *groups.group_parameters):
+        assert parameters == pytest.approx(start, rel=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")
@@ -291,13 +291,13 @@ def test_effects_that_depend_on_each_other():
 def test_start_at_a_pole():
     """Where all ones are a pole, the default start is another point."""
     text, x = "d*ka/(ka - ke)*(exp(-ke*x) - exp(-ka*x))", np.linspace(0, 20, 20)
-    found, _ = nn.curve_fit(text, x, 10 * 1.5 / 1.3 * (np.exp(-0.2 * x) - np.exp(-1.5 * x)))
-    assert found == pytest.approx([10, 1.5, 0.2])
+    popt, _ = nn.curve_fit(text, x, 10 * 1.5 / 1.3 * (np.exp(-0.2 * x) - np.exp(-1.5 * x)))
+    assert popt == pytest.approx([10, 1.5, 0.2])
 
 
 def test_tied_start():
     """Where all ones are a point that no step leads away from, the default start is another one."""
     x = np.linspace(0, 1, 9)
     with pytest.warns(RuntimeWarning, match="the data do not determine a, b: some change of them changes no output"):
-        found, _ = nn.curve_fit("(a - b)**2*x", x, 4 * x)
-    assert (found[0] - found[1]) ** 2 == pytest.approx(4)
+        popt, _ = nn.curve_fit("(a - b)**2*x", x, 4 * x)
+    assert (popt[0] - popt[1]) ** 2 == pytest.approx(4)

@@ -39,7 +39,7 @@ def product():
 def test_covariance_is_that_of_curve_fit(sigma, absolute):
     """The covariance agrees with curve_fit's: with sigma and without, scaled and absolute."""
     result = fitted(decay(), X, Y, [1, 1, 0], sigma, absolute_sigma=absolute)
-    found, expected = scipy_optimize.curve_fit(
+    popt, expected = scipy_optimize.curve_fit(
         decay_of_x,
         X[:, 0],
         Y,
@@ -50,7 +50,7 @@ def test_covariance_is_that_of_curve_fit(sigma, absolute):
         ftol=1e-15,
         jac=lambda x, *p: decay().jacobian(p, X)[:, 0],
     )
-    np.testing.assert_allclose(result.parameters, found, rtol=1e-7)
+    np.testing.assert_allclose(result.parameters, popt, rtol=1e-7)
     np.testing.assert_allclose(result.covariance, expected, rtol=1e-6)
     np.testing.assert_allclose(result.standard_errors, np.sqrt(np.diag(expected)), rtol=1e-6)
 
@@ -173,8 +173,8 @@ def test_all_fixed():
 @pytest.mark.parametrize("scale", [1e-7, 1.0, 1e9])
 def test_what_is_not_determined(scale):
     """Of a*b*x + c, a and b have infinite errors whatever their units; c has that of the model d*x + c."""
-    result = fitted(product(), X, Y, [2, 1, 0], found=[scale * 1.7, -0.3 / scale, 1.1])
-    alone = fitted(line(), X, Y, [0, 0], found=[1.1, -0.51])
+    result = fitted(product(), X, Y, [2, 1, 0], end=[scale * 1.7, -0.3 / scale, 1.1])
+    alone = fitted(line(), X, Y, [0, 0], end=[1.1, -0.51])
     assert result.rank == 2
     assert result.undetermined == ("a", "b")
     np.testing.assert_array_equal(np.isinf(result.standard_errors), [True, True, False])
@@ -192,7 +192,7 @@ def test_a_parameter_without_effect():
     model = Formula(
         "idle", ("a", "idle"), lambda p, X: p[0] * X, lambda p, X: np.concatenate([X, 0 * X], axis=1)[:, None]
     )
-    result = fitted(model, X, Y, [1, 1], found=[1, 1])
+    result = fitted(model, X, Y, [1, 1], end=[1, 1])
     assert result.undetermined == ("idle",)
     assert math.isinf(result.condition)
     assert np.isfinite(result.standard_errors[0])
@@ -202,9 +202,9 @@ def test_a_parameter_without_effect():
 def test_hard_but_determined(columns):
     """Polynomials of degree up to 10 on NIST's interval of Filip are determined: their rank is full."""
     triangle = np.linalg.qr(np.vander(np.linspace(-8.8, -3.1, 82), columns), mode="r")
-    found = decompose(triangle, EPSILON)
-    assert found.rank == columns
-    assert not undetermined(found, EPSILON).any()
+    decomposition = decompose(triangle, EPSILON)
+    assert decomposition.rank == columns
+    assert not undetermined(decomposition, EPSILON).any()
 
 
 def test_condition_does_not_depend_on_units():
@@ -234,7 +234,7 @@ def test_fewer_data_than_parameters():
     assert "there are no more values than free parameters" in str(result)
     known = fitted(line(), X[:2], Y[:2], [0, 0], 0.1, absolute_sigma=True)
     assert np.isfinite(known.confidence_intervals()).all()
-    lonely = fitted(line(), X[:1], Y[:1], [0, 0], found=[Y[0], 0])
+    lonely = fitted(line(), X[:1], Y[:1], [0, 0], end=[Y[0], 0])
     assert lonely.rank == 1
     assert lonely.degrees_of_freedom == -1
 
@@ -257,7 +257,7 @@ def test_parameters_by_name():
         lambda p, X: np.ones((len(X), 2, 5)),
         outputs=("h", "g"),
     )
-    result = fitted(model, X, np.ones((20, 2)), np.ones(5), found=np.arange(5.0))
+    result = fitted(model, X, np.ones((20, 2)), np.ones(5), end=np.arange(5.0))
     assert result.names == ("W[0,0]", "W[0,1]", "W[1,0]", "W[1,1]", "b")
     np.testing.assert_array_equal(result["W"], [[0, 1], [2, 3]])
     assert (result["W[1,0]"], result["b"], result.values["b"]) == (2, 4, 4)

@@ -41,8 +41,12 @@ def model_of(text, precision="float64"):
 def test_symmetries(text, precision):
     """Those that are found are those of the formula, in either precision."""
     symmetries = symmetries_of(model_of(text, precision))
-    each = {"shift": symmetries.shifts[0], "scale": symmetries.scales[0], "height_shift": symmetries.height_shift,
-            "height_scale": symmetries.height_scale}  # fmt: skip
+    each = {
+        "shift": symmetries.shifts[0],
+        "scale": symmetries.scales[0],
+        "height_shift": symmetries.height_shift,
+        "height_scale": symmetries.height_scale,
+    }
     assert [name for name, symmetry in each.items() if symmetry is not None] == FORMULAS[text].split()
 
 
@@ -122,8 +126,16 @@ def test_what_is_found_does_not_depend_on_origin_and_unit(seed):
     """Two peaks on a line are found at 1500 to 1700, in any units, as they are at 0 to 1."""
     random = np.random.default_rng(seed)
     t = np.linspace(0, 1, 121)
-    true = (random.uniform(1, 5), random.uniform(0.1, 0.4), random.uniform(0.02, 0.05), random.uniform(1, 5),
-            random.uniform(0.6, 0.9), random.uniform(0.02, 0.05), 1.0, random.uniform(-1, 1))  # fmt: skip
+    true = (
+        random.uniform(1, 5),
+        random.uniform(0.1, 0.4),
+        random.uniform(0.02, 0.05),
+        random.uniform(1, 5),
+        random.uniform(0.6, 0.9),
+        random.uniform(0.02, 0.05),
+        1.0,
+        random.uniform(-1, 1),
+    )
     names = read_formula(TWO, ("x",)).parameters
     function = sympy.lambdify(sympy.symbols(["x", *names]), sympy.sympify(TWO), "numpy")
     y = function(t, *true) + 0.05 * random.normal(size=len(t))

@@ -93,7 +93,7 @@ def test_long_tables_are_cut():
     """Of some hundred parameters, a hundred are shown, and it is told how many are not."""
     wide = Formula("wide", {"w": (300,)}, lambda p, X: X @ p[:, None], lambda p, X: X[:, None, :])
     rows = np.random.default_rng(0).normal(size=(330, 300))
-    result = fitted(wide, rows, np.ones(330), np.zeros(300), found=np.full(300, 0.001))
+    result = fitted(wide, rows, np.ones(330), np.zeros(300), end=np.full(300, 0.001))
     lines = str(result).splitlines()
     assert len(lines) < 120
     assert lines[3].startswith("w[0] ")

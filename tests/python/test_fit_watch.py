@@ -180,15 +180,15 @@ def test_time_limits_do_not_count_compilation(door, monkeypatch):
 def test_a_clock_that_stands_still():
     """While something is compiled, a clock stands still, also where two threads compile; before and after, it runs."""
     seconds = [5.0]
-    one = Clock(lambda: seconds[0])
-    assert one.now() == 5
-    with one.standing():
+    timer = Clock(lambda: seconds[0])
+    assert timer.now() == 5
+    with timer.standing():
         seconds[0] += 10
-        with one.standing():
+        with timer.standing():
             seconds[0] += 20
-        assert one.now() == 5
+        assert timer.now() == 5
     seconds[0] += 2
-    assert one.now() == 7
+    assert timer.now() == 7
 
 
 def test_a_bar(decay, capsys):
@@ -229,11 +229,11 @@ def test_advice_where_the_cost_still_falls(decay):
     assert fitted.message.endswith("so it still falls: raise max_iterations")
 
 
-def nearly_stopped(found):
+def nearly_stopped(result):
     """The same result as if its iterations had been used up while its cost hardly fell."""
-    found._ending, found._costs = "max_iterations", np.array([1.0, 1 - 2e-6])
-    assert "so more of them gain little: " in found.message
-    return found.message
+    result._ending, result._costs = "max_iterations", np.array([1.0, 1 - 2e-6])
+    assert "so more of them gain little: " in result.message
+    return result.message
 
 
 def test_advice_where_parameters_are_alike(decay):

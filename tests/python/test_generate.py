@@ -12,7 +12,7 @@ from nncodegen.compiler.passes.stepwise import stepwise, why_not_stepwise
 from nncodegen.compiler.pipeline import evaluated_module
 from nncodegen.compiler.schedule.extents import ROWS
 from nncodegen.compiler.schedule.tree import Loop
-from nncodegen.compiler.schedule.walks import rewritten
+from nncodegen.compiler.schedule.tree_walks import rewritten
 from tests.support.built import built, stage
 from tests.support.stepping import LOGITS, NETWORKS, PROBABILITIES, STEPS, TOKENS, softmax
 
@@ -28,20 +28,20 @@ def of(name, precision="float64"):
 
 def whole(name, module, parameters, sequences):
     """The probabilities after each token, by predictions of whole sequences."""
-    found = module.predict(parameters, sequences).reshape(len(sequences), STEPS, TOKENS)
-    return softmax(found) if name == "transformer" else found
+    predicted = module.predict(parameters, sequences).reshape(len(sequences), STEPS, TOKENS)
+    return softmax(predicted) if name == "transformer" else predicted
 
 
 def continued(module, parameters, prompt, count, choose):
     """What step gives after a prompt, token by token, where a function chooses each from its probabilities."""
-    state, found = None, []
+    state, tokens = None, []
     for token in prompt:
         probabilities, state = module.step(parameters, token, state)
     for _ in range(count):
-        found.append(int(choose(probabilities)))
-        if len(found) < count:
-            probabilities, state = module.step(parameters, found[-1], state)
-    return found
+        tokens.append(int(choose(probabilities)))
+        if len(tokens) < count:
+            probabilities, state = module.step(parameters, tokens[-1], state)
+    return tokens
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
@@ -138,10 +138,10 @@ def test_a_sequence_ends_before_stop():
     module, parameters = of("recurrent")
     free = module.generate(parameters, [[TOKENS]] * 30, 12, seed=2)
     ended = module.generate(parameters, [[TOKENS]] * 30, 12, stop=3, seed=2)
-    for one, other in zip(free, ended, strict=True):
-        tokens = one.tolist()
-        assert other.tolist() == (tokens[: tokens.index(3)] if 3 in tokens else tokens)
-    assert any(len(one) < 12 for one in ended)
+    for endless, stopped in zip(free, ended, strict=True):
+        tokens = endless.tolist()
+        assert stopped.tolist() == (tokens[: tokens.index(3)] if 3 in tokens else tokens)
+    assert any(len(endless) < 12 for endless in ended)
 
 
 def test_recurrent_layers_alone_have_no_positions():
@@ -160,12 +160,12 @@ def test_without_a_compiler():
         slow = evaluated_module(NETWORKS[name], fit=False)
         for token in (1, 3):
             expected, state = module.step(parameters, token, None)
-            found, other = slow.step(parameters, token, None)
-            np.testing.assert_allclose(found, expected, atol=1e-13)
+            probabilities, other = slow.step(parameters, token, None)
+            np.testing.assert_allclose(probabilities, expected, atol=1e-13)
             np.testing.assert_allclose(other, state, atol=1e-12)
         for options in ({"temperature": 0.7}, {"top_k": 2}, {"stop": 1}, {"temperature": 0}):
             both = (each.generate(parameters, [[2], [0, 3]], 6, seed=1, **options) for each in (module, slow))
-            assert [one.tolist() for one in next(both)] == [one.tolist() for one in next(both)]
+            assert [sequence.tolist() for sequence in next(both)] == [sequence.tolist() for sequence in next(both)]
 
 
 BAD = {
@@ -265,9 +265,9 @@ def test_deep_networks():
         h += nn.MultiHeadAttention(1, 2, use_bias=False)(h, use_causal_mask=True)
     program = stage(nn.Network(x, nn.Dense(TOKENS)(h), LOGITS, name="deep"), "stabilize")
     assert why_not_stepwise(program) == ""
-    found = stepwise(program)
-    assert isinstance(found, Companion)
-    assert len(found.stepwise.rows) == 80
+    companion = stepwise(program)
+    assert isinstance(companion, Companion)
+    assert len(companion.stepwise.rows) == 80
 
 
 @pytest.mark.filterwarnings("ignore:.*NumPy evaluates")

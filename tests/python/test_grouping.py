@@ -27,8 +27,8 @@ def module(request, vector_compiler):
     return nn.build(network, request.param, fit=False)
 
 
-def same(one, other):
-    return np.array_equal(one.parameters, other.parameters) and np.array_equal(one.history, other.history)
+def same(first, second):
+    return np.array_equal(first.parameters, second.parameters) and np.array_equal(first.history, second.history)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
@@ -36,19 +36,19 @@ def test_epochs(module, schedule):
     """Stopped and resumed after any epoch, or after every one, or seen by a callback: with each schedule and batch."""
     for batch in (1, 7, 10, 11, 23, 32, 70):
         for epochs in (7, 13, 20):
-            given = {"schedule": schedule, "batch_size": batch, "epochs": epochs, "learning_rate": 0.05}
-            whole = module.train(X, Y, **given)
-            assert same(whole, module.train(X, Y, callback=lambda progress: None, **given))
+            options = {"schedule": schedule, "batch_size": batch, "epochs": epochs, "learning_rate": 0.05}
+            whole = module.train(X, Y, **options)
+            assert same(whole, module.train(X, Y, callback=lambda progress: None, **options))
             pieces = None
             for until in range(1, epochs):
-                half = module.train(X, Y, callback=lambda progress, until=until: progress.epochs == until, **given)
+                half = module.train(X, Y, callback=lambda progress, until=until: progress.epochs == until, **options)
                 assert half.epochs == until
-                assert same(whole, module.train(X, Y, resume=half, **given))
+                assert same(whole, module.train(X, Y, resume=half, **options))
                 last = 0 if pieces is None else pieces.epochs
                 pieces = module.train(
-                    X, Y, callback=lambda progress, last=last: progress.epochs > last, resume=pieces, **given
+                    X, Y, callback=lambda progress, last=last: progress.epochs > last, resume=pieces, **options
                 )
-            assert same(whole, module.train(X, Y, resume=pieces, **given))
+            assert same(whole, module.train(X, Y, resume=pieces, **options))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
@@ -56,12 +56,12 @@ def test_epochs(module, schedule):
 def test_within_epochs(module, schedule, options):
     """Stopped again and again within epochs, and resumed each time."""
     rows, targets = np.tile(X, (100, 1)), np.tile(Y, (100, 1))
-    given = {"schedule": schedule, "epochs": 4, "learning_rate": 1e-3, **options}
-    whole = module.train(rows, targets, **given)
+    arguments = {"schedule": schedule, "epochs": 4, "learning_rate": 1e-3, **options}
+    whole = module.train(rows, targets, **arguments)
     pieces, ends = None, []
     while pieces is None or pieces.status == "stopped":
         pieces = module.train(
-            rows, targets, resume=pieces, callback=lambda progress: True, callback_interval=1e-9, **given
+            rows, targets, resume=pieces, callback=lambda progress: True, callback_interval=1e-9, **arguments
         )
         ends.append(pieces._state["counters"][3])
     assert np.count_nonzero(ends) > 3
@@ -71,8 +71,8 @@ def test_within_epochs(module, schedule, options):
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", ("warm_up", {"epochs": 7}), "exponential"], ids=name_of)
 def test_what_is_measured_changes_no_update(module, schedule):
     """Metrics, validation, patience that does not end it, a far time limit: the parameters are the same."""
-    given = {"schedule": schedule, "batch_size": 11, "epochs": 13, "restore_best_weights": False}
-    whole = module.train(X, Y, **given)
+    arguments = {"schedule": schedule, "batch_size": 11, "epochs": 13, "restore_best_weights": False}
+    whole = module.train(X, Y, **arguments)
     for options in (
         {"time_limit": 1e6},
         {"patience": 100},
@@ -81,7 +81,7 @@ def test_what_is_measured_changes_no_update(module, schedule):
         {"callback": lambda progress: None, "callback_interval": 1e-3},
         {"threads": 2},
     ):
-        assert np.array_equal(whole.parameters, module.train(X, Y, **given, **options).parameters)
+        assert np.array_equal(whole.parameters, module.train(X, Y, **arguments, **options).parameters)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES[1:-1], ids=name_of)
@@ -103,8 +103,8 @@ def test_batches_above_all_samples(module):
     """A batch_size above the number of samples means all of them, in every training."""
     for size in (71, 10**12):
         assert same(module.train(X, Y, epochs=3), module.train(X, Y, epochs=3, batch_size=size))
-        given = {"epochs": 3, "validation_split": 0.1}
-        assert same(module.train(X, Y, **given), module.train(X, Y, batch_size=size, **given))
+        options = {"epochs": 3, "validation_split": 0.1}
+        assert same(module.train(X, Y, **options), module.train(X, Y, batch_size=size, **options))
         assert same(module.partial_fit(X, Y), module.partial_fit(X, Y, batch_size=size))
         many = module.train_many(X, Y, models=2, epochs=3, batch_size=size)
         assert np.array_equal(many.parameters, module.train_many(X, Y, models=2, epochs=3).parameters)

@@ -69,8 +69,8 @@ def test_data_that_are_omitted():
     expected = nn.curve_fit("a*u + b*v**2", {name: values[kept] for name, values in data.items()}, target[kept])
     data["u"][2], target[5] = np.nan, np.nan
     fitted = nn.curve_fit("a*u + b*v**2", data, target, nan_policy="omit")  # w, which is not used, does not count
-    for one, other in zip(fitted, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for value, expected_value in zip(fitted, expected, strict=True):
+        np.testing.assert_array_equal(value, expected_value)
 
 
 REFUSED = [
@@ -148,7 +148,7 @@ def test_every_advice_can_be_followed(decay, network):
 def test_attributes_of_others(decay, network):
     """An attribute that others have says what is meant; any other is missing as usual."""
     result, training = decay.fit(X, Y), network.train(X, Y, epochs=2)
-    for one, name, message in (
+    for subject, name, message in (
         (result, "params", "a FitResult has no attribute 'params': see parameters"),
         (result, "popt", "a FitResult has no attribute 'popt': see parameters"),
         (training, "params", "a Result has no attribute 'params': see parameters"),
@@ -158,7 +158,7 @@ def test_attributes_of_others(decay, network):
         (nn.Sequential([nn.Dense(1)], 1), "fit", "build it first, .* module.train"),
     ):
         with pytest.raises(AttributeError, match=message):
-            getattr(one, name)
+            getattr(subject, name)
 
 
 def test_history_by_name(network):
@@ -170,8 +170,15 @@ def test_history_by_name(network):
     with pytest.raises(KeyError, match="acc: the metrics of this training are loss, mae, val_loss, val_mae"):
         history["acc"]
     plain = result.metrics["loss"]
-    for found in (history + 1, history[1:], history[-1], history.min(), np.diff(history), np.concatenate([history])):
-        assert type(found) in (np.ndarray, np.float64)
+    for plain_values in (
+        history + 1,
+        history[1:],
+        history[-1],
+        history.min(),
+        np.diff(history),
+        np.concatenate([history]),
+    ):
+        assert type(plain_values) in (np.ndarray, np.float64)
     assert (history.tolist(), repr(history), float(history.sum())) == (plain.tolist(), repr(plain), float(plain.sum()))
     assert type(pickle.loads(pickle.dumps(history))) is np.ndarray
 
@@ -210,9 +217,9 @@ MESSAGES = [
 @pytest.mark.parametrize(("changes", "message"), MESSAGES)
 def test_equations_of_motion(changes, message):
     """Times in the place of their number, and names that nothing uses, are refused with what to do."""
-    given = {"initial": {"u": 1.0}, "parameters": {"k": 1.0}, "times": 3, **changes}
+    arguments = {"initial": {"u": 1.0}, "parameters": {"k": 1.0}, "times": 3, **changes}
     with pytest.raises(nn.errors.ModelError, match=message):
-        nn.Dynamics("u' = -k*u", **given)
+        nn.Dynamics("u' = -k*u", **arguments)
 
 
 def test_a_parameter_that_nothing_uses():

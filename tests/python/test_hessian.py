@@ -53,20 +53,20 @@ def module(model, precision="float64"):
 def test_hessian(name, precision):
     """The Hessian is that of the gradient at 60 digits, with weights as well; it is symmetric, its products are its."""
     model, X, Y = CASES[name]
-    found, accuracy = module(model, precision), {"float64": 1e-13, "float32": 1e-5}[precision]
-    parameters = found.initial_parameters(1)
-    weight = RNG.uniform(0.2, 1, len(X)).astype(found.dtype)
-    direction = RNG.normal(size=len(parameters)).astype(found.dtype)
+    compiled, accuracy = module(model, precision), {"float64": 1e-13, "float32": 1e-5}[precision]
+    parameters = compiled.initial_parameters(1)
+    weight = RNG.uniform(0.2, 1, len(X)).astype(compiled.dtype)
+    direction = RNG.normal(size=len(parameters)).astype(compiled.dtype)
     differentiated, _ = derived(model)
-    used = [None if data is None else np.asarray(data, found.dtype).astype(float) for data in (X, Y)]
+    used = [None if data is None else np.asarray(data, compiled.dtype).astype(float) for data in (X, Y)]
     point, moved = parameters.astype(float), direction.astype(float)
     for weights in (None, weight):
         shares = None if weights is None else weights / weights.sum(dtype=float)
         expected = product_by_differences(differentiated, point, moved, *used, shares)
-        hessian = found.hessian(parameters, X, Y, sample_weight=weights)
-        product = found.hessian_product(parameters, direction, X, Y, sample_weight=weights)
+        hessian = compiled.hessian(parameters, X, Y, sample_weight=weights)
+        product = compiled.hessian_product(parameters, direction, X, Y, sample_weight=weights)
         scale = accuracy * np.linalg.norm(hessian) * np.linalg.norm(direction)
-        assert hessian.dtype == product.dtype == found.dtype
+        assert hessian.dtype == product.dtype == compiled.dtype
         assert (hessian == hessian.T).all()
         np.testing.assert_allclose(hessian @ direction, expected, rtol=0, atol=scale)
         np.testing.assert_allclose(product, expected, rtol=0, atol=scale)
@@ -118,10 +118,10 @@ def test_what_minimizers_are_given(method, monkeypatch):
     """Each minimizer gets the Hessian of the whole objective, or products with it: penalties and weights count."""
     _, X, Y = CASES["network"]
     network = module(CASES["network"][0])
-    given = {}
+    received = {}
 
     def minimize(function, start, **options):
-        given.update(options, function=function)
+        received.update(options, function=function)
         return optimize.OptimizeResult(x=start, success=True, message="", status=0)
 
     penalties = {"l2": 0.3, "l1": 0.1} if method == "trust-constr" else {"l2": 0.3}
@@ -132,9 +132,11 @@ def test_what_minimizers_are_given(method, monkeypatch):
     size = network.parameter_count * (2 if method == "trust-constr" else 1)
     variables, direction = RNG.uniform(0.1, 1, size), RNG.normal(size=size)
     step = 1e-5 * direction
-    near = [given["function"](variables + sign * step)[1] for sign in (1, -1)]
-    product = (given["hess"](variables) @ direction) if "hess" in given else given["hessp"](variables, direction)
-    assert ("hessp" in given) == (method in ("Newton-CG", "trust-ncg", "trust-krylov"))
+    near = [received["function"](variables + sign * step)[1] for sign in (1, -1)]
+    product = (
+        (received["hess"](variables) @ direction) if "hess" in received else received["hessp"](variables, direction)
+    )
+    assert ("hessp" in received) == (method in ("Newton-CG", "trust-ncg", "trust-krylov"))
     np.testing.assert_allclose(product, (near[0] - near[1]) / 2e-5, rtol=1e-6, atol=1e-8)
 
 

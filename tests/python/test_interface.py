@@ -29,8 +29,19 @@ def test_attributes(chain, perceptron):
     assert (chain.parameter_count, chain.output_count) == (43, 3)
     assert perceptron.parameter_names == ("w0", "w13", "w14", "w23", "w24", "w35", "w45")
     assert perceptron.operations["simplified"] < perceptron.operations["written_out"]
-    assert set(chain.optimizers) == {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam",
-                                     "adamax", "lion", "rprop"}  # fmt: skip
+    assert set(chain.optimizers) == {
+        "sgd",
+        "momentum",
+        "nesterov",
+        "adagrad",
+        "rmsprop",
+        "adam",
+        "adamw",
+        "nadam",
+        "adamax",
+        "lion",
+        "rprop",
+    }
     assert chain.optimizers["adam"] == {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
     for function in (
         chain.predict,
@@ -324,17 +335,17 @@ def test_same_bits(chain):
 def test_two_threads(chain):
     """Two threads may train with one module at the same time, without an influence on each other."""
     expected = [chain.train(X, Y, epochs=200, batch_size=8, seed=seed).parameters for seed in range(4)]
-    found = [None] * 4
+    trained = [None] * 4
 
     def work(seed):
-        found[seed] = chain.train(X, Y, epochs=200, batch_size=8, seed=seed).parameters
+        trained[seed] = chain.train(X, Y, epochs=200, batch_size=8, seed=seed).parameters
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(expected, trained, strict=True))
 
 
 def test_short_calls_of_several_threads(chain, perceptron):
@@ -343,12 +354,12 @@ def test_short_calls_of_several_threads(chain, perceptron):
     inputs = RNG.uniform(size=(9, 2))
 
     def work(rows):
-        found = []
+        results = []
         for _ in range(50):
-            found += [chain.predict(parameters[0], X[:rows]).tobytes(), chain.predict(parameters[0], X).tobytes()]
-            found += [perceptron.predict(parameters[1], inputs[:rows]).tobytes()]
-            found += [chain.train(X[:9], Y[:9], epochs=3, seed=rows).parameters.tobytes()]
-        return found
+            results += [chain.predict(parameters[0], X[:rows]).tobytes(), chain.predict(parameters[0], X).tobytes()]
+            results += [perceptron.predict(parameters[1], inputs[:rows]).tobytes()]
+            results += [chain.train(X[:9], Y[:9], epochs=3, seed=rows).parameters.tobytes()]
+        return results
 
     expected = [work(rows) for rows in range(1, 5)]
     together = threading.Barrier(4)

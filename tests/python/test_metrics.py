@@ -111,8 +111,13 @@ def test_numbers_as_scikit_learn():
     names = ["mse", "root_mean_squared_error", "mape", "mae", "r2"]
     values = module.evaluate(parameters, X, y, WEIGHT, names)
     sk = sklearn_metrics
-    functions = (sk.mean_squared_error, sk.root_mean_squared_error, sk.mean_absolute_percentage_error,
-                 sk.mean_absolute_error, sk.r2_score)  # fmt: skip
+    functions = (
+        sk.mean_squared_error,
+        sk.root_mean_squared_error,
+        sk.mean_absolute_percentage_error,
+        sk.mean_absolute_error,
+        sk.r2_score,
+    )
     for name, function in zip(names, functions, strict=True):
         assert values[name] == pytest.approx(function(y, p, sample_weight=WEIGHT), rel=1e-12), name
     assert values["loss"] == module.loss(parameters, X, y, WEIGHT)
@@ -165,18 +170,18 @@ def test_functions_of_ones_own():
     """They get the targets as they were given, the outputs, and the weights where they take these."""
     module = built(CHAIN, fit=False)
     shapes = []
-    own = {"shapes": lambda y, p: shapes.append((y.shape, p.shape)) or 0, "weighted": weighted}
+    functions = {"shapes": lambda y, p: shapes.append((y.shape, p.shape)) or 0, "weighted": weighted}
     result = module.train(X, LABELS, sample_weight=WEIGHT, epochs=2, metrics=[share_met, *("mae",)], **ADAM)
     met = (module.predict(result.parameters, X).argmax(axis=1) == LABELS).mean()
     assert result.metrics["share_met"][-1] == met
-    values = module.evaluate(result.parameters, X, LABELS, WEIGHT, own)
+    values = module.evaluate(result.parameters, X, LABELS, WEIGHT, functions)
     assert (values["weighted"] > 1, shapes) == (True, [((90,), (90, 3))])
-    module.evaluate(result.parameters, X, np.eye(3)[LABELS], metrics=own)
+    module.evaluate(result.parameters, X, np.eye(3)[LABELS], metrics=functions)
     assert shapes[-1] == ((90, 3), (90, 3))
     by_name = {"seen": lambda y, p: float(set(y) == set(NAMES))}
     assert module.evaluate(result.parameters, X, NAMES[LABELS], metrics=by_name)["seen"] == 1
     single = built(BINARY, fit=False)
-    single.evaluate(np.zeros(5), X, (LABELS > 0)[:, None], metrics=own)
+    single.evaluate(np.zeros(5), X, (LABELS > 0)[:, None], metrics=functions)
     assert shapes[-1] == ((90,), (90,))
 
 
@@ -190,9 +195,9 @@ def test_an_error_of_a_metric():
             raise RuntimeError
         return 0.5
 
-    with pytest.raises(RuntimeError) as found:
+    with pytest.raises(RuntimeError) as caught:
         module.train(X, LABELS, epochs=5, metrics=fails, **ADAM)
-    reached = found.value.result
+    reached = caught.value.result
     assert np.isnan(reached.metrics["fails"]).tolist() == [False, False, True]
     whole = module.train(X, LABELS, epochs=5, resume=reached, **ADAM)
     assert np.array_equal(whole.parameters, module.train(X, LABELS, epochs=5, **ADAM).parameters)
@@ -306,8 +311,13 @@ def test_a_plateau_lowers_the_rate(monitor, cooldown, tmp_path):
     """The learning rate is multiplied by the factor after a number of epochs that were not better, as in Keras."""
     module = built(CHAIN, fit=False)
     numbers = {"factor": 0.5, "patience": 2, "min_delta": 0.02, "cooldown": cooldown, "min_lr": 0.02}
-    arguments = {"learning_rate": 0.6, "batch_size": 16, "metrics": ["f1", "accuracy"], "validation_split": 0.3,
-                 "schedule": ("plateau", {**numbers, "monitor": monitor})}  # fmt: skip
+    arguments = {
+        "learning_rate": 0.6,
+        "batch_size": 16,
+        "metrics": ["f1", "accuracy"],
+        "validation_split": 0.3,
+        "schedule": ("plateau", {**numbers, "monitor": monitor}),
+    }
     result = module.train(X, LABELS, epochs=24, **arguments)
     sign = -1 if monitor in ("val_f1", "accuracy") else 1
     rates = reduced(sign * result.metrics[monitor], 0.6, 0.5, 2, 0.02, cooldown, 0.02)
@@ -491,8 +501,8 @@ def test_labels_of_sequences():
     module = nn.build(nn.Sequential(layers, (5, 2), "sparse_categorical_crossentropy", name="tags"), fit=False)
     inputs, tags = RNG.normal(size=(20, 5, 2)), RNG.integers(0, 3, (20, 5))
     result = module.train(inputs, tags, epochs=2)
-    for given in (tags.tolist(), tags[..., None], np.eye(3)[tags], np.eye(3)[tags].reshape(20, 15), {"y": tags}):
-        assert module.loss(result.parameters, inputs, given) == result.loss
+    for labels in (tags.tolist(), tags[..., None], np.eye(3)[tags], np.eye(3)[tags].reshape(20, 15), {"y": tags}):
+        assert module.loss(result.parameters, inputs, labels) == result.loss
     p = module.predict(result.parameters, inputs).reshape(20, 5, 3)
     chosen = np.take_along_axis(p, tags[..., None], axis=2)
     assert result.loss == pytest.approx(-np.log(chosen).mean())
@@ -536,17 +546,17 @@ def test_lists_of_inputs_and_targets(both):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arrays", "message"),
     [
         ([A, B, A], "X is a list of 3 arrays; expected one for each of a, b, in order"),
         ([B, A], r"X\[0\] has the shape \(90, 2\); expected \(samples, 3\)"),
         ([A, B[:9]], "X has arrays with different numbers of rows"),
     ],
 )
-def test_lists_that_do_not_fit(both, given, message):
+def test_lists_that_do_not_fit(both, arrays, message):
     """A list with arrays that are not those of the inputs is refused in words."""
     with pytest.raises(ValueError, match=message):
-        both.predict(both.initial_parameters(), given)
+        both.predict(both.initial_parameters(), arrays)
 
 
 def test_lists_of_columns(perceptron):

@@ -62,10 +62,10 @@ def test_hessian(name):
     nist_problem = nist.problem(name)
     for where in nist.POINTS:
         parameters = nist.point(nist_problem, where)
-        found = hessian(name)(parameters, nist_problem.x, nist_problem.y)
-        assert found.shape == (len(parameters), len(parameters))
-        assert nist.distance(found, found.T) < 1e-14
-        assert nist.distance(found, nist.written_loss_hessian(nist_problem, parameters)) < 1e-12
+        computed = hessian(name)(parameters, nist_problem.x, nist_problem.y)
+        assert computed.shape == (len(parameters), len(parameters))
+        assert nist.distance(computed, computed.T) < 1e-14
+        assert nist.distance(computed, nist.written_loss_hessian(nist_problem, parameters)) < 1e-12
 
 
 @pytest.mark.parametrize("name", nist.EACH)
@@ -105,8 +105,8 @@ def test_covariance(name):
     nist_problem = nist.problem(name)
     covariance = nist.covariance(nist_problem, nist.solution(name))
     scale = np.array([float(mpmath.sqrt(value)) for value in np.diag(covariance)])
-    found = fitted(name, 1).covariance / np.outer(scale, scale)
-    np.testing.assert_allclose(found, covariance.astype(float) / np.outer(scale, scale), rtol=0, atol=1e-5)
+    scaled = fitted(name, 1).covariance / np.outer(scale, scale)
+    np.testing.assert_allclose(scaled, covariance.astype(float) / np.outer(scale, scale), rtol=0, atol=1e-5)
 
 
 @pytest.mark.thorough

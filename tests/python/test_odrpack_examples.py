@@ -165,7 +165,9 @@ def by_odrpack(example):
 
     def function(expressions):
         value = sp.lambdify((inputs, parameters), expressions)
-        return lambda x, p: [np.broadcast_to(one, samples) for one in value(np.atleast_2d(x), p)]
+        return lambda x, p: [
+            np.broadcast_to(values_of_output, samples) for values_of_output in value(np.atleast_2d(x), p)
+        ]
 
     values = function(outputs)
     slopes = {
@@ -272,9 +274,9 @@ def stationary(example, parameters):
     y, change = sp.symbols("y change")
     unknown = [change, *symbols]
     cost = (output.subs(x, x + change) - y) ** 2 / 2 + change**2 / 2
-    gradient = [sp.diff(cost, one) for one in unknown]
+    gradient = [sp.diff(cost, symbol) for symbol in unknown]
     both = sp.lambdify(
-        (x, y, *unknown), (gradient, [[sp.diff(one, by) for by in unknown] for one in gradient]), "mpmath"
+        (x, y, *unknown), (gradient, [[sp.diff(symbol, by) for by in unknown] for symbol in gradient]), "mpmath"
     )
     with mpmath.workdps(40):
         count, point = len(parameters), [mpmath.mpf(repr(value)) for value in parameters]
@@ -290,7 +292,7 @@ def stationary(example, parameters):
                 for j in range(count):
                     A[i, j] += H[i + 1][j + 1] - (0 if exact else H[i + 1][0] * H[0][j + 1] / H[0][0])
         step = mpmath.lu_solve(A, b)
-        return float(max(abs(one / value) for one, value in zip(step, point, strict=True)))
+        return float(max(abs(part / value) for part, value in zip(step, point, strict=True)))
 
 
 def test_figures_of_the_reports():

@@ -37,11 +37,11 @@ def test_signatures(perceptron, name):
 @pytest.mark.parametrize("function", ["train", "fit", "fit_many"])
 def test_every_option_is_documented(perceptron, function):
     """The documentation of a function tells what each option does."""
-    told = inspect.getdoc(getattr(perceptron, function))
+    documentation = inspect.getdoc(getattr(perceptron, function))
     for name, option in CALLS[function].options.items():
-        assert f"\n{name} " in told
+        assert f"\n{name} " in documentation
         for line in option.meaning.split("\n"):
-            assert line in told
+            assert line in documentation
     assert "{" not in perceptron.train_on_stream.__doc__
 
 
@@ -96,7 +96,7 @@ def test_options_of_a_fit_are_told_as_python_tells_them(perceptron):
 
 def test_the_record_of_a_fit_holds_what_files_and_pickles_need():
     """Options that a problem keeps are pickled and stored by themselves, without data and callbacks; others are not."""
-    given = {"loss": "huber", "f_scale": 2.5, "tolerance": 1e-4, "max_iterations": 7, "absolute_sigma": True}
+    options = {"loss": "huber", "f_scale": 2.5, "tolerance": 1e-4, "max_iterations": 7, "absolute_sigma": True}
     model = SimpleNamespace(
         precision="float64",
         facts=SimpleNamespace(steps=SimpleNamespace(rtol=0.0)),
@@ -104,8 +104,8 @@ def test_the_record_of_a_fit_holds_what_files_and_pickles_need():
         tiny=0.0,
         fit_options=None,
     )
-    record = CheckedFitOptions.of(X=[1.0], callback=print, **given).kept(model, None, True)
-    assert vars(pickle.loads(pickle.dumps(record))) == {**given, "bounds": None}
+    record = CheckedFitOptions.of(X=[1.0], callback=print, **options).kept(model, None, True)
+    assert vars(pickle.loads(pickle.dumps(record))) == {**options, "bounds": None}
     arrays = {name: record.stored(name) for name in STORED}
     assert arrays == {"numbers": (2.5, 1e-4), "counts": (7, True), "texts": ("huber",)}  # as files of 0.2 have them
     assert vars(restored(model, None, **arrays)) == vars(record)
@@ -132,9 +132,9 @@ def test_parameters_of_estimators_are_options_of_fit():
         parameters = inspect.signature(kind).parameters
         assert left <= parameters.keys()
         assert all(parameters[name].default == DEFAULTS[name] for name in left)
-        told = inspect.getdoc(kind)
-        assert all(f"\n{name} " in told for name in left)
-        assert "{options}" not in told
+        documentation = inspect.getdoc(kind)
+        assert all(f"\n{name} " in documentation for name in left)
+        assert "{options}" not in documentation
         with pytest.raises(TypeError, match=rf"{kind.__name__}.__init__\(\) got an unexpected .* 'f_scal'"):
             kind(None, f_scal=1)
 
@@ -144,8 +144,8 @@ def test_members_in_c():
     assert len({member.name for member in MEMBERS}) == len(MEMBERS)
     assert {member.type for member in MEMBERS} <= {"int", "double", "size_t"}
     metrics = tuple(Measure(name, name, FIGURES[name]) for name in ("mae", "r2"))
-    given = {"update": "sequential", "monitor": "val_r2", "mode": "max", "metrics": metrics}
-    settings = CheckedOptions({**TRAIN.defaults, **given})
+    options = {"update": "sequential", "monitor": "val_r2", "mode": "max", "metrics": metrics}
+    settings = CheckedOptions({**TRAIN.defaults, **options})
     members = settings.members()
     assert (members["sequential"], members["monitor"], members["higher"], members["metrics"]) == (1, 7, 1, 6)
     assert CheckedOptions(TRAIN.defaults).members() == {member.name: 0 for member in MEMBERS} | {
@@ -164,12 +164,12 @@ def test_names_that_a_rule_may_not_take(name):
 def test_names_that_a_rule_may_take():
     """All options are taken but the two that are hyperparameters; names of the runtime itself are not."""
     assert set(TRAIN.options) - {"learning_rate", "weight_decay"} <= set(TAKEN)
-    hypers = {"model": 0.5, "given": 0.25, "named": 0.125, "weight_decay": 0.0, "self": 1.0}
+    hypers = {"model": 0.5, "positional": 0.25, "named": 0.125, "weight_decay": 0.0, "self": 1.0}
     optimizer = nn.Optimizer(
-        "own", lambda parameter, gradient, model, given: parameter - model * given * gradient, (), hypers
+        "own", lambda parameter, gradient, model, positional: parameter - model * positional * gradient, (), hypers
     )
     module = nn.build(nn.Sequential([nn.Dense(1)], 1, name="own_names", optimizers=[optimizer]), fit=False)
-    result = module.train([[1.0]], [1.0], optimizer="own", epochs=1, model=0.5, given=0.5, named=1.0, self=2.0)
+    result = module.train([[1.0]], [1.0], optimizer="own", epochs=1, model=0.5, positional=0.5, named=1.0, self=2.0)
     expected = module.train([[1.0]], [1.0], learning_rate=0.25, epochs=1)
     assert result.parameters.tolist() == expected.parameters.tolist()
 

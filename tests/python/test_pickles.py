@@ -67,7 +67,7 @@ def test_results_are_data_in_any_process(results, tmp_path):
 
     There, an error says what to build; after that, the same object computes what it did where it was pickled.
     """
-    told = {name: str(one) for name, one in results.items() if name not in ("function", "module")}
+    texts = {name: str(result) for name, result in results.items() if name not in ("function", "module")}
     expected = {name: results[name].predict(X) for name in ("fit", "training")}
     program = """
         import pickle, sys
@@ -93,7 +93,7 @@ def test_results_are_data_in_any_process(results, tmp_path):
             np.testing.assert_array_equal(found[name].predict(np.linspace(0, 2, 20)), one)
         assert read("function")([1.0, 1.0, 0.0], [0.0]) == 1
     """
-    message = in_another_process(program, tmp_path, told=told, expected=expected, model=MODEL, **results)
+    message = in_another_process(program, tmp_path, told=texts, expected=expected, model=MODEL, **results)
     assert message.splitlines() == 2 * [
         "this is computed by the module of decay, which was built in another process: build the same model here, "
         "nncodegen.build(model, precision='float64', bits='native'), and call this again"

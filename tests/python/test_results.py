@@ -82,8 +82,14 @@ def test_resuming_gives_the_same_bits(optimizer, precision, tmp_path):
 def test_stopped_within_an_epoch(chain, tmp_path_factory, stops, update):
     """A training that is stopped anywhere, within an epoch too, goes on with the same bits."""
     rows = np.resize(np.arange(150), 30_000)
-    arguments = {"epochs": 2, "batch_size": 700 if update == "simultaneous" else 29_000, "optimizer": "adam",
-                 "update": update, "metrics": ("accuracy", "mae", "r2"), "validation_split": 0.01}  # fmt: skip
+    arguments = {
+        "epochs": 2,
+        "batch_size": 700 if update == "simultaneous" else 29_000,
+        "optimizer": "adam",
+        "update": update,
+        "metrics": ("accuracy", "mae", "r2"),
+        "validation_split": 0.01,
+    }
     whole = chain.train(X[rows], Y[rows], **arguments)
     result = None
     for stop in stops:

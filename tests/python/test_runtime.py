@@ -120,7 +120,7 @@ def test_other_versions_live_beside():
         with pytest.raises(ModuleNotFoundError):
             import_module(f"{name}.nothing")
     finally:
-        sys.meta_path[:] = [found for found in sys.meta_path if getattr(found, "package", "") != name]
+        sys.meta_path[:] = [entry for entry in sys.meta_path if getattr(entry, "package", "") != name]
         for known in [known for known in sys.modules if known.startswith(name)]:
             del sys.modules[known]
 

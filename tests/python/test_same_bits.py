@@ -147,7 +147,7 @@ def test_what_numpy_computes():
 @pytest.mark.parametrize("name", ["tanh", "classes"])
 def test_metrics(name, monkeypatch):
     """The metrics that the kernel measures have the same bits with vectors of any length."""
-    found = []
+    digests = []
     for flags in ("", " -mno-avx512f"):
         monkeypatch.setenv("CC", named("gcc") + flags)
         module = build(name, "float32")
@@ -156,8 +156,8 @@ def test_metrics(name, monkeypatch):
         options = {"metrics": metrics, "validation_split": 0.3, "epochs": 3, "sample_weight": 1 + X[:, 0]}
         results = [module.train(X, Y, batch_size=batch, **options) for batch in (1, 16, None)]
         assert all(len(result.metrics) == 2 + 2 * len(metrics) for result in results)
-        found.append(hashes.digest(*(figure for result in results for figure in result.metrics.values())))
-    assert found[0] == found[1]
+        digests.append(hashes.digest(*(figure for result in results for figure in result.metrics.values())))
+    assert digests[0] == digests[1]
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -211,9 +211,12 @@ def result(function, *arguments):
 
 def test_edges_of_functions():
     """Zero, infinity and what overflows give the values of Python and its module ``math``, and NaN where they do."""
-    for own, usual in ((same_bits.log, math.log), (same_bits.exp, math.exp)):
+    for function_of_ours, usual in ((same_bits.log, math.log), (same_bits.exp, math.exp)):
         for value in EDGES:
-            assert result(own, value) == pytest.approx(result(usual, value), rel=1e-15, nan_ok=True), (own, value)
+            assert result(function_of_ours, value) == pytest.approx(result(usual, value), rel=1e-15, nan_ok=True), (
+                function_of_ours,
+                value,
+            )
     for base, exponent in itertools.product(EDGES, EDGES):
         expected = result(operator.pow, base, exponent)
         assert result(same_bits.power, base, exponent) == pytest.approx(expected, rel=1e-15, nan_ok=True), (
@@ -264,9 +267,9 @@ def test_any_number_of_samples(name, monkeypatch):
     overflowing[::3] *= np.float32(1e38)
     for samples in range(1, 35):
         for inputs in (X, overflowing):
-            given = parameters, inputs[:samples], Y[:samples]
-            loss, gradient = longest.loss_and_gradient(*given)
-            same, others = shorter.loss_and_gradient(*given)
+            arguments = parameters, inputs[:samples], Y[:samples]
+            loss, gradient = longest.loss_and_gradient(*arguments)
+            same, others = shorter.loss_and_gradient(*arguments)
             assert np.array_equal([loss], [same], equal_nan=True), samples
             assert np.array_equal(gradient, others, equal_nan=True), samples
 
@@ -281,8 +284,8 @@ def test_powers(precision, bound):
     for spread in (0.36, 3, largest):
         base = np.exp(random.uniform(-spread, spread, 400))
         base, exponent = (
-            given.astype(precision)
-            for given in (base, random.uniform(-largest, largest, 400) / np.maximum(abs(np.log(base)), 0.1))
+            numbers.astype(precision)
+            for numbers in (base, random.uniform(-largest, largest, 400) / np.maximum(abs(np.log(base)), 0.1))
         )
         predicted = module.predict([1.0], np.column_stack([base, exponent]))[:, 0]
         with mpmath.workdps(40):
@@ -319,10 +322,10 @@ def test_exported_c(tmp_path):
     library, work = ctypes.CDLL(str(tmp_path / "binary.so")), np.empty(2**20)
     library.binary_work_size.restype = ctypes.c_size_t
     assert library.binary_work_size() <= work.nbytes
-    X, found, start = hashes.data(module)[0], np.empty((hashes.SAMPLES, 1)), module.initial_parameters(3)
-    given = (start.ctypes, X.ctypes, ctypes.c_size_t(len(X)), work.ctypes, found.ctypes, None)
-    library.binary_predict(*(each.data_as(ctypes.c_void_p) if hasattr(each, "data_as") else each for each in given))
-    assert found.tobytes() == module.predict(start, X).tobytes()
+    X, predicted, start = hashes.data(module)[0], np.empty((hashes.SAMPLES, 1)), module.initial_parameters(3)
+    arguments = (start.ctypes, X.ctypes, ctypes.c_size_t(len(X)), work.ctypes, predicted.ctypes, None)
+    library.binary_predict(*(each.data_as(ctypes.c_void_p) if hasattr(each, "data_as") else each for each in arguments))
+    assert predicted.tobytes() == module.predict(start, X).tobytes()
 
 
 def test_exports_that_differ(tmp_path):

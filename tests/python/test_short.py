@@ -83,8 +83,10 @@ def test_the_same_bits(case, count, seed, start, data):
         "history": data.draw(st.booleans()),
         "parameters": module.initial_parameters(7) if start else None,
     }
-    own = set(module.optimizers[arguments["optimizer"]]) | ({"momentum"} if arguments["optimizer"] == "sgd" else set())
-    for name in sorted(own & {"momentum", "beta_1", "rho", "epsilon"}):
+    hyperparameters = set(module.optimizers[arguments["optimizer"]]) | (
+        {"momentum"} if arguments["optimizer"] == "sgd" else set()
+    )
+    for name in sorted(hyperparameters & {"momentum", "beta_1", "rho", "epsilon"}):
         if data.draw(st.booleans()):
             arguments[name] = data.draw(st.floats(0.1, 0.9))
     short = module.train(X, Y, **arguments)

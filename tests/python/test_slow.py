@@ -35,8 +35,8 @@ CONCENTRATION = [0.02, 0.02, 0.06, 0.06, 0.11, 0.11, 0.22, 0.22, 0.56, 0.56, 1.1
 RATE = [76, 47, 97, 107, 123, 139, 159, 152, 191, 201, 207, 200]
 
 
-def both(given, precision="float64", **options):
-    return nn.build(given, precision, **options), evaluated_module(given, precision, reason="for a test", **options)
+def both(network, precision="float64", **options):
+    return nn.build(network, precision, **options), evaluated_module(network, precision, reason="for a test", **options)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +91,8 @@ def test_losses_and_derivatives(networks, singles, enzymes):
         same(fast.predict(point, ROWS), slow.predict(point, ROWS), rtol, atol)
         same(fast.loss(point, ROWS, LABELS), slow.loss(point, ROWS, LABELS), rtol)
         pairs = zip(*(m.loss_and_gradient(point, ROWS, LABELS, WEIGHTS) for m in (fast, slow)), strict=True)
-        for one, other in pairs:
-            same(one, other, rtol, atol)
+        for compiled, evaluated in pairs:
+            same(compiled, evaluated, rtol, atol)
     fast, slow = networks
     same(fast.hessian(point, ROWS, LABELS), slow.hessian(point, ROWS, LABELS))
     fast, slow = enzymes
@@ -106,8 +106,8 @@ def test_chunks(networks, monkeypatch):
     whole = slow.loss_and_gradient(point, ROWS, LABELS), slow.predict(point, ROWS)
     monkeypatch.setattr(native, "VALUES", 300)
     parts = slow.loss_and_gradient(point, ROWS, LABELS), slow.predict(point, ROWS)
-    for one, other in zip((*whole[0], *whole[1:]), (*parts[0], *parts[1:]), strict=True):
-        same(one, other)
+    for whole_value, sum_of_parts in zip((*whole[0], *whole[1:]), (*parts[0], *parts[1:]), strict=True):
+        same(whole_value, sum_of_parts)
 
 
 def test_fields():
@@ -118,8 +118,8 @@ def test_fields():
     )
     fast, slow = both(terms)
     point, points = fast.initial_parameters(2), np.linspace(0, 1, 7)[:, None]
-    for one, other in zip(*(m.derivatives(point, points).values() for m in (fast, slow)), strict=True):
-        same(one, other)
+    for compiled, evaluated in zip(*(m.derivatives(point, points).values() for m in (fast, slow)), strict=True):
+        same(compiled, evaluated)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,8 @@ def test_fields():
 def test_training_takes_a_compiler(enzymes, call):
     """What trains or fits says that it takes a compiler, why the module is not compiled, and what to do."""
     calls = {
-        "train": lambda m: m.train(CONCENTRATION, RATE), "fit": lambda m: m.fit(CONCENTRATION, RATE),
+        "train": lambda m: m.train(CONCENTRATION, RATE),
+        "fit": lambda m: m.fit(CONCENTRATION, RATE),
         "train_many": lambda m: m.train_many(CONCENTRATION, RATE, models=2),
         "fit_many": lambda m: m.fit_many(CONCENTRATION, [RATE, RATE]),
         "lm": lambda m: m.train(CONCENTRATION, RATE, optimizer="lm"),
@@ -136,7 +137,7 @@ def test_training_takes_a_compiler(enzymes, call):
         "errors": lambda m: m.fit(CONCENTRATION, RATE, sigma_x=0.1),
         "errors in groups": lambda m: m.fit(CONCENTRATION, RATE, groups=[0, 1] * 6, own="V", sigma_x=0.1),
         "many errors": lambda m: m.fit_many(CONCENTRATION, [RATE, RATE], sigma_x=0.1),
-    }  # fmt: skip
+    }
     what = "trained" if call.startswith("train") else "fitted"
     if "errors" in call:  # of a model that this process has never compiled
         parameters = {V: 100, K: 1, symbols("B"): 0}
@@ -154,9 +155,9 @@ def test_training_takes_a_compiler(enzymes, call):
 
 def test_minimize(enzymes):
     """SciPy's minimizers work on it."""
-    one, other = (module.minimize(CONCENTRATION, RATE) for module in enzymes)
-    assert one.status == other.status
-    same(one.parameters, other.parameters, rtol=1e-5)
+    compiled, evaluated = (module.minimize(CONCENTRATION, RATE) for module in enzymes)
+    assert compiled.status == evaluated.status
+    same(compiled.parameters, evaluated.parameters, rtol=1e-5)
 
 
 def test_results_are_read(enzymes, tmp_path):
@@ -187,8 +188,14 @@ def test_compiled_training(networks, update):
     for optimizer in fast.optimizers if update == "simultaneous" else ("sgd", "adam"):
         rprop = optimizer == "rprop"
         epochs = 3 if update == "simultaneous" else 1
-        options = {"epochs": epochs, "sample_weight": WEIGHTS, "seed": 5, "update": update,
-                   "batch_size": None if rprop else 16, **({} if rprop else {"learning_rate": 0.01})}  # fmt: skip
+        options = {
+            "epochs": epochs,
+            "sample_weight": WEIGHTS,
+            "seed": 5,
+            "update": update,
+            "batch_size": None if rprop else 16,
+            **({} if rprop else {"learning_rate": 0.01}),
+        }
         allowed = {name: value for name, value in CHANGES.items() if name != "weight_decay" or optimizer == "sgd"}
         options |= {} if rprop else allowed
         training = fast.train(ROWS, LABELS, start, optimizer, **options)

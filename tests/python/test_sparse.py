@@ -68,9 +68,9 @@ def test_single_samples_of_a_formula():
 def test_every_kind_of_matrix(module, kind):
     """Formats of SciPy, matrices and arrays, give the predictions of the dense X, in parts too, and of an empty row."""
     parameters = module.initial_parameters(1)
-    given = getattr(sparse, kind)(MATRIX)
-    np.testing.assert_array_equal(module.predict(parameters, given), module.predict(parameters, X))
-    np.testing.assert_array_equal(module.predict(parameters, given, threads=2), module.predict(parameters, X))
+    matrix = getattr(sparse, kind)(MATRIX)
+    np.testing.assert_array_equal(module.predict(parameters, matrix), module.predict(parameters, X))
+    np.testing.assert_array_equal(module.predict(parameters, matrix, threads=2), module.predict(parameters, X))
 
 
 def test_in_parts(module, monkeypatch):
@@ -82,15 +82,15 @@ def test_in_parts(module, monkeypatch):
     assert [len(rows) for _, rows, _, _ in parts] == [64, 64, 64, 44]
     assert module.loss(parameters, MATRIX, Y) == pytest.approx(module.loss(parameters, X, Y), rel=1e-13)
     (value, slope), (expected, expected_slope) = (
-        module.loss_and_gradient(parameters, given, Y, weight) for given in (MATRIX, X)
+        module.loss_and_gradient(parameters, rows_given, Y, weight) for rows_given in (MATRIX, X)
     )
     assert value == pytest.approx(expected, rel=1e-13)
     np.testing.assert_allclose(slope, expected_slope, rtol=1e-10, atol=1e-14)
     vector = RNG.normal(size=module.parameter_count)
-    products = [module.hessian_product(parameters, vector, given, Y, weight) for given in (MATRIX, X)]
+    products = [module.hessian_product(parameters, vector, rows_given, Y, weight) for rows_given in (MATRIX, X)]
     np.testing.assert_allclose(*products, rtol=1e-10, atol=1e-13)
-    found, dense = (module.minimize(given, Y, parameters, options={"maxiter": 3}) for given in (MATRIX, X))
-    np.testing.assert_allclose(found.history, dense.history, rtol=1e-9)
+    by_parts, dense = (module.minimize(rows_given, Y, parameters, options={"maxiter": 3}) for rows_given in (MATRIX, X))
+    np.testing.assert_allclose(by_parts.history, dense.history, rtol=1e-9)
 
 
 def test_parts_are_small():
@@ -105,11 +105,11 @@ def test_parts_are_small():
 
 def test_rows_by_number():
     """Some rows, in any order and repeated, are those of the dense matrix."""
-    given = Sparse(MATRIX.data, MATRIX.indptr.astype(np.uintp), MATRIX.indices.astype(np.uint32), INPUTS)
+    rows_by_number = Sparse(MATRIX.data, MATRIX.indptr.astype(np.uintp), MATRIX.indices.astype(np.uint32), INPUTS)
     rows = np.array([7, 0, 299, 7, 31])
-    np.testing.assert_array_equal(given[rows].whole(0, 5), X[rows])
-    np.testing.assert_array_equal(given.whole(40, 90), X[40:90])
-    assert len(given[np.array([], int)]) == 0
+    np.testing.assert_array_equal(rows_by_number[rows].whole(0, 5), X[rows])
+    np.testing.assert_array_equal(rows_by_number.whole(40, 90), X[40:90])
+    assert len(rows_by_number[np.array([], int)]) == 0
 
 
 def test_values_that_are_given_twice_are_summed(module):
@@ -130,7 +130,7 @@ def damaged(columns=(0, 1), starts=(0, 1, 2)):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("matrix", "message"),
     [
         (MATRIX[:, :5], r"X has the shape \(300, 5\); expected \(samples, 24\)"),
         (sparse.csr_matrix((0, INPUTS)), "X is empty"),
@@ -144,10 +144,10 @@ def damaged(columns=(0, 1), starts=(0, 1, 2)):
         (damaged(starts=(0, 1)), "X is a damaged sparse matrix"),
     ],
 )
-def test_what_cannot_be_meant(module, given, message):
+def test_what_cannot_be_meant(module, matrix, message):
     """A matrix of the wrong shape or type, or that would be read outside of its memory, is refused."""
     with pytest.raises(ValueError, match=message):
-        module.predict(module.initial_parameters(1), given)
+        module.predict(module.initial_parameters(1), matrix)
 
 
 def test_where_it_is_not_taken(module):

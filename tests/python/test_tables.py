@@ -218,9 +218,9 @@ def test_find_gives_each_value_its_column(drawn):
     for name in names:
         table[name] = columns[name]
     for values in (table, {name: columns[name] for name in names}):
-        found = find("X", values, tensors)
-        assert isinstance(found, Found)
-        parts = [np.reshape(found.parts[name], (3, -1)) for name, _ in tensors]
+        read = find("X", values, tensors)
+        assert isinstance(read, Found)
+        parts = [np.reshape(read.parts[name], (3, -1)) for name, _ in tensors]
         np.testing.assert_array_equal(np.hstack(parts), np.hstack(expected))
         lost = drawn.draw(st.sampled_from([name for name in names if not name.startswith("other")]))
         if len(names) - sum(name.startswith("other") for name in names) > 1:

@@ -97,13 +97,13 @@ def test_class_weight(chain, logits):
         whole = classes if classes == "balanced" else {0: 1, 1: 1, 2: 1} | classes
         expected = compute_sample_weight(whole, LABELS)
         for arguments, factor in (({}, 1), ({"sample_weight": weight}, weight)):
-            found = chain.train(FLOWERS, LABELS, epochs=3, class_weight=classes, **arguments)
+            result = chain.train(FLOWERS, LABELS, epochs=3, class_weight=classes, **arguments)
             by_hand = chain.train(FLOWERS, LABELS, epochs=3, sample_weight=expected * factor)
-            assert found.parameters == pytest.approx(by_hand.parameters, rel=1e-10)
+            assert result.parameters == pytest.approx(by_hand.parameters, rel=1e-10)
     binary = (LABELS == 0).astype(float)
-    found = logits.train(FLOWERS, binary, epochs=3, class_weight="balanced")
+    result = logits.train(FLOWERS, binary, epochs=3, class_weight="balanced")
     by_hand = logits.train(FLOWERS, binary, epochs=3, sample_weight=compute_sample_weight("balanced", binary))
-    assert found.parameters == pytest.approx(by_hand.parameters, rel=1e-10)
+    assert result.parameters == pytest.approx(by_hand.parameters, rel=1e-10)
     signs = logits.train(FLOWERS, 2 * binary - 1, epochs=1, class_weight={-1: 2.0})
     by_hand = logits.train(FLOWERS, 2 * binary - 1, epochs=1, sample_weight=2 - binary)
     assert signs.parameters == pytest.approx(by_hand.parameters, rel=1e-10)
@@ -111,8 +111,8 @@ def test_class_weight(chain, logits):
 
 def test_penalties(module):
     """l1 and l2 add their gradient to that of weights, not of biases, and leave the reported loss alone."""
-    found = trained(module, l1=0.02, l2=0.3)
-    assert found == pytest.approx(
+    parameters = trained(module, l1=0.02, l2=0.3)
+    assert parameters == pytest.approx(
         descend(module, 5, change=lambda w, g: g + WEIGHTS * (0.3 * w + 0.02 * np.sign(w))), rel=1e-10
     )
     result = module.train(X, Y, epochs=1, l2=5.0)
@@ -129,9 +129,9 @@ def test_penalties_of_a_formula():
 
 def test_weight_decay(module):
     """It takes its share of every parameter, with the scheduled learning rate, whatever the gradient is."""
-    found = trained(module, weight_decay=0.2, schedule=[1, 0.5, 0.25, 0.5, 1])
+    parameters = trained(module, weight_decay=0.2, schedule=[1, 0.5, 0.25, 0.5, 1])
     rates = [0.1, 0.05, 0.025, 0.05, 0.1]
-    assert found == pytest.approx(descend(module, 5, rate=lambda k: rates[k], decay=0.2), rel=1e-10)
+    assert parameters == pytest.approx(descend(module, 5, rate=lambda k: rates[k], decay=0.2), rel=1e-10)
     adamw = module.train(X, Y, optimizer="adamw", epochs=9, weight_decay=0.3).parameters
     assert module.train(X, Y, optimizer="adam", epochs=9, weight_decay=0.3).parameters == pytest.approx(adamw, rel=1e-9)
 
@@ -145,8 +145,8 @@ def clip(w, g, value=None, norm=None):
 def test_clipping(module, bounds):
     """Values first, then the norm of all of them together; sequential updates clip the same gradient."""
     arguments = {f"clip{key}": bound for key, bound in bounds.items()}
-    found = trained(module, batch_size=10, **arguments)
-    assert found == pytest.approx(descend(module, 5, 10, change=lambda w, g: clip(w, g, **bounds)), rel=1e-10)
+    parameters = trained(module, batch_size=10, **arguments)
+    assert parameters == pytest.approx(descend(module, 5, 10, change=lambda w, g: clip(w, g, **bounds)), rel=1e-10)
     w = module.initial_parameters()
     for p in range(len(w)):
         w[p] -= 0.1 * clip(w, module.loss_and_gradient(w, X, Y)[1], **bounds)[p]
@@ -208,9 +208,9 @@ SCHEDULES = [
 @pytest.mark.parametrize(("schedule", "factor"), SCHEDULES, ids=lambda value: str(value)[:20])
 def test_schedules(module, schedule, factor):
     """Seven epochs of three updates follow the formula of the schedule; the result has the rate of the last of each."""
-    found = training(module, epochs=7, batch_size=16, schedule=schedule)
-    assert found.parameters == pytest.approx(descend(module, 7, 16, rate=lambda k: 0.1 * factor(k)), rel=1e-10)
-    assert found.learning_rate == pytest.approx([0.1 * factor(3 * epoch + 2) for epoch in range(7)], rel=1e-12)
+    result = training(module, epochs=7, batch_size=16, schedule=schedule)
+    assert result.parameters == pytest.approx(descend(module, 7, 16, rate=lambda k: 0.1 * factor(k)), rel=1e-10)
+    assert result.learning_rate == pytest.approx([0.1 * factor(3 * epoch + 2) for epoch in range(7)], rel=1e-12)
 
 
 def test_schedules_of_pytorch(module):
@@ -223,17 +223,17 @@ def test_schedules_of_pytorch(module):
     ):
         rates = by_pytorch(make, 7, updates)
         batch = -(-40 // updates)
-        found = training(module, epochs=7, batch_size=batch, schedule=schedule)
+        result = training(module, epochs=7, batch_size=batch, schedule=schedule)
         expected = descend(module, 7, batch, rate=lambda k, rates=rates: 0.1 * rates[k])
-        assert found.parameters == pytest.approx(expected, rel=1e-9)
-        assert found.learning_rate == pytest.approx(0.1 * np.array(rates[updates - 1 :: updates]), rel=1e-9)
+        assert result.parameters == pytest.approx(expected, rel=1e-9)
+        assert result.learning_rate == pytest.approx(0.1 * np.array(rates[updates - 1 :: updates]), rel=1e-9)
 
 
 def test_a_schedule_of_many_epochs(module):
     """Factors are those of the epoch also where a training takes several calls into C."""
-    found = training(module, epochs=9000, learning_rate=1e-3, schedule=("exponential", {"gamma": 0.9995}))
-    assert found.parameters == pytest.approx(descend(module, 9000, rate=lambda k: 1e-3 * 0.9995**k), rel=1e-8)
-    assert found.learning_rate == pytest.approx(1e-3 * 0.9995 ** np.arange(9000), rel=1e-9)
+    result = training(module, epochs=9000, learning_rate=1e-3, schedule=("exponential", {"gamma": 0.9995}))
+    assert result.parameters == pytest.approx(descend(module, 9000, rate=lambda k: 1e-3 * 0.9995**k), rel=1e-8)
+    assert result.learning_rate == pytest.approx(1e-3 * 0.9995 ** np.arange(9000), rel=1e-9)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "inverse", ("warm_up", {"epochs": 3})], ids=str)
@@ -295,8 +295,15 @@ def test_metrics_of_classes(features, precision, batch):
     """Accuracy, mae and r2 are scikit-learn's on what the updates met, also with weights, and on validation data."""
     chain = built(CHAIN, precision, features=features)
     weight = RNG.uniform(0.1, 2, 100)
-    arguments = {"epochs": 4, "batch_size": batch, "sample_weight": weight, "class_weight": {0: 5.0}, "shuffle": False,
-                 "validation_data": (FLOWERS[100:], LABELS[100:]), "learning_rate": 0.1}  # fmt: skip
+    arguments = {
+        "epochs": 4,
+        "batch_size": batch,
+        "sample_weight": weight,
+        "class_weight": {0: 5.0},
+        "shuffle": False,
+        "validation_data": (FLOWERS[100:], LABELS[100:]),
+        "learning_rate": 0.1,
+    }
     result = chain.train(FLOWERS[:100], LABELS[:100], metrics=("accuracy", "r2", "mae"), **arguments)
     assert list(result.metrics) == ["loss", "accuracy", "mae", "r2", "val_loss", "val_accuracy", "val_mae", "val_r2"]
     tolerance = 1e-11 if precision == "float64" else 2e-5
@@ -421,8 +428,13 @@ def early(figures, patience, min_delta):
 def test_early_stopping(module, patience, min_delta, seed, monitor):
     """It stops where a loop over the figures of a full training would, with the parameters of its best epoch."""
     seen = []
-    arguments = {"learning_rate": 0.8, "batch_size": 5, "seed": seed, "metrics": ("r2", "mae"),
-                 "validation_data": (X[::-1] + 0.3, Y)}  # fmt: skip
+    arguments = {
+        "learning_rate": 0.8,
+        "batch_size": 5,
+        "seed": seed,
+        "metrics": ("r2", "mae"),
+        "validation_data": (X[::-1] + 0.3, Y),
+    }
     full = module.train(X, Y, epochs=25, callback=lambda p: seen.append(p.parameters), **arguments)
     figures = full.metrics[monitor] * (-1 if monitor == "r2" else 1)
     epochs, best = early(figures, patience, min_delta)

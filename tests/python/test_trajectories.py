@@ -15,9 +15,9 @@ def names():
     pytest.importorskip("matplotlib").use("agg")
     text = EXAMPLE.read_text()
     assert "COUNT = 1_000_000\n" in text
-    found = {"__name__": "example"}
-    exec(compile(text.replace("COUNT = 1_000_000", "COUNT = 1000"), str(EXAMPLE), "exec"), found)
-    return found
+    namespace = {"__name__": "example"}
+    exec(compile(text.replace("COUNT = 1_000_000", "COUNT = 1000"), str(EXAMPLE), "exec"), namespace)
+    return namespace
 
 
 def test_trajectories_end_where_they_should(names):

@@ -142,9 +142,9 @@ def test_pages_are_small_and_need_nothing(pages):
         assert {link[1:] for link in inside} <= set(reader.ids), name
         assert "@import" not in path.read_text()
         addresses = re.findall(r"url\(([^)]*)", path.read_text())
-        own = [address for address in addresses if not address.startswith('"data:font/woff;base64,')]
-        assert len(own) == len(addresses) - 1, name
-        assert {*own} <= {f"#{each}" for each in reader.ids}, name
+        inner = [address for address in addresses if not address.startswith('"data:font/woff;base64,')]
+        assert len(inner) == len(addresses) - 1, name
+        assert {*inner} <= {f"#{each}" for each in reader.ids}, name
 
 
 def test_what_a_page_shows(pages):
@@ -315,11 +315,11 @@ def test_what_flows_back_is_the_derivative_by_the_step(compiled):
         parameters, X, Y = random_data(program, 3)
         values = evaluate(program, parameters, X, Y)
 
-        def loss(row, moved, program=program, given=(parameters, X, Y)):
+        def loss(row, moved, program=program, arguments=(parameters, X, Y)):
             raw = Element("raw", row.step.target.indices)
             added = (replace(row.step, target=raw), Step(row.step.target, raw + moved))
             steps = [new for step in program.steps for new in (added if step == row.step else (step,))]
-            return float(evaluate(replace(program, steps=tuple(steps)), *given)[program.loss.tensor])
+            return float(evaluate(replace(program, steps=tuple(steps)), *arguments)[program.loss.tensor])
 
         for row in sweep(program):
             named = [step.target for step in row.steps if step.target.tensor == f"d_{row.step.target.tensor}"]
@@ -337,9 +337,9 @@ def test_partial_derivatives_are_those_of_the_gradient(compiled):
         program = stages["differentiate"]
         parameters, X, Y = random_data(program, 3)
         values = evaluate(program, parameters, X, Y)
-        found = partials(program)
-        assert [partial.parameter for partial in found] == list(program.parameters)
-        for partial in found:
+        derivatives = partials(program)
+        assert [partial.parameter for partial in derivatives] == list(program.parameters)
+        for partial in derivatives:
             for shown in (partial.in_values, partial.written_out):
                 if shown is None:
                     continue
@@ -381,7 +381,7 @@ def test_no_page_has_names_of_the_compiler_in_derivatives():
     hill = nn.Model("hill", c, r, {V: 2.0, K: 1.5, n: 1.2}, V * c**n / (K**n + c**n))
     setter = Setter(*(stage.result for stage in nn.compile_model(hill, until="differentiate").stages))
     formulas = partial_derivatives(setter, nn.compile_model(hill, until="differentiate")["differentiate"], 9)
-    for formula in (each for one in formulas for each in (one.in_values, one.written_out) if each is not None):
+    for formula in (each for row in formulas for each in (row.in_values, row.written_out) if each is not None):
         for name in ("unless", "power_derivative", "share"):
             assert name not in formula.math
             assert name not in formula.latex
@@ -390,9 +390,9 @@ def test_no_page_has_names_of_the_compiler_in_derivatives():
 def test_rules_lead_from_the_formula_to_its_stable_form(compiled):
     """The rules that are shown are those that stabilize applies: each keeps the value."""
     program = compiled["perceptron"]["describe"]
-    found = rewritings(program)
-    assert {each.rule for each in found} == {"power_of_exponentials", "complement", "log_of_factors"}
-    for each in found:
+    applied = rewritings(program)
+    assert {each.rule for each in applied} == {"power_of_exponentials", "complement", "log_of_factors"}
+    for each in applied:
         point = {e: sympy.Rational(2 * k + 5, 29) for k, e in enumerate(sorted(each.before.free_symbols, key=str))}
         assert abs(sympy.N(each.before.subs(point) - each.after.subs(point).doit(), 30)) < 1e-25
         assert each.algebra
@@ -403,10 +403,10 @@ def test_rules_lead_from_the_formula_to_its_stable_form(compiled):
 def test_what_is_lowered_is_told_and_changes_nothing(compiled):
     """An observer is told of each function that is written in primitives, and the program stays the same."""
     stages = compiled["perceptron"]
-    told = []
-    assert simplify(stages["differentiate"], lambda *each: told.append(each)) == stages["simplify"]
-    assert {kind for kind, *_ in told} == {"sigmoid", "softplus"}
-    for _, step, before, after in told:
+    observed = []
+    assert simplify(stages["differentiate"], lambda *each: observed.append(each)) == stages["simplify"]
+    assert {kind for kind, *_ in observed} == {"sigmoid", "softplus"}
+    for _, step, before, after in observed:
         assert step in stages["differentiate"].steps or step.expression.has(before)
         assert after != before
 
@@ -480,22 +480,22 @@ def test_many_models_are_shown_by_their_best(perceptron):
     rng = np.random.default_rng(0)
     start, rates = rng.normal(size=(9, 7)), np.linspace(0.01, 0.9, 9)
     X, Y = rng.normal(size=(5, 2)), rng.uniform(size=(9, 5, 1))
-    found = perceptron.train_many(X, Y, start, learning_rate=rates, epochs=6)
-    page = nn.report(perceptron_model, found, (X, Y)).html
-    best = int(np.argmin(found.loss))
-    kept = data_of_best((X, Y), found)
+    trained = perceptron.train_many(X, Y, start, learning_rate=rates, epochs=6)
+    page = nn.report(perceptron_model, trained, (X, Y)).html
+    best = int(np.argmin(trained.loss))
+    kept = data_of_best((X, Y), trained)
     assert np.array_equal(kept[0], X)
     assert np.array_equal(kept[1], Y[best])
-    assert f"Number {best} of them, counted from 0, has the lowest loss, {found.loss[best]:.4g}" in page
-    assert found._repr_html_() in page
-    spread = np.quantile(found.parameters[:, 0], (0.05, 0.5, 0.95), method="nearest")
-    cells = [f"{value:.6g}" for value in (found.parameters[best, 0], *spread)]
-    assert re.findall("<td[^>]*>([^<]*)", found._repr_html_().split(">w0<")[1])[:4] == cells
-    median = np.median(found.history, axis=1)
+    assert f"Number {best} of them, counted from 0, has the lowest loss, {trained.loss[best]:.4g}" in page
+    assert trained._repr_html_() in page
+    spread = np.quantile(trained.parameters[:, 0], (0.05, 0.5, 0.95), method="nearest")
+    cells = [f"{value:.6g}" for value in (trained.parameters[best, 0], *spread)]
+    assert re.findall("<td[^>]*>([^<]*)", trained._repr_html_().split(">w0<")[1])[:4] == cells
+    median = np.median(trained.history, axis=1)
     assert f"The median loss goes from {median[0]:.4g} in the first epoch to {median[-1]:.4g} in the last." in page
-    found.loss[:] = np.nan
+    trained.loss[:] = np.nan
     with pytest.raises(nn.ModelError, match="none of the models has a finite loss"):
-        nn.report(perceptron_model, found)
+        nn.report(perceptron_model, trained)
 
 
 def test_fits_show_themselves(tmp_path):
@@ -575,13 +575,13 @@ def test_the_c_leads_to_its_steps_and_back(compiled):
         program, sources = stages["simplify"], stages.sources
         names = [step.target.tensor for step in program.steps]
         text = sources.files[f"{sources.module}.c"]
-        found = code(text, program, names, 10_000)
-        assert set(found.places) == {step.target.tensor for step in program.steps if step.operator not in RECURRENCES}
-        lines = {line.anchor: line for line in found.lines if line.anchor}
-        for name, places in found.places.items():
+        shown = code(text, program, names, 10_000)
+        assert set(shown.places) == {step.target.tensor for step in program.steps if step.operator not in RECURRENCES}
+        lines = {line.anchor: line for line in shown.lines if line.anchor}
+        for name, places in shown.places.items():
             for place in places:
                 assert f'href="#s-{name}"' in lines[place.anchor].html
-        plain = [re.sub("<[^>]*>", "", line.html) for line in found.lines]
+        plain = [re.sub("<[^>]*>", "", line.html) for line in shown.lines]
         assert html.unescape("\n".join(plain)) in text
 
 
@@ -633,7 +633,7 @@ def test_labels_of_sequences(tmp_path):
     expected = (np.eye(4)[Y] * there * (3 / there.sum(axis=1, keepdims=True))).reshape(2, 12)
     np.savez(tmp_path / "labels.npz", X=X.astype(float), Y=Y.astype(float))
     np.savetxt(tmp_path / "labels.csv", np.hstack([X, Y]), delimiter=",")
-    given = [
+    forms = [
         (X, Y),
         (X, Y[..., None]),
         (X.tolist(), Y.tolist()),
@@ -641,7 +641,7 @@ def test_labels_of_sequences(tmp_path):
         (X, expected),
         (X, expected.reshape(2, 3, 4)),
     ]
-    for data in (*given, tmp_path / "labels.npz", tmp_path / "labels.csv"):
+    for data in (*forms, tmp_path / "labels.npz", tmp_path / "labels.csv"):
         np.testing.assert_allclose(data_of(data, program).Y, expected)
     with pytest.raises(nn.ModelError, match=r"y\[0, 1\] is 9.*labels 0 to 3, or -1 for a step without a target"):
         data_of((X, np.array([[1, 9, 0], [0, 0, 0]])), program)
@@ -674,14 +674,14 @@ def test_certificates_are_shown_and_compared(tmp_path):
     identity = nn.compile_model(enzyme, until="describe")["describe"].identity
     row = {"quantity": "d_V", "kind": "saturated", "error": 0.51, "condition": 3.25, "bound": 9.0, "verdict": "holds"}
     step = {"step": "t1[n] = K + c[n]", "error": 0.5, "condition": 1.0, "bound": 4.0, "verdict": "holds"}
-    given = {
+    description = {
         "name": "enzyme", "precision": "float64", "identity": identity, "version": "0.1.0", "compiler": "gcc <12>",
         "flags": ["-O3"], "machine": "CPU", "variants": ["avx2"], "reference": "the formulas", "digits": 50,
         "points": {"ordinary": 8, "huge": 2}, "rows": 4, "date": "2026-01-01", "figures": [row], "steps": [step],
         "faults": [], "module": "0", "seed": 0, "compared": "each step", "left_out": ["penalties"], "program": {},
     }  # fmt: skip
     path = tmp_path / "enzyme.certificate.json"
-    path.write_text(json.dumps(given))
+    path.write_text(json.dumps(description))
     page = nn.report(enzyme, certificate=path).html
     assert "It holds: outputs, loss and every derivative" in page
     assert "at 10 points: 8 ordinary, 2 huge." in page
@@ -691,7 +691,7 @@ def test_certificates_are_shown_and_compared(tmp_path):
     assert "Not examined: penalties." in page
     assert "gcc &lt;12&gt;" in page
     lost = {
-        **given,
+        **description,
         "figures": [row, {**row, "kind": "tiny", "error": 1e300, "bound": 1e300, "verdict": "digits lost"}],
     }
     page = nn.report(enzyme, certificate=lost).html
@@ -699,12 +699,12 @@ def test_certificates_are_shown_and_compared(tmp_path):
     assert "<li>2 figures in the table: 1 hold, 1 with digits lost, 0 wrong</li>" in page
     assert "Digits lost (tiny: d_V). The formula cancels" in page
     wrong = {
-        **given,
+        **description,
         "faults": [{"stage": "simplify", "step": "t1", "kind": "huge", "error": 1e9, "message": "a sign"}],
     }
     assert "Wrong since the stage simplify, in the step t1: a sign" in nn.report(enzyme, certificate=wrong).html
     with pytest.raises(nn.ModelError, match="certificate is that of another model"):
-        nn.report(enzyme, certificate={**given, "identity": "other"})
+        nn.report(enzyme, certificate={**description, "identity": "other"})
     with pytest.raises(nn.ModelError, match="no certificate"):
         nn.report(enzyme, certificate={"identity": identity})
 

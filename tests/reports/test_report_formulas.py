@@ -56,9 +56,9 @@ def setter(*names):
 
 def check_name(name):
     """A name is set as it is, but for the hat, which LaTeX has none of, by itself and with a bar."""
-    found = setter("a")
+    typesetter = setter("a")
     for bars in (0, 1):
-        root = tree(found.symbol(Name(name, "1", plain=True, bars=bars)))
+        root = tree(typesetter.symbol(Name(name, "1", plain=True, bars=bars)))
         assert text(root) == name.replace("^", "ˆ").replace("\xa0", " ") + "‾" * bars + "1"
 
 
@@ -82,9 +82,9 @@ def test_the_page_shows_what_is_copied():
     network = nn.Sequential([nn.Dense(3, "relu"), nn.Dense(2, "softmax")], 4, "categorical_crossentropy")
     for model in (network, nn.Model("formula", x, y, {amplitude: 1, rate: 1}, amplitude * sympy.exp(-rate * x))):
         stages = nn.compile_model(model, until="differentiate")
-        found = Setter(*(stage.result for stage in stages.stages))
-        formulas = training_function(found, stages["describe"], stages["stabilize"])
-        formulas += [partial.in_values for partial in partial_derivatives(found, stages["differentiate"], 9)]
+        typesetter = Setter(*(stage.result for stage in stages.stages))
+        formulas = training_function(typesetter, stages["describe"], stages["stabilize"])
+        formulas += [partial.in_values for partial in partial_derivatives(typesetter, stages["differentiate"], 9)]
         assert len(formulas) > 4
         for formula in formulas:
             assert formula.math == mathml(formula.latex, block=True)
@@ -94,8 +94,8 @@ def test_the_page_shows_what_is_copied():
 def test_layers_stand_above_and_indices_below():
     """The number of a layer stands above at the right, indices below; those of a sum or a maximum stand below it."""
     network = nn.Sequential([nn.Conv1D(2, 3), nn.GlobalMaxPooling1D(), nn.Dense(2)], (8, 1)).describe()
-    found = Setter(network)
-    steps = {step.target.tensor: tree(found.step(step)) for step in network.steps}
+    typesetter = Setter(network)
+    steps = {step.target.tensor: tree(typesetter.step(step)) for step in network.steps}
     weight = steps["s3"].find(".//munder/../msubsup")
     assert [text(part) for part in weight] == ["s", "no", "(3)"]
     assert [[text(part) for part in steps[name].find(".//munder")] for name in ("s3", "h2")] == [
@@ -107,20 +107,20 @@ def test_layers_stand_above_and_indices_below():
 
 def test_derivatives_of_the_loss_have_bars():
     """A bar lies on its letter or word, as an accent; so does the hat of a name."""
-    found = setter("xhat", "rate")
-    for bar in (found.latex.bar(Element("t")), found.latex.bar(Element("rate"))):
+    typesetter = setter("xhat", "rate")
+    for bar in (typesetter.latex.bar(Element("t")), typesetter.latex.bar(Element("rate"))):
         over = tree(mathml(bar)).find(".//mover")
         assert (over.get("accent"), over[1].text) == ("true", "‾")
-    assert text(tree(mathml(found.latex.bar(Element("rate"))))) == "rate‾"
-    hat = tree(found.expression(sympy.Symbol("xhat"))).find(".//mover")
+    assert text(tree(mathml(typesetter.latex.bar(Element("rate"))))) == "rate‾"
+    hat = tree(typesetter.expression(sympy.Symbol("xhat"))).find(".//mover")
     assert [text(part) for part in hat] == ["x", "^"]
 
 
 def test_a_derivative_is_a_fraction():
     """The loss stands above, the parameter below, each after its sign."""
-    found = setter("rate")
+    typesetter = setter("rate")
     model = nn.Model("m", x, y, {rate: 1.0}, rate * x)
-    partial = partial_derivatives(found, nn.compile_model(model, until="differentiate")["differentiate"], 1)[0]
+    partial = partial_derivatives(typesetter, nn.compile_model(model, until="differentiate")["differentiate"], 1)[0]
     assert [text(part) for part in tree(partial.in_values.math).find(".//mfrac")] == ["∂ℒ", "∂rate"]
 
 
@@ -137,8 +137,8 @@ def test_long_sums_are_set_in_lines():
     terms = sympy.symbols("term1:40")
     assert [term for line in in_lines(terms, 20.0) for term in line] == list(terms)
     assert {len(line) for line in in_lines(terms, 20.0)[3:-1]} == {2}  # of six letters and a sign each
-    found = setter("a")
-    root = tree(found.expression(sympy.Add(*terms[:20], *(-term for term in terms[20:]))))
+    typesetter = setter("a")
+    root = tree(typesetter.expression(sympy.Add(*terms[:20], *(-term for term in terms[20:]))))
     rows = list(root.iter("mtr"))
     assert len(rows) == len(in_lines(terms)) > 1
     assert {row[0].get("columnalign") for row in rows} == {"left"}
@@ -146,7 +146,7 @@ def test_long_sums_are_set_in_lines():
     shown = re.findall(r"([+−]?)term(\d+)", text(root))
     assert sorted(int(number) for _, number in shown) == list(range(1, 40))
     assert all((sign == "−") is (int(number) > 20) for sign, number in shown)
-    assert not list(tree(found.expression(sympy.Add(*terms[:3]))).iter("mtr"))
+    assert not list(tree(typesetter.expression(sympy.Add(*terms[:3]))).iter("mtr"))
 
 
 def test_signs_and_names_have_the_space_of_books():

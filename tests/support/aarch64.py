@@ -41,11 +41,16 @@ def _unpack(folder, suite, packages):
     (folder / "status").touch()
     (folder / "sources.list").write_text(f"deb http://deb.debian.org/debian {suite} main\n")
     options = {
-        "APT::Architecture": "arm64", "APT::Architectures": "arm64", "APT::Sandbox::User": "root",
-        "Acquire::Languages": "none", "Dir::Etc::sourcelist": folder / "sources.list",
-        "Dir::Etc::sourceparts": os.devnull, "Dir::State": folder / "state", "Dir::State::status": folder / "status",
+        "APT::Architecture": "arm64",
+        "APT::Architectures": "arm64",
+        "APT::Sandbox::User": "root",
+        "Acquire::Languages": "none",
+        "Dir::Etc::sourcelist": folder / "sources.list",
+        "Dir::Etc::sourceparts": os.devnull,
+        "Dir::State": folder / "state",
+        "Dir::State::status": folder / "status",
         "Dir::Cache": folder / "cache",
-    }  # fmt: skip
+    }
     apt = ["apt-get", "-q", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]
     subprocess.run([*apt, "update"], check=True, capture_output=True)
     subprocess.run([*apt, "download", *packages], check=True, capture_output=True, cwd=folder / "debs")

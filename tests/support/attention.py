@@ -19,7 +19,7 @@ def attend_and_weigh(named, number, query, value=None, key=None, mask=None, leng
     q = np.einsum("nti,...ki->nt...k", query, W["q"]) + bias["q"]
     k = np.einsum("nsi,hki->nshk", key, W["k"]) + bias["k"]
     v = np.einsum("nsi,hki->nshk", value, W["v"]) + bias["v"]
-    found = np.zeros((*q.shape[:-1], v.shape[-1]))
+    answers = np.zeros((*q.shape[:-1], v.shape[-1]))
     shares = np.zeros((*q.shape[:-1], value.shape[1]))
     for place in np.ndindex(q.shape[:-1]):
         n, t, h = place[:3]
@@ -30,9 +30,9 @@ def attend_and_weigh(named, number, query, value=None, key=None, mask=None, leng
         if allowed.any():
             scores = k[n, allowed, h] @ q[place] / np.sqrt(q.shape[-1])
             weights = np.exp(scores - scores.max())
-            found[place] = weights / weights.sum() @ v[n, allowed, h]
+            answers[place] = weights / weights.sum() @ v[n, allowed, h]
             shares[(*place, allowed)] = weights / weights.sum()
-    flat = found.reshape(*found.shape[:2], -1)
+    flat = answers.reshape(*answers.shape[:2], -1)
     result = flat @ W["o"].reshape(len(W["o"]), -1).T + bias["o"]
     return result, shares.reshape(*shares.shape[:2], -1, shares.shape[-1]).transpose(0, 2, 1, 3)
 

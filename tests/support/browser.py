@@ -70,9 +70,9 @@ class Page:
 
     def evaluate(self, script):
         """The value of an expression of JavaScript; promises are waited for."""
-        found = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        reply = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in reply, reply["exceptionDetails"]
+        return reply["result"].get("value")
 
     def wait_until(self, script, seconds=60):
         """Waits until an expression of JavaScript is true."""
@@ -83,8 +83,8 @@ class Page:
 
     def picture(self, path, whole=True):
         """A picture of the window, or of the whole page."""
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **self._clip(whole))
-        path.write_bytes(base64.b64decode(found["data"]))
+        reply = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **self._clip(whole))
+        path.write_bytes(base64.b64decode(reply["data"]))
 
     def _clip(self, whole):
         if not whole:

@@ -50,25 +50,25 @@ class ExternalFunction:
         """For each argument or result: the shape, and the (row, column) of each value."""
         ask = getattr(library, f"{name}_sparsity_{side}")
         ask.restype = ctypes.POINTER(ctypes.c_int)
-        found = []
+        patterns = []
         for number in range(getattr(library, f"{name}_n_{side}")()):
             rows, columns, dense, *_ = (pattern := ask(number))[:3]
             if dense:
-                found.append(((rows, columns), [(row, column) for column in range(columns) for row in range(rows)]))
+                patterns.append(((rows, columns), [(row, column) for column in range(columns) for row in range(rows)]))
                 continue
             begins = pattern[2 : columns + 3]
             places = [(pattern[columns + 3 + k], c) for c in range(columns) for k in range(begins[c], begins[c + 1])]
-            found.append(((rows, columns), places))
-        return found
+            patterns.append(((rows, columns), places))
+        return patterns
 
     def __call__(self, *arguments, wanted=None):
         """The results as dense matrices; None for those that are not wanted. An argument may be None, for zeros."""
-        given = [None if a is None else self._stored(a, p) for a, p in zip(arguments, self.given, strict=True)]
+        stored = [None if a is None else self._stored(a, p) for a, p in zip(arguments, self.given, strict=True)]
         results = [np.full(len(places) or 1, np.nan) for _, places in self.found]
         asked = [result if wanted is None or k in wanted else None for k, result in enumerate(results)]
         work = np.full(self.sizes[3] + self.SPARE, -7.0)
         integers = (ctypes.c_int * (self.sizes[2] + 1))()
-        pointers = _pointers(given, self.sizes[0]), _pointers(asked, self.sizes[1])
+        pointers = _pointers(stored, self.sizes[0]), _pointers(asked, self.sizes[1])
         assert self._call(*pointers, integers, work.ctypes.data, 0) == 0
         assert (work[self.sizes[3] :] == -7).all()
         return [None if a is None else self._dense(a, p) for a, p in zip(asked, self.found, strict=True)]

@@ -64,8 +64,8 @@ def vectorized(sources, folder):
     options = [*KERNEL_FLAGS, *TARGETS["native"][1], "-fopt-info-vec-optimized", "-fno-ipa-icf"]
     command = ["gcc", *options, "-c", kernel, "-o", "kernel.o"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    found = {int(line) for line in re.findall(rf"^{kernel}:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
-    return sources.files[kernel].splitlines(), found
+    in_vectors = {int(line) for line in re.findall(rf"^{kernel}:(\d+):.*loop vectorized", done.stderr, re.MULTILINE)}
+    return sources.files[kernel].splitlines(), in_vectors
 
 
 def sanitized(program, cache, compiler="gcc"):
@@ -77,10 +77,13 @@ def sanitized(program, cache, compiler="gcc"):
     if not all(os.path.isabs(library) for library in libraries):
         pytest.skip("GCC has come without its sanitizers")
     environment = {
-        **os.environ, "CC": f"{compiler} -fsanitize=address,undefined -fno-sanitize-recover=undefined",
-        "NNCODEGEN_CACHE": str(cache), "PYTHONPATH": str(ROOT), "ASAN_OPTIONS": "detect_leaks=0",
+        **os.environ,
+        "CC": f"{compiler} -fsanitize=address,undefined -fno-sanitize-recover=undefined",
+        "NNCODEGEN_CACHE": str(cache),
+        "PYTHONPATH": str(ROOT),
+        "ASAN_OPTIONS": "detect_leaks=0",
         "LD_PRELOAD": " ".join(libraries),
-    }  # fmt: skip
+    }
     alone = 'import os\ndel os.environ["LD_PRELOAD"]  # the compilers run without it\n'
     command = [sys.executable, "-c", alone + textwrap.dedent(program)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

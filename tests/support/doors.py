@@ -77,8 +77,8 @@ def by_fit_many(formula, x, y, precision="float64", **options):
     values = np.asarray(y)
     targets = [scale * values for scale in SCALES] if values.dtype.kind in "fi" else [y] * len(SCALES)
     many = module(formula, x, precision).fit_many(x, targets, covariance=True, **options)
-    one = {name: getattr(many, name)[PLACE] for name in ("parameters", "standard_errors", "covariance", "chi2")}
-    return Outcome(*one.values(), many.status[PLACE], f"{many.status[PLACE]}\n{many[PLACE]}\n")
+    figures = {name: getattr(many, name)[PLACE] for name in ("parameters", "standard_errors", "covariance", "chi2")}
+    return Outcome(*figures.values(), many.status[PLACE], f"{many.status[PLACE]}\n{many[PLACE]}\n")
 
 
 def by_curve_fit(formula, x, y, **options):
@@ -108,14 +108,14 @@ def by_estimator(formula, x, y, sigma=None, **options):
     X = np.asarray(x)
     options = {ESTIMATORS.get(name, name): value for name, value in options.items()}
     estimator = FormulaRegressor(formula, **options).fit(X[:, None] if X.ndim == 1 else X, y, weight)
-    found = estimator.result_
+    result = estimator.result_
     return Outcome(
         np.array([*estimator.parameters_.values()]),
         np.array([*estimator.standard_errors_.values()]),
         estimator.covariance_,
-        found.chi2,
-        found.status,
-        str(found),
+        result.chi2,
+        result.status,
+        str(result),
     )
 
 

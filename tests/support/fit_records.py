@@ -45,8 +45,8 @@ class Formula:
         return self.derivative(np.asarray(parameters, float), X)
 
 
-def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, loss="linear", scale=1.0, **options):
-    """The FitResult of a fit by ``scipy.optimize.least_squares``; ``found`` are parameters to take instead."""
+def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, end=None, loss="linear", scale=1.0, **options):
+    """The FitResult of a fit by ``scipy.optimize.least_squares``; ``end`` are parameters to take instead."""
     start, free = np.asarray(start, float), np.ones(len(start), bool)
     free[list(fixed)] = False
     Y = np.asarray(Y, float).reshape(len(Y), -1)
@@ -58,15 +58,15 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
     low, high = bounds or (np.full(len(start), -np.inf), np.full(len(start), np.inf))
     used = ~np.isnan(Y)
 
-    def refit(given, begin):
-        return minimized(given, begin)[:2]
+    def refit(held, begin):
+        return minimized(held, begin)[:2]
 
-    def minimized(given, begin):
+    def minimized(held, begin):
         from scipy.optimize import least_squares
 
         point = np.array(begin, float)
-        point[list(given)] = list(given.values())
-        moving = np.array([k not in given for k in range(len(point))])
+        point[list(held)] = list(held.values())
+        moving = np.array([k not in held for k in range(len(point))])
 
         def residuals(values):
             point[moving] = values
@@ -93,9 +93,9 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
         point[moving] = ended.x
         return ended.cost, point, np.linalg.qr(ended.jac, mode="r")
 
-    cost, parameters, triangle = minimized({int(k): start[k] for k in fixed}, start if found is None else found)
-    if found is not None:
-        parameters = np.asarray(found, float)
+    cost, parameters, triangle = minimized({int(k): start[k] for k in fixed}, start if end is None else end)
+    if end is not None:
+        parameters = np.asarray(end, float)
         rows = (model.jacobian(parameters, X)[:, :, free] / spread[:, :, None])[used]
         triangle = np.linalg.qr(rows, mode="r")
     residuals = (model.predict(parameters, X) - Y) / spread
@@ -103,9 +103,19 @@ def fitted(model, X, Y, start, sigma=None, fixed=(), bounds=None, found=None, lo
     padded = np.zeros((free.sum(), free.sum()))
     padded[: len(triangle)] = triangle  # with fewer data than parameters
     solution = solution_of(
-        parameters, residuals, padded, np.isclose(parameters, low) | np.isclose(parameters, high),
-        0.5 * chi2 if found is not None else cost, chi2, int(used.sum()), "cost", 7, 9, None, (),
-    )  # fmt: skip
+        parameters,
+        residuals,
+        padded,
+        np.isclose(parameters, low) | np.isclose(parameters, high),
+        0.5 * chi2 if end is not None else cost,
+        chi2,
+        int(used.sum()),
+        "cost",
+        7,
+        9,
+        None,
+        (),
+    )
     kept = CheckedFitOptions.of(bounds=bounds, loss=loss, f_scale=scale, **options)
     problem = SimpleNamespace(model=model, X=X, Y=Y, sigma=sigma, options=kept)
     return FitResult(problem, solution, start, ~free, refit)

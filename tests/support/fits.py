@@ -112,11 +112,11 @@ def fit_many(
     sigma = None if sigma is None else library.array(sigma)
     samples, count, alone = x.shape[-2], library.call("parameters"), 1 + (outputs > 1)
     dims = [(x, 2), (y, alone), (sigma, alone), (starts, 1)]
-    own = [each is not None and each.ndim > shared for each, shared in dims]
-    fits = max([len(each) for (each, _), has in zip(dims, own, strict=True) if has], default=1)
-    strides = [each[0].size if has else 0 for (each, _), has in zip(dims, own, strict=True)]
+    is_per_fit = [each is not None and each.ndim > shared for each, shared in dims]
+    fits = max([len(each) for (each, _), has in zip(dims, is_per_fit, strict=True) if has], default=1)
+    strides = [each[0].size if has else 0 for (each, _), has in zip(dims, is_per_fit, strict=True)]
     lower, upper = (None, None) if bounds is None else (library.array(np.broadcast_to(b, count)) for b in bounds)
-    found = SimpleNamespace(
+    results = SimpleNamespace(
         parameters=library.array(np.full((fits, count), np.nan)),
         chi2=np.full(fits, np.nan),
         covariance=library.array(np.full((fits, count, count), np.nan)) if covariance else None,
@@ -125,7 +125,7 @@ def fit_many(
         iterations=np.zeros(fits, np.uint64),
         status=np.zeros(fits, np.uint8),
     )
-    found.stopped = library.call(
+    results.stopped = library.call(
         "fit",
         np.array(strides, np.uint64),
         samples,
@@ -144,12 +144,12 @@ def fit_many(
         absolute_sigma,
         questions,
         np.full(library.call("bytes", samples), 255, np.uint8),
-        found.parameters,
-        found.chi2,
-        found.covariance,
-        found.standard_errors,
-        found.data,
-        found.iterations,
-        found.status,
+        results.parameters,
+        results.chi2,
+        results.covariance,
+        results.standard_errors,
+        results.data,
+        results.iterations,
+        results.status,
     )
-    return found
+    return results

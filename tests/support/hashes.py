@@ -30,11 +30,11 @@ def data(module):
 
 def digest(*arrays):
     """Return the hash of the bits of some arrays, none of which holds NaN."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for array in map(np.ascontiguousarray, arrays):
         assert not np.isnan(array).any(), "a NaN has many bits"
-        found.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
-    return found.hexdigest()
+        hasher.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return hasher.hexdigest()
 
 
 def curve_data():
@@ -57,13 +57,13 @@ def fit_hashes(module):
     }
     grouped = module.fit(x, y, groups=labels, own=a, absolute_sigma=True, sigma=sigma)
     many = module.fit_many(x, y + np.arange(-5, 6)[:, None] / 64, covariance=True)
-    one = many[3]
+    single = many[3]
     return {
         "fit": told(plain),
         "robust": digest(*(value for fit in robust.values() for value in (fit.parameters, fit.covariance))),
         "intervals": digest(*plain.predict(x[:5], "prediction", sigma=0.25), plain.confidence_intervals(0.9)),
         "groups": digest(grouped.group_parameters, grouped.group_covariances, grouped.confidence_intervals()),
-        "many": digest(many.parameters, many.standard_errors, many.covariance, many.chi2, one.correlation),
+        "many": digest(many.parameters, many.standard_errors, many.covariance, many.chi2, single.correlation),
     }
 
 
@@ -77,13 +77,13 @@ def equation_hashes(module):
     """Return the hashes of a model whose loss holds an equation and data: derivatives, and what 200 updates give."""
     random = np.random.default_rng(7)
     X = random.integers(-1000, 1001, (SAMPLES, 2)) / 1000
-    given = {"equation": X, "data": (X[:9], X[:9, :1] / 2)}
+    samples = {"equation": X, "data": (X[:9], X[:9, :1] / 2)}
     start = module.initial_parameters(3)
-    loss, gradient = module.loss_and_gradient(start, *module.stack(given))
-    result = module.train(data=given, optimizer="adam", epochs=200, seed=3)
-    fit = module.fit(data=given, p0=start, max_iterations=5)
+    loss, gradient = module.loss_and_gradient(start, *module.stack(samples))
+    result = module.train(data=samples, optimizer="adam", epochs=200, seed=3)
+    fit = module.fit(data=samples, p0=start, max_iterations=5)
     return {
-        "derivatives": digest(*module.derivatives(start, X).values(), *module.residuals(start, given).values()),
+        "derivatives": digest(*module.derivatives(start, X).values(), *module.residuals(start, samples).values()),
         "gradient": digest(loss, gradient),
         "trained": digest(result.parameters, result.metrics["loss"]),
         "fit": digest(fit.parameters, fit.cost),
@@ -98,10 +98,10 @@ def token_hashes(module):
     start = module.initial_parameters(3)
     loss, gradient = module.loss_and_gradient(start, X, Y)
     result = module.train(X, Y, optimizer="adam", epochs=EPOCHS, batch_size=BATCH, learning_rate=0.02, seed=3)
-    state, found = None, []
+    state, by_step = None, []
     for position in range(length):
         probabilities, state = module.step(result.parameters, X[:, position], state)
-        found.append(probabilities)
+        by_step.append(probabilities)
     prompts = [X[row, : 1 + row % 3] for row in range(SAMPLES)]
     drawn = [
         sequence
@@ -112,7 +112,7 @@ def token_hashes(module):
         "predictions": digest(start, module.predict(start, X)),
         "gradient": digest(loss, gradient),
         "trained": digest(result.parameters, result.metrics["loss"]),
-        "steps": digest(*found, state),
+        "steps": digest(*by_step, state),
         "generated": digest(*drawn),
     }
 
@@ -129,18 +129,18 @@ def motion_hashes(module):
     alone = (module.predict(start, X[n : n + 1]) for n in range(3))
     Y = module.predict(start, X) + random.integers(-100, 101, (SAMPLES, len(module.target_names))) / 4096
     loss, gradient = module.loss_and_gradient(start, X, Y)
-    given = {"optimizer": "adam", "epochs": 4, "batch_size": BATCH, "learning_rate": 1 / 64}
-    trained = module.train(X, Y, start, seed=3, **given)
-    found = {
+    options = {"optimizer": "adam", "epochs": 4, "batch_size": BATCH, "learning_rate": 1 / 64}
+    trained = module.train(X, Y, start, seed=3, **options)
+    digests = {
         "predictions": digest(module.predict(start, X), *alone),
         "gradient": digest(loss, gradient),
         "trained": digest(trained.parameters, trained.metrics["loss"]),
     }
     if module.name.startswith("motion_network"):
-        return found
+        return digests
     fit = module.fit(X, Y, p0=start, max_iterations=4)
     fits = digest(fit.parameters, fit.covariance, fit.cost)
-    return {**found, "jacobian": digest(module.jacobian(start, X)), "fit": fits}
+    return {**digests, "jacobian": digest(module.jacobian(start, X)), "fit": fits}
 
 
 def hashes(module):
@@ -156,8 +156,8 @@ def hashes(module):
     X, Y = data(module)
     start = module.initial_parameters(3)
     if module.name.startswith("many"):
-        found = module.train_many(X, Y, models=5, optimizer="adam", epochs=EPOCHS, batch_size=BATCH, seed=3)
-        return {"trained together": digest(found.parameters, found.loss)}
+        ensemble = module.train_many(X, Y, models=5, optimizer="adam", epochs=EPOCHS, batch_size=BATCH, seed=3)
+        return {"trained together": digest(ensemble.parameters, ensemble.loss)}
     loss, gradient = module.loss_and_gradient(start, X, Y)
     epochs = EPOCHS if len(module.input_names) < MANY_INPUTS else FEW_EPOCHS
     in_batches = {"optimizer": "nadam", "epochs": epochs, "batch_size": BATCH, "clipnorm": 1.0, "l2": 0.01}

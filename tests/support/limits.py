@@ -86,12 +86,12 @@ class Evaluated:
 
     def __call__(self, numbers, at, y=None, digits=None):
         target = None if y is None else [[y]]
-        found = [evaluate(program, numbers, [[at]], target, digits=digits) for program in self.programs]
+        evaluated = [evaluate(program, numbers, [[at]], target, digits=digits) for program in self.programs]
         rows = [
             np.array([values[e.tensor] for e in p.gradient], dtype=float)
-            for p, values in zip(self.programs, found, strict=True)
+            for p, values in zip(self.programs, evaluated, strict=True)
         ]
-        return float(found[0][self.programs[0].loss.tensor]), rows[0], np.array(rows[1:])
+        return float(evaluated[0][self.programs[0].loss.tensor]), rows[0], np.array(rows[1:])
 
 
 class Limits:
@@ -111,6 +111,6 @@ class Limits:
         zeros = 400 if at == 0 else max(0, -math.floor(math.log10(abs(at))))
         with mpmath.workdps(100 + 8 * zeros):  # the digits that cancel in (sin(x) - x*cos(x))/x**3 for a small x
             near = mpmath.mpf(at) if at else mpmath.mpf(10) ** -zeros
-            found = map(float, self._function(*map(mpmath.mpf, map(float, numbers)), near))
-            value, *rest = (0.0 if at == 0 and abs(part) < 1e-150 else part for part in found)
+            parts = map(float, self._function(*map(mpmath.mpf, map(float, numbers)), near))
+            value, *rest = (0.0 if at == 0 and abs(part) < 1e-150 else part for part in parts)
         return value, np.array(rest[: self._count]), np.array(rest[self._count :]).reshape(self._count, self._count)

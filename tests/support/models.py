@@ -71,11 +71,11 @@ def check_derivatives(program, parameters, X, Y):
         received = exact.derivatives(program, values)
         gradient = np.concatenate([np.asarray(received[tensor.name]).reshape(-1) for tensor in program.parameters])
         h = mpmath.mpf(10) ** -20
-        for k, found in enumerate(gradient):
+        for k, derivative in enumerate(gradient):
             losses = []
             for side in (h, -h):
                 moved = exact.many(parameters).copy()
                 moved[k] += side
                 losses.append(exact.run(program, exact.bind(program, moved, X, Y))["loss"].item())
-            assert abs(found - (losses[0] - losses[1]) / (2 * h)) < mpmath.mpf(10) ** -35
+            assert abs(derivative - (losses[0] - losses[1]) / (2 * h)) < mpmath.mpf(10) ** -35
     return values

@@ -38,16 +38,16 @@ def trajectory(rate, u, times, method="tsit5", steps=1, start=None, jump=None):
 
     After each time, with its number k, they become ``jump(k, u)``.
     """
-    u, found = list(u), []
+    u, states = list(u), []
     before = times[0] if start is None else start
     for number, t in enumerate(times):
         h = (t - before) / steps
         for k in range(steps if t != before else 0):
             u = step(rate, before + k * h, u, h, TABLES[method])
-        found.append(u)
+        states.append(u)
         u = jump(number, u) if jump else u
         before = t
-    return found
+    return states
 
 
 def lotka_volterra(a, b, c, d):
@@ -81,11 +81,11 @@ def outputs(model, parameters, X):
 
 def weights_of(model, parameters):
     """The parameters of a model by name, in their shapes, from all of them in a flat array."""
-    found, place = {}, 0
+    weights, place = {}, 0
     for parameter in model.describe().parameters:
-        found[parameter.name] = np.reshape(parameters[place : place + parameter.size], parameter.shape)
+        weights[parameter.name] = np.reshape(parameters[place : place + parameter.size], parameter.shape)
         place += parameter.size
-    return found
+    return weights
 
 
 class Taken:
@@ -110,7 +110,11 @@ class Taken:
         if not self._differences:
             return loss, np.zeros(len(parameters))
         step = 1e-3
-        ends = [self.loss(parameters + side * step * one, X, Y) for one in np.eye(len(parameters)) for side in (1, -1)]
+        ends = [
+            self.loss(parameters + side * step * direction, X, Y)
+            for direction in np.eye(len(parameters))
+            for side in (1, -1)
+        ]
         return loss, np.diff(np.reshape(ends, (-1, 2)), axis=1).ravel() / (-2 * step)
 
     def jacobian(self, parameters, X):

@@ -39,74 +39,76 @@ POINTS = ("first start", "second start", "certified values")
 @cache
 def problem(name):
     """A problem by its name."""
-    return next(one for one in strd.problems() if one.name == name)
+    return next(data_set for data_set in strd.problems() if data_set.name == name)
 
 
-def point(one, where):
+def point(data_set, where):
     """The parameters at one of POINTS."""
-    return (*one.starts, one.certified)[POINTS.index(where)]
+    return (*data_set.starts, data_set.certified)[POINTS.index(where)]
 
 
 # --- derivatives -------------------------------------------------------------------------------------------------
 
 
-def jacobian(one):
+def jacobian(data_set):
     """The derivatives of the curve by SymPy: a row (1, parameters)."""
-    return sympy.Matrix([one.curve.derivatives])
+    return sympy.Matrix([data_set.curve.derivatives])
 
 
-def hessian(one):
+def hessian(data_set):
     """The second derivatives of the curve by SymPy, (parameters, parameters)."""
-    return sympy.hessian(one.curve.expression, [one.curve.symbols[name] for name in one.curve.parameters])
+    return sympy.hessian(
+        data_set.curve.expression, [data_set.curve.symbols[name] for name in data_set.curve.parameters]
+    )
 
 
-def written_jacobian(one):
+def written_jacobian(data_set):
     """The Jacobian of the .jac file: ``J = {..., ...}``, in the words of Mathematica; a row (1, parameters)."""
-    return sympy.Matrix([_entries(one, _written(one, "jac"))])
+    return sympy.Matrix([_entries(data_set, _written(data_set, "jac"))])
 
 
-def written_hessian(one):
+def written_hessian(data_set):
     """The second derivatives of the .hes file: ``H = [[..., ...], ...]``."""
-    rows = re.findall(r"\[([^][]+)\]", _written(one, "hes"))
-    return sympy.Matrix([_entries(one, row) for row in rows])
+    rows = re.findall(r"\[([^][]+)\]", _written(data_set, "hes"))
+    return sympy.Matrix([_entries(data_set, row) for row in rows])
 
 
-def _written(one, ending):
+def _written(data_set, ending):
     """What follows the ``=`` of the file beside a problem."""
-    text = (one.file.parent / "data_files" / f"{one.name}.{ending}").read_text()
+    text = (data_set.file.parent / "data_files" / f"{data_set.name}.{ending}").read_text()
     return re.sub(r"^#.*", "", text, flags=re.MULTILINE).split("=", 1)[1]
 
 
-def _entries(one, text):
+def _entries(data_set, text):
     """The formulas between commas; no function in these files has a second argument."""
     text = text.translate(str.maketrans("{}[]", "  ()")).replace("Log", "log").replace("^", "**")
     entries = (" ".join(entry.split()) for entry in text.split(","))
-    return [parse(entry, one.curve.symbols, f"the derivatives of {one.name}") for entry in entries if entry]
+    return [parse(entry, data_set.curve.symbols, f"the derivatives of {data_set.name}") for entry in entries if entry]
 
 
 # --- values ------------------------------------------------------------------------------------------------------
 
 
-def exact(one, matrix, parameters):
+def exact(data_set, matrix, parameters):
     """A matrix of formulas for every sample, by mpmath: (samples, rows, columns) of its numbers, as objects."""
-    function = sympy.lambdify([*one.curve.symbols.values()], list(matrix), "mpmath", cse=True)
+    function = sympy.lambdify([*data_set.curve.symbols.values()], list(matrix), "mpmath", cse=True)
     with mpmath.workdps(DIGITS):
         numbers = [mpmath.mpf(value) for value in parameters]
-        values = [[mpmath.mpf(value) for value in function(mpmath.mpf(x), *numbers)] for x in one.x[:, 0]]
+        values = [[mpmath.mpf(value) for value in function(mpmath.mpf(x), *numbers)] for x in data_set.x[:, 0]]
     return np.array(values).reshape(-1, *matrix.shape)
 
 
-def residuals(one, parameters):
+def residuals(data_set, parameters):
     """The curve minus y for every sample, by mpmath: (samples,)."""
-    curve = exact(one, sympy.Matrix([[one.curve.expression]]), parameters)[:, 0, 0]
+    curve = exact(data_set, sympy.Matrix([[data_set.curve.expression]]), parameters)[:, 0, 0]
     with mpmath.workdps(DIGITS):
-        return curve - [mpmath.mpf(y) for y in one.y[:, 0]]
+        return curve - [mpmath.mpf(y) for y in data_set.y[:, 0]]
 
 
-def loss_derivatives(one, parameters):
+def loss_derivatives(data_set, parameters):
     """The gradient and the Hessian of the mean of the squared residuals, by mpmath: (P,) and (P, P)."""
-    J, H = exact(one, jacobian(one), parameters)[:, 0], exact(one, hessian(one), parameters)
-    r = residuals(one, parameters)
+    J, H = exact(data_set, jacobian(data_set), parameters)[:, 0], exact(data_set, hessian(data_set), parameters)
+    r = residuals(data_set, parameters)
     with mpmath.workdps(DIGITS):
         return 2 * r @ J / len(r), 2 * (J.T @ J + np.tensordot(r, H, 1)) / len(r)
 
@@ -125,24 +127,24 @@ def solution(name):
     return np.array(parameters)
 
 
-def covariance(one, parameters):
+def covariance(data_set, parameters):
     """The covariance at a solution, by mpmath: s**2*inv(J'J), where s**2 is r'r/(samples - parameters)."""
-    J, r = exact(one, jacobian(one), parameters)[:, 0], residuals(one, parameters)
+    J, r = exact(data_set, jacobian(data_set), parameters)[:, 0], residuals(data_set, parameters)
     with mpmath.workdps(DIGITS):
         inverse = np.array((mpmath.matrix((J.T @ J).tolist()) ** -1).tolist())
         return (r @ r) / (len(r) - len(parameters)) * inverse
 
 
-def distance(found, expected):
+def distance(computed, expected):
     """The norm of the difference, relative to the norm of what is expected."""
     with mpmath.workdps(DIGITS):
-        difference = [mpmath.mpf(a) - b for a, b in zip(np.ravel(found), np.ravel(expected), strict=True)]
+        difference = [mpmath.mpf(a) - b for a, b in zip(np.ravel(computed), np.ravel(expected), strict=True)]
         return float(mpmath.norm(difference) / mpmath.norm(np.ravel(expected).tolist()))
 
 
-def written_loss_hessian(one, parameters):
+def written_loss_hessian(data_set, parameters):
     """The Hessian of the mean of the squared residuals from the two files of a problem, by mpmath: (P, P)."""
-    J, r = exact(one, written_jacobian(one), parameters)[:, 0], residuals(one, parameters)
-    second = hessian(one) if f"{one.name}.hes" in WRONG else written_hessian(one)
+    J, r = exact(data_set, written_jacobian(data_set), parameters)[:, 0], residuals(data_set, parameters)
+    second = hessian(data_set) if f"{data_set.name}.hes" in WRONG else written_hessian(data_set)
     with mpmath.workdps(DIGITS):
-        return 2 * (J.T @ J + np.tensordot(r, exact(one, second, parameters), 1)) / len(r)
+        return 2 * (J.T @ J + np.tensordot(r, exact(data_set, second, parameters), 1)) / len(r)

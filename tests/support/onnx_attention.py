@@ -21,7 +21,7 @@ class File:
         self.nodes, self.initializers = [], []
 
     def add(self, kind, *inputs, **attributes):
-        names = [one if isinstance(one, str) else self.constant(one) for one in inputs]
+        names = [source if isinstance(source, str) else self.constant(source) for source in inputs]
         name = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, names, [name], **attributes))
         return name
@@ -35,9 +35,9 @@ class File:
         return name
 
     def model(self, result, inputs, opset):
-        given = [helper.make_tensor_value_info(n, kind, ["N", *shape]) for n, kind, shape in inputs]
+        value_infos = [helper.make_tensor_value_info(n, kind, ["N", *shape]) for n, kind, shape in inputs]
         value_info = helper.make_tensor_value_info(result, TensorProto.FLOAT, ["N", STEPS, WIDTH])
-        graph = helper.make_graph(self.nodes, "attention", given, [value_info], self.initializers)
+        graph = helper.make_graph(self.nodes, "attention", value_infos, [value_info], self.initializers)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
         onnx.checker.check_model(made, full_check=True)
         return made
@@ -65,8 +65,10 @@ def compared(model, *inputs):
     flat = np.concatenate([np.empty(0), *(np.frombuffer(tensor.initial.values) for tensor in program.parameters)])
     rows = np.concatenate([value_info.reshape(len(value_info), -1).astype(float) for value_info in inputs], axis=1)
     values = evaluate(program, flat, rows, np.zeros((len(rows), STEPS * WIDTH)))
-    found = np.concatenate([values[value_info.tensor].reshape(len(rows), -1) for value_info in program.outputs], axis=1)
-    np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=2e-5)
+    outputs = np.concatenate(
+        [values[value_info.tensor].reshape(len(rows), -1) for value_info in program.outputs], axis=1
+    )
+    np.testing.assert_allclose(outputs.reshape(expected.shape), expected, atol=2e-5)
     return program
 
 

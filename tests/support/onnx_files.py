@@ -21,9 +21,9 @@ def exported(model, precision="float64", parameters=None, name="model", opset=No
     return files(Request(exportable(model, precision, parameters), name, opset=opset))
 
 
-def loaded(found):
+def loaded(export):
     """The model in what the exporter gave."""
-    (content,) = found.files.values()
+    (content,) = export.files.values()
     return onnx.load_from_string(content)
 
 
@@ -33,9 +33,9 @@ def predictions(model, X):
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     (declared,) = model.graph.input
-    given = {declared.name: X.astype(helper.tensor_dtype_to_np_dtype(declared.type.tensor_type.elem_type))}
+    feeds = {declared.name: X.astype(helper.tensor_dtype_to_np_dtype(declared.type.tensor_type.elem_type))}
     with np.errstate(all="ignore"):  # the branches of a Where are all computed
-        return ReferenceEvaluator(model).run(None, given)[0], session.run(None, given)[0]
+        return ReferenceEvaluator(model).run(None, feeds)[0], session.run(None, feeds)[0]
 
 
 def evaluated(model, parameters, X):
@@ -46,12 +46,12 @@ def evaluated(model, parameters, X):
     return np.concatenate([values[element.tensor].reshape(len(X), -1) for element in program.outputs], axis=1)
 
 
-def distance(found, expected):
+def distance(computed, expected):
     """The largest difference, relative to the expected value where that is above 1. What is not finite must agree."""
-    assert found.shape == expected.shape
+    assert computed.shape == expected.shape
     finite = np.isfinite(expected)
-    np.testing.assert_array_equal(found[~finite], expected[~finite])
-    differences = np.abs(found - expected)[finite] / np.maximum(1, np.abs(expected[finite]))
+    np.testing.assert_array_equal(computed[~finite], expected[~finite])
+    differences = np.abs(computed - expected)[finite] / np.maximum(1, np.abs(expected[finite]))
     return differences.max(initial=0)
 
 

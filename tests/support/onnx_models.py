@@ -35,7 +35,7 @@ def model(nodes, constants, inputs=(("x", ("N", 4)),), outputs=(("y", FLOAT),), 
 
 def reference(proto, *inputs, output=0):
     """What ONNX's own reference gives for some inputs, as (N, columns)."""
-    names = [one.name for one in proto.graph.input]
+    names = [value_info.name for value_info in proto.graph.input]
     result = ReferenceEvaluator(proto).run(None, dict(zip(names, inputs, strict=True)))[output]
     return np.asarray(result, dtype=float).reshape(len(inputs[0]), -1)
 

@@ -3,7 +3,7 @@
 from unittest.mock import patch
 
 import nncodegen as nn
-from nncodegen.compiler.schedule.walks import computes
+from nncodegen.compiler.schedule.tree_walks import computes
 
 
 def placed(model, **choices):

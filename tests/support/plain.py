@@ -53,8 +53,8 @@ class PlainC:
     def __init__(self, library: Path, name: str, header: str, precision: str) -> None:
         self.name, self.precision = name, precision
         self._functions, self._real = ctypes.CDLL(str(library)), REALS[precision]
-        found = [line.strip().rstrip(",").split(" = ") for line in header.splitlines() if line.startswith("    ")]
-        self.sizes = {pair[0].removeprefix(f"{name.upper()}_"): int(pair[1]) for pair in found if len(pair) == 2}
+        pairs = [line.strip().rstrip(",").split(" = ") for line in header.splitlines() if line.startswith("    ")]
+        self.sizes = {pair[0].removeprefix(f"{name.upper()}_"): int(pair[1]) for pair in pairs if len(pair) == 2}
         self.work = np.full(max(self.sizes["PREDICT_WORK"], self.sizes.get("TRAIN_WORK", 0)) + 1, np.nan, precision)
 
     def call(self, function, *arguments, returns=False):
@@ -80,8 +80,8 @@ class PlainC:
     def predict(self, parameters, X, samples=None):
         """The outputs (samples, OUTPUTS)."""
         outputs = np.full((len(X) if samples is None else samples, self.sizes["OUTPUTS"]), np.nan, self.precision)
-        given = self.array(parameters), len(outputs), self.array(X), outputs, self.work
-        self.call("predict_batch", *given)
+        arguments = self.array(parameters), len(outputs), self.array(X), outputs, self.work
+        self.call("predict_batch", *arguments)
         return outputs
 
     def loss(self, parameters, X, Y):
@@ -97,9 +97,9 @@ class PlainC:
         """The mean loss and its gradient."""
         gradient = np.full(self.sizes["PARAMETERS"], np.nan, self.precision)
         samples = samples or len(X)
-        given = self.array(parameters), samples, self.array(X), self.array(Y), self.array(weights)
+        arguments = self.array(parameters), samples, self.array(X), self.array(Y), self.array(weights)
         counter = [ctypes.c_uint64(number) for number in noise]
-        return self.call("loss_and_gradient", *given, gradient, *counter, self.work, returns=True), gradient
+        return self.call("loss_and_gradient", *arguments, gradient, *counter, self.work, returns=True), gradient
 
 
 def loaded(folder, exports, compiler="gcc", options=("-O1",), tested=()):
@@ -108,8 +108,8 @@ def loaded(folder, exports, compiler="gcc", options=("-O1",), tested=()):
     Only the exports that ``tested`` names come with their tests.
     """
     texts = {
-        name: exported(model, folder / name, tested=name in tested, name=name, **given)
-        for name, (model, given) in exports.items()
+        name: exported(model, folder / name, tested=name in tested, name=name, **export_options)
+        for name, (model, export_options) in exports.items()
     }
     sources = [folder / name / f"{name}.c" for name in texts]
     library = compiled(sources, folder / f"exports-{compiler}.so", compiler, options)

@@ -31,13 +31,13 @@ def noise_of(
     sources: tuple[Noise, ...], precision: str, seed: int, update: int, samples: NDArray[Any]
 ) -> dict[str, NDArray[Any]]:
     """Return the noise of an update by name: arrays (N, units), for samples of the given numbers (N,)."""
-    found = {}
+    noise = {}
     with np.errstate(over="ignore"):
         key = int(_mixed(_mixed(np.uint64(seed)) + np.uint64(STEP) * np.uint64(update + 1)))
         for number, source in enumerate(sources, 1):
             layer = int(_mixed(np.uint64((key + STEP * number) & MASK)))
-            found[source.tensor.name] = _drawn(source, precision, layer, samples)
-    return found
+            noise[source.tensor.name] = _drawn(source, precision, layer, samples)
+    return noise
 
 
 def _drawn(source: Noise, precision: str, key: int, samples: NDArray[Any]) -> NDArray[Any]:

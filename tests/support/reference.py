@@ -57,9 +57,9 @@ class _Training:
 
     def noise(self, numbers, seed):
         """The noise of an update, in the shapes of its tensors."""
-        found = noise_of(self.program.noise, self.program.precision, seed, self.updates, numbers)
+        drawn = noise_of(self.program.noise, self.program.precision, seed, self.updates, numbers)
         shapes = {source.tensor.name: source.tensor.shape[1:] for source in self.program.noise}
-        return {name: array.reshape(len(numbers), *shapes[name]) for name, array in found.items()}
+        return {name: array.reshape(len(numbers), *shapes[name]) for name, array in drawn.items()}
 
     def step(self, parameters, state, numbers, noise, place):
         """Parameters and state where those at a place have changed."""

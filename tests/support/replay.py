@@ -157,14 +157,14 @@ def directives_of_kernels(kept):
     The sizes beside the features only become numbers in what is preprocessed. So they, and the name of the model, are
     the same in all directives: which models the tests have made does not count.
     """
-    found = {}
+    directives = {}
     for item in kept.items:
         if item[0] == "kernel":
             lines = re.findall(r"^#(?:.*\\\n)*.*$", "\n".join(kept.text(item)), flags=re.MULTILINE)
             lines = [of_any_model(line) for line in lines if "nncodegen/" in line or not line.startswith("#include")]
             words = [re.sub(r"^#include|^#define NN_", "", line).strip() for line in lines]
-            found[", ".join(sorted(words))] = "\n".join([*lines, ""])
-    return found
+            directives[", ".join(sorted(words))] = "\n".join([*lines, ""])
+    return directives
 
 
 def of_any_model(line):

@@ -213,13 +213,13 @@ OTHERS = {"errors in x": errors_in_x, "estimators": estimators}
 
 def table(names=(*MODELS, *OTHERS), show=lambda text: None):
     """Return the hashes of models in both precisions."""
-    found = {}
+    by_model = {}
     for name in names:
-        found[name] = {"float64": OTHERS[name]()} if name in OTHERS else {}
+        by_model[name] = {"float64": OTHERS[name]()} if name in OTHERS else {}
         for precision in ("float64", "float32") if name in MODELS else ():
-            found[name][precision] = hashes(build(name, precision))
-        show(f"{name} {found[name]}")
-    return found
+            by_model[name][precision] = hashes(build(name, precision))
+        show(f"{name} {by_model[name]}")
+    return by_model
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class Example(NamedTuple):
     def starts(self, p):
         """The initial values for some parameters."""
         known = dict(zip(self.parameters, p, strict=True))
-        return [known.get(one, one) if isinstance(one, str) else one for one in self.initial.values()]
+        return [known.get(value, value) if isinstance(value, str) else value for value in self.initial.values()]
 
     def model(self, count=13, **options):
         """The model whose states are all observed."""
@@ -100,12 +100,12 @@ def solved_in_parts(rates, u, times, jump=None, start=None, method="DOP853", ato
 
     ``rates(k, t, u)`` are those of the interval that leads to the time k, after which states become ``jump(k, u)``.
     """
-    u, found, before = np.array(u, float), [], times[0] if start is None else start
+    u, states, before = np.array(u, float), [], times[0] if start is None else start
     for k, t in enumerate(times):
         if t > before:
             part = solve_ivp(lambda t, u, k=k: rates(k, t, u), (before, t), u, method, rtol=1e-12, atol=atol)
             u = part.y[:, -1]
-        found.append(u)
+        states.append(u)
         u = np.array(jump(k, u) if jump else u, float)
         before = t
-    return np.array(found)
+    return np.array(states)

@@ -45,7 +45,7 @@ class Stiff(NamedTuple):
     def solution(self, p, times, rtol=1e-11):
         """The states at some times, by SciPy's Radau: (states, times)."""
         known = dict(zip(self.parameters, p, strict=True))
-        u = [known.get(one, one) if isinstance(one, str) else one for one in self.initial.values()]
+        u = [known.get(value, value) if isinstance(value, str) else value for value in self.initial.values()]
         return solve_ivp(
             lambda t, u: self.rates(t, u, p), (times[0], times[-1]), u, "Radau", times, rtol=rtol, atol=rtol * 1e-6
         ).y

@@ -35,8 +35,8 @@ def tiny(kind, precision="float64"):
         task = WORKLOADS["curve"].task("", precision, True)
         return replace(task, X=task.X[:7], Y=task.Y[:7], epochs=3, batch=7)
     if kind in MANY:
-        one = tiny(MANY[kind], precision)
-        return replace(one, start=np.stack([one.start, -one.start, 0.5 * one.start]))
+        single = tiny(MANY[kind], precision)
+        return replace(single, start=np.stack([single.start, -single.start, 0.5 * single.start]))
     stack = TINY[kind]
     if isinstance(stack, Tokens):
         X, labels = stack.samples(7)

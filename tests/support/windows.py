@@ -164,9 +164,9 @@ def data(model: Program, samples: int = 3, seed: int = 0) -> tuple[NDArray[np.fl
     return rng.normal(size=model.parameter_count), X, rng.normal(size=(samples, columns[1]))
 
 
-def gradient(model: Program, *given: NDArray[np.float64], digits: int | None = None) -> NDArray[np.float64]:
+def gradient(model: Program, *arguments: NDArray[np.float64], digits: int | None = None) -> NDArray[np.float64]:
     """The derivatives of the loss that a differentiated program computes."""
-    values = evaluate(model, *given, digits=digits)
+    values = evaluate(model, *arguments, digits=digits)
     return np.concatenate([np.ravel(values[element.tensor]).astype(float) for element in model.gradient])
 
 
@@ -236,7 +236,7 @@ def states(kinds: Sequence[tuple[int, bool, bool, int]], units: int = 6, times: 
         steps.append(Step(at(name), Element(f"W_{name}", ("j", read.indices[-1])) * read, "sum", read.indices[-1:]))
         return at(name)
 
-    for number, (back, others, own, function) in enumerate(kinds):
+    for number, (back, others, reads_itself, function) in enumerate(kinds):
         if back > number:
             read = product(f"x{number}", at("x", "i"), 2)
         else:
@@ -244,7 +244,7 @@ def states(kinds: Sequence[tuple[int, bool, bool, int]], units: int = 6, times: 
             read = product(f"s{number}", at(name, "k"), units) if others else at(name)
         before = at(f"b{number}")
         steps.append(Step(before, at(f"h{number}"), "before", ("t",)))
-        last = product(f"r{number}", at(f"b{number}", "k"), units) if own else before
+        last = product(f"r{number}", at(f"b{number}", "k"), units) if reads_itself else before
         steps.append(Step(at(f"h{number}"), functions[function](read + last)))
     out = Element("out", ("n", "t"))
     steps.append(Step(out, Element("V", ("j",)) * at(f"h{len(kinds) - 1}"), "sum", ("j",)))

@@ -77,8 +77,8 @@ def test_one_fit(run, file):
     """It tells what it understood, and prints the table of the fit."""
     done = run(ONE, EQUATION, file=file)
     assert done.returncode == 0
-    told = dict(line.split(maxsplit=1) for line in done.stderr.splitlines())
-    assert told == {
+    summary = dict(line.split(maxsplit=1) for line in done.stderr.splitlines())
+    assert summary == {
         "read": f"{file}: 40 rows, 3 columns",
         "fit": "y = a*exp(-b*x) + c",
         "columns": "x",
@@ -128,11 +128,11 @@ def test_flags_reach_the_fit(run, most, tolerance):
     module = module_of(read_formula("a*exp(-b*x) + c", ("x",)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a fit did not converge
-        one, many = module.fit(X, Y, **options), module.fit_many(X, Y[None], **options)
+        single, many = module.fit(X, Y, **options), module.fit_many(X, Y[None], **options)
     assert run(ONE, EQUATION, *flags, "--out", "one.csv").returncode == 0
     rows = rows_of((run.folder / "one.csv").read_text())
     cells = np.array([[float(cell) for cell in [*row.values()][1:3]] for row in rows])
-    np.testing.assert_allclose(cells, np.column_stack([one.parameters, one.standard_errors]), rtol=1e-8)
+    np.testing.assert_allclose(cells, np.column_stack([single.parameters, single.standard_errors]), rtol=1e-8)
     assert run(ONE.assign(plate="P"), EQUATION, *flags, "--by", "plate", "--out", "many.csv").returncode == 0
     (row,) = rows_of((run.folder / "many.csv").read_text())
     expected = [number for pair in zip(many.parameters[0], many.standard_errors[0], strict=True) for number in pair]
@@ -225,8 +225,19 @@ def test_groups(run):
     assert done.stderr.splitlines()[-1].startswith("median errors a ")
     rows = rows_of(done.stdout)
     assert list(rows[0]) == [
-        "plate", "well", "a", "a_error", "b", "b_error", "c", "c_error", "rows", "reduced_chi2", "iterations", "status",
-    ]  # fmt: skip
+        "plate",
+        "well",
+        "a",
+        "a_error",
+        "b",
+        "b_error",
+        "c",
+        "c_error",
+        "rows",
+        "reduced_chi2",
+        "iterations",
+        "status",
+    ]
     assert [(row["plate"], row["well"]) for row in rows] == [(f"P{k // 6}", str(k % 6)) for k in range(12)]
     for row, (_, group) in zip(rows, MANY.groupby(["plate", "well"]), strict=True):
         popt, pcov = nn.curve_fit("a*exp(-b*x) + c", group["x"].to_numpy(), group["y"], sigma=group["s"].to_numpy())
@@ -295,11 +306,13 @@ def test_groups_with_errors_in_x(run):
     many = run(frame, EQUATION, "--sigma-x", "x=sx", "--by", "plate,well")
     assert many.stderr.count("11 converged, 1 no_data") == 1, many.stderr
     groups = [group for _, group in rows.groupby(["plate", "well"], sort=False)]
-    fits = module.fit_many([one["x"] for one in groups], [one["y"] for one in groups], sigma_x=0.05)
-    found = [row for row in rows_of(many.stdout) if row["status"] == "converged"]
+    fits = module.fit_many(
+        [rows_of_group["x"] for rows_of_group in groups], [rows_of_group["y"] for rows_of_group in groups], sigma_x=0.05
+    )
+    converged = [row for row in rows_of(many.stdout) if row["status"] == "converged"]
     for place, name in enumerate("abc"):
-        np.testing.assert_allclose([float(row[name]) for row in found], fits.parameters[:, place], rtol=1e-7)
-        errors = [float(row[f"{name}_error"]) for row in found]
+        np.testing.assert_allclose([float(row[name]) for row in converged], fits.parameters[:, place], rtol=1e-7)
+        errors = [float(row[f"{name}_error"]) for row in converged]
         np.testing.assert_allclose(errors, fits.standard_errors[:, place], rtol=1e-5)
     done = run(frame, EQUATION, "--sigma-x", "sx", "--by", "plate,well", "--shared", "b", "--plot", "fits.png")
     assert "errors in x   x, with the standard deviations sx\n" in done.stderr, done.stderr
@@ -307,10 +320,10 @@ def test_groups_with_errors_in_x(run):
     assert [row["status"] for row in shared].count("converged") == 11
     labels = [f"{plate} {well}" for plate, well in zip(rows["plate"], rows["well"], strict=True)]
     result = module.fit(rows["x"], rows["y"], groups=labels, own=("a", "c"), sigma_x=0.05)
-    found = [row for row in shared if row["status"] == "converged"]
-    np.testing.assert_allclose([float(row["b"]) for row in found], result["b"], rtol=1e-7)
-    np.testing.assert_allclose([float(row["a"]) for row in found], result["a"], rtol=1e-7)
-    np.testing.assert_allclose([float(row["a_error"]) for row in found], result.group_errors[:, 0], rtol=1e-5)
+    converged = [row for row in shared if row["status"] == "converged"]
+    np.testing.assert_allclose([float(row["b"]) for row in converged], result["b"], rtol=1e-7)
+    np.testing.assert_allclose([float(row["a"]) for row in converged], result["a"], rtol=1e-7)
+    np.testing.assert_allclose([float(row["a_error"]) for row in converged], result.group_errors[:, 0], rtol=1e-5)
 
 
 def test_groups_in_a_file(run):
@@ -326,10 +339,14 @@ def test_groups_one_by_one(run):
     """With a robust loss or starting points, each group is fitted for itself: the same table."""
     options = ["--by", "plate,well", "--loss", "huber", "--f-scale", "100"]
     plain, robust = (rows_of(run(MANY, EQUATION, *some).stdout) for some in (options[:2], options))
-    for one, other in zip(plain, robust, strict=True):
-        assert (one["well"], one["rows"], one["status"]) == (other["well"], other["rows"], other["status"])
+    for plain_row, robust_row in zip(plain, robust, strict=True):
+        assert (plain_row["well"], plain_row["rows"], plain_row["status"]) == (
+            robust_row["well"],
+            robust_row["rows"],
+            robust_row["status"],
+        )
         np.testing.assert_allclose(
-            [float(one[name]) for name in "abc"], [float(other[name]) for name in "abc"], rtol=1e-4
+            [float(plain_row[name]) for name in "abc"], [float(robust_row[name]) for name in "abc"], rtol=1e-4
         )
 
 

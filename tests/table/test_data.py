@@ -74,8 +74,16 @@ def their_parameters(network):
 def test_a_step_of_scikit_learn(digits):
     """scikit-learn's classifier with the same weights has the same outputs and loss, and takes the same step."""
     X, _, y, _ = split(load_digits, stratify=True)
-    options = {"activation": "tanh", "solver": "sgd", "alpha": 0, "momentum": 0, "batch_size": len(X),
-               "shuffle": False, "learning_rate_init": 0.25, "random_state": 0}  # fmt: skip
+    options = {
+        "activation": "tanh",
+        "solver": "sgd",
+        "alpha": 0,
+        "momentum": 0,
+        "batch_size": len(X),
+        "shuffle": False,
+        "learning_rate_init": 0.25,
+        "random_state": 0,
+    }
     network = MLPClassifier(hidden_layer_sizes=(32,), max_iter=1, **options).fit(X, y)
     before = their_parameters(network)
     assert digits.predict(before, X) == pytest.approx(network.predict_proba(X), rel=1e-10, abs=1e-14)
@@ -94,8 +102,16 @@ def test_a_regressor_of_scikit_learn():
     """scikit-learn's regressor with the same weights predicts the same; its loss is half of the mean square."""
     X, _, y, _ = split(load_diabetes, stratify=False)
     y = y / 100
-    options = {"activation": "relu", "solver": "sgd", "alpha": 0, "momentum": 0, "batch_size": len(X),
-               "shuffle": False, "learning_rate_init": 0.125, "random_state": 0}  # fmt: skip
+    options = {
+        "activation": "relu",
+        "solver": "sgd",
+        "alpha": 0,
+        "momentum": 0,
+        "batch_size": len(X),
+        "shuffle": False,
+        "learning_rate_init": 0.125,
+        "random_state": 0,
+    }
     network = MLPRegressor(hidden_layer_sizes=(7,), max_iter=1, **options).fit(X, y)
     before = their_parameters(network)
     module = nn.build(nn.Sequential([nn.Dense(7, "relu"), nn.Dense(1)], 10, "mse", name="regressor"))

@@ -79,32 +79,32 @@ def flowers(tmp_path_factory):
 
 def test_cells_and_their_lines(table):
     """Quoted cells, blank lines and missing values are read as people mean them, and lines are those of the file."""
-    found = table(RAINY)
-    assert found.columns == ["height", "place", "rain", "dry"]
-    assert found.texts("place").tolist() == ["north", "south,\neast", "north", ""]
-    values, others = found.numbers("height")
+    read = table(RAINY)
+    assert read.columns == ["height", "place", "rain", "dry"]
+    assert read.texts("place").tolist() == ["north", "south,\neast", "north", ""]
+    values, others = read.numbers("height")
     np.testing.assert_array_equal(values, [1.5, 2.5, np.nan, 4.5])
     assert not others.any()
     for row, line in enumerate((2, 4, 6, 7)):
-        assert f"line {line}, column rain" in found.where(row, "rain")
-    assert "line 7" in found.drop(np.array([True, False, True, False])).where(1, "rain")
+        assert f"line {line}, column rain" in read.where(row, "rain")
+    assert "line 7" in read.drop(np.array([True, False, True, False])).where(1, "rain")
 
 
 @pytest.mark.parametrize(("delimiter", "name"), [(";", "a.csv"), ("\t", "a.tsv"), ("|", "a.txt"), (",", "a.csv")])
 def test_delimiters(table, delimiter, name):
     """The delimiter is that of the header, and a mark of the byte order is none of its names."""
     text = "\ufeffa b,c\n1,2\n3,4\n".replace(",", delimiter)
-    found = table(text, name)
-    assert found.columns == ["a b", "c"]
-    assert found.numbers("c")[0].tolist() == [2, 4]
+    read = table(text, name)
+    assert read.columns == ["a b", "c"]
+    assert read.numbers("c")[0].tolist() == [2, 4]
 
 
 def test_decimal_commas(table):
     """Where semicolons part the columns, numbers may have decimal commas; commas elsewhere part thousands."""
-    found = table("n;t\n-1,5;a\n2;b\n,25e1;a\n;b\n")
-    assert found.numbers("n")[0].tolist()[:3] == [-1.5, 2, 2.5]
-    assert not found.numbers("n")[1].any()
-    assert (found.decimal_comma, table("n;t\n1.5;a\n").decimal_comma) == ("-1,5", None)
+    read = table("n;t\n-1,5;a\n2;b\n,25e1;a\n;b\n")
+    assert read.numbers("n")[0].tolist()[:3] == [-1.5, 2, 2.5]
+    assert not read.numbers("n")[1].any()
+    assert (read.decimal_comma, table("n;t\n1.5;a\n").decimal_comma) == ("-1,5", None)
     assert table('n,t\n"1,500",a\n').numbers("n")[0].tolist() == [1500]
     assert table("n;t\n1,500;a\n").numbers("n")[0].tolist() == [1.5]
     assert table("n;t\n1.234,5;a\n").numbers("n")[0].tolist() == [1234.5]
@@ -204,12 +204,12 @@ def test_a_damaged_parquet_file(tmp_path):
 
 def test_what_columns_mean(table):
     """Numbers with their mean, categories with their values; what says nothing is left out, with the reason."""
-    found = table("n,c,z,one,id,void\n" + "".join(f"{k},{'ab'[k % 2]},{k % 3},7,i{k},\n" for k in range(12)))
-    assert understand(found, "n", False) == Number("n", 5.5, np.std(range(12)), 5.5, False)
-    assert understand(found, "c", False) == Category("c", ("a", "b"))
-    assert isinstance(understand(found, "z", False), Number)
-    assert understand(found, "z", True) == Category("z", ("0", "1", "2"))
-    reasons = {name: understand(found, name, False).reason for name in ("one", "id", "void")}
+    read = table("n,c,z,one,id,void\n" + "".join(f"{k},{'ab'[k % 2]},{k % 3},7,i{k},\n" for k in range(12)))
+    assert understand(read, "n", False) == Number("n", 5.5, np.std(range(12)), 5.5, False)
+    assert understand(read, "c", False) == Category("c", ("a", "b"))
+    assert isinstance(understand(read, "z", False), Number)
+    assert understand(read, "z", True) == Category("z", ("0", "1", "2"))
+    reasons = {name: understand(read, name, False).reason for name in ("one", "id", "void")}
     assert reasons == {
         "one": "it is always 7",
         "id": "it identifies rows, each by another text, such as 'i0'; --keep id uses it",
@@ -219,20 +219,20 @@ def test_what_columns_mean(table):
 
 def test_encoding(table):
     """Numbers are standardized, gaps get the median and are told, categories are one-hot."""
-    found = table("n,c\n1,a\n,b\n3,\n5,a\n")
-    columns = understand(found, "n", False), understand(found, "c", True)
+    read = table("n,c\n1,a\n,b\n3,\n5,a\n")
+    columns = understand(read, "n", False), understand(read, "c", True)
     deviation = np.std([1, 3, 5])
     expected = [[-2 / deviation, 0, 0, 1, 0], [0, 1, 0, 0, 1], [0, 0, 1, 0, 0], [2 / deviation, 0, 0, 1, 0]]
-    np.testing.assert_allclose(encode(columns, found), expected)
+    np.testing.assert_allclose(encode(columns, read), expected)
 
 
 def test_pieces(table):
     """Between the quantiles of a column, one input each grows from -1 to 1; these come after all other inputs."""
     rng = np.random.default_rng(0)
     cells = [f"{value:.6f}" if value < 2 else "" for value in rng.exponential(size=40)]
-    found = table("n,c,few\n" + "".join(f"{cell},{'ab'[k % 2]},{k % 3}\n" for k, cell in enumerate(cells)))
-    plain = tuple(understand(found, name, False) for name in ("n", "c", "few"))
-    number, category, few = columns = tuple(knotted(column, found, 4) for column in plain)
+    read = table("n,c,few\n" + "".join(f"{cell},{'ab'[k % 2]},{k % 3}\n" for k, cell in enumerate(cells)))
+    plain = tuple(understand(read, name, False) for name in ("n", "c", "few"))
+    number, category, few = columns = tuple(knotted(column, read, 4) for column in plain)
     values = np.array([float(cell) for cell in cells if cell])
     np.testing.assert_allclose(number.knots, np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
     assert (category, few) == plain[1:]  # three different numbers need no pieces
@@ -240,8 +240,8 @@ def test_pieces(table):
     expected = [
         np.interp([float(cell or number.median) for cell in cells], ends, [-1, 1]) for ends in pairwise(number.knots)
     ]
-    np.testing.assert_allclose(encode(columns, found), np.column_stack([encode(plain, found), *expected]))
-    assert knotted(number, found, 0) == plain[0]
+    np.testing.assert_allclose(encode(columns, read), np.column_stack([encode(plain, read), *expected]))
+    assert knotted(number, read, 0) == plain[0]
     assert column_from_dict(json.loads(json.dumps(column_to_dict(number)))) == number
     for knots in ([1.0], [1.0, 1.0], [2.0, 1.0], [0.0, float("nan")], [0.0, float("inf")]):
         with pytest.raises(ValueError, match="knot"):
@@ -250,20 +250,20 @@ def test_pieces(table):
 
 def test_numbers_too_large(table):
     """Numbers whose deviation is beyond floating point are refused, as a column and as a target."""
-    found = table("a,b\n" + "1e308,1\n-1e308,2\n" * 6)
+    read = table("a,b\n" + "1e308,1\n-1e308,2\n" * 6)
     for function, option in ((understand, False), (understand_target, "regression")):
         with pytest.raises(TableError, match="column a: its numbers are too large"):
-            function(found, "a", option)
+            function(read, "a", option)
 
 
 def test_numbers_that_do_not_differ(table):
     """A column of one number is left out, even if its mean is rounded; numbers that differ too little are refused."""
     for number in ("0.1", "0.7", "19.99", "5"):
         assert understand(table("a,b\n" + f"{number},1\n" * 12), "a", False).reason == f"it is always {number}"
-    found = table("a,b\n" + "1e-200,1\n2e-200,2\n" * 6)
+    read = table("a,b\n" + "1e-200,1\n2e-200,2\n" * 6)
     for function, option in ((understand, False), (understand_target, "regression")):
         with pytest.raises(TableError, match="column a: its numbers differ too little for a deviation"):
-            function(found, "a", option)
+            function(read, "a", option)
 
 
 def test_a_number_that_is_not_finite_is_a_mistake(table):
@@ -311,14 +311,14 @@ def test_targets_that_teach_nothing(table, values, task, message):
 def test_parts_are_disjoint_and_hold_every_class(table):
     """Rows are in one part each, and every class has its share of all."""
     values = ["a"] * 60 + ["b"] * 30 + ["c"] * 10
-    found = table("\n".join(["t,x", *(f"{v},1" for v in values)]))
+    read = table("\n".join(["t,x", *(f"{v},1" for v in values)]))
     for seed in range(5):
-        parts = split_rows(found, Target("t", ("a", "b", "c")), seed)
+        parts = split_rows(read, Target("t", ("a", "b", "c")), seed)
         assert sorted(np.concatenate(parts)) == list(range(100))
         for part, share in zip(parts, (0.8, 0.2), strict=True):
             counts = [sum(values[row] == name for row in part) for name in "abc"]
             np.testing.assert_allclose(counts, share * np.array([60, 30, 10]), atol=1.01)
-    assert not np.array_equal(split_rows(found, Target("t"), 0)[1], split_rows(found, Target("t"), 1)[1])
+    assert not np.array_equal(split_rows(read, Target("t"), 0)[1], split_rows(read, Target("t"), 1)[1])
 
 
 def test_metrics_are_those_of_scikit_learn():
@@ -335,11 +335,11 @@ def test_metrics_are_those_of_scikit_learn():
     counts = confusion(target, np.eye(3)[truth], chances)
     np.testing.assert_array_equal(counts, metrics.confusion_matrix(truth, decided))
     expected = metrics.precision_recall_fscore_support(truth, decided)
-    found = [
+    rows_of_classes = [
         (class_metric.precision, class_metric.recall, class_metric.f1, class_metric.count)
         for class_metric in class_metrics(target, counts)
     ]
-    np.testing.assert_allclose(np.array(found).T, expected)
+    np.testing.assert_allclose(np.array(rows_of_classes).T, expected)
     assert accuracy.network == metrics.accuracy_score(truth, chances.argmax(axis=1))
     assert (accuracy.baseline, accuracy.simple) == ("always b", np.mean(truth == 1))
     np.testing.assert_allclose(loss.network, metrics.log_loss(truth, chances))
@@ -569,10 +569,10 @@ def test_hostile_descriptions(written, flowers, tmp_path):
             if place:
                 changed = copy.deepcopy(text)
                 *outer, last = place
-                found = changed
+                node = changed
                 for key in outer:
-                    found = found[key]
-                found[last] = value
+                    node = node[key]
+                node[last] = value
                 changed["checksum"] = _checksum(changed, arrays)
                 (out / "model.json").write_text(json.dumps(changed))
                 try:

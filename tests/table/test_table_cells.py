@@ -51,8 +51,8 @@ def test_what_is_written_is_read(tmp_path_factory, drawn):
 def test_stray_returns_never_move_a_cell(tmp_path_factory, drawn, end):
     """Whatever breaks of lines stand in unquoted cells, cells stay in their columns, or the file is refused."""
     path = tmp_path_factory.mktemp("cells") / "a.csv"
-    one, two, three, four = (f"{k}{text}" for k, text in zip("abcd", drawn, strict=True))
-    path.write_bytes(f"h,k{end}{one},{two}{end}{three},{four}{end}".encode())
+    first, second, third, fourth = (f"{k}{text}" for k, text in zip("abcd", drawn, strict=True))
+    path.write_bytes(f"h,k{end}{first},{second}{end}{third},{fourth}{end}".encode())
     try:
         frame = read_table(path).frame
     except TableError as error:
@@ -61,7 +61,7 @@ def test_stray_returns_never_move_a_cell(tmp_path_factory, drawn, end):
     for column, letters in (("h", "ac"), ("k", "bd")):
         assert [cell[:1] for cell in frame[column]] == list(letters)
     assert "".join(frame.to_numpy().ravel()) == "".join(
-        text.replace("\r", "").replace("\n", "") for text in (one, two, three, four)
+        text.replace("\r", "").replace("\n", "") for text in (first, second, third, fourth)
     )
 
 

@@ -69,12 +69,12 @@ def test_excel(book, tmp_path):
     empty = pd.DataFrame()
     table_read = read_table(book(cells=(TABLE, {"startrow": 2, "startcol": 1}), nothing=(empty, {})))
     two = read_table(book(first=(TABLE.iloc[:2], {}), cells=(TABLE, {})), sheet="cells")
-    for found in (table_read, two):
-        assert found.columns == expected.columns
+    for sheet in (table_read, two):
+        assert sheet.columns == expected.columns
         for name in ("größe", "count"):
-            np.testing.assert_array_equal(found.numbers(name)[0], expected.numbers(name)[0])
-        np.testing.assert_array_equal(found.dates("day")[0].world, expected.dates("day")[0].world)
-        np.testing.assert_array_equal(found.texts("art"), expected.texts("art"))
+            np.testing.assert_array_equal(sheet.numbers(name)[0], expected.numbers(name)[0])
+        np.testing.assert_array_equal(sheet.dates("day")[0].world, expected.dates("day")[0].world)
+        np.testing.assert_array_equal(sheet.texts("art"), expected.texts("art"))
 
 
 def test_wrong_sheets(book, tmp_path):

@@ -77,8 +77,8 @@ def test_the_linear_model_is_that_of_scikit_learn(classes):
     module = module_of(network)
     Y = scores[:, :1] if not classes else labels[:, None] if classes == 2 else np.eye(3)[labels]
     penalties = (1.0, 1e-2, 1e-4)
-    found = list(linear_path(network, module, X, Y.astype(float), None, penalties))
-    for parameters, l2 in zip(found, penalties, strict=True):
+    path = list(linear_path(network, module, X, Y.astype(float), None, penalties))
+    for parameters, l2 in zip(path, penalties, strict=True):
         if classes:
             reference = linear_model.LogisticRegression(C=1 / (80 * l2), tol=1e-10, max_iter=10_000).fit(X, labels)
             expected = reference.predict_proba(X)[:, 1:] if classes == 2 else reference.predict_proba(X)
@@ -162,12 +162,12 @@ def test_classes_are_chosen_for_right_predictions():
     Y = (np.arange(200) % 2)[:, None].astype(float)
     linear, surer = (tried(LINEAR, np.where(Y > 0.5, p, 1 - p)) for p in (0.7, 0.99))
     cost = criterion(Description(2, ((1, "sigmoid"),), "binary_crossentropy"), True)
-    found = Search((linear, replace(surer, family=HIDDEN)), np.arange(200), cost, False)
-    assert not choose(found, Y).prefers_simplest
-    with_classes = replace(found, right=lambda outputs, Y: ((outputs > 0.5) == (Y > 0.5))[:, 0] * 1.0)
+    searched = Search((linear, replace(surer, family=HIDDEN)), np.arange(200), cost, False)
+    assert not choose(searched, Y).prefers_simplest
+    with_classes = replace(searched, right=lambda outputs, Y: ((outputs > 0.5) == (Y > 0.5))[:, 0] * 1.0)
     assert choose(with_classes, Y).prefers_simplest
     wrong = replace(linear, outputs=np.where(np.arange(200)[:, None] < 9, 1 - linear.outputs, linear.outputs))
-    assert not choose(replace(with_classes, tried=(wrong, found.tried[1])), Y).prefers_simplest
+    assert not choose(replace(with_classes, tried=(wrong, searched.tried[1])), Y).prefers_simplest
 
 
 def choice_of_classes(wrong, other, weight):
@@ -253,8 +253,8 @@ def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
     for rows, held in data.folds:
         (learned,) = learn(alone, drawn.rounds, X[rows], Y[rows], None, (2, 2), 0, 1)
         assert len(learned.parameters) == hidden.family.networks > hidden.family.seeds
-        own = learned.parameters[: hidden.family.seeds]  # the others continue the sequence of seeds
-        expected = outputs_of(module, own, X[held]).mean(axis=0)
+        seeded = learned.parameters[: hidden.family.seeds]  # the others continue the sequence of seeds
+        expected = outputs_of(module, seeded, X[held]).mean(axis=0)
         np.testing.assert_allclose(hidden.outputs[np.isin(match.rows, held)], expected)
     changed = Y.copy()
     changed[data.folds[0][1]] += 100  # the targets of a fold change nothing of what is predicted there
@@ -279,12 +279,14 @@ def test_rows_are_predicted_by_networks_that_have_not_seen_them(monkeypatch):
 def test_what_is_named_restricts_what_is_tried(settings, names):
     """Layers that are named are tried alone; other options hold for all candidates that have them."""
     pieces = pieces_of(200, 1, Settings(**settings))
-    found = candidates_for(Target("t", ("a", "b")), 200, 4, Settings(**settings), pieces)
-    assert [family.name for family in found.families] == names
-    given = Settings(**settings, l2=0.5, learning_rate=0.1, dropout=0.25, loss="mse", precision="float32", epochs=3)
-    found = candidates_for(Target("t", ("a", "b")), 200, 4, given, pieces)
-    assert sum(found.rounds.epochs) == 3
-    for family in found.families:
+    drawn = candidates_for(Target("t", ("a", "b")), 200, 4, Settings(**settings), pieces)
+    assert [family.name for family in drawn.families] == names
+    settings_of_all = Settings(
+        **settings, l2=0.5, learning_rate=0.1, dropout=0.25, loss="mse", precision="float32", epochs=3
+    )
+    drawn = candidates_for(Target("t", ("a", "b")), 200, 4, settings_of_all, pieces)
+    assert sum(drawn.rounds.epochs) == 3
+    for family in drawn.families:
         hidden = len(family.network.layers) > 1
         assert family.penalties == (0.5,)
         assert family.rates == ((0.1,) if hidden else ())
@@ -294,8 +296,8 @@ def test_what_is_named_restricts_what_is_tried(settings, names):
 
 def test_pieces_of_many_columns():
     """There are more pieces for many rows; many columns have fewer each, and very many have none."""
-    found = [[pieces_of(rows, columns, Settings()) for columns in (0, 1, 100, 300)] for rows in (100, 5_000)]
-    assert found == [[0, 8, 6, 0], [0, 32, 6, 0]]
+    pieces = [[pieces_of(rows, columns, Settings()) for columns in (0, 1, 100, 300)] for rows in (100, 5_000)]
+    assert pieces == [[0, 8, 6, 0], [0, 32, 6, 0]]
 
 
 def test_large_tables_are_tried_with_less():
@@ -304,7 +306,7 @@ def test_large_tables_are_tried_with_less():
     assert (small.used, large.used) == (5, 1)
     assert large.rounds.batch > small.rounds.batch
     assert sum(large.rounds.epochs) < sum(small.rounds.epochs)
-    counts = [sum(len(family.pairs) * family.seeds for family in found.families) for found in (small, large)]
+    counts = [sum(len(family.pairs) * family.seeds for family in drawn.families) for drawn in (small, large)]
     assert counts[0] > counts[1] > 0
 
 
@@ -369,10 +371,10 @@ def test_numbers_that_are_linear_are_predicted_as_by_the_linear_model():
     rng = np.random.default_rng(7)
     X = rng.normal(size=(150, 2))
     data = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "t": X @ [2, -1] + rng.normal(size=150)})
-    found, alone = (fit(data, "t", settings=Settings(layers=given, threads=1)) for given in (None, ()))
-    assert found.choice.prefers_simplest
-    assert found.metrics == alone.metrics
-    assert [column.knots for column in found.model.columns] == [(), ()]
+    fitted, alone = (fit(data, "t", settings=Settings(layers=layers, threads=1)) for layers in (None, ()))
+    assert fitted.choice.prefers_simplest
+    assert fitted.metrics == alone.metrics
+    assert [column.knots for column in fitted.model.columns] == [(), ()]
 
 
 def test_a_line_is_left_to_the_linear_model():
@@ -472,7 +474,8 @@ def test_class_weights():
     settings = [Settings(layers=(), l2=1e-2, class_weight=setting) for setting in (None, "balanced", {few: 1.0})]
     plain, balanced, same = (fit(data, "t", drop=("z", "b"), settings=setting) for setting in settings)
     recall = [
-        next(class_name.recall for class_name in found.classes if class_name.name == few) for found in (plain, balanced)
+        next(class_name.recall for class_name in fitted.classes if class_name.name == few)
+        for fitted in (plain, balanced)
     ]
     assert recall[1] > recall[0]
     pd.testing.assert_frame_equal(plain.predict(data), same.predict(data))  # 1 is what all rows count
@@ -512,17 +515,17 @@ def test_networks_that_diverge_when_they_learn_again(monkeypatch):
     settings = Settings(layers=(4,), l2=1e-3, learning_rate=0.01, epochs=4, threads=1)
     broken, original = [0], learning.train_round
 
-    def train_round(*given):
-        parameters = original(*given)
+    def train_round(*arguments):
+        parameters = original(*arguments)
         parameters[broken] = np.nan
         return parameters
 
     monkeypatch.setattr(learning, "train_round", train_round)
     fitted = fit(frame(), "t", drop=("z",), settings=settings)
-    (one,), (member,) = fitted.choice.members, fitted.model.members
-    assert len(member.parameters) == one[0].family.networks - 1
+    (chosen,), (member,) = fitted.choice.members, fitted.model.members
+    assert len(member.parameters) == chosen[0].family.networks - 1
     assert np.isfinite(fitted.predict(frame()).iloc[:, 1:].to_numpy()).all()
-    broken += range(1, one[0].family.networks)
+    broken += range(1, chosen[0].family.networks)
     with pytest.raises(TableError, match=r"4 relu, l2 0.001, learning rate 0.01 diverged .* from 96 rows"):
         fit(frame(), "t", drop=("z",), settings=settings)
 
@@ -544,8 +547,14 @@ def test_frames():
     fitted = fit(data, "t", settings=settings)
     same = fit(data, "t", drop="z", categories=["d"], settings=settings)
     assert [column.name for column in same.model.columns] == list("abcde")
-    assert [type(column).__name__ for column in fitted.model.columns] == ["Number", "Number", "Category", "Number",
-                                                                        "Category", "Number"]  # fmt: skip
+    assert [type(column).__name__ for column in fitted.model.columns] == [
+        "Number",
+        "Number",
+        "Category",
+        "Number",
+        "Category",
+        "Number",
+    ]
     assert len(fitted.predict(data.drop(columns="t").set_index("a", drop=False))) == 120
     for wrong, message in (
         (3, "not int"),
@@ -579,8 +588,8 @@ def test_public_tables(name, settings, monkeypatch):
     margin = max(0.01, 1.01 / (comparison.rows // 5))
     assert comparison.above_linear > -margin
     assert comparison.difference > -margin
-    *_, one, group, every = show([comparison]).splitlines()
-    assert f"| {comparison.difference:+.4f} | {comparison.above_linear:+.4f} |" in one
+    *_, of_table, group, every = show([comparison]).splitlines()
+    assert f"| {comparison.difference:+.4f} | {comparison.above_linear:+.4f} |" in of_table
     assert "| 1 tables |" in group
     assert f"| {comparison.difference:+.4f} | at least {comparison.above_linear:+.4f} |" in every
 

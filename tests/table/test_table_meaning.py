@@ -63,10 +63,10 @@ def test_numbers_in_every_style(values, style, money):
         sign = "-" if value < 0 else ""
         text = {"": f"{sign}{digits}", "$": f"{sign}${digits}", " €": f"{sign}{digits} €", "()": digits}[money]
         texts.append(f"({digits})" if money == "()" and value < 0 else text)
-    found, written, assumed = read_numbers(texts)
-    np.testing.assert_allclose(found, [float(value) for value in values], rtol=1e-15)
+    numbers, written, assumed = read_numbers(texts)
+    np.testing.assert_allclose(numbers, [float(value) for value in values], rtol=1e-15)
     assert not assumed
-    assert read_numbers(texts, expected=written)[0].tolist() == found.tolist()
+    assert read_numbers(texts, expected=written)[0].tolist() == numbers.tolist()
 
 
 @pytest.mark.parametrize(
@@ -247,8 +247,15 @@ def test_what_dates_become(column):
     years = (pd.to_datetime(times.dt.year.astype(str)) - pd.Timestamp(0)) / pd.Timedelta(days=1)
     month, hour = 2 * np.pi * (times.dt.month - 1) / 12, 2 * np.pi * times.dt.hour / 24
     weekday = times.dt.day_of_week.to_numpy()[:, None] == np.arange(7)
-    expected = [(days - days.mean()) / days.std(ddof=0), (years - days.mean()) / days.std(ddof=0), np.sin(month),
-                np.cos(month), *weekday.T, np.sin(hour), np.cos(hour)]  # fmt: skip
+    expected = [
+        (days - days.mean()) / days.std(ddof=0),
+        (years - days.mean()) / days.std(ddof=0),
+        np.sin(month),
+        np.cos(month),
+        *weekday.T,
+        np.sin(hour),
+        np.cos(hour),
+    ]
     encoded = encode((understood,), column(times.dt.strftime("%d/%m/%Y %H:%M")))
     np.testing.assert_allclose(encoded, np.array(expected, float).T, atol=1e-9)
     assert understood.width == encoded.shape[1]
@@ -328,14 +335,14 @@ def test_types_of_pandas_and_pyarrow(tmp_path, stored, unit):
     other["month"] = other["month"].dt.to_period("M")
     if stored:
         other.to_parquet(tmp_path / "a.parquet")
-    found, same = read_table(tmp_path / "a.parquet") if stored else as_table(other), as_table(usual)
+    read, same = read_table(tmp_path / "a.parquet") if stored else as_table(other), as_table(usual)
     for name in usual:
-        assert understand(found, name, False) == understand(same, name, False)
-        column = understand(found, name, False)
-        np.testing.assert_array_equal(column.encode(found, "error"), column.encode(same, "error"))
-    assert isinstance(understand(found, "day", False), Date)
-    assert isinstance(understand(found, "time", False), Number)
-    assert isinstance(understand(found, "month", False), Date)
+        assert understand(read, name, False) == understand(same, name, False)
+        column = understand(read, name, False)
+        np.testing.assert_array_equal(column.encode(read, "error"), column.encode(same, "error"))
+    assert isinstance(understand(read, "day", False), Date)
+    assert isinstance(understand(read, "time", False), Number)
+    assert isinstance(understand(read, "month", False), Date)
 
 
 def test_later_dates_are_predicted(tmp_path):
@@ -369,12 +376,12 @@ def test_rows_whose_target_looks_missing(tmp_path):
     """Rows are left out whose target is a text that looks missing among numbers; among classes, it is a class."""
     rows = [f"{k / 8},{'-' if k % 5 == 0 else k * k},{'unknown' if k % 5 == 0 else 'known'}" for k in range(40)]
     (tmp_path / "a.csv").write_text("\n".join(["x,n,c", *rows]))
-    told = []
+    observed = []
     for target in ("n", "c"):
-        options = {"observe": told.append, "settings": Settings(layers=(), epochs=1)}
+        options = {"observe": observed.append, "settings": Settings(layers=(), epochs=1)}
         fit(read_table(tmp_path / "a.csv"), target, drop=tuple({"n", "c"} - {target}), **options)
-    assert [understood.left_out for understood in told] == [8, 0]
-    assert told[1].target.classes == ("known", "unknown")
+    assert [understood.left_out for understood in observed] == [8, 0]
+    assert observed[1].target.classes == ("known", "unknown")
 
 
 # --- what is left out, and what is grouped -----------------------------------------------------------------------

@@ -37,12 +37,12 @@ def one_small_family(monkeypatch):
 @pytest.fixture
 def built(monkeypatch):
     """The models that are built in a test, which finds none."""
-    found, original = [], modules.build_module
+    models, original = [], modules.build_module
     monkeypatch.setattr(modules, "_modules", {})
     monkeypatch.setattr(
-        modules, "build_module", lambda *given, **how: found.append(given[0]) or original(*given, **how)
+        modules, "build_module", lambda *arguments, **how: models.append(arguments[0]) or original(*arguments, **how)
     )
-    return found
+    return models
 
 
 @contextmanager
@@ -58,9 +58,9 @@ def as_earlier():
 def test_tables_share_modules(built):
     """Tables with other numbers of categories, and what is predicted for them, take no further build."""
     fits = [fit(table(categories), "t", settings=QUICK) for categories in (5, 6, 7)]
-    assert [one.search.tried[0].family.network.inputs for one in fits] == [6, 7, 8]
-    for one in fits:
-        one.predict(table(5))
+    assert [fitted.search.tried[0].family.network.inputs for fitted in fits] == [6, 7, 8]
+    for fitted in fits:
+        fitted.predict(table(5))
     assert [model.inputs for model in built] == [8, 8]  # the linear model, and networks
 
 
@@ -85,8 +85,8 @@ def test_a_folder_holds_modules_and_their_parameters(tmp_path):
     text = json.loads((tmp_path / "model" / "model.json").read_text())
     again = load_model(tmp_path / "model")
     with np.load(tmp_path / "model" / "parameters.npz") as arrays:
-        for given, member, array in zip(text["members"], again.members, arrays.values(), strict=True):
-            assert (given["inputs"], member.network.inputs) == (8, 6)
+        for description, member, array in zip(text["members"], again.members, arrays.values(), strict=True):
+            assert (description["inputs"], member.network.inputs) == (8, 6)
             assert array.shape[1] == padded(member.network).built.parameter_count
             np.testing.assert_array_equal(padded(member.network).own(array), member.parameters)
     assert "NN_INPUTS 8" in (tmp_path / "model" / "module" / "network.c").read_text()

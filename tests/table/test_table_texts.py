@@ -55,34 +55,34 @@ def understood(frame, name, **options):
 
 def ngrams_by_hand(text):
     """Three and four letters in each word, with a blank around it; shorter words as they are."""
-    found = []
+    grams = []
     for word in text.lower().split():
         padded = f" {word} "
         for size in (3, 4):
-            found += [padded[k : k + size] for k in range(max(1, len(padded) - size + 1))]
+            grams += [padded[k : k + size] for k in range(max(1, len(padded) - size + 1))]
             if len(padded) <= size:
                 break
-    return found
+    return grams
 
 
 def test_the_numbers_are_those_of_a_dense_decomposition():
     """Products of texts are those of NumPy's singular vectors of all n-grams that are in two rows, weighted by idf."""
     texts = jobs(60)["title"].tolist()
-    found = learn_ngrams("title", texts)
+    learned = learn_ngrams("title", texts)
     counts = [ngrams_by_hand(text) for text in texts]
     rows = {}
     for grams in counts:
         for gram in set(grams):
             rows[gram] = rows.get(gram, 0) + 1
     terms = sorted(gram for gram, number in rows.items() if number > 1)
-    assert list(found.terms) == terms
-    np.testing.assert_allclose(found.idf, [np.log((1 + len(texts)) / (1 + rows[gram])) + 1 for gram in terms])
-    matrix = np.array([[grams.count(gram) for gram in terms] for grams in counts]) * found.idf
+    assert list(learned.terms) == terms
+    np.testing.assert_allclose(learned.idf, [np.log((1 + len(texts)) / (1 + rows[gram])) + 1 for gram in terms])
+    matrix = np.array([[grams.count(gram) for gram in terms] for grams in counts]) * learned.idf
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
     u, s, _ = np.linalg.svd(matrix, full_matrices=False)
-    expected = u[:, : found.width] * s[: found.width]
+    expected = u[:, : learned.width] * s[: learned.width]
     expected /= np.sqrt(expected.var(axis=0).sum())
-    numbers = found.encode(texts)
+    numbers = learned.encode(texts)
     assert abs(numbers @ numbers.T - expected @ expected.T).max() < 1e-2 * abs(expected @ expected.T).max()
     assert numbers.var(axis=0).sum() == pytest.approx(1)
 
@@ -91,22 +91,22 @@ def test_the_numbers_are_those_of_skrub():
     """Where every n-gram is in two rows, they are those of StringEncoder, which computes in single precision."""
     skrub = pytest.importorskip("skrub")
     texts = jobs(200)["title"].tolist() * 2
-    found = learn_ngrams("title", texts)
-    encoder = skrub.StringEncoder(found.width, random_state=0)
+    learned = learn_ngrams("title", texts)
+    encoder = skrub.StringEncoder(learned.width, random_state=0)
     encoder.fit(pd.Series(texts, name="title"))
     np.testing.assert_allclose(
-        found.encode(texts), encoder.transform(pd.Series(texts, name="title")).to_numpy(), atol=2e-3
+        learned.encode(texts), encoder.transform(pd.Series(texts, name="title")).to_numpy(), atol=2e-3
     )
 
 
 def test_numbers_of_a_text_do_not_depend_on_others():
     """A text has the same bits in any company, a missing one and one without known n-grams are 0."""
     texts = jobs()["title"].tolist()
-    found = learn_ngrams("title", texts)
-    together = found.encode(texts)
+    learned = learn_ngrams("title", texts)
+    together = learned.encode(texts)
     for k in (0, 7, 100):
-        assert found.encode([texts[k]]).tobytes() == together[k].tobytes()
-    assert not found.encode(["", "xyzzy"]).any()
+        assert learned.encode([texts[k]]).tobytes() == together[k].tobytes()
+    assert not learned.encode(["", "xyzzy"]).any()
 
 
 def test_few_ngrams():
@@ -116,8 +116,8 @@ def test_few_ngrams():
     assert learn_ngrams("v", ["one text", "one word"] * 4) is None
     assert learn_ngrams("v", jobs(50)["title"].tolist()).width == 5
     letters = np.random.default_rng(1).integers(97, 123, (4_000, 12)).tolist()
-    found = learn_ngrams("v", ["".join(map(chr, row)) for row in letters])
-    assert (len(found.terms), found.width) == (ngrams.MOST_NGRAMS, ngrams.COMPONENTS)
+    learned = learn_ngrams("v", ["".join(map(chr, row)) for row in letters])
+    assert (len(learned.terms), learned.width) == (ngrams.MOST_NGRAMS, ngrams.COMPONENTS)
 
 
 # --- which columns hold texts ------------------------------------------------------------------------------------
@@ -135,8 +135,8 @@ def test_texts_are_told_from_categories_and_identifiers():
     assert title.show().startswith(f"texts, {title.ngrams.width} inputs from {len(title.ngrams.terms)} n-grams")
     assert understood(frame, "rank") == Category("rank", tuple(sorted(f"{rank} of staff" for rank in RANKS)))
     for name in ("word", "title"):
-        found = understood(frame, name, as_category=True)
-        assert found.ngrams is None
+        column = understood(frame, name, as_category=True)
+        assert column.ngrams is None
     assert "none of them in 5 rows" in understood(frame, "word").reason
     assert "identifies rows, each by another text, such as 'no 0 of all'" in understood(frame, "name").reason
     assert understood(frame, "name", keep=True).ngrams
@@ -149,18 +149,18 @@ def test_frequent_texts_have_an_input_each():
     frame.loc[:29, "title"] = "Junior Designer"
     frame.loc[30:39, "title"] = None
     table = as_table(frame)
-    found = understand(table, "title", False)
-    assert (found.values, found.other) == (("", "Junior Designer"), True)
-    assert "the most frequent have an input each: (missing), Junior Designer" in found.show()
-    encoded = encode((found,), table)
-    assert (found.width, found.pieces) == (3, found.ngrams.width)
-    assert encoded.shape == (len(frame), 3 + found.ngrams.width)
+    column = understand(table, "title", False)
+    assert (column.values, column.other) == (("", "Junior Designer"), True)
+    assert "the most frequent have an input each: (missing), Junior Designer" in column.show()
+    encoded = encode((column,), table)
+    assert (column.width, column.pieces) == (3, column.ngrams.width)
+    assert encoded.shape == (len(frame), 3 + column.ngrams.width)
     assert (encoded[:30, :3] == [0, 1, 0]).all()
     assert (encoded[30:40, :3] == [1, 0, 0]).all()
     assert not encoded[30:40, 3:].any()
     assert (encoded[40:, :3] == [0, 0, 1]).all()
-    np.testing.assert_array_equal(encoded[40:, 3:], found.ngrams.encode(frame["title"][40:].tolist()))
-    new = encode((found,), as_table(pd.DataFrame({"title": ["junior designer of ships", "xyzzy"]})))
+    np.testing.assert_array_equal(encoded[40:, 3:], column.ngrams.encode(frame["title"][40:].tolist()))
+    new = encode((column,), as_table(pd.DataFrame({"title": ["junior designer of ships", "xyzzy"]})))
     assert (new[:, :3] == [0, 0, 1]).all()
     assert new[0, 3:].any()
     assert not new[1, 3:].any()
@@ -179,12 +179,12 @@ QUICK = Settings(layers=(), threads=1)
 def test_texts_are_learned_from():
     """Held-out salaries are predicted far better with the titles than without; no title need be known."""
     frame = jobs()
-    told = []
-    fitted = fit(frame, "salary", settings=QUICK, observe=told.append)
+    observed = []
+    fitted = fit(frame, "salary", settings=QUICK, observe=observed.append)
     without = fit(frame, "salary", drop=("title",), settings=QUICK)
-    error, error_without = (one.metrics[1].network for one in (fitted, without))
+    error, error_without = (model.metrics[1].network for model in (fitted, without))
     assert error < error_without / 2
-    assert {column.name for column in told[0].columns} == {"title", "years"}
+    assert {column.name for column in observed[0].columns} == {"title", "years"}
     new = pd.DataFrame({"title": ["junior analyst of ships", "chief analyst of ships", None], "years": [5.0] * 3})
     low, high, missing = fitted.predict(new)["salary"]
     assert high - low > 20_000
@@ -216,10 +216,10 @@ def test_models_without_texts_hold_none(tmp_path, monkeypatch, frequent):
     if frequent:  # 30 titles, each in 8 rows: they have an input each, and no others share one
         frame["title"] = [frame["title"][k % 30] for k in range(len(frame))]
     frame["salary"] = ["high" if years > 5 else "low" for years in frame["years"]]
-    told = []
-    fitted = fit(frame, "salary", settings=Settings(threads=1), observe=told.append)
-    assert [one.family.in_pieces for one, _ in fitted.choice.members] == [False]
-    before, after = told[0].columns[0], fitted.model.columns[0]
+    observed = []
+    fitted = fit(frame, "salary", settings=Settings(threads=1), observe=observed.append)
+    assert [member.family.in_pieces for member, _ in fitted.choice.members] == [False]
+    before, after = observed[0].columns[0], fitted.model.columns[0]
     assert (before.pieces > 0, before.other, len(before.values)) == (True, False, 30 * frequent)
     assert (after.ngrams, after.new, after.width) == (None, True, before.width)
     fitted.model.save(tmp_path / "model")
@@ -265,17 +265,17 @@ def test_damaged_texts(tmp_path, damage):
     with np.load(tmp_path / "model" / "parameters.npz") as archive:
         arrays = dict(archive)
     text = json.loads((tmp_path / "model" / "model.json").read_text())
-    told = text["columns"][0]["ngrams"]
+    ngrams_text = text["columns"][0]["ngrams"]
     changes = {
         "infinite": lambda: arrays.update(idf1=np.full_like(arrays["idf1"], np.inf)),
         "huge idf": lambda: arrays.update(idf1=np.full_like(arrays["idf1"], 1e200)),
         "huge": lambda: arrays.update(components1=np.full_like(arrays["components1"], -1e200)),
         "shape": lambda: arrays.update(components1=arrays["components1"][:, 1:]),
         "names": lambda: arrays.update(idf9=arrays.pop("idf1")),
-        "terms": lambda: told.update(terms=[]),
-        "repeated": lambda: told.update(terms="\n".join(["abc"] * len(told["terms"].split("\n")))),
-        "components": lambda: told.update(components=10**9),
-        "more": lambda: told.update(analyzer="word"),
+        "terms": lambda: ngrams_text.update(terms=[]),
+        "repeated": lambda: ngrams_text.update(terms="\n".join(["abc"] * len(ngrams_text["terms"].split("\n")))),
+        "components": lambda: ngrams_text.update(components=10**9),
+        "more": lambda: ngrams_text.update(analyzer="word"),
         "missing": lambda: text["columns"][0].pop("ngrams"),
     }
     changes[damage]()
@@ -313,16 +313,16 @@ def test_beside_texts_everything_else_is_as_it_was(tmp_path):
     frame["date"] = [f"202001{1 + k % 31:02d}" for k in range(240)]
     frame["seen"] = [f"{1 + k % 28}/{1 + k % 12}/2020" for k in range(240)]
     frame.to_csv(tmp_path / "a.csv", index=False)
-    told = []
-    fitted = fit(read_table(tmp_path / "a.csv"), "salary", settings=QUICK, observe=told.append)
-    kinds = {column.name: column for column in told[0].columns}
+    observed = []
+    fitted = fit(read_table(tmp_path / "a.csv"), "salary", settings=QUICK, observe=observed.append)
+    kinds = {column.name: column for column in observed[0].columns}
     assert kinds["title"].ngrams
     assert isinstance(kinds["paid"], Number)
     assert kinds["paid"].mean == pytest.approx(1_037.5 + 239 / 2)
     assert isinstance(kinds["date"], Date)
     assert (kinds["seen"].day_first, kinds["seen"].assumed) == (True, False)
-    assert [type(skipped) for skipped in told[0].skipped] == [Skipped]
-    assert told[0].skipped[0].name == "order_id"
+    assert [type(skipped) for skipped in observed[0].skipped] == [Skipped]
+    assert observed[0].skipped[0].name == "order_id"
     frame["years"] = ["often" if k == 5 else year for k, year in enumerate(frame["years"])]
     frame.to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(TableError, match=r"b.csv, line 7, column years: 'often' is not a finite number"):

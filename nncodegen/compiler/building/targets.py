@@ -298,8 +298,8 @@ def linked_parts(kernels: str, text: str) -> tuple[str, ...]:
     if kernels == "many":
         models, bits = (int(re.findall(rf"(?m)^#define NN_{name} (\d+)$", text)[0]) for name in ("MODELS", "BITS"))
         return (f"groups_{models * bits // 8}", *paths)
-    own = {"kernel": LIBRARY_OF_MODELS, "fitting": "fits", "hessian": "hessian"}.get(kernels)
-    return (own, *paths) if own else paths
+    part = {"kernel": LIBRARY_OF_MODELS, "fitting": "fits", "hessian": "hessian"}.get(kernels)
+    return (part, *paths) if part else paths
 
 
 def library_flags(part: str, real: str, variant: str, same_bits: bool = False) -> tuple[str, ...]:
@@ -320,8 +320,8 @@ def library_object(part: str, real: str, variant: str, compiler: Sequence[str] =
         *without_paths(library_flags(part, real, variant, same_bits)),
         *chain.from_iterable(v.flags for v in VARIANTS),
     )
-    told = chr(0).join((runtime_digest(), *flags, *compiler, platform.machine()))
-    return f"library_{part}_{real}_{variant}_{hashlib.sha256(told.encode()).hexdigest()[:32]}.o"
+    digested = chr(0).join((runtime_digest(), *flags, *compiler, platform.machine()))
+    return f"library_{part}_{real}_{variant}_{hashlib.sha256(digested.encode()).hexdigest()[:32]}.o"
 
 
 PYTHON_FLAGS = ("-std=c11", "-fvisibility=hidden")
@@ -333,8 +333,8 @@ def python_object(source: str, compiler: Sequence[str] = ()) -> str:
 
     Objects that come with the package name no compiler: any compiler can link them.
     """
-    told = chr(0).join((source, *PYTHON_FLAGS, *compiler, platform.machine()))
-    return f"python_{hashlib.sha256(told.encode()).hexdigest()[:32]}.o"
+    digested = chr(0).join((source, *PYTHON_FLAGS, *compiler, platform.machine()))
+    return f"python_{hashlib.sha256(digested.encode()).hexdigest()[:32]}.o"
 
 
 def without_paths(flags: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nncodegen.compiler.describe.checks import bounded, check_name, check_program
 from nncodegen.compiler.describe.describable import Describable
-from nncodegen.compiler.describe.given import check_precision
+from nncodegen.compiler.describe.initial_values import check_precision
 from nncodegen.compiler.describe.model import Model
 from nncodegen.compiler.describe.optimizers import OPTIMIZERS, Optimizer, describe_update
 from nncodegen.compiler.ir import Program
@@ -90,8 +90,8 @@ def describe(model: Describable, precision: str = "float64", digits: str = DEFAU
         raise ModelError(f"there is no precision {precision!r}; there are: {', '.join(PRECISIONS)}")
     check_digits(digits, bits)
     check_name(model.name, "the name of a model")  # which may have been changed
-    own = tuple(optimizer.update for optimizer in model.optimizers)
-    updates = (*(describe_update(name) for name in OPTIMIZERS), *own)
+    own_updates = tuple(optimizer.update for optimizer in model.optimizers)
+    updates = (*(describe_update(name) for name in OPTIMIZERS), *own_updates)
     options = Options(precision=precision, digits=digits, bits=bits)
     program = replace(model.describe(), updates=updates, options=options)
     check_precision(program.parameters, precision)

@@ -111,8 +111,8 @@ class Named:
     @property
     def usual(self) -> tuple[float, ...]:
         """Return the values of the formula's parameters for the name."""
-        given = inspect.signature(self.formula).parameters.values()
-        return tuple(float(one.default) for one in given if one.default is not one.empty)
+        parameters = inspect.signature(self.formula).parameters.values()
+        return tuple(float(parameter.default) for parameter in parameters if parameter.default is not parameter.empty)
 
 
 RECORDS = (

@@ -27,10 +27,12 @@ class Assembly(NamedTuple):
     def extents(self) -> tuple[tuple[str, int], ...]:
         """Return the sizes that no tensor may tell: of indices in equations, and of axes that a step adds."""
         moved = [step for step in self.steps if step.where]
-        found = {i for step in moved for i in (*step.indices, *(i for one in step.where for i in one.indices))}
+        indices = {
+            i for step in moved for i in (*step.indices, *(i for equation in step.where for i in equation.indices))
+        }
         for step in self.steps:
-            found |= set(step.target.indices).difference(*(element.indices for element in step.operands))
-        return tuple((index, size) for index, size in self.sizes if index in found)
+            indices |= set(step.target.indices).difference(*(element.indices for element in step.operands))
+        return tuple((index, size) for index, size in self.sizes if index in indices)
 
 
 def assembled(
@@ -53,33 +55,33 @@ def assembled(
     }
     sizes |= {index: size for part in parts for index, size in part.sizes}
     steps, copies = [step for part in parts for step in part.steps], [copy for part in parts for copy in part.copies]
-    found = Assembly(tuple(inputs), tuple(steps), tuple(outputs), tuple(sizes.items()))
+    assembly = Assembly(tuple(inputs), tuple(steps), tuple(outputs), tuple(sizes.items()))
     for number in range(len(copies)):
         copy = copies[number]
         pairs = dict(zip(copy.target.indices, copy.source.indices, strict=True))
-        rest = tuple(step for step in found.steps if step.target != copy.target)
-        if kept.isdisjoint((*pairs, *pairs.values())) and _may_unite(pairs, found.inputs, rest):
+        rest = tuple(step for step in assembly.steps if step.target != copy.target)
+        if kept.isdisjoint((*pairs, *pairs.values())) and _may_unite(pairs, assembly.inputs, rest):
             rename = Renaming(pairs, {copy.target.tensor: copy.source.tensor})
-            found = rename.assembly(found._replace(steps=rest))
-            copies = [Copy(rename.element(one.target), rename.element(one.source)) for one in copies]
+            assembly = rename.assembly(assembly._replace(steps=rest))
+            copies = [Copy(rename.element(entry.target), rename.element(entry.source)) for entry in copies]
     if any(part.unflattened or part.further for part in parts):  # further outputs may not all be read
-        read = [e for output in found.outputs for e in (output.element, *elements(output.formula))]
-        found = found._replace(steps=needed(found.steps, read))
-    return _with_own_outputs(found)
+        read = [e for output in assembly.outputs for e in (output.element, *elements(output.formula))]
+        assembly = assembly._replace(steps=needed(assembly.steps, read))
+    return _with_own_outputs(assembly)
 
 
-def _with_own_outputs(found: Assembly) -> Assembly:
+def _with_own_outputs(assembly: Assembly) -> Assembly:
     """Define outputs that are inputs, as after a Flatten alone, by separate steps."""
-    given = {element.tensor for element in found.inputs}
-    taken = given | {element.tensor for step in found.steps for element in (step.target, *step.operands)}
-    steps, outputs = list(found.steps), []
-    for output in found.outputs:
+    input_names = {element.tensor for element in assembly.inputs}
+    taken = input_names | {element.tensor for step in assembly.steps for element in (step.target, *step.operands)}
+    steps, outputs = list(assembly.steps), []
+    for output in assembly.outputs:
         element = output.element
-        if element.tensor in given:
+        if element.tensor in input_names:
             element = Element(take("output", taken), element.indices)
             steps.append(Step(element, output.element))
         outputs.append(Output(element, output.formula))
-    return found._replace(steps=tuple(steps), outputs=tuple(outputs))
+    return assembly._replace(steps=tuple(steps), outputs=tuple(outputs))
 
 
 def statistics_of(
@@ -99,8 +101,8 @@ def statistics_of(
             )
     _check_sums(name, {value for value, _ in pairs}, assembly, present)
     targets = {step.target.tensor: step.target for step in assembly.steps}
-    found = (Statistic(targets[value], Element(parameter, targets[value].indices)) for value, parameter in pairs)
-    return (Tensor(present, (None,)) if pairs else None), tuple(found)
+    statistics = (Statistic(targets[value], Element(parameter, targets[value].indices)) for value, parameter in pairs)
+    return (Tensor(present, (None,)) if pairs else None), tuple(statistics)
 
 
 def _check_sums(name: str, followed: Container[str], assembly: Assembly, present: str) -> None:
@@ -169,7 +171,7 @@ class Renaming(NamedTuple):
 
     def assembly(self, assembly: Assembly) -> Assembly:
         """Return a network with all its indices and tensors renamed."""
-        outputs = (Output(self.element(one.element), self.expression(one.formula)) for one in assembly.outputs)
+        outputs = (Output(self.element(output.element), self.expression(output.formula)) for output in assembly.outputs)
         return Assembly(
             tuple(map(self.element, assembly.inputs)),
             tuple(map(self.step, assembly.steps)),

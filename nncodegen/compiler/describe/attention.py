@@ -69,14 +69,16 @@ class Attention(Standard):
         for name, option in options.items():
             if not isinstance(option, bool):
                 raise ModelError(f"{name} is True or False, not {option!r}")
-        given = dict(zip(INPUTS, (query, query if value is None else value, key, attention_mask, lengths), strict=True))
-        given = {name: node for name, node in given.items() if node is not None}
-        return self.called(given, tuple(name for name, option in options.items() if option))
+        inputs = dict(
+            zip(INPUTS, (query, query if value is None else value, key, attention_mask, lengths), strict=True)
+        )
+        inputs = {name: node for name, node in inputs.items() if node is not None}
+        return self.called(inputs, tuple(name for name, option in options.items() if option))
 
-    def called(self, given: Mapping[str, Any], options: tuple[str, ...] = ()) -> Any:
+    def called(self, inputs: Mapping[str, Any], options: tuple[str, ...] = ()) -> Any:
         """Return the answers for inputs by name, and the weights where the options ask for these."""
-        node = Node.of(self, tuple(given.values()))
-        node.arguments = (*given, *options)
+        node = Node.of(self, tuple(inputs.values()))
+        node.arguments = (*inputs, *options)
         return (node, node.further(1, "scores")) if SCORES in options else node
 
     def heads(self, call: Call) -> Heads:
@@ -293,33 +295,33 @@ class _Attending:
     def __init__(self, call: Call, heads: Heads) -> None:
         self._call, self._heads = call, heads
         names = call.arguments or INPUTS[: len(call.inputs)]
-        given = dict(zip(names, zip(call.inputs, call.shapes, strict=True), strict=False))
-        self._check(given, names)
-        query = given["query"][0]
-        value = given.get("value", given["query"])[0]
-        key = given["key"][0] if "key" in given else value
+        inputs = dict(zip(names, zip(call.inputs, call.shapes, strict=True), strict=False))
+        self._check(inputs, names)
+        query = inputs["query"][0]
+        value = inputs.get("value", inputs["query"])[0]
+        key = inputs["key"][0] if "key" in inputs else value
         self._query, self._value, self._key = query, value, key
-        attended = self._attended(given["query"][1])
+        attended = self._attended(inputs["query"][1])
         self._t = tuple(query.indices[axis] for axis in attended)
         self._rest = tuple(index for index in query.indices[1:-1] if index not in self._t)
         self._h, self._r = (tuple(map(call.index, sizes)) for sizes in (heads.of_keys, heads.of_queries))
         self._k, self._v = call.index(heads.key_dim), call.index(heads.value_dim)
         self._s = tuple(call.index(call.size(value.indices[axis])) for axis in attended)
-        own = dict(zip(attended, self._s, strict=True))
-        self._places = tuple(own.get(axis, index) for axis, index in enumerate(query.indices[:-1]))
+        places_by_axis = dict(zip(attended, self._s, strict=True))
+        self._places = tuple(places_by_axis.get(axis, index) for axis, index in enumerate(query.indices[:-1]))
         self._b = call.index(call.size(self._t[0]))
-        self._masks = self._masks_of(given)
+        self._masks = self._masks_of(inputs)
         self._causal = CAUSAL in names
-        self._bias: Expr = self._mask(*given[BIAS]) if BIAS in given else S.Zero
+        self._bias: Expr = self._mask(*inputs[BIAS]) if BIAS in inputs else S.Zero
         self._returned = SCORES in names
 
     def _attended(self, query: Shape) -> tuple[int, ...]:
         """Return the numbers of the axes that queries look along."""
         return tuple(range(1, len(query))) if self._heads.axes is None else self._heads.axes
 
-    def _check(self, given: Mapping[str, tuple[Element, Shape]], names: Sequence[str]) -> None:
+    def _check(self, inputs: Mapping[str, tuple[Element, Shape]], names: Sequence[str]) -> None:
         """Raise ModelError for inputs whose shapes do not fit."""
-        call, shapes = self._call, {name: shape for name, (_, shape) in given.items()}
+        call, shapes = self._call, {name: shape for name, (_, shape) in inputs.items()}
         if not shapes or len(shapes) < len(call.inputs):
             raise ModelError(f"{call.role} takes a query, a value and a key, not {len(call.inputs)} inputs")
         query, value = shapes["query"], shapes.get("value", shapes["query"])
@@ -375,10 +377,10 @@ class _Attending:
 
     def _within(self, length: Element) -> Element:
         """Return an element that is 1 for the places of a sample, up to its last one, and 0 for those after it."""
-        call, (n, one), (s,) = self._call, length.indices, self._s
+        call, (n, single), (s,) = self._call, length.indices, self._s
         size = call.size(s)
         last, after = call.index(size), call.index(size)
-        number = call.step("length", (n,), length, "sum", (one,))
+        number = call.step("length", (n,), length, "sum", (single,))
         ends = call.step("ends", (n, last), S.One, None, (), (Equation(number, ((last, 1),), 1),))
         until = (Equation(after, ((last, 1), (s, -1))),)
         return call.step("within", (n, s), ends, "sum", (last, after), until)

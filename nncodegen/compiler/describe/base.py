@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nncodegen.compiler.describe.checks import check_name
-from nncodegen.compiler.describe.given import Given, copied
+from nncodegen.compiler.describe.initial_values import Given, copied
 from nncodegen.compiler.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.compiler.describe.summary import print_tensors
 from nncodegen.compiler.ir import Program

@@ -34,11 +34,11 @@ class Bidirectional(Standard):
     def elsewhere(self) -> Mapping[str, tuple[str, str | tuple[str, ...]]]:  # type: ignore[override]
         """Return what Keras and PyTorch call the weights."""
         kind = self.layer.name or self.layer.kind
-        found: dict[str, tuple[str, str | tuple[str, ...]]] = {}
+        weight_names: dict[str, tuple[str, str | tuple[str, ...]]] = {}
         for letter, word, suffix in (("f", "forward", ""), ("b", "backward", "_reverse")):
             names = self.layer.elsewhere_in(f"{word}_{kind}/", suffix)
-            found |= {f"{letters}{letter}": both for letters, both in names.items()}
-        return found
+            weight_names |= {f"{letters}{letter}": both for letters, both in names.items()}
+        return weight_names
 
     def __call__(self, *inputs: Node, initial_state: Node | Sequence[Node] = ()) -> Any:
         """Return the result as a node; with return_state of the layer, a tuple of it and the final states."""
@@ -74,10 +74,16 @@ class Bidirectional(Standard):
         *rest, j = first.indices
         k, size = call.index(2 * call.size(j)), call.size(j)
         parts = [
-            call.step(f"side{number + 1}_", (*rest, k), Element(one.tensor, (*rest, j)), "sum", (j,),
-                      (Equation(k, ((j, 1),), number * size),))
-            for number, one in enumerate((first, second))
-        ]  # fmt: skip
+            call.step(
+                f"side{number + 1}_",
+                (*rest, k),
+                Element(side.tensor, (*rest, j)),
+                "sum",
+                (j,),
+                (Equation(k, ((j, 1),), number * size),),
+            )
+            for number, side in enumerate((first, second))
+        ]
         return call.output(parts[0] + parts[1], (*rest, k))
 
     def _both(self, call: Call) -> tuple[Element, Element, list[Element]]:
@@ -87,14 +93,14 @@ class Bidirectional(Standard):
         if (last - 1) % 2:
             raise call.refuse("the same number of initial states for each direction")
         half = (last - 1) // 2
-        found, states = [], list[Element]()
+        outputs, states = [], list[Element]()
         for suffix, backwards, begin in (("f", False, 1), ("b", True, 1 + half)):
             layer = replace(self.layer, go_backwards=backwards)
             chosen = (0, *range(begin, begin + half), *([len(inputs) - 1] if lengths else []))
             call.inputs, call.shapes = tuple(inputs[k] for k in chosen), tuple(shapes[k] for k in chosen)
             output, final = layer.output(call, suffix, in_time=True)
-            found.append(output)
+            outputs.append(output)
             states += final
         call.inputs, call.shapes = inputs, shapes
-        first, second = found
+        first, second = outputs
         return first, second, states

@@ -305,7 +305,7 @@ class Call:
         """Return an input under given indices, without those of axes that have size 1 only in this input."""
         element = self.inputs[k]
         pairs = list(zip(element.indices, indices, strict=True))
-        single = tuple(own for own, index in pairs[1:] if self.size(own) < self.size(index))
+        single = tuple(own_index for own_index, index in pairs[1:] if self.size(own_index) < self.size(index))
         left, wanted = (tuple(pair[side] for pair in pairs if pair[0] not in single) for side in (0, 1))
         if single:
             element = self.step(f"narrow{k + 1}_", left, element, "sum", single)

@@ -162,7 +162,7 @@ def _check_kind(node: Any, role: str, functions: tuple[type, ...]) -> None:
     """Raise ModelError for a node that is no real number, or has no C form."""
     if node is sympy.I:
         raise ModelError(f"{role} is complex: it contains I; nncodegen computes with real numbers")
-    if any(node is one for one in INFINITE):
+    if any(node is infinite for infinite in INFINITE):
         raise ModelError(f"{role} contains {node}, which is not a number to compute with")
     if isinstance(node, functions + STRUCTURE):
         return

@@ -58,11 +58,11 @@ def _numbers(expressions: Iterable[Any]) -> Iterator[Expr]:
 
 def _constant(graph: ExpressionGraph) -> list[bool]:
     """Return for each node of a graph whether it is a number: of most, whether all operands are."""
-    found: list[bool] = []
+    is_number: list[bool] = []
     for node, operands in zip(graph.nodes, graph.operands, strict=True):
         usual = operands and type(node).is_number is Expr.is_number
-        found.append(all(found[operand] for operand in operands) if usual else bool(node.is_number))
-    return found
+        is_number.append(all(is_number[operand] for operand in operands) if usual else bool(node.is_number))
+    return is_number
 
 
 def _is_rounded(number: Any) -> bool:

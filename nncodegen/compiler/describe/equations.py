@@ -23,8 +23,8 @@ HIGHEST = 4
 
 def derivatives_of(expressions: Sequence[Expr]) -> tuple[Derivative, ...]:
     """Return all derivatives in some expressions, in a fixed order."""
-    found = {node for expression in expressions for node in expression.atoms(Derivative)}
-    return tuple(sorted(found, key=lambda node: (node.derivative_count, str(node))))
+    derivatives = {node for expression in expressions for node in expression.atoms(Derivative)}
+    return tuple(sorted(derivatives, key=lambda node: (node.derivative_count, str(node))))
 
 
 def applied(expression: Any, role: str) -> Expr:
@@ -50,7 +50,7 @@ def check_functions(expression: Expr, functions: Sequence[AppliedUndef], inputs:
         raise ModelError(f"{role} has a value at a point: give such points as the samples of a separate term")
     for node in sorted(expression.atoms(AppliedUndef), key=str):
         if node not in functions:
-            same = [one for one in functions if one.func == node.func]
+            same = [function for function in functions if function.func == node.func]
             hint = "give its value elsewhere as a separate term with its own samples" if same else "give it in outputs"
             raise ModelError(f"{role} contains {node}, which is no output (there are: {known}); {hint}")
     for node in derivatives_of([expression]):
@@ -71,7 +71,7 @@ def laplacians(expressions: Sequence[Expr], functions: Sequence[AppliedUndef]) -
     one and the same combination with constant factors, as in a Laplacian. The replacements do not change the value of
     any expression.
     """
-    found: dict[Expr, Expr] = {}
+    replacements: dict[Expr, Expr] = {}
     for function in functions:
         second = [node for node in derivatives_of(expressions) if node.expr == function and node.derivative_count > 1]
         pure = all(node.derivative_count == 2 and len({*node.variables}) == 1 for node in second)
@@ -80,9 +80,9 @@ def laplacians(expressions: Sequence[Expr], functions: Sequence[AppliedUndef]) -
         names = {node: Dummy() for node in second}
         factors = _common_factors([expression.xreplace(names) for expression in expressions], list(names.values()))
         if factors:
-            found[second[0]] = sympy.Add(*(factor * node for factor, node in zip(factors, second, strict=True)))
-            found |= dict.fromkeys(second[1:], S.Zero)
-    return found
+            replacements[second[0]] = sympy.Add(*(factor * node for factor, node in zip(factors, second, strict=True)))
+            replacements |= dict.fromkeys(second[1:], S.Zero)
+    return replacements
 
 
 def _common_factors(expressions: Sequence[Expr], names: Sequence[Symbol]) -> list[Expr]:

@@ -19,9 +19,9 @@ def call(function: Callable[..., Any], arguments: list[Symbol], role: str) -> Ex
     except ModelError:
         raise
     except Exception as error:
-        given = " and ".join(map(str, arguments))
+        names = " and ".join(map(str, arguments))
         raise ModelError(
-            f"{role} cannot be evaluated with the symbols {given}: {type(error).__name__}: {error}; "
+            f"{role} cannot be evaluated with the symbols {names}: {type(error).__name__}: {error}; "
             f"write it with SymPy's functions"
         ) from error
     return check_expression(value, arguments, role)

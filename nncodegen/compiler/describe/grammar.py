@@ -162,16 +162,16 @@ def names_in(text: str, role: str, known: Collection[str] = ()) -> tuple[str, ..
         inside = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}  # np of np.exp
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called | inside]
         names.sort(key=lambda node: (node.lineno, node.col_offset))
-        found: dict[str, ast.Name] = {}
+        first_uses: dict[str, ast.Name] = {}
         for node in names:
             if node.id in known or node.id not in CONSTANTS or node.id == "E":
-                found.setdefault(node.id, node)
-        for name, node in found.items():
+                first_uses.setdefault(node.id, node)
+        for name, node in first_uses.items():
             if name not in known:
-                _check_name(node, {*known, *found})
+                _check_name(node, {*known, *first_uses})
     except Exception as error:
         raise _refused(text, role, error) from error
-    return tuple(found)
+    return tuple(first_uses)
 
 
 def _check_name(node: ast.Name, others: Collection[str]) -> None:
@@ -384,11 +384,11 @@ class _Reader:
 
 def _every(levels: int, root: ast.AST) -> list[ast.AST]:
     """Return the operations at every ``levels``-th level below a node, the highest first. A sum is one level."""
-    found: list[ast.AST] = []
+    operations: list[ast.AST] = []
     nodes, level = [root], 0
     while nodes:
         if level and level % levels == 0:
-            found += [node for node in nodes if isinstance(node, ast.BinOp | ast.UnaryOp | ast.Call | ast.Compare)]
+            operations += [node for node in nodes if isinstance(node, ast.BinOp | ast.UnaryOp | ast.Call | ast.Compare)]
         below: list[ast.AST] = []
         for node in nodes:
             terms = [node]
@@ -397,7 +397,7 @@ def _every(levels: int, root: ast.AST) -> list[ast.AST]:
                 terms.append(terms[-1].left)
             below += ast.iter_child_nodes(terms[-1]) if len(terms) == 1 else terms[-1:]
         nodes, level = below, level + 1
-    return found
+    return operations
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------

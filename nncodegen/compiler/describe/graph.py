@@ -7,7 +7,7 @@ from functools import partial
 
 from nncodegen.compiler.describe.base import ModelBase
 from nncodegen.compiler.describe.checks import bounded
-from nncodegen.compiler.describe.given import Given, with_initial
+from nncodegen.compiler.describe.initial_values import Given, with_initial
 from nncodegen.compiler.describe.loss_steps import (
     Output,
     entry_of,
@@ -60,17 +60,25 @@ class Graph(ModelBase):
 
     def describe(self) -> Program:
         """Return the network as a Program."""
-        own = [tensor.name for tensor in (*self.inputs, *self.parameters)]
-        taken = {*own, *(step.target.tensor for step in self.steps)}
+        declared = [tensor.name for tensor in (*self.inputs, *self.parameters)]
+        taken = {*declared, *(step.target.tensor for step in self.steps)}
         free = partial(unused, taken=taken)
         entry = entry_of(self.loss)
         forward = Program(
-            self.name, self.inputs, (), self.parameters, Tensor(free("weight"), (None,)), self.steps,
-            tuple(output.element for output in self.outputs), self.outputs[0].element, extents=self.extents,
-        )  # fmt: skip
+            self.name,
+            self.inputs,
+            (),
+            self.parameters,
+            Tensor(free("weight"), (None,)),
+            self.steps,
+            tuple(output.element for output in self.outputs),
+            self.outputs[0].element,
+            extents=self.extents,
+        )
         ys = targets_of(self.outputs, free)
-        targets = tuple(Tensor(y.tensor, forward.shapes[output.element.tensor])
-                        for y, output in zip(ys, self.outputs, strict=True))  # fmt: skip
+        targets = tuple(
+            Tensor(y.tensor, forward.shapes[output.element.tensor]) for y, output in zip(ys, self.outputs, strict=True)
+        )
         size = sum(tensor.size for tensor in targets)
         terms = terms_together(entry, self.outputs, size)
         return Program(
@@ -92,6 +100,8 @@ class Graph(ModelBase):
         )
 
     def __repr__(self) -> str:
-        inputs, outputs = (", ".join(names) for names in ([one.name for one in self.inputs],
-                                                          [one.element.tensor for one in self.outputs]))  # fmt: skip
+        inputs, outputs = (
+            ", ".join(names)
+            for names in ([tensor.name for tensor in self.inputs], [output.element.tensor for output in self.outputs])
+        )
         return f"<Graph {written(self.name)}: {inputs} -> {len(self.steps)} steps -> {outputs}>"

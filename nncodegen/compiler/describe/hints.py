@@ -150,13 +150,13 @@ def about_node(node: ast.AST, functions: Collection[str]) -> str:
             return f"write {SYNONYMS['if']}"
         case ast.Lambda():
             return about_word("lambda") + "; and a formula defines no function: it is not allowed here"
-        case ast.Call(func=ast.Attribute(attr=name) as given) | (ast.Attribute(attr=name) as given) if _module(given):
+        case ast.Call(func=ast.Attribute(attr=name) as func) | (ast.Attribute(attr=name) as func) if _module(func):
             written = name if name in functions else SYNONYMS.get(name)
             if written:
-                return f"names stand alone, without a module: write {written}, not {ast.unparse(given)}"
+                return f"names stand alone, without a module: write {written}, not {ast.unparse(func)}"
             if name.lower() in NOT_FINITE:
                 return about_infinity(name)
-            return f"there is no function {ast.unparse(given)}"
+            return f"there is no function {ast.unparse(func)}"
         case ast.Call(func=ast.Name(id=name)):
             return f"{name} takes no arguments by name"
     return f"{cut(ast.unparse(node), 60)!r} is not allowed here"

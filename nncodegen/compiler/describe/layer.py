@@ -111,16 +111,16 @@ class Node:
     def of(cls, layer: Layer, inputs: Sequence[Any]) -> Node:
         """Return the result of a layer for inputs, or for a list of them. Raise ModelError unless they are nodes."""
         (first, *rest) = inputs or (None,)
-        found = tuple(first) if isinstance(first, list | tuple) and not rest else tuple(inputs)
-        for one in found:
-            if not isinstance(one, Node):
+        nodes = tuple(first) if isinstance(first, list | tuple) and not rest else tuple(inputs)
+        for node in nodes:
+            if not isinstance(node, Node):
                 raise ModelError(
-                    f"{type(layer).__name__} is called with {one!r}, which is neither an nncodegen.Input nor the "
+                    f"{type(layer).__name__} is called with {node!r}, which is neither an nncodegen.Input nor the "
                     f"result of a layer"
                 )
-        if not found:
+        if not nodes:
             raise ModelError(f"{type(layer).__name__} is called without an input")
-        return cls(layer, found, layer_name(layer))
+        return cls(layer, nodes, layer_name(layer))
 
     def __add__(self, other: Any) -> Node:
         return _merged(Add(), self, other)
@@ -206,7 +206,7 @@ def Input(  # noqa: N802 (it is written like the layers)
     Raise ModelError for another shape or name.
     """
     several = (shape,) if isinstance(shape, Symbol) else shape
-    if isinstance(several, list | tuple) and any(isinstance(one, Symbol) for one in several):
+    if isinstance(several, list | tuple) and any(isinstance(symbol, Symbol) for symbol in several):
         if name:
             raise ModelError(f"an input of symbols is named by them: leave out the name {name!r}")
         symbols = symbols_of(several, "the symbols of an input")

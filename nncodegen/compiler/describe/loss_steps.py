@@ -95,15 +95,17 @@ def loss_steps(
     for term, formula, y in zip(terms, formulas, targets, strict=True):
         value = call(term.loss.function, [p, t], "the loss").xreplace({p: formula, t: y})
         parts.append((term.scale * plain_conditions(value), y.indices[1:]))
-    one = Element(free("loss_n"), (SAMPLE,))
+    sample_loss = Element(free("loss_n"), (SAMPLE,))
     if len(parts) == 1 and parts[0][1]:
-        steps.append(Step(one, parts[0][0], "sum", parts[0][1]))
+        steps.append(Step(sample_loss, parts[0][0], "sum", parts[0][1]))
     else:
-        steps += _sum_of(one, parts, free)
-    return (*steps, Step(Element(free("loss")), one * Element(free("weight"), (SAMPLE,)), "sum", (SAMPLE,)))
+        steps += _sum_of(sample_loss, parts, free)
+    return (*steps, Step(Element(free("loss")), sample_loss * Element(free("weight"), (SAMPLE,)), "sum", (SAMPLE,)))
 
 
-def _sum_of(one: Element, parts: Sequence[tuple[Expr, tuple[str, ...]]], free: Callable[[str], str]) -> list[Step]:
+def _sum_of(
+    sample_loss: Element, parts: Sequence[tuple[Expr, tuple[str, ...]]], free: Callable[[str], str]
+) -> list[Step]:
     """Return the steps that add up the losses of several outputs, each summed over its indices."""
     steps, terms = [], []
     for k, (part, over) in enumerate(parts, start=1):
@@ -111,7 +113,7 @@ def _sum_of(one: Element, parts: Sequence[tuple[Expr, tuple[str, ...]]], free: C
             steps.append(Step(Element(free(f"loss_n{k}"), (SAMPLE,)), part, "sum", over))
             part = steps[-1].target
         terms.append(part)
-    return [*steps, Step(one, Add(*terms))]
+    return [*steps, Step(sample_loss, Add(*terms))]
 
 
 def _linked(term: Term, logits: str, logarithm: str, steps: list[Step]) -> Expr:

@@ -82,8 +82,8 @@ class Model(ModelBase):
                 f"{name} has no loss: give the expression that training minimizes; or targets and an output, "
                 f"for a problem of least squares"
             )
-        given = loss if output is None else output
-        outputs = given if isinstance(given, tuple | list) else [given]
+        formulas = loss if output is None else output
+        outputs = formulas if isinstance(formulas, tuple | list) else [formulas]
         if not outputs:
             raise ModelError(f"{name} has an empty tuple of outputs: give at least one expression, or none at all")
         role = f"the {'loss' if output is None else 'output'} of {name}"
@@ -142,14 +142,14 @@ class Model(ModelBase):
             Element(unused(f"output{k + 1}" if several else "output", names), (SAMPLE,))
             for k in range(len(self.outputs))
         )
-        one = Element(unused("loss_n", names), (SAMPLE,))
+        sample_loss = Element(unused("loss_n", names), (SAMPLE,))
         weight = Element(unused("weight", names), (SAMPLE,))
         loss = Element(unused("loss", names))
         graph = graph_of((*self.outputs, self.loss))
         as_typed: tuple[Expr | None, ...] = ()
         if graph.is_large:
-            steps = cut(graph, real, (*outputs, one), (*names, weight.tensor, loss.tensor))
-            last = next(step for step in steps if step.target == one)
+            steps = cut(graph, real, (*outputs, sample_loss), (*names, weight.tensor, loss.tensor))
+            last = next(step for step in steps if step.target == sample_loss)
             of_outputs = _if_of_outputs(last, (*outputs, *(real[symbol] for symbol in self.targets)))
         else:
             formulas = [value.xreplace(real) for value in (*self.outputs, self.loss)]
@@ -157,7 +157,7 @@ class Model(ModelBase):
             as_typed = tuple(
                 None if output == formula else output for output, formula in zip(typed, formulas, strict=False)
             )
-            steps = [Step(element, formula) for element, formula in zip((*outputs, one), formulas, strict=True)]
+            steps = [Step(element, formula) for element, formula in zip((*outputs, sample_loss), formulas, strict=True)]
             of_outputs = _of_outputs(outputs, formulas, [real[s] for s in (*self.inputs, *self.parameters)])
         known = [*real.values(), *(step.target for step in steps)]
         for step in steps:  # check again, now that all symbols are known to be real
@@ -170,7 +170,7 @@ class Model(ModelBase):
                 Tensor(symbol.name, (), Initial("constant", value)) for symbol, value in self.parameters.items()
             ),
             weight=Tensor(weight.tensor, (None,)),
-            steps=(*steps, Step(loss, one * weight, "sum", (SAMPLE,))),
+            steps=(*steps, Step(loss, sample_loss * weight, "sum", (SAMPLE,))),
             outputs=outputs,
             loss=loss,
             task=Task(least_squares=self._is_least_squares(), loss_of_outputs=of_outputs, outputs_as_typed=as_typed),
@@ -189,9 +189,9 @@ class Model(ModelBase):
             for term in output.facts(names, place)
         )
 
-    def _own(self, own: Sequence[Symbol | str] | Symbol | str) -> tuple[str, ...]:
+    def _own(self, own_names: Sequence[Symbol | str] | Symbol | str) -> tuple[str, ...]:
         """Return the names of own parameters, in their order. Raises ModelError for a name that is no parameter."""
-        names = [name_of(one) for one in ([own] if isinstance(own, str | Symbol) else own)]
+        names = [name_of(key) for key in ([own_names] if isinstance(own_names, str | Symbol) else own_names)]
         known = [symbol.name for symbol in self.parameters]
         for name in names:
             if name not in known:
@@ -215,8 +215,8 @@ class Model(ModelBase):
             return False
         squares = (self._squares(), Add(*(Pow(y - f, 2) for f, y in zip(self.outputs, self.targets, strict=True))))
         factor, rest = self.loss.as_coeff_Mul()
-        own, *others = graph_of((rest, *squares)).roots
-        return bool(factor > 0 and own in others)
+        loss_root, *others = graph_of((rest, *squares)).roots
+        return bool(factor > 0 and loss_root in others)
 
     def _check_constants(self) -> None:
         """Raise ModelError if a symbol occurs nowhere, but a number of SymPy's with its name does: E or pi."""
@@ -296,15 +296,15 @@ class _Known:
         )
 
 
-def _symbols(given: Any, role: str, known: _Known) -> tuple[Symbol, ...]:
+def _symbols(symbols_or_names: Any, role: str, known: _Known) -> tuple[Symbol, ...]:
     """Return the symbols for symbols or names; names may be a list, or one text that contains all."""
     wrong = f"{role} must be symbols, such as sympy.Symbol('x'), or names, such as 'x', not "
-    if not isinstance(given, Symbol | Iterable):
-        raise ModelError(f"{wrong}{given!r}")
-    if isinstance(given, str):
-        given = re.split(r"[\s,]+", given.strip(" ,"))
+    if not isinstance(symbols_or_names, Symbol | Iterable):
+        raise ModelError(f"{wrong}{symbols_or_names!r}")
+    if isinstance(symbols_or_names, str):
+        symbols_or_names = re.split(r"[\s,]+", symbols_or_names.strip(" ,"))
     symbols = []
-    for each in (given,) if isinstance(given, Symbol) else given:
+    for each in (symbols_or_names,) if isinstance(symbols_or_names, Symbol) else symbols_or_names:
         if not isinstance(each, Symbol | str) or not each:
             raise ModelError(f"{wrong}{each!r}")
         symbols.append(known.symbol(each) if isinstance(each, str) else each)
@@ -312,16 +312,16 @@ def _symbols(given: Any, role: str, known: _Known) -> tuple[Symbol, ...]:
     return tuple(symbols)
 
 
-def _parameters(given: Mapping[Symbol | str, float] | None, name: str, known: _Known) -> dict[Symbol, float]:
-    if not given:
+def _parameters(initial: Mapping[Symbol | str, float] | None, name: str, known: _Known) -> dict[Symbol, float]:
+    if not initial:
         raise ModelError(f"{name} has no parameters: give parameters={{symbol: initial value, ...}}")
-    if not isinstance(given, Mapping):
-        raise ModelError(f"parameters must map symbols to initial values, not be a {type(given).__name__}")
+    if not isinstance(initial, Mapping):
+        raise ModelError(f"parameters must map symbols to initial values, not be a {type(initial).__name__}")
     values = {}
-    for key in given:
+    for key in initial:
         if isinstance(key, str) and key:
             known.check(key)
-    for symbol, value in zip(_symbols(list(given), "parameters", known), given.values(), strict=True):
+    for symbol, value in zip(_symbols(list(initial), "parameters", known), initial.values(), strict=True):
         try:
             values[symbol] = float(value)
         except (TypeError, ValueError, OverflowError) as error:
@@ -350,5 +350,5 @@ def _in_order(value: Any, symbols: Sequence[Symbol], ties: Mapping[Symbol, Expr]
     """
     if isinstance(value, str):
         value = Read(S.Zero, read_in_order(value, {symbol.name: symbol for symbol in symbols}))
-    found = value.in_order if isinstance(value, Read) else None
-    return found if found is None else replaced(found, ties)
+    ordered = value.in_order if isinstance(value, Read) else None
+    return ordered if ordered is None else replaced(ordered, ties)

@@ -14,7 +14,7 @@ from nncodegen.compiler.describe.assembly import Assembly, Renaming, statistics_
 from nncodegen.compiler.describe.base import ModelBase
 from nncodegen.compiler.describe.call import PRESENT, Shape, checked_name, count, layer_name
 from nncodegen.compiler.describe.checks import bounded, is_finite
-from nncodegen.compiler.describe.given import Given, with_initial
+from nncodegen.compiler.describe.initial_values import Given, with_initial
 from nncodegen.compiler.describe.layer import Layer, Node
 from nncodegen.compiler.describe.loss_steps import Output, entry_of, loss_steps, term_of, values_of_mean
 from nncodegen.compiler.describe.losses import LossFunction, usual_name
@@ -85,7 +85,7 @@ class Network(ModelBase):
         self._functions = _functions(outputs)
         self.physics = self._equations(losses, formulas, parameters, targets, loss, loss_weights)
         self._names = [""] * len(self.outputs) if self._functions else _names(outputs, self.outputs)
-        self.loss = [usual_name(one) for one in _each(loss, self._names, "loss")]
+        self.loss = [usual_name(output_loss) for output_loss in _each(loss, self._names, "loss")]
         self.loss_weights = [1 if weight is None else weight for weight in _each(loss_weights, self._names, "weight")]
         for weight in self.loss_weights:
             if not is_finite(weight) or not weight > 0:
@@ -168,7 +168,7 @@ class Network(ModelBase):
         self, losses: Any, formulas: Any, parameters: Any, targets: Any, loss: Any, loss_weights: Any
     ) -> Physics | None:
         """Return the equations of the losses, or None. Raise ModelError for what belongs to equations alone."""
-        functions = [function for own in self._functions for function in own]
+        functions = [function for output_functions in self._functions for function in output_functions]
         if losses is not None and loss_weights is not None:
             raise ModelError(f"{self.name} has losses by name: leave out loss_weights, which train takes for them")
         if losses is not None and not functions:
@@ -236,8 +236,10 @@ class Network(ModelBase):
         return Renaming({}, names).assembly(assembly._replace(steps=tuple(steps)))
 
     def __repr__(self) -> str:
-        inputs = ", ".join(told if node.symbols else f"{told} {shape_text(node.shape)}" for told, node in zip(
-            input_titles(self.inputs), self.inputs, strict=True))  # fmt: skip
+        inputs = ", ".join(
+            title if node.symbols else f"{title} {shape_text(node.shape)}"
+            for title, node in zip(input_titles(self.inputs), self.inputs, strict=True)
+        )
         count = len(self.numbered)
         outputs = ", ".join(name or written(node.layer) for name, node in zip(self._names, self.outputs, strict=True))
         losses = ""
@@ -254,9 +256,9 @@ def _is_copy(step: Step, names: Mapping[str, str]) -> bool:
     return copied and step.target.tensor in names and names.get(value.tensor) == names[step.target.tensor]
 
 
-def _nodes(given: Any, role: str, name: str) -> tuple[Node, ...]:
+def _nodes(value: Any, role: str, name: str) -> tuple[Node, ...]:
     """Return the nodes that are given as one node or several. Raise ModelError for anything else."""
-    nodes = (given,) if isinstance(given, Node) else tuple(given) if isinstance(given, Iterable) else (given,)
+    nodes = (value,) if isinstance(value, Node) else tuple(value) if isinstance(value, Iterable) else (value,)
     if not nodes:
         raise ModelError(f"{name} has no {role}: give at least one node")
     for node in nodes:
@@ -275,16 +277,16 @@ def _functions(outputs: Any) -> list[tuple[AppliedUndef, ...]]:
     """Return the functions that each output holds, where functions are the names of outputs; else an empty list."""
     if not isinstance(outputs, Mapping) or not any(isinstance(key, AppliedUndef | tuple) for key in outputs):
         return []
-    found = [tuple(key) if isinstance(key, tuple) else (key,) for key in outputs]
-    for key, functions in zip(outputs, found, strict=True):
+    functions_of_outputs = [tuple(key) if isinstance(key, tuple) else (key,) for key in outputs]
+    for key, functions in zip(outputs, functions_of_outputs, strict=True):
         if not functions or not all(isinstance(function, AppliedUndef) for function in functions):
             raise ModelError(f"outputs are named by functions of the inputs, such as u or (u, v), and not by {key!r}")
-    return found
+    return functions_of_outputs
 
 
-def _names(given: Any, outputs: Sequence[Node]) -> list[str]:
+def _names(named_outputs: Any, outputs: Sequence[Node]) -> list[str]:
     """Return the names of outputs: those of a dictionary, else of their layers; "" for one without a name."""
-    names = list(given) if isinstance(given, Mapping) else [node.name for node in outputs]
+    names = list(named_outputs) if isinstance(named_outputs, Mapping) else [node.name for node in outputs]
     for name in names:
         if checked_name(name, "an output") and names.count(name) > 1:
             raise ModelError(
@@ -293,24 +295,24 @@ def _names(given: Any, outputs: Sequence[Node]) -> list[str]:
     return names
 
 
-def _each(given: Any, names: Sequence[str], role: str) -> list[Any]:
+def _each(option: Any, names: Sequence[str], role: str) -> list[Any]:
     """Return the option of each output, which is given by name, in a list, or once for all outputs."""
-    if isinstance(given, Mapping):
+    if isinstance(option, Mapping):
         named = [name for name in names if name]
-        for key in given:
+        for key in option:
             if key not in named:
                 raise ModelError(
                     f"there is no output {key!r} for a {role}; there are: {', '.join(named) or 'no names'}"
                 )
         for number, name in enumerate(names, start=1):
-            if name not in given:
+            if name not in option:
                 raise ModelError(f"the output {name or f'number {number}, which has no name,'} has no {role}")
-        return [given[name] for name in names]
-    if isinstance(given, list | tuple):
-        if len(given) != len(names):
-            raise ModelError(f"there must be a {role} for each of {len(names)} outputs, not {len(given)}")
-        return list(given)
-    return [given] * len(names)
+        return [option[name] for name in names]
+    if isinstance(option, list | tuple):
+        if len(option) != len(names):
+            raise ModelError(f"there must be a {role} for each of {len(names)} outputs, not {len(option)}")
+        return list(option)
+    return [option] * len(names)
 
 
 def _targets(names: Sequence[str], outputs: Sequence[Output], free: Callable[[str], str]) -> list[Element]:
@@ -322,4 +324,4 @@ def _targets(names: Sequence[str], outputs: Sequence[Output], free: Callable[[st
 
 def _tensors(elements: Sequence[Element], shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
     """Return the declarations of inputs or targets."""
-    return tuple(Tensor(one.tensor, (None, *shape)) for one, shape in zip(elements, shapes, strict=True))
+    return tuple(Tensor(element.tensor, (None, *shape)) for element, shape in zip(elements, shapes, strict=True))

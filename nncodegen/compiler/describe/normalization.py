@@ -181,14 +181,14 @@ def axes_of(call: Call, axis: Any) -> tuple[str, ...]:
     """Return the indices of axes, given by number; axis 0 is that of the samples. Raise ModelError for others."""
     x = call.x
     numbers = tuple(axis) if isinstance(axis, Iterable) and not isinstance(axis, str) else (axis,)
-    rank, found = len(x.indices), list[str]()
+    rank, indices = len(x.indices), list[str]()
     for number in numbers:
         if not is_integer(number) or number == 0 or abs(number) >= rank:
             raise call.refuse(f"an axis from 1 to {rank - 1}, or from -{rank - 1} to -1, not {number!r}")
-        found.append(x.indices[int(number) % rank])
-    if not found or len(set(found)) < len(found):
+        indices.append(x.indices[int(number) % rank])
+    if not indices or len(set(indices)) < len(indices):
         raise call.refuse(f"axes that are different, not {axis!r}")
-    return tuple(index for index in x.indices if index in found)
+    return tuple(index for index in x.indices if index in indices)
 
 
 def small(call: Call, epsilon: Any) -> Expr:

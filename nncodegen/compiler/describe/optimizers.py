@@ -114,11 +114,11 @@ class Optimizer:
         return f"<Optimizer {self.name}({', '.join(hyper.name for hyper in self.hyperparameters)})>"
 
 
-def check_optimizers(given: Any, name: str) -> tuple[Optimizer, ...]:
+def check_optimizers(candidates: Any, name: str) -> tuple[Optimizer, ...]:
     """Return the optimizers given with a model. Raise ModelError for other objects, and for a name that is taken."""
-    if isinstance(given, Optimizer) or not isinstance(given, Iterable):
-        raise ModelError(f"the optimizers of {name} are a list of nncodegen.Optimizer, not {given!r}")
-    optimizers = tuple(given)
+    if isinstance(candidates, Optimizer) or not isinstance(candidates, Iterable):
+        raise ModelError(f"the optimizers of {name} are a list of nncodegen.Optimizer, not {candidates!r}")
+    optimizers = tuple(candidates)
     names = list(OPTIMIZERS)
     for optimizer in optimizers:
         if not isinstance(optimizer, Optimizer):
@@ -129,11 +129,11 @@ def check_optimizers(given: Any, name: str) -> tuple[Optimizer, ...]:
     return optimizers
 
 
-def _hyperparameters(given: Any, role: str) -> tuple[Hyperparameter, ...]:
+def _hyperparameters(declared: Any, role: str) -> tuple[Hyperparameter, ...]:
     """Return all hyperparameters, the learning rate first."""
-    if isinstance(given, Mapping):
-        given = [_unbounded(name, value, role) for name, value in given.items()]
-    hypers = tuple(given)
+    if isinstance(declared, Mapping):
+        declared = [_unbounded(name, value, role) for name, value in declared.items()]
+    hypers = tuple(declared)
     for hyper in hypers:
         if not isinstance(hyper, Hyperparameter):
             raise ModelError(f"a hyperparameter of {role} is a name with a default, or a Hyperparameter, not {hyper!r}")
@@ -154,13 +154,13 @@ def _unbounded(name: str, value: Any, role: str) -> Hyperparameter:
     return Hyperparameter(name, float(value), low=-math.inf)
 
 
-def _state(given: Any, hyperparameters: Sequence[str], role: str) -> dict[str, float | str]:
+def _state(declared: Any, hyperparameters: Sequence[str], role: str) -> dict[str, float | str]:
     """Return the initial value of each variable of the state."""
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ModelError(f"the state of {role} is a sequence of names, such as ('velocity',), not {given!r}")
-    state = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given, 0.0)
-    if not isinstance(given, Mapping) and len(state) != len(tuple(given)):
-        raise ModelError(f"the state of {role} names a variable twice: {', '.join(map(str, given))}")
+    if isinstance(declared, str) or not isinstance(declared, Iterable):
+        raise ModelError(f"the state of {role} is a sequence of names, such as ('velocity',), not {declared!r}")
+    state = dict(declared) if isinstance(declared, Mapping) else dict.fromkeys(declared, 0.0)
+    if not isinstance(declared, Mapping) and len(state) != len(tuple(declared)):
+        raise ModelError(f"the state of {role} names a variable twice: {', '.join(map(str, declared))}")
     _check_names([*state, *hyperparameters], role)
     for name, value in state.items():
         if not is_finite(value) and value not in hyperparameters:

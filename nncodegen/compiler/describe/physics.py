@@ -30,7 +30,7 @@ from nncodegen.compiler.describe.equations import (
     name_of,
     sampled,
 )
-from nncodegen.compiler.describe.given import Given, with_initial
+from nncodegen.compiler.describe.initial_values import Given, with_initial
 from nncodegen.compiler.describe.unknowns import parameters_of, symbols_of
 from nncodegen.compiler.describe.unroll import is_separable, unroll
 from nncodegen.compiler.describe.uses import Uses
@@ -101,9 +101,9 @@ class Physics:
 
     def _expression(self, part: Any, role: str) -> Expr:
         """Return the checked expression of a part of a term."""
-        found = applied(part.expression if isinstance(part, Mean) else part, role)
-        check_functions(found, self.functions, self.inputs, role)
-        return found
+        expression = applied(part.expression if isinstance(part, Mean) else part, role)
+        check_functions(expression, self.functions, self.inputs, role)
+        return expression
 
     def _targets(self, ordered: tuple[Symbol, ...]) -> dict[str, tuple[Symbol, ...]]:
         """Return the targets of each term: its symbols that are neither inputs nor parameters, in their order."""
@@ -118,21 +118,25 @@ class Physics:
 
     def _check_names(self) -> None:
         """Raise ModelError for a name that is given twice, and for parameters that occur in no equation."""
-        roles = {"inputs": self.inputs, "parameters": tuple(self.parameters), "outputs": self.functions,
-                 "targets": tuple(dict.fromkeys(s for symbols in self.targets.values() for s in symbols))}  # fmt: skip
-        found: dict[str, str] = {}
+        roles = {
+            "inputs": self.inputs,
+            "parameters": tuple(self.parameters),
+            "outputs": self.functions,
+            "targets": tuple(dict.fromkeys(s for symbols in self.targets.values() for s in symbols)),
+        }
+        role_of: dict[str, str] = {}
         for role, named in roles.items():
-            for one in named:
-                name = one.func.__name__ if isinstance(one, AppliedUndef) else str(one)
-                if name in found:
-                    raise ModelError(f"the name {name} is given twice, in {found[name]} and in {role}: rename one")
-                found[name] = role
+            for entry in named:
+                name = entry.func.__name__ if isinstance(entry, AppliedUndef) else str(entry)
+                if name in role_of:
+                    raise ModelError(f"the name {name} is given twice, in {role_of[name]} and in {role}: rename one")
+                role_of[name] = role
         for symbol in self.parameters:
             if not any(part.has(symbol) for part in (*self._expressions, *self.formulas)):
                 raise ModelError(f"the parameter {symbol} occurs in no loss of {self.name}")
 
     def describe(
-        self, layers: Iterable[Any], uses: Uses, network: Assembly, counts: Sequence[int], given: Given | None
+        self, layers: Iterable[Any], uses: Uses, network: Assembly, counts: Sequence[int], initial: Given | None
     ) -> Program:
         """Return the program of layers, and of the losses of their outputs.
 
@@ -141,7 +145,7 @@ class Physics:
         in one flat array for the parameters of the program.
         """
         self.check_layers(layers)
-        by_name = given if isinstance(given, Mapping) else None
+        by_name = initial if isinstance(initial, Mapping) else None
         whole = with_initial((*uses.parameters.values(), *self._unknowns()), by_name, self.name)
         of_layers, unknowns = whole[: len(uses.parameters)], whole[len(uses.parameters) :]
         parameters, steps, raw = self._network(uses, network, counts, of_layers)
@@ -154,27 +158,29 @@ class Physics:
         outputs = tuple(map(sampled, _names(self.functions)))
         before = {**real, **dict(zip(self.functions, raw, strict=True))}
         formulas = [formula.xreplace(before) for formula in self.formulas]
-        found = _with_outputs(steps, outputs, formulas)
+        all_steps = _with_outputs(steps, outputs, formulas)
         for formula in formulas:
             check_expression(formula, [*before.values()], f"the outputs of {self.name}")
         real |= dict(zip(self.functions, outputs, strict=True))
         real |= {symbol: sampled(symbol.name) for symbols in self.targets.values() for symbol in symbols}
-        written, derived, parts_of_sums = self._derivatives(real, found, names)
-        parts_of = self._parts(written, found, names)
+        written, derived, parts_of_sums = self._derivatives(real, all_steps, names)
+        parts_of = self._parts(written, all_steps, names)
         scales = {term: sampled(take(f"scale_{term}", names)) for term in self.parts}
-        residuals, loss, weight = self._losses(written, parts_of, scales, all(map(_is_total, formulas)), found, names)
-        own = tuple(dict.fromkeys(symbol.name for symbols in self.targets.values() for symbol in symbols))
+        residuals, loss, weight = self._losses(
+            written, parts_of, scales, all(map(_is_total, formulas)), all_steps, names
+        )
+        target_names = tuple(dict.fromkeys(symbol.name for symbols in self.targets.values() for symbol in symbols))
         return Program(
             name=self.name,
             inputs=tuple(Tensor(symbol.name, (None,)) for symbol in self.inputs),
-            targets=tuple(Tensor(name, (None,)) for name in (*(s.tensor for s in scales.values()), *own)),
-            parameters=with_initial((*parameters, *unknowns), given if by_name is None else None, self.name),
+            targets=tuple(Tensor(name, (None,)) for name in (*(s.tensor for s in scales.values()), *target_names)),
+            parameters=with_initial((*parameters, *unknowns), initial if by_name is None else None, self.name),
             weight=Tensor(weight.tensor, (None,)),
-            steps=tuple(found),
+            steps=tuple(all_steps),
             outputs=outputs,
             loss=loss,
             noise=tuple(source for part in uses.parts for source in part.noise),
-            extents=_of_steps(network.extents, found),
+            extents=_of_steps(network.extents, all_steps),
             task=Task(
                 terms=tuple(
                     Term(
@@ -210,8 +216,8 @@ class Physics:
         """
         names = _names(self.functions)
         functions = _split(self.functions, counts)
-        for own, shape in zip(functions, uses.shapes, strict=True):
-            self._check_units(own, shape)
+        for group, shape in zip(functions, uses.shapes, strict=True):
+            self._check_units(group, shape)
         steps, values = network.steps, dict[Element, tuple[Element, ...]]()
         for x, symbols in zip(network.inputs, _split(self.inputs, map(count, uses.input_shapes)), strict=True):
             self._check_noise(x, steps, uses)
@@ -219,32 +225,34 @@ class Physics:
                 steps, tensors, x.indices[1], [s.name for s in symbols], {x: tuple(sampled(s.name) for s in symbols)}
             )
             steps, tensors, values = first.steps, first.parameters, values | first.values
-        for output, own in zip((one.element for one in network.outputs), _split(names, counts), strict=True):
+        for output, unit_names in zip(
+            (result.element for result in network.outputs), _split(names, counts), strict=True
+        ):
             if output in values:
                 continue
             end = output.indices[1]
             noisy = any(e.tensor in uses.noise and end in e.indices for step in steps for e in step.operands)
             if noisy or not all(is_separable(step, end) for step in steps):
-                values[output] = tuple(Element(f"{output.tensor}_{name}", (SAMPLE,)) for name in own)
-                selected = (Equation(end, (), k) for k in range(len(own)))
+                values[output] = tuple(Element(f"{output.tensor}_{name}", (SAMPLE,)) for name in unit_names)
+                selected = (Equation(end, (), k) for k in range(len(unit_names)))
                 steps += tuple(
-                    Step(one, output, "sum", (end,), (place,))
-                    for one, place in zip(values[output], selected, strict=True)
+                    Step(value, output, "sum", (end,), (place,))
+                    for value, place in zip(values[output], selected, strict=True)
                 )
             else:
-                last = unroll(steps, tensors, end, own, {})
+                last = unroll(steps, tensors, end, unit_names, {})
                 steps, tensors, values = last.steps, last.parameters, values | last.values
         return tensors, steps, tuple(value for output in network.outputs for value in values[output.element])
 
     def _check_units(self, functions: Sequence[AppliedUndef], shape: Shape) -> None:
         """Raise ModelError unless an output of the layers holds one value for each of its functions."""
-        told = ", ".join(map(str, functions))
-        role = f"the last layer of {self.name}" if len(functions) == len(self.functions) else f"the layer of {told}"
+        names = ", ".join(map(str, functions))
+        role = f"the last layer of {self.name}" if len(functions) == len(self.functions) else f"the layer of {names}"
         if len(shape) != 1:
             raise ModelError(f"{role} has the shape {shape}, not a number of units")
         if shape[0] != len(functions):
             raise ModelError(
-                f"{role} has {shape[0]} units, but there are {len(functions)} outputs ({told}): it needs a unit for "
+                f"{role} has {shape[0]} units, but there are {len(functions)} outputs ({names}): it needs a unit for "
                 f"each"
             )
 
@@ -258,8 +266,8 @@ class Physics:
                 )
 
     def _check_names_of_layers(self, taken: set[str]) -> None:
-        own = (*self.inputs, *self.parameters, *(s for symbols in self.targets.values() for s in symbols))
-        for name in (*map(str, own), *_names(self.functions)):
+        unknowns = (*self.inputs, *self.parameters, *(s for symbols in self.targets.values() for s in symbols))
+        for name in (*map(str, unknowns), *_names(self.functions)):
             if name in taken:
                 raise ModelError(f"a tensor of the layers of {self.name} is called {name}, too: rename the symbol")
 
@@ -272,33 +280,37 @@ class Physics:
         """
         sums = laplacians(self._expressions, self.functions)
         zeros = {node: value for node, value in sums.items() if value == 0}
-        found: dict[Expr, Element] = {}
+        by_derivative: dict[Expr, Element] = {}
         expressions = [expression.xreplace(zeros) for expression in self._expressions]
         for node in derivatives_of(expressions):
             name = f"{node.expr.func.__name__}_sum" if node in sums else name_of(node, self.inputs)
             element = sampled(take(name, names))
             steps.append(derivative_step(element, sums.get(node, node), real))
-            found[node] = element
-        everything = {**real, **found}
+            by_derivative[node] = element
+        everything = {**real, **by_derivative}
         written = {
-            term: tuple(self._written(part.xreplace(zeros), found, everything, term) for part in parts)
+            term: tuple(self._written(part.xreplace(zeros), by_derivative, everything, term) for part in parts)
             for term, parts in self.parts.items()
         }
         parts = derivatives_of([value for value in sums.values() if value != 0])
         each = ((sampled(take(name_of(node, self.inputs), names)), node) for node in parts)
-        return written, tuple(found.values()), tuple(derivative_step(element, node, real) for element, node in each)
+        return (
+            written,
+            tuple(by_derivative.values()),
+            tuple(derivative_step(element, node, real) for element, node in each),
+        )
 
     def _parts(
         self, written: dict[str, tuple[Expr, ...]], steps: list[Step], names: set[str]
     ) -> dict[str, tuple[Element, ...]]:
         """Return the elements of the terms before they are squared; steps for them are added."""
-        found = {}
+        by_term = {}
         for term, expressions in written.items():
             several = len(expressions) > 1
             named = [f"{term}{k}" if several else term for k in range(1, len(expressions) + 1)]
-            found[term] = tuple(sampled(take(name, names)) for name in named)
-            steps += [Step(one, value) for one, value in zip(found[term], expressions, strict=True)]
-        return found
+            by_term[term] = tuple(sampled(take(name, names)) for name in named)
+            steps += [Step(element, value) for element, value in zip(by_term[term], expressions, strict=True)]
+        return by_term
 
     def _written(self, part: Expr, derivatives: Mapping[Expr, Expr], real: dict[Expr, Expr], term: str) -> Expr:
         expression = part.xreplace(derivatives).xreplace(real)
@@ -329,16 +341,17 @@ class Physics:
                     value = parts[term][k] * factor
                 else:
                     value = Piecewise((S.Zero, Eq(scale, 0)), (expression * factor, True))
-                (means if mean else rows.setdefault(sum(not isinstance(p, Mean) for p in self.terms[term][:k]), [])
-                 ).append(value)  # fmt: skip
+                (
+                    means if mean else rows.setdefault(sum(not isinstance(p, Mean) for p in self.terms[term][:k]), [])
+                ).append(value)
         residuals = tuple(
             sampled(take(f"residual{k + 1}" if len(rows) > 1 else "residual", names)) for k in range(len(rows))
         )
         steps += [Step(element, Add(*rows[k])) for k, element in enumerate(residuals)]
-        one, weight = sampled(take("loss_n", names)), sampled(take("weight", names))
-        steps.append(Step(one, Add(*(element**2 for element in residuals), *means)))
+        sample_loss, weight = sampled(take("loss_n", names)), sampled(take("weight", names))
+        steps.append(Step(sample_loss, Add(*(element**2 for element in residuals), *means)))
         loss = Element(take("loss", names))
-        steps.append(Step(loss, one * weight, "sum", (SAMPLE,)))
+        steps.append(Step(loss, sample_loss * weight, "sum", (SAMPLE,)))
         return () if means else residuals, loss, weight
 
 
@@ -353,7 +366,7 @@ def _is_total(expression: Expr) -> bool:
 
 def _with_outputs(steps: Sequence[Step], outputs: Sequence[Element], formulas: Sequence[Expr]) -> list[Step]:
     """Return steps that end with the outputs. A step whose value is an output is renamed, not copied."""
-    found = list(steps)
+    kept_steps = list(steps)
     defined: dict[Expr, Step] = {step.target: step for step in steps}
     renamed: dict[Expr, Expr] = {}
     last: list[Step] = []
@@ -364,7 +377,7 @@ def _with_outputs(steps: Sequence[Step], outputs: Sequence[Element], formulas: S
             if step.expression not in defined or step.over or step.where:
                 renamed[formula] = u
                 break
-            found.remove(step)
+            kept_steps.remove(step)
             copies.append(formula)
             formula = step.expression
         else:
@@ -372,7 +385,7 @@ def _with_outputs(steps: Sequence[Step], outputs: Sequence[Element], formulas: S
         renamed |= dict.fromkeys(copies, renamed.get(formula, formula))
     return [
         replace(step, target=renamed.get(step.target, step.target), expression=step.expression.xreplace(renamed))
-        for step in (*found, *last)
+        for step in (*kept_steps, *last)
     ]
 
 
@@ -384,7 +397,9 @@ def _split(values: Sequence[Value], counts: Iterable[int]) -> list[Sequence[Valu
 
 def _of_steps(extents: Iterable[tuple[str, int]], steps: Sequence[Step]) -> tuple[tuple[str, int], ...]:
     """Return the sizes of the indices that steps still have."""
-    left = {index for step in steps for index in (*step.indices, *(i for one in step.where for i in one.indices))}
+    left = {
+        index for step in steps for index in (*step.indices, *(i for equation in step.where for i in equation.indices))
+    }
     return tuple((index, size) for index, size in extents if index in left)
 
 
@@ -392,12 +407,12 @@ def _names(functions: Sequence[AppliedUndef]) -> list[str]:
     return [function.func.__name__ for function in functions]
 
 
-def _outputs(given: Any, inputs: Sequence[Symbol], name: str) -> tuple[tuple[AppliedUndef, ...], tuple[Expr, ...]]:
+def _outputs(outputs: Any, inputs: Sequence[Symbol], name: str) -> tuple[tuple[AppliedUndef, ...], tuple[Expr, ...]]:
     """Return the functions, and the formula of each from the outputs of the layers; by default these outputs."""
-    several = (given,) if isinstance(given, Expr) else given
+    several = (outputs,) if isinstance(outputs, Expr) else outputs
     example = 'outputs=u with u = sympy.Function("u")(' + ", ".join(map(str, inputs)) + ")"
     if not isinstance(several, Iterable) or not tuple(several):
-        raise ModelError(f"{name} needs functions of its inputs as outputs, such as {example}, not {given!r}")
+        raise ModelError(f"{name} needs functions of its inputs as outputs, such as {example}, not {outputs!r}")
     functions = tuple(several)
     for function in functions:
         if not isinstance(function, AppliedUndef) or function.args != tuple(inputs):
@@ -405,7 +420,7 @@ def _outputs(given: Any, inputs: Sequence[Symbol], name: str) -> tuple[tuple[App
                 f"an output of {name} is a function of all inputs in their order: {example}; not {function!r}"
             )
         check_name(function.func.__name__, "the name of an output")
-    formulas = tuple(given[function] for function in functions) if isinstance(given, Mapping) else functions
+    formulas = tuple(outputs[function] for function in functions) if isinstance(outputs, Mapping) else functions
     for function, formula in zip(functions, formulas, strict=True):
         if isinstance(formula, Expr):
             check_size(formula, f"the output {function}")
@@ -433,15 +448,15 @@ def physics_of(
     return Physics(name, inputs, outputs, losses, parameters, targets)
 
 
-def _terms(given: Any, name: str) -> dict[str, tuple[Any, ...]]:
+def _terms(losses: Any, name: str) -> dict[str, tuple[Any, ...]]:
     """Return the parts of each term, by its name."""
-    if not isinstance(given, Mapping) or not given:
+    if not isinstance(losses, Mapping) or not losses:
         raise ModelError(
             f'{name} needs losses by name, such as losses={{"equation": u.diff(t) - u.diff(x, 2), "data": u - y}}, '
-            f"not {given!r}"
+            f"not {losses!r}"
         )
     terms = {}
-    for key, value in given.items():
+    for key, value in losses.items():
         check_name(key, "the name of a loss")
         terms[key] = tuple(value) if isinstance(value, tuple | list) else (value,)
         if not terms[key]:

@@ -60,8 +60,10 @@ class _Cut:
         self._sizes: list[int] = []
         self._sampled: list[bool] = []
         self._named: dict[Expr, Element] = {}
-        called = {operand for node, own in self._nodes() if isinstance(node, Function) for operand in own}
-        elsewhere = {operand for node, own in self._nodes() if not isinstance(node, Function) for operand in own}
+        called = {operand for node, operands in self._nodes() if isinstance(node, Function) for operand in operands}
+        elsewhere = {
+            operand for node, operands in self._nodes() if not isinstance(node, Function) for operand in operands
+        }
         self._arguments = called - elsewhere  # used for membership only: a set has no fixed order
         roots: dict[int, list[Element]] = {root: [] for root in graph.roots}
         for root, target in zip(graph.roots, targets, strict=True):

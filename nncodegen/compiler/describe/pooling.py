@@ -34,7 +34,7 @@ class _Pooling(Standard):
         size = ("pool_size", self.pool_size)
         windows = windows_of(call, kind, self.axes, size, strides, self.padding, self.data_format)
         if not isinstance(windows.padding, str) and any(
-            padding >= own for padding, own in zip(windows.padding, windows.size, strict=True)
+            padding >= length for padding, length in zip(windows.padding, windows.size, strict=True)
         ):
             raise ModelError(
                 f"the padding of {windows.role} is below its pool_size, {self.pool_size!r}: {self.padding!r}"

@@ -27,8 +27,8 @@ class PReLU(Standard):
 
     def describe(self, call: Call) -> Part:
         """Write the step h = x where x > 0, else alpha*x."""
-        own = self.of_slopes(call)
-        alpha = call.parameter("alpha", own, self.alpha_initializer, (1, 1), penalized=False)
+        slope_indices = self.of_slopes(call)
+        alpha = call.parameter("alpha", slope_indices, self.alpha_initializer, (1, 1), penalized=False)
         return call.output(leaky_relu(call.x, alpha))
 
     def of_slopes(self, call: Call) -> tuple[str, ...]:

@@ -70,13 +70,13 @@ def with_further(node: Node, names: Sequence[str]) -> Node | tuple[Node, ...]:
 
 def with_states(inputs: Sequence[Any], states: Node | Sequence[Node], lengths: bool) -> tuple[Any, ...]:
     """Return the inputs of a recurrent layer, with initial states inserted before the lengths, else at the end."""
-    given = (states,) if isinstance(states, Node) else tuple(states)
-    if not given:
+    initial_states = (states,) if isinstance(states, Node) else tuple(states)
+    if not initial_states:
         return tuple(inputs)
     (first, *rest) = inputs or (None,)
     flat = tuple(first) if isinstance(first, list | tuple) and not rest else tuple(inputs)
     at = len(flat) - bool(lengths and len(flat) > 1)
-    return (*flat[:at], *given, *flat[at:])
+    return (*flat[:at], *initial_states, *flat[at:])
 
 
 class Recurrence:
@@ -203,15 +203,15 @@ class Recurrence:
         """Return the states of the step before; the first step reads the initial states, where these are given."""
         operator = "after" if self._layer.go_backwards else "before"
         starts = self._call.inputs[1 : len(self._call.inputs) - bool(self._layer.lengths)]
-        found = []
+        states = []
         for number, name in enumerate(letters):
-            own = self.step(f"{name}_before", self.own, self._state(name), operator, (self._t,))
+            state = self.step(f"{name}_before", self.own, self._state(name), operator, (self._t,))
             if starts:
                 start = Element(starts[number].tensor, (self._n, self._j))
                 begun = self.step(f"{name}_start", self.own, start, None, (), (Equation(self._t, (), self._first),))
-                own = self.step(f"{name}_begun", self.own, own + begun)
-            found.append(own)
-        return tuple(found)
+                state = self.step(f"{name}_begun", self.own, state + begun)
+            states.append(state)
+        return tuple(states)
 
     def define(self, letters: str, value: Expr, old: Element) -> Element:
         """Define a state; where a step is left out, it keeps the old value."""
@@ -245,17 +245,17 @@ class Recurrence:
     def _mask(self) -> Element | None:
         """Return an element that is above 0 where a step is not left out; None if none is ever left out."""
         indices = (self._n, self._t)
-        found: Element | None = None
+        mask: Element | None = None
         if self._layer.mask_value is not None:
             other = Piecewise((S.One, Ne(self._x, float(self._layer.mask_value))), (S.Zero, True))
-            found = self.step("differ", indices, other, "sum" if self._features else None, self._features)
+            mask = self.step("differ", indices, other, "sum" if self._features else None, self._features)
         if self._layer.lengths:
             length, call = self._call.inputs[-1], self._call
-            (n, one) = length.indices
-            number = self.step("length", (n,), length, "sum", (one,))
+            (n, single) = length.indices
+            number = self.step("length", (n,), length, "sum", (single,))
             ended = Element(call.named(self._named("ended")), indices)
             before = self.step("ended_before", indices, ended, "before", (self._t,))
             ends = self.step("ends", indices, S.One, None, (), (Equation(number, ((self._t, 1),), 1),))
             self.step("ended", indices, before + ends)  # 1 from the last step on
-            found = self.step("exists", indices, 1 - before if found is None else found * (1 - before))
-        return found
+            mask = self.step("exists", indices, 1 - before if mask is None else mask * (1 - before))
+        return mask

@@ -14,7 +14,7 @@ from sympy import S
 
 from nncodegen.compiler.describe.activations import Activation
 from nncodegen.compiler.describe.call import Call, Part
-from nncodegen.compiler.describe.given import initial_values
+from nncodegen.compiler.describe.initial_values import initial_values
 from nncodegen.compiler.describe.layer import Array, with_old_names
 from nncodegen.compiler.describe.recurrence import Options, Recurrence
 from nncodegen.compiler.ir import Element, Initial

@@ -11,7 +11,7 @@ from sympy import Symbol
 from nncodegen.compiler.describe.assembly import Assembly
 from nncodegen.compiler.describe.base import ModelBase
 from nncodegen.compiler.describe.checks import bounded
-from nncodegen.compiler.describe.given import Given
+from nncodegen.compiler.describe.initial_values import Given
 from nncodegen.compiler.describe.layer import Input, Layer, Node, shape_of
 from nncodegen.compiler.describe.losses import LossFunction, usual_name
 from nncodegen.compiler.describe.network import Network
@@ -111,8 +111,8 @@ class _Chain(Network):
         self.inputs = (Input(stack._shape),)
         self.outputs = self.inputs
         for k, layer in enumerate(stack.layers):
-            own = copy(layer) if any(layer is other for other in stack.layers[:k]) else layer
-            self.outputs = (Node(own, self.outputs),)
+            separate = copy(layer) if any(layer is other for other in stack.layers[:k]) else layer
+            self.outputs = (Node(separate, self.outputs),)
         self._names = [""]
         self.loss, self.loss_weights = [stack.loss], [1]
         self.optimizers = stack.optimizers

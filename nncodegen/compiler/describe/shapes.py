@@ -74,10 +74,10 @@ def reshaped(call: Call, shape: Shape) -> Part:
         if not before:  # an axis of size 1 at the end: the values get an additional index
             indices.append(call.index(1))
             continue
-        own = [(call.index(size), size) for size in after]
-        indices += [index for index, _ in own]
+        axes = [(call.index(size), size) for size in after]
+        indices += [index for index, _ in axes]
         over += [index for index, _ in before]
-        where.append(_same_place(before, own))
+        where.append(_same_place(before, axes))
     if over:
         return call.part(call.step("h", (SAMPLE, *indices), call.x, "sum", over, where))
     return call.part(call.x) if shape == call.shape else call.output(call.x, (SAMPLE, *indices))
@@ -101,10 +101,10 @@ def _wanted(call: Call, target: Any) -> Shape:
     if not sizes or any(not is_integer(size) or (size < 1 and size != -1) for size in sizes) or sizes.count(-1) > 1:
         raise ModelError(f"the target_shape of {call.role} has sizes above 0, and -1 at most once, not {target!r}")
     known, values = math.prod(size for size in sizes if size != -1), count(call.shape)
-    found = tuple(values // known if size == -1 else int(size) for size in sizes)
-    if count(found) != values:
+    shape = tuple(values // known if size == -1 else int(size) for size in sizes)
+    if count(shape) != values:
         raise call.refuse(f"a number of values that fits the shape {told(sizes)}")
-    return found
+    return shape
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,12 @@ def print_layers(
 
 def print_tensors(program: Program, print_fn: Callable[[str], Any] | None) -> None:
     """Print the inputs, targets, parameters and outputs of a model that does not consist of layers."""
-    roles = (("input", program.inputs), ("target", program.targets), ("parameter", program.parameters),
-             ("output", program.output_tensors))  # fmt: skip
+    roles = (
+        ("input", program.inputs),
+        ("target", program.targets),
+        ("parameter", program.parameters),
+        ("output", program.output_tensors),
+    )
     rows = [
         (
             tensor.name,
@@ -53,19 +57,19 @@ def graph_rows(uses: Uses, inputs: Sequence[Node], outputs: Sequence[Node]) -> l
     names = {id(node): name for node, name in zip(inputs, input_titles(inputs), strict=True)}
     rows: list[tuple[str, ...]] = [(f"{names[id(node)]} (Input)", _shape(node.shape), "0", "-") for node in inputs]
     titles: dict[int, str] = {}
-    found: dict[int, tuple[Layer, int, Part]] = {}
+    numbered: dict[int, tuple[Layer, int, Part]] = {}
     called: dict[int, list[str]] = {}
     for node in in_order(outputs):
         if node.layer is not None:
             key = id(node.layer)
-            if key not in found:
-                found[key] = node.layer, len(found) + 1, uses.part(node)
-                titles[key] = _title(node.layer, len(found))
+            if key not in numbered:
+                numbered[key] = node.layer, len(numbered) + 1, uses.part(node)
+                titles[key] = _title(node.layer, len(numbered))
             names[id(node)] = titles[key]
-            called.setdefault(key, []).extend(names[id(one)] for one in node.inputs)
+            called.setdefault(key, []).extend(names[id(source)] for source in node.inputs)
         elif node.place:
             names[id(node)] = f"{names[id(node.inputs[0])]}[{node.place}]"
-    return rows + [(*_layer_row(*of_layer), ", ".join(called[key])) for key, of_layer in found.items()]
+    return rows + [(*_layer_row(*of_layer), ", ".join(called[key])) for key, of_layer in numbered.items()]
 
 
 def _title(layer: Layer, number: int) -> str:

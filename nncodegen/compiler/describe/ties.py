@@ -26,26 +26,28 @@ TIE, DERIVED = "the tie of", "the derived quantity"
 
 
 def read_ties(
-    given: Given | None, parameters: Sequence[Symbol], symbol_of: Callable[[str], Symbol]
+    ties: Given | None, parameters: Sequence[Symbol], symbol_of: Callable[[str], Symbol]
 ) -> dict[Symbol, Expr]:
     """Return the formulas of tied parameters, in which no tied one is left.
 
     ``parameters`` are the others, and ``symbol_of`` returns the symbol of the model for a name. Raises ModelError for a
     circle, an unknown name, and a tied name that is among the parameters.
     """
-    tied = [] if not isinstance(given, Mapping) else [_symbol(key, "ties", symbol_of) for key in given]
-    formulas = _formulas(given, [*parameters, *tied], TIE, "ties", symbol_of)
+    tied = [] if not isinstance(ties, Mapping) else [_symbol(key, "ties", symbol_of) for key in ties]
+    formulas = _formulas(ties, [*parameters, *tied], TIE, "ties", symbol_of)
     names = [symbol.name for symbol in formulas]
     for symbol in parameters:
         if symbol.name in names:
             raise ModelError(f"{symbol.name} is tied, so it has no initial value: leave it out of the parameters")
     done: dict[Symbol, Expr] = {}
     while len(done) < len(formulas):
-        ready = [one for one in formulas if one not in done and not _tied(formulas[one], formulas) - {*done}]
+        ready = [
+            symbol for symbol in formulas if symbol not in done and not _tied(formulas[symbol], formulas) - {*done}
+        ]
         if not ready:
             raise ModelError(f"the ties go in a circle: {_circle(formulas, done)}; one of these must be a parameter")
-        for one in ready:
-            done[one] = formulas[one].xreplace(done)
+        for symbol in ready:
+            done[symbol] = formulas[symbol].xreplace(done)
     return {symbol: done[symbol] for symbol in formulas}
 
 
@@ -58,13 +60,13 @@ def read_quantities(
     """
     formulas = read_formulas(derived, [*parameters, *ties])
     for symbol in formulas:
-        if symbol.name in {one.name for one in (*taken, *ties)}:
+        if symbol.name in {other.name for other in (*taken, *ties)}:
             raise ModelError(f"the derived quantity {symbol.name} has the name of another symbol: rename it")
-    found = [_quantity(symbol.name, formula, parameters, True) for symbol, formula in ties.items()]
-    found += [
+    quantities = [_quantity(symbol.name, formula, parameters, True) for symbol, formula in ties.items()]
+    quantities += [
         _quantity(symbol.name, formula.xreplace(dict(ties)), parameters, False) for symbol, formula in formulas.items()
     ]
-    return tuple(found)
+    return tuple(quantities)
 
 
 def read_formulas(derived: Given | None, known: Sequence[Symbol]) -> dict[Symbol, Expr]:
@@ -77,28 +79,28 @@ def _symbol(key: Any, argument: str, symbol_of: Callable[[str], Symbol]) -> Symb
 
 
 def _formulas(
-    given: Given | None, known: Sequence[Symbol], what: str, argument: str, symbol_of: Callable[[str], Symbol]
+    mapping: Given | None, known: Sequence[Symbol], what: str, argument: str, symbol_of: Callable[[str], Symbol]
 ) -> dict[Symbol, Expr]:
     """Return formulas of known symbols by the symbol that they define."""
-    if given is None:
+    if mapping is None:
         return {}
-    if not isinstance(given, Mapping):
-        raise ModelError(f"{argument} must map names to formulas, not be a {type(given).__name__}")
+    if not isinstance(mapping, Mapping):
+        raise ModelError(f"{argument} must map names to formulas, not be a {type(mapping).__name__}")
     symbols = {symbol.name: symbol for symbol in known}
-    found: dict[Symbol, Expr] = {}
-    for key, formula in given.items():
-        own = _symbol(key, argument, symbol_of)
-        role = f"{what} {own.name}"
+    formulas: dict[Symbol, Expr] = {}
+    for key, formula in mapping.items():
+        target = _symbol(key, argument, symbol_of)
+        role = f"{what} {target.name}"
         expression = as_expression(formula, symbols, role)
         if isinstance(expression, Expr):  # symbols of SymPy may have assumptions that those of a text have not
-            same = {one: symbols[one.name] for one in symbols_of(expression) if one.name in symbols}
+            same = {symbol: symbols[symbol.name] for symbol in symbols_of(expression) if symbol.name in symbols}
             expression = expression.xreplace(same)
-            unknown = sorted(one.name for one in symbols_of(expression) if one.name not in symbols)
+            unknown = sorted(symbol.name for symbol in symbols_of(expression) if symbol.name not in symbols)
             if unknown:
                 there = listed(list(symbols))
                 raise ModelError(f"{role} names {unknown[0]}, which is no parameter; there are: {there}")
-        found[own] = check_expression(expression, [*symbols.values()], role)
-    return found
+        formulas[target] = check_expression(expression, [*symbols.values()], role)
+    return formulas
 
 
 def _tied(formula: Expr, formulas: Mapping[Symbol, Expr]) -> set[Symbol]:
@@ -120,14 +122,17 @@ def _quantity(name: str, formula: Expr, parameters: Sequence[Symbol], tied: bool
     placed = formula.xreplace(places)
     slopes = [(place, diff(placed, symbol)) for place, symbol in enumerate(places.values())]
     return Quantity(
-        name, tied, str(formula), _python(placed, role),
+        name,
+        tied,
+        str(formula),
+        _python(placed, role),
         tuple((place, _python(slope, role)) for place, slope in slopes if slope != 0),
-    )  # fmt: skip
+    )
 
 
 def _python(formula: Expr, role: str) -> str:
     """Return a formula as a text in Python that calls functions of ``math``. Raises ModelError where it has others."""
-    written = formula.replace(lambda one: isinstance(one, StableFunction), lambda one: one.definition(*one.args))
+    written = formula.replace(lambda node: isinstance(node, StableFunction), lambda node: node.definition(*node.args))
     text = str(pycode(written, fully_qualified_modules=True, strict=False))
     if "Not supported" in text or "Derivative" in text:
         raise ModelError(f"{role} has functions that cannot be evaluated after a fit: {formula}")

@@ -12,11 +12,11 @@ from nncodegen.compiler.ir import Initial
 from nncodegen.errors import ModelError
 
 
-def symbols_of(given: Any, role: str) -> tuple[Symbol, ...]:
+def symbols_of(unknowns: Any, role: str) -> tuple[Symbol, ...]:
     """Return one symbol, or several, as a tuple. Raise ModelError for other objects."""
-    several = (given,) if isinstance(given, Symbol) else given
+    several = (unknowns,) if isinstance(unknowns, Symbol) else unknowns
     if not isinstance(several, Iterable) or isinstance(several, str):
-        raise ModelError(f"{role} must be symbols, such as sympy.symbols('x t'), not {given!r}")
+        raise ModelError(f"{role} must be symbols, such as sympy.symbols('x t'), not {unknowns!r}")
     symbols = tuple(several)
     for symbol in symbols:
         if not isinstance(symbol, Symbol):
@@ -25,15 +25,15 @@ def symbols_of(given: Any, role: str) -> tuple[Symbol, ...]:
     return symbols
 
 
-def parameters_of(given: Any) -> dict[Symbol, Initial]:
+def parameters_of(parameters: Any) -> dict[Symbol, Initial]:
     """Return the initial value of each unknown coefficient. Raise ModelError unless symbols are mapped to numbers."""
-    if given is None:
+    if parameters is None:
         return {}
-    if not isinstance(given, Mapping):
-        raise ModelError(f"parameters must map symbols to initial values, such as {{nu: 0.1}}, not {given!r}")
-    found = {}
-    for symbol, value in zip(symbols_of(given, "parameters"), given.values(), strict=True):
+    if not isinstance(parameters, Mapping):
+        raise ModelError(f"parameters must map symbols to initial values, such as {{nu: 0.1}}, not {parameters!r}")
+    initial = {}
+    for symbol, value in zip(symbols_of(parameters, "parameters"), parameters.values(), strict=True):
         if not is_finite(value):
             raise ModelError(f"the initial value of {symbol} must be a finite number, not {value!r}")
-        found[symbol] = Initial("constant", float(value))
-    return found
+        initial[symbol] = Initial("constant", float(value))
+    return initial

@@ -31,15 +31,15 @@ def unroll(
     parameters: Sequence[Tensor],
     index: str,
     names: Sequence[str],
-    given: dict[Element, tuple[Element, ...]],
+    outside: dict[Element, tuple[Element, ...]],
 ) -> Unrolled:
     """Return steps and parameters without ``index``, whose values have names.
 
-    ``given`` has the elements that hold the values of elements from outside. Tensors keep their name if the index has
+    ``outside`` has the elements that hold the values of elements from outside. Tensors keep their name if the index has
     one value. Raise ModelError where steps normalize over the index.
     """
-    values = dict(given)
-    found: list[Step] = []
+    values = dict(outside)
+    unrolled: list[Step] = []
     for step in steps:
         for element in (step.target, *step.operands):
             if index in element.indices and element not in values:
@@ -53,22 +53,22 @@ def unroll(
                 f"them and {step}"
             )
         if placing:
-            found += _copies(step, index, names, values)
+            unrolled += _copies(step, index, names, values)
             continue
         parts = [_at(step.expression, values, k) for k in range(len(names))]
         if index in step.over:
             if step.operator != "sum":
                 raise ModelError(f"{step.operator} over {', '.join(names)} has no derivatives: use another layer")
             over = tuple(other for other in step.over if other != index)
-            found.append(Step(step.target, Add(*parts), "sum" if over else None, over))
+            unrolled.append(Step(step.target, Add(*parts), "sum" if over else None, over))
         elif index in step.target.indices:
             targets = zip(values[step.target], parts, strict=True)
-            found += [replace(step, target=target, expression=part) for target, part in targets]
+            unrolled += [replace(step, target=target, expression=part) for target, part in targets]
         else:
-            found.append(step)
-    own = {element.tensor: element for element in values}
-    tensors = (_split(tensor, own.get(tensor.name), index, values) for tensor in parameters)
-    return Unrolled(tuple(found), tuple(part for parts in tensors for part in parts), values)
+            unrolled.append(step)
+    by_name = {element.tensor: element for element in values}
+    tensors = (_split(tensor, by_name.get(tensor.name), index, values) for tensor in parameters)
+    return Unrolled(tuple(unrolled), tuple(part for parts in tensors for part in parts), values)
 
 
 def _is_copy(equation: Equation) -> bool:
@@ -78,25 +78,25 @@ def _is_copy(equation: Equation) -> bool:
 
 def _copies(step: Step, index: str, names: Sequence[str], values: dict[Element, tuple[Element, ...]]) -> list[Step]:
     """Return the steps of one whose equations give each value of the index its place: one for each, and their sum."""
-    over, found = tuple(other for other in step.over if other != index), list[Step]()
+    over, copies = tuple(other for other in step.over if other != index), list[Step]()
     targets = values.get(step.target)
     for k, name in enumerate(names):
         where = [equation.at(index, k) for equation in step.where]
         left = tuple(equation for equation in where if equation.holds is None)
         target = targets[k] if targets else _named(step.target, index, name, len(names))
         if all(equation.holds is not False for equation in where):
-            found.append(Step(target, _at(step.expression, values, k), "sum" if over else None, over, left))
+            copies.append(Step(target, _at(step.expression, values, k), "sum" if over else None, over, left))
         elif targets:
-            found.append(Step(target, S.Zero))
-    if not targets and (len(names) > 1 or not found):
-        found.append(Step(step.target, Add(*(one.target for one in found))))
-    return found
+            copies.append(Step(target, S.Zero))
+    if not targets and (len(names) > 1 or not copies):
+        copies.append(Step(step.target, Add(*(copy.target for copy in copies))))
+    return copies
 
 
 def is_separable(step: Step, index: str) -> bool:
     """Return whether the values of an index are independent of each other, except for sums over them."""
-    found = {*step.indices, *(own for equation in step.where for own in equation.indices)}
-    return index not in found or not (step.where or step.operator in (*RECURRENCES, *NORMALIZATIONS))
+    indices = {*step.indices, *(name for equation in step.where for name in equation.indices)}
+    return index not in indices or not (step.where or step.operator in (*RECURRENCES, *NORMALIZATIONS))
 
 
 def _named(element: Element, index: str, name: str, count: int) -> Element:
@@ -107,8 +107,8 @@ def _named(element: Element, index: str, name: str, count: int) -> Element:
 
 def _at(expression: Expr, values: dict[Element, tuple[Element, ...]], k: int) -> Expr:
     """Return an expression at one value of the index."""
-    found: Expr = expression.xreplace({element: parts[k] for element, parts in values.items()})
-    return found
+    value: Expr = expression.xreplace({element: parts[k] for element, parts in values.items()})
+    return value
 
 
 def _split(

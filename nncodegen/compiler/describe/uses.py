@@ -93,8 +93,8 @@ class Uses:
 
     def _use(self, node: Node, layer: Layer) -> None:
         """Describe one use of a layer, and keep its part."""
-        given = [self._results[id(one)] for one in node.inputs]
-        inputs, shapes = [part.output for part in given], [part.shape for part in given]
+        sources = [self._results[id(source_node)] for source_node in node.inputs]
+        inputs, shapes = [part.output for part in sources], [part.shape for part in sources]
         uses = self._uses.setdefault(id(layer), _Uses(len(self._uses) + 1, inputs, shapes))
         uses.count += 1
         feeds_loss, name = id(node) in self._ends, layer_name(layer)
@@ -102,7 +102,7 @@ class Uses:
         if self._stack:
             self._indices.skip_to(uses.number)
         if uses.count == 1:
-            source = given[0] if self._counts[id(layer)] == len(given) == 1 else None
+            source = sources[0] if self._counts[id(layer)] == len(sources) == 1 else None
             fresh = lambda: self._recorded(uses)  # noqa: E731 (a def would say no more)
             call = Call(inputs, shapes, uses.number, fresh, feeds_loss, name, 1, source, of_input, node.arguments)
             part = alone(described(layer, call), call) if self._stack else described(layer, call)
@@ -139,8 +139,8 @@ class Uses:
         fresh = iter(uses.indices).__next__
         call = Call(uses.inputs, shapes, uses.number, fresh, feeds_loss, name, uses.count, None, of_input, arguments)
         call.inputs = tuple(
-            call.under(own, first.indices, f"input{k}_" if len(inputs) > 1 else "input")
-            for k, (first, own) in enumerate(zip(uses.inputs, inputs, strict=True), start=1)
+            call.under(element, first.indices, f"input{k}_" if len(inputs) > 1 else "input")
+            for k, (first, element) in enumerate(zip(uses.inputs, inputs, strict=True), start=1)
         )
         part = described(layer, call)
         if any(self.parameters.get(tensor.name) != tensor for tensor in part.parameters):
@@ -152,7 +152,7 @@ class Uses:
         part = self._results[id(node)]
         if self._stack:
             return Output(part.output, part.formula)
-        defined = {step.target for one in (self.parts if node.place else [part]) for step in one.steps}
+        defined = {step.target for used_part in (self.parts if node.place else [part]) for step in used_part.steps}
         if part.output in defined and part.output not in self._given:
             self._given.append(part.output)
             return Output(part.output, part.formula)
@@ -163,22 +163,22 @@ class Uses:
 
 def in_order(outputs: Sequence[Node]) -> list[Node]:
     """Return all nodes that the outputs depend on, each after its inputs; first those of the first output."""
-    found: dict[int, Node] = {}
+    ordered: dict[int, Node] = {}
     waiting = [(node, False) for node in reversed(outputs)]
     while waiting:  # without recursion: a network may be deep
         node, ready = waiting.pop()
-        if id(node) in found:
+        if id(node) in ordered:
             continue
         if ready or not node.inputs:
-            found[id(node)] = node
+            ordered[id(node)] = node
         else:
-            waiting += [(node, True), *((one, False) for one in reversed(node.inputs))]
-    return list(found.values())
+            waiting += [(node, True), *((source, False) for source in reversed(node.inputs))]
+    return list(ordered.values())
 
 
 def _shape_within(node: Node, nodes: Sequence[Node]) -> Shape:
     """Return the shape that an input has in the program: one axis, if only Flatten reads it."""
-    readers = [other.layer for other in nodes if any(one is node for one in other.inputs)]
+    readers = [other.layer for other in nodes if any(source is node for source in other.inputs)]
     return (count(node.shape),) if all(isinstance(layer, Flatten) for layer in readers) else node.shape
 
 

@@ -139,7 +139,7 @@ class Windows:
         if self.padding == "same":
             raise ModelError(f"{self.role} has an output_padding, which goes with the padding 'valid' or numbers")
         more = _numbers(output_padding, f"the output_padding of {self.role}", self.axes, 0)
-        if any(own >= max(pair) for own, *pair in zip(more, self.stride, self.dilation, strict=True)):
+        if any(added >= max(pair) for added, *pair in zip(more, self.stride, self.dilation, strict=True)):
             raise ModelError(f"the output_padding of {self.role} is below its strides, not {output_padding!r}")
         return more
 
@@ -194,11 +194,11 @@ def windows_of(
 
 def _numbers(value: Any, role: str, axes: int, least: int) -> tuple[int, ...]:
     """Return a number for each axis, given as one number or one for each. Raise ModelError for anything else."""
-    given = tuple(value) if isinstance(value, list | tuple) else (value,) * axes
-    if len(given) != axes or not all(is_integer(number) and number >= least for number in given):
+    sizes = tuple(value) if isinstance(value, list | tuple) else (value,) * axes
+    if len(sizes) != axes or not all(is_integer(number) and number >= least for number in sizes):
         what = f"an integer from {least}" if axes == 1 else f"an integer from {least}, or {axes} of them"
         raise ModelError(f"{role} must be {what}, not {value!r}")
-    return tuple(int(number) for number in given)
+    return tuple(int(number) for number in sizes)
 
 
 def groups_of(call: Call, groups: Any, channels: int, filters: Any, kind: str) -> tuple[int, int]:

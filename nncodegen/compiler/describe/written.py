@@ -31,7 +31,9 @@ def written(value: Any) -> str:
 def layer_text(layer: Any) -> str:
     """Write a layer as the call that makes it: arguments that have their default are left out."""
     arguments, in_order = [], True
-    declared: list[Field[Any]] = sorted(fields(layer), key=lambda one: bool(one.kw_only)) if is_dataclass(layer) else []
+    declared: list[Field[Any]] = (
+        sorted(fields(layer), key=lambda entry: bool(entry.kw_only)) if is_dataclass(layer) else []
+    )
     for field in declared:
         value = getattr(layer, field.name)
         default: Any = field.default_factory() if field.default_factory is not MISSING else field.default

@@ -14,7 +14,7 @@ from nncodegen.compiler.ir import SAMPLE, Element, Noise, Program
 from nncodegen.compiler.schedule import Kernel, Layout, Place, Role
 from nncodegen.compiler.schedule.extents import BEGIN
 from nncodegen.compiler.schedule.tree import Tree
-from nncodegen.compiler.schedule.walks import elements, targets
+from nncodegen.compiler.schedule.tree_walks import elements, targets
 
 COLUMNS = {
     Place.INPUT: ("inputs", "INPUTS"),

@@ -14,7 +14,7 @@ from nncodegen.compiler.emit.loops import LoopPrinter
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.schedule import SideBySide
 from nncodegen.compiler.schedule.tree import CallerFlag, If, Tree
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 
 
 class GroupEmitter:

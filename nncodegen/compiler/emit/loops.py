@@ -50,7 +50,7 @@ from nncodegen.compiler.schedule.tree import (
     Way,
     no_such,
 )
-from nncodegen.compiler.schedule.walks import walk
+from nncodegen.compiler.schedule.tree_walks import walk
 from nncodegen.errors import ProgramError
 
 CONDITIONS = {

@@ -75,9 +75,9 @@ def emit_companion(schedule: Schedule, name: str) -> str:
     kernels = Lines()
     (kernel,) = schedule.kernels
     if schedule.companion and schedule.companion.stepwise:
-        told = schedule.companion.stepwise
-        kernels.add(*declared(schedule.program, told))
-        kernels.add(f"enum {{ STEP_TOKENS = {told.tokens}, STEP_WORK = {kernel.memory.arrays} }};")
+        stepwise = schedule.companion.stepwise
+        kernels.add(*declared(schedule.program, stepwise))
+        kernels.add(f"enum {{ STEP_TOKENS = {stepwise.tokens}, STEP_WORK = {kernel.memory.arrays} }};")
         kernels.add("")
         emit_step_kernel(OneSample(schedule.program, kernel), kernels)
         kernels.add("")
@@ -98,11 +98,11 @@ def emit_fits(schedule: Schedule, group: SideBySide) -> str:
     return _file(schedule, configuration(schedule), kernels, "fits_apart")
 
 
-def _file(schedule: Schedule, told: Mapping[str, Mapping[str, Any]], kernels: Lines, runtime: str) -> str:
+def _file(schedule: Schedule, settings_by_about: Mapping[str, Mapping[str, Any]], kernels: Lines, runtime: str) -> str:
     """Return a file of kernels: the model's header, its configuration, the kernels, and the runtime that calls them."""
     lines = Lines()
     lines.add(HEAD, "", f'#include "{identifier(schedule.program.name)}.h"', "")
-    for about, settings in told.items():
+    for about, settings in settings_by_about.items():
         lines.add(f"/* {about} */", *(f"#define NN_{key} {value}" for key, value in settings.items()), "")
     lines.add('#include "nncodegen/kernel.h"', "")
     lines.include(str(kernels))
@@ -117,7 +117,7 @@ def emit_variants(schedule: Schedule) -> str:
 
 def emit_module(schedule: Schedule) -> str:
     """Return the file that makes a Python module of the kernel: NAME_module.c."""
-    told = [f"    {piece}," for piece in pieces(facts(schedule))]
+    lines = [f"    {piece}," for piece in pieces(facts(schedule))]
     named = f"#define NN_PYTHON_MODULE PyInit_{identifier(schedule.program.name)}"
     head = [
         named,
@@ -126,7 +126,7 @@ def emit_module(schedule: Schedule) -> str:
         "",
         "const char *const nncodegen_facts[] = {",
     ]
-    return _joined(schedule, [*head, *told, "    NULL", "};"])
+    return _joined(schedule, [*head, *lines, "    NULL", "};"])
 
 
 def _joined(schedule: Schedule, lines: list[str]) -> str:

@@ -15,7 +15,7 @@ from nncodegen.compiler.ir.systems import System, path, swept
 from nncodegen.compiler.schedule.plain import OneSample, solver_of
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Call, Tree
-from nncodegen.compiler.schedule.walks import elements, walk
+from nncodegen.compiler.schedule.tree_walks import elements, walk
 from nncodegen.errors import ProgramError
 
 ARRAYS = {

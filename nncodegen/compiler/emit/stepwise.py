@@ -17,28 +17,28 @@ KERNEL = (
 """The head of the kernel, which computes what the next state is made of (``generate.h``) from the values of a state."""
 
 
-def sizes(program: Program, told: Stepwise) -> dict[str, int]:
+def sizes(program: Program, stepwise: Stepwise) -> dict[str, int]:
     """Return the sizes of a step, by their names in C, given its program, with samples or of one."""
     probabilities, *others = (program.count(element.indices) for element in program.outputs)
     return {
         "PROBABILITIES": probabilities,
-        "CARRIED": sum(tensor.size for tensor in told.carried),
-        "ARRAYS": len(told.kept),
-        "POSITIONS": told.positions,
-        "STATE": told.state,
+        "CARRIED": sum(tensor.size for tensor in stepwise.carried),
+        "ARRAYS": len(stepwise.kept),
+        "POSITIONS": stepwise.positions,
+        "STATE": stepwise.state,
         "RESULTS": probabilities + sum(others),
     }
 
 
-def declared(program: Program, told: Stepwise) -> Iterator[str]:
+def declared(program: Program, stepwise: Stepwise) -> Iterator[str]:
     """Yield the lines that define the sizes of a step for ``generate.h``."""
     yield "/* The sizes of one step of a sequence. */"
     yield "enum {"
-    named = [f"    STEP_{name} = {size}" for name, size in sizes(program, told).items()]
+    named = [f"    STEP_{name} = {size}" for name, size in sizes(program, stepwise).items()]
     yield from (",\n".join(named)).splitlines()
     yield "};"
-    if told.rows:
-        yield f"static const size_t step_rows[STEP_ARRAYS] = {{{', '.join(map(str, told.rows))}}};"
+    if stepwise.rows:
+        yield f"static const size_t step_rows[STEP_ARRAYS] = {{{', '.join(map(str, stepwise.rows))}}};"
     else:
         yield "static const size_t step_rows[1] = {0};"
 

@@ -21,8 +21,8 @@ from nncodegen.compiler.schedule.kernel import Role
 from nncodegen.compiler.schedule.layout import in_lanes, room_in_lane, room_of
 from nncodegen.compiler.schedule.rates import room_of_states
 from nncodegen.compiler.schedule.tree import Call
+from nncodegen.compiler.schedule.tree_walks import steps_in
 from nncodegen.compiler.schedule.vectors import has_library
-from nncodegen.compiler.schedule.walks import steps_in
 from nncodegen.errors import ProgramError
 
 ARGUMENTS = "const real *restrict given, const real *restrict fixed"

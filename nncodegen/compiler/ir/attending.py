@@ -18,19 +18,19 @@ def attending(program: Program) -> list[Step]:
     """Return the steps that define weights of attention: softmaxes of products of queries and keys."""
     made = {step.target.tensor: step for step in program.steps}
     known = {tensor.name for tensor in program.parameters}
-    found = []
+    softmaxes = []
     for step in program.steps:
         places = [index for index in step.over if index in step.target.indices]
         if step.operator != "softmax" or len(places) != 1 or step.target.indices[-1] != places[0]:
             continue
         scores = made.get(step.expression.tensor) if isinstance(step.expression, Element) else None
         if scores is not None and scores.operator is None:  # numbers are added to the scores
-            inner = [made[one.tensor] for one in scores.operands if one.tensor in made]
-            scores = next((one for one in inner if one.operator == "sum"), None)
+            inner = [made[element.tensor] for element in scores.operands if element.tensor in made]
+            scores = next((definition for definition in inner if definition.operator == "sum"), None)
         factors = factors_of(scores.expression) if scores is not None and scores.operator == "sum" else []
-        if len(factors) == 2 and not known & {one.tensor for one in factors} and len(step.target.indices) > 2:
-            found.append(step)
-    return found
+        if len(factors) == 2 and not known & {element.tensor for element in factors} and len(step.target.indices) > 2:
+            softmaxes.append(step)
+    return softmaxes
 
 
 def places_of(step: Step, program: Program) -> NDArray[np.bool_]:
@@ -59,7 +59,10 @@ def drawn(program: Program) -> str:
         if not allowed.all():
             width = max(len(query), 2)
             lines.append(" ".join([f"{query:>{width}}", *(f"{k % 10}" for k in range(shown.shape[1])), f" {place}"]))
-            lines += [" ".join([f"{k:>{width}}", *("x" if one else "." for one in row)]) for k, row in enumerate(shown)]
+            lines += [
+                " ".join([f"{k:>{width}}", *("x" if may_look else "." for may_look in row)])
+                for k, row in enumerate(shown)
+            ]
             if shown.shape != allowed.shape:
                 lines.append(f"({shown.shape[0]} of {allowed.shape[0]} rows, {shown.shape[1]} of {allowed.shape[1]})")
         parts.append("\n".join(lines))

@@ -88,10 +88,10 @@ class Equation:
         coefficients: dict[str | Element, int] = {self.left: -1}
         for name, factor in self.terms:
             coefficients[name] = coefficients.get(name, 0) + factor
-        own = coefficients.pop(index)
-        sign = -1 if own > 0 else 1
+        coefficient = coefficients.pop(index)
+        sign = -1 if coefficient > 0 else 1
         terms = tuple((name, sign * factor) for name, factor in coefficients.items() if factor)
-        return Solution(index, terms, sign * self.offset, abs(own))
+        return Solution(index, terms, sign * self.offset, abs(coefficient))
 
     def __str__(self) -> str:
         return f"{self.left} = {self.right}"

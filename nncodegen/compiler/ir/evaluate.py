@@ -69,8 +69,10 @@ def evaluate(
 def outcomes(program: Program, parameters: ArrayLike, X: ArrayLike) -> tuple[str, ...]:
     """Return for each sample in a word how the steps of its differential equations ended (see ``integrate``)."""
     (step,) = (each for each in program.steps if each.operator == INTEGRATE)
-    own = replace(program, steps=needed(program.steps, step.operands), outputs=(), loss=Element(program.weight.name))
-    values = evaluate(own, parameters, X, results=step.operands)
+    of_operands = replace(
+        program, steps=needed(program.steps, step.operands), outputs=(), loss=Element(program.weight.name)
+    )
+    values = evaluate(of_operands, parameters, X, results=step.operands)
     with np.errstate(all="ignore"):
         return tuple(outcome for _, outcome in FLOATS.paths(step, values))
 
@@ -104,10 +106,10 @@ def _check_given(
     program: Program, steps: Iterable[Step], results: Iterable[Element], X: ArrayLike | None, Y: ArrayLike | None
 ) -> None:
     """Raise ProgramError where steps read inputs or targets that were not given."""
-    for data, tensors, given in (("X", program.inputs, X), ("Y", program.targets, Y)):
-        if given is not None or not tensors:
+    for data, tensors, data_array in (("X", program.inputs, X), ("Y", program.targets, Y)):
+        if data_array is not None or not tensors:
             continue
-        read = {element.tensor for step in steps for element in step.operands} | {one.tensor for one in results}
+        read = {element.tensor for step in steps for element in step.operands} | {result.tensor for result in results}
         missing = [tensor.name for tensor in tensors if tensor.name in read]
         if missing:
             columns = sum(tensor.size for tensor in tensors)
@@ -125,24 +127,24 @@ def _bind(
 ) -> dict[str, Array]:
     """Return the values of inputs, targets, parameters, weights and noise."""
 
-    def convert(given: ArrayLike) -> Array:
-        array = np.asarray(given)
+    def convert(numbers: ArrayLike) -> Array:
+        array = np.asarray(numbers)
         return array.astype(float) if digits is None else np.frompyfunc(mpmath.mpf, 1, 1)(array.astype(object))
 
-    samples = next((len(np.asarray(given)) for given in (X, Y) if given is not None), 1)
+    samples = next((len(np.asarray(data_array)) for data_array in (X, Y) if data_array is not None), 1)
     equal = np.full(samples, convert(1) / samples)
     values: dict[str, Array] = {program.weight.name: equal if weight is None else convert(weight)}
     if program.present:
         every = np.full(len(values[program.weight.name]), convert(1))
         values[program.present.name] = every if present is None else convert(present)
     flat = convert(parameters).ravel()
-    for tensor, own in slices_of(program.parameters):
-        values[tensor.name] = flat[own].reshape([size or 0 for size in tensor.shape])
-    for tensors, given in ((program.inputs, X), (program.targets, Y)):
-        if tensors and given is not None:
-            columns = convert(given).reshape(samples, -1)
-            for tensor, own in slices_of(tensors):
-                values[tensor.name] = columns[:, own].reshape([samples, *(size or 0 for size in tensor.shape[1:])])
+    for tensor, place in slices_of(program.parameters):
+        values[tensor.name] = flat[place].reshape([size or 0 for size in tensor.shape])
+    for tensors, data_array in ((program.inputs, X), (program.targets, Y)):
+        if tensors and data_array is not None:
+            columns = convert(data_array).reshape(samples, -1)
+            for tensor, place in slices_of(tensors):
+                values[tensor.name] = columns[:, place].reshape([samples, *(size or 0 for size in tensor.shape[1:])])
     return values
 
 
@@ -193,8 +195,8 @@ class _Arrays(Evaluation):
         over = tuple(indices.index(index) for index in step.over if index in indices)
         if step.operator is None or (not over and step.operator != "first"):
             return terms
-        found = reduction(step.operator).array(terms, over)
-        return np.where(holds, found, self.zeros(())) if keeps else found
+        reduced = reduction(step.operator).array(terms, over)
+        return np.where(holds, reduced, self.zeros(())) if keeps else reduced
 
 
 class _Floats(_Arrays):

@@ -257,8 +257,8 @@ class exponential_ratio(StableFunction):
 
     def fdiff(self, argindex: int = 1) -> Expr:
         u, b, c = self.args
-        one, other = exponential_ratio(u, b, c), exponential_ratio(-u, c, b)  # other = exp(u)/(c + b*exp(u))
-        return {1: -b * one * other, 2: -one * other, 3: -(one**2)}[argindex]
+        ratio, opposite = exponential_ratio(u, b, c), exponential_ratio(-u, c, b)  # opposite = exp(u)/(c + b*exp(u))
+        return {1: -b * ratio * opposite, 2: -ratio * opposite, 3: -(ratio**2)}[argindex]
 
     @staticmethod
     def stable(u: Expr, b: Expr, c: Expr) -> Expr:
@@ -422,8 +422,8 @@ def _tail_of_erfcx(n: int) -> tuple[Float, ...]:
                     derivatives.append(2 * z * derivatives[k] + 2 * k * derivatives[k - 1])
                 return derivatives[n] * (z + 0.5) ** (n + 1)
 
-        found = mpmath.chebyfit(product, [-1, 1], TAIL_TERMS)
-        return tuple(Float(str(coefficient), 32) for coefficient in found)
+        coefficients = mpmath.chebyfit(product, [-1, 1], TAIL_TERMS)
+        return tuple(Float(str(coefficient), 32) for coefficient in coefficients)
 
 
 class faddeeva_derivative(StableFunction):
@@ -620,7 +620,7 @@ def defined(expression: Any) -> Any:
 
 def _is_undefined(value: Expr) -> bool:
     """Return whether an expression contains an object of SymPy that is not a real number."""
-    return any(part is one for part in objects_of(value) for one in UNDEFINED)
+    return any(part is undefined for part in objects_of(value) for undefined in UNDEFINED)
 
 
 def relu(z: Any) -> Expr:

@@ -87,15 +87,15 @@ def graph_of(expressions: Iterable[Basic]) -> ExpressionGraph:
             waiting.pop()
             continue
         if id(node) not in arguments:
-            arguments[id(node)] = own = node.args
-            waiting.extend(argument for argument in reversed(own) if id(argument) not in numbers)
+            arguments[id(node)] = parts = node.args
+            waiting.extend(argument for argument in reversed(parts) if id(argument) not in numbers)
             continue
-        own = tuple(numbers[id(argument)] for argument in arguments[id(waiting.pop())])
-        key = (type(node), own) if own else (type(node), node)
+        operand_numbers = tuple(numbers[id(argument)] for argument in arguments[id(waiting.pop())])
+        key = (type(node), operand_numbers) if operand_numbers else (type(node), node)
         if key not in known:
             known[key] = len(nodes)
             nodes.append(node)
-            operands.append(own)
+            operands.append(operand_numbers)
         numbers[id(node)] = known[key]
     return ExpressionGraph(tuple(nodes), tuple(operands), tuple(numbers[id(expression)] for expression in expressions))
 
@@ -118,12 +118,12 @@ def replaced(expression: Basic, values: Mapping[Symbol, Basic]) -> Basic:
 def rewritten(expression: Basic, change: Callable[[Basic], Basic]) -> Basic:
     """Return the expression with a function applied to each of its parts, operands first."""
     graph = graph_of([expression])
-    found: list[Basic] = []
+    changed_nodes: list[Basic] = []
     for node, operands in zip(graph.nodes, graph.operands, strict=True):
-        own = [found[operand] for operand in operands]
-        changed = any(new is not graph.nodes[operand] for new, operand in zip(own, operands, strict=True))
-        found.append(change(node.func(*own) if changed else node))
-    return found[graph.roots[0]]
+        new_operands = [changed_nodes[operand] for operand in operands]
+        changed = any(new is not graph.nodes[operand] for new, operand in zip(new_operands, operands, strict=True))
+        changed_nodes.append(change(node.func(*new_operands) if changed else node))
+    return changed_nodes[graph.roots[0]]
 
 
 Name = TypeVar("Name", bound=Symbol)
@@ -135,16 +135,16 @@ def with_names(expressions: Iterable[Expr], name: Callable[[int], Name]) -> tupl
     ``name`` gives the symbol of a number. Operands come first.
     """
     graph = graph_of(expressions)
-    found: list[Any] = []
+    rewritten_nodes: list[Any] = []
     named: dict[Name, Expr] = {}
     for number, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        written = node.func(*(found[operand] for operand in operands)) if operands else node
+        written = node.func(*(rewritten_nodes[operand] for operand in operands)) if operands else node
         if operands and graph.uses[number] > 1 and isinstance(written, Expr) and not written.is_Atom:
             symbol = name(len(named) + 1)
             named[symbol] = written
             written = symbol
-        found.append(written)
-    return named, tuple(found[root] for root in graph.roots)
+        rewritten_nodes.append(written)
+    return named, tuple(rewritten_nodes[root] for root in graph.roots)
 
 
 def objects_of(*expressions: Basic) -> Iterator[Basic]:
@@ -158,9 +158,9 @@ def objects_of(*expressions: Basic) -> Iterator[Basic]:
     while waiting:
         node = waiting.pop()
         if id(node) not in arguments:
-            arguments[id(node)] = own = node.args
+            arguments[id(node)] = parts = node.args
             yield node
-            waiting.extend(reversed(own))
+            waiting.extend(reversed(parts))
 
 
 def contains(expression: Basic, *kinds: type) -> bool:
@@ -186,15 +186,15 @@ def nested(graph: ExpressionGraph) -> ExpressionGraph:
     """
     operands: list[tuple[int, ...]] = []
     latest: dict[tuple[type, int], int] = {}  # the last sum, or product, that has an operand
-    sets = [frozenset(own) for own in graph.operands]
-    for number, (node, own) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+    sets = [frozenset(operand_numbers) for operand_numbers in graph.operands]
+    for number, (node, operand_numbers) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         kind = next((kind for kind in (Add, Mul) if isinstance(node, kind)), None)
-        if kind is None or not FEWEST <= len(own) == len(sets[number]):
-            operands.append(own)
+        if kind is None or not FEWEST <= len(operand_numbers) == len(sets[number]):
+            operands.append(operand_numbers)
             continue
-        counts = Counter(latest[kind, operand] for operand in own if (kind, operand) in latest)
-        inner = next((n for n, count in counts.most_common(1) if count == len(sets[n]) < len(own)), None)
-        rest = (operand for operand in own if inner is None or operand not in sets[inner])
+        counts = Counter(latest[kind, operand] for operand in operand_numbers if (kind, operand) in latest)
+        inner = next((n for n, count in counts.most_common(1) if count == len(sets[n]) < len(operand_numbers)), None)
+        rest = (operand for operand in operand_numbers if inner is None or operand not in sets[inner])
         operands.append((*rest, *([] if inner is None else [inner])))
-        latest |= {(kind, operand): number for operand in own}
+        latest |= {(kind, operand): number for operand in operand_numbers}
     return ExpressionGraph(graph.nodes, tuple(operands), graph.roots)

@@ -131,11 +131,12 @@ class Explicit:
             stages.append(self._rates(self.now + part * h, after))
         self._last: Array | None = stages[-1]
         return (
-            after, h * _sum(table.errors, stages),
-            lambda x: u + h * _sum([_at(own, x) for own in table.interpolant], stages),
-        )  # fmt: skip
+            after,
+            h * _sum(table.errors, stages),
+            lambda x: u + h * _sum([_at(coefficients, x) for coefficients in table.interpolant], stages),
+        )
 
-    def off(self, at: Any, h: Any) -> Array | None:
+    def interpolation_error(self, at: Any, h: Any) -> Array | None:
         """Return the estimated error at a time within the step that was tried; None where it is that of the step."""
         return None
 
@@ -148,16 +149,16 @@ class Explicit:
 class Implicit(Explicit):
     """The steps of a linearly implicit method from one time and state."""
 
-    def __init__(self, system: System, rates: Rates, own: Derivatives, now: Any, u: Array) -> None:
+    def __init__(self, system: System, rates: Rates, derivatives: Derivatives, now: Any, u: Array) -> None:
         super().__init__(system, rates, now, u)
-        self._own, self._block = own, system.block
+        self._own, self._block = derivatives, system.block
         self._factors: Factors | None = None
         self._derive()
 
     def _derive(self) -> None:
         """Compute the derivatives of the rates, and a bound of the eigenvalues of the Jacobian."""
         J, self._drift = self._own.slopes(self.now, self.u)
-        self._finite = all(one - one == 0 for one in (*J.flat, *self._drift))
+        self._finite = all(entry - entry == 0 for entry in (*J.flat, *self._drift))
         square = abs(J @ J)
         self._jacobian, self._bound = J, min(max(square.sum(axis=0)), max(square.sum(axis=1))) ** 0.5
 
@@ -189,24 +190,27 @@ class Implicit(Explicit):
                 right = right + factor * h * drift
             stages.append(self._solved(self._factors, right))
         return (
-            u + _sum(table.weights, stages), _sum(table.errors, stages),
-            lambda x: u + _sum([_at(own, x) for own in table.interpolant], stages),
-        )  # fmt: skip
+            u + _sum(table.weights, stages),
+            _sum(table.errors, stages),
+            lambda x: u + _sum([_at(coefficients, x) for coefficients in table.interpolant], stages),
+        )
 
     def _solved(self, factors: Factors, right: Array) -> Array:
         """Return the solution of the linear equations of the step, given the right-hand sides of all blocks."""
         first, others = _substituted(factors, right[: self._block]), right[self._block :]
         if len(others):
             others = others + self._own.bend(self.now, self.u, first)
-        return np.concatenate([first, *(_substituted(factors, one) for one in others.reshape(-1, self._block))])
+        return np.concatenate([first, *(_substituted(factors, block) for block in others.reshape(-1, self._block))])
 
-    def off(self, at: Any, h: Any) -> Array | None:
+    def interpolation_error(self, at: Any, h: Any) -> Array | None:
         """Return the estimated error at a time within the step that was tried; None where it is that of the step."""
         if self._factors is None:
             return None
         x, weights = (at - self.now) / h, self.table.interpolant
-        rates = self._rates(at, self.u + _sum([_at(own, x) for own in weights], self._stages))
-        return self._solved(self._factors, rates - _sum([_slope(own, x) for own in weights], self._stages) * (1 / h))
+        rates = self._rates(at, self.u + _sum([_at(coefficients, x) for coefficients in weights], self._stages))
+        return self._solved(
+            self._factors, rates - _sum([_slope(coefficients, x) for coefficients in weights], self._stages) * (1 / h)
+        )
 
     def accept(self, end: Any, after: Array, again: bool = False) -> None:
         """Go on from the end of the step that was tried."""
@@ -219,27 +223,27 @@ def integrate(
     times: Sequence[Any],
     starts: Array,
     rates: Rates,
-    own: Derivatives | None = None,
+    derivatives: Derivatives | None = None,
     stops: Stops | None = None,
     taken: list[Taken] | None = None,
 ) -> tuple[Array, str]:
     """Return the states of the path at all times, which ascend: (times, states), and the outcome.
 
-    States are NaN where it fails. ``own`` is for implicit methods, ``stops`` for what changes at the times. Accepted
-    steps are added to ``taken``.
+    States are NaN where it fails. ``derivatives`` are for implicit methods, ``stops`` for what changes at the times.
+    Accepted steps are added to ``taken``.
     """
     control = system.control
     exponent, now = control.table.exponent, times[0] if control.start is None else control.start
-    found = np.full((len(times), len(starts)), np.nan, starts.dtype)
+    states = np.full((len(times), len(starts)), np.nan, starts.dtype)
     if not now <= times[0]:
-        return found, TOO_EARLY
+        return states, TOO_EARLY
     before, rejected, left = 0.0, False, control.most
     if stops:
         stops.enter(0)
-    starts, done, _ = _passed(times, 0, now, starts, found, stops)
+    starts, done, _ = _passed(times, 0, now, starts, states, stops)
     if done == len(times):
-        return found, SOLVED
-    step = Implicit(system, rates, own, now, starts) if own else Explicit(system, rates, now, starts)
+        return states, SOLVED
+    step = Implicit(system, rates, derivatives, now, starts) if derivatives else Explicit(system, rates, now, starts)
     aim = times[done] if stops else times[-1]
     h = _first_length(system, now, starts, step.rate, rates, aim - now)
     while done < len(times):
@@ -247,7 +251,7 @@ def integrate(
         if end >= aim:
             end, h, asked = aim, aim - now, h
         if left == 0 or step.stuck or not end > now:
-            return found, TOO_SHORT if left else TOO_MANY
+            return states, TOO_SHORT if left else TOO_MANY
         left -= 1
         after, error, within = step.tried(h)
         size = np.maximum(abs(step.u), abs(after))
@@ -257,10 +261,10 @@ def integrate(
             rejected = True
             continue
         while not stops and done < len(times) and times[done] <= end:
-            off = step.off(times[done], h) if times[done] < end else None
-            if off is not None and not _norm(system, off, size) <= 1:
+            between = step.interpolation_error(times[done], h) if times[done] < end else None
+            if between is not None and not _norm(system, between, size) <= 1:
                 break
-            found[done] = after if times[done] == end else within((times[done] - now) / h)
+            states[done] = after if times[done] == end else within((times[done] - now) / h)
             done += 1
         if not stops and done < len(times) and times[done] < end:
             aim, rejected = times[done], True
@@ -273,18 +277,18 @@ def integrate(
         now, before, rejected, jumped = end, max(held, NEAR), False, False
         if stops and end == aim:
             h = max(h, asked)
-            after, done, jumped = _passed(times, done, now, after, found, stops)
+            after, done, jumped = _passed(times, done, now, after, states, stops)
         if done == len(times):
             break
         aim = times[done] if stops else times[-1]
         step.accept(end, after, jumped or bool(stops and stops.steered and asked))
         if jumped:
             h, before = _first_length(system, now, after, step.rate, rates, aim - now), 0.0
-    return found, SOLVED
+    return states, SOLVED
 
 
 def _passed(
-    times: Sequence[Any], done: int, now: Any, u: Array, found: Array, stops: Stops | None
+    times: Sequence[Any], done: int, now: Any, u: Array, states: Array, stops: Stops | None
 ) -> tuple[Array, int, bool]:
     """Write the states at all times up to now, let them jump after each, and enter the interval to the next time.
 
@@ -292,10 +296,10 @@ def _passed(
     """
     jumped = False
     while done < len(times) and times[done] <= now:
-        found[done] = u
+        states[done] = u
         if stops and stops.jump:
             after = stops.jump(now, u)
-            jumped = jumped or any(one != other for one, other in zip(after, u, strict=True))
+            jumped = jumped or any(state != state_before for state, state_before in zip(after, u, strict=True))
             u = after
         done += 1
         if stops and done < len(times):
@@ -323,8 +327,8 @@ def swept_back(
         if back.stops:
             back.stops.enter(number)
         if back.jump:
-            found = back.jump(times[number], states[number], bar)
-            bar, total[: len(system.given)] = found[:size], total[: len(system.given)] + found[size:]
+            after_jump = back.jump(times[number], states[number], bar)
+            bar, total[: len(system.given)] = after_jump[:size], total[: len(system.given)] + after_jump[size:]
         summed: Array = bar + adjoint[number]
         return summed
 
@@ -343,20 +347,20 @@ def swept_back(
         while left and times[left - 1] > now:
             left -= 1
             before = before + adjoint[left]
-            for j, own in enumerate(table.interpolant):
-                bars[j] = bars[j] + h * _at(own, (times[left] - now) / h) * adjoint[left]
+            for j, coefficients in enumerate(table.interpolant):
+                bars[j] = bars[j] + h * _at(coefficients, (times[left] - now) / h) * adjoint[left]
         for s in reversed(range(len(stages))):
-            found = back.rates(now + table.times[s] * h, places[s], bars[s])
-            moved = found[:size] + bar if s == len(stages) - 1 else found[:size]
-            total, before = total + found[size:], before + moved
+            sensitivities = back.rates(now + table.times[s] * h, places[s], bars[s])
+            moved = sensitivities[:size] + bar if s == len(stages) - 1 else sensitivities[:size]
+            total, before = total + sensitivities[size:], before + moved
             for j, weight in enumerate(table.rows[s]):
                 bars[j] = bars[j] + h * weight * moved
         bar = before
     for number in reversed(range(left)):
         bar = landed(number, bar)
-    for start, one in zip(system.starts, bar, strict=True):
+    for start, state_adjoint in zip(system.starts, bar, strict=True):
         if start in system.given:
-            total[system.given.index(start)] += one
+            total[system.given.index(start)] += state_adjoint
     return total
 
 
@@ -408,8 +412,8 @@ def _norm(system: System, values: Array, size: Array) -> Any:
     """Return the norm of an error, given the sizes of the states."""
     control = system.control
     parts = (values / (control.atol + control.rtol * size)).reshape(-1, system.block)
-    squares = [sum(one * one for one in part) / system.block for part in parts]
-    return max(squares) ** 0.5 if all(one >= 0 for one in squares) else np.nan
+    squares = [sum(entry * entry for entry in part) / system.block for part in parts]
+    return max(squares) ** 0.5 if all(square >= 0 for square in squares) else np.nan
 
 
 def _sum(weights: Sequence[Any], stages: Sequence[Array]) -> Array:
@@ -423,8 +427,8 @@ def _sum(weights: Sequence[Any], stages: Sequence[Array]) -> Array:
 def _at(coefficients: Sequence[float], x: Any) -> Any:
     """Return the polynomial with the coefficients of x, x**2, ... at x."""
     total = coefficients[-1] * x
-    for one in coefficients[-2::-1]:
-        total = (total + one) * x
+    for coefficient in coefficients[-2::-1]:
+        total = (total + coefficient) * x
     return total
 
 

@@ -25,8 +25,8 @@ def numbered(name: str, taken: set[str], first: str | None = None) -> str:
 
     ``first`` is what is returned in place of the name without a number.
     """
-    found = name if first is None else first
-    if found in taken:
-        found = next(candidate for number in count(2) if (candidate := f"{name}_{number}") not in taken)
-    taken.add(found)
-    return found
+    free_name = name if first is None else first
+    if free_name in taken:
+        free_name = next(candidate for number in count(2) if (candidate := f"{name}_{number}") not in taken)
+    taken.add(free_name)
+    return free_name

@@ -30,9 +30,11 @@ def program_of(system: System, formulas: Formulas, inputs: Iterable[Element], pa
         outputs.append(target)
     return Program(
         name=system.name,
-        inputs=tuple(Tensor(one.tensor) for one in inputs),
+        inputs=tuple(Tensor(element.tensor) for element in inputs),
         targets=(),
-        parameters=tuple(Tensor(one.tensor, tuple(sizes[index] for index in one.indices)) for one in parameters),
+        parameters=tuple(
+            Tensor(element.tensor, tuple(sizes[index] for index in element.indices)) for element in parameters
+        ),
         weight=Tensor("weight"),
         steps=needed(steps, outputs),
         outputs=tuple(outputs),

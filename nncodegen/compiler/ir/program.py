@@ -400,7 +400,9 @@ class Program:
     @property
     def frozen(self) -> int:
         """Return the number of values of parameters that are neither trained nor follow a statistic."""
-        return sum(one.size for one in self.parameters if not one.trained and one.momentum is None)
+        return sum(
+            parameter.size for parameter in self.parameters if not parameter.trained and parameter.momentum is None
+        )
 
     @property
     def in_training(self) -> InTraining:
@@ -457,8 +459,8 @@ class Program:
         """
         if self.options.has_attention_pairs or any(step.where or step.operator in RECURRENCES for step in self.steps):
             return True
-        own = {step.target.tensor: step.target.indices for step in self.steps}
-        return any(own.get(e.tensor, e.indices) != e.indices for step in self.steps for e in step.operands)
+        target_indices = {step.target.tensor: step.target.indices for step in self.steps}
+        return any(target_indices.get(e.tensor, e.indices) != e.indices for step in self.steps for e in step.operands)
 
     def count(self, indices: Iterable[str]) -> int:
         """Return the product of the sizes of some indices; that of the samples counts as 1."""
@@ -658,21 +660,21 @@ def _check_operator(step: Step) -> None:
 def _check_path(step: Step) -> None:
     """Raise ProgramError for a step that does not solve differential equations for each sample at each of its times."""
     read = step.expression
-    if not isinstance(read, path) or not all(isinstance(one, Element) for one in read.args[1:]):
+    if not isinstance(read, path) or not all(isinstance(operand, Element) for operand in read.args[1:]):
         raise ProgramError(f"{INTEGRATE} needs a path of elements, in: {step}")
     time, rows, course = read.time, read.rows, read.course
     samples = step.target.indices[:1] == (SAMPLE,)  # otherwise it is in the program of one sample
     whole = (SAMPLE,) * samples
-    fits = all(len(one.indices) == 1 + samples and one.indices[:samples] == whole for one in (time, *rows))
+    fits = all(len(operand.indices) == 1 + samples and operand.indices[:samples] == whole for operand in (time, *rows))
     if not fits or not (course is None or course.indices[:-1] == time.indices):
         raise ProgramError(f"a path reads times and rows of each sample, in: {step}")
     if isinstance(read, swept):
         fits = len(step.target.indices) == 1 + samples and read.adjoint.indices[: 1 + samples] == time.indices
-        own = [one.indices for one in read.args[1:]]
+        operand_indices = [operand.indices for operand in read.args[1:]]
     else:
         fits = step.target.indices[samples] == time.indices[-1]
         rows = rows if course is None else (*rows, course)
-        own = [*(row.indices[-1:] for row in rows), *(one.indices for one in read.weights)]
-    over = dict.fromkeys(index for indices in own for index in indices if index not in whole)
+        operand_indices = [*(row.indices[-1:] for row in rows), *(operand.indices for operand in read.weights)]
+    over = dict.fromkeys(index for indices in operand_indices for index in indices if index not in whole)
     if not fits or step.over != tuple(over):
         raise ProgramError(f"a path has the index of its times, and runs over those of its operands, in: {step}")

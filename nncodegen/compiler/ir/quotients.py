@@ -345,9 +345,9 @@ def _quotient(function: type[Expr]) -> type[Quotient]:
 @lru_cache
 def _slope(function: type[Expr], order: int) -> type[Slope]:
     name = f"{function.__name__}_quotient_slope" + (f"_{order}" if order > 1 else "")
-    told = f"The derivative number {order} of {function.__name__}(z)/z."
+    about = f"The derivative number {order} of {function.__name__}(z)/z."
     made_by = _slope, (function, order)
-    return type(name, (Slope,), {"__doc__": told, "numerator": function, "order": order, "made_by": made_by})
+    return type(name, (Slope,), {"__doc__": about, "numerator": function, "order": order, "made_by": made_by})
 
 
 def over(function: type[Expr], order: int = 0) -> type[Over]:
@@ -358,9 +358,9 @@ def over(function: type[Expr], order: int = 0) -> type[Over]:
 @lru_cache
 def _over(function: type[Expr], order: int) -> type[Over]:
     name = f"{function.__name__}_over" + ("" if not order else f"_slope_{order}")
-    told = f"{function.__name__}(c*u)/u" + (f", derived {order} times by u." if order else ".")
+    about = f"{function.__name__}(c*u)/u" + (f", derived {order} times by u." if order else ".")
     made_by = _over, (function, order)
-    return type(name, (Over,), {"__doc__": told, "numerator": function, "order": order, "made_by": made_by})
+    return type(name, (Over,), {"__doc__": about, "numerator": function, "order": order, "made_by": made_by})
 
 
 @lru_cache
@@ -379,8 +379,8 @@ def under(function: type[Expr]) -> type[Under]:
 
 @lru_cache
 def _under_slope(function: type[Expr]) -> type[UnderSlope]:
-    told = f"The derivative of z/{function.__name__}(z)."
-    members = {"__doc__": told, "denominator": function, "made_by": (_under_slope, (function,))}
+    about = f"The derivative of z/{function.__name__}(z)."
+    members = {"__doc__": about, "denominator": function, "made_by": (_under_slope, (function,))}
     return type(f"over_{function.__name__}_slope", (UnderSlope,), members)
 
 

@@ -40,13 +40,13 @@ def grouped(steps: Iterable[Step]) -> tuple[Step | Group, ...]:
     read = [[places[e.tensor] for e in step.operands if e.tensor in places] for step in steps]
     component = _components(read)
     members: dict[int, list[int]] = {}
-    for number, own in enumerate(component):
-        members.setdefault(own, []).append(number)
+    for number, root in enumerate(component):
+        members.setdefault(root, []).append(number)
     result: list[Step | Group] = []
     done: set[int] = set()
 
-    def visit(own: int) -> None:
-        stack = [(own, iter(sorted({component[k] for number in members[own] for k in read[number]})))]
+    def visit(root: int) -> None:
+        stack = [(root, iter(sorted({component[k] for number in members[root] for k in read[number]})))]
         while stack:
             current, others = stack[-1]
             other = next((k for k in others if k not in done and k != current), None)
@@ -79,12 +79,12 @@ def dependent(steps: Iterable[Step], names: Iterable[str]) -> set[str]:
 
     The result is used for membership only: a set has no fixed order.
     """
-    found = {*names}
+    dependents = {*names}
     for item in grouped(steps):
         members = steps_of(item)
-        if any(operand.tensor in found for step in members for operand in step.operands):
-            found.update(step.target.tensor for step in members)  # in a group, each depends on each
-    return found
+        if any(operand.tensor in dependents for step in members for operand in step.operands):
+            dependents.update(step.target.tensor for step in members)  # in a group, each depends on each
+    return dependents
 
 
 def _item(steps: Sequence[Step], numbers: Sequence[int], read: Sequence[Sequence[int]]) -> Step | Group:
@@ -127,9 +127,9 @@ def _components(read: Sequence[Sequence[int]]) -> list[int]:
                 if work:
                     low[work[-1][0]] = min(low[work[-1][0]], low[node])
                 if low[node] == order[node]:
-                    own = open_[open_.index(node) :]
+                    members = open_[open_.index(node) :]
                     del open_[open_.index(node) :]
-                    component.update(dict.fromkeys(own, min(own)))
+                    component.update(dict.fromkeys(members, min(members)))
     return [component[number] for number in range(len(read))]
 
 
@@ -144,11 +144,11 @@ def check_recurrences(steps: Sequence[Step], shapes: Mapping[str, tuple[Size, ..
     known: set[str] = set()
     defined = {step.target.tensor for step in steps}
     for item in grouped(steps):
-        own = {step.target.tensor for step in item.steps} if isinstance(item, Group) else set()
+        group_targets = {step.target.tensor for step in item.steps} if isinstance(item, Group) else set()
         for step in steps_of(item):
             if isinstance(item, Group) and item.index not in step.target.indices:
                 raise ProgramError(f"it is repeated over {item.index}, but has no such index: {step}")
             late = {e.tensor for e in step.operands} & defined - known
-            if late and not (step.operator in RECURRENCES and late <= own):
+            if late and not (step.operator in RECURRENCES and late <= group_targets):
                 raise ProgramError(f"{', '.join(sorted(late))} comes too late for: {step}")
             known.add(step.target.tensor)

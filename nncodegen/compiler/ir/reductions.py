@@ -85,8 +85,8 @@ def _first(z: Array, axes: Axes) -> Array:
     kept = [axis for axis in range(z.ndim) if axis not in axes]
     rows = np.transpose(z, (*kept, *axes)).reshape([*(z.shape[axis] for axis in kept), -1])
     is_one = (rows != 0).astype(bool)
-    found = np.where(is_one.any(axis=-1), np.argmax(is_one, axis=-1), rows.shape[-1])
-    return np.asarray(np.frompyfunc(mpmath.mpf, 1, 1)(found) if z.dtype == object else found.astype(float))
+    numbers = np.where(is_one.any(axis=-1), np.argmax(is_one, axis=-1), rows.shape[-1])
+    return np.asarray(np.frompyfunc(mpmath.mpf, 1, 1)(numbers) if z.dtype == object else numbers.astype(float))
 
 
 def joined(join: Any) -> Callable[[Array, Axes], Array]:

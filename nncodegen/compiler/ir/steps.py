@@ -34,9 +34,9 @@ NONE: Mapping[Element, Any] = MappingProxyType({})
 """No further values of elements."""
 
 
-def as_computed(step: Step, found: Array) -> Array:
+def as_computed(step: Step, value: Array) -> Array:
     """Return the computed value of a step unchanged."""
-    return found
+    return value
 
 
 class Evaluation(ABC):
@@ -92,8 +92,8 @@ class Evaluation(ABC):
     def terms(self, step: Step, values: Mapping[str, Array], lengths: Mapping[str, int]) -> Array:
         """Return the expression of a step for all of its indices."""
         operands = {e: aligned(values[e.tensor], e.indices, step.indices) for e in elements(step.expression)}
-        found = self.elementwise(step.expression, operands)
-        return np.broadcast_to(found, [lengths[index] for index in step.indices])
+        value = self.elementwise(step.expression, operands)
+        return np.broadcast_to(value, [lengths[index] for index in step.indices])
 
     def repeat(
         self,
@@ -107,23 +107,25 @@ class Evaluation(ABC):
             values[step.target.tensor] = self.zeros([lengths[index] for index in step.target.indices])
         for at in times_of(group, lengths):
             for step in group.steps:
-                found = then(step, self.compute(step, values, lengths, at))
-                part_of(values[step.target.tensor], step.target, at)[...] = found
+                value = then(step, self.compute(step, values, lengths, at))
+                part_of(values[step.target.tensor], step.target, at)[...] = value
 
     def paths(self, step: Step, values: Mapping[str, Array]) -> Iterator[tuple[Array, str]]:
         """Yield the states of differential equations at all times, and the outcome, for each sample."""
-        for times, own in self._problems(step, values):
-            yield integrate(own.system, times, own.starts, own.rates, own.derivatives, own.stops)
+        for times, problem in self._problems(step, values):
+            yield integrate(problem.system, times, problem.starts, problem.rates, problem.derivatives, problem.stops)
 
     def _problems(self, step: Step, values: Mapping[str, Array]) -> Iterator[tuple[Sequence[Any], _Problem]]:
         """Yield the times and the differential equations of each sample."""
         read = step.expression
         names = (*read.system.given, *read.system.fixed)
-        weights = {own: values[one.tensor] for own, one in zip(read.system.weights, read.weights, strict=True)}
+        weights = {
+            weight: values[element.tensor] for weight, element in zip(read.system.weights, read.weights, strict=True)
+        }
         courses = itertools.repeat(()) if read.course is None else values[read.course.tensor]
-        every = zip(*(values[one.tensor] for one in (read.time, *read.rows)), strict=True)
-        for (times, *own), course in zip(every, courses, strict=False):
-            known = dict(zip(names, (number for row in own for number in row), strict=False))
+        every = zip(*(values[element.tensor] for element in (read.time, *read.rows)), strict=True)
+        for (times, *sample_rows), course in zip(every, courses, strict=False):
+            known = dict(zip(names, (number for row in sample_rows for number in row), strict=False))
             yield times, _Problem(self, read.system, {**known, **weights}, course)
 
     def _path(self, step: Step, values: Mapping[str, Array]) -> Array:
@@ -131,25 +133,30 @@ class Evaluation(ABC):
         read = step.expression
         if isinstance(read, swept):
             adjoints = values[read.adjoint.tensor]
-            found = (self._swept(*one, each) for one, each in zip(self._problems(step, values), adjoints, strict=True))
-            return np.stack([*found])
+            derivatives = (
+                self._swept(*problem, each)
+                for problem, each in zip(self._problems(step, values), adjoints, strict=True)
+            )
+            return np.stack([*derivatives])
         system = read.system
         whole = [states[:, system.first :] for states, _ in self.paths(step, values)]
-        given = [np.shape(whole)[-1] // system.block] if system.first else []
-        return np.asarray(whole).reshape([np.shape(whole)[0], len(whole[0]), *given, system.block])
+        slope_axis = [np.shape(whole)[-1] // system.block] if system.first else []
+        return np.asarray(whole).reshape([np.shape(whole)[0], len(whole[0]), *slope_axis, system.block])
 
-    def _swept(self, times: Sequence[Any], own: _Problem, adjoint: Array) -> Array:
+    def _swept(self, times: Sequence[Any], problem: _Problem, adjoint: Array) -> Array:
         """Return the derivatives of the weighted sum of the states of one sample, by what is given and by weights."""
         taken: list[Taken] = []
-        states, outcome = integrate(own.system, times, own.starts, own.rates, stops=own.stops, taken=taken)
+        states, outcome = integrate(
+            problem.system, times, problem.starts, problem.rates, stops=problem.stops, taken=taken
+        )
         if outcome != SOLVED:
-            return own.nothing * np.nan
-        back = Back(own.transposed, own.stops, own.turned if own.system.jumps.values else None)
-        return swept_back(own.system, times, states, taken, adjoint, own.rates, back)
+            return problem.nothing * np.nan
+        back = Back(problem.transposed, problem.stops, problem.turned if problem.system.jumps.values else None)
+        return swept_back(problem.system, times, states, taken, adjoint, problem.rates, back)
 
     def numbers(self, formulas: Sequence[Expr], known: Mapping[Element, Any]) -> Array:
         """Return the values of formulas of scalars as one array."""
-        return np.stack([self.elementwise(one, {e: known[e] for e in elements(one)}) for one in formulas])
+        return np.stack([self.elementwise(formula, {e: known[e] for e in elements(formula)}) for formula in formulas])
 
     def _neighbours(self, step: Step, values: Mapping[str, Array], at: Mapping[str, int]) -> Array:
         """Return the values at the previous or the next index, with 0 at the end."""
@@ -184,15 +191,15 @@ class _Problem:
 
     def transposed(self, t: Any, u: Array, factors: Array) -> Array:
         """Return the derivatives of the sum of all rates, each times its factor, by states, given and weights."""
-        own = self.system.transposed
-        assert own
-        return self._values(own.sums, t, u, dict(zip(own.factors, factors, strict=True)))
+        transposed = self.system.transposed
+        assert transposed
+        return self._values(transposed.sums, t, u, dict(zip(transposed.factors, factors, strict=True)))
 
     def turned(self, t: Any, u: Array, factors: Array) -> Array:
         """Return the derivatives of the sum of what states become, each times its factor, by states and given."""
-        own = self.system.transposed
-        assert own
-        return self._values(own.jumps, t, u, dict(zip(own.factors, factors, strict=True)))
+        transposed = self.system.transposed
+        assert transposed
+        return self._values(transposed.jumps, t, u, dict(zip(transposed.factors, factors, strict=True)))
 
     @property
     def nothing(self) -> Array:
@@ -212,8 +219,8 @@ class _Problem:
         """Return the Jacobian of the first block of states, and the derivatives of all rates by the time."""
         system = self.system
         assert system.linear
-        found = self._values(system.linear.slopes, t, u)
-        J, drift = found[: system.block**2], found[system.block**2 :]
+        derivatives = self._values(system.linear.slopes, t, u)
+        J, drift = derivatives[: system.block**2], derivatives[system.block**2 :]
         return J.reshape(system.block, -1), drift if len(drift) else self._evaluation.zeros([len(u)])
 
     def _bend(self, t: Any, u: Array, v: Array) -> Array:
@@ -231,11 +238,11 @@ class _Problem:
         named = {element.tensor: np.asarray(value) for element, value in now.items()}
         for step in formulas.steps:
             named[step.target.tensor] = self._evaluation.compute(step, named, self._sizes)
-        found = []
+        results = []
         for value in formulas.values:
             whole = Element("value", value.indices if isinstance(value, Element) else ())
-            found.append(np.ravel(self._evaluation.compute(Step(whole, value), named, self._sizes)))
-        return np.concatenate(found)
+            results.append(np.ravel(self._evaluation.compute(Step(whole, value), named, self._sizes)))
+        return np.concatenate(results)
 
 
 def times_of(group: Group, lengths: Mapping[str, int]) -> list[dict[str, int]]:
@@ -255,10 +262,10 @@ def part_of(array: Array, element: Element, at: Mapping[str, int]) -> Array:
     return np.asarray(array)[places] if places else array
 
 
-def aligned(array: Array, own: Sequence[str], wanted: Sequence[str]) -> Array:
+def aligned(array: Array, indices: Sequence[str], wanted: Sequence[str]) -> Array:
     """Return an array with one axis for each wanted index; an axis that it lacks has length 1."""
-    order = sorted(range(len(own)), key=lambda axis: wanted.index(own[axis]))
-    lengths = dict(zip(own, array.shape, strict=True))
+    order = sorted(range(len(indices)), key=lambda axis: wanted.index(indices[axis]))
+    lengths = dict(zip(indices, array.shape, strict=True))
     return np.transpose(array, order).reshape([lengths.get(index, 1) for index in wanted])
 
 

@@ -214,7 +214,7 @@ class System:
     def offsets(self) -> tuple[int, ...]:
         """Return the number of the first value of each of the weights, and after them the number of all values."""
         sizes = dict(self.sizes)
-        return (0, *accumulate(prod(sizes[index] for index in one.indices) for one in self.weights))
+        return (0, *accumulate(prod(sizes[index] for index in weight.indices) for weight in self.weights))
 
     @property
     def implicit(self) -> bool:
@@ -232,7 +232,7 @@ class System:
         direction = self.linear.direction if self.linear else ()
         factors = self.transposed.factors if self.transposed else ()
         rows = (*self.given, *self.fixed, *self.course, *self.weights)
-        return tuple(one.tensor for one in (self.time, *self.states, *rows, *direction, *factors))
+        return tuple(element.tensor for element in (self.time, *self.states, *rows, *direction, *factors))
 
     @property
     def formulas(self) -> tuple[Expr, ...]:
@@ -258,12 +258,15 @@ class System:
         lines = [f"equations   {self.name}, by {self.control}"]
         lines += [f"{role:<12}{'  '.join(map(str, names))}" for role, names in self._roles if names]
         lines += [f"{'path':<12}{'  '.join(map(str, returned))}", "", *map(str, self.steps)]
-        lines += [f"{one}' = {rate}" for one, rate in zip(self.states, self.rates, strict=True)]
+        lines += [f"{state}' = {rate}" for state, rate in zip(self.states, self.rates, strict=True)]
         lines += self._shown_linear()
         jumps = zip(self.states, self.jumps.values, strict=False)
-        lines += [*map(str, self.jumps.steps), *(f"{one} becomes {value}" for one, value in jumps if one != value)]
+        lines += [
+            *map(str, self.jumps.steps),
+            *(f"{state} becomes {value}" for state, value in jumps if state != value),
+        ]
         lines += self._shown_transposed()
-        starts = (f"{one} = {start}" for one, start in zip(self.states, self.starts, strict=True))
+        starts = (f"{state} = {start}" for state, start in zip(self.states, self.starts, strict=True))
         return [*lines, f"{'start':<12}{'  '.join(starts)}"]
 
     def _named(self, formulas: Sequence[Expr]) -> System:
@@ -282,28 +285,35 @@ class System:
         """Return lines with the derivatives of rates that are not zero."""
         if not self.linear:
             return []
-        own, slopes = self.states[: self.block], self.linear.slopes
-        places = [f"d({one}')/d({other})" for one in own for other in own]
-        places += [f"d({one}')/d({self.time})" for one in self.states] if self.driven else []
+        block_states, slopes = self.states[: self.block], self.linear.slopes
+        places = [f"d({state}')/d({other})" for state in block_states for other in block_states]
+        places += [f"d({state}')/d({self.time})" for state in self.states] if self.driven else []
         shown = [(f"{place} = {value}") for place, value in zip(places, slopes.values, strict=True) if value != 0]
         bends = zip(self.states[self.block :], self.linear.bend.values, strict=False)
         return [
-            *map(str, slopes.steps), *shown, *map(str, self.linear.bend.steps),
-            *(f"change of {one}' = {value}" for one, value in bends if value != 0),
-        ]  # fmt: skip
+            *map(str, slopes.steps),
+            *shown,
+            *map(str, self.linear.bend.steps),
+            *(f"change of {state}' = {value}" for state, value in bends if value != 0),
+        ]
 
     def _shown_transposed(self) -> list[str]:
         """Return lines with the derivatives of the weighted sum of rates."""
-        own = self.transposed
-        if not own:
+        transposed = self.transposed
+        if not transposed:
             return []
         by = (*self.states, *self.given, *self.weights)
-        found = (f"by {one}: {value}" for one, value in zip(by, own.sums.values, strict=True))
-        jumps = (f"jump, by {one}: {value}" for one, value in zip(by, own.jumps.values, strict=False))
-        factors = "  ".join(map(str, own.factors))
+        slopes = (f"by {element}: {value}" for element, value in zip(by, transposed.sums.values, strict=True))
+        jumps = (f"jump, by {element}: {value}" for element, value in zip(by, transposed.jumps.values, strict=False))
+        factors = "  ".join(map(str, transposed.factors))
         return [
-            "", f"{'factors':<12}{factors}", *map(str, own.sums.steps), *found, *map(str, own.jumps.steps), *jumps,
-        ]  # fmt: skip
+            "",
+            f"{'factors':<12}{factors}",
+            *map(str, transposed.sums.steps),
+            *slopes,
+            *map(str, transposed.jumps.steps),
+            *jumps,
+        ]
 
     @property
     def _roles(self) -> tuple[tuple[str, tuple[Element, ...]], ...]:
@@ -373,8 +383,8 @@ class path(Function):  # noqa: N801 (written in formulas, like tanh)
 
     def of(self, system: System) -> path:
         """Return the path of another system, with the same operands."""
-        found: path = self.func(Named(system), *self.args[1:])
-        return found
+        other: path = self.func(Named(system), *self.args[1:])
+        return other
 
 
 class swept(path):  # noqa: N801 (written in formulas, like tanh)

@@ -36,13 +36,13 @@ class _Printer(StrPrinter):
 
 def _ordered(total: Expr) -> list[Expr] | None:
     """Return the terms of a sum in the order of ``as_ordered_terms``; None if one of them is not a usual product."""
-    found: list[tuple[Expr, complex, Mapping[Expr, int]]] = []
+    terms: list[tuple[Expr, complex, Mapping[Expr, int]]] = []
     bases: dict[Expr, None] = {}
     for term in Add.make_args(total):
         split = _split(term)
         if split is None:
             return None
-        found.append((term, *split))
+        terms.append((term, *split))
         bases.update(dict.fromkeys(split[1]))
     numbers = {base: number for number, base in enumerate(sorted(bases, key=default_sort_key))}
 
@@ -53,7 +53,7 @@ def _ordered(total: Expr) -> list[Expr] | None:
         powers = sorted((numbers[base], -exponent) for base, exponent in exponents.items())
         return (*powers, (len(numbers), 0)), (bool(factor.imag), factor.imag), (factor.real, factor.imag)
 
-    return [term for term, _, _ in sorted(found, key=key)]
+    return [term for term, _, _ in sorted(terms, key=key)]
 
 
 def _split(term: Expr) -> tuple[complex, Mapping[Expr, int]] | None:

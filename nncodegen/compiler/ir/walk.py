@@ -130,9 +130,9 @@ class Arithmetic(ABC, Generic[T]):
         return self.power(base, exponent, node.exp)
 
 
-def walk(node: Any, arithmetic: Arithmetic[T], found: dict[Any, T] | None = None) -> T:
-    """Return the value of an expression in an arithmetic; ``found`` has the values of known nodes."""
-    known: dict[Any, T] = {} if found is None else found
+def walk(node: Any, arithmetic: Arithmetic[T], values: dict[Any, T] | None = None) -> T:
+    """Return the value of an expression in an arithmetic; ``values`` has those of known nodes."""
+    known: dict[Any, T] = {} if values is None else values
     if node in known:
         return known[node]
     waiting = [(node, arithmetic.visit(node))]

@@ -18,8 +18,8 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from nncodegen.compiler.describe.assembly import Assembly, Renaming
 from nncodegen.compiler.describe.call import Indices, told
-from nncodegen.compiler.describe.given import with_initial
 from nncodegen.compiler.describe.grammar import NAMES
+from nncodegen.compiler.describe.initial_values import with_initial
 from nncodegen.compiler.describe.layer import Input, Node
 from nncodegen.compiler.describe.network import Network
 from nncodegen.compiler.describe.sequential import Sequential

@@ -28,18 +28,18 @@ MOST = 1000
 are more sensitivities, they are solved for in parts, each together with the states."""
 
 
-def parts_of(states: int, given: int, index: str) -> tuple[tuple[str, int, int], ...]:
+def parts_of(states: int, given_count: int, index: str) -> tuple[tuple[str, int, int], ...]:
     """Return the parts of what is given by which a path is derived at once: the index, first and number of each.
 
     One part has the index of what is given. There are several where all derivatives together are very many: each has a
     solution of its own, with its steps.
     """
-    count = -(-given // max(1, MOST // states - 1))
-    size = -(-given // count)
+    count = -(-given_count // max(1, MOST // states - 1))
+    size = -(-given_count // count)
     if count == 1:
-        return ((index, 0, given),)
-    firsts = range(0, given, size)
-    return tuple((f"{index}{number}", first, min(size, given - first)) for number, first in enumerate(firsts, 1))
+        return ((index, 0, given_count),)
+    firsts = range(0, given_count, size)
+    return tuple((f"{index}{number}", first, min(size, given_count - first)) for number, first in enumerate(firsts, 1))
 
 
 @lru_cache(maxsize=100)
@@ -60,20 +60,26 @@ def augmented(system: System, first: int, count: int) -> System:
     slopes = [[slope(rate, state) for state in system.states] for rate in system.rates]
     states, starts, rates, jumps = [*system.states], [*system.starts], [*system.rates], [*system.jumps.values]
     turns = [[slope(jump, state) for state in system.states] for jump in jumps]
-    for given in system.given[first : first + count]:
-        own = [Element(take(f"{state.tensor}_by_{given.tensor}", taken)) for state in system.states]
-        states += own
-        starts += [S.One if start == given else S.Zero for start in system.starts]
+    for variable in system.given[first : first + count]:
+        sensitivities = [Element(take(f"{state.tensor}_by_{variable.tensor}", taken)) for state in system.states]
+        states += sensitivities
+        starts += [S.One if start == variable else S.Zero for start in system.starts]
         rates += [
-            Add(*(by_state * one for by_state, one in zip(row, own, strict=True)), slope(rate, given))
+            Add(
+                *(by_state * sensitivity for by_state, sensitivity in zip(row, sensitivities, strict=True)),
+                slope(rate, variable),
+            )
             for rate, row in zip(system.rates, slopes, strict=True)
         ]
         jumps += [
-            Add(*(by_state * one for by_state, one in zip(row, own, strict=True)), slope(jump, given))
+            Add(
+                *(by_state * sensitivity for by_state, sensitivity in zip(row, sensitivities, strict=True)),
+                slope(jump, variable),
+            )
             for jump, row in zip(system.jumps.values, turns, strict=True)
         ]
     ending = f"_slopes_{first}" if count < len(system.given) else "_slopes"
-    found = replace(
+    augmented_system = replace(
         system,
         name=f"{system.name}{ending}",
         states=tuple(states),
@@ -83,7 +89,11 @@ def augmented(system: System, first: int, count: int) -> System:
         jumps=Formulas(tuple(jumps)),
     )
     chosen = system.given[first : first + count]
-    return replace(found, linear=_linear(system, found, slopes, chosen, taken)) if system.linear else found
+    return (
+        replace(augmented_system, linear=_linear(system, augmented_system, slopes, chosen, taken))
+        if system.linear
+        else augmented_system
+    )
 
 
 def has_second_derivatives(system: System) -> bool:
@@ -103,12 +113,12 @@ def moved_along(system: System) -> System:
     if system.first != size:
         raise ModelError(f"{system.name} has no third derivatives: its steps follow an estimate of their error")
     taken = set(system.taken)
-    direction = {one: Element(take(f"{one.tensor}_direction", taken)) for one in system.given}
-    moved = {one: Element(take(f"{one.tensor}_moved", taken)) for one in system.states}
+    direction = {element: Element(take(f"{element.tensor}_direction", taken)) for element in system.given}
+    moved = {element: Element(take(f"{element.tensor}_moved", taken)) for element in system.states}
     by = {**moved, **direction}
 
     def along(formulas: Sequence[Expr]) -> tuple[Expr, ...]:
-        return tuple(change(one, [*by], [*by.values()]) for one in formulas)
+        return tuple(change(formula, [*by], [*by.values()]) for formula in formulas)
 
     starts = tuple(direction.get(start, S.Zero) if isinstance(start, Element) else S.Zero for start in system.starts)
     return replace(
@@ -124,7 +134,11 @@ def moved_along(system: System) -> System:
 
 
 def _linear(
-    system: System, found: System, slopes: Sequence[Sequence[Expr]], chosen: Sequence[Element], taken: set[str]
+    system: System,
+    augmented_system: System,
+    slopes: Sequence[Sequence[Expr]],
+    chosen: Sequence[Element],
+    taken: set[str],
 ) -> Linear:
     """Return what an implicit method reads of a system with its sensitivities to what is chosen of ``given``.
 
@@ -136,13 +150,16 @@ def _linear(
     def bent(rate: Expr) -> Expr:
         return change(rate, system.states, direction)
 
-    bends = [[bent(one) for one in row] for row in slopes]
+    bends = [[bent(entry) for entry in row] for row in slopes]
     size, bend = len(system.states), []
-    for number, given in enumerate(chosen, 1):
-        own = found.states[number * size : (number + 1) * size]
+    for number, variable in enumerate(chosen, 1):
+        sensitivities = augmented_system.states[number * size : (number + 1) * size]
         bend += [
-            Add(*(one * other for one, other in zip(row, own, strict=True)), bent(slope(rate, given)))
+            Add(
+                *(entry * sensitivity for entry, sensitivity in zip(row, sensitivities, strict=True)),
+                bent(slope(rate, variable)),
+            )
             for rate, row in zip(system.rates, bends, strict=True)
         ]
-    jacobian = tuple(one for row in slopes for one in row)
-    return Linear(slopes_of(jacobian, found.rates, system.time), direction, Formulas(tuple(bend)))
+    jacobian = tuple(entry for row in slopes for entry in row)
+    return Linear(slopes_of(jacobian, augmented_system.rates, system.time), direction, Formulas(tuple(bend)))

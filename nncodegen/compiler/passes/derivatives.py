@@ -77,8 +77,8 @@ def partial(node: Expr, k: int) -> Expr:
         return S.One
     if isinstance(node, Mul):
         return Mul(*(factor for j, factor in enumerate(node.args) if j != k))
-    own = PARTIALS.get(node.func)
-    return own(node, k) if own else node.fdiff(k + 1)
+    rule = PARTIALS.get(node.func)
+    return rule(node, k) if rule else node.fdiff(k + 1)
 
 
 def _power(node: Expr, k: int) -> Expr:

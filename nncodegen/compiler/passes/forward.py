@@ -66,7 +66,7 @@ class _Sweep:
         numbering: Numbering,
     ) -> None:
         self._program, self._infinities, self._varying, self._numbering = program, infinities, varying, numbering
-        self._directions = {name: own for name, own in directions.items() if name in varying}
+        self._directions = {name: direction for name, direction in directions.items() if name in varying}
         self._found: dict[str, tuple[Element, Expr]] = {}  # the target of a step by its name, and its derivative
         self._recurrences: list[tuple[Element, Element]] = []
         self._infinite: set[str] = set()  # tensors whose derivative may be infinite although the loss is finite
@@ -75,8 +75,8 @@ class _Sweep:
     def of(self, element: Element) -> Expr:
         """Return the derivative of an element: the number 0, or an element with a sign."""
         if element.tensor in self._directions:
-            own = self._directions[element.tensor]
-            return Element(own, element.indices) if isinstance(own, str) else own
+            direction = self._directions[element.tensor]
+            return Element(direction, element.indices) if isinstance(direction, str) else direction
         if element.tensor not in self._found:
             return S.Zero
         target, value = self._found[element.tensor]
@@ -88,9 +88,9 @@ class _Sweep:
         if target.tensor not in self._varying:
             return
         if step.operator in RECURRENCES:
-            found = self._numbering.recur(step.operator, target.indices, step.over, name)
-            self._recurrences.append((found, step.operands[0]))
-            self._found[target.tensor] = target, found
+            derivative = self._numbering.recur(step.operator, target.indices, step.over, name)
+            self._recurrences.append((derivative, step.operands[0]))
+            self._found[target.tensor] = target, derivative
             if self._infinities.is_loose(target):  # and so is its derivative, which is complete only at the end
                 self._infinite.add(target.tensor)
             return
@@ -101,8 +101,8 @@ class _Sweep:
 
     def close(self) -> None:
         """Complete the derivatives of recurrences with the elements that they read."""
-        for found, operand in self._recurrences:
-            self._numbering.complete(found, self.of(operand))
+        for derivative, operand in self._recurrences:
+            self._numbering.complete(derivative, self.of(operand))
 
     def _derivative(self, step: Step, name: str) -> Expr:
         """Return the derivative of the target of a step."""
@@ -144,8 +144,10 @@ class _Sweep:
                 for value, at in places:
                     if at in range(part.first, part.first + part.size):
                         at_place = (Equation(part.place, (), at - part.first),)
-                        own = self._numbering.define(part.values, None, indices, "sum", (part.place,), at_place)
-                        terms.append(value * own)
+                        slopes_at_place = self._numbering.define(
+                            part.values, None, indices, "sum", (part.place,), at_place
+                        )
+                        terms.append(value * slopes_at_place)
             return Add(*terms)
         for part in parts:
             where = () if len(parts) == 1 else (Equation(whole, ((part.place, 1),), part.first),)
@@ -158,9 +160,11 @@ class _Sweep:
         """Return the values in a row that are not zero, and the place of each; none if not all have one place."""
         steps = {step.target: step for step in self._numbering.steps}
         whole = steps.get(row)
-        parts = [steps.get(one) for one in Add.make_args(whole.expression if whole and not whole.where else row)]
-        found = [(one.expression, one.where[0].offset) for one in parts if one and one.where and not one.operator]
-        return found if len(found) == len(parts) else []
+        parts = [steps.get(term) for term in Add.make_args(whole.expression if whole and not whole.where else row)]
+        placed = [
+            (part.expression, part.where[0].offset) for part in parts if part and part.where and not part.operator
+        ]
+        return placed if len(placed) == len(parts) else []
 
     def _term(self, step: Step, operand: Element, factor: Expr) -> Expr:
         """Return the part of a derivative from one operand; 0 where one factor is, even if the other is infinite.
@@ -198,21 +202,21 @@ class _Sweep:
     def _of_slopes(self, step: Step, name: str) -> Expr:
         """Return the derivative of the derivatives of a path by what is given."""
         read, system = step.expression, step.expression.system
-        given, *fixed = read.rows
-        direction = self.of(given)
+        given_row, *fixed = read.rows
+        direction = self.of(given_row)
         if direction == 0:
             return S.Zero
-        define, sample = self._numbering.define, given.indices[0]
+        define, sample = self._numbering.define, given_row.indices[0]
 
         def placed(row: Expr, index: str, first: int) -> Element:
             """Return a row of values at the places from a number on of the row with the direction."""
             return define(row, None, (sample, DIRECTED), "sum", (index,), (Equation(DIRECTED, ((index, 1),), first),))
 
-        parts = [placed(one, one.indices[-1], 0) for one in fixed]
-        parts.append(placed(direction, given.indices[-1], len(system.fixed)))
+        parts = [placed(fixed_row, fixed_row.indices[-1], 0) for fixed_row in fixed]
+        parts.append(placed(direction, given_row.indices[-1], len(system.fixed)))
         row = define(Add(*parts), None, (sample, DIRECTED))
         course = [] if read.course is None else [read.course]
-        operands = (read.time, given, row, *course)
-        over = dict.fromkeys(one.indices[-1] for one in (given, row, *course))
+        operands = (read.time, given_row, row, *course)
+        over = dict.fromkeys(operand.indices[-1] for operand in (given_row, row, *course))
         moved = path(Named(moved_along(system)), *operands)
         return define(moved, name, step.target.indices, INTEGRATE, tuple(over))

@@ -34,7 +34,9 @@ def hessian(program: Program) -> Companion:
         for parameter in program.parameters
     )
     steps = needed(numbering.steps, [loss, *gradient])
-    names = {parameter.name: own.name for parameter, own in zip(program.parameters, directions, strict=True)}
+    names = {
+        parameter.name: direction.name for parameter, direction in zip(program.parameters, directions, strict=True)
+    }
     along, *product = forward_sweep(program, steps, names, (loss, *gradient), numbering)
     rows = [len(system.fixed) for system in systems_of(numbering.steps) if system.first > system.block]
     derived = replace(

@@ -49,8 +49,8 @@ def has_trait(node: Expr, trait: Trait) -> bool:
     if isinstance(node, functions.StableFunction):
         return bool(node.traits & trait)
     record = FUNCTIONS.get(node.func.__name__)
-    found = STRUCTURE.get(node.func, NO_TRAITS) if record is None else record.traits
-    return bool(found & trait)
+    traits = STRUCTURE.get(node.func, NO_TRAITS) if record is None else record.traits
+    return bool(traits & trait)
 
 
 NO_SIGNS: Mapping[Expr, Symbol] = MappingProxyType({})
@@ -99,11 +99,11 @@ def steep_elements(node: Expr, signs: Mapping[Expr, Symbol] = NO_SIGNS) -> set[E
         return set()
     if has_trait(node, Trait.STEEP):
         return {*elements(node)}
-    found = {element for argument in node.args for element in steep_elements(argument, signs)}
+    steep = {element for argument in node.args for element in steep_elements(argument, signs)}
     is_root = isinstance(node, Pow) and (not node.exp.is_number or 0 < node.exp < 1)
     if is_root and not signed(node.base, signs).is_positive:
-        found.update(elements(node.base), filter(_is_sampled, elements(node.exp)))
-    return found
+        steep.update(elements(node.base), filter(_is_sampled, elements(node.exp)))
+    return steep
 
 
 def may_be_infinite(
@@ -243,10 +243,10 @@ class Infinities:
         self._find_loose(steps)
         self._find_steep(steps)
 
-    def _passes(self, *found: Sized) -> Iterator[None]:
+    def _passes(self, *collected: Sized) -> Iterator[None]:
         """Yield for each pass over the steps, until one changes no size of what was found: once without recurrences."""
         known = [-1]
-        while known != (known := [len(each) for each in found]):
+        while known != (known := [len(each) for each in collected]):
             yield
             if not self._recurs:
                 return

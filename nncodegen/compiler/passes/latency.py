@@ -308,38 +308,38 @@ def factor(steps: tuple[Step, ...], results: tuple[Element, ...], parameters: tu
     tame = _tame(steps, parameters)
     best: tuple[int, set[Element]] = 0, set()
     for number, step in enumerate(steps):
-        found = _multiples(steps[number + 1 :], step.target, tame)
+        multiples = _multiples(steps[number + 1 :], step.target, tame)
         scaled = steps[best[0]].target in step.operands and len(step.operands) == 1 and best[1]
         least = len(best[1].intersection(results)) + bool(scaled and isinstance(step.expression, Mul))
-        if found and len(found.intersection(results)) >= least:
-            best = number, found  # of equally good ones the last, unless it is another one times a number
-    number, found = best
+        if multiples and len(multiples.intersection(results)) >= least:
+            best = number, multiples  # of equally good ones the last, unless it is another one times a number
+    number, multiples = best
     names = _Fresh(steps)
-    return (*steps[: number + 1], *_factored(steps[number + 1 :], steps[number].target, found, names))
+    return (*steps[: number + 1], *_factored(steps[number + 1 :], steps[number].target, multiples, names))
 
 
 def _multiples(steps: Iterable[Step], late: Element, tame: set[Element]) -> set[Element]:
     """Return the values that are sums of multiples of ``late``, or of each other, by tame factors."""
-    found = {late}
+    multiples = {late}
     for step in steps:
-        if found.isdisjoint(step.operands):
+        if multiples.isdisjoint(step.operands):
             continue
-        if all(_is_multiple(term, found, tame) for term in Add.make_args(step.expression)):
-            found.add(step.target)
-    return found - {late}
+        if all(_is_multiple(term, multiples, tame) for term in Add.make_args(step.expression)):
+            multiples.add(step.target)
+    return multiples - {late}
 
 
-def _is_multiple(term: Expr, found: set[Element], tame: set[Element]) -> bool:
+def _is_multiple(term: Expr, multiples: set[Element], tame: set[Element]) -> bool:
     """Return whether a term is a product of one of some values and tame factors."""
     factors = Mul.make_args(term)
-    others = [part for part in factors if part not in found]
+    others = [part for part in factors if part not in multiples]
     return len(others) == len(factors) - 1 and all(part.is_Number or part in tame for part in others)
 
 
-def _factored(steps: Iterable[Step], late: Element, found: set[Element], names: _Fresh) -> Iterable[Step]:
+def _factored(steps: Iterable[Step], late: Element, multiples: set[Element], names: _Fresh) -> Iterable[Step]:
     factors: dict[Element, Expr] = {late: S.One}
     for step in steps:
-        if step.target in found:
+        if step.target in multiples:
             value = step.expression.xreplace(factors)
             if not value.is_Atom:
                 named = names.element(f"{step.target.tensor}_per_{late.tensor}", step.target)

@@ -48,4 +48,4 @@ def change(rate: Expr, states: Sequence[Element], direction: Sequence[Element]) 
 def slopes_of(jacobian: Iterable[Expr], rates: Iterable[Expr], time: Element) -> Formulas:
     """Return the derivatives of rates by the states, with those by the time after them if one of the rates reads it."""
     drift = tuple(slope(rate, time) for rate in rates)
-    return Formulas((*jacobian, *(drift if any(one != S.Zero for one in drift) else ())))
+    return Formulas((*jacobian, *(drift if any(by_time != S.Zero for by_time in drift) else ())))

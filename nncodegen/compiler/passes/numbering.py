@@ -78,8 +78,8 @@ class Numbering:
         """Return the element that holds a value; a new step defines it unless an earlier one does."""
         simple = self.simple(expression)
         if indices is None:
-            found = _ordered_indices(simple, where)
-            indices = tuple(index for index in found if operator is None or index not in over)
+            ordered = _ordered_indices(simple, where)
+            indices = tuple(index for index in ordered if operator is None or index not in over)
         if operator is None and isinstance(simple, Element) and simple.indices == indices and not where:
             return simple
         key = (simple, operator, over, indices, where)
@@ -225,9 +225,9 @@ def split(steps: Iterable[Step], numbering: Numbering) -> Known:
             known[step.target] = numbering.recur(step.operator, step.target.indices, step.over, step.target.tensor)
             recurrences.append((known[step.target], step.expression))
             continue
-        own = step.xreplace(known_under(step, known))
+        rewritten = step.xreplace(known_under(step, known))
         known[step.target] = numbering.define(
-            own.expression, step.target.tensor, step.target.indices, step.operator, step.over, own.where
+            rewritten.expression, step.target.tensor, step.target.indices, step.operator, step.over, rewritten.where
         )
     for recurrence, read in recurrences:
         numbering.complete(recurrence, read.xreplace(known))
@@ -248,7 +248,7 @@ class Known(dict[Element, Any]):
 
 def known_under(step: Step, known: Known) -> dict[Element, Expr]:
     """Return the values that have replaced the operands of a step, also where it uses other indices than the target."""
-    found: dict[Element, Expr] = {}
+    replacements: dict[Element, Expr] = {}
     for operand in step.operands:
         value = known.get(operand)
         if value is None and operand.tensor in known.targets:
@@ -256,8 +256,8 @@ def known_under(step: Step, known: Known) -> dict[Element, Expr]:
             names = dict(zip(target.indices, operand.indices, strict=True))
             value = renamed(known[target], names)
         if value is not None:
-            found[operand] = value
-    return found
+            replacements[operand] = value
+    return replacements
 
 
 def hint(step: Step) -> str | None:
@@ -276,13 +276,13 @@ def _ordered_indices(expression: Expr, where: tuple[Equation, ...]) -> tuple[str
     are in the order of that element.
     """
     read = elements(expression)
-    found = {index for element in read for index in element.indices}
-    found |= {index for equation in where for index in equation.indices}
-    if len(found) > 2 and SAMPLE in found:
-        whole = next((element.indices for element in read if len(element.indices) == len(found)), None)
+    indices = {index for element in read for index in element.indices}
+    indices |= {index for equation in where for index in equation.indices}
+    if len(indices) > 2 and SAMPLE in indices:
+        whole = next((element.indices for element in read if len(element.indices) == len(indices)), None)
         if whole:
             return whole
-    order = sorted(found, key=lambda index: (len(index), index))
+    order = sorted(indices, key=lambda index: (len(index), index))
     rows = [index for index in reversed(order) if index.startswith(ROW)]
     units = [index for index in order if index != SAMPLE and index not in rows]
-    return (*([SAMPLE] if SAMPLE in found else []), *rows, *units)
+    return (*([SAMPLE] if SAMPLE in indices else []), *rows, *units)

@@ -75,16 +75,16 @@ def reverse_sweep(
     named = {step.target.tensor: step.target for step in steps}  # a tensor may be read under other indices
     recurrences: dict[Element, Element] = {}  # for each one, its adjoint at the next value of its index
     for item in reversed(grouped(steps)):  # reversed: every use of a tensor is visited before its definition
-        own = steps_of(item)
-        for step in own:  # a recurrence that does not read itself is a group of its own
-            if step.operator in RECURRENCES and step.target.tensor in trained and _is_reached(own, terms):
+        group_steps = steps_of(item)
+        for step in group_steps:  # a recurrence that does not read itself is a group of its own
+            if step.operator in RECURRENCES and step.target.tensor in trained and _is_reached(group_steps, terms):
                 recurrences[step.target] = _neighbour(step, numbering)
                 terms[step.operands[0]][(), ()].append(recurrences[step.target])
-        for step in reversed(own):
+        for step in reversed(group_steps):
             if step.target in recurrences:
                 total = _total(terms.pop(step.target, {}), numbering, step.target)
-                found = numbering.define(total, f"d_{step.target.tensor}", step.target.indices)
-                numbering.complete(recurrences[step.target], found)
+                whole_adjoint = numbering.define(total, f"d_{step.target.tensor}", step.target.indices)
+                numbering.complete(recurrences[step.target], whole_adjoint)
             if step.target not in terms:
                 continue
             adjoint = _adjoint(step.target, terms.pop(step.target), numbering)
@@ -167,8 +167,8 @@ def _total(terms: Terms, numbering: Numbering, target: Element, by_product: bool
                 read = {index for element in elements(part) for index in element.indices}
                 read |= {index for equation in where for index in equation.indices}
                 several = read - {*over} <= {*target.indices} and (where or len(target.indices) > 2)
-                own = tuple(index for index in target.indices if index in read) if several else None
-                total += numbering.define(part, None, own, operator, over, where)
+                kept_indices = tuple(index for index in target.indices if index in read) if several else None
+                total += numbering.define(part, None, kept_indices, operator, over, where)
     return total
 
 
@@ -214,26 +214,26 @@ class Slopes(NamedTuple):
 
 def slopes_of(step: Step, numbering: Numbering) -> list[Slopes]:
     """Return the derivatives of the path of a step by what is given, in parts where they are very many."""
-    given, (*others, state) = step.expression.args[2], step.target.indices
-    system, found = step.expression.system, []
-    for place, first, size in parts_of(len(system.states), len(system.given), given.indices[-1]):
+    given_row, (*others, state) = step.expression.args[2], step.target.indices
+    system, parts = step.expression.system, []
+    for place, first, size in parts_of(len(system.states), len(system.given), given_row.indices[-1]):
         path = step.expression.of(augmented(system, first, size))
         name, indices = f"slopes_{step.target.tensor}", (*others, place, state)
-        found.append(Slopes(numbering.define(path, name, indices, INTEGRATE, step.over), place, first, size))
-    return found
+        parts.append(Slopes(numbering.define(path, name, indices, INTEGRATE, step.over), place, first, size))
+    return parts
 
 
 def path_contributions(step: Step, adjoint: Expr, numbering: Numbering) -> list[Contribution]:
     """Return the contributions d_g[g] = sum(k, s) d_path[k, s]*slopes[k, g, s] to what is given, one for each part."""
-    given = step.expression.args[2]
-    over = tuple(index for index in step.target.indices if index not in given.indices)
-    found: list[Contribution] = []
+    given_row = step.expression.args[2]
+    over = tuple(index for index in step.target.indices if index not in given_row.indices)
+    contributions: list[Contribution] = []
     for part in slopes_of(step, numbering):
-        if part.place == given.indices[-1]:
-            return [(given, over, (), adjoint * part.values)]
-        where = (Equation(given.indices[-1], ((part.place, 1),), part.first),)
-        found.append((given, (*over, part.place), where, adjoint * part.values))
-    return found
+        if part.place == given_row.indices[-1]:
+            return [(given_row, over, (), adjoint * part.values)]
+        where = (Equation(given_row.indices[-1], ((part.place, 1),), part.first),)
+        contributions.append((given_row, (*over, part.place), where, adjoint * part.values))
+    return contributions
 
 
 def swept_contributions(step: Step, adjoint: Expr, numbering: Numbering) -> list[Contribution]:
@@ -241,21 +241,24 @@ def swept_contributions(step: Step, adjoint: Expr, numbering: Numbering) -> list
     read = step.expression
     name, system = step.target.tensor, read.system
     factors = numbering.define(adjoint, f"d_{name}", step.target.indices)
-    given, sample = read.rows[0], (SAMPLE,)
+    given_row, sample = read.rows[0], (SAMPLE,)
     operands = (*read.args[1:], step.target, factors)
-    over = dict.fromkeys(index for one in operands for index in one.indices if index != SAMPLE)
+    over = dict.fromkeys(index for operand in operands for index in operand.indices if index != SAMPLE)
     whole = numbering.define(swept(Named(system), *operands), f"swept_{name}", (*sample, SWEPT), INTEGRATE, tuple(over))
 
     def part(indices: tuple[str, ...], offset: int) -> Element:
-        sizes = {**dict(system.sizes), given.indices[1]: len(system.given)}
+        sizes = {**dict(system.sizes), given_row.indices[1]: len(system.given)}
         strides = ((index, prod(sizes[other] for other in indices[k + 1 :])) for k, index in enumerate(indices))
         place = (Equation(SWEPT, tuple(strides), offset),)
         return numbering.define(whole, None, (*sample, *indices), "sum", (SWEPT,), place)
 
     offsets = (len(system.given) + offset for offset in system.offsets)
     return [
-        (given, (), (), part(given.indices[1:], 0)),
-        *((one, sample, (), part(one.indices, first)) for one, first in zip(read.weights, offsets, strict=False)),
+        (given_row, (), (), part(given_row.indices[1:], 0)),
+        *(
+            (weight, sample, (), part(weight.indices, first))
+            for weight, first in zip(read.weights, offsets, strict=False)
+        ),
     ]
 
 

@@ -62,20 +62,20 @@ def jacobian(program: Program, variables: tuple[Tensor, ...]) -> Jacobian:
     row = _row(program)
     for output in program.outputs:
         function = known.get(output, output)
-        own = tuple(index for index in function.indices if index != SAMPLE)
-        for index in own:
+        own_indices = tuple(index for index in function.indices if index != SAMPLE)
+        for index in own_indices:
             if index not in identities:
                 identities[index] = Element(numbering.fresh(f"identity_{index}"), (f"{row}_{index}", index))
-        rows = tuple(identities[index].indices[0] for index in own)
-        if own:
-            seeded = Mul(function, *(identities[index] for index in own))
-            function = numbering.define(seeded, None, (SAMPLE, *rows), "sum", own)
+        rows = tuple(identities[index].indices[0] for index in own_indices)
+        if own_indices:
+            seeded = Mul(function, *(identities[index] for index in own_indices))
+            function = numbering.define(seeded, None, (SAMPLE, *rows), "sum", own_indices)
         entries += _sweep(program, variables, function, rows, numbering)
-    matrices = tuple(Tensor(one.tensor, (program.sizes[index],) * 2) for index, one in identities.items())
-    extents = tuple((one.indices[0], program.sizes[index] or 0) for index, one in identities.items())
+    matrices = tuple(Tensor(identity.tensor, (program.sizes[index],) * 2) for index, identity in identities.items())
+    extents = tuple((identity.indices[0], program.sizes[index] or 0) for index, identity in identities.items())
     whole = replace(program, parameters=(*program.parameters, *matrices), extents=(*program.extents, *extents))
     derived = _of(whole, entries, numbering)
-    return Jacobian(derived, tuple(entries), tuple(one.tensor for one in identities.values()))
+    return Jacobian(derived, tuple(entries), tuple(identity.tensor for identity in identities.values()))
 
 
 def _row(program: Program) -> str:
@@ -95,11 +95,17 @@ def _sweep(
     for operand in (operand for step in steps for operand in step.operands):
         if read.setdefault(operand.tensor, operand) != operand:
             raise ProgramError(f"{operand.tensor} has no derivatives: {operand} and {read[operand.tensor]} are read")
-    own = tuple(variable for variable in variables if variable.name in read)
-    varied = tuple(replace(variable, trained=True) for variable in own)  # also variables that no training changes
-    found = reverse_sweep(replace(program, parameters=varied, steps=steps), steps, function, numbering, True, rows)
+    read_variables = tuple(variable for variable in variables if variable.name in read)
+    varied = tuple(
+        replace(variable, trained=True) for variable in read_variables
+    )  # also variables that no training changes
+    derivatives = reverse_sweep(
+        replace(program, parameters=varied, steps=steps), steps, function, numbering, True, rows
+    )
     zeros = {step.target for step in numbering.steps if step.expression == 0}
-    slopes = {variable: slope for variable, slope in zip(own, found, strict=True) if slope not in zeros}
+    slopes = {
+        variable: slope for variable, slope in zip(read_variables, derivatives, strict=True) if slope not in zeros
+    }
     return tuple(slopes.get(variable) for variable in variables)
 
 

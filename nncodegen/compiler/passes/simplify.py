@@ -179,13 +179,14 @@ def _shared_sums(transposed: Transposed, taken: tuple[str, ...]) -> Transposed:
 
 def _shared(formulas: Formulas, word: str, taken: tuple[str, ...]) -> Formulas:
     """Return formulas, none of whose parts is computed twice; those that are zero stay so."""
-    own = {number: one for number, one in enumerate(formulas.values) if one != 0}
+    nonzero = {number: value for number, value in enumerate(formulas.values) if value != 0}
     targets = tuple(
-        Element(f"{word} {number}", one.indices if isinstance(one, Element) else ()) for number, one in own.items()
+        Element(f"{word} {number}", value.indices if isinstance(value, Element) else ())
+        for number, value in nonzero.items()
     )
-    steps, values = _simplify_steps((*formulas.steps, *map(Step, targets, own.values())), targets, taken)
-    found = dict(zip(own, values, strict=True))
-    return Formulas(tuple(found.get(number, S.Zero) for number in range(len(formulas.values))), steps)
+    steps, values = _simplify_steps((*formulas.steps, *map(Step, targets, nonzero.values())), targets, taken)
+    simplified = dict(zip(nonzero, values, strict=True))
+    return Formulas(tuple(simplified.get(number, S.Zero) for number in range(len(formulas.values))), steps)
 
 
 def _power(base: Expr, exponent: int, numbering: Numbering) -> Expr | None:
@@ -307,8 +308,8 @@ def _cost(program: Program, step: Step, alone: bool = False) -> int:
     if alone and step.operator in NORMALIZATIONS:
         of_value = _operations_in(step.expression) + _cost_of_share(step.operator or "")
         return program.count(step.target.indices) * of_value
-    own = _own_cost(step) + (_cost_of_functions(step.expression) if alone else 0)
-    return program.count((*step.target.indices, *_terms_over(program, step))) * own
+    per_value = _own_cost(step) + (_cost_of_functions(step.expression) if alone else 0)
+    return program.count((*step.target.indices, *_terms_over(program, step))) * per_value
 
 
 def _cost_of_functions(expression: Expr) -> int:

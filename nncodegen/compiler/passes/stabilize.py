@@ -31,9 +31,9 @@ def stabilize(program: Program, whole: Program | None = None, known: Known | Non
     """
     forms = _forms(program)
     steps = [_stable(step, forms) for step in program.steps]
-    found, findings = _kept(whole or program, forms, known) if program.options.digits != OFF else ({}, ())
-    if found:
-        forms = Forms((*forms.parts, *found), known=found)
+    better_forms, findings = _kept(whole or program, forms, known) if program.options.digits != OFF else ({}, ())
+    if better_forms:
+        forms = Forms((*forms.parts, *better_forms), known=better_forms)
         steps = [_stable(step, forms) for step in program.steps]
     described = program.task.loss_of_outputs
     loss = None if described is None else stable_form(described)
@@ -80,10 +80,10 @@ def _kept(program: Program, forms: Forms, known: Known | None) -> tuple[dict[Exp
         if written.has(StableFunction) and typed is None:
             continue
         now = forms.of(written)
-        form, found = kept(
+        form, step_findings = kept(
             step.target.tensor, written, now, starts, program.options.digits, program.precision, known, typed
         )
-        findings += found
+        findings += step_findings
         if form != now:
             better[written] = form
     return better, tuple(findings)
@@ -105,14 +105,14 @@ class Rewriting:
 
 def rewritings(program: Program) -> tuple[Rewriting, ...]:
     """Return the rules that ``stabilize`` applies to a program, in the order in which they apply."""
-    found: list[Rewriting] = []
+    applied: list[Rewriting] = []
     forms = _forms(program)
     for step in program.steps:
 
         def observe(rule: Rule, before: Expr, after: Expr, step: Step = step) -> None:
             algebra = " ".join((rule.__doc__ or "").split("\n\n")[0].split())
-            found.append(Rewriting(step, rule.__name__.strip("<>"), algebra, before, after))
+            applied.append(Rewriting(step, rule.__name__.strip("<>"), algebra, before, after))
 
         forms.observe = observe
         forms.of(step.expression)
-    return tuple(found)
+    return tuple(applied)

@@ -86,10 +86,10 @@ def _tokens_of(program: Program) -> int:
     """Return the number of tokens that a program takes; 0 if its input and output are no sequences of tokens."""
     if len(program.inputs) != 1 or len(program.outputs) != 1:
         return 0
-    (given,), (output,) = program.inputs, program.outputs
+    (input_tensor,), (output,) = program.inputs, program.outputs
     shape = program.shapes[output.tensor]
-    first, end = ranges_of(program).get(given.name, (0, 0))
-    whole = len(given.shape) == 2 and len(shape) == 3 and shape[:2] == given.shape
+    first, end = ranges_of(program).get(input_tensor.name, (0, 0))
+    whole = len(input_tensor.shape) == 2 and len(shape) == 3 and shape[:2] == input_tensor.shape
     return end if whole and first == 0 and end > 1 else 0
 
 
@@ -115,8 +115,8 @@ class _Stepping:
         self._defined = {step.target.tensor: step for step in self._program.steps}
         (self._x,), (self._result,) = self._program.inputs, self._program.outputs
         self._tokens, self._steps = tokens, self._x.shape[1] or 0
-        given = (tensor.name for tensor in (*self._program.parameters, self._program.weight))
-        self._names = {*given, *self._program.sizes, EARLIER, LATER}
+        declared = (tensor.name for tensor in (*self._program.parameters, self._program.weight))
+        self._names = {*declared, *self._program.sizes, EARLIER, LATER}
         self._token, self._position = (Element(self._name(name), (SAMPLE,)) for name in ("token", "position"))
         self._found: list[Step] = []
         self._versions: dict[tuple[str, frozenset[int]], Element] = {}
@@ -149,8 +149,8 @@ class _Stepping:
         )
         positions = self._steps if kept or self._reads_position else 0
         logits = self._normalization != "softmax"
-        told = Stepwise(self._tokens, positions, self._position, carried, kept, logits)
-        return Companion(NAME, ABOUT, made, stepwise=told)
+        step_facts = Stepwise(self._tokens, positions, self._position, carried, kept, logits)
+        return Companion(NAME, ABOUT, made, stepwise=step_facts)
 
     def _probabilities(self) -> Element:
         """Return the probabilities of the next token: the output, or the softmax of an output that is logits."""
@@ -196,8 +196,8 @@ class _Stepping:
                     times |= {*equation.names} if times & {*equation.names} else set()
                 if any(operand.tensor in depends for operand in step.operands):
                     depends.add(step.target.tensor)
-                    own = {axis for axis, index in enumerate(step.target.indices) if index in times}
-                    axes.setdefault(step.target.tensor, set()).update(own)
+                    time_axes = {axis for axis, index in enumerate(step.target.indices) if index in times}
+                    axes.setdefault(step.target.tensor, set()).update(time_axes)
             if before == (len(depends), sum(map(len, axes.values()))):
                 return depends, axes
 
@@ -248,10 +248,10 @@ class _Stepping:
         if earlier or last.reduced or step.operator not in REDUCTIONS or not REDUCTIONS[step.operator].written:
             raise _NotStepwiseError(f"{name} is made of several steps of the sequence in more than one way")
         before = Equation(self._position, ((EARLIER, 1), (LATER, 1)), 1)
-        found = self._terms(step, at, reading.reduced, reading)
-        found = replace(found, over=(*found.over, LATER), where=(*found.where, before))
-        own = self._terms(step, at | {reading.reduced}, "", last)
-        parts = [self._add(name, indices, one) for one in (found, own)]
+        earlier_step = self._terms(step, at, reading.reduced, reading)
+        earlier_step = replace(earlier_step, over=(*earlier_step.over, LATER), where=(*earlier_step.where, before))
+        current_step = self._terms(step, at | {reading.reduced}, "", last)
+        parts = [self._add(name, indices, term) for term in (earlier_step, current_step)]
         joined = REDUCTIONS[step.operator].written(*parts)
         return self._add(name, indices, Step(target, joined))
 
@@ -288,13 +288,18 @@ class _Stepping:
             if not names & at:
                 where.append(equation)
             elif not others:
-                own, free = self._at_position(equation, at), _only_in(step, equation)
-                if own is not None and own.data is None and not own.terms and own.left in free & {*over}:
-                    over.remove(str(own.left))  # its only value: the term of the current position
+                at_position, free = self._at_position(equation, at), _only_in(step, equation)
+                if (
+                    at_position is not None
+                    and at_position.data is None
+                    and not at_position.terms
+                    and at_position.left in free & {*over}
+                ):
+                    over.remove(str(at_position.left))  # its only value: the term of the current position
                 elif _counts(step, equation, at) and len(over) == 2:
                     over, value = [], Element(self._position.tensor, self._position.indices) + 1
-                elif own is not None:
-                    where.append(own)
+                elif at_position is not None:
+                    where.append(at_position)
             else:
                 over.remove(self._distance(step, equation, at, others))
                 allowed |= {*others}
@@ -328,18 +333,22 @@ class _Stepping:
         sides = [*equation.terms, *([(equation.left, -1)] if isinstance(equation.left, str) else [])]
         for name, factor in sides:
             factors[name] = factors.get(name, 0) + factor
-        own = sum(factors.pop(index, 0) for index in at)
+        position_factor = sum(factors.pop(index, 0) for index in at)
         rest = {name: factor for name, factor in factors.items() if factor}
-        if own == 0 and equation.data is None:
+        if position_factor == 0 and equation.data is None:
             first = next((name for name, factor in rest.items() if abs(factor) == 1), None)
             if first is not None:
                 sign = -rest.pop(first)
                 return Equation(first, tuple((n, f * sign) for n, f in rest.items()), equation.offset * sign)
             if not rest and not equation.offset:
                 return None
-        if abs(own) == 1 and equation.data is None:
+        if abs(position_factor) == 1 and equation.data is None:
             self._reads_position |= bool(rest)
-            return Equation(self._position, tuple((n, -own * f) for n, f in rest.items()), -own * equation.offset)
+            return Equation(
+                self._position,
+                tuple((n, -position_factor * f) for n, f in rest.items()),
+                -position_factor * equation.offset,
+            )
         raise _NotStepwiseError(f"one of its tensors is defined where {equation}, which only a whole sequence tells")
 
     def _terms(self, step: Step, at: frozenset[str], earlier: str, reading: _Reading) -> Step:
@@ -407,14 +416,14 @@ def _normalization(program: Program) -> str:
         value = step.expression
         if isinstance(value, Element) and value.indices == step.target.indices and not step.over and not step.where:
             copies[step.target.tensor] = copies.get(value.tensor, value.tensor)
-    own = copies.get(output.tensor, output.tensor)
+    source = copies.get(output.tensor, output.tensor)
     for step in program.steps:
         value = step.expression
         if step.operator not in NORMALIZATIONS or step.over != step.target.indices[-1:]:
             continue
-        if step.target.tensor == own:
+        if step.target.tensor == source:
             return "softmax" if step.operator == "softmax" else "logits"
-        if isinstance(value, Element) and copies.get(value.tensor, value.tensor) == own:
+        if isinstance(value, Element) and copies.get(value.tensor, value.tensor) == source:
             return "logits"
     raise _NotStepwiseError(
         "its outputs are no probabilities: the last layer needs the activation softmax, or the network a loss of "

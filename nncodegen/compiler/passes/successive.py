@@ -56,8 +56,8 @@ def successive(function: Expr, order: int) -> Expr:
     known = KNOWN[type(function)](Z) if type(function) in KNOWN and function.args == (Z,) else ()
     if order < len(known):
         return known[order]
-    found = defined(plain_conditions(derivative(successive(function, order - 1), Z, hidden=False)))
-    return min(found, _factored(found), key=count_ops)
+    next_derivative = defined(plain_conditions(derivative(successive(function, order - 1), Z, hidden=False)))
+    return min(next_derivative, _factored(next_derivative), key=count_ops)
 
 
 @lru_cache(maxsize=1000)
@@ -74,7 +74,7 @@ def is_smooth(function: Expr, order: int) -> bool:
         points.append(-difference.xreplace({Z: sympy.S.Zero}) / slope)
     try:
         derivatives = [successive(function, k) for k in range(order + 1)]
-        return not any(_jumps(one, point) for one in derivatives for point in points)
+        return not any(_jumps(derived, point) for derived in derivatives for point in points)
     except (NncodegenError, TypeError, ValueError, AttributeError):
         return False
 
@@ -112,5 +112,5 @@ def _factored(expression: Expr) -> Expr:
         if other is not None:
             written = sympy.rem(written, name**2 - 1 + other, name)
     back = {name: call for call, name in names.items()}
-    found: Expr = sympy.factor(written).xreplace(back)
-    return found
+    factored: Expr = sympy.factor(written).xreplace(back)
+    return factored

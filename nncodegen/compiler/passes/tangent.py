@@ -114,18 +114,18 @@ class _Tangents:
 
     def _requests(self, step: Step) -> Iterator[tuple[Expr, Element, Order | Sum]]:
         """Yield (factor, element, order) for each derivative in a sum of derivatives, or for the sum as a whole."""
-        found = []
+        requests = []
         for term in Add.make_args(step.expression):
             factor, node = term.as_coeff_Mul()
             if not isinstance(node, Derivative) or not isinstance(node.expr, Element):
                 raise ModelError(f"a step is a sum of derivatives, or has none, but there is: {step}")
             order = [str(variable.tensor) for variable in node.variables]
-            found.append((factor, node.expr, tuple(sorted(order, key=self._inputs.index))))
-        factors = tuple((order[0], factor) for factor, _, order in found if len(order) == 2 and order[0] == order[1])
-        if len(factors) == len(found) > 1 and len({u for _, u, _ in found}) == 1:
-            yield S.One, found[0][1], factors
+            requests.append((factor, node.expr, tuple(sorted(order, key=self._inputs.index))))
+        factors = tuple((order[0], factor) for factor, _, order in requests if len(order) == 2 and order[0] == order[1])
+        if len(factors) == len(requests) > 1 and len({u for _, u, _ in requests}) == 1:
+            yield S.One, requests[0][1], factors
         else:
-            yield from found
+            yield from requests
 
     def of(self, element: Element, order: Order | Sum) -> Expr:
         """Return a derivative of an element: a number, or a number times an element."""
@@ -155,7 +155,7 @@ class _Tangents:
         for factor, blocks in structures(order):
             for arguments in product(varying, repeat=len(blocks)):
                 inner = [self.of(u, block) for u, block in zip(arguments, blocks, strict=True)]
-                if all(one != 0 for one in inner):
+                if all(value != 0 for value in inner):
                     terms.append(factor * self._partial(step, arguments) * Mul(*inner))
         return self._held(step, collected(Add(*terms), order), name)
 

@@ -43,13 +43,13 @@ def transposed(system: System) -> System:
     by = (*system.states, *system.given, *system.weights)
     inputs = (system.time, *system.fixed, *system.course, *factors)
     program = program_of(system, Formulas((total,), system.steps), inputs, by)
-    numbering = Numbering((one.name for one in program.declared), to_differentiate=True)
+    numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     loss = split(program.steps, numbering)[program.outputs[0]]
     values = reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
     sums = Formulas(values, needed(numbering.steps, values))
     jumps = tuple(
-        Add(*(factor * slope(jump, one) for factor, jump in zip(factors, system.jumps.values, strict=True)))
-        for one in (*system.states, *system.given)
+        Add(*(factor * slope(jump, variable) for factor, jump in zip(factors, system.jumps.values, strict=True)))
+        for variable in (*system.states, *system.given)
         if system.jumps.values
     )
     return replace(system, transposed=Transposed(factors, sums, Formulas(jumps)))

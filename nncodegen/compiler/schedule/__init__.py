@@ -46,7 +46,6 @@ from nncodegen.compiler.ir import RECURRENCES, Element, Program
 from nncodegen.compiler.ir.systems import systems_of
 from nncodegen.compiler.schedule.blas import choose_blas
 from nncodegen.compiler.schedule.companions import schedule_companion
-from nncodegen.compiler.schedule.families import keys_last
 from nncodegen.compiler.schedule.forms import LONG
 from nncodegen.compiler.schedule.kernel import Kernel, Plan, Role
 from nncodegen.compiler.schedule.layers import choose_layers
@@ -62,8 +61,9 @@ from nncodegen.compiler.schedule.layout import (
 )
 from nncodegen.compiler.schedule.loops import make_kernel
 from nncodegen.compiler.schedule.lowering import lower
-from nncodegen.compiler.schedule.masked import with_products
+from nncodegen.compiler.schedule.masked_products import with_products
 from nncodegen.compiler.schedule.matrices import choose_matrices
+from nncodegen.compiler.schedule.pair_families import keys_last
 from nncodegen.compiler.schedule.pairs import choose_blocks, with_pairs
 from nncodegen.compiler.schedule.plans import FORMULA, LAYERS, SINGLE_SAMPLE
 from nncodegen.compiler.schedule.rates import choose_rates, with_room

@@ -16,7 +16,7 @@ from itertools import groupby
 
 from nncodegen.compiler.ir import Step
 from nncodegen.compiler.schedule.tree import Compute, Loop
-from nncodegen.compiler.schedule.walks import Site
+from nncodegen.compiler.schedule.tree_walks import Site
 
 
 @dataclass

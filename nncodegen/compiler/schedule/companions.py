@@ -6,28 +6,28 @@ from dataclasses import replace
 from functools import partial
 
 from nncodegen.compiler.ir import Companion
-from nncodegen.compiler.schedule.families import keys_last
 from nncodegen.compiler.schedule.formulas import group_of_rows
+from nncodegen.compiler.schedule.forward_sweeps import group_of_sweeps
 from nncodegen.compiler.schedule.layout import Layout, choose_layout
 from nncodegen.compiler.schedule.loops import make_kernel, without_noise
 from nncodegen.compiler.schedule.lowering import lower
-from nncodegen.compiler.schedule.masked import with_products
+from nncodegen.compiler.schedule.masked_products import with_products
 from nncodegen.compiler.schedule.matrices import choose_matrices
+from nncodegen.compiler.schedule.pair_families import keys_last
 from nncodegen.compiler.schedule.pairs import take_much, with_pairs
 from nncodegen.compiler.schedule.plain import plan_step
 from nncodegen.compiler.schedule.rates import choose_rates, with_room
 from nncodegen.compiler.schedule.recurrences import settled
 from nncodegen.compiler.schedule.result import Schedule
-from nncodegen.compiler.schedule.sweeps import group_of_sweeps
 from nncodegen.compiler.schedule.tree import Accumulate, Combine, Loop, Tree, Way
-from nncodegen.compiler.schedule.walks import rewritten
+from nncodegen.compiler.schedule.tree_walks import rewritten
 
 LONG_SUM = 8
 """Number of terms from which a sum is added up in the lanes of vectors."""
 
 
 def schedule_companion(companion: Companion) -> Schedule:
-    """Return the schedule of a companion. Its kernel computes sums of a gradient, or rows, written like predictions."""
+    """Return the schedule of a companion: one kernel, of a gradient, or of rows of a Jacobian stored as outputs."""
     if companion.stepwise:
         one_step = plan_step(companion)
         kernel = replace(

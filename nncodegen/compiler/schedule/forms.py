@@ -158,15 +158,15 @@ def forms_of_results(
     """
     if layout.tile == 1:
         return {}
-    found, times = {}, {item.index for item in grouped(program.steps) if isinstance(item, Group)}
+    transposed_forms, times = {}, {item.index for item in grouped(program.steps) if isinstance(item, Group)}
     for step in copies:
         value, features = step.expression, [index for index in step.target.indices if index != SAMPLE]
         form = forms.get(value.tensor) if isinstance(value, Element) and SAMPLE in value.indices else None
         along_samples = form and form.innermost == SAMPLE and form.shape is not Shape.PACK
         is_matrix = len(features) == 1 and features[0] in {*value.indices} - times if along_samples else False
         if is_matrix and program.count(features) > MOST_UNROLLED:
-            found[step.target.tensor] = Form(Shape.PACK, features[0])
-    return found
+            transposed_forms[step.target.tensor] = Form(Shape.PACK, features[0])
+    return transposed_forms
 
 
 def _is_from_outside(value: Expr, program: Program) -> bool:

@@ -23,7 +23,7 @@ from nncodegen.compiler.schedule.plans import FITS, FORMULA
 from nncodegen.compiler.schedule.side_by_side import SideBySide
 from nncodegen.compiler.schedule.storage import Memory, Place, Storage
 from nncodegen.compiler.schedule.tree import Compute, Tree, Trees
-from nncodegen.compiler.schedule.walks import steps_in
+from nncodegen.compiler.schedule.tree_walks import steps_in
 
 WINDOW = 32
 """Operations of a loop over the models. A core looks about a hundred instructions ahead. If these hold two or three

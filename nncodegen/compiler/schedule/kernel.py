@@ -13,7 +13,7 @@ from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.storage import Memory, Place, Storage
 from nncodegen.compiler.schedule.text import show
 from nncodegen.compiler.schedule.tree import Call, Compute, Trees
-from nncodegen.compiler.schedule.walks import steps_in, walk
+from nncodegen.compiler.schedule.tree_walks import steps_in, walk
 
 PARTIALS = 4096
 """Number of weights up to which every lane keeps partial sums: 256 kB with the longest vectors."""

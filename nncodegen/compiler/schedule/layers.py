@@ -19,7 +19,7 @@ from nncodegen.compiler.schedule.plans import LAYERS
 from nncodegen.compiler.schedule.side_by_side import SideBySide
 from nncodegen.compiler.schedule.storage import Place, Storage
 from nncodegen.compiler.schedule.tree import Tree
-from nncodegen.compiler.schedule.walks import Site, computed, only, steps_in
+from nncodegen.compiler.schedule.tree_walks import Site, computed, only, steps_in
 
 SAMPLES = 8
 """Samples of each model in a tile: a block of a product then uses each value that it loads four times."""

@@ -33,9 +33,9 @@ from nncodegen.compiler.schedule.segments import Segmented, in_segments
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.storage import Memory, Place, Storage
 from nncodegen.compiler.schedule.tree import Compute, Tree, Trees
+from nncodegen.compiler.schedule.tree_walks import computes, steps_in
 from nncodegen.compiler.schedule.vectors import calls_functions, calls_library
 from nncodegen.compiler.schedule.verify import verify_order
-from nncodegen.compiler.schedule.walks import computes, steps_in
 
 TERMS = 30
 """Most terms of a sum in one statement; further terms are added in separate statements."""

@@ -128,8 +128,8 @@ def _mask(step: Step) -> Element | None:
     if len(step.where) != 1:
         return None
     (equation,) = step.where
-    told = equation.data is not None and not equation.terms and equation.offset == 1
-    return equation.data if told and equation.data not in step.factors else None
+    is_mask = equation.data is not None and not equation.terms and equation.offset == 1
+    return equation.data if is_mask and equation.data not in step.factors else None
 
 
 def _vanishes(

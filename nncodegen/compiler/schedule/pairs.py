@@ -33,11 +33,11 @@ from nncodegen.compiler.ir import Group as Recurring
 from nncodegen.compiler.ir.element import renamed
 from nncodegen.compiler.ir.names import unused
 from nncodegen.compiler.schedule.extents import SEGMENTS
-from nncodegen.compiler.schedule.families import Families, of_samples, scores_of
 from nncodegen.compiler.schedule.forms import Form
 from nncodegen.compiler.schedule.layout import Layout, bytes_of
-from nncodegen.compiler.schedule.masked import PAIRS
+from nncodegen.compiler.schedule.masked_products import PAIRS
 from nncodegen.compiler.schedule.matrices import matrices_of
+from nncodegen.compiler.schedule.pair_families import Families, of_samples, scores_of
 from nncodegen.compiler.schedule.recurrences import Fuse
 from nncodegen.compiler.schedule.segments import Segmented
 from nncodegen.compiler.schedule.shapes import Shape

@@ -15,7 +15,7 @@ from nncodegen.compiler.schedule.recurrences import in_one_row, in_same_row
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.storage import Memory, Place, Storage
 from nncodegen.compiler.schedule.tree import Limits, Move, Trees
-from nncodegen.compiler.schedule.walks import Site, computes, sites, steps_in
+from nncodegen.compiler.schedule.tree_walks import Site, computes, sites, steps_in
 
 BLOCKS = (Shape.ACCUMULATE, Shape.LANE_SUMS, Shape.ADD_UP, Shape.BLAS, Shape.MATRICES)
 

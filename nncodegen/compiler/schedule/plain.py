@@ -4,9 +4,10 @@ This form has no tiles, vectors or blocks, and separate loops one after the othe
 much in memory. So loops are nested: a step joins the last loop over its first index that comes late enough for what it
 reads, and a value that is read in that loop alone is a local variable. A layer becomes one loop over its units, with
 the sum over its inputs inside of it, and only its outputs take memory. An index whose value an equation gives has no
-loop, but a test that it has such a value. Steps of a recurrence are in one loop over time (see ``schedule.joined``),
-and keep the values that a later iteration reads. Where pairs of queries and keys take much memory, the steps of a query
-share a loop over the queries, which keeps one row of pairs; sums over queries are added up in memory (see ``pairs``).
+loop, but a test that it has such a value. Steps of a recurrence are in one loop over time (see
+``schedule.joined_loops``), and keep the values that a later iteration reads. Where pairs of queries and keys take much
+memory, the steps of a query share a loop over the queries, which keeps one row of pairs; sums over queries are added up
+in memory (see ``pairs``).
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from nncodegen.compiler.ir import (
 from nncodegen.compiler.ir.names import unused
 from nncodegen.compiler.ir.systems import INTEGRATE, path, swept
 from nncodegen.compiler.schedule.extents import ROWS, Extent
-from nncodegen.compiler.schedule.families import keys_last, of_samples
-from nncodegen.compiler.schedule.joined import Clear, Compute, OpenLoop, tree
+from nncodegen.compiler.schedule.joined_loops import Clear, Compute, OpenLoop, tree
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
+from nncodegen.compiler.schedule.pair_families import keys_last, of_samples
 from nncodegen.compiler.schedule.pairs import in_rows
 from nncodegen.compiler.schedule.plain_lowering import PlainLowering
 from nncodegen.compiler.schedule.plans import PLAIN
@@ -105,15 +106,15 @@ def plan_matrix(program: Program, positions: Sequence[Position], identities: Ite
 
 def plan_step(companion: Companion) -> OneSample:
     """Return the loops of one step of a sequence; those over earlier positions run over the rows that there are."""
-    sample_program, told = _of_one(companion.program), companion.stepwise
-    assert told
-    steps = tuple(_over_rows(step, told) for step in sample_program.steps)
+    sample_program, stepwise = _of_one(companion.program), companion.stepwise
+    assert stepwise
+    steps = tuple(_over_rows(step, stepwise) for step in sample_program.steps)
     return _plan(replace(sample_program, steps=steps), Place.OUTPUT, sample_program.outputs, ends={EARLIER: ROWS})
 
 
-def _over_rows(step: Step, told: Stepwise) -> Step:
+def _over_rows(step: Step, stepwise: Stepwise) -> Step:
     """Return a step without the equation that its rows are before the current position: no others are run over."""
-    where = tuple(equation for equation in step.where if not told.bounds(equation))
+    where = tuple(equation for equation in step.where if not stepwise.bounds(equation))
     over = tuple(index for index in step.over if index != LATER)
     return replace(step, operator=step.operator if over else None, over=over, where=where)
 
@@ -284,7 +285,7 @@ def _arrays(root: OpenLoop, sample_program: Program, known: Mapping[str, Storage
                 kept.add(name)
                 chain = around[name][:1]
             shared = zip(around[name], chain, strict=False)
-            around[name] = around[name][: sum(1 for own, other in shared if own is other)]
+            around[name] = around[name][: sum(1 for loop, other in shared if loop is other)]
     storage: dict[str, Storage] = {}
     taken: list[tuple[int, int, int]] = []  # the begin and the end of an array, and the last item that reads it
     work = 0

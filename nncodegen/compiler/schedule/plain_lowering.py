@@ -12,7 +12,7 @@ from sympy import Expr, S
 from nncodegen.compiler.ir import RECURRENCES, REDUCTIONS, Program, Solution, Step, solve
 from nncodegen.compiler.ir.systems import INTEGRATE
 from nncodegen.compiler.schedule.extents import Extent, beside
-from nncodegen.compiler.schedule.joined import Clear, Compute, Finish, Item, OpenLoop, Start
+from nncodegen.compiler.schedule.joined_loops import Clear, Compute, Finish, Item, OpenLoop, Start
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.storage import Place, Storage
 from nncodegen.compiler.schedule.tree import (

@@ -20,7 +20,7 @@ from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout, choose_layout, room_of_sample
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.single_sequence import outputs_of_one
-from nncodegen.compiler.schedule.walks import steps_in
+from nncodegen.compiler.schedule.tree_walks import steps_in
 from nncodegen.errors import ModelError
 
 MOST_OF_STEPS = 4_000

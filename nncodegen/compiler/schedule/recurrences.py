@@ -37,7 +37,7 @@ from nncodegen.compiler.schedule.forms import Form
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.tree import Carry, Compute, Loop, Move, Tree, Way
 from nncodegen.compiler.schedule.tree import Group as Statements
-from nncodegen.compiler.schedule.walks import Site
+from nncodegen.compiler.schedule.tree_walks import Site
 from nncodegen.compiler.schedule.windows import always
 from nncodegen.errors import ModelError
 

@@ -23,7 +23,7 @@ from nncodegen.compiler.schedule.plans import UNROLLED
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.text import show
 from nncodegen.compiler.schedule.tree import Let, Load, Statement, Store, Tree, Value
-from nncodegen.compiler.schedule.walks import steps_in
+from nncodegen.compiler.schedule.tree_walks import steps_in
 
 OPTION = ("option",)
 """The index of an element that stands for a hyperparameter, so that a parameter may have the same name."""

@@ -16,7 +16,7 @@ from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.side_by_side import SideBySide, SingleSample
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Group
-from nncodegen.compiler.schedule.walks import steps_in, walk
+from nncodegen.compiler.schedule.tree_walks import steps_in, walk
 
 BATCH = 4096
 """Number of samples up to which the size of a batch with statistics counts as usual."""

@@ -28,8 +28,8 @@ from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.side_by_side import SingleSample
 from nncodegen.compiler.schedule.storage import Memory, Place, Storage
 from nncodegen.compiler.schedule.tree import Compute, Trees
+from nncodegen.compiler.schedule.tree_walks import Site, computes
 from nncodegen.compiler.schedule.verify import verify_order
-from nncodegen.compiler.schedule.walks import Site, computes
 
 SAMPLES = 4
 """The largest batch whose gradient is faster sample by sample, if a tile has samples innermost. If it has features

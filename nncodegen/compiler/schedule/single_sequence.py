@@ -20,13 +20,13 @@ from math import prod
 from sympy import Add
 
 from nncodegen.compiler.ir import RECURRENCES, SAMPLE, Element, Program, Step, needed
-from nncodegen.compiler.schedule.families import of_samples, scores_of
 from nncodegen.compiler.schedule.forms import MOST_UNROLLED, Form
 from nncodegen.compiler.schedule.fuse import fuse
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.loops import in_parts
 from nncodegen.compiler.schedule.lowering import lower
+from nncodegen.compiler.schedule.pair_families import of_samples, scores_of
 from nncodegen.compiler.schedule.pairs import in_blocks, take_much
 from nncodegen.compiler.schedule.places import declared, place
 from nncodegen.compiler.schedule.plans import SINGLE_SAMPLE

@@ -29,7 +29,7 @@ from nncodegen.compiler.schedule.tree import (
     Variable,
     When,
 )
-from nncodegen.compiler.schedule.walks import bodies
+from nncodegen.compiler.schedule.tree_walks import bodies
 
 
 def show(tree: Iterable[Statement]) -> str:
@@ -92,8 +92,8 @@ def _head(statement: Statement) -> str:
             return f"carry {statement.step}"
         case Compute():
             over = ", ".join((*statement.loops, *(f"each {index}" for index in statement.unrolled)))
-            told = "; ".join(map(str, statement.steps))
-            return f"compute by {statement.shape.value}{f' over {over}' if over else ''}: {told}"
+            steps_text = "; ".join(map(str, statement.steps))
+            return f"compute by {statement.shape.value}{f' over {over}' if over else ''}: {steps_text}"
         case Call():
             return f"call {statement.shape.value}: {'; '.join(map(str, statement.steps))}"
         case Fill():

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from nncodegen.compiler.ir import RECURRENCES, Program
 from nncodegen.compiler.ir.systems import systems_of
+from nncodegen.compiler.schedule.forward_sweeps import in_memory, of_one
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layers import PARAMETERS, in_order, without_copies
 from nncodegen.compiler.schedule.layout import LONGEST, Layout, in_lanes
@@ -20,9 +21,8 @@ from nncodegen.compiler.schedule.lowering import lower
 from nncodegen.compiler.schedule.plans import TRAJECTORIES
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.side_by_side import SideBySide, takes_much_memory
-from nncodegen.compiler.schedule.sweeps import in_memory, of_one
 from nncodegen.compiler.schedule.tree import Tree
-from nncodegen.compiler.schedule.walks import Site, computed
+from nncodegen.compiler.schedule.tree_walks import Site, computed
 
 SHAPES = frozenset((Shape.PATH, Shape.PACK, Shape.PLACES, Shape.ADD_UP))
 """The shapes of steps in a kernel of one model that may be loops in that of a group. Products of matrices may not."""

@@ -18,7 +18,7 @@ from nncodegen.compiler.schedule.layout import Layout, choose_layout
 from nncodegen.compiler.schedule.loops import make_kernel
 from nncodegen.compiler.schedule.registers import Registers, in_registers
 from nncodegen.compiler.schedule.side_by_side import SideBySide
-from nncodegen.compiler.schedule.walks import steps_in
+from nncodegen.compiler.schedule.tree_walks import steps_in
 
 STATEMENTS = 400
 """Number of statements of a gradient up to which it is written for registers: beyond, it does not fit into them."""

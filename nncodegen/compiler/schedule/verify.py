@@ -49,7 +49,7 @@ from nncodegen.compiler.schedule.tree import (
     Variable,
     Way,
 )
-from nncodegen.compiler.schedule.walks import targets, walk
+from nncodegen.compiler.schedule.tree_walks import targets, walk
 from nncodegen.errors import ProgramError
 
 LOCAL = (Place.LOCAL, Place.VARIABLE)

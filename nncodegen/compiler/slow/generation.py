@@ -17,12 +17,12 @@ class Steps:
     """The steps of a model, given the companion that computes one; all numbers are float64."""
 
     def __init__(self, companion: Companion) -> None:
-        told = companion.stepwise
-        assert told
-        self._program, self._told = companion.program, told
-        self._carried = sum(tensor.size for tensor in told.carried)
+        facts = companion.stepwise
+        assert facts
+        self._program, self._facts = companion.program, facts
+        self._carried = sum(tensor.size for tensor in facts.carried)
         probabilities = self._program.count(self._program.outputs[0].indices)
-        self.sizes = told.tokens, told.positions, told.state, probabilities
+        self.sizes = facts.tokens, facts.positions, facts.state, probabilities
 
     def step(self, parameters: Array, tokens: Array, states: Array) -> Array:
         """Do one step in each of some sequences; change the states, and return the probabilities."""
@@ -30,13 +30,13 @@ class Steps:
         states[:, 0] = tokens
         values = evaluate(program, parameters, states, results=program.outputs)
         results = columns_of([values[e.tensor] for e in program.outputs], program.outputs, len(states))
-        first, own = 2 + self._carried, count + self._carried
-        states[:, 2:first] = results[:, count:own]
-        for size in self._told.rows:
+        first, end = 2 + self._carried, count + self._carried
+        states[:, 2:first] = results[:, count:end]
+        for size in self._facts.rows:
             for state, result in zip(states, results, strict=True):
                 at = first + int(state[1]) * size
-                state[at : at + size] = result[own : own + size]
-            first, own = first + positions * size, own + size
+                state[at : at + size] = result[end : end + size]
+            first, end = first + positions * size, end + size
         states[:, 1] += 1
         return results[:, :count]
 

@@ -63,9 +63,9 @@ class NumpyNative:
     def in_ranges(self, X: Array, rows: int) -> bool:
         """Return whether the inputs that have ranges are whole numbers within them."""
         ranges = ranges_of(self._program)
-        for tensor, own in slices_of(self._program.inputs):
+        for tensor, columns in slices_of(self._program.inputs):
             if tensor.name in ranges:
-                (begin, end), block = ranges[tensor.name], X[:rows, own]
+                (begin, end), block = ranges[tensor.name], X[:rows, columns]
                 if not ((block >= begin) & (block < end) & (block == np.floor(block))).all():
                     return False
         return True
@@ -82,7 +82,7 @@ class NumpyNative:
     def loss_short(self, parameters: Any, X: Any, Y: Any, gradient: Array | None) -> float | None:
         """Return None."""
 
-    def train_short(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def train_short(self, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Return None."""
 
     # --- outputs, losses, derivatives
@@ -109,9 +109,9 @@ class NumpyNative:
         training = self._program.in_training
         total, loss = np.zeros(len(gradient)), 0.0
         wanted = (training.loss, *self._program.gradient)
-        for _, (one, *found) in _chunks(self._program, wanted, parameters, X, Y, weight):
-            loss += float(one)
-            total += _flat(found)
+        for _, (chunk_loss, *chunk_gradient) in _chunks(self._program, wanted, parameters, X, Y, weight):
+            loss += float(chunk_loss)
+            total += _flat(chunk_gradient)
         gradient[...] = self._rounded(total)
         return float(self._rounded(loss))
 
@@ -150,8 +150,8 @@ class NumpyNative:
         program, weight = self._hessian.program, _shares(weights, samples)
         for number in range(count):
             point, total = np.concatenate([parameters, directions[number]]), np.zeros(products.shape[1])
-            for _, found in _chunks(program, program.gradient, point, X, Y, weight):
-                total += _flat(found)
+            for _, chunk_products in _chunks(program, program.gradient, point, X, Y, weight):
+                total += _flat(chunk_products)
             products[number] = self._rounded(total)
 
     def fields(self, parameters: Array, X: Array, Y: Array, samples: int, values: Array) -> None:
@@ -159,8 +159,8 @@ class NumpyNative:
         if self._fields is None:
             raise ValueError("the model has no derivatives by inputs")
         program = self._fields.program
-        for rows, found in _chunks(program, program.outputs, parameters, X, Y, _shares(None, samples)):
-            values[rows] = self._rounded(columns_of(found, program.outputs, rows.stop - rows.start))
+        for rows, chunk_fields in _chunks(program, program.outputs, parameters, X, Y, _shares(None, samples)):
+            values[rows] = self._rounded(columns_of(chunk_fields, program.outputs, rows.stop - rows.start))
 
     # --- steps of sequences
 
@@ -187,23 +187,23 @@ class NumpyNative:
 
     # --- what takes C
 
-    def training(self, *given: Any) -> NoReturn:
+    def training(self, *arguments: Any) -> NoReturn:
         """Raise CompilerNotFoundError."""
         self._refuse("trained")
 
-    def train_many(self, *given: Any) -> NoReturn:
+    def train_many(self, *arguments: Any) -> NoReturn:
         """Raise CompilerNotFoundError."""
         self._refuse("trained")
 
-    def fit(self, *given: Any) -> NoReturn:
+    def fit(self, *arguments: Any) -> NoReturn:
         """Raise CompilerNotFoundError."""
         self._refuse("fitted")
 
-    def fit_many(self, *given: Any) -> NoReturn:
+    def fit_many(self, *arguments: Any) -> NoReturn:
         """Raise CompilerNotFoundError."""
         self._refuse("fitted")
 
-    def fit_groups(self, *given: Any) -> NoReturn:
+    def fit_groups(self, *arguments: Any) -> NoReturn:
         """Raise CompilerNotFoundError."""
         self._refuse("fitted")
 

@@ -150,7 +150,7 @@ def _joined(indices: Iterable[str]) -> str:
 
 def _index(index: str) -> str:
     """Return an index, or a sum of multiples of some, such as 2*i + r - 1."""
-    return re.sub(r"[A-Za-z]\w*", lambda found: _letters(found[0]), index.replace("*", " "))
+    return re.sub(r"[A-Za-z]\w*", lambda match: _letters(match[0]), index.replace("*", " "))
 
 
 def _power(text: str, exponent: int | str) -> str:

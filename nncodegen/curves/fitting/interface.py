@@ -170,8 +170,8 @@ def curve_fit(
             what = f"{result.used} data for {result.free_count} parameters leave nothing to tell errors from"
         warn(f"the covariance of the parameters of {quoted(formula)} is infinite: {what}", RuntimeWarning)
     if full_output:
-        told = full_output_of(result, module, X, y, sigma)
-        return popt, pcov, *told
+        additional = full_output_of(result, module, X, y, sigma)
+        return popt, pcov, *additional
     return popt, pcov
 
 

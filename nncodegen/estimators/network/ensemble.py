@@ -76,10 +76,10 @@ class Ensemble:
             task=Task(least_squares=True),
         )
 
-    def parameters(self, given: Sequence[Any]) -> Any:
+    def parameters(self, by_kind: Sequence[Any]) -> Any:
         """Return the parameters of the ensemble, from those of the networks of each kind: arrays (count, P)."""
         parts = []
-        for kind, arrays in zip(self.kinds, given, strict=True):
+        for kind, arrays in zip(self.kinds, by_kind, strict=True):
             value_ranges = slices_of(forward(kind.network).parameters)
             parts += [np.ravel(np.asarray(arrays)[:, columns]) for _, columns in value_ranges]
         return np.concatenate(parts)

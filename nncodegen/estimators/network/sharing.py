@@ -22,7 +22,7 @@ import numpy as np
 from nncodegen.compiler.pipeline import compile_model
 from nncodegen.compiler.schedule import Kernel
 from nncodegen.compiler.schedule.tree import Call, Fill, Group, Loop, Tree
-from nncodegen.compiler.schedule.walks import rewritten, walk
+from nncodegen.compiler.schedule.tree_walks import rewritten, walk
 from nncodegen.estimators.network.description import Description
 from nncodegen.estimators.network.modules import built_inputs
 from nncodegen.estimators.network.padding import FEW_INPUTS, shared_inputs

@@ -14,7 +14,7 @@ from nncodegen.compiler.ir import Element
 from nncodegen.compiler.ir.systems import System
 from nncodegen.compiler.schedule.plain import OneSample
 from nncodegen.compiler.schedule.storage import Place
-from nncodegen.compiler.schedule.walks import elements
+from nncodegen.compiler.schedule.tree_walks import elements
 from nncodegen.formats.c.dialects import exported
 
 HELPERS: dict[str, tuple[str, ...]] = {

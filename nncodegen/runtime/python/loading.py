@@ -37,9 +37,9 @@ def load(model: Model, /, path: str | PathLike[str]) -> Any:
     """
     with open(path, "rb") as file:
         try:
-            found = read_arrays(model, file)
-            if isinstance(found, dict):
-                return _RESTORE.get(str(found["format"]), _restore)(model, found)
+            content = read_arrays(model, file)
+            if isinstance(content, dict):
+                return _RESTORE.get(str(content["format"]), _restore)(model, content)
         except KeyError as error:
             raise ValueError(f"{path!s} is no result that was saved: it lacks {error}") from error
         except OtherFormatError as error:
@@ -50,7 +50,7 @@ def load(model: Model, /, path: str | PathLike[str]) -> Any:
         except Exception as error:  # reading a damaged archive may raise any error
             raise ValueError(f"{path!s} is damaged, or no result that was saved: {error}") from error
     raise ValueError(
-        f"{path!s} belongs to another model: it was saved for {found}, this is {model.name} in {model.precision}; "
+        f"{path!s} belongs to another model: it was saved for {content}, this is {model.name} in {model.precision}; "
         f"load it with the module that saved it"
     )
 
@@ -109,24 +109,38 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
     problem = Problem(model, X, Y, sigma, options)
     poles = tuple(map(str, arrays.get("poles", ())))
     solution = solution_of(
-        arrays["parameters"], residuals, triangle, arrays["at_bound"], cost, chi2, used, ending, iterations,
-        evaluations, arrays.get("costs"), poles,
-    )  # fmt: skip
+        arrays["parameters"],
+        residuals,
+        triangle,
+        arrays["at_bound"],
+        cost,
+        chi2,
+        used,
+        ending,
+        iterations,
+        evaluations,
+        arrays.get("costs"),
+        poles,
+    )
     values = problem, solution, arrays["start"], ~arrays["free"]
     if "sigma_x" in arrays:
         errors = {name: arrays[name] for name in ("sigma_x", "changes")}
-        found = FitWithErrors(*values, ProblemWithErrors(problem, **errors), **errors)
+        result = FitWithErrors(*values, ProblemWithErrors(problem, **errors), **errors)
         if "x_errors" in arrays:
-            found.x_standard_errors = arrays["x_errors"]
-        return found
+            result.x_standard_errors = arrays["x_errors"]
+        return result
     return FitResult(*values, problem)
 
 
 def _fit_together(arrays: dict[str, Any]) -> bool:
     """Return whether the arrays of a file that tell the errors of inputs have the same samples as the others."""
     lengths = {len(arrays[name]) for name in ("sigma_x", "changes", "x_errors") if name in arrays}
-    given = "sigma_x" in arrays
-    return lengths <= {len(arrays["Y"])} and given == ("changes" in arrays) and (given or "x_errors" not in arrays)
+    has_sigma_x = "sigma_x" in arrays
+    return (
+        lengths <= {len(arrays["Y"])}
+        and has_sigma_x == ("changes" in arrays)
+        and (has_sigma_x or "x_errors" not in arrays)
+    )
 
 
 def _restore_groups(model: Model, arrays: dict[str, Any]) -> FitResult:
@@ -143,17 +157,17 @@ def _restore_all_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
     Y, X, order, numbers = arrays["Y"], arrays.get("X"), arrays["order"], arrays["numbers_of_groups"]
     labels: list[Any] = next((arrays[name].tolist() for name in LABELS if name in arrays), [])
     groups, samples = len(labels), len(Y)
-    own, shared = (np.flatnonzero(mask & arrays["free"]) for mask in (arrays["own"], ~arrays["own"]))
+    own_indices, shared = (np.flatnonzero(mask & arrays["free"]) for mask in (arrays["own"], ~arrays["own"]))
     sigma = next((arrays[name] for name in ("sigma", "sigmas", "sigmas_of_each") if name in arrays), None)
     bounds = (arrays["lower"], arrays["upper"]) if "lower" in arrays else None
     ending, *texts = map(str, arrays["texts"])
-    count = len(own) + len(shared)
+    count = len(own_indices) + len(shared)
     fits = (
         groups > 0
         and {len(arrays[name]) for name in ("parameters", "start", "triangles", "costs", "signs", "unfinished")}
         == {groups}
         and arrays["triangles"].shape == (groups, count, count + 1)
-        and arrays["own_at_bound"].shape == (groups, len(own))
+        and arrays["own_at_bound"].shape == (groups, len(own_indices))
         and arrays["shared_at_bound"].shape == (len(shared),)
         and (X is None) == (not model.input_names)
         and (X is None or len(X) == samples)
@@ -168,26 +182,41 @@ def _restore_all_groups(model: Model, arrays: dict[str, Any]) -> GroupedFit:
         raise ValueError("its parts do not fit together")
     iterations, evaluations, *counts, threads = map(int, arrays["counts"])
     options = restored(model, bounds, numbers=map(float, arrays["numbers"]), counts=counts, texts=texts)
-    given = np.empty(samples, np.intp)
-    given[order] = numbers
-    grouping = Grouping(labels, given, order.astype(np.intp), begins_of(numbers, groups))
+    numbers_by_sample = np.empty(samples, np.intp)
+    numbers_by_sample[order] = numbers
+    grouping = Grouping(labels, numbers_by_sample, order.astype(np.intp), begins_of(numbers, groups))
     values = (
-        model, X, Y, sigma, grouping.begins, own, shared, tuple(np.flatnonzero(arrays["own"]).tolist()), options,
+        model,
+        X,
+        Y,
+        sigma,
+        grouping.begins,
+        own_indices,
+        shared,
+        tuple(np.flatnonzero(arrays["own"]).tolist()),
+        options,
         threads,
-    )  # fmt: skip
+    )
     rows = Rows(in_lanes(arrays["triangles"]), arrays["costs"], arrays["signs"], np.zeros(groups))
-    found = GroupedSolution(
-        arrays["parameters"], rows, ending, iterations, evaluations, arrays["history"], arrays["own_at_bound"],
-        arrays["shared_at_bound"], arrays["unfinished"],
-    )  # fmt: skip
+    solution = GroupedSolution(
+        arrays["parameters"],
+        rows,
+        ending,
+        iterations,
+        evaluations,
+        arrays["history"],
+        arrays["own_at_bound"],
+        arrays["shared_at_bound"],
+        arrays["unfinished"],
+    )
     if "sigma_x" not in arrays:
-        return GroupedFit(GroupedProblem(*values), found, grouping, arrays["start"])
+        return GroupedFit(GroupedProblem(*values), solution, grouping, arrays["start"])
     known = arrays["residuals"], arrays["chi2_of_groups"], arrays["used_in_groups"].astype(np.intp)
     if [len(array) for array in known] != [samples, groups, groups]:
         raise ValueError("its parts do not fit together")
     problem = GroupedProblemWithErrors(*values, sigma_x=arrays["sigma_x"], changes=arrays["changes"])
     problem.known = known
-    result = GroupedFitWithErrors(problem, found, grouping, arrays["start"])
+    result = GroupedFitWithErrors(problem, solution, grouping, arrays["start"])
     if "x_errors" in arrays:
         result.x_standard_errors = np.empty_like(arrays["x_errors"])
         result.x_standard_errors[order] = arrays["x_errors"]
@@ -211,11 +240,11 @@ def _restore_fits(model: Model, arrays: dict[str, Any]) -> ManyFits:
     count, free = _count(arrays, FITS), int(arrays["free_count"])
     if not 0 <= free <= model.parameter_count or (arrays["numbers"] >= len(ENDINGS_OF_MANY)).any():
         raise ValueError("its parts do not fit together")
-    found = ManyFits(model, count, free, "covariance" in arrays)
-    for target, name in zip(found.arrays(), FITS, strict=True):
+    fits = ManyFits(model, count, free, "covariance" in arrays)
+    for target, name in zip(fits.arrays(), FITS, strict=True):
         if target is not None:
             target[...] = arrays[name]
-    return found
+    return fits
 
 
 FITS = ("parameters", "standard_errors", "covariance", "chi2", "data", "iterations", "numbers", "poles")

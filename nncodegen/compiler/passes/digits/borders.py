@@ -30,8 +30,8 @@ PARTS = 64
 
 def near_border(condition: Relational, points: Points, lines: int) -> Points | None:
     """Return points near the border of a condition, on some lines; None where it holds at all points, or at none."""
-    found = [*_near(condition, points, lines)]
-    return joined(*found) if found else None
+    near = [*_near(condition, points, lines)]
+    return joined(*near) if near else None
 
 
 def conditions_of(form: Expr) -> tuple[Relational, ...]:

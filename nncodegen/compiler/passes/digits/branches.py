@@ -37,35 +37,38 @@ def branches(best: Sequence[Candidate], points: Points, written: Expr) -> Iterat
 
     ``points`` are those at which they have been measured. Of all such choices those follow that lose the fewest bits.
     """
-    sizes = {size: np.abs(column) if size != element else column
-             for element, column in points.items() for size in (element, Abs(element))}  # fmt: skip
-    found: list[tuple[float, Candidate, Candidate, Expr, int]] = []
-    for one in best[:FIRST]:
-        for other in best[:SECOND]:
-            if one is not other and np.sum(one.lost - other.lost > GAIN) >= 2:
+    sizes = {
+        size: np.abs(column) if size != element else column
+        for element, column in points.items()
+        for size in (element, Abs(element))
+    }
+    choices: list[tuple[float, Candidate, Candidate, Expr, int]] = []
+    for below in best[:FIRST]:
+        for above in best[:SECOND]:
+            if below is not above and np.sum(below.lost - above.lost > GAIN) >= 2:
                 for size, column in sizes.items():
-                    place, mean = _split(one.lost, other.lost, column)
-                    if mean < min(one.lost.mean(), other.lost.mean()) - GAIN:
-                        found.append((mean, one, other, size, place))
+                    place, mean = _split(below.lost, above.lost, column)
+                    if mean < min(below.lost.mean(), above.lost.mean()) - GAIN:
+                        choices.append((mean, below, above, size, place))
     borders = _Borders(points, sizes, written)
-    for _, one, other, size, place in sorted(found, key=lambda each: each[0])[:MOST]:
-        border = borders.of(one.form, other.form, size, place)
-        yield Piecewise((one.form, size < border), (other.form, True)), (*one.rules, *other.rules, BRANCH)
+    for _, below, above, size, place in sorted(choices, key=lambda each: each[0])[:MOST]:
+        border = borders.of(below.form, above.form, size, place)
+        yield Piecewise((below.form, size < border), (above.form, True)), (*below.rules, *above.rules, BRANCH)
 
 
-def _split(one: Array, other: Array, sizes: Array) -> tuple[int, float]:
+def _split(below: Array, above: Array, sizes: Array) -> tuple[int, float]:
     """Return how many of the smallest points the first form gets for the fewest bits lost, and the mean of these."""
     order = np.argsort(sizes, kind="stable")
-    total = _totals(one[order], other[order])
+    total = _totals(below[order], above[order])
     k = int(np.argmin(total))
     count = len(sizes)
     return k, float(total[k]) / count if SIDE <= k <= count - SIDE else np.inf
 
 
-def _totals(one: Array, other: Array) -> Array:
+def _totals(below: Array, above: Array) -> Array:
     """Return for each k the bits that are lost if the first form gets the first k points, and the other the rest."""
-    before = np.concatenate([[0.0], np.cumsum(one)])
-    after = np.concatenate([np.cumsum(other[::-1])[::-1], [0.0]])
+    before = np.concatenate([[0.0], np.cumsum(below)])
+    after = np.concatenate([np.cumsum(above[::-1])[::-1], [0.0]])
     return np.asarray(before + after)
 
 
@@ -79,7 +82,7 @@ class _Borders:
         self._points, self._sizes, self._written = points, sizes, written
         self._lines: dict[tuple[Expr, int], tuple[list[float], Sample, Array]] = {}
 
-    def of(self, one: Expr, other: Expr, size: Expr, place: int) -> Expr:
+    def of(self, below: Expr, above: Expr, size: Expr, place: int) -> Expr:
         """Return a size near the point of a place and the one before it: a power of two, where there is one."""
         order = np.argsort(self._sizes[size], kind="stable")
         sizes = self._sizes[size][order]
@@ -94,7 +97,7 @@ class _Borders:
             self._lines[size, place] = (ends, *self._line(size, order[[place - 1, place]], ends))
         ends, sample, exact = self._lines[size, place]
         try:
-            a, b = (bits_lost(sample.values(form), exact) for form in (one, other))
+            a, b = (bits_lost(sample.values(form), exact) for form in (below, above))
         except FAULTS:
             return Float(ends[len(ends) // 2], 17)
         known = np.isfinite(exact)

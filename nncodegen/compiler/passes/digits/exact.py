@@ -135,11 +135,11 @@ def _factors(bits: int, seed: int) -> tuple[Any, ...]:
     for _ in range(256):
         state = _next(state)
         numbers.append(1 + mpmath.ldexp((state >> 7) - 2 ** (ERRING - 1), 1 - bits))
-    state, found = 7919 * seed, []
+    state, factors = 7919 * seed, []
     for _ in range(OPERATIONS):
         state = _next(state)
-        found.append(numbers[state >> 23])
-    return tuple(found)
+        factors.append(numbers[state >> 23])
+    return tuple(factors)
 
 
 class _Erring(_Limited):

@@ -25,34 +25,34 @@ def numbers_at(places: Any, dtype: Any) -> Array:
     most = int(_last(dtype))
     sizes = [min(abs(int(place)), most) for place in places]
     signs = [-1.0 if place < 0 else 1.0 for place in places]
-    found = np.array(sizes, np.int64).astype(f"i{size}").view(np.dtype(dtype))
-    return np.asarray(found * np.array(signs, dtype))
+    magnitudes = np.array(sizes, np.int64).astype(f"i{size}").view(np.dtype(dtype))
+    return np.asarray(magnitudes * np.array(signs, dtype))
 
 
 def _last(dtype: Any) -> int:
     return int(places(np.array([np.finfo(dtype).max], dtype))[0])
 
 
-def bits_lost(found: Array, exact: Array) -> Array:
+def bits_lost(values: Array, exact: Array) -> Array:
     """Return the binary logarithm of the number of floats between two numbers, and one: at most all bits of a number.
 
     They are numbers of the type of ``exact``, float64 or float32.
     """
     with np.errstate(over="ignore"):
-        found = np.asarray(found).astype(exact.dtype)
+        values = np.asarray(values).astype(exact.dtype)
     most = 8.0 * exact.dtype.itemsize
-    there, here = places(found), places(exact)
+    there, here = places(values), places(exact)
     far = there.astype(float) - here
     distance = np.where((there < 0) == (here < 0), np.abs(there - here), np.abs(far))
-    return np.where(np.isnan(found), most, np.minimum(np.log2(distance + 1.0), most))
+    return np.where(np.isnan(values), most, np.minimum(np.log2(distance + 1.0), most))
 
 
-def are_apart(one: Array, other: Array, dtype: Any) -> NDArray[np.bool_]:
+def are_apart(left: Array, right: Array, dtype: Any) -> NDArray[np.bool_]:
     """Return where two numbers of a type are neither equal nor neighbours.
 
     Of two neighbours, none loses more than a bit more than the other, whatever the exact value is.
     """
     with np.errstate(all="ignore"):
-        first, second = (np.asarray(numbers).astype(dtype) for numbers in (one, other))
+        first, second = (np.asarray(numbers).astype(dtype) for numbers in (left, right))
         alike = (np.nextafter(first, second) == second) | (np.isnan(first) & np.isnan(second))
     return np.asarray(~alike)

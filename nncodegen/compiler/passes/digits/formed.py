@@ -194,8 +194,8 @@ def kept(
     if not read or operations(form) > LARGEST:
         return form, ()
     typed = None if typed is None or elements(typed) != read else typed
-    own = tuple((element, starts[element]) for element in read if element in starts)
-    question = Question(name, written, form, own, choice, precision, typed)
+    read_starts = tuple((element, starts[element]) for element in read if element in starts)
+    question = Question(name, written, form, read_starts, choice, precision, typed)
     keeping = _keeping(question)
     if not (keeping.is_searched or keeping.typed):
         return form, ()
@@ -224,9 +224,9 @@ def _answer(question: Question) -> Answer:
         return answer
     if not typed.gains:
         return Answer(typed.form, None, () if answer.best else answer.findings)
-    told, keeping = keeping.told(typed), _keeping(replace(question, form=typed.form, typed=None))
+    finding, keeping = keeping.told(typed), _keeping(replace(question, form=typed.form, typed=None))
     answer = _searched(keeping) if keeping.is_searched else Answer()
-    return replace(answer, best=answer.best or typed.form, findings=(told, *answer.findings))
+    return replace(answer, best=answer.best or typed.form, findings=(finding, *answer.findings))
 
 
 def _searched(keeping: _Keeping) -> Answer:
@@ -309,8 +309,10 @@ class _Keeping:
         """
         text = self._question.typed or self._written
         ordered = stable_form(text)
-        found = [self._compared(form, form == ordered) for form in dict.fromkeys((ordered, text)) if form != self.form]
-        return max((each for each in found if each), key=lambda each: each.bits, default=None)
+        comparisons = [
+            self._compared(form, form == ordered) for form in dict.fromkeys((ordered, text)) if form != self.form
+        ]
+        return max((each for each in comparisons if each), key=lambda each: each.bits, default=None)
 
     def _compared(self, form: Expr, is_stable: bool) -> Typed | None:
         """Return a form as a text has it, None if it keeps no more digits, or costs too much.
@@ -345,12 +347,12 @@ class _Keeping:
 
     def _gain(self, before: Expr, after: Expr) -> Gain:
         """Return what a form gains over another at the points, and at further ones where the first do not decide."""
-        found = Gain(0.0, 0.0, 0)
+        total = Gain(0.0, 0.0, 0)
         for points, truth in ((self._points, self._truth), self._further):
-            if not found.points or not (found.is_loss(SURE) or found.is_gain(SURE)):
+            if not total.points or not (total.is_loss(SURE) or total.is_gain(SURE)):
                 usual = ordinary_points(points, self._inputs)
-                found += gain(values(before, points), values(after, points), truth, usual, self._dtype)
-        return found
+                total += gain(values(before, points), values(after, points), truth, usual, self._dtype)
+        return total
 
     @cached_property
     def _further(self) -> tuple[Points, Truth]:
@@ -364,8 +366,8 @@ class _Keeping:
         known = np.isfinite(exact)
         forms = (values(each, self._points)[known] for each in (self.form, typed.form))
         before, after = (float(bits_lost(each, exact[known]).mean()) for each in forms)
-        found = Found(typed.form, ("as written",), int(known.sum()), (before, after), typed.operations)
-        return Finding(self._name, found, after, found.points)
+        improvement = Found(typed.form, ("as written",), int(known.sum()), (before, after), typed.operations)
+        return Finding(self._name, improvement, after, improvement.points)
 
     @cached_property
     def _bounds(self) -> tuple[Bound, Bound]:
@@ -384,10 +386,10 @@ class _Keeping:
         if len(self._trained) > MOST_PARAMETERS or self.findings[0].lost > LOST:
             return {}
         doubts = suspicious_slopes(best, self._points, self._trained)
-        found = {element: self._slope(best, element, where)
+        forms = {element: self._slope(best, element, where)
                  for element, where in doubts.items() if not are_few(where, len(where))}  # fmt: skip
-        own = (element for element in self._trained if element not in found)
-        return found | {element: defined(self._own(best, element)) for element in own}
+        others = (element for element in self._trained if element not in forms)
+        return forms | {element: defined(self._own(best, element)) for element in others}
 
     def within_cost(self, answer: Answer) -> Answer:
         """Return an answer, or one whose derivatives are those of its form, or none, as the cost of these allows."""
@@ -441,8 +443,8 @@ class _Keeping:
     @cached_property
     def _cost(self) -> int:
         """Return the operations of the given form with its derivatives, or of the formula as written if it has more."""
-        given = (self.form, self._written) if self._bounds[0] == FAR else (self.form,)
-        return max(operations_with_slopes(form, self._trained) for form in given)
+        forms = (self.form, self._written) if self._bounds[0] == FAR else (self.form,)
+        return max(operations_with_slopes(form, self._trained) for form in forms)
 
     def _dear(self, finding: Finding, form: Expr) -> Finding:
         """Return the finding that a form costs too much."""
@@ -451,9 +453,9 @@ class _Keeping:
 
     def _own(self, best: Expr, element: Element) -> Expr:
         """Return the derivative of the best form, or of the given one where that of the best is NaN and this is not."""
-        own, plain = (plain_conditions(derivative(form, element)) for form in (best, self.form))
-        after, before = (Sample(self._anywhere).values(slope) for slope in (own, plain))
-        return plain if np.any(np.isnan(after) & np.isfinite(before)) else own
+        best_slope, plain = (plain_conditions(derivative(form, element)) for form in (best, self.form))
+        after, before = (Sample(self._anywhere).values(slope) for slope in (best_slope, plain))
+        return plain if np.any(np.isnan(after) & np.isfinite(before)) else best_slope
 
     def _has_own(self, best: Expr, element: Element) -> bool:
         """Return whether the derivative of the best form is a number wherever that of the given one is."""
@@ -468,16 +470,16 @@ class _Keeping:
 
     def _slope(self, best: Expr, element: Element, doubts: Any) -> Expr:
         """Return the best form of the derivative by an element, given that of the value."""
-        own = self._own(best, element)
-        if operations(own) > LARGEST:
-            return defined(own)
+        best_slope = self._own(best, element)
+        if operations(best_slope) > LARGEST:
+            return defined(best_slope)
         meant = plain_conditions(derivative(self._written, element))
         truth = Truth(meant, self._points)
-        if self._is_sound(own, doubts | suspicious_points(own, self._points), truth):
-            return defined(own)
+        if self._is_sound(best_slope, doubts | suspicious_points(best_slope, self._points), truth):
+            return defined(best_slope)
         limits = plain_conditions(derivative(self.form, element))
         others = self._plain_slopes(meant, best, element)
-        return defined(self._searched(f"derivative by {element}", meant, own, limits, truth, others))
+        return defined(self._searched(f"derivative by {element}", meant, best_slope, limits, truth, others))
 
     def _plain_slopes(self, meant: Expr, best: Expr, element: Element) -> Iterator[Expr]:
         """Yield forms of a derivative with which a search may begin."""
@@ -502,13 +504,15 @@ class _Keeping:
             search.allows = self._allows
         else:
             search.enough = ENOUGH_FOR_SLOPES
-        found = search.run(others)
+        improvement = search.run(others)
         lost = search.candidates[0].lost if search.candidates else np.zeros(1)
-        if found or (lost.mean() >= 1 and self._bounds[0] != FAR):  # what is lost far out alone is not told
-            after = found.lost[1] if found else float(lost.mean())
-            finding = Finding(what, found, after, len(search.exact))
-            self.findings.append(finding if found or not search.refused else self._dear(finding, search.refused[0]))
-        return found.form if found else now
+        if improvement or (lost.mean() >= 1 and self._bounds[0] != FAR):  # what is lost far out alone is not told
+            after = improvement.lost[1] if improvement else float(lost.mean())
+            finding = Finding(what, improvement, after, len(search.exact))
+            self.findings.append(
+                finding if improvement or not search.refused else self._dear(finding, search.refused[0])
+            )
+        return improvement.form if improvement else now
 
     @cached_property
     def _is_usually_sound(self) -> bool:

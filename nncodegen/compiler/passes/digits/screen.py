@@ -101,10 +101,10 @@ class _Watched(Stepwise):
 
 def _is_nan(operands: Sequence[Any]) -> Any:
     """Return where any operand is NaN."""
-    found: Any = np.False_
+    is_nan: Any = np.False_
     for operand in operands:
-        found = found | np.isnan(operand)
-    return found
+        is_nan = is_nan | np.isnan(operand)
+    return is_nan
 
 
 def cancelled(total: Any, terms: Sequence[Any]) -> Any:
@@ -141,7 +141,7 @@ class _Slopes(Arrays):
         inner = []
         for part in node.args:
             inner.append((yield part))  # noqa: PERF401 (a comprehension cannot ask)
-        outer = [self._partial(node, k) if found else 0.0 for k, found in enumerate(inner)]
+        outer = [self._partial(node, k) if slopes else 0.0 for k, slopes in enumerate(inner)]
         return {element: self._chained(element, inner, outer) for element in self._by if _has(inner, element)}
 
     def choose(self, branches: Sequence[Any]) -> Asking[Any]:
@@ -149,14 +149,14 @@ class _Slopes(Arrays):
         parts = []
         for value, condition in branches:
             parts.append(((yield value), self.value(condition)))
-        found = {}
+        by_element = {}
         for element in self._by:
             if any(element in slopes for slopes, _ in parts):
                 result: Any = self._watched.dtype.type(np.nan)
                 for slopes, holds in reversed(parts):
                     result = np.where(holds, slopes.get(element, self._watched.dtype.type(0)), result)
-                found[element] = result
-        return found
+                by_element[element] = result
+        return by_element
 
     def value(self, node: Any) -> Any:
         """Return the values of a node."""
@@ -207,7 +207,7 @@ def suspicious_slopes(form: Expr, points: Points, by: Sequence[Element]) -> dict
     with np.errstate(all="ignore"):
         walk(form, slopes)
         unknown = np.isnan(slopes.value(form))  # there is no value, so there is no derivative
-    return {element: (own | watched.suspicious) & ~unknown for element, own in slopes.suspicious.items()}
+    return {element: (mask | watched.suspicious) & ~unknown for element, mask in slopes.suspicious.items()}
 
 
 def are_few(suspicious: Mask, count: int) -> bool:
@@ -225,11 +225,11 @@ def is_sound(form: Expr, points: Points, suspicious: Mask, truth: Truth, count: 
     """Return whether a form has its digits at a few of the suspicious points, or there are hardly any of a number."""
     if are_few(suspicious, count):
         return True
-    found = np.flatnonzero(suspicious)
-    finite = np.isfinite(Sample(chosen(points, found)).values(form))
+    suspects = np.flatnonzero(suspicious)
+    finite = np.isfinite(Sample(chosen(points, suspects)).values(form))
     places: list[int] = []
     values: list[float] = []
-    for place in _spread(found[~finite])[: TRIED // 4] + _spread(found[finite])[:TRIED]:
+    for place in _spread(suspects[~finite])[: TRIED // 4] + _spread(suspects[finite])[:TRIED]:
         (exact,) = truth.at([place])
         if np.isfinite(exact):
             places.append(place)

@@ -126,7 +126,7 @@ class Search:
     def __init__(
         self,
         written: Expr,
-        given: Expr,
+        given_form: Expr,
         points: Points,
         further: tuple[Points, Points],
         truth: Truth | None = None,
@@ -134,14 +134,14 @@ class Search:
         limits: Expr | None = None,
         starts: Mapping[Element, float] = MappingProxyType({}),
     ) -> None:
-        self.written, self.given, self._starts = written, given, starts
+        self.written, self.given, self._starts = written, given_form, starts
         self.further, self.anywhere = further
         exact = (truth or Truth(written, points)).everywhere()
         known = np.isfinite(exact)
         self.exact = exact[known]
         self.sample = Sample(chosen(points, known))
         self._regimes = [which for which in regimes(self.sample.points, starts) if which.sum() >= LEAST_POINTS]
-        self.limits = given if limits is None else limits
+        self.limits = given_form if limits is None else limits
         self.holes = self._holes(points, known)
         self.zeros = tuple(element for element in points if element not in starts)
         self.mends = True
@@ -153,18 +153,18 @@ class Search:
         self.candidates: list[Candidate] = []
         self._borders: dict[tuple[Relational, int], tuple[Points, Truth]] = {}
         self.bound, self.lost = bound, math.inf
-        self.before = max(map(operations, (given, written) if bound == FAR else (given,)))
+        self.before = max(map(operations, (given_form, written) if bound == FAR else (given_form,)))
 
     def _holes(self, points: Points, known: NDArray[np.bool_]) -> list[tuple[Expr, Expr, Points]]:
         """Return the elements that are 0 at a hole, each with the limits there, and the points."""
-        found: list[tuple[Expr, Expr, Points]] = []
+        holes: list[tuple[Expr, Expr, Points]] = []
         for element, column in points.items():
             here = (column == 0) & ~known
             few = chosen(points, here)
             if here.any() and np.isfinite(values(self.limits, few)).all():
                 limit = self._limit(element, few)
-                found += [] if limit is None else [(element, limit, few)]
-        return found
+                holes += [] if limit is None else [(element, limit, few)]
+        return holes
 
     def _limit(self, element: Element, few: Points) -> Expr | None:
         """Return the limit where an element is 0, given some points there; None where none is known."""
@@ -241,8 +241,8 @@ class Search:
         if rules and not self.bound.allows(cost, self.before, self.lost):
             return None
         try:
-            found = self.sample.values(form) if rules else values(form, self.sample.points)
-            lost = bits_lost(found, self.exact)
+            computed = self.sample.values(form) if rules else values(form, self.sample.points)
+            lost = bits_lost(computed, self.exact)
         except FAULTS:
             return None
         candidate = Candidate(form, rules, lost, float(lost.mean()) + PRICE * cost)

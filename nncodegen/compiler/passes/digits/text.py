@@ -68,22 +68,22 @@ def gain(before: Array, after: Array, truth: Truth, usual: NDArray[np.bool_], dt
     differ = np.flatnonzero(_are_far_apart(before, after, dtype))
     if len(differ) > MANY:
         first = differ[:: len(differ) // FIRST]
-        found = _gain(before[first], after[first], truth.at(first), usual[first], len(first))
-        if found.is_loss(LIKELY):
-            return found
+        sampled = _gain(before[first], after[first], truth.at(first), usual[first], len(first))
+        if sampled.is_loss(LIKELY):
+            return sampled
     return _gain(before[differ], after[differ], truth.at(differ), usual[differ], count)
 
 
 def _gain(before: Array, after: Array, exact: Array, usual: NDArray[np.bool_], count: int) -> Gain:
     known = np.isfinite(exact)
-    one, other = (bits_lost(each[known], exact[known]) for each in (before, after))
+    bits_before, bits_after = (bits_lost(each[known], exact[known]) for each in (before, after))
     here = usual[known]
-    bits = one - other
-    worse = is_worse(one[here], other[here], exact[known][here])
+    bits = bits_before - bits_after
+    worse = is_worse(bits_before[here], bits_after[here], exact[known][here])
     return Gain(float(bits.sum()), float((bits**2).sum()), count, worse)
 
 
-def _are_far_apart(one: Array, other: Array, dtype: np.dtype[np.floating]) -> NDArray[np.bool_]:
-    first, second = (np.asarray(values).astype(dtype) for values in (one, other))
+def _are_far_apart(left: Array, right: Array, dtype: np.dtype[np.floating]) -> NDArray[np.bool_]:
+    first, second = (np.asarray(values).astype(dtype) for values in (left, right))
     apart = np.isnan(first) | (bits_lost(second, first) > FAR_APART)
     return np.asarray(apart & ~(np.isnan(first) & np.isnan(second)))

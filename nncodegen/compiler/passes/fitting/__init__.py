@@ -24,7 +24,7 @@ def fit_of(program: Program) -> Companion | str:
         return never
     if program.task.least_squares:
         return jacobian(program)
-    found = curvature(program)
-    if isinstance(found, str) and program.task.terms and not program.task.residuals:
+    companion = curvature(program)
+    if isinstance(companion, str) and program.task.terms and not program.task.residuals:
         return "a Mean among its losses is minimized itself, and a fit takes sums of squares; use train or minimize"
-    return found
+    return companion

@@ -23,12 +23,12 @@ def linear_of(program: Program, steps: Iterable[Step], derivatives: Sequence[Ele
     parameters = [tensor.name for tensor in program.parameters]
     reads: dict[str, frozenset[str]] = {name: frozenset([name]) for name in parameters}
     for step in steps:
-        reads[step.target.tensor] = frozenset().union(*(reads.get(one.tensor, ()) for one in step.operands))
-    found: dict[str, None] = {}
+        reads[step.target.tensor] = frozenset().union(*(reads.get(operand.tensor, ()) for operand in step.operands))
+    linear: dict[str, None] = {}
     factors: set[str] = set()  # the parameters that these are multiplied with
     for name, derivative in zip(parameters, derivatives, strict=True):
         read = reads.get(derivative.tensor, frozenset())
-        if name not in read and name not in factors and found.keys().isdisjoint(read):
-            found[name] = None
+        if name not in read and name not in factors and linear.keys().isdisjoint(read):
+            linear[name] = None
             factors |= read
-    return tuple(found)
+    return tuple(linear)

@@ -25,10 +25,10 @@ def block_of(steps: Sequence[Step], seeds: Sequence[Element], products: Sequence
     count = sum(program.count(seed.indices) for seed in seeds)
     if any(step.operator in RECURRENCES for step in steps):
         return count
-    found = dependence(steps, {seed.tensor: len(seed.indices) for seed in seeds})
+    dependences = dependence(steps, {seed.tensor: len(seed.indices) for seed in seeds})
     sizes = set()
     for seed, product in zip(seeds, products, strict=True):
-        read = found.get(product.tensor, {})
+        read = dependences.get(product.tensor, {})
         if not read.keys() <= {seed.tensor}:
             return count
         places = read.get(seed.tensor, tuple(range(len(seed.indices))))
@@ -37,21 +37,23 @@ def block_of(steps: Sequence[Step], seeds: Sequence[Element], products: Sequence
     return sizes.pop() if len(sizes) == 1 else count
 
 
-def dependence(steps: Iterable[Step], given: Mapping[str, int]) -> dict[str, dict[str, Places]]:
+def dependence(steps: Iterable[Step], index_counts: Mapping[str, int]) -> dict[str, dict[str, Places]]:
     """Return on which of some tensors each tensor depends, with the places of their indices.
 
-    ``given`` has the number of indices of each by its name.
+    ``index_counts`` has the number of indices of each by its name.
     """
-    found: dict[str, dict[str, Places]] = {name: {name: tuple(range(count))} for name, count in given.items()}
+    dependences: dict[str, dict[str, Places]] = {
+        name: {name: tuple(range(count))} for name, count in index_counts.items()
+    }
     for step in steps:
-        own: dict[str, Places] = {}
+        of_target: dict[str, Places] = {}
         for operand in step.operands:
-            for seed, places in _moved(found.get(operand.tensor, {}), operand, step).items():
-                others = own.get(seed, places)
-                own[seed] = tuple(a if a == b else None for a, b in zip(others, places, strict=True))
-        if own:
-            found[step.target.tensor] = own
-    return found
+            for seed, places in _moved(dependences.get(operand.tensor, {}), operand, step).items():
+                others = of_target.get(seed, places)
+                of_target[seed] = tuple(a if a == b else None for a, b in zip(others, places, strict=True))
+        if of_target:
+            dependences[step.target.tensor] = of_target
+    return dependences
 
 
 def _moved(known: Mapping[str, Places], operand: Element, step: Step) -> dict[str, Places]:

@@ -58,41 +58,45 @@ def curvature(program: Program) -> Companion | str:
     The reasons: the loss depends on parameters or inputs in addition to u, or all its second derivatives by one of u
     are 0.
     """
-    found = next((cut for cut in _cuts(program) if _separates(cut[0], cut[1], program)), None)
-    if found is None:
+    separating = next((cut for cut in _cuts(program) if _separates(cut[0], cut[1], program)), None)
+    if separating is None:
         return "its loss depends on more than the outputs and the targets"
-    steps, inner, of_outputs = found
+    steps, inner, of_outputs = separating
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     known = split(steps, numbering)
-    given = [known[element] for element in inner]
-    one = next(known[factor] for factor in _terms(program) if factor in known)
-    seeds = seeds_of(given, program, numbering)
-    tensors = tuple(Tensor(element.tensor, shape_of(element, program)) for element in given)
+    u_elements = [known[element] for element in inner]
+    sample_loss = next(known[factor] for factor in _terms(program) if factor in known)
+    seeds = seeds_of(u_elements, program, numbering)
+    tensors = tuple(Tensor(element.tensor, shape_of(element, program)) for element in u_elements)
 
     def derivatives(value: Element) -> tuple[Element, ...]:
         """Return the derivatives of a scalar by each u."""
-        later = _needed_given(given, numbering.steps, value)
-        found = reverse_sweep(replace(program, parameters=tensors, steps=later), later, value, numbering)
-        return tuple(laid_out(slope, element.indices, numbering) for slope, element in zip(found, given, strict=True))
+        later = _needed_given(u_elements, numbering.steps, value)
+        swept = reverse_sweep(replace(program, parameters=tensors, steps=later), later, value, numbering)
+        return tuple(
+            laid_out(slope, element.indices, numbering) for slope, element in zip(swept, u_elements, strict=True)
+        )
 
-    gradient = derivatives(summed([one], [], numbering))
+    gradient = derivatives(summed([sample_loss], [], numbering))
     products = derivatives(summed(gradient, seeds, numbering))
     flat = [place for place, product in enumerate(products) if _is_zero(product, numbering.steps)]
     if flat:
-        slopes = _needed_given(given, numbering.steps, *(gradient[place] for place in flat))
-        reason = WITHOUT_CURVATURE if _read(slopes) & {element.tensor for element in given} else AFFINE
+        slopes = _needed_given(u_elements, numbering.steps, *(gradient[place] for place in flat))
+        reason = WITHOUT_CURVATURE if _read(slopes) & {element.tensor for element in u_elements} else AFFINE
         named = inner if inner == program.task.residuals else program.outputs
-        some = len(flat) < len(given)
+        some = len(flat) < len(u_elements)
         return reason.format(listed([named[place].tensor for place in flat]) if some else "the outputs")
-    later = _needed_given(given, numbering.steps, *products)
+    later = _needed_given(u_elements, numbering.steps, *products)
     block = block_of(later, seeds, products, program) if seeds else 1
-    one, kept = with_known(one, _needed_given(given, numbering.steps, one), given, block, program, numbering)
-    total = summed(given, seeds, numbering)
+    sample_loss, kept = with_known(
+        sample_loss, _needed_given(u_elements, numbering.steps, sample_loss), u_elements, block, program, numbering
+    )
+    total = summed(u_elements, seeds, numbering)
     guards = guards_of(needed(steps, [program.loss]), program)
-    before = (one, *gradient, *products, *with_guards(guards.expressions, known, numbering))
+    before = (sample_loss, *gradient, *products, *with_guards(guards.expressions, known, numbering))
     forward = runs_forward(program)
     rows = (
-        forward_rows(program, given, before, numbering)
+        forward_rows(program, u_elements, before, numbering)
         if forward
         else reverse_sweep(program, needed(numbering.steps, [total]), total, numbering, each_sample=True)
     )
@@ -106,7 +110,7 @@ def curvature(program: Program) -> Companion | str:
         updates=(),
         task=replace(program.task, labels=False),
     )
-    count = sum(program.count(element.indices) for element in given)
+    count = sum(program.count(element.indices) for element in u_elements)
     return Companion(
         NAME, ABOUT_FORWARD if forward else ABOUT, derived, count, curved=True, of_outputs=of_outputs,
         guards=guards.texts, forward=forward, block=block,
@@ -135,9 +139,9 @@ def _cuts(program: Program) -> Iterator[Cut]:
     yield tuple(_written_with(formulas, program)), tuple(outputs), True
     yield from _by_arguments(of_outputs, program)
     if program.task.loss_of_outputs is not None:
-        (one,) = (step for step in program.steps if step.target in _terms(program))
-        as_described = replace(one, expression=program.task.loss_of_outputs)
-        yield tuple(as_described if step is one else step for step in program.steps), program.outputs, True
+        (loss_step,) = (step for step in program.steps if step.target in _terms(program))
+        as_described = replace(loss_step, expression=program.task.loss_of_outputs)
+        yield tuple(as_described if step is loss_step else step for step in program.steps), program.outputs, True
 
 
 def _is_same(formula: Expr, output: Element) -> bool:
@@ -208,8 +212,8 @@ def _read(steps: Iterable[Step]) -> set[str]:
 
 def _needed_given(inner: Iterable[Element], steps: Iterable[Step], *results: Element) -> tuple[Step, ...]:
     """Return the steps on which results depend, given u."""
-    given = {element.tensor for element in inner}
-    return needed((step for step in steps if step.target.tensor not in given), results)
+    known_tensors = {element.tensor for element in inner}
+    return needed((step for step in steps if step.target.tensor not in known_tensors), results)
 
 
 def _terms(program: Program) -> tuple[Expr, ...]:

@@ -57,20 +57,20 @@ def guards_of(steps: Iterable[Step], program: Program) -> Guards:
     names = [tensor.name for tensor in program.parameters]
     count = len(names) - program.fit_task.input_shifts
     dependent, changed = set(names[:count]), set(names[count:])
-    found: dict[Expr, bool] = {}
+    guards: dict[Expr, bool] = {}
     for step in steps:
         for denominator in _denominators(step.expression):
             for factor in _factors(denominator):
                 read = {element.tensor for element in elements(factor)}
                 if read & (dependent | changed) and not _is_never_negative(factor):
-                    found[_positive(factor)] = bool(read & dependent)
+                    guards[_positive(factor)] = bool(read & dependent)
         read = {operand.tensor for operand in step.operands}
         for some in (dependent, changed):
             if read & some:
                 some.add(step.target.tensor)
-    ordered = sorted(found, key=lambda guard: not found[guard])
+    ordered = sorted(guards, key=lambda guard: not guards[guard])
     texts = tuple(_text_of(guard, names[count:]) for guard in ordered)
-    return Guards(tuple(ordered), texts, len(found) - sum(found.values()))
+    return Guards(tuple(ordered), texts, len(guards) - sum(guards.values()))
 
 
 def _positive(guard: Expr) -> Expr:
@@ -94,8 +94,8 @@ def with_guards(guards: Sequence[Expr], known: Known, numbering: Numbering) -> t
     """
     results = []
     for number, guard in enumerate(guards, start=1):
-        own = known_under(Step(Element("guard", (SAMPLE,)), guard), known)
-        value = numbering.define(guard.xreplace(own))
+        values = known_under(Step(Element("guard", (SAMPLE,)), guard), known)
+        value = numbering.define(guard.xreplace(values))
         results.append(Element(numbering.fresh(f"guard{number}" if len(guards) > 1 else "guard"), (SAMPLE,)))
         numbering.steps.append(Step(results[-1], value))  # a copy: the value may be an output as well
     return tuple(results)
@@ -124,11 +124,13 @@ def _denominators(expression: Expr) -> Iterator[Expr]:
 
 def _in_all_branches(node: Piecewise) -> Iterator[Expr]:
     """Yield the factors of denominators that all branches have: they count whichever is taken."""
-    found = [
+    factors_of_branches = [
         dict.fromkeys(_positive(factor) for denominator in _denominators(value) for factor in _factors(denominator))
         for value, _ in node.args
     ]
-    yield from (factor for factor in found[0] if all(factor in others for others in found[1:]))
+    yield from (
+        factor for factor in factors_of_branches[0] if all(factor in others for others in factors_of_branches[1:])
+    )
 
 
 def _factors(expression: Expr) -> Iterator[Expr]:

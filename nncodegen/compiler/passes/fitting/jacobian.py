@@ -55,8 +55,8 @@ def jacobian(program: Program) -> Companion:
     )
     count = sum(program.count(output.indices) for output in program.outputs)
     linear = linear_of(program, derived.steps, rows)
-    own = guards.of_inputs
-    return Companion(NAME, ABOUT, derived, count, guards=guards.texts, input_guards=own, linear=linear)
+    of_inputs = guards.of_inputs
+    return Companion(NAME, ABOUT, derived, count, guards=guards.texts, input_guards=of_inputs, linear=linear)
 
 
 def runs_forward(program: Program) -> bool:
@@ -64,7 +64,7 @@ def runs_forward(program: Program) -> bool:
 
     Those of differential equations do for any number of outputs, since the path has all derivatives in either case.
     """
-    if any(one.shape for one in program.parameters):
+    if any(parameter.shape for parameter in program.parameters):
         return False
     if solving := [step for step in program.steps if step.operator == INTEGRATE]:
         return not (program.fit_task.input_shifts or any(step.expression.system.weights for step in solving))
@@ -104,9 +104,9 @@ def forward_rows(
         for output, value in zip(
             outputs, forward_sweep(alone, steps, {parameter.name: S.One}, outputs, numbering), strict=True
         ):
-            found = laid_out(value, output.indices, numbering)
-            if found in (*before, *rows):  # each result has a place of its own
-                found = Element(numbering.fresh(), output.indices)
-                numbering.steps.append(Step(found, value))
-            rows.append(found)
+            row = laid_out(value, output.indices, numbering)
+            if row in (*before, *rows):  # each result has a place of its own
+                row = Element(numbering.fresh(), output.indices)
+                numbering.steps.append(Step(row, value))
+            rows.append(row)
     return rows

@@ -21,18 +21,18 @@ from nncodegen.compiler.passes.numbering import Numbering
 
 
 def with_known(
-    loss: Element, steps: Sequence[Step], given: Sequence[Element], block: int, program: Program, numbering: Numbering
+    loss: Element, steps: Sequence[Step], outputs: Sequence[Element], block: int, program: Program, numbering: Numbering
 ) -> tuple[Element, tuple[Element, ...]]:
     """Return the loss of a sample without the terms of missing targets, and an element ``known`` for each output.
 
-    ``steps`` are those from the outputs, ``given``, to the loss; ``block`` is the number of outputs in each block.
+    ``steps`` are those from ``outputs`` to the loss; ``block`` is the number of outputs in each block.
     Return the loss as it is, and no elements, if all outputs are one block, or if targets and outputs, or terms and
     blocks, do not belong to each other one by one.
     """
     recurs = any(step.operator in RECURRENCES for step in steps)
-    if block == program.width(given) or len(program.targets) != len(given) or recurs:
+    if block == program.width(outputs) or len(program.targets) != len(outputs) or recurs:
         return loss, ()
-    leading = [_leading(output, block, program) for output in given]
+    leading = [_leading(output, block, program) for output in outputs]
     blocks = [program.count(indices) for indices in leading]
     shapes = [tuple(program.sizes[index] for index in indices) for indices in leading]
     pairs = [*zip(program.targets, shapes, strict=True)]
@@ -40,8 +40,8 @@ def with_known(
     if any(tensor.shape[: len(shape)] != shape for tensor, shape in pairs) or len(lengths) > 1:
         return loss, ()
     known = tuple(Element(numbering.fresh("known"), indices) for indices in leading)
-    of_targets = {tensor.name: one for tensor, one in zip(program.targets, known, strict=True)}
-    of_outputs = {output.tensor: one for output, one in zip(given, known, strict=True)}
+    of_targets = {tensor.name: element for tensor, element in zip(program.targets, known, strict=True)}
+    of_outputs = {output.tensor: element for output, element in zip(outputs, known, strict=True)}
     try:
         return _Terms(steps, of_targets | of_outputs, numbering).where_known(loss), known
     except _NotApartError:
@@ -66,7 +66,7 @@ class _Terms:
     def __init__(self, steps: Sequence[Step], known: Mapping[str, Element], numbering: Numbering) -> None:
         self._known, self._numbering = known, numbering
         self._steps = {step.target: step for step in steps}
-        self._found = dependence(steps, {name: len(one.indices) for name, one in known.items()})
+        self._found = dependence(steps, {name: len(element.indices) for name, element in known.items()})
 
     def where_known(self, value: Element) -> Element:
         """Return a sum without terms whose targets are missing."""
@@ -76,10 +76,10 @@ class _Terms:
         parts: dict[Element | None, list[Expr]] = {}
         whole: list[Expr] = []
         for term in Add.make_args(step.expression):
-            found = self._blocks(term)
+            blocks = self._blocks(term)
             number, rest = term.as_coeff_Mul()
-            if len(found) < 2 and None not in found:
-                parts.setdefault(next(iter(found), None), []).append(term)
+            if len(blocks) < 2 and None not in blocks:
+                parts.setdefault(next(iter(blocks), None), []).append(term)
             elif isinstance(rest, Element):
                 whole.append(number * self.where_known(rest))
             else:
@@ -88,19 +88,19 @@ class _Terms:
         if constant and (len(parts) != 1 or whole):
             raise _NotApartError
         chosen = [
-            Piecewise((Add(*terms, *constant), one > 0), (S.Zero, True))
-            for one, terms in parts.items()
-            if one is not None
+            Piecewise((Add(*terms, *constant), block > 0), (S.Zero, True))
+            for block, terms in parts.items()
+            if block is not None
         ]
         return self._numbering.define(Add(*whole, *chosen), value.tensor, value.indices, step.operator, step.over)
 
     def _blocks(self, term: Expr) -> dict[Element | None, None]:
         """Return the blocks on which a term depends, as their elements ``known``; None stands for several of them."""
-        found: dict[Element | None, None] = {}
+        blocks: dict[Element | None, None] = {}
         for element in elements(term):
             for name, places in self._found.get(element.tensor, {}).items():
-                one = self._known[name]
-                indices = [None if place is None else element.indices[place] for place in places[: len(one.indices)]]
+                block = self._known[name]
+                indices = [None if place is None else element.indices[place] for place in places[: len(block.indices)]]
                 alone = None not in indices and len({*indices}) == len(indices)
-                found[Element(one.tensor, (index for index in indices if index)) if alone else None] = None
-        return found
+                blocks[Element(block.tensor, (index for index in indices if index)) if alone else None] = None
+        return blocks

@@ -46,6 +46,6 @@ def shape_of(element: Element, program: Program) -> tuple[int | None, ...]:
 
 def laid_out(element: Element, indices: tuple[str, ...], numbering: Numbering) -> Element:
     """Return an element with all given indices, whose values lie in their order: a copy if necessary."""
-    own = tuple(index for index in indices if index in element.indices)
-    missing = [index for index in indices if index not in (SAMPLE, *own)]
-    return element if element.indices == own and not missing else numbering.define(element, None, indices)
+    present = tuple(index for index in indices if index in element.indices)
+    missing = [index for index in indices if index not in (SAMPLE, *present)]
+    return element if element.indices == present and not missing else numbering.define(element, None, indices)

@@ -140,8 +140,8 @@ def _forms(alternative: Alternative, node: Expr) -> Iterator[Expr]:
     """Yield the other forms that an alternative gives for a node, for its parts one by one, and for all of them."""
     rewritten: dict[Expr, Expr] = {}
     for part, rest in parts(node):
-        found = alternative(part)
-        for form in () if found is None else (found,) if isinstance(found, Expr) else found:
+        replacement = alternative(part)
+        for form in () if replacement is None else (replacement,) if isinstance(replacement, Expr) else replacement:
             if form != part:
                 yield part.func(form, *rest) if rest else form
                 if rest:
@@ -168,11 +168,11 @@ FAULTS = (RecursionError, ValueError, TypeError, ZeroDivisionError, NotImplement
 
 @lru_cache(maxsize=2_000)
 def _neighbours(node: Expr, table: int) -> tuple[tuple[str, Expr], ...]:
-    found = []
+    rewritings = []
     for rule in _TABLES[table].get(node.func, ()):
         try:
             forms = [plain_conditions(stable_form(new, node)) for new in _forms(rule, node)]
         except FAULTS:
             continue
-        found += [(rule.__name__, new) for new in forms if new != node]
-    return tuple(found)
+        rewritings += [(rule.__name__, new) for new in forms if new != node]
+    return tuple(rewritings)

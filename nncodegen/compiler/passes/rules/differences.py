@@ -36,8 +36,8 @@ def expanded(node: Expr) -> Expr:
     """Return a sum multiplied out, or as it is if it would have too many terms; functions stay as they are."""
     if node.count_ops() > MOST_TERMS:
         return node
-    found: Expr = sympy.expand(node, power_base=False, power_exp=False, log=False, trig=False)
-    return found
+    multiplied: Expr = sympy.expand(node, power_base=False, power_exp=False, log=False, trig=False)
+    return multiplied
 
 
 # --- roots -------------------------------------------------------------------------------------------------------
@@ -87,10 +87,10 @@ def quotient_with_root(node: Mul) -> Expr | None:
     """(sqrt(b**2 - p*q) - b)/p = -q/(sqrt(...) + b) where b is positive: p*q is divided before it is multiplied."""
     for factor in node.args:
         if isinstance(factor, Add):
-            found = difference_with_root(factor)
-            if isinstance(found, Piecewise):
+            difference = difference_with_root(factor)
+            if isinstance(difference, Piecewise):
                 rest = others(node, factor)
-                return Piecewise(*((sympy.powsimp(rest * value), condition) for value, condition in found.args))
+                return Piecewise(*((sympy.powsimp(rest * value), condition) for value, condition in difference.args))
     return None
 
 
@@ -128,8 +128,8 @@ def powers_of_roots(node: Add) -> Expr | None:
     plain = node.replace(lambda part: isinstance(part, Pow) and not part.exp.is_Integer, named)
     if len(names) < 2:
         return None
-    found = sympy.factor(sympy.together(plain))
-    return None if found == plain else found.xreplace({name: root for root, name in names.items()})
+    product = sympy.factor(sympy.together(plain))
+    return None if product == plain else product.xreplace({name: root for root, name in names.items()})
 
 
 # --- fractions and polynomials ------------------------------------------------------------------------------------
@@ -148,8 +148,8 @@ def one_fraction(node: Add) -> Expr | None:
 
 def multiplied_out(node: Add) -> Expr | None:
     """(x + 1)**2 - x**2 = 2*x + 1: terms that are equal are gone before they are computed."""
-    found = expanded(node)
-    return found if isinstance(found, Add) and len(found.args) <= MOST_TERMS else sympy.factor_terms(found)
+    terms = expanded(node)
+    return terms if isinstance(terms, Add) and len(terms.args) <= MOST_TERMS else sympy.factor_terms(terms)
 
 
 def factored(node: Add) -> Expr | None:
@@ -173,16 +173,16 @@ def factored(node: Add) -> Expr | None:
 
     plain = hidden(node)
     try:
-        found: Expr = sympy.factor(plain)
+        product: Expr = sympy.factor(plain)
     except (sympy.PolynomialError, NotImplementedError):
         return None
-    return None if found == plain else found.xreplace({name: part for part, name in names.items()})
+    return None if product == plain else product.xreplace({name: part for part, name in names.items()})
 
 
 def factor_out(node: Add) -> Expr | None:
     """x*u - x*v = x*(u - v)."""
-    found: Expr = sympy.factor_terms(node)
-    return found if isinstance(found, Mul) else None
+    product: Expr = sympy.factor_terms(node)
+    return product if isinstance(product, Mul) else None
 
 
 # --- logarithms, arctangents, powers ------------------------------------------------------------------------------
@@ -208,10 +208,10 @@ def logarithm_of_quotient(u: Expr, v: Expr) -> Expr:
 def difference_of_logarithms(node: Add) -> Iterator[Expr]:
     """p*log(u) - q*log(v) = q*log1p((u - v)/v) + (p - q)*log(u), where u - v is simpler than u and v."""
     for first, second, rest in pairs(node):
-        one, other = _logarithm(first), _logarithm(second)
-        if one is None or other is None:
+        first_log, second_log = _logarithm(first), _logarithm(second)
+        if first_log is None or second_log is None:
             continue
-        (p, u), (q, v) = one, other
+        (p, u), (q, v) = first_log, second_log
         total = expanded(p + q)
         if total.is_number:
             simple = expanded(u - v)
@@ -230,8 +230,10 @@ def logarithm_of_quotient_apart(node: log) -> Expr | None:
     above, below = sympy.fraction(node.args[0])
     if below.is_number:
         return None
-    one, other = (log1p(expanded(part - 1)) if isinstance(part, Add) else log(part) for part in (above, below))
-    return one - other
+    log_above, log_below = (
+        log1p(expanded(part - 1)) if isinstance(part, Add) else log(part) for part in (above, below)
+    )
+    return log_above - log_below
 
 
 def logarithm_of_odd_quotient(node: log) -> Expr | None:
@@ -273,9 +275,9 @@ def inverse_hyperbolic(node: log) -> Expr | None:
 def difference_of_arctangents(node: Add) -> Expr | None:
     """atan(u) - atan(v) = atan2(u - v, 1 + u*v), the angle between two directions."""
     for first, second, rest in pairs(node):
-        (k, one), (j, other) = first.as_coeff_Mul(), second.as_coeff_Mul()
-        if isinstance(one, sympy.atan) and isinstance(other, sympy.atan) and k == -j:
-            (u,), (v,) = one.args, other.args
+        (k, first_angle), (j, second_angle) = first.as_coeff_Mul(), second.as_coeff_Mul()
+        if isinstance(first_angle, sympy.atan) and isinstance(second_angle, sympy.atan) and k == -j:
+            (u,), (v,) = first_angle.args, second_angle.args
             return k * sympy.atan2(expanded(u - v), 1 + u * v) + rest
     return None
 
@@ -303,10 +305,15 @@ def _exponent(term: Expr) -> tuple[Expr, Expr, Expr | None] | None:
 def difference_of_powers(node: Add) -> Iterator[Expr]:
     """u**p - v**p = u**p*(1 - exp(-d)) with d = p*log(u/v), and exp(u) - exp(v) with d = u - v."""
     for first, second, rest in pairs(node):
-        one, other = _exponent(first), _exponent(second)
-        if one is None or other is None or one[0] != -other[0] or (one[2] is None) != (other[2] is None):
+        first_power, second_power = _exponent(first), _exponent(second)
+        if (
+            first_power is None
+            or second_power is None
+            or first_power[0] != -second_power[0]
+            or (first_power[2] is None) != (second_power[2] is None)
+        ):
             continue
-        (k, p, u), (_, q, v) = one, other
+        (k, p, u), (_, q, v) = first_power, second_power
         if u is None or v is None:
             yield k * difference_of_exponentials(p, q, expanded(p - q)) + rest
         elif p == q:
@@ -321,9 +328,9 @@ def _log(u: Expr) -> Expr:
 def power_less_one(node: Add) -> Expr | None:
     """u**p - 1 = expm1(p*log(u)), with log1p(u - 1) for a sum with 1."""
     for first, second, rest in pairs(node):
-        found = _exponent(first)
-        if found and found[2] is not None and found[0] == -second:
-            return found[0] * expm1(found[1] * _log(found[2])) + rest
+        power = _exponent(first)
+        if power and power[2] is not None and power[0] == -second:
+            return power[0] * expm1(power[1] * _log(power[2])) + rest
     return None
 
 
@@ -339,10 +346,10 @@ def quotient_of_expm1(node: Mul) -> Expr | None:
         if not isinstance(factor, expm1):
             continue
         below = [p for p in node.args if p.func.__name__ == "bose_einstein"]
-        for one in below:
-            for other in below:
-                if one is not other and sympy.expand(factor.args[0] - one.args[0] - other.args[0]) == 0:
-                    return (1 + one + other) * others(node, factor, one, other)
+        for first in below:
+            for second in below:
+                if first is not second and sympy.expand(factor.args[0] - first.args[0] - second.args[0]) == 0:
+                    return (1 + first + second) * others(node, factor, first, second)
     return None
 
 
@@ -359,26 +366,26 @@ def sum_of_expm1_quotients(node: Mul) -> Iterator[Expr]:
         if not isinstance(above, over(expm1)):
             continue
         c, x = above.args
-        for k, one in enumerate(quotients):
-            for other in quotients[k + 1 :]:
-                a, b = one.args[0], other.args[0]
-                if one.args[1] == other.args[1] == x and a + b == c:
-                    rest = others(node, above, one, other)
-                    one_size, other_size = (sympy.sign(each) * under(expm1)(Abs(each), Abs(x)) for each in (a, b))
+        for k, first in enumerate(quotients):
+            for second in quotients[k + 1 :]:
+                a, b = first.args[0], second.args[0]
+                if first.args[1] == second.args[1] == x and a + b == c:
+                    rest = others(node, above, first, second)
+                    first_size, second_size = (sympy.sign(each) * under(expm1)(Abs(each), Abs(x)) for each in (a, b))
                     total = 1 / a + 1 / b + x / 2 * (langevin(a * x / 2) + langevin(b * x / 2))
                     small = Abs(c * x) < 1
                     same = Or(And(a > 0, b > 0), And(a < 0, b < 0), And(small, Abs(c) > Abs(a)))
-                    product = balanced(above, one, other)
-                    yield (x + one + other) * rest
+                    product = balanced(above, first, second)
+                    yield (x + first + second) * rest
                     yield total * rest
-                    yield Piecewise((total, same), (product, small), (one_size + other_size, True)) * rest
+                    yield Piecewise((total, same), (product, small), (first_size + second_size, True)) * rest
 
 
 def branch_of_logarithms(node: Add) -> Iterator[Expr]:
     """log(u) - log(v) = log1p((u - v)/v) where both are close, by a branch, and as it is elsewhere."""
     for first, second, rest in pairs(node):
-        one, other = _logarithm(first), _logarithm(second)
-        if one and other and one[0] == -other[0]:
-            (p, u), (_, v) = one, other
+        first_log, second_log = _logarithm(first), _logarithm(second)
+        if first_log and second_log and first_log[0] == -second_log[0]:
+            (p, u), (_, v) = first_log, second_log
             near = Or(Abs(u - v) > Abs(v) / 2)
             yield p * Piecewise((log(u) - log(v), near), (logarithm_of_quotient(u, v), True)) + rest

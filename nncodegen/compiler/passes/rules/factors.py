@@ -36,8 +36,8 @@ def without_factors(node: Expr, part: Expr) -> tuple[Expr, Expr]:
             other, power = _base_and_exponent(factor)
             if other == base and (power / exponent).is_Integer:
                 return power / exponent, Mul(*(each for each in Mul.make_args(node) if each != factor))
-    found, wanted = _powers(node), _powers(part)
-    ratios = {found.get(base, S.Zero) / number for base, number in wanted.items()}
+    present, wanted = _powers(node), _powers(part)
+    ratios = {present.get(base, S.Zero) / number for base, number in wanted.items()}
     k = min(ratios, key=abs) if ratios and len({ratio > 0 for ratio in ratios}) == 1 else S.Zero
     return (k, node / part**k) if k.is_Integer else (S.Zero, node)
 

@@ -17,8 +17,8 @@ Observer = Callable[[Rule, Expr, Expr], None]
 def stable_form(node: Expr, stable: Expr | None = None) -> Expr:
     """Return the stable form of one expression; the parts that it shares with a ``stable`` one stay as they are."""
     forms = Forms(known={} if stable is None else {part: part for part in preorder_traversal(stable)})
-    found = forms.of(node)
-    return Forms(tuple(forms.recognized)).of(node) if forms.recognized else found
+    form = forms.of(node)
+    return Forms(tuple(forms.recognized)).of(node) if forms.recognized else form
 
 
 class Forms:
@@ -88,7 +88,7 @@ class Forms:
             k, rest = (without_terms if isinstance(node, Add) else without_factors)(node, part)
             if k and not rest.is_number and not self.of(rest).is_number:  # otherwise it is the part, times a number
                 self._begun.add(part)  # its stable form may contain the part again
-                found = self.of(part)
+                stable_part = self.of(part)
                 self._begun.remove(part)
-                return self.of(rest) + k * found if isinstance(node, Add) else self.of(rest) * found**k
+                return self.of(rest) + k * stable_part if isinstance(node, Add) else self.of(rest) * stable_part**k
         return None

@@ -185,7 +185,9 @@ def _logarithms(node: Expr) -> list[Expr]:
         return [node.args[0]]
     if isinstance(node, Pow) and not (node.exp.is_Integer and node.exp > 0):
         return []
-    return [found for part in node.args for found in _logarithms(part)] if isinstance(node, Add | Mul | Pow) else []
+    return (
+        [argument for part in node.args for argument in _logarithms(part)] if isinstance(node, Add | Mul | Pow) else []
+    )
 
 
 def _vanishing_parts(argument: Expr) -> set[Expr]:

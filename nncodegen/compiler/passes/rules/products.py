@@ -66,8 +66,8 @@ def exponential_times_bose_einstein(node: Expr) -> Expr | None:
     """exp(z)/(exp(z) - 1) = -bose_einstein(-z)."""
     for factor in node.args:
         if isinstance(factor, exp) and bose_einstein(factor.args[0]) in node.args:
-            found = bose_einstein(*factor.args)
-            return -bose_einstein(-factor.args[0]) * others(node, factor, found)
+            occupation = bose_einstein(*factor.args)
+            return -bose_einstein(-factor.args[0]) * others(node, factor, occupation)
     return None
 
 

@@ -60,9 +60,9 @@ def root_of_difference_of_squares(node: Pow) -> Expr | None:
     if not isinstance(base, Add) or len(base.args) != 2 or e not in (S.Half, -S.Half):
         return None
     for u, v in (base.args, reversed(base.args)):
-        one, other = _side(u), _side(-v)
-        if one is not None and other is not None:
-            return leg(one, other) ** (2 * e)
+        first_side, second_side = _side(u), _side(-v)
+        if first_side is not None and second_side is not None:
+            return leg(first_side, second_side) ** (2 * e)
     return None
 
 
@@ -169,22 +169,22 @@ def _divided(product: Expr, part: Expr) -> Expr | None:
 def factors_of(node: Mul) -> list[Expr] | None:
     """Return the factors of a product one by one, those of powers repeated; the number with the first of them."""
     k, rest = node.as_coeff_mul()
-    found: list[Expr] = []
+    factors: list[Expr] = []
     for factor in rest:
         base, e = factor.as_base_exp()
         if e.is_Integer and abs(e) > 1:
-            found += [base ** sympy.sign(e)] * int(abs(e))
+            factors += [base ** sympy.sign(e)] * int(abs(e))
         elif isinstance(factor, Pow) and e.is_Rational and e.q == 2 and abs(e) > 1:
-            found += [base ** (sympy.sign(e) / 2)] * int(abs(e.p))
+            factors += [base ** (sympy.sign(e) / 2)] * int(abs(e.p))
         else:
-            found.append(factor)
-    shared = [f for f in found if not any(SAMPLE in element.indices for element in elements(f))]
-    if len(shared) < len(found):  # what is the same for all samples is of an ordinary size
-        rest = [f for f in found if f not in shared]
-        found = [reduce(grouped, [*shared, rest[0]]), *rest[1:]]
-    if not 2 <= len(found) <= MOST_FACTORS:
+            factors.append(factor)
+    shared = [f for f in factors if not any(SAMPLE in element.indices for element in elements(f))]
+    if len(shared) < len(factors):  # what is the same for all samples is of an ordinary size
+        rest = [f for f in factors if f not in shared]
+        factors = [reduce(grouped, [*shared, rest[0]]), *rest[1:]]
+    if not 2 <= len(factors) <= MOST_FACTORS:
         return None
-    return found if k == 1 else [k * found[0], *found[1:]]
+    return factors if k == 1 else [k * factors[0], *factors[1:]]
 
 
 def balanced_product(node: Mul) -> Expr | None:
@@ -237,16 +237,16 @@ def _alternating(factors: list[Expr]) -> Iterator[Expr]:
 def powers_in_steps(node: Mul) -> Iterator[Expr]:
     """u*x**2*v = ((u*x)*x)*v = ((u*v)*x)*x, in range where u and u*x**2 are: x**2 alone need not be."""
     number, *factors = node.args if node.args[0].is_number else (S.One, *node.args)
-    found = [_repeated(factor) for factor in factors]
-    if len(found) < 2 or all(len(steps) == 1 for steps in found) or sum(map(len, found)) > MOST_FACTORS:
+    sequences = [_repeated(factor) for factor in factors]
+    if len(sequences) < 2 or all(len(steps) == 1 for steps in sequences) or sum(map(len, sequences)) > MOST_FACTORS:
         return
-    first, second, *later = found
+    first, second, *later = sequences
     mixed = [step for pair in zip_longest(second, first) for step in pair if step is not None]
     steps = [*(mixed if len(first) > 1 else (*first, *second)), *(step for each in later for step in each)]
     yield reduce(grouped, [number * steps[0], *steps[1:]])
-    alone = [steps[0] for steps in found if len(steps) == 1]
+    alone = [steps[0] for steps in sequences if len(steps) == 1]
     if alone:
-        repeated = [step for steps in found if len(steps) > 1 for step in steps]
+        repeated = [step for steps in sequences if len(steps) > 1 for step in steps]
         yield reduce(grouped, [number * Mul(*alone), *_alternating(repeated)])
 
 
@@ -281,8 +281,8 @@ def sum_by_its_largest(node: Pow) -> Expr | None:
     base, e = node.args
     if not isinstance(base, Add) or not (e.is_Integer and e.is_negative):
         return None
-    found = sympy.factor_terms(base)
-    return found**e if isinstance(found, Mul) else None
+    product = sympy.factor_terms(base)
+    return product**e if isinstance(product, Mul) else None
 
 
 def square_of_quotient(node: Mul) -> Expr | None:
@@ -310,10 +310,10 @@ def _bases_by_exponent(node: Mul) -> dict[int, list[Expr]]:
     """
     powers = [factor.as_base_exp() for factor in node.args]
     powers = [(base, e) for base, e in powers if e.is_Integer and abs(e) > 1]
-    found = {
+    bases = {
         k: [base ** (e // k) for base, e in powers if e % k == 0] for k in dict.fromkeys(abs(int(e)) for _, e in powers)
     }
-    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+    return dict(sorted(bases.items(), key=lambda item: -len(item[1])))
 
 
 def _power(product: Expr, k: int) -> Expr:
@@ -341,8 +341,8 @@ def choice_of_range(node: Mul) -> Expr | None:
     if factors is None or len(factors) < 3:
         return None
     while len(factors) > 3:
-        *factors, one, other = _alternating(factors)
-        factors.append(grouped(one, other))
+        *factors, left, right = _alternating(factors)
+        factors.append(grouped(left, right))
     u, v, w = sorted(factors, key=_is_reciprocal)
     part = grouped(u, v)
     usual = And(Abs(part) < MOST, Abs(part) > LEAST)

@@ -48,10 +48,10 @@ def series_near_zero(node: Expr) -> Iterator[Expr]:
     The coefficients come from exact values around 0. A part of the radius of convergence, which they show, is the end
     of the series: few terms are needed there, and f(u) has lost only few digits.
     """
-    found = None if node.has(Piecewise) or not node.has(Add) else argument_of(node)
-    if found is None:
+    composition = None if node.has(Piecewise) or not node.has(Add) else argument_of(node)
+    if composition is None:
         return
-    u, function = found
+    u, function = composition
     series = coefficients(function)
     if series is None:
         return
@@ -115,17 +115,17 @@ def _coefficients(function: _Function) -> tuple[int, tuple[Any, ...]] | None:
         largest = max(map(abs, values))
         if not mpmath.isfinite(largest) or largest == 0:
             return None
-        found = {}
+        by_power = {}
         halves = [values[0].real / 2, *values[1:-1], values[-1].real / 2]  # the other half has the conjugates
         parts = [part for value in halves for part in (value.real, value.imag)]
         for n in range(-MOST_POLES, MOST_TERMS + MOST_POLES):
             roots = [part for j in range(len(halves)) for part in _roots()[j * n % CIRCLE]]
             scaled = mpmath.fdot(parts, roots) * 2 / CIRCLE
-            found[n] = scaled / mpmath.mpf(RADIUS) ** n if abs(scaled) > largest * ZERO else mpmath.mpf(0)
-        k = next((n for n, number in found.items() if number != 0), None)
+            by_power[n] = scaled / mpmath.mpf(RADIUS) ** n if abs(scaled) > largest * ZERO else mpmath.mpf(0)
+        k = next((n for n, number in by_power.items() if number != 0), None)
         if k is None or k > MOST_POLES or k == -MOST_POLES:
             return None
-        return k, tuple(found[n] for n in range(k, min(k + MOST_TERMS, MOST_TERMS + MOST_POLES)))
+        return k, tuple(by_power[n] for n in range(k, min(k + MOST_TERMS, MOST_TERMS + MOST_POLES)))
 
 
 @lru_cache(maxsize=1)

@@ -18,9 +18,9 @@ from nncodegen.compiler.passes.rules.factors import others
 def _differences(node: Add, kind: type[Expr]) -> Iterator[tuple[Expr, Expr, Expr, Expr]]:
     """Yield (k, u, v, rest) for each pair of terms k*f(u) - k*f(v) of a sum, with a function f and any factors k."""
     for first, second, rest in pairs(node):
-        one, other = _function(first, kind), _function(second, kind)
-        if one and other and one[0] == -other[0]:
-            yield *one, other[1], rest
+        first_call, second_call = _function(first, kind), _function(second, kind)
+        if first_call and second_call and first_call[0] == -second_call[0]:
+            yield *first_call, second_call[1], rest
 
 
 def _function(term: Expr, kind: type[Expr]) -> tuple[Expr, Expr] | None:
@@ -77,8 +77,8 @@ def tangent_as_quotient(node: Add) -> Expr | None:
     """tan(z) - sin(z) = sin(z)*(1 - cos(z))/cos(z): what both share is a factor."""
     if not node.has(tan):
         return None
-    found = sympy.factor_terms(sympy.together(node.replace(tan, lambda z: sin(z) / cos(z))))
-    return found if isinstance(found, Mul) else None
+    product = sympy.factor_terms(sympy.together(node.replace(tan, lambda z: sin(z) / cos(z))))
+    return product if isinstance(product, Mul) else None
 
 
 def double_angle(node: Add) -> Expr | None:

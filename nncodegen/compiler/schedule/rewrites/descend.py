@@ -27,7 +27,7 @@ from nncodegen.compiler.schedule.tree import (
     Value,
     Way,
 )
-from nncodegen.compiler.schedule.walks import elements, rewritten, walk
+from nncodegen.compiler.schedule.tree_walks import elements, rewritten, walk
 
 
 def descend(kernel: Kernel, program: Program, layout: Layout) -> Kernel:

@@ -48,7 +48,7 @@ from nncodegen.compiler.schedule.tree import (
     neutral_of,
     numbers_of,
 )
-from nncodegen.compiler.schedule.walks import Site, computed
+from nncodegen.compiler.schedule.tree_walks import Site, computed
 from nncodegen.compiler.schedule.windows import Window, along, window_of
 
 OUTSIDE = frozenset((Place.INPUT, Place.TARGET))

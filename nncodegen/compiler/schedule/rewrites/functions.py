@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nncodegen.compiler.schedule.fuse import statements_of
 from nncodegen.compiler.schedule.tree import Statement, Tree, Trees
-from nncodegen.compiler.schedule.walks import computes, steps_in
+from nncodegen.compiler.schedule.tree_walks import computes, steps_in
 
 MOST = 240
 """Most statements of a function; beyond, another one begins. Each term of a long sum counts, as it does in a loop: the

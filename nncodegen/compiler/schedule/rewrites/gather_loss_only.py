@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from nncodegen.compiler.schedule.tree import Compute, Trees
-from nncodegen.compiler.schedule.walks import Site, computed
+from nncodegen.compiler.schedule.tree_walks import Site, computed
 
 
 def gather_loss_only(trees: Trees, of_loss: Collection[str]) -> Trees:

@@ -9,7 +9,7 @@ from nncodegen.compiler.ir import Program
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.tree import Accumulate, Call, First, Group, If, Let, Statement, Store, Tree, When
-from nncodegen.compiler.schedule.walks import rewritten, with_bodies
+from nncodegen.compiler.schedule.tree_walks import rewritten, with_bodies
 
 
 def guard_loss_only(kernel: Kernel, program: Program, layout: Layout) -> Kernel:

@@ -13,7 +13,7 @@ from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Load, Loop, Tree, Way
-from nncodegen.compiler.schedule.walks import elements, rewritten, targets
+from nncodegen.compiler.schedule.tree_walks import elements, rewritten, targets
 
 
 def hoist(kernel: Kernel, program: Program, layout: Layout) -> Kernel:

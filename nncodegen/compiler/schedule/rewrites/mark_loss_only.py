@@ -1,6 +1,6 @@
 """Steps that only the loss needs do not always run.
 
-In loops that the loss shares with the gradient, a condition is before their statements (see ``on_request``). Long
+In loops that the loss shares with the gradient, a condition is before their statements (see ``guard_loss_only``). Long
 loops, and those that sum over samples, are a function that is compiled for both cases: where GCC moves the condition
 out of a loop of sums, it makes vectors of one of both alone.
 """
@@ -14,7 +14,7 @@ from nncodegen.compiler.ir import Program
 from nncodegen.compiler.schedule.kernel import Kernel, Role
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.tree import Group, If, Tree, When
-from nncodegen.compiler.schedule.walks import Site, computed
+from nncodegen.compiler.schedule.tree_walks import Site, computed
 
 MANY_STEPS = 16
 """Number of steps from which on loops are a function of their own. In shorter loops the condition costs little."""

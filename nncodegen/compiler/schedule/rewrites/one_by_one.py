@@ -46,7 +46,7 @@ from nncodegen.compiler.schedule.tree import (
     combine_of,
     neutral_of,
 )
-from nncodegen.compiler.schedule.walks import Site, computed, steps_in
+from nncodegen.compiler.schedule.tree_walks import Site, computed, steps_in
 
 ROW = 1024
 """The most terms of a row that a function holds as a local array."""

@@ -10,7 +10,7 @@ from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.tree import Compute, Tree
-from nncodegen.compiler.schedule.walks import Site, computed
+from nncodegen.compiler.schedule.tree_walks import Site, computed
 
 REDUCED_ROWS = ("sum", "max")
 """The reductions of a row for which the runtime has a function."""

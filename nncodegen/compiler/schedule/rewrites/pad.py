@@ -21,7 +21,7 @@ from nncodegen.compiler.schedule.shapes import Filling, Shape
 from nncodegen.compiler.schedule.statements import written_out
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Compute, Fill, Loop, Store, Tree, Value
-from nncodegen.compiler.schedule.walks import Site, computed, steps_in
+from nncodegen.compiler.schedule.tree_walks import Site, computed, steps_in
 
 
 def pad(kernel: Kernel, program: Program, layout: Layout) -> Kernel:

@@ -13,7 +13,7 @@ from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Tree, Trees
-from nncodegen.compiler.schedule.walks import only, steps_in
+from nncodegen.compiler.schedule.tree_walks import only, steps_in
 
 
 def prepare(kernel: Kernel, program: Program, layout: Layout) -> Kernel:

@@ -17,7 +17,7 @@ from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Compute, Tree
-from nncodegen.compiler.schedule.walks import Site, computed, computes
+from nncodegen.compiler.schedule.tree_walks import Site, computed, computes
 
 OUTSIDE = (Place.INPUT, Place.TARGET, Place.OUTPUT, Place.NOISE, Place.GRADIENT)
 """Places of the caller, without padding: nothing may be read or written after their last value."""

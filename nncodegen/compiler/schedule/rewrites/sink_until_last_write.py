@@ -19,7 +19,7 @@ from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Carry, Compute, Holds, If, Loop, Statement, Tree, Way
-from nncodegen.compiler.schedule.walks import rewritten, steps_in, walk
+from nncodegen.compiler.schedule.tree_walks import rewritten, steps_in, walk
 
 IN_MEMORY = (Place.ARRAY, Place.PARAMETER)
 """Places that a condition can read before the loops over samples."""

@@ -17,7 +17,7 @@ from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.products import factors, rest_of
 from nncodegen.compiler.schedule.shapes import Filling, Shape
 from nncodegen.compiler.schedule.tree import Compute, Fill, If, Tree, When
-from nncodegen.compiler.schedule.walks import Site, computed, computes
+from nncodegen.compiler.schedule.tree_walks import Site, computed, computes
 
 
 def specialize_for_call(kernel: Kernel, program: Program, layout: Layout) -> Kernel:

@@ -20,7 +20,7 @@ from nncodegen.compiler.ir import Step
 from nncodegen.compiler.ir.functions import tanh_of
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.tree import Compute, Trees
-from nncodegen.compiler.schedule.walks import Site, computed
+from nncodegen.compiler.schedule.tree_walks import Site, computed
 
 SHORT = (Abs, Piecewise, sign, tanh_of)
 """Functions of a few operations. All other functions take twenty or more operations, each of which waits for the

@@ -9,7 +9,7 @@ from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Combine, Group, If, Store, Tree, When
-from nncodegen.compiler.schedule.walks import rewritten
+from nncodegen.compiler.schedule.tree_walks import rewritten
 
 
 def store_or_add_gradient(kernel: Kernel, program: Program, layout: Layout) -> Kernel:

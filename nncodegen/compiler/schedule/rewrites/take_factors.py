@@ -15,7 +15,7 @@ from sympy import Mul
 from nncodegen.compiler.ir import Element, Step
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.tree import Tree, Trees
-from nncodegen.compiler.schedule.walks import Site, computed, only, sites
+from nncodegen.compiler.schedule.tree_walks import Site, computed, only, sites
 
 
 def take_factors(trees: Trees, steps: Iterable[Step]) -> Trees:

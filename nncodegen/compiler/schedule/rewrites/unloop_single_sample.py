@@ -15,7 +15,7 @@ from nncodegen.compiler.schedule.extents import PADDED
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.tree import If, Loop, Tree, Way, When
-from nncodegen.compiler.schedule.walks import rewritten
+from nncodegen.compiler.schedule.tree_walks import rewritten
 
 
 def unloop_single_sample(kernel: Kernel, program: Program, layout: Layout) -> Kernel:

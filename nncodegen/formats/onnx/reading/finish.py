@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sympy import Expr, exp
 
-from nncodegen.compiler.describe.given import initial_values
+from nncodegen.compiler.describe.initial_values import initial_values
 from nncodegen.compiler.describe.loss_steps import Output
 from nncodegen.compiler.ir import RECURRENCES, SAMPLE, Element, Step, Tensor, elements, needed
 from nncodegen.compiler.ir.functions import sigmoid

@@ -311,7 +311,7 @@ typedef struct {
     const int32_t *prompt; /* [length], at least 1 */
     size_t length;
     size_t steps; /* how many tokens to generate */
-    double temperature; /* the probabilities to the power of its inverse count; at 0, the largest one */
+    double temperature; /* probabilities are raised to 1/temperature; 0: the most probable token */
     size_t top_k; /* only this number of tokens is drawn from, the most probable ones; 0: all of them */
     int32_t stop; /* the token that ends the sequence, and is not one of those that are generated; -1: none */
     uint64_t seed; /* of the random numbers */

@@ -118,9 +118,9 @@ def to_finite(model: Model, name: str, array: Array, expected: str) -> Array:
     first = model.native.first_not_finite(converted, converted.size)
     if first < converted.size:
         position = np.unravel_index(first, array.shape)
-        given = array[position]
-        reason = f", which is too large for {model.precision}" if np.isfinite(given) else ""
-        raise ValueError(f"{name}{_at(position)} is {given}{reason}; {expected}, all finite")
+        value = array[position]
+        reason = f", which is too large for {model.precision}" if np.isfinite(value) else ""
+        raise ValueError(f"{name}{_at(position)} is {value}{reason}; {expected}, all finite")
     return converted
 
 

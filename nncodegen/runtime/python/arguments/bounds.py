@@ -31,12 +31,12 @@ def limits_of(model: Model, bounds: Any, *starts: Any) -> Bounds | None:
     limits = check_bounds(model, bounds)
     if limits is None or not model.facts.fitting.curves or (bounds is not None and not isinstance(bounds, Mapping)):
         return limits
-    own = np.ones(model.parameter_count, bool)
+    has_curve_bounds = np.ones(model.parameter_count, bool)
     for key in bounds or ():
-        own[place_of(model, "bounds", key)] = False
+        has_curve_bounds[place_of(model, "bounds", key)] = False
     low, high = limits[0].copy(), limits[1].copy()
     for p, value in _values_in(model, starts):
-        if own[p] and not low[p] <= value <= high[p]:
+        if has_curve_bounds[p] and not low[p] <= value <= high[p]:
             bound, side = (low, "below") if value < low[p] else (high, "above")
             warn(
                 f"{flat_names(model.facts.parameters)[p]} begins at {value:g}, {side} the bound {bound[p]:g} of its "
@@ -52,9 +52,9 @@ def _values_in(model: Model, starts: tuple[Any, ...]) -> Iterator[tuple[int, flo
     for start in starts:
         with suppress(TypeError, ValueError):
             if isinstance(start, Mapping):
-                for key, given in start.items():
+                for key, values in start.items():
                     place = place_of(model, "p0", key).start
-                    each = list(given.values()) if isinstance(given, Mapping) else given
+                    each = list(values.values()) if isinstance(values, Mapping) else values
                     yield from ((place, float(value)) for value in np.unique(np.asarray(each, float)))
             elif start is not None and not isinstance(start, str):
                 array = np.asarray(start, float)
@@ -98,23 +98,23 @@ def check_within(model: Model, starts: Array, bounds: Bounds | None) -> None:
 
 def check_fixed(model: Model, fixed: Any) -> Array:
     """Return whether each parameter is fixed, (P,), from names or indices, or a mapping from these to values."""
-    found = np.zeros(model.parameter_count, bool)
+    is_fixed = np.zeros(model.parameter_count, bool)
     if isinstance(fixed, str) or not isinstance(fixed, Iterable):
         fixed = (fixed,)
-    for one in fixed:
-        found[place_of(model, "fixed", one)] = True
-    return found
+    for key in fixed:
+        is_fixed[place_of(model, "fixed", key)] = True
+    return is_fixed
 
 
 def given_in(model: Model, p0: Any, fixed: Any) -> Array:
     """Return which parameters have values that a start or fixed values give, (P,)."""
     if p0 is not None and not isinstance(p0, Mapping | str):
         return np.ones(model.parameter_count, bool)
-    found = np.zeros(model.parameter_count, bool)
-    for given in (p0, fixed):
-        if isinstance(given, Mapping):
-            found |= check_fixed(model, given)
-    return found
+    has_value = np.zeros(model.parameter_count, bool)
+    for values in (p0, fixed):
+        if isinstance(values, Mapping):
+            has_value |= check_fixed(model, values)
+    return has_value
 
 
 def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
@@ -122,9 +122,9 @@ def _of_names(model: Model, bounds: Mapping[Any, Any]) -> Bounds:
     low = np.full(model.parameter_count, -np.inf, model.dtype)
     high = -low
     for term in model.facts.fitting.curves:
-        for one in term.parameters:
-            if one.name in model.places:
-                low[model.places[one.name]], high[model.places[one.name]] = one.low, one.high
+        for parameter in term.parameters:
+            if parameter.name in model.places:
+                low[model.places[parameter.name]], high[model.places[parameter.name]] = parameter.low, parameter.high
     for key, pair in bounds.items():
         place, name = place_of(model, "bounds", key), name_of(key)
         pair = _pair(pair, f"bounds of {name}")

@@ -46,9 +46,16 @@ class Keywords(Generic[Settings]):
     """
 
     def __init__(
-        self, function: str, declared: type[Settings], names: tuple[str, ...], returned: str, others: str | None = None,
-        required: int = 0, renamed: tuple[str, dict[str, str]] = RENAMED, **changed: Option,
-    ) -> None:  # fmt: skip
+        self,
+        function: str,
+        declared: type[Settings],
+        names: tuple[str, ...],
+        returned: str,
+        others: str | None = None,
+        required: int = 0,
+        renamed: tuple[str, dict[str, str]] = RENAMED,
+        **changed: Option,
+    ) -> None:
         every = {**declared.declared, **changed}
         self.function, self.returned, self.others, self.required = function, returned, others, required
         self.options = {name: every[name] for name in names}
@@ -102,14 +109,16 @@ class Keywords(Generic[Settings]):
             lines += rows_of(name, option.meaning, indent, self._width)
         return "\n".join(lines).lstrip()
 
-    def settings(self, model: Model, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    def settings(
+        self, model: Model, positional: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[Settings, dict[str, Any]]:
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         others: dict[str, Any] = {}
-        if len(given) > self._unchecked or (named and not named.keys() <= self._prepared.keys()):
-            named, others = self._by_present_names(model, given, named)
-            given = ()
-        values, places = self._changed.copy(), len(given)
-        values.update(zip(self._names, given))  # noqa: B905 (there are fewer)
+        if len(positional) > self._unchecked or (named and not named.keys() <= self._prepared.keys()):
+            named, others = self._by_present_names(model, positional, named)
+            positional = ()
+        values, places = self._changed.copy(), len(positional)
+        values.update(zip(self._names, positional))  # noqa: B905 (there are fewer)
         for name, value in named.items():
             place, default, check = self._prepared[name]
             if place < places:
@@ -122,12 +131,12 @@ class Keywords(Generic[Settings]):
         return self._declared(values), others
 
     def _by_present_names(
-        self, model: Model, given: tuple[Any, ...], named: dict[str, Any]
+        self, model: Model, positional: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the options by their present names, and further keyword arguments. Raises TypeError."""
         if "weights" in named and not model.facts.samples.terms:
             raise no_argument(self.function, "weights")
-        named = self._with_places(given, named)
+        named = self._with_places(positional, named)
         if not self._renamed[1].keys().isdisjoint(named):
             named = current(*self._renamed, named)
         others = {name: value for name, value in named.items() if name not in self._prepared}
@@ -135,15 +144,17 @@ class Keywords(Generic[Settings]):
             raise no_argument(self.function, next(iter(others)))
         return {name: value for name, value in named.items() if name in self._prepared}, others
 
-    def _with_places(self, given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    def _with_places(self, positional: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
         """Return all arguments by name, those that are given by their places first. Raises TypeError."""
-        if len(given) > len(self.options):
+        if len(positional) > len(self.options):
             most = len(self.options)
-            raise TypeError(f"{self.function}() takes at most {most} positional arguments, but {len(given)} were given")
-        positional = dict(zip(self._names, given, strict=False))
-        for name in positional.keys() & named.keys():
+            raise TypeError(
+                f"{self.function}() takes at most {most} positional arguments, but {len(positional)} were given"
+            )
+        by_name = dict(zip(self._names, positional, strict=False))
+        for name in by_name.keys() & named.keys():
             raise self._given_twice(name)
-        return positional | named
+        return by_name | named
 
     def _given_twice(self, name: str) -> TypeError:
         return TypeError(f"{self.function}() got multiple values for argument {name!r}")

@@ -49,7 +49,7 @@ def check_sigma_x(model: Model, sigma_x: Any, samples: int) -> Array:
         raise ValueError("sigma_x was given, but the model has no inputs: leave it out")
     if type(sigma_x) is float and model.tiny <= sigma_x < np.inf:
         return np.full((samples, len(names)), sigma_x, model.dtype)
-    found = np.zeros((samples, len(names)), model.dtype)
+    deviations = np.zeros((samples, len(names)), model.dtype)
     if isinstance(sigma_x, Mapping):
         for key, value in sigma_x.items():
             if name_of(key) not in names:
@@ -58,24 +58,24 @@ def check_sigma_x(model: Model, sigma_x: Any, samples: int) -> Array:
             array = to_array(model, f"sigma_x[{name_of(key)!r}]", value, expected)
             if array.shape not in ((), (samples,)):
                 raise ValueError(f"sigma_x[{name_of(key)!r}] has the shape {array.shape}; {expected}")
-            found[:, names.index(name_of(key))] = array
+            deviations[:, names.index(name_of(key))] = array
     else:
         expected = f"expected a number, ({samples}, {len(names)}), or a mapping from names of inputs"
         array = to_array(model, "sigma_x", joined(model, "sigma_x", sigma_x, to_array), expected)
         if array.shape == (samples,) and len(names) == 1:
             array = array[:, None]
-        if array.shape not in ((), found.shape):
+        if array.shape not in ((), deviations.shape):
             raise ValueError(f"sigma_x has the shape {array.shape}; {expected}")
-        found[:] = array
-    return _positive(model, found)
+        deviations[:] = array
+    return _positive(model, deviations)
 
 
-def _positive(model: Model, given: Array) -> Array:
+def _positive(model: Model, deviations: Array) -> Array:
     """Return standard deviations as C takes them. Raises ValueError where they are not finite, below 0, or all 0."""
-    found = to_finite(model, "sigma_x", given, "expected standard deviations")
-    if found.min() < 0:
-        place = tuple(np.argwhere(found < 0)[0].tolist())
-        raise ValueError(f"sigma_x[{', '.join(map(str, place))}] is {found[place]}, which is below 0")
-    if not found.any():
+    converted = to_finite(model, "sigma_x", deviations, "expected standard deviations")
+    if converted.min() < 0:
+        place = tuple(np.argwhere(converted < 0)[0].tolist())
+        raise ValueError(f"sigma_x[{', '.join(map(str, place))}] is {converted[place]}, which is below 0")
+    if not converted.any():
         raise ValueError("sigma_x is 0 everywhere, so that the inputs are exact: leave it out")
-    return found
+    return converted

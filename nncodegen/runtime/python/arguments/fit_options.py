@@ -207,13 +207,13 @@ def defaults_of(model: Model) -> CheckedFitOptions:
 
 def restored(model: Model, bounds: Bounds | None, **arrays: Iterable[Any]) -> CheckedFitOptions:
     """Return the options of a file from parts of its arrays. Raises ValueError for a value that no option has."""
-    found: dict[str, Any] = {"bounds": bounds}
+    options: dict[str, Any] = {"bounds": bounds}
     for array, values in arrays.items():
         for name, value in zip(STORED[array], values, strict=False):
             kind = DECLARED[name].kind
             plain = bool(value) if kind is FLAG else value
-            found[name] = kind.check(model, name, DECLARED[name].default if value == "" else plain)
-    return CheckedFitOptions.of(**found)
+            options[name] = kind.check(model, name, DECLARED[name].default if value == "" else plain)
+    return CheckedFitOptions.of(**options)
 
 
 def taken_from(state: dict[str, Any]) -> CheckedFitOptions:

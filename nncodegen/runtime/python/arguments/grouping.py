@@ -51,30 +51,30 @@ def places_in(labels: Sequence[Any], groups: Any, samples: int) -> Array:
     if isinstance(groups, str | tuple) or not hasattr(groups, "__len__"):
         groups = [groups] * samples
     known = {label: place for place, label in enumerate(labels)}
-    found, numbers = _factored(groups, samples, "groups")
-    for label in found:
+    different, numbers = _factored(groups, samples, "groups")
+    for label in different:
         if label not in known:
             shown = ", ".join(map(repr, labels[:10])) + ", ..." * (len(labels) > 10)
-            row = int(np.argmax(numbers == found.index(label)))
+            row = int(np.argmax(numbers == different.index(label)))
             raise ValueError(f"groups[{row}] is {label!r}, which the fit had not; there are: {shown}")
-    return np.array([known[label] for label in found], np.intp)[numbers]
+    return np.array([known[label] for label in different], np.intp)[numbers]
 
 
-def own_of(model: Model, own: Any) -> tuple[int, ...]:
+def own_of(model: Model, own_names: Any) -> tuple[int, ...]:
     """Return the indices of the parameters that each group has for itself, in their order. Raises ValueError."""
-    if isinstance(own, Mapping):
+    if isinstance(own_names, Mapping):
         raise ValueError(
             "own names the parameters that each group has for itself, such as own=('a', 'b'); groups within groups, "
             "with parameters for each of several levels, are not fitted"
         )
-    own = own if own is not None else model.facts.fitting.own or None
-    if own is None:
+    own_names = own_names if own_names is not None else model.facts.fitting.own or None
+    if own_names is None:
         raise ValueError("groups needs own: the names of the parameters that each group has for itself")
-    names = [own] if isinstance(own, str) or not hasattr(own, "__iter__") else list(own)
-    found = {p for name in names for p in range(*place_of(model, "own", name).indices(model.parameter_count))}
-    if not found:
+    names = [own_names] if isinstance(own_names, str) or not hasattr(own_names, "__iter__") else list(own_names)
+    places = {p for name in names for p in range(*place_of(model, "own", name).indices(model.parameter_count))}
+    if not places:
         raise ValueError("own names no parameter: without one, groups have no effect")
-    return tuple(sorted(found))
+    return tuple(sorted(places))
 
 
 def _factored(groups: Any, samples: int, name: str) -> tuple[list[Any], Array]:

@@ -41,4 +41,4 @@ def unpack(model: Model, /, parameters: ArrayLike) -> dict[str, Array]:
     if array.shape != (model.parameter_count,):
         raise ValueError(f"parameters has the shape {array.shape}; expected ({model.parameter_count},)")
     places = slices((parameter, parameter.size) for parameter in model.facts.parameters)
-    return {parameter.name: array[own].reshape(parameter.shape) for parameter, own in places}
+    return {parameter.name: array[place].reshape(parameter.shape) for parameter, place in places}

@@ -59,7 +59,7 @@ def _are_several(name: str, values: Sequence[Any], tensors: tuple[tuple[str, int
     Arrays of tensors of size 1, and labels, which only ``flat`` targets have, may be (N,). Raises ValueError if the
     list may be either.
     """
-    shapes = [getattr(one, "shape", None) for one in values]
+    shapes = [getattr(array, "shape", None) for array in values]
     if len(tensors) < 2 or not shapes or any(shape is None or shape == () for shape in shapes):
         return False
     if any(len(shape) > 1 for shape in shapes if shape is not None):
@@ -79,24 +79,25 @@ def check_ranges(model: Model, X: Any) -> None:
     """Raise ValueError, with its position, for the first value of an index-valued input that is out of range."""
     if model.native.in_ranges(X, len(X)):
         return
-    for tensor, own in slices(model.facts.samples.inputs):
+    for tensor, columns in slices(model.facts.samples.inputs):
         if tensor in model.facts.samples.ranges:
             begin, end = model.facts.samples.ranges[tensor]
-            block = X[:, own]
+            block = X[:, columns]
             wrong = np.argwhere(~((block >= begin) & (block < end) & (block == np.floor(block))))
             if len(wrong):
                 row, column = (int(k) for k in wrong[0])
                 value = block[row, column]
                 raise ValueError(
-                    f"X[{row}, {own.start + column}] is {value:g}; {tensor} has whole numbers from {begin} to {end - 1}"
+                    f"X[{row}, {columns.start + column}] is {value:g}; "
+                    f"{tensor} has whole numbers from {begin} to {end - 1}"
                 )
 
 
 def check_rising(model: Model, X: Any) -> None:
     """Raise ValueError, with its position, for the first time of a sample that is before the time to its left."""
-    for tensor, own in slices(model.facts.samples.inputs):
+    for tensor, columns in slices(model.facts.samples.inputs):
         if tensor in model.facts.samples.rising:
-            check_times(tensor, X[:, own], own.start)
+            check_times(tensor, X[:, columns], columns.start)
 
 
 def check_times(tensor: str, times: Any, first: int) -> None:
@@ -119,22 +120,22 @@ def _side_by_side(
 ) -> Any:
     """Return the arrays of several tensors, side by side in one matrix."""
     parts = []
-    for (key, given), (tensor, size) in zip(values.items(), tensors, strict=True):
+    for (key, part), (tensor, size) in zip(values.items(), tensors, strict=True):
         role, shape = f"{name}[{key!r}]", model.facts.samples.shapes.get(tensor)
-        if has_names(given):
-            given = _of_tensor(role, given, tensor, size)
-        array = _with_rows(model, role, tensor, array_of(model, role, given, "expected numbers"))
+        if has_names(part):
+            part = _of_tensor(role, part, tensor, size)
+        array = _with_rows(model, role, tensor, array_of(model, role, part, "expected numbers"))
         parts.append(_columns(role, array, size, shape))
     if len({len(part) for part in parts}) > 1:
-        told = ", ".join(f"{len(part)} for {key}" for key, part in zip(values, parts, strict=True))
-        raise ValueError(f"{name} has arrays with different numbers of rows: {told}")
+        row_counts = ", ".join(f"{len(part)} for {key}" for key, part in zip(values, parts, strict=True))
+        raise ValueError(f"{name} has arrays with different numbers of rows: {row_counts}")
     return np.concatenate(parts, axis=1)
 
 
 def _of_tensor(role: str, values: Any, tensor: str, size: int) -> Any:
     """Return what a mapping or a table holds of one tensor; a table without its names as a matrix."""
-    found = find(role, values, ((tensor, size),))
-    return found.parts[tensor] if isinstance(found, Found) else found
+    named = find(role, values, ((tensor, size),))
+    return named.parts[tensor] if isinstance(named, Found) else named
 
 
 def _with_rows(model: Model, name: str, tensor: str, array: Any) -> Any:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..native.model import Model
 
 
-def classes_of(model: Model, given: Any, Y: Any, resumed: Any = None) -> Array | None:
+def classes_of(model: Model, classes: Any, Y: Any, resumed: Any = None) -> Array | None:
     """Return the classes that the labels in Y name, in the order of their indices; None if Y holds indices.
 
     They are the given ones, or those of a resumed Result, or else the different texts in Y, sorted. Raises ValueError
@@ -21,32 +21,32 @@ def classes_of(model: Model, given: Any, Y: Any, resumed: Any = None) -> Array |
     """
     Y = of_only_target(model, Y)
     kept = None if resumed is None else getattr(resumed, "classes", None)
-    if given is None and kept is None and not _are_texts(Y):
+    if classes is None and kept is None and not _are_texts(Y):
         return None
     count = len(model.target_names) if model.accepts_labels else 2
     if not model.accepts_labels and len(model.target_names) != 1:
         several = len(model.target_names)
         raise ValueError(f"classes with names need a categorical loss, or one target; there are {several} targets")
-    if given is None and kept is not None:
+    if classes is None and kept is not None:
         return np.asarray(kept)
-    if given is None:
+    if classes is None:
         values = _values("Y", Y)
         for row, label in enumerate(values):
             if not isinstance(label, str):
                 raise ValueError(f"Y[{row}] is {label!r}, and no text as others are")
-        found = np.array(sorted(set(values)))
-        if len(found) != count:
+        names = np.array(sorted(set(values)))
+        if len(names) != count:
             raise ValueError(
-                f"Y has {len(found)} different texts ({_listed(found)}), but the model tells {count} classes apart: "
+                f"Y has {len(names)} different texts ({_listed(names)}), but the model tells {count} classes apart: "
                 f"give the names of all as classes, in the order of their numbers"
             )
-        return found
-    found = _read(given)
-    if len(found) != count:
-        raise ValueError(f"classes has {len(found)} names; the model tells {count} classes apart")
-    if kept is not None and found.tolist() != np.asarray(kept).tolist():
-        raise ValueError(f"classes is {_listed(found)}, but the training that is resumed had {_listed(kept)}")
-    return found
+        return names
+    names = _read(classes)
+    if len(names) != count:
+        raise ValueError(f"classes has {len(names)} names; the model tells {count} classes apart")
+    if kept is not None and names.tolist() != np.asarray(kept).tolist():
+        raise ValueError(f"classes is {_listed(names)}, but the training that is resumed had {_listed(kept)}")
+    return names
 
 
 def numbers_of(name: str, Y: Any, classes: Array) -> Array:
@@ -97,13 +97,13 @@ def rows_of_steps(name: str, labels: Array, classes: int, dtype: Any, expected: 
     return np.asarray(rows * factors[..., None], dtype)
 
 
-def _read(given: Any) -> Array:
+def _read(classes: Any) -> Array:
     """Check given classes: different texts, or different integers."""
-    array = None if isinstance(given, str) else np.asarray(given)
-    if array is not None and array.dtype.kind == "O" and all(isinstance(one, str) for one in array.ravel()):
+    array = None if isinstance(classes, str) else np.asarray(classes)
+    if array is not None and array.dtype.kind == "O" and all(isinstance(label, str) for label in array.ravel()):
         array = array.astype(str)
     if array is None or array.ndim != 1 or array.dtype.kind not in "Uiu":
-        raise ValueError(f"classes must be a list of different texts or whole numbers, not {given!r}")
+        raise ValueError(f"classes must be a list of different texts or whole numbers, not {classes!r}")
     if len(set(array.tolist())) < len(array):
         raise ValueError(f"classes has a name twice: {_listed(array)}")
     return array if array.dtype.kind == "U" else array.astype(np.int64)
@@ -135,5 +135,5 @@ def _values(name: str, Y: Any) -> list[Any]:
 
 def _listed(classes: Any) -> str:
     """Return a text that lists some classes, each in quotes if it is a text."""
-    shown = [repr(one) for one in np.asarray(classes).tolist()]
+    shown = [repr(label) for label in np.asarray(classes).tolist()]
     return ", ".join(shown if len(shown) <= 10 else [*shown[:10], "..."])

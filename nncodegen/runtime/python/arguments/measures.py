@@ -54,11 +54,11 @@ class Measure(NamedTuple):
         """
         assert self.own is not None
         single = targets.ndim == 1 and outputs.shape[1] == 1
-        found = self.own(targets, outputs[:, 0] if single else outputs, **self._weights(counts))
+        result = self.own(targets, outputs[:, 0] if single else outputs, **self._weights(counts))
         try:
-            return float(found)
+            return float(result)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"the metric {self.name} gives {found!r}, which is no number") from error
+            raise ValueError(f"the metric {self.name} gives {result!r}, which is no number") from error
 
     def _weights(self, counts: Array | None) -> dict[str, Array]:
         """Return the weights of the samples as a keyword argument, if the user's function takes it."""
@@ -80,8 +80,8 @@ def column_of(figure: str | None, metrics: tuple[Measure, ...]) -> int:
     """Return the column of the kernel that holds a figure; -1 for one that is computed from predictions, or None."""
     if figure not in COLUMNS:
         return -1
-    own = [one for one in metrics if one.name == figure.removeprefix("val_")]
-    return -1 if own and not own[0].native else COLUMNS.index(figure)
+    matching = [metric for metric in metrics if metric.name == figure.removeprefix("val_")]
+    return -1 if matching and not matching[0].native else COLUMNS.index(figure)
 
 
 def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
@@ -91,28 +91,32 @@ def choose_metrics(model: Model, metrics: Any) -> tuple[Measure, ...]:
     else:
         single = isinstance(metrics, str) or not isinstance(metrics, Iterable)
         wanted = [(None, value) for value in ((metrics,) if single else metrics)]
-    found: dict[str, Measure] = {}
+    chosen: dict[str, Measure] = {}
     for name, value in wanted:
         if isinstance(value, str) and value == "loss":
             continue
-        one = _measure(model, name, value)
-        if found.setdefault(one.name, one).own is not one.own:
-            raise ValueError(f'two metrics have the name {one.name!r}: give others, as {{"name": function}}')
-    own = model.target_names and not model.facts.samples.terms and all(one.own is not None for one in found.values())
-    if found and not own and not model.measures_size:
+        measure = _measure(model, name, value)
+        if chosen.setdefault(measure.name, measure).own is not measure.own:
+            raise ValueError(f'two metrics have the name {measure.name!r}: give others, as {{"name": function}}')
+    has_only_functions = (
+        model.target_names
+        and not model.facts.samples.terms
+        and all(measure.own is not None for measure in chosen.values())
+    )
+    if chosen and not has_only_functions and not model.measures_size:
         raise ValueError(
             f"metrics compare outputs with targets, but the model has {model.output_count} outputs and "
             f"{len(model.target_names)} targets: compute them from predict()"
         )
-    order = [one for metric in METRICS for one in found.values() if one.native == metric]
-    return (*order, *(one for one in found.values() if not one.native))
+    order = [measure for metric in METRICS for measure in chosen.values() if measure.native == metric]
+    return (*order, *(measure for measure in chosen.values() if not measure.native))
 
 
 def _measure(model: Model, name: Any, value: Any) -> Measure:
     """Return the metric for a name or for the user's function; its name is the one given, or that of the function."""
     if callable(value):
         return Measure(_own_name(getattr(value, "__name__", "") if name is None else name, value), "", None, own=value)
-    given = f"{value}" if name is None else name if name == value else _own_name(name, value)
+    label = f"{value}" if name is None else name if name == value else _own_name(name, value)
     canonical = SAME.get(value, value) if isinstance(value, str) else ""
     base, _, average = canonical.rpartition("_")
     top = _TOP.fullmatch(canonical)
@@ -123,12 +127,12 @@ def _measure(model: Model, name: Any, value: Any) -> Measure:
         if not has_classes or k >= classes:
             about = f"there are {classes}" if has_classes else "the targets are no classes"
             raise ValueError(f"the metric {value} is for more than {k} classes, of which a sample has one; {about}")
-        return Measure(given, "", FIGURES["top_k_accuracy"], k)
+        return Measure(label, "", FIGURES["top_k_accuracy"], k)
     if canonical in FIGURES:
         native = canonical in METRICS and not model.step_classes
-        return Measure(given, canonical if native else "", FIGURES[canonical])
+        return Measure(label, canonical if native else "", FIGURES[canonical])
     if base in AVERAGED and average in AVERAGES:
-        return Measure(given, "", FIGURES[base], average)
+        return Measure(label, "", FIGURES[base], average)
     raise ValueError(
         f"there is no metric {value!r}; there are: loss, {', '.join(FIGURES)} (and top_3_accuracy), those of "
         f"{', '.join(AVERAGED)} that end with {', '.join(f'_{average}' for average in AVERAGES)}, and functions "

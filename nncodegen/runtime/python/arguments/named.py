@@ -30,15 +30,15 @@ def place_of(model: Model, argument: str, key: Any) -> slice:
     return places[name]
 
 
-def put(model: Model, argument: str, given: Mapping[Any, Any], values: Array, many: bool = False) -> Array:
+def put(model: Model, argument: str, replacements: Mapping[Any, Any], values: Array, many: bool = False) -> Array:
     """Return a copy of parameters, (P,) or (M, P), with those replaced that a mapping names.
 
     A parameter is given as a number, or as an array of its shape. With ``many``, an array may have a first axis of
     length M, one entry for each of M fits; then the result is (M, P). Raises ValueError.
     """
-    found, counts = values, {argument: len(values)} if values.ndim == 2 else {}
+    replaced, counts = values, {argument: len(values)} if values.ndim == 2 else {}
     places = []
-    for key, value in given.items():
+    for key, value in replacements.items():
         place = place_of(model, argument, key)
         size, role = place.stop - place.start, f"{argument}[{name_of(key)!r}]"
         expected = f"expected a number{'' if size == 1 else f', or {size}'}{', or one for each fit' * many}"
@@ -53,11 +53,11 @@ def put(model: Model, argument: str, given: Mapping[Any, Any], values: Array, ma
         places.append((place, array))
     check_counts(counts)
     if counts and values.ndim == 1:
-        found = np.broadcast_to(values, (next(iter(counts.values())), len(values)))
-    found = found.copy()
+        replaced = np.broadcast_to(values, (next(iter(counts.values())), len(values)))
+    replaced = replaced.copy()
     for place, array in places:
-        found[..., place] = array
-    return found
+        replaced[..., place] = array
+    return replaced
 
 
 def check_counts(counts: Mapping[str, int]) -> None:

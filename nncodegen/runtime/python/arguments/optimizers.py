@@ -94,15 +94,15 @@ def short_rule(model: Model, name: str, learning_rate: float, hyperparameters: d
     ``model.short_rules``, if their state does not depend on the learning rate.
     """
     try:
-        found, position, options, state, decay = choose(model, name, learning_rate, hyperparameters)
+        rule_name, position, options, state, decay = choose(model, name, learning_rate, hyperparameters)
     except (TypeError, ValueError):
         return None
-    rule = model.rules[found]
+    rule = model.rules[rule_name]
     first = rule.hyperparameters[0]
     if first.name != "learning_rate" or decay:
         return None
     low = max(first.low, model.tiny)
-    short = ShortRule(found, position, low, first.high, options, state[: len(rule.state)].copy(), rule.scheduled)
+    short = ShortRule(rule_name, position, low, first.high, options, state[: len(rule.state)].copy(), rule.scheduled)
     if not hyperparameters and "learning_rate" not in rule.state.values():
         model.short_rules[name] = short
     return short

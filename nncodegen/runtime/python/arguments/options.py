@@ -267,9 +267,9 @@ OPTIONS = CheckedOptions.declared
 """The declarations by name, in the order of the signature of ``train``."""
 
 
-def check_options(model: Model, **given: Any) -> tuple[Any, ...]:
+def check_options(model: Model, **options: Any) -> tuple[Any, ...]:
     """Check options of ``train`` that another function has, too, and return them in order. Raises ValueError."""
-    return tuple(OPTIONS[name].kind.check(model, name, value) for name, value in given.items())
+    return tuple(OPTIONS[name].kind.check(model, name, value) for name, value in options.items())
 
 
 MEMBERS = tuple(member for option in OPTIONS.values() for member in option.members)

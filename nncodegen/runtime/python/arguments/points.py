@@ -65,14 +65,14 @@ class Points:
         return f"Points({self.low.tolist()}, {self.high.tolist()}, {self.count}, every={self.every}, seed={self.seed})"
 
 
-def _corner(name: str, given: Any) -> Array:
+def _corner(name: str, coordinates: Any) -> Array:
     """Check a corner of a box and return it as an array of doubles."""
     try:
-        corner = np.atleast_1d(np.asarray(given, float))
+        corner = np.atleast_1d(np.asarray(coordinates, float))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a number, or one for each input, not {given!r}") from error
+        raise ValueError(f"{name} must be a number, or one for each input, not {coordinates!r}") from error
     if corner.ndim != 1 or not corner.size or not np.isfinite(corner).all():
-        raise ValueError(f"{name} must be a finite number, or one for each input, not {given!r}")
+        raise ValueError(f"{name} must be a finite number, or one for each input, not {coordinates!r}")
     return corner
 
 

@@ -117,8 +117,8 @@ class Plateau:
     }
     texts: ClassVar[dict[str, str | None]] = {"monitor": None, "mode": "auto"}
 
-    def __init__(self, given: dict[str, Any], numbers: dict[str, float], before: dict[str, Any] | None) -> None:
-        self._given, self._numbers, self._before = {**self.texts, **given}, numbers, before
+    def __init__(self, texts: dict[str, Any], numbers: dict[str, float], before: dict[str, Any] | None) -> None:
+        self._given, self._numbers, self._before = {**self.texts, **texts}, numbers, before
         for key in ("patience", "cooldown"):
             if numbers[key] != math.floor(numbers[key]):
                 raise ValueError(f"{key} of the schedule must be a whole number of epochs, not {numbers[key]}")
@@ -129,12 +129,12 @@ class Plateau:
 
     def watch(self, names: tuple[str, ...], monitor: str, mode: str, metrics: tuple[Measure, ...]) -> None:
         """Set the figure to observe: the given one, which must be among ``names``, or else ``monitor``."""
-        own = self._given["monitor"]
-        if own is not None and own not in names:
+        requested = self._given["monitor"]
+        if requested is not None and requested not in names:
             raise ValueError(
-                f"monitor of the schedule is {own!r}, which is not measured; there are: {', '.join(names)}"
+                f"monitor of the schedule is {requested!r}, which is not measured; there are: {', '.join(names)}"
             )
-        self.monitor = monitor if own is None else own
+        self.monitor = monitor if requested is None else requested
         chosen = self._given["mode"]
         if chosen == "auto" and self.monitor == monitor:
             chosen = mode
@@ -164,8 +164,8 @@ class Plateau:
 
     def state(self) -> dict[str, Any]:
         """Return the state from which another training can continue."""
-        found = np.array([self.factor, self.best, self.waited, self.cooling], float)
-        return {"plateau": found, "watched": self._watched()}
+        plateau = np.array([self.factor, self.best, self.waited, self.cooling], float)
+        return {"plateau": plateau, "watched": self._watched()}
 
     def _watched(self) -> str:
         return f"{self.monitor} {'max' if self._higher else 'min'}"
@@ -182,7 +182,7 @@ class RateSchedule:
     resumed training, whose plateau schedule continues.
     """
 
-    def __init__(self, model: Model, given: Any, total: int | None, before: dict[str, Any] | None = None) -> None:
+    def __init__(self, model: Model, schedule: Any, total: int | None, before: dict[str, Any] | None = None) -> None:
         self.model = model
         self.total = total
         self.array: Any = None
@@ -192,12 +192,14 @@ class RateSchedule:
         self.name = "array"
         self.of_updates = False
         self.parameters: dict[str, float] = {}
-        if isinstance(given, str) or (isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str)):
-            self._choose(*((given, {}) if isinstance(given, str) else given))
-        elif callable(given):
-            self.name, self.function = "function", given
+        if isinstance(schedule, str) or (
+            isinstance(schedule, tuple) and len(schedule) == 2 and isinstance(schedule[0], str)
+        ):
+            self._choose(*((schedule, {}) if isinstance(schedule, str) else schedule))
+        elif callable(schedule):
+            self.name, self.function = "function", schedule
         else:
-            self._take(given)
+            self._take(schedule)
 
     @property
     def reacts(self) -> bool:
@@ -229,16 +231,16 @@ class RateSchedule:
             for key, (default, low, high, excludes_low) in known.items()
         }
         if name == "plateau":
-            given = {key: value for key, value in parameters.items() if key in texts}
-            self.plateau = Plateau(given, self.parameters, self._before)
+            chosen_texts = {key: value for key, value in parameters.items() if key in texts}
+            self.plateau = Plateau(chosen_texts, self.parameters, self._before)
 
-    def _take(self, given: Any) -> None:
+    def _take(self, factors: Any) -> None:
         try:
-            self.array = np.array(given, dtype=float)
+            self.array = np.array(factors, dtype=float)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"a schedule is a name, (name, {{parameter: number}}), an array of factors or a function of the epoch, "
-                f"not {given!r}"
+                f"not {factors!r}"
             ) from error
         if self.array.ndim != 1 or not np.isfinite(self.array).all() or (self.array < 0).any():
             raise ValueError("a schedule as an array has one factor for each epoch, finite and none below 0")

@@ -46,10 +46,10 @@ class CheckedSamples:
         """Return the targets as they were given: labels (N,), columns (N, targets), or (N,) for a single target."""
         if self._labelled or self.classes is not None:
             numbers = self.Y.argmax(axis=1) if self._labelled else self.Y[:, 0].astype(np.intp)
-            found: Array = numbers if self.classes is None else self.classes[numbers]
+            targets: Array = numbers if self.classes is None else self.classes[numbers]
         else:
-            found = self.Y[:, 0] if self.Y.shape[1] == 1 else self.Y
-        return found
+            targets = self.Y[:, 0] if self.Y.shape[1] == 1 else self.Y
+        return targets
 
     def arrays(self) -> tuple[Any, ...]:
         """Return the arguments of the native part."""
@@ -86,10 +86,10 @@ class CheckedSamples:
         weights = self.weights
         every = float(self.samples if weights is None else weights.sum(dtype=float))
         for first, last in self.X.parts():
-            own = None if weights is None else weights[first:last]
-            share = float(last - first if own is None else own.sum(dtype=float)) / every
+            part_weights = None if weights is None else weights[first:last]
+            share = float(last - first if part_weights is None else part_weights.sum(dtype=float)) / every
             if share > 0:  # a mean over samples of weight 0 is not a number
-                yield share, self.X.whole(first, last), None if self.Y is None else self.Y[first:last], own
+                yield share, self.X.whole(first, last), None if self.Y is None else self.Y[first:last], part_weights
 
     def part(self, rows: Any) -> CheckedSamples:
         """Return some of the samples, given by their indices."""
@@ -159,24 +159,24 @@ class CheckedSamples:
         """Compute metrics of the outputs for these samples, (N, outputs), by name. Raises ValueError."""
         known = self._predictions(outputs)
         return {
-            one.name: one.of_targets(self.targets, outputs, self.counts)
-            if one.figure is None
-            else one.figure.function(known, one.argument)
-            for one in metrics
+            metric.name: metric.of_targets(self.targets, outputs, self.counts)
+            if metric.figure is None
+            else metric.figure.function(known, metric.argument)
+            for metric in metrics
         }
 
     def _predictions(self, outputs: Array) -> Predictions:
         """Return outputs beside targets; of a sequence with classes, one row for each step that has a target."""
         facts, classes = self.model.facts, self.model.step_classes
         counts = np.ones(len(outputs)) if self.counts is None else np.asarray(self.counts, float)
-        targets, found = np.asarray(self.Y, float), np.asarray(outputs, float)
+        targets, predicted = np.asarray(self.Y, float), np.asarray(outputs, float)
         if classes:
             counts = np.repeat(counts, targets.shape[1] // classes)
-            targets, found = targets.reshape(-1, classes), found.reshape(-1, classes)
+            targets, predicted = targets.reshape(-1, classes), predicted.reshape(-1, classes)
             shares = targets.sum(axis=1)  # rows of zeros are steps without a target
             there = shares > 0
-            targets, found, counts = targets[there] / shares[there, None], found[there], counts[there]
-        return Predictions(targets, found, counts, facts.samples.labels or classes > 0, facts.samples.threshold)
+            targets, predicted, counts = targets[there] / shares[there, None], predicted[there], counts[there]
+        return Predictions(targets, predicted, counts, facts.samples.labels or classes > 0, facts.samples.threshold)
 
 
 def statistics_of(model: Model, slope: Array) -> Array:
@@ -184,21 +184,21 @@ def statistics_of(model: Model, slope: Array) -> Array:
 
     These parameters have no gradient; their entries of the gradient are set to 0.
     """
-    found = np.zeros_like(slope)
+    statistics = np.zeros_like(slope)
     for first, last, _ in model.facts.following:
-        found[first:last] = slope[first:last]
+        statistics[first:last] = slope[first:last]
         slope[first:last] = 0
-    return found
+    return statistics
 
 
 def hold_out(
-    data: CheckedSamples, given: Any, fraction: float, seed: int
+    data: CheckedSamples, validation_data: Any, fraction: float, seed: int
 ) -> tuple[CheckedSamples, CheckedSamples | None]:
     """Return the data to train on, and those to validate with: given data, or a fraction of all samples."""
-    if given is not None and fraction:
+    if validation_data is not None and fraction:
         raise ValueError("give validation_data or validation_split, not both")
     if not fraction:
-        return data, validation_of(data.model, given, data.classes)
+        return data, validation_of(data.model, validation_data, data.classes)
     if data.samples < 2:
         raise ValueError("validation_split needs at least 2 samples")
     count = min(max(1, round(fraction * data.samples)), data.samples - 1)
@@ -206,17 +206,17 @@ def hold_out(
     return data.part(np.sort(order[count:])), data.part(np.sort(order[:count]))
 
 
-def validation_of(model: Model, given: Any, classes: Array | None) -> CheckedSamples | None:
+def validation_of(model: Model, validation_data: Any, classes: Array | None) -> CheckedSamples | None:
     """Return the data to validate with, or None if none are given."""
-    return None if given is None else data_of(model, "validation_data", given, classes)
+    return None if validation_data is None else data_of(model, "validation_data", validation_data, classes)
 
 
-def data_of(model: Model, name: str, given: Any, classes: Array | None) -> CheckedSamples:
+def data_of(model: Model, name: str, arrays: Any, classes: Array | None) -> CheckedSamples:
     """Return the samples of a pair or triple of arrays; ``name`` stands in the messages of errors."""
-    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+    if not isinstance(arrays, tuple | list) or len(arrays) not in (2, 3):
         raise ValueError(f"{name} must be (X, Y) or (X, Y, sample_weight)")
     try:
-        return CheckedSamples(model, given[0], given[1], given[2] if len(given) == 3 else None, classes)
+        return CheckedSamples(model, arrays[0], arrays[1], arrays[2] if len(arrays) == 3 else None, classes)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

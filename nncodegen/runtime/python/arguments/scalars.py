@@ -21,15 +21,15 @@ def number(model: Model, name: str, value: Any, low: float, high: float, exclude
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be {allowed}, not {value!r}")
     try:
-        found = float(value)
+        converted = float(value)
     except OverflowError:
-        found = math.inf
+        converted = math.inf
     vanishes = ""
-    if excludes_low and low == 0 and 0 < found < model.tiny:
+    if excludes_low and low == 0 and 0 < converted < model.tiny:
         vanishes = f", which is 0 in {model.precision}"
-    if vanishes or not (low < found < high or (found == low and not excludes_low)):
+    if vanishes or not (low < converted < high or (converted == low and not excludes_low)):
         raise ValueError(f"{name} must be {allowed}, not {value}{vanishes}")
-    return found
+    return converted
 
 
 def integer(name: str, value: Any, low: int, high: int) -> int:
@@ -38,10 +38,10 @@ def integer(name: str, value: Any, low: int, high: int) -> int:
         return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
         raise ValueError(f"{name} must be an integer from {low} to {high}, not {value!r}")
-    found = int(value)
-    if not low <= found <= high:
+    converted = int(value)
+    if not low <= converted <= high:
         raise ValueError(f"{name} must be an integer from {low} to {high}, not {value}")
-    return found
+    return converted
 
 
 def flag(name: str, value: Any) -> bool:

@@ -66,15 +66,17 @@ def is_sparse(values: Any) -> bool:
     return hasattr(values, "tocsr")
 
 
-def read_sparse(model: Model, name: str, given: Any, width: int, expected: str) -> Sparse:
+def read_sparse(model: Model, name: str, sparse_matrix: Any, width: int, expected: str) -> Sparse:
     """Return the rows of a sparse matrix of any kind. Raises ValueError for a matrix that C cannot take."""
-    if len(given.shape) != 2 or given.shape[1] != width:
-        raise ValueError(f"{name} has the shape {tuple(given.shape)}; {expected}")
-    if not given.shape[0]:
+    if len(sparse_matrix.shape) != 2 or sparse_matrix.shape[1] != width:
+        raise ValueError(f"{name} has the shape {tuple(sparse_matrix.shape)}; {expected}")
+    if not sparse_matrix.shape[0]:
         raise ValueError(f"{name} is empty; {expected}, and at least one sample")
-    if np.dtype(given.dtype).kind not in "biuf":
-        raise ValueError(f"{name} holds values of the type {given.dtype}, which are no real numbers; {expected}")
-    matrix = given.tocsr()
+    if np.dtype(sparse_matrix.dtype).kind not in "biuf":
+        raise ValueError(
+            f"{name} holds values of the type {sparse_matrix.dtype}, which are no real numbers; {expected}"
+        )
+    matrix = sparse_matrix.tocsr()
     _check_places(name, matrix, width)
     if not matrix.has_canonical_format:
         matrix = matrix.copy()

@@ -103,8 +103,8 @@ def only_column(values: Any) -> Any:
 def named_columns(values: Any) -> dict[str, Any]:
     """Return the columns of a table, or the values of a mapping, by their names as texts."""
     table = columns_of(values)
-    given: Mapping[Any, Any] = values if table is None else table
-    return {str(name_of(key)): given[key] for key in given}
+    mapping: Mapping[Any, Any] = values if table is None else table
+    return {str(name_of(key)): mapping[key] for key in mapping}
 
 
 def find(role: str, values: Any, tensors: Tensors, others: Tensors = (), labelled: Collection[str] = ()) -> Any:
@@ -117,13 +117,13 @@ def find(role: str, values: Any, tensors: Tensors, others: Tensors = (), labelle
     of the values.
     """
     table = columns_of(values)
-    given = values if table is None else table
-    if not isinstance(given, Mapping):
+    mapping = values if table is None else table
+    if not isinstance(mapping, Mapping):
         return values
-    keys = {name_of(key): key for key in given}
+    keys = {name_of(key): key for key in mapping}
     first = None
     for choice in (tensors, others):
-        sought = _Sought(keys, given, choice, labelled, by_value_alone=table is not None)
+        sought = _Sought(keys, mapping, choice, labelled, by_value_alone=table is not None)
         if choice and not sought.missing:
             reordered = () if table is None or table.is_structured else sought.reordered()
             return Found(sought.parts(role), reordered)
@@ -153,13 +153,13 @@ def named_parts(model: Model, name: str, values: Any) -> Any:
     labelled = (
         tuple(tensor for tensor, _ in (*tensors, *others)) if facts.samples.labels else facts.samples.label_targets
     )
-    found = find(name, values, tensors, others, labelled if name == "Y" else ())
-    if not isinstance(found, Found):
-        return found
-    if found.reordered and not model.has_told_of_order:
-        warn_of_order(name, found.reordered, tensors)
+    values_by_name = find(name, values, tensors, others, labelled if name == "Y" else ())
+    if not isinstance(values_by_name, Found):
+        return values_by_name
+    if values_by_name.reordered and not model.has_told_of_order:
+        warn_of_order(name, values_by_name.reordered, tensors)
         model.has_told_of_order = True
-    return found.parts
+    return values_by_name.parts
 
 
 def of_only_target(model: Model, Y: Any) -> Any:
@@ -174,16 +174,20 @@ class _Sought:
     """The search for tensors among the keys of a mapping: where each is, and the names that are missing."""
 
     def __init__(
-        self, keys: dict[Any, Any], given: Mapping[Any, Any], tensors: Tensors, labelled: Collection[str],
+        self,
+        keys: dict[Any, Any],
+        mapping: Mapping[Any, Any],
+        tensors: Tensors,
+        labelled: Collection[str],
         by_value_alone: bool,
-    ) -> None:  # fmt: skip
-        self.keys, self.given = keys, given
+    ) -> None:
+        self.keys, self.given = keys, mapping
         self.places: dict[str, list[str]] = {}
         """The keys of each tensor that is there, at least in part."""
         self.missing: list[str] = []
         for tensor, size in tensors:
             whole = tensor in keys and (
-                size == 1 or not by_value_alone or tensor in labelled or np.ndim(given[keys[tensor]]) > 1
+                size == 1 or not by_value_alone or tensor in labelled or np.ndim(mapping[keys[tensor]]) > 1
             )
             names = (tensor,) if whole else columns(((tensor, size),))
             if size == 1 and not whole and f"{tensor}[0]" in keys:
@@ -198,16 +202,16 @@ class _Sought:
 
     def parts(self, role: str) -> dict[str, Any]:
         """Return the values of each tensor. Raises ValueError where its columns are not equally long vectors."""
-        found = {}
+        parts = {}
         for tensor, names in self.places.items():
             if isinstance(self.given, Columns) and names == [*self.given] and len(self.given) == len(names) > 1:
-                found[tensor] = self.given.matrix()  # column by column would take long for many
+                parts[tensor] = self.given.matrix()  # column by column would take long for many
                 continue
             values = [self.given[self.keys[name]] for name in names]
             if len(names) == 1:
-                found[tensor] = values[0]
+                parts[tensor] = values[0]
                 continue
-            arrays = [np.asarray(one) for one in values]
+            arrays = [np.asarray(column) for column in values]
             for name, array in zip(names, arrays, strict=True):
                 if array.ndim != 1 or len(array) != len(arrays[0]):
                     raise ValueError(
@@ -215,8 +219,8 @@ class _Sought:
                     )
             # texts and missing values stay what they are, for messages to tell them
             exact = [array if array.dtype.kind in "biuf" else array.astype(object) for array in arrays]
-            found[tensor] = np.column_stack(exact)
-        return found
+            parts[tensor] = np.column_stack(exact)
+        return parts
 
     def reordered(self) -> tuple[str, ...]:
         """Return the names of all columns if they are those of the tensors in another order; else none."""

@@ -53,7 +53,7 @@ class Samples:
     def next_draw(self, epoch: int) -> float:
         """Return the first epoch after this one before which points are drawn again; infinity if none is."""
         every = [points.every for points in map(_points_of, self.data.values()) if points and points.every]
-        return min(((epoch // one + 1) * one for one in every), default=math.inf)
+        return min(((epoch // interval + 1) * interval for interval in every), default=math.inf)
 
     def at(self, epoch: int = 0) -> tuple[Array, Array]:
         """Return X and Y of an epoch: the samples of all terms, one term after the other."""
@@ -76,14 +76,14 @@ class Samples:
 
     def _part(self, term: Term, epoch: int) -> tuple[Array, Array]:
         """Return X and the targets of a term."""
-        given, name = self.data[term.name], f"data[{term.name!r}]"
-        if not term.targets and isinstance(given, tuple) and len(given) == 1:
-            given = given[0]
-        if term.targets and not (isinstance(given, tuple | list) and len(given) == 2):
+        term_data, name = self.data[term.name], f"data[{term.name!r}]"
+        if not term.targets and isinstance(term_data, tuple) and len(term_data) == 1:
+            term_data = term_data[0]
+        if term.targets and not (isinstance(term_data, tuple | list) and len(term_data) == 2):
             raise ValueError(
-                f"{name} must be (X, Y), with the targets {', '.join(term.targets)} in Y, not {_kind(given)}"
+                f"{name} must be (X, Y), with the targets {', '.join(term.targets)} in Y, not {_kind(term_data)}"
             )
-        X, Y = given if term.targets else (given, None)
+        X, Y = term_data if term.targets else (term_data, None)
         if isinstance(X, Points):
             X = X.draw(epoch // X.every if X.every else 0)
         try:
@@ -98,11 +98,11 @@ class Samples:
         """Return the targets of a term as (N, targets); they are given by columns, by name, or as one number."""
         columns = len(term.targets)
         expected = f"expected ({samples}, {columns}), with the columns {', '.join(term.targets)}"
-        found = find(f"the targets of {name}", Y, tuple((target, 1) for target in term.targets))
-        if isinstance(found, Found):
-            parts = [np.broadcast_to(np.asarray(part, float), samples) for part in found.parts.values()]
-            found = np.column_stack(parts)
-        Y = found
+        values = find(f"the targets of {name}", Y, tuple((target, 1) for target in term.targets))
+        if isinstance(values, Found):
+            parts = [np.broadcast_to(np.asarray(part, float), samples) for part in values.parts.values()]
+            values = np.column_stack(parts)
+        Y = values
         array = to_column(to_array(self.model, f"the targets of {name}", Y, expected), columns)
         if array.ndim == 0:
             array = np.full((samples, columns), array)
@@ -124,7 +124,7 @@ def take_samples(model: Model, settings: CheckedOptions) -> Samples | None:
 
 def take_terms(
     model: Model, X: Any, Y: Any, data: Any, loss_weights: Any, meant: str
-) -> tuple[Any, Any, Samples | None]:  # fmt: skip
+) -> tuple[Any, Any, Samples | None]:
     """Return X and Y, as given or as the samples of all terms, and these samples (None if X and Y are given).
 
     ``meant`` is the argument, named in an error, for the weights of samples. Raises ValueError for data of another kind
@@ -146,7 +146,7 @@ def take_terms(
 @renamed("0.3.0", weights="loss_weights")
 def stack(
     model: Model, /, data: Mapping[str, Any], loss_weights: Mapping[str, float] | None = None
-) -> tuple[Array, Array]:  # fmt: skip
+) -> tuple[Array, Array]:
     """Return the samples of all terms of a loss as one X and one Y, as ``loss`` and its derivatives take them.
 
     data          {term: X}, or {term: (X, Y)} for a term with targets; X may be ``Points``, Y a function of X
@@ -186,11 +186,11 @@ def residuals_at(model: Model, parameters: Array, X: Array, Y: Array, sizes: Map
     """Return the residuals of stacked samples; ``sizes`` is the number of samples of each term, in order."""
     values = _fields(model, parameters, X, Y)
     fields = {term.name: term.fields for term in model.facts.samples.terms}
-    found = {}
-    for name, own in slices(sizes.items()):
-        columns = [values[field][own] for field in fields[name]]
-        found[name] = columns[0] if len(columns) == 1 else np.column_stack(columns)
-    return found
+    by_term = {}
+    for name, rows in slices(sizes.items()):
+        columns = [values[field][rows] for field in fields[name]]
+        by_term[name] = columns[0] if len(columns) == 1 else np.column_stack(columns)
+    return by_term
 
 
 def _fields(model: Model, parameters: Array, X: Array, Y: Array) -> dict[str, Array]:
@@ -209,28 +209,28 @@ def _check_terms(model: Model, function: str) -> None:
         raise ValueError(f"{function} is for networks with losses by name; {model.name} is none")
 
 
-def _points_of(given: Any) -> Points | None:
+def _points_of(samples: Any) -> Points | None:
     """Return the ``Points`` among the samples of a term, or None."""
-    first = given[0] if isinstance(given, tuple | list) and given else given
+    first = samples[0] if isinstance(samples, tuple | list) and samples else samples
     return first if isinstance(first, Points) else None
 
 
-def _term_weights(model: Model, given: Any, terms: Mapping[str, Any]) -> dict[str, float]:
+def _term_weights(model: Model, loss_weights: Any, terms: Mapping[str, Any]) -> dict[str, float]:
     """Return the weight of each term."""
-    if given is None:
+    if loss_weights is None:
         return dict.fromkeys(terms, 1.0)
-    if not isinstance(given, Mapping):
-        raise ValueError(f"loss_weights must be a dictionary of numbers by terms, not {given!r}")
-    _check_names("loss_weights", given, terms)
+    if not isinstance(loss_weights, Mapping):
+        raise ValueError(f"loss_weights must be a dictionary of numbers by terms, not {loss_weights!r}")
+    _check_names("loss_weights", loss_weights, terms)
     role = "loss_weights[{!r}]".format
-    return {name: number(model, role(name), given.get(name, 1.0), 0.0, math.inf, False) for name in terms}
+    return {name: number(model, role(name), loss_weights.get(name, 1.0), 0.0, math.inf, False) for name in terms}
 
 
-def _check_names(what: str, given: Mapping[Any, Any], known: Mapping[str, Any]) -> None:
-    for name in given:
+def _check_names(what: str, mapping: Mapping[Any, Any], known: Mapping[str, Any]) -> None:
+    for name in mapping:
         if name not in known:
             raise ValueError(f"{what} names {name!r}, which there is not; there are: {', '.join(known)}")
 
 
-def _kind(given: Any) -> str:
-    return f"an array of the shape {given.shape}" if isinstance(given, np.ndarray) else f"{type(given).__name__}"
+def _kind(value: Any) -> str:
+    return f"an array of the shape {value.shape}" if isinstance(value, np.ndarray) else f"{type(value).__name__}"

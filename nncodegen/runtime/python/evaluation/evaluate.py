@@ -66,9 +66,13 @@ def outputs_of(data: CheckedSamples, parameters: Array, threads: int = 1) -> Arr
 
 
 def loss(
-    model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+    model: Model,
+    /,
+    parameters: ArrayLike,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Return the mean loss over the samples; with sample_weight, of shape (N,), the weighted mean.
 
     With BatchNormalization it is the loss of predictions, which use the moving statistics.
@@ -81,9 +85,13 @@ def loss(
 
 
 def loss_and_gradient(
-    model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
+    model: Model,
+    /,
+    parameters: ArrayLike,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
-) -> tuple[float, Array]:  # fmt: skip
+) -> tuple[float, Array]:
     """Return the mean loss over the samples and its gradient, of shape (P,), as SciPy's minimizers take them.
 
     They are those of training: with BatchNormalization, all samples are one batch, normalized by its statistics.
@@ -100,10 +108,16 @@ def loss_and_gradient(
 
 
 def evaluate(
-    model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None, metrics: str | Iterable[Any] | Callable[..., float] = (),
-    classes: Sequence[str] | Sequence[int] | None = None, threads: int = 1,
-) -> dict[str, float]:  # fmt: skip
+    model: Model,
+    /,
+    parameters: ArrayLike,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    metrics: str | Iterable[Any] | Callable[..., float] = (),
+    classes: Sequence[str] | Sequence[int] | None = None,
+    threads: int = 1,
+) -> dict[str, float]:
     """Return the loss and metrics of predictions for some samples: {"loss": ..., "auc": ...}.
 
     metrics and classes are those of ``train``; here all metrics are computed from predictions. classes must be
@@ -112,17 +126,21 @@ def evaluate(
     point, chosen = check_parameters(model, parameters), choose_metrics(model, metrics)
     data = CheckedSamples(model, X, Y, sample_weight, classes_of(model, classes, Y))
     data.measure(chosen, by_kernel=False)
-    found = {"loss": data.loss(point)}
+    figures = {"loss": data.loss(point)}
     if chosen:
         outputs = outputs_of(data, point, integer("threads", threads, 1, THREADS))
-        found |= data.measured(chosen, outputs)
-    return found
+        figures |= data.measured(chosen, outputs)
+    return figures
 
 
 def _long_loss(
-    model: Model, parameters: ArrayLike, X: ArrayLike | None, Y: ArrayLike | None, sample_weight: ArrayLike | None,
+    model: Model,
+    parameters: ArrayLike,
+    X: ArrayLike | None,
+    Y: ArrayLike | None,
+    sample_weight: ArrayLike | None,
     gradient: Array | None,
-) -> float:  # fmt: skip
+) -> float:
     """Return the loss for arguments of any kind; its gradient is written to an array, unless that is None."""
     point = check_parameters(model, parameters)
     return CheckedSamples(model, X, Y, sample_weight).loss(point, gradient)

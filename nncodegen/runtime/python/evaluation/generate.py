@@ -40,17 +40,19 @@ def step(
     step.
     """
     tokens, positions, size, count = _sizes(model, "step")
-    point, given = check_parameters(model, parameters), _tokens(model, "token", token, tokens)
-    if given.ndim > 1:
-        raise ValueError(f"token has the shape {given.shape}; expected a whole number, or an array of the shape (N,)")
-    rows = given.reshape(-1)
+    point, token_array = check_parameters(model, parameters), _tokens(model, "token", token, tokens)
+    if token_array.ndim > 1:
+        raise ValueError(
+            f"token has the shape {token_array.shape}; expected a whole number, or an array of the shape (N,)"
+        )
+    rows = token_array.reshape(-1)
     states = np.zeros((len(rows), size), model.dtype)
     if state is not None:
-        states[...] = _checked(model, state, (*given.shape, size)).reshape(states.shape)
+        states[...] = _checked(model, state, (*token_array.shape, size)).reshape(states.shape)
         _check_positions(states[:, 1], positions)
     probabilities = np.empty((len(rows), count), model.dtype)
     model.native.step(point, rows, len(rows), states, probabilities)
-    return probabilities.reshape(*given.shape, count), states.reshape(*given.shape, size)
+    return probabilities.reshape(*token_array.shape, count), states.reshape(*token_array.shape, size)
 
 
 def generate(
@@ -80,7 +82,9 @@ def generate(
     tokens, positions, _, count = _sizes(model, "generate")
     point = check_parameters(model, parameters)
     several = _is_batch(prompt)
-    given, lengths = _joined(model, prompt if several else [prompt], tokens, "prompt[{}]" if several else "prompt")
+    prompt_tokens, lengths = _joined(
+        model, prompt if several else [prompt], tokens, "prompt[{}]" if several else "prompt"
+    )
     steps = integer("steps", steps, 0, COUNT)
     power = number(model, "temperature", temperature, 0.0, math.inf, excludes_low=False)
     most = NONE if top_k is None else integer("top_k", top_k, 1, count)
@@ -89,16 +93,16 @@ def generate(
     if not isinstance(sliding, bool | np.bool_):
         raise ValueError(f"sliding is {sliding!r}; expected True or False")
     if sliding and positions:
-        prompts = np.split(given, np.cumsum(lengths)[:-1]) if lengths else []
-        found = generate_sliding(model, point, prompts, positions, steps, (power, most, last), seed)
-        return found if several else found[0]
+        prompts = np.split(prompt_tokens, np.cumsum(lengths)[:-1]) if lengths else []
+        continuations = generate_sliding(model, point, prompts, positions, steps, (power, most, last), seed)
+        return continuations if several else continuations[0]
     _check_lengths(lengths, steps, positions, "prompt[{}]" if several else "prompt")
     rows = len(lengths)
     drawn, counts = np.empty((rows, steps), np.int32), np.empty(rows, np.int64)
     sizes = np.array(lengths, np.int64)
-    model.native.generate(point, given, sizes, rows, steps, power, most, last, seed, drawn, counts)
-    found = [row[:made] for row, made in zip(drawn.astype(np.int64), counts.tolist(), strict=True)]
-    return found if several else found[0]
+    model.native.generate(point, prompt_tokens, sizes, rows, steps, power, most, last, seed, drawn, counts)
+    continuations = [row[:made] for row, made in zip(drawn.astype(np.int64), counts.tolist(), strict=True)]
+    return continuations if several else continuations[0]
 
 
 def _sizes(model: Model, function: str) -> tuple[int, int, int, int]:
@@ -123,9 +127,11 @@ def _is_batch(prompt: Any) -> bool:
 
 def _joined(model: Model, prompts: Any, tokens: int, name: str) -> tuple[Array, list[int]]:
     """Return prompts one after the other, as C takes them, and their lengths; ``name`` is that of one of them."""
-    found = [_prompt(model, name.format(row), one, tokens) for row, one in enumerate(prompts)]
-    lengths = [len(one) for one in found]
-    return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.int32), *found], dtype=np.int32), lengths
+    sequences = [_prompt(model, name.format(row), prompt, tokens) for row, prompt in enumerate(prompts)]
+    lengths = [len(prompt) for prompt in sequences]
+    return sequences[0] if len(sequences) == 1 else np.concatenate(
+        [np.empty(0, np.int32), *sequences], dtype=np.int32
+    ), lengths
 
 
 def _prompt(model: Model, name: str, prompt: Any, tokens: int) -> Array:
@@ -134,12 +140,12 @@ def _prompt(model: Model, name: str, prompt: Any, tokens: int) -> Array:
         raise ValueError(f"{name} is a text; expected whole numbers from 0 to {tokens - 1}, one for each token")
     if type(prompt) is list and prompt and all(type(token) is int and 0 <= token < tokens for token in prompt):
         return np.array(prompt, np.int32)  # the usual case, and fast
-    found = _tokens(model, name, prompt, tokens)
-    if found.ndim != 1:
-        raise ValueError(f"{name} has the shape {found.shape}; expected tokens one after the other, (length,)")
-    if not len(found):
+    converted = _tokens(model, name, prompt, tokens)
+    if converted.ndim != 1:
+        raise ValueError(f"{name} has the shape {converted.shape}; expected tokens one after the other, (length,)")
+    if not len(converted):
         raise ValueError(f"{name} is empty; expected at least one token, such as that with which sequences begin")
-    return found
+    return converted
 
 
 def _tokens(model: Model, name: str, values: Any, tokens: int) -> Array:

@@ -79,13 +79,13 @@ def _reason(fitting: Fitting, steps: ChosenSteps) -> str:
 
 def products(model: Model, parameters: Array, directions: Array, data: CheckedSamples) -> Array:
     """Return the products of the Hessian with directions, one in each row; the arguments are checked already."""
-    whole, found = np.zeros_like(directions), np.empty_like(directions)
+    whole, part = np.zeros_like(directions), np.empty_like(directions)
     for share, X, Y, weights in data.parts():
         samples = data.samples if X is None else len(X)
-        model.native.hessian_products(parameters, directions, len(directions), X, Y, weights, samples, found)
+        model.native.hessian_products(parameters, directions, len(directions), X, Y, weights, samples, part)
         if share == 1:
-            return found
-        whole += share * found
+            return part
+        whole += share * part
     return whole
 
 

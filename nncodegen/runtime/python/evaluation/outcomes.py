@@ -26,5 +26,5 @@ def outcomes(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
     solver = model.facts.steps.solver
     if not solver:
         raise ValueError(f"{model.name} chooses no steps: outcomes are of differential equations without steps=...")
-    found = (NOT_FINITE if one == UNTOLD else one for one in outcomes_in(predict(model, parameters, X)))
-    return model.told_outcomes(advised(found, is_explicit(solver)))
+    texts = (NOT_FINITE if text == UNTOLD else text for text in outcomes_in(predict(model, parameters, X)))
+    return model.told_outcomes(advised(texts, is_explicit(solver)))

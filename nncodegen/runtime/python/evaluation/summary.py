@@ -25,7 +25,10 @@ def summary(model: Model, /, print_fn: Callable[[str], Any] | None = None) -> No
             (name, role, shape_text((None, *facts.samples.shapes.get(name, (size,)))), "0") for name, size in tensors
         ]
         if role == "parameter":
-            rows += [(one.name, role, shape_text(one.shape), f"{one.size:,}") for one in facts.parameters]
+            rows += [
+                (parameter.name, role, shape_text(parameter.shape), f"{parameter.size:,}")
+                for parameter in facts.parameters
+            ]
     fixed = facts.frozen + sum(last - first for first, last, _ in facts.following)
     counts = model.parameter_count, model.parameter_count - fixed
     note = predictions_text([facts.samples.shapes.get(name, (size,)) for name, size in facts.samples.outputs])
@@ -47,9 +50,14 @@ def predictions_text(shapes: Sequence[Sequence[int]]) -> str:
 
 
 def print_summary(
-    name: str, head: Sequence[str], rows: Sequence[Sequence[str]], counts: tuple[int, int],
-    print_fn: Callable[[str], Any] | None, texts: Collection[int], note: str = "",
-) -> None:  # fmt: skip
+    name: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    counts: tuple[int, int],
+    print_fn: Callable[[str], Any] | None,
+    texts: Collection[int],
+    note: str = "",
+) -> None:
     """Print a table with a title, the numbers of all parameters and of those that are trained, and a note, if any."""
     first, *others = aligned(head, rows, texts)
     width = max(map(len, (first, *others)))

@@ -38,9 +38,14 @@ def unmixed(z: int) -> int:
 
 
 def generate_sliding(
-    model: Model, parameters: Array, prompts: Sequence[Array], positions: int, steps: int,
-    settings: tuple[float, int, int], seed: int,
-) -> list[Array]:  # fmt: skip
+    model: Model,
+    parameters: Array,
+    prompts: Sequence[Array],
+    positions: int,
+    steps: int,
+    settings: tuple[float, int, int],
+    seed: int,
+) -> list[Array]:
     """Return the tokens that follow each prompt. Once all positions are taken, each is drawn after the last ones alone.
 
     The random numbers of a sequence are those that it has without a sliding window. ``settings`` are the temperature,
@@ -53,9 +58,14 @@ def generate_sliding(
 
 
 def _one(
-    model: Model, parameters: Array, prompt: Array, positions: int, steps: int,
-    settings: tuple[float, int, int], start: int,
-) -> Array:  # fmt: skip
+    model: Model,
+    parameters: Array,
+    prompt: Array,
+    positions: int,
+    steps: int,
+    settings: tuple[float, int, int],
+    start: int,
+) -> Array:
     """Return the tokens that follow a prompt, for which random numbers begin at the state ``start``."""
     sequence, end = np.concatenate([prompt, np.zeros(steps, np.int32)]), len(prompt)
     while end < len(sequence):

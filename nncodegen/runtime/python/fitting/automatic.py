@@ -123,14 +123,14 @@ KINDS = (
 
 def automatic_start(
     problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None,
-    given: Array | None = None,
+    is_given: Array | None = None,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Return where the best of many short fits began, and the parameters that it reached: (P,) each.
 
     ``start`` competes with the points that are drawn; fixed parameters keep its values. The starts of curves by name
-    are tried first, and terms of equal kind come in the order of their places, unless ``given``, a mask (P,), says that
-    the user gave their values. The result is the same for the same seed. If a watch ends the search, it is the best so
-    far. Raises ValueError for a model that draws its start, or that has another loss than least squares.
+    are tried first, and terms of equal kind come in the order of their places, unless ``is_given``, a mask (P,),
+    says that the user gave their values. The result is the same for the same seed. If a watch ends the search, it is
+    the best so far. Raises ValueError for a model that draws its start, or that has another loss than least squares.
 
     Solutions of differential equations are first limited to few steps. Those that end within them are the same without
     this limit, so that the fit goes on at the cost that was found.
@@ -140,11 +140,13 @@ def automatic_start(
     if np.isnan(problem.Y).all():
         return start, start
     limit = usual_steps(problem.model)
-    given = np.zeros(len(start), bool) if given is None else given
-    found = _search(problem.limited(limit), start, held, seed, threads, watch, given)
-    if limit and found.unexplained > UNEXPLAINED and not (watch and watch.reason):
-        found = min(found, _search(problem, start, held, seed, threads, watch, given), key=lambda one: one.rank)
-    begun, end = in_order(problem, np.array([found.begun, found.reached]), held, given)
+    is_given = np.zeros(len(start), bool) if is_given is None else is_given
+    best = _search(problem.limited(limit), start, held, seed, threads, watch, is_given)
+    if limit and best.unexplained > UNEXPLAINED and not (watch and watch.reason):
+        best = min(
+            best, _search(problem, start, held, seed, threads, watch, is_given), key=lambda candidate: candidate.rank
+        )
+    begun, end = in_order(problem, np.array([best.begun, best.reached]), held, is_given)
     return begun, end
 
 
@@ -171,14 +173,14 @@ class _Found(NamedTuple):
 
 
 def _search(
-    problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None, given: Array
+    problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None, is_given: Array
 ) -> _Found:
     """Return the best of many short fits from points that are drawn, from those of curves by name, and from a start."""
     projected = _Projected(problem, start, held)
     begun, points, looks = [start], [start], True
     with ended_by(watch):
         if problem.model.facts.fitting.curves:
-            places = np.vstack([start, curve_starts(problem, start, given)])
+            places = np.vstack([start, curve_starts(problem, start, is_given)])
             order, ends, _ = _ranked(problem, places, held, threads, watch)
             begun, points = [start, *places[order]], [start, *ends[order]]
             if problem.samples >= ENOUGH * len(start) and projected.leaves_noise(ends[order[0]]):
@@ -187,7 +189,7 @@ def _search(
             begun.extend(places)
             points.extend(ends)
         if problem.model.facts.fitting.curves:
-            for places, ends in _exchanges(problem, np.array(points), held, threads, watch, given):
+            for places, ends in _exchanges(problem, np.array(points), held, threads, watch, is_given):
                 begun.extend(places)
                 points.extend(ends)
     order, parameters, ranks = _ranked(problem, np.array(points), held, threads, watch)
@@ -197,7 +199,7 @@ def _search(
 
 
 def _exchanges(
-    problem: Problem, points: Array, held: Array | None, threads: int, watch: FitWatch | None, given: Array
+    problem: Problem, points: Array, held: Array | None, threads: int, watch: FitWatch | None, is_given: Array
 ) -> Iterator[tuple[Array, Array]]:
     """Yield starts in which other kinds of curves stand for the peaks of the best point, and the points they reach.
 
@@ -206,7 +208,7 @@ def _exchanges(
     order, parameters, ranks = _ranked(problem, points, held, threads, watch)
     best, rank = parameters[order[0]], ranks[order[0]]
     for _ in range(EXCHANGES):
-        places = exchanged(problem, best, given)
+        places = exchanged(problem, best, is_given)
         if not len(places):
             return
         order, ends, ranks = _ranked(problem, places, held, threads, watch)
@@ -282,7 +284,7 @@ def _part(problem: Problem, most: int) -> Problem:
 
 def check_automatic(model: Model) -> None:
     """Raise ValueError for a model whose start cannot be found from the scales of the data."""
-    if model.constants is None or any(one.shape for one in model.facts.parameters):
+    if model.constants is None or any(parameter.shape for parameter in model.facts.parameters):
         raise ValueError(f"a start from the data is for formulas; {model.name} has layers: give p0, or a seed")
     if model.facts.fitting.curved:
         raise ValueError(f"a start from the data is for least squares; the loss of {model.name} is another: give p0")
@@ -318,8 +320,8 @@ class _Projected:
 
     def costs(self, points: Array) -> Array:
         """Return the sum of squares at some points (S, others), infinite where the model is not finite, or huge."""
-        found = [self._some(points[first : first + CHUNK]) for first in range(0, len(points), CHUNK)]
-        return np.concatenate(found) if found else np.empty(0)
+        parts = [self._some(points[first : first + CHUNK]) for first in range(0, len(points), CHUNK)]
+        return np.concatenate(parts) if parts else np.empty(0)
 
     def _some(self, points: Array) -> Array:
         if is_ended():
@@ -386,10 +388,10 @@ class _Projected:
             places = np.tile(self.start, (count, 1))
             places[:, self.linear] = 0
             places[:, self.others] = points
-        for one, place in enumerate(places):
-            native.predict(place, self.X, samples, values[one], self.max_steps)
+        for row, place in enumerate(places):
+            native.predict(place, self.X, samples, values[row], self.max_steps)
             if slopes is not None:
-                native.jacobian(place, self.X, samples, slopes[one], self.max_steps)
+                native.jacobian(place, self.X, samples, slopes[row], self.max_steps)
         with np.errstate(over="ignore", invalid="ignore"):
             rest = ((self.Y - values) * self.weights).reshape(count, -1)
             if slopes is None:
@@ -399,15 +401,15 @@ class _Projected:
 
     def whole(self, point: Array) -> Array:
         """Return all parameters, (P,), at a point: linear ones are those of least squares, moved into their bounds."""
-        found = self.start.copy()
-        found[self.others] = point
+        parameters = self.start.copy()
+        parameters[self.others] = point
         if len(self.linear):
             columns, rest = self._system(point[None])
             norms = np.linalg.norm(columns[0], axis=0)
             norms[norms == 0] = 1
             best = np.linalg.lstsq(columns[0] / norms, rest[0], rcond=DEPENDENT)[0] / norms
-            found[self.linear] = best
-        inside: Array = np.minimum(np.maximum(found, self.low), self.high).astype(self.model.dtype)
+            parameters[self.linear] = best
+        inside: Array = np.minimum(np.maximum(parameters, self.low), self.high).astype(self.model.dtype)
         return inside
 
     def unexplained(self, parameters: Array) -> float:
@@ -415,10 +417,10 @@ class _Projected:
         values, squares = np.empty(self.Y.shape, self.model.dtype), self.weights**2
         self.model.native.predict(parameters, self.X, len(self.Y), values, self.max_steps)
         left = spread = 0.0
-        for _, own in slices(self.model.facts.samples.outputs):
-            weight, data = squares[:, own], self.Y[:, own]
+        for _, columns in slices(self.model.facts.samples.outputs):
+            weight, data = squares[:, columns], self.Y[:, columns]
             mean = (weight * data).sum() / (weight.sum() or 1.0)
-            left += float((weight * (data - values[:, own]) ** 2)[weight > 0].sum())
+            left += float((weight * (data - values[:, columns]) ** 2)[weight > 0].sum())
             spread += float((weight * (data - mean) ** 2).sum())
         return left / spread if np.isfinite(left) and spread > 0 else 1.0
 
@@ -456,14 +458,14 @@ class _Projected:
             return equal[0]
         X = self.X[np.lexsort(self.X.T[::-1])]
         shares = np.repeat(BETWEEN, len(X) - 1)[:, None]
-        before, after = (np.tile(one, (len(BETWEEN), 1)) for one in (X[:-1], X[1:]))
+        before, after = (np.tile(neighbours, (len(BETWEEN), 1)) for neighbours in (X[:-1], X[1:]))
         rows = np.ascontiguousarray(np.vstack([X, before + shares.astype(X.dtype) * (after - before)]))
-        found = np.empty((len(rows), self.Y.shape[1]), self.model.dtype)
+        values = np.empty((len(rows), self.Y.shape[1]), self.model.dtype)
         turns = []
         for place in equal:
-            self.model.native.predict(parameters[place], rows, len(rows), found, self.max_steps)
-            at, between = np.split(found.astype(float), [len(X)])
-            first, last = (np.tile(one, (len(BETWEEN), 1)) for one in (at[:-1], at[1:]))
+            self.model.native.predict(parameters[place], rows, len(rows), values, self.max_steps)
+            at, between = np.split(values.astype(float), [len(X)])
+            first, last = (np.tile(neighbours, (len(BETWEEN), 1)) for neighbours in (at[:-1], at[1:]))
             with np.errstate(over="ignore", invalid="ignore"):
                 turns.append(float(((between - first - shares * (last - first)) ** 2).sum()))
         bends = np.where(np.isfinite(turns), turns, np.inf)
@@ -480,11 +482,11 @@ class _Projected:
         height = np.ptp(self.Y) or float(np.abs(self.Y).max()) or 1.0
         share = random.random(size)
         with np.errstate(over="ignore"):
-            found = 10 ** (low + (high - low) * share) * length**of_x * height**of_y
-        found *= np.where(random.random(size) < 0.25, -1, 1)
-        found = np.where(kinds == PLACE, first + span * (1.2 * share - 0.1), found)
-        found = np.where(kinds == FREQUENCY, share * np.pi * len(self.Y) / span, found)
-        return self.within(found, random.random(size))
+            points = 10 ** (low + (high - low) * share) * length**of_x * height**of_y
+        points *= np.where(random.random(size) < 0.25, -1, 1)
+        points = np.where(kinds == PLACE, first + span * (1.2 * share - 0.1), points)
+        points = np.where(kinds == FREQUENCY, share * np.pi * len(self.Y) / span, points)
+        return self.within(points, random.random(size))
 
     def _of_inputs(self, random: np.random.Generator, size: tuple[int, int]) -> tuple[Array, Array, Array]:
         """Return for each draw the first value of some input, its range, and either that or its largest size."""

@@ -29,11 +29,11 @@ FAITHFUL = 1e-3
 class Coordinates:
     """The coordinates of a search: a problem, and how points lead from the given problem to it, and back."""
 
-    def __init__(self, given: Problem, held: Array | None) -> None:
-        self.given = given
-        model = given.model
+    def __init__(self, original: Problem, held: Array | None) -> None:
+        self.given = original
+        model = original.model
         self._held = np.zeros(model.parameter_count, bool) if held is None else held != 0
-        low, high = given.options.bounds or (np.full(len(self._held), -np.inf), np.full(len(self._held), np.inf))
+        low, high = original.options.bounds or (np.full(len(self._held), -np.inf), np.full(len(self._held), np.inf))
         self._stays = self._held | np.isfinite(low) | np.isfinite(high)
         linear = np.zeros(len(self._held), bool)
         linear[[model.places[name].start for name in model.facts.fitting.linear]] = True
@@ -58,12 +58,12 @@ class Coordinates:
 
     def _changed(self) -> Problem:
         """Return the problem in new coordinates, or the given one if the formula allows none."""
-        given, model = self.given, self.given.model
-        if model.facts.steps.max_steps or not model.facts.fitting.fits_outputs or not np.isfinite(given.Y).any():
-            return given
-        symmetries, problem = symmetries_of(model), copy(given)
-        if given.X is not None:
-            known, X = np.isfinite(given.Y).any(axis=1), given.X.astype(float)
+        original, model = self.given, self.given.model
+        if model.facts.steps.max_steps or not model.facts.fitting.fits_outputs or not np.isfinite(original.Y).any():
+            return original
+        symmetries, problem = symmetries_of(model), copy(original)
+        if original.X is not None:
+            known, X = np.isfinite(original.Y).any(axis=1), original.X.astype(float)
             for column in range(X.shape[1]):
                 first = float(X[known, column].min())
                 if self._take(symmetries.shifts[column], first):
@@ -72,21 +72,21 @@ class Coordinates:
                 if size > 0 and self._take(symmetries.scales[column], float(np.log(size))):
                     X[:, column] /= size
             problem.X = np.ascontiguousarray(X, model.dtype)
-        Y = given.Y.astype(float)
+        Y = original.Y.astype(float)
         if Y.shape[1] == 1 and self._take(symmetries.height_shift, -float(np.nanmin(Y))):
             self._base = float(np.nanmin(Y))
         size = float(np.nanmax(np.abs(Y - self._base)))
         if size > 0 and self._take(symmetries.height_scale, -float(np.log(size))):
             self._height = size
         if not self._steps:
-            return given
+            return original
         problem.Y = np.ascontiguousarray((Y - self._base) / self._height, model.dtype)
-        if given.sigma is not None:
-            problem.sigma = np.asarray(given.sigma / self._height, model.dtype)
+        if original.sigma is not None:
+            problem.sigma = np.asarray(original.sigma / self._height, model.dtype)
         else:
-            problem.options = problem.options.changed(f_scale=given.options.f_scale / self._height)
-        if given.options.bounds is not None:
-            low, high = (self._of_each(bound).astype(model.dtype) for bound in given.options.bounds)
+            problem.options = problem.options.changed(f_scale=original.options.f_scale / self._height)
+        if original.options.bounds is not None:
+            low, high = (self._of_each(bound).astype(model.dtype) for bound in original.options.bounds)
             problem.options = problem.options.changed(bounds=(low, high))
         return problem
 
@@ -100,10 +100,10 @@ class Coordinates:
 
     def _of_each(self, values: Array, back: bool = False) -> Array:
         """Return values of held or bounded parameters, (P,), in these coordinates, or back; others are unchanged."""
-        found = np.asarray(values, float)
+        moved = np.asarray(values, float)
         for symmetry, change in self._steps[:: -1 if back else 1] if self._stays.any() else ():
-            found = np.where(self._stays, symmetry.of_each(-change if back else change, found), found)
-        return found
+            moved = np.where(self._stays, symmetry.of_each(-change if back else change, moved), moved)
+        return moved
 
     def _moved(self, points: Array, origin: Problem, goal: Problem, back: bool) -> Array:
         """Return points of one problem in the coordinates of the other one.
@@ -118,8 +118,8 @@ class Coordinates:
             matrix = symmetry.of_others(-change if back else change) @ matrix
         rows = np.flatnonzero(np.isfinite(origin.Y).any(axis=1))
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), TOLD)).astype(int)]
-        found = points.astype(float)
-        for place, point in enumerate(found):
+        moved = points.astype(float)
+        for place, point in enumerate(moved):
             with np.errstate(all="ignore"):
                 values = _predicted(origin, points[place], rows)
                 values = values * self._height + self._base if back else (values - self._base) / self._height
@@ -133,7 +133,7 @@ class Coordinates:
                 wrong = np.abs(_predicted(goal, point, rows) - values).max()
             if not wrong <= FAITHFUL * (np.abs(values).max() + 1e-300):
                 point[:] = np.nan
-        return found.astype(model.dtype)
+        return moved.astype(model.dtype)
 
     def _put_linear(self, point: Array, values: Array, goal: Problem, rows: Array) -> None:
         """Set the free linear parameters of a point, at which they are 0, so that it has some values."""
@@ -153,7 +153,7 @@ class Coordinates:
 def _predicted(problem: Problem, point: Array, rows: Array) -> Array:
     """Return the outputs at some rows, (rows, outputs)."""
     model = problem.model
-    found = np.empty((len(rows), model.output_count), model.dtype)
+    outputs = np.empty((len(rows), model.output_count), model.dtype)
     X = None if problem.X is None else np.ascontiguousarray(problem.X[rows])
-    model.native.predict(np.ascontiguousarray(point, model.dtype), X, len(rows), found)
-    return found.astype(float)
+    model.native.predict(np.ascontiguousarray(point, model.dtype), X, len(rows), outputs)
+    return outputs.astype(float)

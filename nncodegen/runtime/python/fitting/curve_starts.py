@@ -42,68 +42,79 @@ derivatives by these, (N, names), and the sum of the terms where these are 0, (N
 
 def has_estimates(term: CurveTerm) -> bool:
     """Return whether a term has parameters that are not linear."""
-    return any(one.estimate for one in term.parameters)
+    return any(parameter.estimate for parameter in term.parameters)
 
 
 def estimated(
-    terms: Iterable[CurveTerm], x: Array, y: Array, system: System, known: Mapping[str, float] | None = None,
+    terms: Iterable[CurveTerm],
+    x: Array,
+    y: Array,
+    system: System,
+    known: Mapping[str, float] | None = None,
     sweeps: int = SWEEPS,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Return a start for each parameter of some terms, from data (N,) with x ascending; terms estimate in their order.
 
     Values that are ``known`` are kept. In each sweep, all terms estimate again.
     """
     kept = dict(known or {})
-    found: dict[str, float] = dict(kept)
+    guesses: dict[str, float] = dict(kept)
     before: list[CurveTerm] = []
     rest = y
     for term in sorted(terms, key=has_estimates):
         if has_estimates(term):
-            found |= _of_term(term, x, rest) | kept
+            guesses |= _of_term(term, x, rest) | kept
         before.append(term)
-        found, rest = _with_linear(before, found, kept, y, system)
+        guesses, rest = _with_linear(before, guesses, kept, y, system)
     least = float(rest @ rest)
     for term in [term for term in before if has_estimates(term)] * sweeps if len(before) > 1 else ():
         others = [other for other in before if other is not term]
-        names = {one.name for one in term.parameters}
-        without = {name: value for name, value in found.items() if name not in names}
+        names = {parameter.name for parameter in term.parameters}
+        without = {name: value for name, value in guesses.items() if name not in names}
         _, values = system(others, without, ())
         with np.errstate(all="ignore"):
             left = y - np.nan_to_num(values)
-        trial, rest = _with_linear(before, found | _of_term(term, x, left) | kept, kept, y, system)
+        trial, rest = _with_linear(before, guesses | _of_term(term, x, left) | kept, kept, y, system)
         if float(rest @ rest) < least:
-            found, least = trial, float(rest @ rest)
-    return found
+            guesses, least = trial, float(rest @ rest)
+    return guesses
 
 
 def _with_linear(
     terms: Sequence[CurveTerm], values: Mapping[str, float], kept: Mapping[str, float], y: Array, system: System
-) -> tuple[dict[str, float], Array]:  # fmt: skip
+) -> tuple[dict[str, float], Array]:
     """Return values with linear parameters by least squares, those that are not kept, and what all leave of y, (N,)."""
-    names = [one.name for term in terms for one in term.parameters if not one.estimate and one.name not in kept]
+    names = [
+        parameter.name
+        for term in terms
+        for parameter in term.parameters
+        if not parameter.estimate and parameter.name not in kept
+    ]
     columns, others = system(terms, values, names)
-    found = {**values, **_least_squares(names, columns, y - others)}
+    completed = {**values, **_least_squares(names, columns, y - others)}
     with np.errstate(all="ignore"):
-        rest = y - np.nan_to_num(others + columns @ np.array([found[name] for name in names]))
-    return found, np.nan_to_num(rest)
+        rest = y - np.nan_to_num(others + columns @ np.array([completed[name] for name in names]))
+    return completed, np.nan_to_num(rest)
 
 
 def _of_term(term: CurveTerm, x: Array, y: Array) -> dict[str, float]:
     """Return the estimates of a term, moved into its bounds; those that are not finite become typical ones."""
-    found: dict[str, float] = {}
-    own: dict[str, float] = {}
-    for one in term.parameters:
-        if not one.estimate:
+    guesses: dict[str, float] = {}
+    by_short_name: dict[str, float] = {}
+    for parameter in term.parameters:
+        if not parameter.estimate:
             continue
         with np.errstate(all="ignore"):
-            value = float(eval(one.estimate, SCOPE, {"x": x, "y": y, **own}))
-        value = value if np.isfinite(value) else one.typical
+            value = float(eval(parameter.estimate, SCOPE, {"x": x, "y": y, **by_short_name}))
+        value = value if np.isfinite(value) else parameter.typical
         low, high = (
             bound * (1 + side * 1e-3) if bound else side * 1e-6 * float(x[-1] - x[0])
-            for bound, side in ((one.low, 1), (one.high, -1))
+            for bound, side in ((parameter.low, 1), (parameter.high, -1))
         )
-        own[one.short] = found[one.name] = min(max(value, low), high) if low <= high else one.typical
-    return found
+        by_short_name[parameter.short] = guesses[parameter.name] = (
+            min(max(value, low), high) if low <= high else parameter.typical
+        )
+    return guesses
 
 
 def _least_squares(names: Sequence[str], columns: Array, target: Array) -> dict[str, float]:
@@ -143,45 +154,45 @@ def begins_in_data(model: Model) -> bool:
     return model.facts.fitting.starts_from_data and model.bits != PORTABLE
 
 
-def curve_starts(problem: Problem, start: Array, given: Array) -> Array:
+def curve_starts(problem: Problem, start: Array, is_given: Array) -> Array:
     """Return starts, (K, P), of a model that is made of curves: one for each order of its terms.
 
-    Parameters that are ``given``, a mask (P,), keep their values in ``start``, and so do those of no curve. There is
+    Parameters of ``is_given``, a mask (P,), keep their values in ``start``, and so do those of no curve. There is
     none if the data do not tell any: they need two different values of x.
     """
     model = problem.model
     names = list(model.places)
-    found: list[Array] = [np.asarray(start, float)[None]]
-    told = False
+    starts: list[Array] = [np.asarray(start, float)[None]]
+    has_data = False
     for output in sorted({term.output for term in model.facts.fitting.curves}):
         terms = [term for term in model.facts.fitting.curves if term.output == output]
         data = _data(problem, terms[0].variable, output)
         if data is None:
             continue
-        told = True
+        has_data = True
         rows, x, y = data
         system = _System(problem, np.asarray(start, float), rows, output)
-        kept = {name: float(start[model.places[name].start]) for name in names if given[model.places[name].start]}
-        own = [
+        kept = {name: float(start[model.places[name].start]) for name in names if is_given[model.places[name].start]}
+        guesses = [
             {name: value for name, value in estimated(order, x, y, system, kept, sweeps).items() if np.isfinite(value)}
             for order in orders_of(terms)
             for sweeps in (SWEEPS, 0)[: len(terms)]
         ]
-        found = [_put(model, point, each) for point in found for each in own][: 2 * MOST_ORDERS]
-    if not told:
+        starts = [_put(model, point, each) for point in starts for each in guesses][: 2 * MOST_ORDERS]
+    if not has_data:
         return np.empty((0, len(start)), model.dtype)
-    points = np.concatenate(found)
+    points = np.concatenate(starts)
     if problem.options.bounds is not None:
         points = np.clip(points, *problem.options.bounds)
     return np.asarray(points, model.dtype)
 
 
-def exchanged(problem: Problem, point: Array, given: Array) -> Array:
+def exchanged(problem: Problem, point: Array, is_given: Array) -> Array:
     """Return starts, (K, P), in which terms of other kinds stand for the terms of a point (P,).
 
     Each term estimates its parameters from the values of the one in whose place it stands.
     """
-    model, found = problem.model, []
+    model, starts = problem.model, []
     for output in sorted({term.output for term in model.facts.fitting.curves}):
         terms = [term for term in model.facts.fitting.curves if term.output == output and has_estimates(term)]
         data = _data(problem, terms[0].variable, output) if terms else None
@@ -191,18 +202,20 @@ def exchanged(problem: Problem, point: Array, given: Array) -> Array:
         every = [term for term in model.facts.fitting.curves if term.output == output]
         system = _System(problem, np.asarray(point, float), rows, output)
         values = {
-            one.name: float(point[model.places[one.name].start])
-            for term in every for one in term.parameters if one.name in model.places
-        }  # fmt: skip
-        kept = {name: value for name, value in values.items() if given[model.places[name].start]}
+            parameter.name: float(point[model.places[parameter.name].start])
+            for term in every
+            for parameter in term.parameters
+            if parameter.name in model.places
+        }
+        kept = {name: value for name, value in values.items() if is_given[model.places[name].start]}
         curves = [system([term], _of(term, values), ())[1] for term in terms]
         for order in [*orders_of(terms)][1:]:
             trial = dict(values)
             for curve, term in zip(curves, order, strict=True):
                 trial |= _of_term(term, x, curve) | kept
             trial = _with_linear(every, trial, kept, y, system)[0]
-            found.append(_put(model, np.asarray(point, float)[None], trial))
-    points = np.concatenate(found) if found else np.empty((0, len(point)))
+            starts.append(_put(model, np.asarray(point, float)[None], trial))
+    points = np.concatenate(starts) if starts else np.empty((0, len(point)))
     points = points[np.isfinite(points).all(axis=1)]
     limits = problem.options.bounds
     return np.asarray(points if limits is None else np.clip(points, *limits), model.dtype)
@@ -210,12 +223,12 @@ def exchanged(problem: Problem, point: Array, given: Array) -> Array:
 
 def _of(term: CurveTerm, values: Mapping[str, float]) -> dict[str, float]:
     """Return those values that are of a term."""
-    return {one.name: values[one.name] for one in term.parameters if one.name in values}
+    return {parameter.name: values[parameter.name] for parameter in term.parameters if parameter.name in values}
 
 
-def curve_start(problem: Problem, start: Array, held: Array | None, given: Array) -> Array:
+def curve_start(problem: Problem, start: Array, held: Array | None, is_given: Array) -> Array:
     """Return the start, (P,), of a model that is made of curves: of several orders, that of the best short fit."""
-    points = curve_starts(problem, start, given)
+    points = curve_starts(problem, start, is_given)
     if not len(points):
         return start
     best: Array = points[0]
@@ -223,38 +236,38 @@ def curve_start(problem: Problem, start: Array, held: Array | None, given: Array
         costs, _, poles = reached(problem, points, held, 1, None)
         costs = np.where(np.isfinite(costs) & ~poles, costs, np.inf)
         best = points[int(np.argmin(costs))]
-    ordered: Array = in_order(problem, best[None], held, given)[0]
+    ordered: Array = in_order(problem, best[None], held, is_given)[0]
     return ordered
 
 
-def in_order(problem: Problem, points: Array, held: Array | None, given: Array) -> Array:
+def in_order(problem: Problem, points: Array, held: Array | None, is_given: Array) -> Array:
     """Return points, (K, P), whose terms of equal kind are in the order of their first parameter that is not linear.
 
     Terms keep their places if anything else tells them apart: bounds, values that are given or held, or a tie.
     """
     model = problem.model
-    found = points.copy()
-    for group in _alike(problem, held, given):
-        keys = found[:, group[:, 0]]
+    ordered = points.copy()
+    for group in _alike(problem, held, is_given):
+        keys = ordered[:, group[:, 0]]
         order = np.argsort(np.where(np.isnan(keys), np.inf, keys), axis=1, kind="stable")
-        for place, own in enumerate(order):
-            found[place, group] = points[place, group[own]]
-    return found.astype(model.dtype, copy=False)
+        for place, term_order in enumerate(order):
+            ordered[place, group] = points[place, group[term_order]]
+    return ordered.astype(model.dtype, copy=False)
 
 
-def _alike(problem: Problem, held: Array | None, given: Array) -> Iterator[Array]:
+def _alike(problem: Problem, held: Array | None, is_given: Array) -> Iterator[Array]:
     """Yield the places of terms that may be exchanged, (terms, parameters), those by which they are ordered first."""
     model = problem.model
-    stays = given if held is None else given | (held != 0)
+    stays = is_given if held is None else is_given | (held != 0)
     low, high = problem.options.bounds or (np.full(len(stays), -np.inf), np.full(len(stays), np.inf))
     kinds: dict[tuple[str, int], list[Array]] = {}
-    if model.facts.fitting.quantities and any(one.tied for one in model.facts.fitting.quantities):
+    if model.facts.fitting.quantities and any(parameter.tied for parameter in model.facts.fitting.quantities):
         return
     for term in model.facts.fitting.curves:
-        if has_estimates(term) and all(one.name in model.places for one in term.parameters):
-            ordered = sorted(term.parameters, key=lambda one: not one.estimate)
+        if has_estimates(term) and all(parameter.name in model.places for parameter in term.parameters):
+            ordered = sorted(term.parameters, key=lambda parameter: not parameter.estimate)
             kinds.setdefault((term.kind, term.output), []).append(
-                np.array([model.places[one.name].start for one in ordered])
+                np.array([model.places[parameter.name].start for parameter in ordered])
             )
     for places in kinds.values():
         group = np.array(places)
@@ -265,11 +278,11 @@ def _alike(problem: Problem, held: Array | None, given: Array) -> Iterator[Array
 
 def _put(model: Model, point: Array, values: Mapping[str, float]) -> Array:
     """Return a copy of a point, (1, P), with values of some parameters."""
-    found = point.copy()
+    changed = point.copy()
     for name, value in values.items():
         if name in model.places:
-            found[0, model.places[name].start] = value
-    return found
+            changed[0, model.places[name].start] = value
+    return changed
 
 
 def _data(problem: Problem, variable: int, output: int) -> tuple[Array, Array, Array] | None:
@@ -293,19 +306,19 @@ class _System:
 
     def __call__(
         self, terms: Sequence[CurveTerm], values: Mapping[str, float], names: Sequence[str]
-    ) -> tuple[Array, Array]:  # fmt: skip
+    ) -> tuple[Array, Array]:
         """Return the derivatives of the output by linear parameters, and the output where these are 0."""
         model = self.model
         point = self.start.copy()
         point[self.linear] = 0
         point = _put(model, point[None], {name: value for name, value in values.items() if name not in names})[0]
         point = point.astype(model.dtype)
-        found = np.empty((self.samples, model.output_count), model.dtype)
-        slopes = np.empty((*found.shape, len(point)), model.dtype)
-        model.native.predict(point, self.X, self.samples, found)
+        outputs = np.empty((self.samples, model.output_count), model.dtype)
+        slopes = np.empty((*outputs.shape, len(point)), model.dtype)
+        model.native.predict(point, self.X, self.samples, outputs)
         model.native.jacobian(point, self.X, self.samples, slopes)
         columns = [
             slopes[:, self.output, model.places[name].start] if name in model.places else np.zeros(self.samples)
             for name in names
         ]
-        return np.array(columns, float).reshape(len(names), self.samples).T, found[:, self.output].astype(float)
+        return np.array(columns, float).reshape(len(names), self.samples).T, outputs[:, self.output].astype(float)

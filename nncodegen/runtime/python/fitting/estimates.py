@@ -57,8 +57,8 @@ def extremes(x: Array, y: Array) -> tuple[float, float, float]:
 
 def summit(x: Array, y: Array) -> float:
     """Return the x above 0 of the value farthest from the first one, or the end of the data."""
-    found = float(x[int(np.argmax(np.abs(y - y[0])))])
-    return found if found > 0 else float(x[-1]) if x[-1] > 0 else 1.0
+    farthest = float(x[int(np.argmax(np.abs(y - y[0])))])
+    return farthest if farthest > 0 else float(x[-1]) if x[-1] > 0 else 1.0
 
 
 def integral(x: Array, y: Array) -> Array:
@@ -105,8 +105,8 @@ def half_dose(x: Array, y: Array) -> float:
     used = x > 0
     if used.sum() < 2:
         return 1.0
-    found = middle_of_step(x[used], y[used])
-    return found if found > 0 else float(np.median(x[used]))
+    at_half = middle_of_step(x[used], y[used])
+    return at_half if at_half > 0 else float(np.median(x[used]))
 
 
 def largest_frequency(x: Array, y: Array) -> float:

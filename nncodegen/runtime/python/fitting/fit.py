@@ -49,7 +49,7 @@ class Epochs(int):
 
 
 @FIT
-def fit(model: Model, /, *given: Any, **named: Any) -> FitResult:
+def fit(model: Model, /, *positional: Any, **named: Any) -> FitResult:
     """Fit the model to data by least squares (Levenberg and Marquardt), with the errors of its parameters.
 
     It finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over N samples. A model whose
@@ -69,7 +69,7 @@ def fit(model: Model, /, *given: Any, **named: Any) -> FitResult:
     for a loss that turns out not to be convex in the outputs.
     """
     check_fitted(model, "fit")
-    options, _ = FIT.settings(model, given, named)
+    options, _ = FIT.settings(model, positional, named)
     p0, fixed, n_starts, seed = options.p0, options.fixed, options.n_starts, options.seed
     X, Y, terms = take_terms(model, options.X, options.Y, options.data, options.loss_weights, "sigma, 1/sqrt(weight)")
     inputs, samples = check_inputs(model, X)
@@ -106,7 +106,7 @@ def fit(model: Model, /, *given: Any, **named: Any) -> FitResult:
             problem, sharing, starts, held, options.threads, watch, errors,
             _search_of(model, n_starts, seed, given_in(model, p0, fixed)),
         )  # fmt: skip
-        return _told(_with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
+        return _after_warnings(_with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:
             raise ValueError(f"n_starts is {n_starts!r}; expected a number, or {AUTO!r}")
@@ -115,19 +115,19 @@ def fit(model: Model, /, *given: Any, **named: Any) -> FitResult:
         count = integer("n_starts", n_starts, 1, 2**20)
         first = best_start(problem, start, held, count, seed, options.threads, watch)
     if errors is not None:
-        return _told(fit_with_errors(problem, errors, start, first, held, watch), False)
+        return _after_warnings(fit_with_errors(problem, errors, start, first, held, watch), False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held), terms)
     if model.facts.steps.max_steps:
         result = _with_steps(result, problem, result.parameters[None])
-    return _told(result, type(named.get("max_iterations")) is Epochs)
+    return _after_warnings(result, type(named.get("max_iterations")) is Epochs)
 
 
-def _search_of(model: Model, n_starts: Any, seed: int, given: Array) -> GroupSearch | None:
+def _search_of(model: Model, n_starts: Any, seed: int, is_given: Array) -> GroupSearch | None:
     """Return how a fit in groups looks for its start; None if it begins where it is told."""
     if n_starts is not None:
         count = None if n_starts == AUTO else integer("n_starts", n_starts, 1, 2**20)
-        return GroupSearch(n_starts == AUTO, count, seed, given)
-    return GroupSearch(False, None, seed, given) if begins_in_data(model) and not given.all() else None
+        return GroupSearch(n_starts == AUTO, count, seed, is_given)
+    return GroupSearch(False, None, seed, is_given) if begins_in_data(model) and not is_given.all() else None
 
 
 def _errors_in_x(model: Model, sigma_x: Any, samples: int, terms: Any) -> Array:
@@ -146,17 +146,17 @@ def _with_steps(result: FitResult, problem: Problem, parameters: Array, groups: 
     if not steps or not is_explicit(model.facts.steps.solver) or result.converged or not np.isfinite(result.cost):
         return result
     numbers = np.broadcast_to(groups, problem.samples)
-    for group, own in enumerate(parameters):
+    for group, values in enumerate(parameters):
         some = of_samples(problem, np.flatnonzero(numbers == group))
         outputs = np.empty(some.Y.shape, model.dtype)
-        model.native.predict(for_c(model, own), some.X, some.samples, outputs, steps)
+        model.native.predict(for_c(model, values), some.X, some.samples, outputs, steps)
         if np.isnan(outputs).any():
             result._many_steps = steps
             break
     return result
 
 
-def _told(result: FitResult, trained: bool) -> FitResult:
+def _after_warnings(result: FitResult, trained: bool) -> FitResult:
     """Return the result, after warnings if it did not converge (unless it was stopped) or if it has poles.
 
     If ``trained``, ``train`` called, which is meant to use up the epochs that it was given.
@@ -183,14 +183,14 @@ def automatic(p0: str, n_starts: Any = None) -> str:
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
     """Return the solution from a start, under a watch that may have ended the fit already."""
     if watch is None or not watch.reason:
-        found = problem.unsolved(first, held) if problem.model.facts.steps.solver else None
-        return found or problem.solve(first, held, watch=watch)
+        failure = problem.unsolved(first, held) if problem.model.facts.steps.solver else None
+        return failure or problem.solve(first, held, watch=watch)
     return problem.with_iterations(0).solve(first, held)._replace(ended=watch.reason)
 
 
-def result_of(problem: Problem, found: Solution, start: Array, held: Array | None) -> FitResult:
+def result_of(problem: Problem, solution: Solution, start: Array, held: Array | None) -> FitResult:
     """Return the result of a fit from its solution."""
-    return FitResult(problem, found, start.copy(), held, problem)
+    return FitResult(problem, solution, start.copy(), held, problem)
 
 
 def _start(model: Model, p0: Any, seed: int, fixed: Any, limits: Bounds | None) -> Array:
@@ -216,8 +216,8 @@ def placed(model: Model, start: Array, p0: Any, fixed: Any, limits: Bounds | Non
     if isinstance(fixed, Mapping):
         begin, start = start, put(model, "fixed", fixed, start, many)
         if isinstance(p0, Mapping):
-            given = check_fixed(model, p0)
-            wrong = np.flatnonzero(given & np.any(np.atleast_2d(begin != start), axis=0))
+            is_given = check_fixed(model, p0)
+            wrong = np.flatnonzero(is_given & np.any(np.atleast_2d(begin != start), axis=0))
             if len(wrong):
                 name = flat_names(model.facts.parameters)[wrong[0]]
                 raise ValueError(f"p0 and fixed give different values of {name}: leave it out of p0")
@@ -228,8 +228,8 @@ def placed(model: Model, start: Array, p0: Any, fixed: Any, limits: Bounds | Non
 
 def check_curved(model: Model, sigma: Any, loss: str = "linear") -> None:
     """Raise ValueError for arguments that have a meaning only for residuals."""
-    for name, given in (("sigma", sigma is not None), ("loss", loss != "linear")):
-        if given:
+    for name, is_given in (("sigma", sigma is not None), ("loss", loss != "linear")):
+        if is_given:
             raise ValueError(f"{name} is for least squares; the loss of {model.name} is another, so leave it out")
 
 
@@ -250,11 +250,11 @@ def _targets(model: Model, Y: Any, samples: int | None) -> Array:
         array = to_array(model, "Y", one_hot(model, Y), expected)
     if array.ndim != 2 or array.shape[1] != columns or not len(array) or (samples or len(array)) != len(array):
         raise ValueError(f"Y has the shape {array.shape}; {expected}")
-    found = for_c(model, array)
-    if np.isinf(found.sum()) and np.isinf(found).any():
-        row, column = np.argwhere(np.isinf(found))[0]
+    converted = for_c(model, array)
+    if np.isinf(converted.sum()) and np.isinf(converted).any():
+        row, column = np.argwhere(np.isinf(converted))[0]
         raise ValueError(f"Y[{row}, {column}] is {array[row, column]}, which is not finite; {expected}")
-    return found
+    return converted
 
 
 def _sigma(model: Model, sigma: Any, targets: Array) -> Array | None:
@@ -268,9 +268,9 @@ def _sigma(model: Model, sigma: Any, targets: Array) -> Array | None:
         array = array.reshape(-1)
     if array.shape not in ((), (samples,), (samples, columns)):
         raise ValueError(f"sigma has the shape {array.shape}; {expected}")
-    found = for_c(model, array)
-    if not (found.min() >= model.tiny and found.max() < np.inf):
-        wrong = np.argwhere(~((found >= model.tiny) & (found < np.inf)))
-        place = f"[{', '.join(map(str, wrong[0]))}]" if found.ndim else ""
-        raise ValueError(f"sigma{place} is {found[tuple(wrong[0])]}; {expected}")
-    return found
+    converted = for_c(model, array)
+    if not (converted.min() >= model.tiny and converted.max() < np.inf):
+        wrong = np.argwhere(~((converted >= model.tiny) & (converted < np.inf)))
+        place = f"[{', '.join(map(str, wrong[0]))}]" if converted.ndim else ""
+        raise ValueError(f"sigma{place} is {converted[tuple(wrong[0])]}; {expected}")
+    return converted

@@ -51,7 +51,7 @@ def by_names(model: Model, name: str, values: Any) -> Any:
     A list, one entry for each fit, may have tables as well. Anything else is returned unchanged. Raises ValueError.
     """
     if isinstance(values, list | tuple) and any(map(has_names, values)):
-        return [by_names(model, name, one) for one in values]
+        return [by_names(model, name, entry) for entry in values]
     parts = named_parts(model, name, values) if has_names(values) else values
     if not isinstance(parts, dict):
         return parts
@@ -101,14 +101,14 @@ class FitData:
 
         They are 0 for what all fits share.
         """
-        own = (*self._own(), (self.sigma_x, "sigma_x" in self.counts))
-        return np.array([0 if array is None or not has else array[0].size for array, has in own], np.uintp)
+        arrays = (*self._own(), (self.sigma_x, "sigma_x" in self.counts))
+        return np.array([0 if array is None or not has else array[0].size for array, has in arrays], np.uintp)
 
     def sigma_x_of(self, m: int) -> Array:
         """Return the standard deviations of the inputs of one fit, (samples, inputs)."""
         assert self.sigma_x is not None
-        one: Array = self.sigma_x[m] if "sigma_x" in self.counts else self.sigma_x
-        return one[: self.samples if self.lengths is None else int(self.lengths[m])]
+        deviations: Array = self.sigma_x[m] if "sigma_x" in self.counts else self.sigma_x
+        return deviations[: self.samples if self.lengths is None else int(self.lengths[m])]
 
     def of_fit(self, m: int) -> tuple[Array | None, Array, Array | None, Array]:
         """Return X (samples, inputs), Y (samples, targets), sigma like Y or None, and the start (P,) of one fit."""
@@ -125,12 +125,12 @@ class FitData:
             return self._result_with_errors(m, parameters, ending, iterations)
         none = options.changed(tolerance=-1.0, max_iterations=0)  # takes no step, and meets no tolerance
         there = Problem(self.model, X, Y, sigma, none)
-        found = there.solve(parameters, held)
-        if found.ending == "max_iterations":
-            found = found._replace(ended=ending)
+        solution = there.solve(parameters, held)
+        if solution.ending == "max_iterations":
+            solution = solution._replace(ended=ending)
         again = Problem(self.model, X, Y, sigma, options)
-        found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
-        return result_of(again, found, start, held)
+        solution = solution._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
+        return result_of(again, solution, start, held)
 
     def problem_with_errors(self, m: int, max_iterations: int | None = None) -> ProblemWithErrors:
         """Return the problem of fit m, whose inputs have errors."""
@@ -145,11 +145,11 @@ class FitData:
         held = self.options.held
         _, changes = problem.solve(parameters, np.ones(len(parameters), np.uint8))
         there = ProblemWithErrors(problem.given, problem.sigma_x, changes)
-        found, changes = there.solve(parameters, held, most=0)
-        if found.ending == "max_iterations":
-            found = found._replace(ended=ending)
-        found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
-        return result_with_errors(there, found, changes, start, held)
+        solution, changes = there.solve(parameters, held, most=0)
+        if solution.ending == "max_iterations":
+            solution = solution._replace(ended=ending)
+        solution = solution._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
+        return result_with_errors(there, solution, changes, start, held)
 
     def _own(self) -> tuple[tuple[Array | None, bool], ...]:
         """Return X, Y, sigma and the starts, each with whether it has an axis for the fits."""
@@ -250,10 +250,10 @@ class FitData:
         expected = f"expected a number, {self._shapes_of_inputs()}, or a mapping from names of inputs"
         if not isinstance(sigma_x, Mapping):  # whose further inputs are exact
             sigma_x = by_names(self.model, "sigma_x", sigma_x)
-        found = check_many_sigma_x(self.model, sigma_x, self.samples, expected)
-        if found.ndim == 3:
-            self.counts["sigma_x"] = len(found)
-        self.sigma_x = found
+        deviations = check_many_sigma_x(self.model, sigma_x, self.samples, expected)
+        if deviations.ndim == 3:
+            self.counts["sigma_x"] = len(deviations)
+        self.sigma_x = deviations
 
     def _check_sigma(self, alone: bool, expected: str) -> None:
         """Raise ValueError for a standard deviation that is not positive and finite, if its target is used."""
@@ -312,8 +312,8 @@ class FitData:
     def _shapes_of_inputs(self) -> str:
         """Return a text about the shapes that inputs may have."""
         count = len(self.model.input_names)
-        one = ", or (N,), or (M, N)" if count == 1 else ""
-        return f"(N, {count}), shared by all fits, or (M, N, {count}){one}, with N = {self.samples} as in Y"
+        of_single_input = ", or (N,), or (M, N)" if count == 1 else ""
+        return f"(N, {count}), shared by all fits, or (M, N, {count}){of_single_input}, with N = {self.samples} as in Y"
 
     def _shapes(self) -> str:
         """Return a text about the shapes that targets may have."""

@@ -41,10 +41,10 @@ class Sharing(NamedTuple):
     own: tuple[int, ...]
 
 
-def sharing_of(model: Model, groups: Any, own: Any, samples: int, terms: Any) -> Sharing | None:
+def sharing_of(model: Model, groups: Any, own_names: Any, samples: int, terms: Any) -> Sharing | None:
     """Return the groups of a fit, checked, or None without groups. Raises ValueError for options that do not fit."""
     if groups is None:
-        if own is not None:
+        if own_names is not None:
             raise ValueError("own has no effect without groups: give groups, a label for each sample")
         return None
     if terms is not None:
@@ -54,13 +54,19 @@ def sharing_of(model: Model, groups: Any, own: Any, samples: int, terms: Any) ->
             f"groups are for least squares and robust losses of residuals; the loss of {model.name} is another, such "
             f"as a cross-entropy or a likelihood: leave out groups, and fit each of them by itself"
         )
-    return Sharing(grouping_of(groups, samples), own_of(model, own))
+    return Sharing(grouping_of(groups, samples), own_of(model, own_names))
 
 
 def fit_in_groups(
-    problem: Problem, sharing: Sharing, start: Array, fixed: Array | None, threads: int, watch: FitWatch | None,
-    sigma_x: Array | None = None, search: GroupSearch | None = None,
-) -> GroupedFit:  # fmt: skip
+    problem: Problem,
+    sharing: Sharing,
+    start: Array,
+    fixed: Array | None,
+    threads: int,
+    watch: FitWatch | None,
+    sigma_x: Array | None = None,
+    search: GroupSearch | None = None,
+) -> GroupedFit:
     """Fit a checked problem, whose samples are in their given order, from a start (G, P), or from the best of a search.
 
     ``sigma_x`` are the standard deviations of inputs with errors, (N, inputs), in that order, too.
@@ -68,29 +74,35 @@ def fit_in_groups(
     model, order = problem.model, sharing.grouping.order
     starts = [start]
     if search is not None:
-        starts = candidates(
-            problem, sharing.grouping.begins, order, sharing.own, start, fixed, search, threads, watch
-        )  # fmt: skip
+        starts = candidates(problem, sharing.grouping.begins, order, sharing.own, start, fixed, search, threads, watch)
     free = [p for p in range(model.parameter_count) if fixed is None or not fixed[p]]
-    own = np.array([p for p in free if p in sharing.own], np.intp)
+    own_indices = np.array([p for p in free if p in sharing.own], np.intp)
     shared = np.array([p for p in free if p not in sharing.own], np.intp)
     if (np.diff(order) != 1).any():
         problem = of_samples(problem, order)
     values = (
-        model, problem.X, problem.Y, problem.sigma, sharing.grouping.begins, own, shared, sharing.own, problem.options,
+        model,
+        problem.X,
+        problem.Y,
+        problem.sigma,
+        sharing.grouping.begins,
+        own_indices,
+        shared,
+        sharing.own,
+        problem.options,
         threads,
-    )  # fmt: skip
+    )
     start, first = _best_of(GroupedProblem(*values), starts, watch)
     if sigma_x is None:
         grouped = GroupedProblem(*values)
-        found = grouped.solve(first, watch, looks_for_strays=True)
-        return GroupedFit(grouped, found, sharing.grouping, start)
+        solution = grouped.solve(first, watch, looks_for_strays=True)
+        return GroupedFit(grouped, solution, sharing.grouping, start)
     whole = GroupedProblemWithErrors(*values, sigma_x=for_c(model, sigma_x[order]), changes=np.zeros(sigma_x.shape))
-    found = whole.solve(_start_without_errors(GroupedProblem(*values), first, watch), watch)
-    if ENDINGS[found.ending].status in ("stalled", "max_iterations"):
+    solution = whole.solve(_start_without_errors(GroupedProblem(*values), first, watch), watch)
+    if ENDINGS[solution.ending].status in ("stalled", "max_iterations"):
         other = whole.solve(first, watch)
-        found = other if other.rows.cost < found.rows.cost else found
-    return GroupedFitWithErrors(whole.settled(found), found, sharing.grouping, start)
+        solution = other if other.rows.cost < solution.rows.cost else solution
+    return GroupedFitWithErrors(whole.settled(solution), solution, sharing.grouping, start)
 
 
 def _best_of(grouped: GroupedProblem, starts: list[Array], watch: FitWatch | None) -> tuple[Array, Array]:
@@ -102,9 +114,9 @@ def _best_of(grouped: GroupedProblem, starts: list[Array], watch: FitWatch | Non
     if len(starts) > 1:
         with ended_by(watch):
             for start in starts:
-                found = grouped.solve(start, looks_for_strays=True)
-                if found.rows.cost < least * (1 - EQUAL):
-                    best, end, least = start, found.parameters, found.rows.cost
+                solution = grouped.solve(start, looks_for_strays=True)
+                if solution.rows.cost < least * (1 - EQUAL):
+                    best, end, least = start, solution.parameters, solution.rows.cost
     return best, end
 
 
@@ -114,8 +126,8 @@ def _start_without_errors(grouped: GroupedProblem, start: Array, watch: FitWatch
     Far from a solution, residuals are many times as large as errors are, so that inputs move far, too.
     """
     with ended_by(watch):
-        found = grouped.solve(start, looks_for_strays=True)
-        return found.parameters if ENDINGS[found.ending].converged else start
+        solution = grouped.solve(start, looks_for_strays=True)
+        return solution.parameters if ENDINGS[solution.ending].converged else start
     return start
 
 
@@ -135,9 +147,9 @@ def starts_of(model: Model, sharing: Sharing, initial: Array, p0: Any, fixed: An
         start = np.array(np.broadcast_to(to_finite(model, "p0", array, expected), start.shape))
     elif limits is not None:
         start = np.clip(start, *limits)
-    for argument, given in (("p0", p0), ("fixed", fixed)):
-        if isinstance(given, Mapping):
-            for key, value in given.items():
+    for argument, values in (("p0", p0), ("fixed", fixed)):
+        if isinstance(values, Mapping):
+            for key, value in values.items():
                 _put(model, sharing, start, argument, key, value)
     shared = [p for p in range(count) if p not in sharing.own]
     apart = np.flatnonzero((start[:, shared] != start[0, shared]).any(axis=0))
@@ -152,10 +164,10 @@ def _put(model: Model, sharing: Sharing, start: Array, argument: str, key: Any, 
     """Set the values of one parameter in the starts (G, P)."""
     labels, place, role = sharing.grouping.labels, place_of(model, argument, key), f"{argument}[{name_of(key)!r}]"
     if isinstance(value, Mapping):
-        for label, one in value.items():
+        for label, group_value in value.items():
             if label not in labels:
                 raise ValueError(f"{role} names the group {label!r}, which there is not")
-            _put_values(model, start[labels.index(label)][None], place, f"{role}[{label!r}]", one, 1)
+            _put_values(model, start[labels.index(label)][None], place, f"{role}[{label!r}]", group_value, 1)
         return
     _put_values(model, start, place, role, value, len(labels))
 

@@ -38,7 +38,7 @@ GROUPS = 8
 
 
 @FIT_MANY
-def fit_many(model: Model, /, *given: Any, **named: Any) -> ManyFits:
+def fit_many(model: Model, /, *positional: Any, **named: Any) -> ManyFits:
     """Fit the formula to M sets of data at once, each by least squares (Levenberg and Marquardt).
 
     Each of the M fits finds the P parameters that minimize the sum of ((output - target)/sigma)**2 over its N
@@ -54,7 +54,7 @@ def fit_many(model: Model, /, *given: Any, **named: Any) -> ManyFits:
     the other, each by ``fit``. Returns a ManyFits. Raises ValueError for an invalid argument.
     """
     check_fitted(model, "fit_many")
-    options, _ = FIT_MANY.settings(model, given, named)
+    options, _ = FIT_MANY.settings(model, positional, named)
     p0, fixed, sigma_x, lengths = options.p0, options.fixed, options.sigma_x, options.lengths
     if model.facts.fitting.curved:
         check_curved(model, options.sigma)
@@ -74,7 +74,7 @@ def fit_many(model: Model, /, *given: Any, **named: Any) -> ManyFits:
         data.add_sigma_x(sigma_x)
     limits, held = limits_of(model, options.bounds, p0, fixed), check_fixed(model, fixed)
     data.place_starts(p0, fixed, limits)
-    found = ManyFits(model, data.fits(), int(np.count_nonzero(~held)), options.covariance, data.result)
+    fits = ManyFits(model, data.fits(), int(np.count_nonzero(~held)), options.covariance, data.result)
     steps, absolute = iterations_of(model, options.max_iterations), options.absolute_sigma or model.facts.fitting.curved
     wanted = beyond_rounding(model, tolerance_of(model, options.tolerance))
     data.options = FitOptions(limits, held, wanted, absolute)
@@ -83,33 +83,31 @@ def fit_many(model: Model, /, *given: Any, **named: Any) -> ManyFits:
         model.native.fit_many(
             (data.X, data.Y, data.sigma, data.starts, data.lengths, None), data.strides(), data.samples,
             (*(limits or (None, None)), held if held.any() else None), wanted, steps, absolute, first, last,
-            found.arrays(),
+            fits.arrays(),
         )  # fmt: skip
-        fit_one_by_one(model, data, steps, found.doubtful(first, last), found)
+        fit_one_by_one(model, data, steps, fits.doubtful(first, last), fits)
 
     def fit_others(first: int, last: int) -> None:
-        fit_one_by_one(model, data, steps, range(first, last), found)
+        fit_one_by_one(model, data, steps, range(first, last), fits)
 
-    watch = _ManyWatch(found, options)
+    watch = _ManyWatch(fits, options)
     find_starts = _search_of(model, data, limits, held, p0, fixed, looks)
     try:
         with watch.asked_by_calls():
             if find_starts is not None:
-                share(find_starts, len(found), 1, options.threads)
+                share(find_starts, len(fits), 1, options.threads)
             together, lanes = (
-                _way_of(model, data, fit, fit_others)
-                if sigma_x is None
-                else fits_with_errors(model, data, steps, found)
+                _way_of(model, data, fit, fit_others) if sigma_x is None else fits_with_errors(model, data, steps, fits)
             )
-            share(together, len(found), GROUPS * lanes or 1, options.threads)
+            share(together, len(fits), GROUPS * lanes or 1, options.threads)
     except KeyboardInterrupt:
         if not watch.reason:
             raise
-        found.leave(data.starts)
+        fits.leave(data.starts)
     finally:
         watch.show(last=True)
-    _warn(found)
-    return found
+    _warn(fits)
+    return fits
 
 
 def _way_of(model: Model, data: FitData, side_by_side: FitSome, one_by_one: FitSome) -> tuple[FitSome, int]:
@@ -140,21 +138,21 @@ def _search_of(
     model: Model, data: FitData, limits: Bounds | None, held: Array, p0: Any, fixed: Any, looks: bool
 ) -> Callable[[int, int], None] | None:  # fmt: skip
     """Return the function that finds the starts of some fits in their data; None where each begins where it is told."""
-    given = given_in(model, p0, fixed)
-    if not looks and (given.all() or not begins_in_data(model)):
+    is_given = given_in(model, p0, fixed)
+    if not looks and (is_given.all() or not begins_in_data(model)):
         return None
     data.starts = np.tile(data.starts, (1 if data.starts.ndim == 2 else data.fits(), 1))
     fixed_mask = held.astype("u1") if held.any() else None
-    return partial(_find_starts, model, data, limits, fixed_mask, looks, given)
+    return partial(_find_starts, model, data, limits, fixed_mask, looks, is_given)
 
 
 def _find_starts(
-    model: Model, data: FitData, limits: Bounds | None, held: Array | None, looks: bool, given: Array, first: int,
+    model: Model, data: FitData, limits: Bounds | None, held: Array | None, looks: bool, is_given: Array, first: int,
     last: int,
 ) -> None:  # fmt: skip
     """Replace the starts of the fits first <= m < last by those that are found in their data.
 
-    They are looked for, or else they are those of curves by name. Parameters that are ``given`` keep their starts.
+    They are looked for, or else they are those of curves by name. Parameters of ``is_given`` keep their starts.
     """
     for m in range(first, last):
         if is_ended():
@@ -164,17 +162,17 @@ def _find_starts(
         if not len(Y):
             continue
         if looks:
-            data.starts[m] = automatic_start(problem, start.copy(), held, 0, 1, None, given)[1]
+            data.starts[m] = automatic_start(problem, start.copy(), held, 0, 1, None, is_given)[1]
         else:
-            data.starts[m] = curve_start(problem, start.copy(), held, given)
+            data.starts[m] = curve_start(problem, start.copy(), held, is_given)
 
 
 class _ManyWatch(Watch):
     """The watch of many fits."""
 
-    def __init__(self, found: ManyFits, options: CheckedFitOptions) -> None:
-        self._found = found
-        super().__init__(self, options.time_limit, options.progress, None, None, len(found), "fit")
+    def __init__(self, fits: ManyFits, options: CheckedFitOptions) -> None:
+        self._found = fits
+        super().__init__(self, options.time_limit, options.progress, None, None, len(fits), "fit")
 
     def count_done(self) -> int:
         """Return the number of fits that have ended."""
@@ -188,19 +186,19 @@ class _ManyWatch(Watch):
         """Return None: there is no callback."""
 
 
-def _warn(found: ManyFits) -> None:
+def _warn(fits: ManyFits) -> None:
     """Warn of fits that did not converge, with the reasons, and of fits with a pole among the data."""
-    counts = {status: count for status, count in found.counts.items() if status != "converged"}
+    counts = {status: count for status, count in fits.counts.items() if status != "converged"}
     if counts:
         reasons = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         warn(
-            f"{sum(counts.values()):,} of {len(found):,} fits did not converge: {reasons}; the attribute status of the "
+            f"{sum(counts.values()):,} of {len(fits):,} fits did not converge: {reasons}; the attribute status of the "
             f"result tells which",
             RuntimeWarning,
         )
-    if found.poles.any():
+    if fits.poles.any():
         warn(
-            f"{np.count_nonzero(found.poles):,} of {len(found):,} fits ended at a pole, where a denominator of the "
+            f"{np.count_nonzero(fits.poles):,} of {len(fits):,} fits ended at a pole, where a denominator of the "
             f"formula changes its sign among the data; the attribute poles of the result tells which",
             RuntimeWarning,
         )
@@ -212,7 +210,7 @@ def _even(X: Any, Y: Any, sigma: Any, sigma_x: Any, lengths: Any) -> tuple[Any, 
         raise ValueError("lengths are for arrays: lists of X and Y tell themselves how many samples each fit has")
     if not isinstance(Y, list | tuple):
         raise ValueError("X or sigma is a list of arrays of unequal lengths, but Y is not: give Y as such a list")
-    found = lengths_of("Y", Y)
-    given = {"X": X, "Y": Y, "sigma": sigma, "sigma_x": sigma_x}
-    X, Y, sigma, sigma_x = (padded(name, values, found) for name, values in given.items())
-    return X, Y, sigma, sigma_x, found
+    row_counts = lengths_of("Y", Y)
+    arrays = {"X": X, "Y": Y, "sigma": sigma, "sigma_x": sigma_x}
+    X, Y, sigma, sigma_x = (padded(name, values, row_counts) for name, values in arrays.items())
+    return X, Y, sigma, sigma_x, row_counts

@@ -18,9 +18,13 @@ class FitWatch(Watch):
     """The watch of a fit. The native loop of the fit sets ``native``, from which the state is read."""
 
     def __init__(
-        self, time_limit: float | None, progress: bool, callbacks: Sequence[Callable[[Any], Any]] | None,
-        every: float | None, total: int,
-    ) -> None:  # fmt: skip
+        self,
+        time_limit: float | None,
+        progress: bool,
+        callbacks: Sequence[Callable[[Any], Any]] | None,
+        every: float | None,
+        total: int,
+    ) -> None:
         super().__init__(self, time_limit, progress, callbacks, every, total, "iteration")
         self.native: NativeFit | None = None
         self.count: int | None = None

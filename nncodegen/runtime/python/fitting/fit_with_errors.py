@@ -29,8 +29,8 @@ class ProblemWithErrors:
     ``changes`` are those of the inputs, (N, inputs), at which its fits begin.
     """
 
-    def __init__(self, given: Problem, sigma_x: Array, changes: Array) -> None:
-        self.given, self.sigma_x, self.changes = given, sigma_x, changes
+    def __init__(self, problem: Problem, sigma_x: Array, changes: Array) -> None:
+        self.given, self.sigma_x, self.changes = problem, sigma_x, changes
 
     @property
     def options(self) -> CheckedFitOptions:
@@ -48,9 +48,9 @@ class ProblemWithErrors:
 
         Its parameters and bounds that hold are followed by those of the second module.
         """
-        given, second = self.given, self.second()
+        original, second = self.given, self.second()
         count, inputs = len(start), self.sigma_x.shape[1]
-        bounds = given.options.bounds
+        bounds = original.options.bounds
         if bounds is not None:
             endless = np.full(inputs, np.inf, start.dtype)
             bounds = np.concatenate([bounds[0], -endless]), np.concatenate([bounds[1], endless])
@@ -58,12 +58,12 @@ class ProblemWithErrors:
         held[:count] = 0 if fixed is None else fixed
         point[:count] = start
         changes = self.changes.copy()
-        steps = given.options.max_iterations if most is None else most
-        options = given.options.changed(bounds=bounds, max_iterations=steps)
-        problem = Problem(second, given.X, given.Y, given.sigma, options)
-        found = problem.solve(point, held, watch=watch, errors=(self.sigma_x, changes))
-        known = given.model.facts.fitting.guards  # a denominator of inputs alone is not among them
-        return found._replace(poles=tuple(guard for guard in known if guard in found.poles)), changes
+        steps = original.options.max_iterations if most is None else most
+        options = original.options.changed(bounds=bounds, max_iterations=steps)
+        problem = Problem(second, original.X, original.Y, original.sigma, options)
+        solution = problem.solve(point, held, watch=watch, errors=(self.sigma_x, changes))
+        known = original.model.facts.fitting.guards  # a denominator of inputs alone is not among them
+        return solution._replace(poles=tuple(guard for guard in known if guard in solution.poles)), changes
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""
@@ -72,8 +72,8 @@ class ProblemWithErrors:
         for position, value in fixed.items():
             held[position] = 1
             point[position] = value
-        found, _ = self.solve(point, held)
-        return found.cost, found.parameters[: len(start)]
+        solution, _ = self.solve(point, held)
+        return solution.cost, solution.parameters[: len(start)]
 
 
 def fit_with_errors(
@@ -88,32 +88,37 @@ def fit_with_errors(
     if watch is not None:
         watch.count = count
     if watch is not None and watch.reason:
-        found, changes = whole.solve(first, fixed, most=0)
-        found = found._replace(ended=watch.reason)
+        solution, changes = whole.solve(first, fixed, most=0)
+        solution = solution._replace(ended=watch.reason)
     else:
-        found, changes = whole.solve(first, fixed, watch)
-    if found.ending == "stalled" and problem.options.loss != "linear":
-        found, changes = _from_without_errors(whole, first, fixed, watch, found, changes)
-    again = ProblemWithErrors(problem, sigma_x, changes if ENDS[found.status] != "not_finite" else first_changes)
-    return result_with_errors(again, found, changes, start, fixed)
+        solution, changes = whole.solve(first, fixed, watch)
+    if solution.ending == "stalled" and problem.options.loss != "linear":
+        solution, changes = _from_without_errors(whole, first, fixed, watch, solution, changes)
+    again = ProblemWithErrors(problem, sigma_x, changes if ENDS[solution.status] != "not_finite" else first_changes)
+    return result_with_errors(again, solution, changes, start, fixed)
 
 
 def _from_without_errors(
-    whole: ProblemWithErrors, first: Array, fixed: Array | None, watch: FitWatch | None, found: Solution, changes: Array
-) -> tuple[Solution, Array]:  # fmt: skip
+    whole: ProblemWithErrors,
+    first: Array,
+    fixed: Array | None,
+    watch: FitWatch | None,
+    solution: Solution,
+    changes: Array,
+) -> tuple[Solution, Array]:
     """Return the better of a solution and that from the end of the fit without errors in the inputs.
 
     Far from a solution, almost all samples are outliers to a robust loss, and then their inputs move far.
     """
     near = whole.given.solve(first, fixed, with_residuals=False).parameters
     other, moved = whole.solve(near, fixed, watch)
-    return (other, moved) if other.cost <= found.cost else (found, changes)
+    return (other, moved) if other.cost <= solution.cost else (solution, changes)
 
 
 def result_with_errors(
-    whole: ProblemWithErrors, found: Solution, changes: Array, start: Array, fixed: Array | None
+    whole: ProblemWithErrors, solution: Solution, changes: Array, start: Array, fixed: Array | None
 ) -> FitWithErrors:
     """Return the result of a fit from its solution and the changes of its inputs."""
     count = len(start)
-    found = found._replace(parameters=found.parameters[:count], active=found.active[:count])
-    return FitWithErrors(whole.given, found, start.copy(), fixed, whole, sigma_x=whole.sigma_x, changes=changes)
+    solution = solution._replace(parameters=solution.parameters[:count], active=solution.active[:count])
+    return FitWithErrors(whole.given, solution, start.copy(), fixed, whole, sigma_x=whole.sigma_x, changes=changes)

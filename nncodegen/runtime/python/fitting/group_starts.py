@@ -67,30 +67,44 @@ class GroupSearch(NamedTuple):
 
 
 def candidates(
-    problem: Problem, begins: Array, order: Array, own: Sequence[int], starts: Array, held: Array | None,
-    search: GroupSearch, threads: int, watch: FitWatch | None,
-) -> list[Array]:  # fmt: skip
+    problem: Problem,
+    begins: Array,
+    order: Array,
+    own_indices: Sequence[int],
+    starts: Array,
+    held: Array | None,
+    search: GroupSearch,
+    threads: int,
+    watch: FitWatch | None,
+) -> list[Array]:
     """Return starts of all groups, (G, P) each, the given one first; held parameters keep their values in it.
 
     If a watch ends the search, these are the given start, and what is known by then.
     """
-    found = _Search(problem, begins, order, own, starts, held, search, threads)
+    group_search = _Search(problem, begins, order, own_indices, starts, held, search, threads)
     with ended_by(watch):
-        found.run()
-    return [starts, *found.kept]
+        group_search.run()
+    return [starts, *group_search.kept]
 
 
 class _Search:
     """A running search."""
 
     def __init__(
-        self, problem: Problem, begins: Array, order: Array, own: Sequence[int], starts: Array, held: Array | None,
-        search: GroupSearch, threads: int,
-    ) -> None:  # fmt: skip
+        self,
+        problem: Problem,
+        begins: Array,
+        order: Array,
+        own_indices: Sequence[int],
+        starts: Array,
+        held: Array | None,
+        search: GroupSearch,
+        threads: int,
+    ) -> None:
         self.problem, self.starts, self.search, self.threads = problem, starts, search, threads
         self.groups = [of_samples(problem, order[first:last]) for first, last in pairwise(begins.astype(int).tolist())]
         self.fixed = np.zeros(starts.shape[1], np.uint8) if held is None else held.astype(np.uint8)
-        is_own = np.isin(np.arange(starts.shape[1]), list(own))
+        is_own = np.isin(np.arange(starts.shape[1]), list(own_indices))
         self.own, self.shared = np.flatnonzero(is_own & (self.fixed == 0)), np.flatnonzero(~is_own & (self.fixed == 0))
         self.held = np.maximum(self.fixed, (~is_own).astype(np.uint8))
         """The mask of the parameters that a group keeps while its own ones follow shared values"""
@@ -143,19 +157,19 @@ class _Search:
 
     def _suited(self, shared: Array, places: Sequence[int]) -> dict[int, tuple[float, Array]]:
         """Return the cost and the parameters of groups whose own parameters suit shared values, (P,)."""
-        found = {}
+        best = {}
         examples = [shared, *(self.alone[place][1] for place in self.chosen[:: -(-len(self.chosen) // EXAMPLES)])]
         for place in places:
             if is_ended():
                 raise KeyboardInterrupt
-            own = [*([self.alone[place][1]] if place in self.alone else []), self.starts[place], *examples]
-            found[place] = self._best(place, shared, np.array(own))
-        return found
+            points = [*([self.alone[place][1]] if place in self.alone else []), self.starts[place], *examples]
+            best[place] = self._best(place, shared, np.array(points))
+        return best
 
-    def _best(self, place: int, shared: Array, own: Array) -> tuple[float, Array]:
+    def _best(self, place: int, shared: Array, own_values: Array) -> tuple[float, Array]:
         """Return the cost and the parameters of a group that begins at some own values, (K, P), with shared ones."""
-        points = np.tile(self.starts[place], (len(own), 1))
-        points[:, self.shared], points[:, self.own] = shared[self.shared], own[:, self.own]
+        points = np.tile(self.starts[place], (len(own_values), 1))
+        points[:, self.shared], points[:, self.own] = shared[self.shared], own_values[:, self.own]
         if not len(self.own):
             points = points[:1]
         costs, ends, _ = reached(self.groups[place], points, self.held, 1, None)
@@ -176,5 +190,7 @@ class _Search:
                 end = automatic_start(
                     self.groups[place], begin, self.held, self.search.seed, 1, None, self.search.given
                 )[1]
-                every[place] = min(every[place], self._best(place, shared, end[None]), key=lambda one: one[0])
+                every[place] = min(
+                    every[place], self._best(place, shared, end[None]), key=lambda candidate: candidate[0]
+                )
         return np.array([every[place][1] for place in range(len(self.groups))])

@@ -99,13 +99,22 @@ class GroupedProblem:
     """The arguments of a fit in groups, except its start. It is pickled with the result."""
 
     def __init__(
-        self, model: Model, X: Array | None, Y: Array, sigma: Array | None, begins: Array, own: Array, shared: Array,
-        every_own: tuple[int, ...], options: CheckedFitOptions, threads: int,
-    ) -> None:  # fmt: skip
+        self,
+        model: Model,
+        X: Array | None,
+        Y: Array,
+        sigma: Array | None,
+        begins: Array,
+        own_indices: Array,
+        shared: Array,
+        every_own: tuple[int, ...],
+        options: CheckedFitOptions,
+        threads: int,
+    ) -> None:
         self.model = model
         self.X, self.Y, self.sigma = X, Y, sigma
         self.begins = begins
-        self.own, self.shared = own, shared
+        self.own, self.shared = own_indices, shared
         """The indices of the own and of the shared parameters that are not fixed."""
         self.layout = Layout(len(begins) - 1, model.parameter_count, every_own)
         self.options = options
@@ -148,9 +157,9 @@ class GroupedProblem:
 
     def costs(self, parameters: Array) -> Array:
         """Return the costs of the groups at parameters (G, P), NaN where something is not finite."""
-        found = np.empty(self.groups)
-        self._call(parameters, None, (None, found, None, None, None, None))
-        return found
+        costs = np.empty(self.groups)
+        self._call(parameters, None, (None, costs, None, None, None, None))
+        return costs
 
     def of_groups(self, places: Array) -> GroupedProblem:
         """Return this problem with some of its groups, by their places, in that order."""
@@ -180,10 +189,12 @@ class GroupedProblem:
 
     def signs_of(self, rows: Rows) -> Array:
         """Return the signs of the guards of the model, (G, guards); one that the rows do not have keeps its sign."""
-        own = self._fitting().facts.fitting.guards
+        guards = self._fitting().facts.fitting.guards
         kept = np.full((self.groups, 1), EITHER_SIGN, np.int8)
         every = np.concatenate([rows.signs, kept], axis=1)
-        return every[:, [own.index(guard) if guard in own else len(own) for guard in self.model.facts.fitting.guards]]
+        return every[
+            :, [guards.index(guard) if guard in guards else len(guards) for guard in self.model.facts.fitting.guards]
+        ]
 
     def _fitting(self) -> Model:
         """Return the model whose C computes the rows."""
@@ -230,8 +241,8 @@ class GroupedProblem:
         parameters = layout.full(flat)
         masks = layout.full(np.isin(np.arange(len(flat)), list(fixed)).astype(float)) > 0
         held = masks[:, self.own], masks[0, self.shared]
-        found = self.solve(parameters, held=held)
-        return found.rows.cost, layout.flat(found.parameters)
+        solution = self.solve(parameters, held=held)
+        return solution.rows.cost, layout.flat(solution.parameters)
 
 
 class Layout(NamedTuple):
@@ -253,10 +264,10 @@ class Layout(NamedTuple):
     def full(self, flat: Array) -> Array:
         """Return the values (G, P) of one array."""
         shared = len(self.shared)
-        found = np.empty((self.groups, self.parameters), flat.dtype)
-        found[:, list(self.shared)] = flat[:shared]
-        found[:, list(self.own)] = flat[shared:].reshape(self.groups, len(self.own))
-        return found
+        parameters = np.empty((self.groups, self.parameters), flat.dtype)
+        parameters[:, list(self.shared)] = flat[:shared]
+        parameters[:, list(self.own)] = flat[shared:].reshape(self.groups, len(self.own))
+        return parameters
 
 
 class Trials:
@@ -363,15 +374,22 @@ class _Descent:
                 self.watch.show(last=True)
         self.rows = self.trials.release(self.rows, within) or self.rows  # of a descent that did not get to that
         here = self._values()
-        own, shared = (
+        own_at_bound, shared_at_bound = (
             (value <= low).astype(int) * -1 + (value >= high)
             for value, (low, high) in zip(here, self.limits, strict=True)
         )
         return GroupedSolution(
-            self.point, self.rows._replace(signs=self.problem.signs_of(self.rows)), ending, self.iterations,
-            self.evaluations, np.array(self.history[-KEPT:]), own != 0, shared != 0, self._unfinished(ending),
+            self.point,
+            self.rows._replace(signs=self.problem.signs_of(self.rows)),
+            ending,
+            self.iterations,
+            self.evaluations,
+            np.array(self.history[-KEPT:]),
+            own_at_bound != 0,
+            shared_at_bound != 0,
+            self._unfinished(ending),
             self.trials.changes(),
-        )  # fmt: skip
+        )
 
     def _unfinished(self, ending: str) -> Array:
         """Return which groups prevent that the fit has converged, (G,); all where it was not that far."""
@@ -425,7 +443,7 @@ class _Descent:
 
     def _steps(self) -> str:
         """Take steps until the descent ends. Returns how."""
-        self._look_around()
+        self._update_gradient_and_scales()
         tolerance = self.problem.options.tolerance
         self.reach = self._first_reach()
         ending = ""
@@ -471,7 +489,7 @@ class _Descent:
         else:
             self.rows = self.trials.again(self.rows)
         if taken or self.trials.length:
-            self._look_around()
+            self._update_gradient_and_scales()
         if only_strays and self._bring_back():
             self.history.append(self.cost)
             return ""
@@ -495,14 +513,14 @@ class _Descent:
 
     def _bring_back(self) -> bool:
         """Let groups that went astray begin again with the present shared parameters; return whether any is better."""
-        found = self.strays.begin_again(self.point, self.rows.costs, self._noise()) if self.strays else None
-        if found is None:
+        refitted = self.strays.begin_again(self.point, self.rows.costs, self._noise()) if self.strays else None
+        if refitted is None:
             return False
-        self.point, self.rows = found.point, self.problem.evaluate(found.point, None)
+        self.point, self.rows = refitted.point, self.problem.evaluate(refitted.point, None)
         self.evaluations += 1
-        self.scales[0][found.moved] = 0
-        self.damping[found.moved] = self.shared_damping = FIRST_DAMPING
-        self._look_around()
+        self.scales[0][refitted.moved] = 0
+        self.damping[refitted.moved] = self.shared_damping = FIRST_DAMPING
+        self._update_gradient_and_scales()
         self.reach = self._first_reach()
         return True
 
@@ -526,10 +544,10 @@ class _Descent:
 
     def _first_reach(self) -> tuple[Array, float]:
         """Return the longest first steps: a part of the length of the parameters of each group, and of shared ones."""
-        own, shared = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
+        own_scaled, shared_scaled = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
         lengths, (rest, rest_shared) = self.algebra.lengths, self._least_reach()
-        longest = np.maximum(FIRST_RADIUS * lengths(own, 1), rest)
-        return longest, max(FIRST_RADIUS * float(lengths(shared, 0)), rest_shared)
+        longest = np.maximum(FIRST_RADIUS * lengths(own_scaled, 1), rest)
+        return longest, max(FIRST_RADIUS * float(lengths(shared_scaled, 0)), rest_shared)
 
     def _step_within_reach(self) -> _Step:
         """Return a step that is not longer than the reach, up to a tenth, for dampings that are raised for that.
@@ -540,14 +558,16 @@ class _Descent:
         lengths, (longest, longest_shared) = self.algebra.lengths, self.reach
         for _ in range(ROUNDS):
             step = self._step(self.damping, self.shared_damping)
-            own, shared = lengths(step.own, 1), float(lengths(step.shared, 0))
-            long, too_long = own > 1.1 * longest, shared > 1.1 * longest_shared
+            own_lengths, shared_length = lengths(step.own, 1), float(lengths(step.shared, 0))
+            long, too_long = own_lengths > 1.1 * longest, shared_length > 1.1 * longest_shared
             if not too_long and not long.any():
                 break
             with np.errstate(divide="ignore"):
-                self.damping[long] *= np.clip(1.2 * own[long] / longest[long], 2, 10)
+                self.damping[long] *= np.clip(1.2 * own_lengths[long] / longest[long], 2, 10)
             if too_long:
-                self.shared_damping *= float(np.clip(1.2 * shared / longest_shared, 2, 10)) if longest_shared else 10
+                self.shared_damping *= (
+                    float(np.clip(1.2 * shared_length / longest_shared, 2, 10)) if longest_shared else 10
+                )
         return step
 
     def _least_reach(self) -> tuple[Array, float]:
@@ -557,11 +577,15 @@ class _Descent:
     def _change_reach(self, step: _Step, kept: Array, ratio: float) -> None:
         """Change how far steps of each group are trusted, by how much of its promise the last one kept: see fit.h."""
         lengths, (rest, rest_shared) = self.algebra.lengths, self._least_reach()
-        (longest, longest_shared), own, shared = self.reach, lengths(step.own, 1), float(lengths(step.shared, 0))
-        shorter = np.minimum(longest, 10 * own) / 4
-        further = np.where(kept > 0.75, np.maximum(longest, np.maximum(2 * own, rest)), longest)
-        far = max(longest_shared, 2 * shared, rest_shared) if ratio > 0.75 else longest_shared
-        near = min(longest_shared, 10 * shared) / 4
+        (longest, longest_shared), own_lengths, shared_length = (
+            self.reach,
+            lengths(step.own, 1),
+            float(lengths(step.shared, 0)),
+        )
+        shorter = np.minimum(longest, 10 * own_lengths) / 4
+        further = np.where(kept > 0.75, np.maximum(longest, np.maximum(2 * own_lengths, rest)), longest)
+        far = max(longest_shared, 2 * shared_length, rest_shared) if ratio > 0.75 else longest_shared
+        near = min(longest_shared, 10 * shared_length) / 4
         self.reach = np.where(kept > 0.25, further, shorter), far if ratio > 0.25 else near
 
     def _is_ended_by_watch(self) -> bool:
@@ -576,13 +600,16 @@ class _Descent:
         """Return the free parameters, (G, Q) and (S,)."""
         return self.point[:, self.own].astype(float), self.point[0, self.shared].astype(float)
 
-    def _look_around(self) -> None:
+    def _update_gradient_and_scales(self) -> None:
         """Compute what follows from the rows at the point: gradient, lengths, scales, and the bounds that hold."""
         T, count = self.rows.triangles, self.count
-        own, shared, side = T[:, :, :count], T[:, :, count:-1], T[:, :, -1]
+        own_columns, shared_columns, side = T[:, :, :count], T[:, :, count:-1], T[:, :, -1]
         contract = self.algebra.contract
-        self.lengths = np.sqrt(contract("gij,gij->gj", own, own)), np.sqrt(contract("gij,gij->j", shared, shared))
-        self.gradient = contract("gij,gi->gj", own, side), contract("gij,gi->j", shared, side)
+        self.lengths = (
+            np.sqrt(contract("gij,gij->gj", own_columns, own_columns)),
+            np.sqrt(contract("gij,gij->j", shared_columns, shared_columns)),
+        )
+        self.gradient = contract("gij,gi->gj", own_columns, side), contract("gij,gi->j", shared_columns, side)
         self.scales = tuple(map(np.maximum, self.scales, self.lengths))  # type: ignore[assignment]
         self.by_scale = tuple(np.where(scale > 0, 1 / np.where(scale > 0, scale, 1), 1) for scale in self.scales)
         self.held = self.pinned
@@ -620,11 +647,11 @@ class _Descent:
         ]
         for _ in range(ROUNDS):
             left = self._without(blocks, clamped, step)
-            found = eliminate(self.algebra, left, count, self.least, damping, shared_damping)
-            shared = np.where(clamped[1], step[1], solve(self.algebra, found.triangle, self.least))
-            moved = self.algebra.product(found.own[:, :, :width], np.where(clamped[1], 0, shared))
-            own = np.where(clamped[0], step[0], moved + found.own[:, :, width])
-            step = [own, shared]
+            eliminated = eliminate(self.algebra, left, count, self.least, damping, shared_damping)
+            shared_step = np.where(clamped[1], step[1], solve(self.algebra, eliminated.triangle, self.least))
+            moved = self.algebra.product(eliminated.own[:, :, :width], np.where(clamped[1], 0, shared_step))
+            own_step = np.where(clamped[0], step[0], moved + eliminated.own[:, :, width])
+            step = [own_step, shared_step]
             if not self.bounded:
                 break
             beyond = [
@@ -641,20 +668,20 @@ class _Descent:
         """Return the blocks without the columns of clamped parameters, whose given steps change the right-hand side."""
         if not clamped[0].any() and not clamped[1].any():
             return blocks
-        count, found = self.count, blocks.copy("K")
+        count, reduced = self.count, blocks.copy("K")
         known = np.where(clamped[0], step[0], 0), np.where(clamped[1], step[1], 0)
         by_own = self.algebra.contract("gij,gj->gi", blocks[:, :, :count], known[0])
-        found[:, :, -1] += by_own + self.algebra.product(blocks[:, :, count:-1], known[1])
-        found[:, :, :count] *= ~clamped[0][:, None]
-        found[:, :, count:-1] *= ~clamped[1]
-        return found
+        reduced[:, :, -1] += by_own + self.algebra.product(blocks[:, :, count:-1], known[1])
+        reduced[:, :, :count] *= ~clamped[0][:, None]
+        reduced[:, :, count:-1] *= ~clamped[1]
+        return reduced
 
     def _place(self, step: _Step) -> tuple[Array, Array]:
         """Return the parameters after a step, and the change of the free ones, (G, F), after rounding."""
         trial = self.point.copy()
         parts = zip(self._values(), step, self.by_scale, self.limits, strict=True)
-        own, shared = (np.clip(value + part * by, *limits) for value, part, by, limits in parts)
-        trial[:, self.own], trial[:, self.shared] = own, shared
+        own_values, shared_values = (np.clip(value + part * by, *limits) for value, part, by, limits in parts)
+        trial[:, self.own], trial[:, self.shared] = own_values, shared_values
         columns = np.concatenate([self.own, self.shared])
         return trial, trial[:, columns].astype(float) - self.point[:, columns].astype(float)
 
@@ -668,12 +695,12 @@ class _Descent:
 
     def _lengths(self, step: _Step) -> tuple[float, float]:
         """Return the length of a step, and that of the parameters, in units of the scales."""
-        own, shared = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
-        return self._length(step.own, step.shared), self._length(own, shared)
+        own_scaled, shared_scaled = (value * scale for value, scale in zip(self._values(), self.scales, strict=True))
+        return self._length(step.own, step.shared), self._length(own_scaled, shared_scaled)
 
-    def _length(self, own: Array, shared: Array) -> float:
+    def _length(self, own_part: Array, shared_part: Array) -> float:
         """Return the length of a vector in two parts."""
-        return float(self.algebra.lengths(np.concatenate([own.reshape(-1), shared]), 0))
+        return float(self.algebra.lengths(np.concatenate([own_part.reshape(-1), shared_part]), 0))
 
     @cached_property
     def _squares(self) -> float:
@@ -693,7 +720,7 @@ class _Descent:
         last, before = math.inf, None
         for number in range(LAST_STEPS):
             self.scales = tuple(np.zeros(scale.shape) for scale in self.scales)  # type: ignore[assignment]
-            self._look_around()
+            self._update_gradient_and_scales()
             step = self._step(None)
             length, size = self._lengths(step)
             if not length < (3 * last if number == 1 else last):

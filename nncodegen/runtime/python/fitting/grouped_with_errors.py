@@ -54,10 +54,10 @@ class GroupedProblemWithErrors(GroupedProblem):
         self._call(parameters, None, (None, None, chi2, used, residuals, None), errors)
         return residuals, chi2, used.astype(np.intp)
 
-    def settled(self, found: GroupedSolution) -> GroupedProblemWithErrors:
+    def settled(self, solution: GroupedSolution) -> GroupedProblemWithErrors:
         """Return this problem, whose fits begin at the changes of a solution, if it has them."""
-        if found.changes is not None and found.ending != "not_finite":
-            self.changes = found.changes
+        if solution.changes is not None and solution.ending != "not_finite":
+            self.changes = solution.changes
         return self
 
     def _fitting(self) -> Model:
@@ -96,9 +96,9 @@ class _TrialsWithErrors(Trials):
         """
         falls, squares = np.empty(self.problem.groups), np.empty(self.problem.groups)
         steps = np.ascontiguousarray(change)
-        found = self._call(trial, rows.signs, STEP, controlled, steps=steps, falls=falls, squares=squares)
+        rows_at_end = self._call(trial, rows.signs, STEP, controlled, steps=steps, falls=falls, squares=squares)
         self.length = math.sqrt(math.fsum(squares.tolist()))
-        return falls, found
+        return falls, rows_at_end
 
     def take(self) -> None:
         """Make the trial the point."""
@@ -117,13 +117,13 @@ class _TrialsWithErrors(Trials):
 
     def changes(self) -> Array:
         """Return the changes of the inputs at the point, (N, inputs)."""
-        found = np.empty(self.problem.sigma_x.shape)
-        self._call(self._parameters, None, FOLD, changes=found)
-        return found
+        changes = np.empty(self.problem.sigma_x.shape)
+        self._call(self._parameters, None, FOLD, changes=changes)
+        return changes
 
     def _folded(self, rows: Rows, task: int) -> Rows:
-        found = self._call(self._parameters, None, task)
-        return rows._replace(triangles=found.triangles, own_falls=found.own_falls)
+        folded = self._call(self._parameters, None, task)
+        return rows._replace(triangles=folded.triangles, own_falls=folded.own_falls)
 
     def _call(
         self, parameters: Array, signs: Array | None, task: int, controlled: bool = False, changes: Array | None = None,

@@ -22,7 +22,7 @@ STEPS = 100
 
 
 def fits_with_errors(
-    model: Model, data: FitData, steps: int, found: ManyFits
+    model: Model, data: FitData, steps: int, results: ManyFits
 ) -> tuple[Callable[[int, int], None], int]:
     """Return a function that makes the fits first <= m < last, and the number of fits side by side, 0 for none.
 
@@ -39,17 +39,17 @@ def fits_with_errors(
             problem, start = data.problem_with_errors(m, steps), data.of_fit(m)[3]
             solution, changes = problem.solve(start, held)
             result = result_with_errors(problem, solution, changes, start, held)
-            found.put(m, result, solution.used, result.status)
+            results.put(m, result, solution.used, result.status)
 
     def together(first: int, last: int) -> None:
-        _side_by_side(second, data, min(steps, STEPS), first, last, found)
+        _side_by_side(second, data, min(steps, STEPS), first, last, results)
         if steps > STEPS:
-            one_by_one(found.doubtful(first, last))
+            one_by_one(results.doubtful(first, last))
 
     return (together, lanes) if lanes else (lambda first, last: one_by_one(np.arange(first, last)), 0)
 
 
-def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: int, found: ManyFits) -> None:
+def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: int, results: ManyFits) -> None:
     """Make fits side by side by the second module, and copy what they have found of the parameters of the model."""
     options, inputs = data.options, second.parameter_count - data.model.parameter_count
     none = np.zeros((*data.starts.shape[:-1], inputs), data.starts.dtype)
@@ -60,17 +60,17 @@ def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: in
         lower, upper = np.concatenate([lower, -endless]), np.concatenate([upper, endless])
     held = np.concatenate([options.fixed, np.ones(inputs, bool)])
     some = slice(first, last)
-    wide = ManyFits(second, len(found), found.free_count, found.covariance is not None).arrays()[:3]
-    own = found.arrays()
+    wide = ManyFits(second, len(results), results.free_count, results.covariance is not None).arrays()[:3]
+    arrays = results.arrays()
     strides = data.strides()
     strides[3] += inputs if strides[3] else 0
     try:
         second.native.fit_many(
             (data.X, data.Y, data.sigma, starts, data.lengths, data.sigma_x), strides, data.samples,
             (lower, upper, held), options.tolerance, steps, options.absolute_sigma, first, last,
-            (*wide, *own[3:]),  # those without an axis of parameters are written at once: they tell the progress
+            (*wide, *arrays[3:]),  # those without an axis of parameters are written at once: they tell the progress
         )  # fmt: skip
     finally:  # fits that have ended count where the others are stopped
-        for to, made in zip(own, wide, strict=False):
+        for to, made in zip(arrays, wide, strict=False):
             if to is not None and made is not None:
                 to[some] = made[(some, *map(slice, to.shape[1:]))]

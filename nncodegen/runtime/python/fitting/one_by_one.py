@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .fit_data import FitData
 
 
-def fit_one_by_one(model: Model, data: FitData, max_iterations: int, fits: Iterable[int], found: ManyFits) -> None:
-    """Make some fits, by their indices, each like ``fit``, and write their results to ``found``."""
+def fit_one_by_one(model: Model, data: FitData, max_iterations: int, fits: Iterable[int], results: ManyFits) -> None:
+    """Make some fits, by their indices, each like ``fit``, and write their results to ``results``."""
     fixed, options = data.options.held, data.options.of_problem(model, max_iterations)
     for m in fits:
         if is_ended():
@@ -25,4 +25,4 @@ def fit_one_by_one(model: Model, data: FitData, max_iterations: int, fits: Itera
         problem = Problem(model, X, Y, sigma, options)
         solution = solved(problem, start, fixed, None)
         result = result_of(problem, solution, start, fixed)
-        found.put(m, result, solution.used, result.status)
+        results.put(m, result, solution.used, result.status)

@@ -49,9 +49,9 @@ class Problem:
 
     def limited(self, steps: int) -> Problem:
         """Return this problem with a limit of the steps of each solution of differential equations; 0 is none."""
-        found = copy(self)
-        found.max_steps = steps
-        return found
+        limited = copy(self)
+        limited.max_steps = steps
+        return limited
 
     def solve(
         self, start: Array, fixed: Array | None, with_residuals: bool = True, kept: int = KEPT,
@@ -84,15 +84,17 @@ class Problem:
                 watch.show(last=True)
         ended = watch.reason if watch is not None and ENDS[numbers[6]] == "interrupted" else ""
         poles = tuple(compress(guards, changed)) if changed else ()
-        found = Solution(parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles)
+        solution = Solution(
+            parameters, residuals, triangle, active, *numbers, _in_order(costs, numbers[4]), ended, poles
+        )
         if values > 1:
-            found = _of_all_values(found, values, fitting.apart)
-        if found.ending == "not_convex":
+            solution = _of_all_values(solution, values, fitting.apart)
+        if solution.ending == "not_convex":
             raise ValueError(
-                f"the loss of {self.model.name} is not convex in the outputs at row {found.sample}: generalized "
+                f"the loss of {self.model.name} is not convex in the outputs at row {solution.sample}: generalized "
                 f"Gauss-Newton does not apply; use train or minimize"
             )
-        return found
+        return solution
 
     def unsolved(self, start: Array, fixed: Array | None) -> Solution | None:
         """Return the solution from a start, (P,), where outputs are not finite, as ``solve`` would; None elsewhere.
@@ -118,8 +120,8 @@ class Problem:
         for position, value in fixed.items():
             held[position] = 1
             point[position] = value
-        found = self.solve(point, held, with_residuals=False)
-        return found.cost, found.parameters
+        solution = self.solve(point, held, with_residuals=False)
+        return solution.cost, solution.parameters
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -139,16 +141,19 @@ def of_samples(problem: LeastSquares, rows: Array | slice) -> Problem:
     return Problem(problem.model, X, problem.Y[rows], sigma, problem.options)
 
 
-def _of_all_values(found: Solution, count: int, apart: int) -> Solution:
+def _of_all_values(solution: Solution, count: int, apart: int) -> Solution:
     """Return the solution for the sum of the losses of all values, each a negative log-likelihood, not for their mean.
 
     ``count`` is the number of values of a sample, of which the parts that are left out ``apart`` are counted already.
     Parameters are the same, and errors smaller by the root of count.
     """
-    return found._replace(
-        triangle=found.triangle * math.sqrt(count), cost=found.cost * count, chi2=found.chi2 * count,
-        used=found.used * (1 if apart > 1 else count), costs=None if found.costs is None else found.costs * count,
-    )  # fmt: skip
+    return solution._replace(
+        triangle=solution.triangle * math.sqrt(count),
+        cost=solution.cost * count,
+        chi2=solution.chi2 * count,
+        used=solution.used * (1 if apart > 1 else count),
+        costs=None if solution.costs is None else solution.costs * count,
+    )
 
 
 def _in_order(costs: Array, iterations: int) -> Array:

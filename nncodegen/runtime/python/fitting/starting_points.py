@@ -85,8 +85,8 @@ class _OneByOne:
         """Return costs, parameters and poles of the fits; the cost of those that are not done is NaN."""
         costs, parameters = np.full(len(self._points), np.nan), self._points.copy()
         poles = np.zeros(len(costs), bool)
-        for place, one in enumerate(self._found):
-            costs[place], parameters[place], poles[place] = one.cost, one.parameters, bool(one.poles)
+        for place, solution in enumerate(self._found):
+            costs[place], parameters[place], poles[place] = solution.cost, solution.parameters, bool(solution.poles)
         return costs, parameters, poles
 
 
@@ -103,8 +103,8 @@ class _SideBySide:
         problem, points, (low, high) = self._problem, self._points, self._problem.options.bounds or (None, None)
         model, sigma = problem.model, None
         if problem.sigma is not None:
-            given = problem.sigma.reshape(-1, 1) if problem.sigma.ndim == 1 else problem.sigma
-            sigma = np.ascontiguousarray(np.broadcast_to(given, problem.Y.shape))
+            deviations = problem.sigma.reshape(-1, 1) if problem.sigma.ndim == 1 else problem.sigma
+            sigma = np.ascontiguousarray(np.broadcast_to(deviations, problem.Y.shape))
         strides = np.array([0, 0, 0, len(points[0]), 0], np.uintp)
 
         def fit(first: int, last: int) -> None:

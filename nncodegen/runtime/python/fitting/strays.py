@@ -99,12 +99,12 @@ class Strays:
         if not len(places):
             return None
         self._tried[places] = True
-        suspects, own = self._problem.of_groups(places), self._problem.own
+        suspects, own_indices = self._problem.of_groups(places), self._problem.own
         good = np.flatnonzero(~bad & self._has_data)
-        starts = self._examples(suspects, point[places], point[good]), self._start[places][:, own]
+        starts = self._examples(suspects, point[places], point[good]), self._start[places][:, own_indices]
         held = np.ones(point.shape[1], np.uint8)
-        held[own] = 0
-        found = point.copy()
+        held[own_indices] = 0
+        parameters = point.copy()
 
         def fit(first: int, last: int) -> None:
             for number in range(first, last):
@@ -114,16 +114,16 @@ class Strays:
                 least = costs[place] / 2
                 for values in starts:
                     begin = point[place].copy()
-                    begin[own] = values[number]
+                    begin[own_indices] = values[number]
                     other = alone.solve(begin, held, with_residuals=False)
                     if other.cost < least:
-                        least, found[place] = other.cost, other.parameters
+                        least, parameters[place] = other.cost, other.parameters
                     elif abs(other.cost - costs[place]) <= SAME * costs[place]:
                         break
 
         share(fit, len(places), PART, self._problem.threads)
-        moved = np.flatnonzero((found != point).any(axis=1))
-        return Found(moved, found) if len(moved) else None
+        moved = np.flatnonzero((parameters != point).any(axis=1))
+        return Found(moved, parameters) if len(moved) else None
 
     def _are_bad(self, costs: Array, noise: float) -> Array:
         """Return which groups fit much worse than usual, (G,); the usual cost of a value is at least rounding."""
@@ -138,12 +138,12 @@ class Strays:
         ``here`` is (n, P), the parameters of the suspects, and ``good`` those of groups that fit well; own ones that
         are fixed stay those of the suspects, and the shared ones are the same in all rows.
         """
-        own = suspects.own
+        own_indices = suspects.own
         best, least = here.copy(), np.full(suspects.groups, np.inf)
         for example in good[:: -(-len(good) // EXAMPLES)]:
             trial = here.copy()
-            trial[:, own] = example[own]
+            trial[:, own_indices] = example[own_indices]
             costs = suspects.costs(trial)
             better = costs < least
             least[better], best[better] = costs[better], trial[better]
-        return best[:, own]
+        return best[:, own_indices]

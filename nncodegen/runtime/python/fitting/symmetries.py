@@ -106,15 +106,16 @@ def _found(model: Model) -> Symmetries:
     return Symmetries(
         tuple(drawn.symmetry(partial(_moved, k, 0.0)) for k in range(inputs)),
         tuple(drawn.symmetry(partial(_moved, k, 1.0)) for k in range(inputs)),
-        drawn.symmetry(None, shifts=True), drawn.symmetry(None),
-    )  # fmt: skip
+        drawn.symmetry(None, shifts=True),
+        drawn.symmetry(None),
+    )
 
 
 def _moved(column: int, scales: float, X: Array, change: float) -> Array:
     """Return inputs after the shift of a column by a change, or its multiplication by exp(change)."""
-    found = X.copy()
-    found[:, column] = X[:, column] * np.exp(change) if scales else X[:, column] + change
-    return found
+    moved = X.copy()
+    moved[:, column] = X[:, column] * np.exp(change) if scales else X[:, column] + change
+    return moved
 
 
 class _Drawn:
@@ -136,17 +137,17 @@ class _Drawn:
 
     def predict(self, point: Array, X: Array | None) -> Array:
         """Return the outputs, (samples*outputs,)."""
-        found = np.empty((self.samples, self.model.output_count), self.model.dtype)
-        given = None if X is None else X.astype(self.model.dtype)
-        self.model.native.predict(point.astype(self.model.dtype), given, self.samples, found)
-        return found.astype(float).ravel()
+        outputs = np.empty((self.samples, self.model.output_count), self.model.dtype)
+        inputs = None if X is None else X.astype(self.model.dtype)
+        self.model.native.predict(point.astype(self.model.dtype), inputs, self.samples, outputs)
+        return outputs.astype(float).ravel()
 
     def _slopes(self, point: Array) -> Array:
         model = self.model
-        found = np.empty((self.samples, model.output_count, len(point)), model.dtype)
+        slopes = np.empty((self.samples, model.output_count, len(point)), model.dtype)
         X = None if self.X is None else self.X.astype(model.dtype)
-        model.native.jacobian(point.astype(model.dtype), X, self.samples, found)
-        return found.astype(float).reshape(-1, len(point))
+        model.native.jacobian(point.astype(model.dtype), X, self.samples, slopes)
+        return slopes.astype(float).reshape(-1, len(point))
 
     def symmetry(self, move: Callable[[Array, float], Array] | None, shifts: bool = False) -> Symmetry | None:
         """Return the symmetry of moved inputs, or of outputs that are shifted or scaled; None if there is none."""
@@ -155,12 +156,10 @@ class _Drawn:
             matrix = self._matrix(changes)
             if matrix is None:
                 return None
-            found = self._with_each(matrix, changes)
-            return found if all(self._holds(found, place, move, shifts) for place in range(3)) else None
+            symmetry = self._with_each(matrix, changes)
+            return symmetry if all(self._holds(symmetry, place, move, shifts) for place in range(3)) else None
 
-    def _change(
-        self, place: int, move: Callable[[Array, float], Array] | None, shifts: bool
-    ) -> tuple[Array, Array]:  # fmt: skip
+    def _change(self, place: int, move: Callable[[Array, float], Array] | None, shifts: bool) -> tuple[Array, Array]:
         """Return the derivative of the values at a point by the number of the group, and the mask of those known."""
         values, point = self.values[place], self.points[place]
         if move is None:
@@ -193,39 +192,41 @@ class _Drawn:
             rows.append((left[:, :count, None] * known).reshape(len(left), -1))
             sides.append(left[:, count])
         equations, side = np.concatenate(rows), np.concatenate(sides)
-        found = np.zeros((count, count + 1))
+        matrix = np.zeros((count, count + 1))
         if count:
             norms = np.linalg.norm(equations, axis=0)
             norms[norms == 0] = 1
             solution = np.linalg.lstsq(equations / norms, side, rcond=1e-10)[0] / norms
-            found = _rounded(solution, self.close).reshape(count, count + 1)
-        if not np.linalg.norm(side - equations @ found.ravel()) <= self.close * np.sqrt(len(self.points)):
+            matrix = _rounded(solution, self.close).reshape(count, count + 1)
+        if not np.linalg.norm(side - equations @ matrix.ravel()) <= self.close * np.sqrt(len(self.points)):
             return None
-        return np.vstack([found, np.zeros(count + 1)])
+        return np.vstack([matrix, np.zeros(count + 1)])
 
     def _with_each(self, matrix: Array, changes: list[tuple[Array, Array]]) -> Symmetry:
         """Return the symmetry of a matrix, with what each parameter does by itself."""
         factors, terms = (np.full(len(self.points[0]), np.nan) for _ in range(2))
-        for place, (own, row) in enumerate(zip(self.others, matrix[:-1], strict=True)):
+        for place, (index, row) in enumerate(zip(self.others, matrix[:-1], strict=True)):
             if not np.delete(row[:-1], place).any():
-                factors[own], terms[own] = row[place], row[-1]
-        for own in self.linear:
+                factors[index], terms[index] = row[place], row[-1]
+        for index in self.linear:
             rows, sides = [], []
             for point, slopes, (change, used) in zip(self.points, self.slopes, changes, strict=True):
                 field = (matrix @ np.append(point[self.others], 1.0))[:-1]
                 rest = change[used] - slopes[used][:, self.others] @ field
-                column = slopes[used][:, own]
-                left = _without(slopes[used][:, self.linear[self.linear != own]], np.column_stack([column, rest]))
-                left /= (np.linalg.norm(column) * (1 + point[own])) or 1.0
-                rows.append(left[:, :1] * [point[own], 1.0])
+                column = slopes[used][:, index]
+                left = _without(slopes[used][:, self.linear[self.linear != index]], np.column_stack([column, rest]))
+                left /= (np.linalg.norm(column) * (1 + point[index])) or 1.0
+                rows.append(left[:, :1] * [point[index], 1.0])
                 sides.append(left[:, 1])
             equations, side = np.concatenate(rows), np.concatenate(sides)
             pair = _rounded(np.linalg.lstsq(equations, side, rcond=None)[0], self.close)
             if np.linalg.norm(side - equations @ pair) <= 10 * self.close * np.sqrt(len(self.points)):
-                factors[own], terms[own] = pair
+                factors[index], terms[index] = pair
         return Symmetry(matrix, factors, terms)
 
-    def _holds(self, found: Symmetry, place: int, move: Callable[[Array, float], Array] | None, shifts: bool) -> bool:
+    def _holds(
+        self, symmetry: Symmetry, place: int, move: Callable[[Array, float], Array] | None, shifts: bool
+    ) -> bool:
         """Return whether a finite change of a point has the values that it should have."""
         point, values = self.points[place].copy(), self.values[place]
         if move is None:
@@ -233,7 +234,7 @@ class _Drawn:
         else:
             assert self.X is not None
             expected = self.predict(point, move(self.X, CHANGE))
-        point[self.others] = (found.of_others(CHANGE) @ np.append(point[self.others], 1.0))[:-1]
+        point[self.others] = (symmetry.of_others(CHANGE) @ np.append(point[self.others], 1.0))[:-1]
         point[self.linear] = 0
         rest, columns = expected - self.predict(point, self.X), self._slopes(point)[:, self.linear]
         used = np.isfinite(rest) & np.isfinite(columns).all(axis=1)
@@ -251,8 +252,8 @@ def _without(columns: Array, vectors: Array) -> Array:
     norms[norms == 0] = 1
     U, singular, _ = np.linalg.svd(columns / norms, full_matrices=False)
     U = U[:, singular > 1e-10 * singular[0]]
-    found: Array = vectors - U @ (U.T @ vectors)
-    return found
+    remainder: Array = vectors - U @ (U.T @ vectors)
+    return remainder
 
 
 def _rounded(values: Array, close: float) -> Array:

@@ -39,13 +39,13 @@ class Algebra:
 
     def product(self, a: Array, b: Array) -> Array:
         """Return a @ b."""
-        found: Array = a @ b
-        return found
+        product: Array = a @ b
+        return product
 
     def contract(self, subscripts: str, a: Array, b: Array) -> Array:
         """Return np.einsum of two arrays."""
-        found: Array = np.einsum(subscripts, a, b)
-        return found
+        contraction: Array = np.einsum(subscripts, a, b)
+        return contraction
 
     def lengths(self, values: Array, axis: int) -> Array:
         """Return the roots of the sums of squares along an axis."""
@@ -107,21 +107,21 @@ class FixedOrder(Algebra):
 
     def triangles(self, rows: Array) -> Array:
         """See ``Algebra``. Householder's reflections, one after the other."""
-        found = np.array(rows, float)
-        count, width = found.shape[-2:]
+        triangular = np.array(rows, float)
+        count, width = triangular.shape[-2:]
         for j in range(min(count, width)):
-            column = found[..., j:, j].copy()
+            column = triangular[..., j:, j].copy()
             length = self.lengths(column, -1)
             head = column[..., 0]
             diagonal = np.where(head < 0, length, -length)  # this sign avoids cancellation
             column[..., 0] = head - diagonal
             square = diagonal * column[..., 0]  # half of the square of the reflected vector, with the other sign
-            others = found[..., j:, j + 1 :]
+            others = triangular[..., j:, j + 1 :]
             factor = self.total(column[..., :, None] * others, -2) / np.where(square == 0, 1, square)[..., None]
-            found[..., j:, j + 1 :] = others + column[..., :, None] * factor[..., None, :]
-            found[..., j, j] = diagonal
-            found[..., j + 1 :, j] = 0
-        return np.ascontiguousarray(found[..., : min(count, width), :])
+            triangular[..., j:, j + 1 :] = others + column[..., :, None] * factor[..., None, :]
+            triangular[..., j, j] = diagonal
+            triangular[..., j + 1 :, j] = 0
+        return np.ascontiguousarray(triangular[..., : min(count, width), :])
 
     def product(self, a: Array, b: Array) -> Array:
         """See ``Algebra``. The terms are added in their order; b may be a vector."""
@@ -131,10 +131,10 @@ class FixedOrder(Algebra):
             return self.product(a[None], b)[..., 0, :]
         if not a.shape[-1]:
             return np.zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]))
-        found: Array = a[..., :, 0, None] * b[..., 0, None, :] + 0.0  # as after a sum from 0, whose 0 is positive
+        sums: Array = a[..., :, 0, None] * b[..., 0, None, :] + 0.0  # as after a sum from 0, whose 0 is positive
         for k in range(1, a.shape[-1]):
-            found += a[..., :, k, None] * b[..., k, None, :]
-        return found
+            sums += a[..., :, k, None] * b[..., k, None, :]
+        return sums
 
     def contract(self, subscripts: str, a: Array, b: Array) -> Array:
         """See ``Algebra``."""
@@ -166,13 +166,13 @@ class FixedOrder(Algebra):
         if not count:
             return np.zeros(terms.shape[1:])
         half = (count + 1) // 2
-        found: Array = terms[:half].copy()
+        sums: Array = terms[:half].copy()
         while count > 1:
             rest = count - half
-            found[:rest] += terms[half:count]
-            terms, count = found, half
+            sums[:rest] += terms[half:count]
+            terms, count = sums, half
             half = (count + 1) // 2
-        return np.asarray(found[0])
+        return np.asarray(sums[0])
 
     def hypotenuse(self, a: Array, b: Array) -> Array:
         """See ``Algebra``."""
@@ -200,10 +200,10 @@ def _contraction(subscripts: str) -> _Contraction:
     every = summed[::-1] + kept
     (axes_of_a, place_of_a), (axes_of_b, place_of_b) = (
         (
-            tuple(own.index(name) for name in every if name in own),
-            tuple(slice(None) if name in own else None for name in every),
+            tuple(names_of_array.index(name) for name in every if name in names_of_array),
+            tuple(slice(None) if name in names_of_array else None for name in every),
         )
-        for own in names.split(",")
+        for names_of_array in names.split(",")
     )
     return _Contraction(axes_of_a, place_of_a, axes_of_b, place_of_b, len(summed))
 
@@ -218,15 +218,15 @@ def _first(axis: int, axes: int) -> tuple[int, ...]:
 def _rounds(columns: int) -> list[tuple[Array, Array]]:
     """Return all pairs of columns in rounds, in each of which no column is in two pairs: two arrays of columns each."""
     places = list(range(columns + columns % 2))
-    found = []
+    rounds = []
     for _ in range(len(places) - 1):
         half = len(places) // 2
         pairs = [
             sorted(pair) for pair in zip(places[:half], places[: -half - 1 : -1], strict=True) if max(pair) < columns
         ]
-        found.append((np.array([left for left, _ in pairs], int), np.array([right for _, right in pairs], int)))
+        rounds.append((np.array([left for left, _ in pairs], int), np.array([right for _, right in pairs], int)))
         places = [places[0], places[-1], *places[1:-1]]
-    return found
+    return rounds
 
 
 BY_LAPACK, IN_FIXED_ORDER = Algebra(), FixedOrder()

@@ -30,17 +30,17 @@ def members_of(archive: zipfile.ZipFile, file: Any, compressed: bool = False) ->
 
     If they may be ``compressed``, their sizes are known only from their headers, which ``read_member`` checks.
     """
-    found: dict[str, zipfile.ZipInfo] = {}
+    members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
-        if name in found or name == member.filename:
+        if name in members or name == member.filename:
             raise ValueError(f"it holds {member.filename[:50]!r}, which is no array, or there twice")
         if not compressed and (member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size):
             raise ValueError(f"{name[:50]!r} is compressed")
-        found[name] = member
-    if not compressed and sum(m.file_size for m in found.values()) > os.fstat(file.fileno()).st_size:
+        members[name] = member
+    if not compressed and sum(m.file_size for m in members.values()) > os.fstat(file.fileno()).st_size:
         raise ValueError("its parts are larger than the file")
-    return found
+    return members
 
 
 def shape_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, ...]:
@@ -50,22 +50,22 @@ def shape_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, ..
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: tuple[Any, ...], kind: Any) -> Array:
     """Return an array of a shape (None: any length) and type ("U": any text; NUMBERS: any real). Raises ValueError."""
-    sizes, by_columns, found, begin = _header(archive, member)
+    sizes, by_columns, stored_type, begin = _header(archive, member)
     count = math.prod(sizes)
     fits = len(sizes) == len(shape) and all(n in (None, m) for n, m in zip(shape, sizes, strict=True))
     if isinstance(kind, str) and kind == NUMBERS:
-        known = found.kind in "biuf"
+        known = stored_type.kind in "biuf"
     else:
-        known = (found.kind == "U" or not count) if isinstance(kind, str) and kind == "U" else found == kind
-    if not fits or not known or found.hasobject:
+        known = (stored_type.kind == "U" or not count) if isinstance(kind, str) and kind == "U" else stored_type == kind
+    if not fits or not known or stored_type.hasobject:
         name = member.filename.removesuffix(".npy").removeprefix("state.")
-        raise ValueError(f"{name[:50]} has the shape {sizes} and the type {found}; expected {shape}, {kind}")
-    if count * found.itemsize != member.file_size - begin:
+        raise ValueError(f"{name[:50]} has the shape {sizes} and the type {stored_type}; expected {shape}, {kind}")
+    if count * stored_type.itemsize != member.file_size - begin:
         raise ValueError(f"{member.filename[:50]} is not as long as it says")
     with archive.open(member) as stream:
         stream.read(begin)
         content = bytearray(stream.read())  # up to the end, where the checksum is compared
-    array = np.frombuffer(content, found) if count else np.empty(0, found)
+    array = np.frombuffer(content, stored_type) if count else np.empty(0, stored_type)
     return array.reshape(sizes, order="F" if by_columns else "C")
 
 
@@ -99,5 +99,5 @@ def read_parameters(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int
                     return read_member(archive, chosen, whole, NUMBERS)
         except Exception as error:  # a damaged archive may raise any error
             raise ValueError(f"is damaged, or does not hold the parameters of this model: {error}") from error
-    found = ", ".join(name[:50] for name in list(members)[:5])
-    raise ValueError(f"holds {found or 'no arrays'}; expected parameters, one array, or: {', '.join(shapes)}")
+    names = ", ".join(name[:50] for name in list(members)[:5])
+    raise ValueError(f"holds {names or 'no arrays'}; expected parameters, one array, or: {', '.join(shapes)}")

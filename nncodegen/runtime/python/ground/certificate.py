@@ -297,51 +297,55 @@ class Certificate:
         """
         if not self.holds:
             return "does not hold"
-        return "holds with exceptions" if any(one.verdict != HOLDS for one in self.figures) else "holds"
+        return "holds with exceptions" if any(figure.verdict != HOLDS for figure in self.figures) else "holds"
 
     @property
     def worst(self) -> Figure | None:
         """Return the figure that comes nearest to its bound, among those that have one."""
-        told = [figure for figure in self.figures if figure.verdict != OUT_OF_RANGE]
-        return max(told, key=lambda figure: figure.error / figure.bound, default=None)
+        bounded = [figure for figure in self.figures if figure.verdict != OUT_OF_RANGE]
+        return max(bounded, key=lambda figure: figure.error / figure.bound, default=None)
 
     @property
     def counts(self) -> tuple[str, ...]:
         """Return the number of figures of each verdict, and of steps, in words."""
-        found = [_counted(self.figures, "figure in the table", "figures in the table")]
-        return (*found, _counted(self.steps, "step", "steps")) if self.steps else tuple(found)
+        counts = [_counted(self.figures, "figure in the table", "figures in the table")]
+        return (*counts, _counted(self.steps, "step", "steps")) if self.steps else tuple(counts)
 
     @property
     def exceptions(self) -> tuple[str, ...]:
         """Return the figures and wrong steps that do not hold, grouped by verdict, each with its meaning."""
-        found = []
+        exceptions = []
         meanings = {**MEANINGS, WRONG: BEYOND} if self.method else MEANINGS
         for verdict, meaning in meanings.items():
             names: dict[str, list[str]] = {}
             for figure in self.figures:
                 if figure.verdict == verdict:
                     names.setdefault(figure.kind, []).append(figure.quantity)
-            told = [f"{kind}: {listed(quantities, TOLD)}" for kind, quantities in names.items()]
+            examples = [f"{kind}: {listed(quantities, TOLD)}" for kind, quantities in names.items()]
             steps = [step.step.partition(" = ")[0] for step in self.steps if step.verdict == verdict == WRONG]
-            told += [f"steps: {listed(steps, TOLD)}"] if steps else []
-            found += [f"{verdict} ({'; '.join(told)}). {meaning}"] if told else []
-        return tuple(found)
+            examples += [f"steps: {listed(steps, TOLD)}"] if steps else []
+            exceptions += [f"{verdict} ({'; '.join(examples)}). {meaning}"] if examples else []
+        return tuple(exceptions)
 
     @property
     def terms(self) -> tuple[tuple[str, str], ...]:
         """Return the terms of the table, each with its meaning."""
         kinds = {figure.kind for figure in self.figures}
         quantities = [figure.quantity for figure in self.figures]
-        known = [(name, told) for name, told in QUANTITIES.items() if any(one.startswith(name) for one in quantities)]
+        known = [
+            (name, meaning)
+            for name, meaning in QUANTITIES.items()
+            if any(quantity.startswith(name) for quantity in quantities)
+        ]
         if self.method:
-            kinds_told = "; ".join(f"{kind}: {told}" for kind, told in SPANS.items() if kind in kinds)
+            kinds_told = "; ".join(f"{kind}: {meaning}" for kind, meaning in SPANS.items() if kind in kinds)
             return (*TOLERANCES, ("points", kinds_told), *known)
         digits = -math.log10(EPSILONS[self.precision])
         error = (
             f"how far the module is from the exact value, in units in the last place (ulp): 1 ulp is the spacing of "
             f"{self.precision} numbers there, about the {digits:.0f}th digit. Of an array, the norm of the differences"
         )
-        points = "; ".join(f"{kind}: {told}" for kind, told in KINDS.items() if kind in kinds)
+        points = "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items() if kind in kinds)
         return (("error", error), ("condition", CONDITION), ("bound", BOUND), ("points", points), *known)
 
     @property
@@ -367,7 +371,7 @@ class Certificate:
             "",
             *_table(self.columns, self.rows_of_table),
             "",
-            *(_wrapped(f"{name:<13}{told}", " " * 13) for name, told in self.terms),
+            *(_wrapped(f"{name:<13}{meaning}", " " * 13) for name, meaning in self.terms),
         ]
         lines += [f"\n{_summary(self.steps)}"] if self.steps else []
         lines += [_wrapped(self.compared)] if self.compared else []
@@ -380,8 +384,8 @@ class Certificate:
         rows = "".join(
             f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in row)}</tr>" for row in self.rows_of_table
         )
-        told = _escaped(" ".join(f"{each}." for each in self.counts))
-        title = f"certificate of {_escaped(self.name)}, {self.precision}: {self.verdict}. {told}"
+        counts = _escaped(" ".join(f"{each}." for each in self.counts))
+        title = f"certificate of {_escaped(self.name)}, {self.precision}: {self.verdict}. {counts}"
         return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def to_json(self) -> str:
@@ -513,13 +517,13 @@ QUANTITIES = {
 """The meanings of quantities, by the beginnings of their names; the others are outputs and losses."""
 
 
-def _counted(rows: Sequence[Figure | StepFigure], one: str, many: str) -> str:
+def _counted(rows: Sequence[Figure | StepFigure], singular: str, many: str) -> str:
     """Return the number of rows, and of those with each verdict, in words."""
     verdicts = [row.verdict for row in rows]
-    told = [f"{verdicts.count(HOLDS)} hold", f"{verdicts.count(WRONG)} wrong"]
+    counts = [f"{verdicts.count(HOLDS)} hold", f"{verdicts.count(WRONG)} wrong"]
     words = {DIGITS_LOST: f"with {DIGITS_LOST}", OUT_OF_RANGE: OUT_OF_RANGE}
-    told[1:1] = [f"{n} {word}" for verdict, word in words.items() if (n := verdicts.count(verdict))]
-    return f"{len(rows)} {one if len(rows) == 1 else many}: {', '.join(told)}"
+    counts[1:1] = [f"{n} {word}" for verdict, word in words.items() if (n := verdicts.count(verdict))]
+    return f"{len(rows)} {singular if len(rows) == 1 else many}: {', '.join(counts)}"
 
 
 def _wrapped(text: str, indent: str = "    ") -> str:
@@ -558,13 +562,13 @@ def _table(columns: tuple[str, ...], those: Sequence[tuple[str, ...]]) -> list[s
 def _summary(steps: tuple[StepFigure, ...]) -> str:
     """Return the worst of the steps in words, and a note about those that are out of range."""
     known = [step for step in steps if step.verdict != OUT_OF_RANGE]
-    told = []
+    lines = []
     if known:
-        worst = max(known, key=lambda one: one.error / one.bound)
+        worst = max(known, key=lambda step: step.error / step.bound)
         error, bound = number(worst.error, "no number"), number(worst.bound, "none")
-        told = [f"steps: the worst of {len(steps)} has an error of {error} ulp, bound {bound}:", f"    {worst.step}"]
+        lines = [f"steps: the worst of {len(steps)} has an error of {error} ulp, bound {bound}:", f"    {worst.step}"]
     beyond = beyond_range(steps)
-    return "\n".join([*told, *([_wrapped(beyond)] if beyond else [])])
+    return "\n".join([*lines, *([_wrapped(beyond)] if beyond else [])])
 
 
 def beyond_range(steps: Sequence[StepFigure]) -> str:
@@ -593,7 +597,7 @@ def certificate_beside(module: str | None) -> Certificate | None:
     if module is None:
         return None
     try:
-        found = Certificate.from_json(file_of(Path(module)).read_text(encoding="utf-8"))
-        return found if found.module == digest_of(Path(module)) else None
+        certificate = Certificate.from_json(file_of(Path(module)).read_text(encoding="utf-8"))
+        return certificate if certificate.module == digest_of(Path(module)) else None
     except (OSError, ValueError):
         return None

@@ -51,8 +51,8 @@ class Display:
         """Show the number of steps done and the last figures."""
         self._next = time.perf_counter() + _SECONDS[self._bar is not None]
         of = "" if self._total is None else f"/{self._total}"
-        found = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        text = f"{self._unit} {done}{of}  {found}".rstrip()
+        figures_text = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        text = f"{self._unit} {done}{of}  {figures_text}".rstrip()
         if self._bar is None:
             print(f"{text}  {seconds:.1f} s", file=sys.stderr, flush=True)
         else:

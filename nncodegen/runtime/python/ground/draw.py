@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 def draw(parameters: Iterable[Parameter], seed: int, portable: bool = False) -> Array:
     """Draw the initial values of several parameters, one after the other; ``portable``: the same bits everywhere."""
     generator = np.random.default_rng(seed)
-    return np.concatenate([_draw(generator, one, portable) for one in parameters] or [np.empty(0)])
+    return np.concatenate([_draw(generator, parameter, portable) for parameter in parameters] or [np.empty(0)])
 
 
 def constant_parameters(parameters: tuple[Parameter, ...], dtype: np.dtype[Any]) -> Array | None:
     """Return the initial parameters, (P,), if none of them depends on a seed, else None."""
-    if any(one.distribution not in ("constant", "given") for one in parameters):
+    if any(parameter.distribution not in ("constant", "given") for parameter in parameters):
         return None
     return draw(parameters, 0).astype(dtype)
 
@@ -36,8 +36,8 @@ def _draw(generator: np.random.Generator, parameter: Parameter, portable: bool) 
     if distribution == "constant":
         return np.full(size, scale)
     if distribution == "given":
-        given = base64.b64decode(parameter.values)
-        return np.frombuffer(given, "<f4" if len(given) == 4 * size else "<f8").astype(float)
+        encoded = base64.b64decode(parameter.values)
+        return np.frombuffer(encoded, "<f4" if len(encoded) == 4 * size else "<f8").astype(float)
     if distribution == "uniform":
         return uniform(generator, scale, size) if portable else generator.uniform(-scale, scale, size)
     normal = partial(standard_normal, generator) if portable else generator.standard_normal

@@ -85,8 +85,8 @@ MODELS = {
 
 def advice(function: str, name: str) -> str:
     """Return what to give instead of an argument, after a colon; an empty text where nothing is known."""
-    found = ARGUMENTS.get(function, {}).get(name, "")
-    return f": {found}" if found else ""
+    replacement = ARGUMENTS.get(function, {}).get(name, "")
+    return f": {replacement}" if replacement else ""
 
 
 def no_argument(function: str, name: str) -> TypeError:

@@ -50,31 +50,31 @@ class Figure(NamedTuple):
 # --- numbers -----------------------------------------------------------------------------------------------------
 
 
-def _mae(found: Predictions, _: Any) -> float:
+def _mae(predictions: Predictions, _: Any) -> float:
     """Return the mean absolute error, over all targets."""
-    return float(found.mean(abs(found.outputs - found.targets)).mean())
+    return float(predictions.mean(abs(predictions.outputs - predictions.targets)).mean())
 
 
-def _mse(found: Predictions, _: Any) -> float:
+def _mse(predictions: Predictions, _: Any) -> float:
     """Return the mean squared error, over all targets."""
-    return float(found.mean((found.outputs - found.targets) ** 2).mean())
+    return float(predictions.mean((predictions.outputs - predictions.targets) ** 2).mean())
 
 
-def _rmse(found: Predictions, _: Any) -> float:
+def _rmse(predictions: Predictions, _: Any) -> float:
     """Return the root of the mean squared error of each target, averaged over the targets."""
-    return float(np.sqrt(found.mean((found.outputs - found.targets) ** 2)).mean())
+    return float(np.sqrt(predictions.mean((predictions.outputs - predictions.targets) ** 2)).mean())
 
 
-def _mape(found: Predictions, _: Any) -> float:
+def _mape(predictions: Predictions, _: Any) -> float:
     """Return the mean of |error|/|target|, as a fraction; a target of 0 counts as epsilon."""
-    sizes = np.maximum(abs(found.targets), np.finfo(float).eps)
-    return float(found.mean(abs(found.outputs - found.targets) / sizes).mean())
+    sizes = np.maximum(abs(predictions.targets), np.finfo(float).eps)
+    return float(predictions.mean(abs(predictions.outputs - predictions.targets) / sizes).mean())
 
 
-def _r2(found: Predictions, _: Any) -> float:
+def _r2(predictions: Predictions, _: Any) -> float:
     """Return 1 - squared errors/squares around the mean, averaged over targets; 1 or 0 for a constant target."""
-    errors = found.mean((found.outputs - found.targets) ** 2)
-    spread = found.mean((found.targets - found.mean(found.targets)) ** 2)
+    errors = predictions.mean((predictions.outputs - predictions.targets) ** 2)
+    spread = predictions.mean((predictions.targets - predictions.mean(predictions.targets)) ** 2)
     explained = 1 - np.divide(errors, spread, out=(errors > 0).astype(float), where=spread > 0)
     return float(explained.mean())
 
@@ -82,28 +82,29 @@ def _r2(found: Predictions, _: Any) -> float:
 # --- classes -----------------------------------------------------------------------------------------------------
 
 
-def _accuracy(found: Predictions, _: Any) -> float:
+def _accuracy(predictions: Predictions, _: Any) -> float:
     """Return the fraction of correct classes, or of targets on the right side of the threshold."""
-    if found.classes:
-        return float(found.mean(found.outputs.argmax(axis=1) == found.targets.argmax(axis=1)))
-    return float(found.mean((found.outputs > found.threshold) == (found.targets > 0.5)).mean())
+    if predictions.classes:
+        return float(predictions.mean(predictions.outputs.argmax(axis=1) == predictions.targets.argmax(axis=1)))
+    return float(predictions.mean((predictions.outputs > predictions.threshold) == (predictions.targets > 0.5)).mean())
 
 
-def _top(found: Predictions, k: int) -> float:
+def _top(predictions: Predictions, k: int) -> float:
     """Return the fraction of samples whose class has one of the k largest outputs; of equal outputs, the last wins."""
-    number = found.targets.argmax(axis=1)
-    own = found.outputs[np.arange(len(number)), number][:, None]
-    later = np.arange(found.outputs.shape[1]) > number[:, None]
-    above = (found.outputs > own) | ((found.outputs == own) & later)
-    return float(found.mean(above.sum(axis=1) < k))
+    number = predictions.targets.argmax(axis=1)
+    output_of_class = predictions.outputs[np.arange(len(number)), number][:, None]
+    later = np.arange(predictions.outputs.shape[1]) > number[:, None]
+    above = (predictions.outputs > output_of_class) | ((predictions.outputs == output_of_class) & later)
+    return float(predictions.mean(above.sum(axis=1) < k))
 
 
-def _decided(found: Predictions, average: str) -> tuple[Array, Array]:
+def _decided(predictions: Predictions, average: str) -> tuple[Array, Array]:
     """Return the true and the predicted membership of samples in classes, (N, C) each; C is 1 without an average."""
-    if found.classes:
-        places = np.arange(found.targets.shape[1])
-        return found.targets.argmax(axis=1)[:, None] == places, found.outputs.argmax(axis=1)[:, None] == places
-    truth, said = found.targets > 0.5, found.outputs > found.threshold
+    if predictions.classes:
+        places = np.arange(predictions.targets.shape[1])
+        true, predicted = predictions.targets.argmax(axis=1), predictions.outputs.argmax(axis=1)
+        return true[:, None] == places, predicted[:, None] == places
+    truth, said = predictions.targets > 0.5, predictions.outputs > predictions.threshold
     if average and truth.shape[1] == 1:  # both classes of a binary target
         return np.hstack([~truth, truth]), np.hstack([~said, said])
     return truth, said
@@ -115,12 +116,12 @@ def _of_decisions(numerator: float, of_said: float, of_truth: float) -> Callable
     It is 0 if the denominator is 0. Classes that no sample has, or is predicted to have, are left out of a mean.
     """
 
-    def figure(found: Predictions, average: str) -> float:
-        truth, said = _decided(found, average)
+    def figure(predictions: Predictions, average: str) -> float:
+        truth, said = _decided(predictions, average)
         counted = truth.any(axis=0) | said.any(axis=0)
-        if found.classes or (average and found.targets.shape[1] == 1):
+        if predictions.classes or (average and predictions.targets.shape[1] == 1):
             truth, said = truth[:, counted], said[:, counted]
-        met, of_class, of_decision = (found.weights @ values for values in (truth & said, truth, said))
+        met, of_class, of_decision = (predictions.weights @ values for values in (truth & said, truth, said))
         above, below = numerator * met, of_said * of_decision + of_truth * of_class
         if average == "micro":
             above, below = above.sum(keepdims=True), below.sum(keepdims=True)
@@ -137,20 +138,20 @@ def _mean_of(figures: Array, frequencies: Array | None) -> float:
     return float(figures @ frequencies / frequencies.sum()) if frequencies.sum() > 0 else 0.0
 
 
-def _auc(found: Predictions, average: str) -> float:
+def _auc(predictions: Predictions, average: str) -> float:
     """Return the area under the curve of true against false positives (ROC); each of several classes against the rest.
 
     It is NaN if a class has no sample, or all samples.
     """
-    outputs = _probabilities(found.outputs) if found.classes else found.outputs
-    if found.classes:
-        truth = found.targets.argmax(axis=1)[:, None] == np.arange(outputs.shape[1])
+    outputs = _probabilities(predictions.outputs) if predictions.classes else predictions.outputs
+    if predictions.classes:
+        truth = predictions.targets.argmax(axis=1)[:, None] == np.arange(outputs.shape[1])
     else:
-        truth = found.targets > 0.5
+        truth = predictions.targets > 0.5
     if average == "micro":
-        return _area(truth.ravel(), outputs.ravel(), np.repeat(found.weights, outputs.shape[1]))
-    areas = np.array([_area(*columns, found.weights) for columns in zip(truth.T, outputs.T, strict=True)])
-    return _mean_of(areas, found.weights @ truth if average == "weighted" else None)
+        return _area(truth.ravel(), outputs.ravel(), np.repeat(predictions.weights, outputs.shape[1]))
+    areas = np.array([_area(*columns, predictions.weights) for columns in zip(truth.T, outputs.T, strict=True)])
+    return _mean_of(areas, predictions.weights @ truth if average == "weighted" else None)
 
 
 def _area(truth: Array, scores: Array, weights: Array) -> float:

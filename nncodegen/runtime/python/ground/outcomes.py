@@ -85,7 +85,7 @@ def outcomes_in(predicted: NDArray[Any]) -> list[str]:
     """
     numbers = np.where(np.isnan(predicted), predicted.view(WORDS[predicted.itemsize]) & 3, 0).max(axis=1)
     failed = np.isnan(predicted).any(axis=1)
-    return [REASONS[number] if one else SOLVED for number, one in zip(numbers, failed, strict=True)]
+    return [REASONS[number] if has_failed else SOLVED for number, has_failed in zip(numbers, failed, strict=True)]
 
 
 def is_explicit(solver: str) -> bool:
@@ -95,4 +95,6 @@ def is_explicit(solver: str) -> bool:
 
 def advised(outcomes: Iterable[str], explicit: bool) -> Outcomes:
     """Return outcomes with what to do about too many steps, for an explicit method or another one."""
-    return Outcomes(f"{one}{IF_STIFF if explicit else RAISE}" if one == TOO_MANY else one for one in outcomes)
+    return Outcomes(
+        f"{outcome}{IF_STIFF if explicit else RAISE}" if outcome == TOO_MANY else outcome for outcome in outcomes
+    )

@@ -14,17 +14,17 @@ def is_ragged(values: Any) -> bool:
     if not isinstance(values, list | tuple) or len(values) < 2:
         return False
     try:
-        return len({len(one) for one in values}) > 1
+        return len({len(array) for array in values}) > 1
     except TypeError:  # its elements are numbers
         return False
 
 
 def lengths_of(name: str, values: Any) -> Array:
     """Return the number of samples of each fit, (M,). Raises ValueError, with the number of a fit that has none."""
-    for m, one in enumerate(values):
-        if np.ndim(one) == 0:
+    for m, array in enumerate(values):
+        if np.ndim(array) == 0:
             raise ValueError(f"{name}[{m}] is no array; expected one for each fit, with a row for each of its samples")
-    return np.array([len(one) for one in values], np.uintp)
+    return np.array([len(array) for array in values], np.uintp)
 
 
 def padded(name: str, values: Any, lengths: Array) -> Any:
@@ -34,9 +34,13 @@ def padded(name: str, values: Any, lengths: Array) -> Any:
     list or tuple of M arrays is returned unchanged: it is shared by all fits. Raises ValueError where a fit has another
     number of samples in ``values`` than in ``lengths``.
     """
-    if not isinstance(values, list | tuple) or len(values) != len(lengths) or any(np.ndim(one) == 0 for one in values):
+    if (
+        not isinstance(values, list | tuple)
+        or len(values) != len(lengths)
+        or any(np.ndim(array) == 0 for array in values)
+    ):
         return values
-    arrays = [np.asarray(one) for one in values]
+    arrays = [np.asarray(array) for array in values]
     for m, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
         if len(array) != length:
             raise ValueError(f"fit {m} has {length} samples in Y, but {len(array)} in {name}: both must be equal")

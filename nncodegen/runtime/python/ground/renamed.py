@@ -23,22 +23,22 @@ def renamed(version: str, **names: str) -> Callable[[Named], Named]:
     ``set_params`` of an estimator takes them.
     """
 
-    def decorated(found: Named) -> Named:
-        function: Any = found.__init__ if isinstance(found, type) else found  # type: ignore[misc]
+    def decorated(target: Named) -> Named:
+        function: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
         old = frozenset(names)
 
         @wraps(function)
-        def accepting(*given: Any, **named: Any) -> Any:
+        def accepting(*positional: Any, **named: Any) -> Any:
             if not old.isdisjoint(named):
                 named = current(version, names, named)
-            return function(*given, **named)
+            return function(*positional, **named)
 
-        if not isinstance(found, type):
+        if not isinstance(target, type):
             return accepting  # type: ignore[return-value]
-        found.__init__ = accepting  # type: ignore[misc]
-        if hasattr(found, "set_params"):  # an estimator of scikit-learn, whose searches set parameters by name
-            found.set_params = _with_old_names(found.set_params, signature(function), version, names)
-        return renamed_attributes(version, **names)(found)
+        target.__init__ = accepting  # type: ignore[misc]
+        if hasattr(target, "set_params"):  # an estimator of scikit-learn, whose searches set parameters by name
+            target.set_params = _with_old_names(target.set_params, signature(function), version, names)
+        return renamed_attributes(version, **names)(target)
 
     return decorated
 
@@ -48,23 +48,23 @@ def known_as(**names: str) -> Callable[[Named], Named]:
 
     def decorated(function: Named) -> Named:
         @wraps(function)
-        def accepting(*given: Any, **named: Any) -> Any:
+        def accepting(*positional: Any, **named: Any) -> Any:
             if not named.keys().isdisjoint(names):
                 named = current("", names, named, warns=False)
-            return function(*given, **named)
+            return function(*positional, **named)
 
         return accepting  # type: ignore[return-value]
 
     return decorated
 
 
-def _with_old_names(function: Any, own: Signature, version: str, names: Mapping[str, str]) -> Any:
-    """Return the ``set_params`` of an estimator with the signature ``own``, for old names as well."""
+def _with_old_names(function: Any, parameters: Signature, version: str, names: Mapping[str, str]) -> Any:
+    """Return the ``set_params`` of an estimator with the ``parameters`` of its signature, for old names as well."""
 
     @wraps(function)
     def set_params(estimator: Any, **params: Any) -> Any:
         left = [new for old, new in names.items() if old in params and params[old] is None]
-        defaults = {new: own.parameters[new].default for new in left}
+        defaults = {new: parameters.parameters[new].default for new in left}
         return function(estimator, **{**defaults, **current(version, names, params)})
 
     return set_params
@@ -73,11 +73,11 @@ def _with_old_names(function: Any, own: Signature, version: str, names: Mapping[
 def renamed_attributes(version: str, **names: str) -> Callable[[Named], Named]:
     """Return a decorator for a class whose attributes can be read and set by old names: {old: new}."""
 
-    def decorated(found: Named) -> Named:
+    def decorated(target: Named) -> Named:
         for old, new in names.items():
-            if old not in vars(found):
-                setattr(found, old, _Alias(found.__name__, version, old, new))
-        return found
+            if old not in vars(target):
+                setattr(target, old, _Alias(target.__name__, version, old, new))
+        return target
 
     return decorated
 
@@ -88,17 +88,17 @@ def current(version: str, names: Mapping[str, str], named: Mapping[str, Any], wa
     None under an old name is left out: it stood for the default. Without ``warns``, there is no warning. Raises
     TypeError where a value is given by both names.
     """
-    found = {name: value for name, value in named.items() if name not in names}
+    present = {name: value for name, value in named.items() if name not in names}
     for old, new in names.items():
         if old not in named:
             continue
-        if new in found:
+        if new in present:
             raise TypeError(f"{old} and {new} are the same argument, which is named {new} here: leave {old} out")
         if warns:
             _warn(f"the argument {old}", new, version)
         if named[old] is not None:
-            found[new] = named[old]
-    return found
+            present[new] = named[old]
+    return present
 
 
 class _Alias:

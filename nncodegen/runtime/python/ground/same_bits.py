@@ -39,15 +39,15 @@ def uniform(generator: np.random.Generator, scale: float, size: int) -> Array:
 
 def standard_normal(generator: np.random.Generator, size: int) -> Array:
     """Draw normal numbers, (size,), by the polar method (Marsaglia and Bray, 1964), with exact logarithms."""
-    found: list[float] = []
-    while len(found) < size:
+    normals: list[float] = []
+    while len(normals) < size:
         x, y = (2 * float(drawn) - 1 for drawn in generator.random(2))
         square = x * x + y * y
         if 0 < square < 1:
             ratio = float(_DIGITS.divide(_DIGITS.ln(Decimal(square)) * -2, Decimal(square)))
             factor = float(np.sqrt(ratio))
-            found += [x * factor, y * factor]
-    return np.array(found[:size])
+            normals += [x * factor, y * factor]
+    return np.array(normals[:size])
 
 
 def log(value: float) -> float:
@@ -68,17 +68,17 @@ def power(base: float, exponent: float) -> float:
     Powers of and with 0, infinity and NaN are those of Python, which are not rounded.
     """
     if not (base and exponent and math.isfinite(base) and math.isfinite(exponent)):
-        found: float = base**exponent
-        return found
+        exact: float = base**exponent
+        return exact
     return _finite(_DIGITS.power(Decimal(base), Decimal(exponent)))
 
 
 def _finite(value: Decimal) -> float:
     """Return the nearest number. Raises OverflowError if it is beyond the largest."""
-    found = float(value)
-    if math.isinf(found):
+    nearest = float(value)
+    if math.isinf(nearest):
         raise OverflowError(f"{value} is beyond the largest number")
-    return found
+    return nearest
 
 
 SAME_MATH = SimpleNamespace(

@@ -19,9 +19,13 @@ def warn(message: str, category: type[Warning]) -> None:
     while frame.f_back is not None and _is_between(frame):
         frame = frame.f_back
     warnings.warn_explicit(
-        message, category, frame.f_code.co_filename, frame.f_lineno, str(frame.f_globals.get("__name__")),
+        message,
+        category,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        str(frame.f_globals.get("__name__")),
         frame.f_globals.setdefault("__warningregistry__", {}),
-    )  # fmt: skip
+    )
 
 
 def _is_between(frame: FrameType) -> bool:

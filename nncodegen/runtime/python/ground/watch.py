@@ -41,9 +41,15 @@ class Watch:
     """
 
     def __init__(
-        self, watched: Watched, time_limit: float | None, progress: bool,
-        callbacks: Sequence[Callable[[Any], Any]] | None, every: float | None, total: int | None, unit: str,
-    ) -> None:  # fmt: skip
+        self,
+        watched: Watched,
+        time_limit: float | None,
+        progress: bool,
+        callbacks: Sequence[Callable[[Any], Any]] | None,
+        every: float | None,
+        total: int | None,
+        unit: str,
+    ) -> None:
         self._callbacks = callbacks or ()
         self._watched = weakref.proxy(watched)  # no reference cycle: memory is freed at once
         self._display = Display(total, unit) if progress else None

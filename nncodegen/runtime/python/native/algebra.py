@@ -54,17 +54,17 @@ class FixedOrderInC(FixedOrder):
         """See ``Algebra``."""
         before, (count, width) = rows.shape[:-2], rows.shape[-2:]
         stack = np.ascontiguousarray(rows, float).reshape(math.prod(before), count, width)
-        found = np.empty((len(stack), min(count, width), width))
-        self._model.native.triangles(stack, found)
-        return found.reshape(*before, *found.shape[1:])
+        triangular = np.empty((len(stack), min(count, width), width))
+        self._model.native.triangles(stack, triangular)
+        return triangular.reshape(*before, *triangular.shape[1:])
 
     def lengths(self, values: Array, axis: int) -> Array:
         """See ``Algebra``."""
         axis %= values.ndim
         rows = np.ascontiguousarray(values.transpose(_last(axis, values.ndim)), float)
-        found = np.empty(rows.shape[:-1])
-        self._model.native.lengths(rows.reshape(found.size, rows.shape[-1]), found)
-        return found
+        lengths = np.empty(rows.shape[:-1])
+        self._model.native.lengths(rows.reshape(lengths.size, rows.shape[-1]), lengths)
+        return lengths
 
 
 @cache

@@ -45,8 +45,8 @@ def know_blas(model: Model) -> tuple[Any, str]:
         return None, f"the OpenBLAS of SciPy {scipy.__version__} has threads of OpenMP, which cannot be held to one"
     if not hasattr(library, COUNTER):
         setattr(library, COUNTER, model.native.blas_counter())
-    told, telling = (functions[f"{prefix}{name}_num_threads"] for name in ("get", "set"))
-    addresses = (ctypes.cast(function, ctypes.c_void_p).value for function in (told, telling))
+    getter, setter = (functions[f"{prefix}{name}_num_threads"] for name in ("get", "set"))
+    addresses = (ctypes.cast(function, ctypes.c_void_p).value for function in (getter, setter))
     model.native.know_blas(getattr(library, COUNTER), *addresses)
     return routine, f"{name} of SciPy {scipy.__version__}"
 

@@ -42,8 +42,10 @@ class Model:
         self.facts = facts
         self.native = native
         self.predict_short, self.loss_short, self.train_short = (
-            native.predict_short, native.loss_short, native.train_short,
-        )  # fmt: skip
+            native.predict_short,
+            native.loss_short,
+            native.train_short,
+        )
         """Functions of the native part, which short calls need not look up."""
         self.module = module
         """The name under which the module is imported."""
@@ -119,15 +121,15 @@ class Model:
     def empty_result(self, name: str) -> Any:
         """Return an empty result of this model, given the name of its class: pickles of results are read by it."""
         kind = _RESULTS[name]
-        found = kind.__new__(kind)
-        found._model = self
-        return found
+        result = kind.__new__(kind)
+        result._model = self
+        return result
 
     def told_outcomes(self, texts: Iterable[str]) -> Outcomes:
         """Return the outcomes that this model tells, given their texts: pickles of them are read by it."""
-        found = Outcomes(texts)
-        found._model = self
-        return found
+        outcomes = Outcomes(texts)
+        outcomes._model = self
+        return outcomes
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pickle the model by the name of its module: unpickling a function of it, or a Result, imports the module."""

@@ -211,7 +211,7 @@ class Native(Protocol):
     def training(self, buffers: Array, state: Array, options: Array, optimizer: int, seed: int) -> NativeTraining:
         """Return a training of the parameters in the first of two buffers; the second is for the best."""
 
-    def train_short(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def train_short(self, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Return the ``Result`` of a short training; None for arguments that need closer checks."""
 
     def train_many(

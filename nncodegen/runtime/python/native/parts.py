@@ -35,15 +35,15 @@ def with_errors(model: Model) -> Model:
                 "none: leave them out"
             )
         with clock.standing():
-            found = builder and builder.module_with_errors(facts.identity, facts.precision, facts.bits)
-        if not found:
+            module = builder and builder.module_with_errors(facts.identity, facts.precision, facts.bits)
+        if not module:
             model.native.errors_memory(0, 0)  # a module without C says that it has no fits: a second one has none, too
             raise ValueError(
                 f"errors in x (sigma_x, profiles, x_standard_errors) are for formulas (nn.Model), of which a second "
                 f"module is made; if {model.name} is one, this process has not built it: call nncodegen.build for the "
                 f"same model, in {model.precision}, once in this process; what was loaded then works, too"
             )
-        model.with_errors = found._model
+        model.with_errors = module._model
     return model.with_errors
 
 
@@ -53,7 +53,7 @@ def _is_formula(facts: Facts) -> bool:
     return (
         not facts.samples.rising
         and all(count == 1 for count in counts)
-        and not any(one.shape for one in facts.parameters)
+        and not any(parameter.shape for parameter in facts.parameters)
     )
 
 

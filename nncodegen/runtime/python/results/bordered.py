@@ -63,39 +63,39 @@ def eliminate(
     shared = blocks.shape[1] - count
     rest = blocks[:, count:, count:]
     if damping is not None:
-        own, below = _damped(algebra, blocks[:, :count], count, np.sqrt(damping))
-        return Eliminated(back(own, count), _combined(algebra, (rest, below), shared, shared_damping), None)
+        own_solutions, below = _damped(algebra, blocks[:, :count], count, np.sqrt(damping))
+        return Eliminated(back(own_solutions, count), _combined(algebra, (rest, below), shared, shared_damping), None)
     good = _are_independent(algebra, blocks, count, least)
     if good.all():
         return Eliminated(back(blocks[:, :count], count), _combined(algebra, (rest,), shared, shared_damping), None)
     bad = ~good
-    own = np.empty((len(blocks), count, shared + 1))
-    own[good] = back(blocks[good, :count], count)
+    own_solutions = np.empty((len(blocks), count, shared + 1))
+    own_solutions[good] = back(blocks[good, :count], count)
     lost = np.zeros((len(blocks), count, count))
-    own[bad], left, lost[bad] = _by_singular_values(algebra, blocks[bad], count, least)
-    return Eliminated(own, _combined(algebra, (rest[good], left), shared, shared_damping), lost)
+    own_solutions[bad], left, lost[bad] = _by_singular_values(algebra, blocks[bad], count, least)
+    return Eliminated(own_solutions, _combined(algebra, (rest[good], left), shared, shared_damping), lost)
 
 
 def back(rows: Array, count: int) -> Array:
     """Return -inverse(A) B for rows (G, Q, Q + K) that hold triangles A (Q, Q) and B (Q, K) side by side: (G, Q, K)."""
-    found = -rows[:, :, count:]
+    solutions = -rows[:, :, count:]
     for i in range(count - 1, -1, -1):
         for k in range(i + 1, count):
-            found[:, i] -= rows[:, i, k, None] * found[:, k]
-        found[:, i] /= rows[:, i, i, None]
-    return found
+            solutions[:, i] -= rows[:, i, k, None] * solutions[:, k]
+        solutions[:, i] /= rows[:, i, i, None]
+    return solutions
 
 
 def inverses(algebra: Algebra, blocks: Array, count: int, least: float) -> Array:
     """Return A (G, Q, Q) with A A' the inverse, or pseudo-inverse, of the products of the own columns of each block."""
     unit = np.broadcast_to(-np.eye(count), (len(blocks), count, count))
     good = _are_independent(algebra, blocks, count, least)
-    found = np.empty(unit.shape)
-    found[good] = back(np.concatenate([blocks[good, :count, :count], unit[good]], axis=2), count)
+    roots = np.empty(unit.shape)
+    roots[good] = back(np.concatenate([blocks[good, :count, :count], unit[good]], axis=2), count)
     if not good.all():
         _, singular, directions, kept = _decomposed(algebra, blocks[~good, :, :count], least)
-        found[~good] = np.swapaxes(directions, 1, 2) * np.where(kept, 1 / np.where(kept, singular, 1), 0)[:, None]
-    return found
+        roots[~good] = np.swapaxes(directions, 1, 2) * np.where(kept, 1 / np.where(kept, singular, 1), 0)[:, None]
+    return roots
 
 
 def solve(algebra: Algebra, triangle: Array, least: float) -> Array:
@@ -111,9 +111,9 @@ def solve(algebra: Algebra, triangle: Array, least: float) -> Array:
 
 def _are_independent(algebra: Algebra, blocks: Array, count: int, least: float) -> Array:
     """Return for which blocks (G,) it is sure that the own columns are independent of each other."""
-    own = blocks[:, :, :count]
-    lengths = np.sqrt(algebra.contract("gij,gij->gj", own, own))
-    return np.asarray((np.abs(own[:, range(count), range(count)]) > SUSPECT * least * lengths).all(axis=1))
+    own_columns = blocks[:, :, :count]
+    lengths = np.sqrt(algebra.contract("gij,gij->gj", own_columns, own_columns))
+    return np.asarray((np.abs(own_columns[:, range(count), range(count)]) > SUSPECT * least * lengths).all(axis=1))
 
 
 def _damped(algebra: Algebra, rows: Array, count: int, damping: Array) -> tuple[Array, Array]:
@@ -121,21 +121,21 @@ def _damped(algebra: Algebra, rows: Array, count: int, damping: Array) -> tuple[
 
     A row of damping begins with its unknown, and gets entries to the right of it: those of the shared columns remain.
     """
-    found = rows.copy("K")
-    below = np.zeros_like(found)
+    damped = rows.copy("K")
+    below = np.zeros_like(damped)
     below[:, range(count), range(count)] = damping[:, None]
     for j in range(count):
         v = below[:, : j + 1, j]
-        a = found[:, j, j]
+        a = damped[:, j, j]
         length = np.sqrt(a * a + algebra.contract("gi,gi->g", v, v))
         diagonal = np.where(a < 0, length, -length)
         head = a - diagonal
         factor = algebra.contract("gi,gik->gk", v, below[:, : j + 1, j + 1 :])
-        factor = (found[:, j, j + 1 :] + factor / head[:, None]) / -diagonal[:, None]
-        found[:, j, j + 1 :] -= factor * head[:, None]
+        factor = (damped[:, j, j + 1 :] + factor / head[:, None]) / -diagonal[:, None]
+        damped[:, j, j + 1 :] -= factor * head[:, None]
         below[:, : j + 1, j + 1 :] -= v[:, :, None] * factor[:, None, :]
-        found[:, j, j] = diagonal
-    return found, below[:, :, count:]
+        damped[:, j, j] = diagonal
+    return damped, below[:, :, count:]
 
 
 def _decomposed(algebra: Algebra, columns: Array, least: float) -> tuple[Array, Array, Array, Array]:
@@ -145,15 +145,15 @@ def _decomposed(algebra: Algebra, columns: Array, least: float) -> tuple[Array, 
 
 
 def _by_singular_values(algebra: Algebra, blocks: Array, count: int, least: float) -> tuple[Array, Array, Array]:
-    """Eliminate own columns that may depend on each other: return ``own``, the remaining rows, and ``lost``."""
+    """Eliminate own columns that may depend on each other: return their solutions, the remaining rows, and ``lost``."""
     U, singular, directions, kept = _decomposed(algebra, blocks[:, :, :count], least)
     U = np.where(kept[:, None], U, 0)
     others = blocks[:, :, count:]
     parts = algebra.product(np.swapaxes(U, 1, 2), others)
     scaled = np.where(kept, 1 / np.where(kept, singular, 1), 0)
-    own = algebra.product(-np.swapaxes(directions, 1, 2), scaled[:, :, None] * parts)
+    own_solutions = algebra.product(-np.swapaxes(directions, 1, 2), scaled[:, :, None] * parts)
     null = np.where(kept[:, :, None], 0, directions)
-    return own, others - algebra.product(U, parts), algebra.product(np.swapaxes(null, 1, 2), null)
+    return own_solutions, others - algebra.product(U, parts), algebra.product(np.swapaxes(null, 1, 2), null)
 
 
 def _combined(algebra: Algebra, parts: tuple[Array, ...], shared: int, damping: float) -> Array:
@@ -189,18 +189,18 @@ class BlockErrors:
         blocks = T.copy("K")
         blocks[:, :, :count] /= self.own_norms[:, None]
         blocks[:, :, count:-1] /= self.shared_norms
-        found = eliminate(algebra, blocks, count, problem.least)
+        eliminated = eliminate(algebra, blocks, count, problem.least)
         self.inverse = inverses(algebra, blocks, count, problem.least)
-        self.slopes = found.own[:, :, :width]
-        self.triangle = found.triangle[:, :width] * self.shared_norms
-        self.decomposition: Decomposition = decompose(found.triangle[:, :width], self.epsilon, algebra)
+        self.slopes = eliminated.own[:, :, :width]
+        self.triangle = eliminated.triangle[:, :width] * self.shared_norms
+        self.decomposition: Decomposition = decompose(eliminated.triangle[:, :width], self.epsilon, algebra)
         self.shared_lost = undetermined(self.decomposition, self.epsilon)
         null = self.decomposition.directions[self.decomposition.rank :] / self.decomposition.norms
         dragged = algebra.lengths(algebra.product(self.slopes, null.T), 2) > math.sqrt(self.epsilon)
         self.own_lost = dragged
         lost = 0
-        if found.lost is not None:
-            projected = np.einsum("gii->gi", found.lost)
+        if eliminated.lost is not None:
+            projected = np.einsum("gii->gi", eliminated.lost)
             self.own_lost = dragged | (np.sqrt(np.maximum(projected, 0)) > math.sqrt(self.epsilon))
             lost = round(float(algebra.total(projected)))
         self.rank = problem.groups * count + self.decomposition.rank - lost if finite else 0
@@ -210,19 +210,21 @@ class BlockErrors:
         A, product = root(self.decomposition), self.algebra.product
         spread = product(self.slopes, A)
         with np.errstate(over="ignore", invalid="ignore"):
-            own = product(self.inverse, np.swapaxes(self.inverse, 1, 2)) + product(spread, np.swapaxes(spread, 1, 2))
-            own *= scale / self.own_norms[:, :, None] / self.own_norms[:, None, :]
+            own_covariances = product(self.inverse, np.swapaxes(self.inverse, 1, 2)) + product(
+                spread, np.swapaxes(spread, 1, 2)
+            )
+            own_covariances *= scale / self.own_norms[:, :, None] / self.own_norms[:, None, :]
             cross = product(spread, A.T) * scale / self.own_norms[:, :, None] / self.shared_norms
             shared = product(A, A.T) * scale / self.shared_norms / self.shared_norms[:, None]
         if not math.isfinite(scale):
-            for part in (own, cross, shared):
+            for part in (own_covariances, cross, shared):
                 part[:] = np.inf
         shared[self.shared_lost] = shared[:, self.shared_lost] = np.inf
         cross[:, :, self.shared_lost] = np.inf
         cross[self.own_lost] = np.inf
-        own[self.own_lost] = np.inf
-        np.swapaxes(own, 1, 2)[self.own_lost] = np.inf
-        return own, cross, shared
+        own_covariances[self.own_lost] = np.inf
+        np.swapaxes(own_covariances, 1, 2)[self.own_lost] = np.inf
+        return own_covariances, cross, shared
 
     def between(self, scale: float) -> Array:
         """Return the covariances of own parameters of different groups times a scale, (G*Q, G*Q)."""

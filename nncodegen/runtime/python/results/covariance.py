@@ -76,55 +76,63 @@ def decompose(triangle: Array, epsilon: float, algebra: Algebra = BY_LAPACK) -> 
     return Decomposition(norms * largest, singular, directions, rank, algebra)
 
 
-def root(found: Decomposition) -> Array:
+def root(decomposition: Decomposition) -> Array:
     """Return A (F, rank) with A A' = (R'R)^-1, or the pseudo-inverse if the rank is not full."""
     with np.errstate(over="ignore"):
-        root: Array = found.directions[: found.rank].T / found.singular[: found.rank] / found.norms[:, None]
+        root: Array = (
+            decomposition.directions[: decomposition.rank].T
+            / decomposition.singular[: decomposition.rank]
+            / decomposition.norms[:, None]
+        )
     return root
 
 
-def undetermined(found: Decomposition, epsilon: float) -> Array:
+def undetermined(decomposition: Decomposition, epsilon: float) -> Array:
     """Return which of the F parameters the data do not determine: those that some direction without effect changes."""
-    null = found.directions[found.rank :]
-    unknown: Array = found.algebra.lengths(null, 0) > np.sqrt(epsilon)
+    null = decomposition.directions[decomposition.rank :]
+    unknown: Array = decomposition.algebra.lengths(null, 0) > np.sqrt(epsilon)
     return unknown
 
 
-def covariance(found: Decomposition, epsilon: float, scale: float) -> Array:
+def covariance(decomposition: Decomposition, epsilon: float, scale: float) -> Array:
     """Return (R'R)^-1 times a scale, (F, F). Rows and columns of undetermined parameters are infinite."""
-    A = root(found)
+    A = root(decomposition)
     with np.errstate(over="ignore", invalid="ignore"):
-        result: Array = found.algebra.product(A, A.T) * scale
-    unknown = undetermined(found, epsilon)
+        result: Array = decomposition.algebra.product(A, A.T) * scale
+    unknown = undetermined(decomposition, epsilon)
     result[unknown] = result[:, unknown] = np.inf
     if not np.isfinite(scale):
         result[:] = np.inf
     return result
 
 
-def correlation(found: Decomposition, epsilon: float) -> Array:
+def correlation(decomposition: Decomposition, epsilon: float) -> Array:
     """Return the correlations, (F, F); they do not depend on the scale of the errors. Undetermined ones are NaN."""
-    A = found.directions[: found.rank].T / found.singular[: found.rank]  # the norms cancel
-    lengths = found.algebra.lengths(A, 1)
-    unknown = undetermined(found, epsilon)
+    A = (
+        decomposition.directions[: decomposition.rank].T / decomposition.singular[: decomposition.rank]
+    )  # the norms cancel
+    lengths = decomposition.algebra.lengths(A, 1)
+    unknown = undetermined(decomposition, epsilon)
     lengths[unknown] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
         A = A / lengths[:, None]
-    result: Array = np.clip(found.algebra.product(A, A.T), -1, 1)
+    result: Array = np.clip(decomposition.algebra.product(A, A.T), -1, 1)
     result[np.diag_indices(len(result))] = np.where(unknown, np.nan, 1)
     return result
 
 
-def deviation(found: Decomposition, epsilon: float, slopes: Array) -> Array:
+def deviation(decomposition: Decomposition, epsilon: float, slopes: Array) -> Array:
     """Return sqrt(g'(R'R)^-1 g) for the derivatives g of some quantities by the parameters, of shape (..., F).
 
     It is infinite for a quantity that changes along a direction that the data do not determine. It is finite for other
     quantities, such as an output of a*b*x where neither a nor b is determined.
     """
-    scaled = slopes / found.norms
-    algebra = found.algebra
-    along = algebra.product(scaled, found.directions.T)
+    scaled = slopes / decomposition.norms
+    algebra = decomposition.algebra
+    along = algebra.product(scaled, decomposition.directions.T)
     with np.errstate(divide="ignore", over="ignore"):
-        known: Array = algebra.lengths(along[..., : found.rank] / found.singular[: found.rank], -1)
-    lost = algebra.lengths(along[..., found.rank :], -1) > np.sqrt(epsilon) * algebra.lengths(scaled, -1)
+        known: Array = algebra.lengths(
+            along[..., : decomposition.rank] / decomposition.singular[: decomposition.rank], -1
+        )
+    lost = algebra.lengths(along[..., decomposition.rank :], -1) > np.sqrt(epsilon) * algebra.lengths(scaled, -1)
     return np.where(lost, np.inf, known)

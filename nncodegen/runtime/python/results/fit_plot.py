@@ -93,18 +93,26 @@ def draw_trajectories(result: Fitted, upper: Any, lower: Any | None, interval: s
         outputs, *ends = predict_with_interval(result, X, interval, level, own_sigma)
     several = len(facts.samples.outputs) > 1
     for place, (name, _) in enumerate(facts.samples.outputs):
-        own = slice(place * count, (place + 1) * count)
+        columns = slice(place * count, (place + 1) * count)
         label, color = f"{name}, " if several else "", f"C{place}"
-        bars = None if result._sigma is None else sigma[:, own].ravel()
-        upper.errorbar(times.ravel(), observed[:, own].ravel(), bars, fmt="o", ms=4, color=color, alpha=0.6,
-                       label=f"{label}data")  # fmt: skip
+        bars = None if result._sigma is None else sigma[:, columns].ravel()
+        upper.errorbar(
+            times.ravel(),
+            observed[:, columns].ravel(),
+            bars,
+            fmt="o",
+            ms=4,
+            color=color,
+            alpha=0.6,
+            label=f"{label}data",
+        )
         if lower is not None:
-            lower.plot(times.ravel(), residuals[:, own].ravel(), "o", ms=4, color=color, alpha=0.6)
+            lower.plot(times.ravel(), residuals[:, columns].ravel(), "o", ms=4, color=color, alpha=0.6)
         color, at = color if several else "C1", _apart(times)
-        upper.plot(at, _apart(outputs[:, own]), color=color, lw=1.5, label=f"{label}fit")
-        if ends is not None and np.isfinite(ends[1][:, own]).all():
+        upper.plot(at, _apart(outputs[:, columns]), color=color, lw=1.5, label=f"{label}fit")
+        if ends is not None and np.isfinite(ends[1][:, columns]).all():
             text = f"{label}{100 * level:g} % {interval}"
-            upper.fill_between(at, *(_apart(end[:, own]) for end in ends), color=color, alpha=0.2, lw=0, label=text)
+            upper.fill_between(at, *(_apart(end[:, columns]) for end in ends), color=color, alpha=0.2, lw=0, label=text)
 
 
 def _apart(rows: Array) -> Array:

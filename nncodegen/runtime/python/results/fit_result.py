@@ -13,13 +13,13 @@ from ..ground.frames import frame_of
 from ..ground.renamed import renamed_attributes
 from ..native.model import result_of_model
 from .advice import advice_of, reasons_of, stiff, unsolved
+from .base import Shown
 from .fit_plot import plot
 from .fit_table import html_table, text_table
 from .fitted import Fitted
 from .intervals import Predicted, confidence_intervals, predict_with_interval
 from .quantities import Quantities
 from .saved import FIT, head, write_archive
-from .shown import Shown
 from .terms_plot import plot_solution
 from .training_plot import plot_history
 
@@ -133,8 +133,8 @@ class FitResult(Shown, Fitted):
         if interval is None:
             outputs: Array = model.predict(self.parameters, X)
             return outputs
-        found: Predicted = predict_with_interval(self, X, interval, level, sigma)
-        return found
+        prediction: Predicted = predict_with_interval(self, X, interval, level, sigma)
+        return prediction
 
     def plot(
         self, axes: Any = None, interval: str | None = "confidence", level: float = LEVEL, kind: str | None = None
@@ -177,15 +177,15 @@ class FitResult(Shown, Fitted):
             "free": self.free,
             "at_bound": self.at_bound,
         }
-        own = self.derived
-        if own.names:
-            none = np.zeros(len(own), bool)
-            others = (own.values, own.standard_errors, np.full(len(own), np.nan), none, none)
+        derived = self.derived
+        if derived.names:
+            none = np.zeros(len(derived), bool)
+            others = (derived.values, derived.standard_errors, np.full(len(derived), np.nan), none, none)
             columns = {
                 name: np.concatenate([column, other])
                 for (name, column), other in zip(columns.items(), others, strict=True)
             }
-        return frame_of(columns, (*self.names, *own.names), "parameter")
+        return frame_of(columns, (*self.names, *derived.names), "parameter")
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the result with its data to a file, an .npz archive, from which the module's ``load`` reads it.

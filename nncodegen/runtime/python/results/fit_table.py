@@ -51,8 +51,14 @@ def _rows(result: Fitted) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     shown = list(zip(result.names, result.parameters, result.standard_errors, result.p0, result.free, strict=True))
     for name, value, error, start, free in shown[:ROWS]:
-        rows.append((name, f"{value:.8g}", *(_errors(float(value), float(error)) if free else ("fixed", "", "")),
-                     f"{start:.6g}"))  # fmt: skip
+        rows.append(
+            (
+                name,
+                f"{value:.8g}",
+                *(_errors(float(value), float(error)) if free else ("fixed", "", "")),
+                f"{start:.6g}",
+            )
+        )
     if len(shown) > ROWS:
         rows.append((f"... {len(shown) - ROWS} more", "", "", "", "", ""))
     return rows
@@ -80,11 +86,15 @@ def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
     facts = result._model.facts
     curved = facts.fitting.curved
     unit = "samples" if curved and facts.fitting.mean_over == 1 else "values"
-    notes = [("sum of losses", f"{result.cost:.6g}")] if curved else [
-        ("chi2", f"{result.chi2:.6g}"),
-        ("reduced chi2", f"{result.reduced_chi2:.6g}"),
-        ("R2", f"{result.r2:.6g}"),
-    ]  # fmt: skip
+    notes = (
+        [("sum of losses", f"{result.cost:.6g}")]
+        if curved
+        else [
+            ("chi2", f"{result.chi2:.6g}"),
+            ("reduced chi2", f"{result.reduced_chi2:.6g}"),
+            ("R2", f"{result.r2:.6g}"),
+        ]
+    )
     notes += [
         ("AIC, BIC", f"{result.aic:.6g}, {result.bic:.6g}"),
         ("degrees of freedom", _degrees(result, unit)),
@@ -102,8 +112,8 @@ def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
 def _degrees(result: Fitted, unit: str) -> str:
     """Return the degrees of freedom, and from what they are counted if that is this fit alone."""
     counted = f" = {result.used} {unit} - {result.free_count} free parameters"
-    own = result.degrees_of_freedom == result.used - result.free_count
-    return f"{result.degrees_of_freedom}{counted if own else ''}"
+    is_of_this_fit = result.degrees_of_freedom == result.used - result.free_count
+    return f"{result.degrees_of_freedom}{counted if is_of_this_fit else ''}"
 
 
 def _warnings(result: Fitted) -> list[tuple[str, str]]:
@@ -127,9 +137,9 @@ def _correlations(result: Fitted) -> list[str]:
     """Return the pairs of strongly correlated parameters, the strongest first."""
     if not result.shows_correlations:
         return []
-    found = np.abs(np.triu(result.correlation, 1))
-    pairs = [(int(i), int(j)) for i, j in np.argwhere(found > STRONG)]
-    pairs.sort(key=lambda pair: (-float(found[pair]), pair))
+    sizes = np.abs(np.triu(result.correlation, 1))
+    pairs = [(int(i), int(j)) for i, j in np.argwhere(sizes > STRONG)]
+    pairs.sort(key=lambda pair: (-float(sizes[pair]), pair))
     lines = [f"{result.correlation[i, j]:+.4f} of {result.names[i]} and {result.names[j]}" for i, j in pairs]
     return lines if len(lines) <= CORRELATIONS else [*lines[:CORRELATIONS], f"{len(lines) - CORRELATIONS} more"]
 

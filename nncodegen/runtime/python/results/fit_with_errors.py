@@ -43,8 +43,8 @@ class FitWithErrors(FitResult):
     @cached_property
     def x_estimated(self) -> Array:
         """Return the estimates of the true inputs, (N, inputs)."""
-        found: Array = (np.asarray(self._X, float) + self._changes).astype(self._model.dtype)
-        return found
+        estimates: Array = (np.asarray(self._X, float) + self._changes).astype(self._model.dtype)
+        return estimates
 
     @cached_property
     def x_standard_errors(self) -> Array:
@@ -53,12 +53,12 @@ class FitWithErrors(FitResult):
         A result that is saved or pickled takes them along. Raises ValueError where it has not, and this process has not
         built the model, whose derivatives by the inputs they need.
         """
-        own, J = self._rows()
-        algebra, inputs, outputs = self._algebra, own.shape[2], J.shape[1]
-        negative = np.broadcast_to(-np.eye(inputs), (len(own), inputs, inputs))
-        half = back(np.concatenate([algebra.triangles(own), negative], axis=2), inputs)
+        rows_of_inputs, J = self._rows()
+        algebra, inputs, outputs = self._algebra, rows_of_inputs.shape[2], J.shape[1]
+        negative = np.broadcast_to(-np.eye(inputs), (len(rows_of_inputs), inputs, inputs))
+        half = back(np.concatenate([algebra.triangles(rows_of_inputs), negative], axis=2), inputs)
         inverse = algebra.product(half, np.swapaxes(half, 1, 2))
-        shares = algebra.product(inverse, np.swapaxes(own[:, :outputs], 1, 2))
+        shares = algebra.product(inverse, np.swapaxes(rows_of_inputs[:, :outputs], 1, 2))
         follow = -algebra.product(shares, J)  # by how much changes follow the parameters
         unknown = ~np.isfinite(np.diag(self.covariance))
         covariance = np.where(unknown | unknown[:, None], 0, self.covariance)
@@ -66,8 +66,8 @@ class FitWithErrors(FitResult):
             variance = np.einsum("nii->ni", inverse) * self.error_scale
             variance = variance + algebra.contract("niq,niq->ni", algebra.product(follow, covariance), follow)
             variance[(follow[:, :, unknown] != 0).any(axis=2)] = np.inf
-            found: Array = np.where(self.sigma_x > 0, np.sqrt(variance) * self.sigma_x, 0)
-        return found
+            errors: Array = np.where(self.sigma_x > 0, np.sqrt(variance) * self.sigma_x, 0)
+        return errors
 
     def _rows(self) -> tuple[Array, Array]:
         """Return the weighted rows of each sample: by its changes, (N, targets + inputs, inputs), and by parameters.
@@ -124,5 +124,5 @@ def robust_factors(robust: str | None, scale: float, residuals: Array) -> Array:
             first, second = 1 / np.sqrt(1 + z), -0.5 / ((1 + z) * np.sqrt(1 + z))
         else:
             first, second = 1 / (1 + z), -1 / (1 + z) ** 2
-        found: Array = np.sqrt(np.maximum(first + 2 * second * z, 0.01 * first))
-    return found
+        factors: Array = np.sqrt(np.maximum(first + 2 * second * z, 0.01 * first))
+    return factors

@@ -131,9 +131,9 @@ class Fitted:
         name = name_of(name)
         if name in self.values:
             return self.values[name]
-        for parameter, own in slices((parameter, parameter.size) for parameter in self._model.facts.parameters):
+        for parameter, place in slices((parameter, parameter.size) for parameter in self._model.facts.parameters):
             if parameter.name == name:
-                return self.parameters[own].reshape(parameter.shape)
+                return self.parameters[place].reshape(parameter.shape)
         known = [parameter.name for parameter in self._model.facts.parameters]
         raise KeyError(f"there is no parameter {name!r}; there are: {', '.join(known)}")
 
@@ -193,9 +193,9 @@ class Fitted:
             known = covariance(self._decomposition, self._model.epsilon, self.error_scale)
         if free == count:
             return known
-        found = np.zeros((count, count))
-        found[np.ix_(self.free, self.free)] = known
-        return found
+        full = np.zeros((count, count))
+        full[np.ix_(self.free, self.free)] = known
+        return full
 
     @cached_property
     def standard_errors(self) -> Array:
@@ -206,9 +206,9 @@ class Fitted:
     @cached_property
     def correlation(self) -> Array:
         """Return the covariance divided by the standard errors, (P, P); NaN for fixed or undetermined parameters."""
-        found = np.full((len(self.parameters), len(self.parameters)), np.nan)
-        found[np.ix_(self.free, self.free)] = correlation(self._decomposition, self._model.epsilon)
-        return found
+        full = np.full((len(self.parameters), len(self.parameters)), np.nan)
+        full[np.ix_(self.free, self.free)] = correlation(self._decomposition, self._model.epsilon)
+        return full
 
     @cached_property
     def undetermined(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def r2(Y: Array, residuals: Array, sigma: Any, samples: Samples, algebra: Algebr
     weights = np.where(used, 1 / per_value(sigma, residuals.shape) ** 2, 0)
     values = np.where(used, Y, 0).astype(float)
     if samples.over_times:  # all outputs have the same times
-        weights, values = (_by_output(one, len(samples.targets)) for one in (weights, values))
+        weights, values = (_by_output(array, len(samples.targets)) for array in (weights, values))
     with np.errstate(invalid="ignore", divide="ignore"):
         means = algebra.total(weights * values, 0) / algebra.total(weights, 0)
         total = float(algebra.total(np.nan_to_num(weights * (values - means) ** 2, posinf=np.inf)))
@@ -44,8 +44,8 @@ def _by_output(values: Array, outputs: int) -> Array:
 
 def per_value(sigma: Any, shape: tuple[int, ...]) -> Array:
     """Return the standard deviation of each of (N, K) values: 1 for None; (N,) holds for all columns."""
-    given = np.asarray(1.0 if sigma is None else sigma, float)
-    return np.broadcast_to(given[:, None] if given.ndim == 1 else given, shape)
+    deviations = np.asarray(1.0 if sigma is None else sigma, float)
+    return np.broadcast_to(deviations[:, None] if deviations.ndim == 1 else deviations, shape)
 
 
 def deviance(chi2: float, count: int, absolute_sigma: bool, algebra: Algebra = BY_LAPACK) -> float:

@@ -108,26 +108,36 @@ class GroupedFit(FitResult):
     """
 
     def __init__(  # those of fitting/grouped.py, which stands above results
-        self, problem: Any, found: Any, grouping: Grouping, start: Array
+        self, problem: Any, grouped_solution: Any, grouping: Grouping, start: Array
     ) -> None:
-        residuals, self.group_chi2, self.group_used = problem.told(found.parameters)
+        residuals, self.group_chi2, self.group_used = problem.told(grouped_solution.parameters)
         self._order, self._numbers = grouping.order, grouping.numbers
         self.labels = grouping.labels
-        self._found, self._problem = found, problem
+        self._found, self._problem = grouped_solution, problem
         in_order = np.empty_like(residuals)
         in_order[grouping.order] = residuals
         layout = problem.layout
-        fixed = np.ones(found.parameters.shape, bool)
+        fixed = np.ones(grouped_solution.parameters.shape, bool)
         fixed[:, problem.own] = fixed[:, problem.shared] = False
-        at = np.zeros(found.parameters.shape, bool)
-        at[:, problem.own], at[:, problem.shared] = found.own_at_bound, found.shared_at_bound
-        guards, signs = problem.model.facts.fitting.guards, found.rows.signs
+        at = np.zeros(grouped_solution.parameters.shape, bool)
+        at[:, problem.own], at[:, problem.shared] = grouped_solution.own_at_bound, grouped_solution.shared_at_bound
+        guards, signs = problem.model.facts.fitting.guards, grouped_solution.rows.signs
         poles = tuple(guard for guard, lost in zip(guards, (signs == 0).any(axis=0), strict=True) if lost)
-        chi2 = float(IN_FIXED_ORDER.total(self.group_chi2)) if found.ending != "not_finite" else math.nan
+        chi2 = float(IN_FIXED_ORDER.total(self.group_chi2)) if grouped_solution.ending != "not_finite" else math.nan
         solution = solution_of(
-            layout.flat(found.parameters), in_order, np.empty((0, 0)), layout.flat(at), found.rows.cost, chi2,
-            int(self.group_used.sum()), found.ending, found.iterations, found.evaluations, found.history, poles,
-        )  # fmt: skip
+            layout.flat(grouped_solution.parameters),
+            in_order,
+            np.empty((0, 0)),
+            layout.flat(at),
+            grouped_solution.rows.cost,
+            chi2,
+            int(self.group_used.sum()),
+            grouped_solution.ending,
+            grouped_solution.iterations,
+            grouped_solution.evaluations,
+            grouped_solution.history,
+            poles,
+        )
         super().__init__(problem, solution, layout.flat(start), layout.flat(fixed), problem)
         if self._bounds is not None:
             low, high = (layout.flat(np.broadcast_to(side, fixed.shape)) for side in self._bounds)
@@ -158,8 +168,11 @@ class GroupedFit(FitResult):
         """Return what a table says of the groups: pairs of a label and a text."""
         parts = [f"{len(self.labels):,} share {listed(self.shared) or 'nothing'}"]
         parts.append(f"each has its own {listed(self.own)}")
-        bad = [f"{label_text(label)} ({status})" for label, status in zip(self.labels, self.group_status, strict=True)
-               if status != "converged"]  # fmt: skip
+        bad = [
+            f"{label_text(label)} ({status})"
+            for label, status in zip(self.labels, self.group_status, strict=True)
+            if status != "converged"
+        ]
         return [("groups", "; ".join(parts)), *([("not converged", listed(bad))] if bad else [])]
 
     @property
@@ -170,15 +183,15 @@ class GroupedFit(FitResult):
     @property
     def group_parameters(self) -> Array:
         """Return the parameters of each group, shared ones included, in the order of the model, (G, S + Q)."""
-        found: Array = self._found.parameters
-        return found
+        parameters: Array = self._found.parameters
+        return parameters
 
     def __getitem__(self, name: Any) -> Any:
         """Return a shared parameter, an own one of all groups with a first axis G, or one value by its full name."""
         name = name_of(name)
         if name in self.derived.names:
             return self.derived[name]
-        if name in {one.name for one in self._model.facts.fitting.quantities}:
+        if name in {quantity.name for quantity in self._model.facts.fitting.quantities}:
             return np.array([self.group(label)[name] for label in self.labels])
         for parameter, place in slices((parameter, parameter.size) for parameter in self._model.facts.parameters):
             if parameter.name == name:
@@ -193,27 +206,36 @@ class GroupedFit(FitResult):
         Its covariance is that of the group's own and the shared parameters in the whole fit. Raises KeyError.
         """
         place = self._place(label)
-        problem, found = self._problem, self._found
+        problem, grouped_solution = self._problem, self._found
         rows = slice(int(problem.begins[place]), int(problem.begins[place + 1]))
         columns = np.concatenate([problem.own, problem.shared])
         triangle = self._group_triangle(place)[:, np.argsort(columns)]
         fixed = np.ones(self._model.parameter_count, bool)
         fixed[columns] = False
         at = np.zeros(len(fixed), bool)
-        at[problem.own], at[problem.shared] = found.own_at_bound[place], found.shared_at_bound
-        guards, signs = self._model.facts.fitting.guards, found.rows.signs[place]
+        at[problem.own], at[problem.shared] = grouped_solution.own_at_bound[place], grouped_solution.shared_at_bound
+        guards, signs = self._model.facts.fitting.guards, grouped_solution.rows.signs[place]
         residuals = self.residuals[self._order[rows]]  # type: ignore[index]
         poles = tuple(guard for guard, sign in zip(guards, signs.tolist(), strict=True) if not sign)
         solution = solution_of(
-            found.parameters[place], residuals, self._algebra.triangles(triangle), at, float(found.rows.costs[place]),
-            float(self.group_chi2[place]), int(self.group_used[place]), self._ending, self.iterations, self.evaluations,
-            None, poles,
-        )  # fmt: skip
-        one = self._one(rows, problem.alone(place), solution, problem.layout.full(self.p0)[place], fixed)
-        one._whole, one.absolute_sigma = (self, place), self.absolute_sigma
-        one._status, one._degrees = str(self.group_status[place]), self.degrees_of_freedom
-        one._scale, one._reduced = self.error_scale, self.reduced_chi2
-        return one
+            grouped_solution.parameters[place],
+            residuals,
+            self._algebra.triangles(triangle),
+            at,
+            float(grouped_solution.rows.costs[place]),
+            float(self.group_chi2[place]),
+            int(self.group_used[place]),
+            self._ending,
+            self.iterations,
+            self.evaluations,
+            None,
+            poles,
+        )
+        result = self._one(rows, problem.alone(place), solution, problem.layout.full(self.p0)[place], fixed)
+        result._whole, result.absolute_sigma = (self, place), self.absolute_sigma
+        result._status, result._degrees = str(self.group_status[place]), self.degrees_of_freedom
+        result._scale, result._reduced = self.error_scale, self.reduced_chi2
+        return result
 
     def _one(self, rows: slice, *values: Any) -> OneGroup:
         """Return the fit of one group, whose samples are rows of the sorted ones, from what ``Fitted`` takes."""
@@ -249,12 +271,12 @@ class GroupedFit(FitResult):
     def _triangle(self) -> Array:  # type: ignore[override]
         """Return the triangle of all free parameters in their order, (F, F), which is large."""
         problem, T = self._problem, self._found.rows.triangles
-        own, shared = len(problem.own), len(problem.shared)
-        count = own + shared
+        own_count, shared = len(problem.own), len(problem.shared)
+        count = own_count + shared
         full = np.zeros((problem.groups, count, self.free_count))
         for place in range(problem.groups):
-            full[place, :, shared + place * own : shared + (place + 1) * own] = T[place, :, :own]
-        full[:, :, :shared] = T[:, :, own:-1]
+            full[place, :, shared + place * own_count : shared + (place + 1) * own_count] = T[place, :, :own_count]
+        full[:, :, :shared] = T[:, :, own_count:-1]
         rows = full.reshape(-1, self.free_count)
         missing = np.zeros((max(self.free_count - len(rows), 0), self.free_count))
         return self._algebra.triangles(np.concatenate([rows, missing]))
@@ -265,11 +287,11 @@ class GroupedFit(FitResult):
 
     def _group_triangle(self, place: int) -> Array:
         """Return the triangle of the joint covariance of a group's own and the shared parameters, (F, F)."""
-        own = len(self._problem.own)
+        own_count = len(self._problem.own)
         joint = self._found.rows.triangles[place, :, :-1].copy()
-        joint[own:, own:] = self._errors.triangle
-        found: Array = joint
-        return found
+        joint[own_count:, own_count:] = self._errors.triangle
+        triangle: Array = joint
+        return triangle
 
     @property
     def rank(self) -> int:
@@ -279,14 +301,14 @@ class GroupedFit(FitResult):
     @cached_property
     def group_covariances(self) -> Array:
         """Return the covariance of the parameters of each group, shared ones included, (G, S + Q, S + Q)."""
-        own, shared = self._problem.own, self._problem.shared
-        found = np.zeros((self._problem.groups, self._model.parameter_count, self._model.parameter_count))
+        own_indices, shared = self._problem.own, self._problem.shared
+        covariances = np.zeros((self._problem.groups, self._model.parameter_count, self._model.parameter_count))
         own_part, cross, shared_part = self._errors.covariances(self.error_scale)
-        found[:, own[:, None], own] = own_part
-        found[:, own[:, None], shared] = cross
-        found[:, shared[:, None], own] = np.swapaxes(cross, 1, 2)
-        found[:, shared[:, None], shared] = shared_part
-        return found
+        covariances[:, own_indices[:, None], own_indices] = own_part
+        covariances[:, own_indices[:, None], shared] = cross
+        covariances[:, shared[:, None], own_indices] = np.swapaxes(cross, 1, 2)
+        covariances[:, shared[:, None], shared] = shared_part
+        return covariances
 
     @cached_property
     def group_errors(self) -> Array:
@@ -297,8 +319,8 @@ class GroupedFit(FitResult):
     @cached_property
     def standard_errors(self) -> Array:
         """Return the standard errors of all parameters, (P,): infinite for undetermined ones, 0 for fixed ones."""
-        found: Array = self._problem.layout.flat(self.group_errors)
-        return found
+        errors: Array = self._problem.layout.flat(self.group_errors)
+        return errors
 
     @cached_property
     def covariance(self) -> Array:
@@ -312,22 +334,22 @@ class GroupedFit(FitResult):
         for place, block in enumerate(own_part):
             rows = slice(place * count, (place + 1) * count)
             between[rows, rows] = block
-        found = np.zeros((len(self.parameters), len(self.parameters)))
-        found[np.ix_(at_own, at_own)] = between
-        found[np.ix_(at_own, at_shared)] = cross.reshape(len(at_own), len(at_shared))
-        found[np.ix_(at_shared, at_own)] = cross.reshape(len(at_own), len(at_shared)).T
-        found[np.ix_(at_shared, at_shared)] = shared_part
+        matrix = np.zeros((len(self.parameters), len(self.parameters)))
+        matrix[np.ix_(at_own, at_own)] = between
+        matrix[np.ix_(at_own, at_shared)] = cross.reshape(len(at_own), len(at_shared))
+        matrix[np.ix_(at_shared, at_own)] = cross.reshape(len(at_own), len(at_shared)).T
+        matrix[np.ix_(at_shared, at_shared)] = shared_part
         lost = np.isin(self.names, self.undetermined)
-        found[lost] = found[:, lost] = np.inf
-        return found
+        matrix[lost] = matrix[:, lost] = np.inf
+        return matrix
 
     @cached_property
     def correlation(self) -> Array:
         """Return the covariance divided by the standard errors, (P, P); NaN for fixed or undetermined parameters."""
         errors = np.where(np.isfinite(self.standard_errors) & self.free, self.standard_errors, np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found: Array = np.clip(self.covariance / errors / errors[:, None], -1, 1)
-        return found
+            matrix: Array = np.clip(self.covariance / errors / errors[:, None], -1, 1)
+        return matrix
 
     @cached_property
     def undetermined(self) -> tuple[str, ...]:
@@ -346,14 +368,14 @@ class GroupedFit(FitResult):
         "too_few_data" if it has fewer data than free parameters of its own, "singular" if its data do not determine
         these; else "converged", or as the whole fit if the group could be fitted better.
         """
-        found = np.where(self._found.unfinished, ENDINGS[self._ending].status, "converged").astype("U16")
-        ended = found == "converged"
+        statuses = np.where(self._found.unfinished, ENDINGS[self._ending].status, "converged").astype("U16")
+        ended = statuses == "converged"
         if ended.any():
-            found[ended & self._errors.own_lost.any(axis=1)] = "singular"
-            found[ended & (self.group_used < len(self._problem.own))] = "too_few_data"
-        found[~np.isfinite(self._found.rows.costs)] = "not_finite"
-        found[self.group_used == 0] = "no_data"
-        return found
+            statuses[ended & self._errors.own_lost.any(axis=1)] = "singular"
+            statuses[ended & (self.group_used < len(self._problem.own))] = "too_few_data"
+        statuses[~np.isfinite(self._found.rows.costs)] = "not_finite"
+        statuses[self.group_used == 0] = "no_data"
+        return statuses
 
     # --- goodness ---
 
@@ -381,9 +403,13 @@ class GroupedFit(FitResult):
     # --- predictions, pictures, tables ---
 
     def predict(  # type: ignore[override]
-        self, X: ArrayLike | None = None, groups: Any = None, interval: str | None = None, level: float = LEVEL,
+        self,
+        X: ArrayLike | None = None,
+        groups: Any = None,
+        interval: str | None = None,
+        level: float = LEVEL,
         sigma: Any = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """Return the outputs for the rows of X, (N, K); with an interval, (outputs, lower, upper), each (N, K).
 
         groups is a label for each row, or one label for all rows; the rest is as for ``FitResult.predict``. Raises
@@ -391,10 +417,10 @@ class GroupedFit(FitResult):
         """
         if groups is None:
             raise ValueError("predict needs groups: a label for each row of X, or one for all")
-        given = None
+        inputs = None
         if X is not None:
-            given = check_inputs(self._model, X if has_names(X) else np.atleast_1d(X))[0]
-        samples = len(given) if given is not None else len(groups) if np.ndim(groups) else 1
+            inputs = check_inputs(self._model, X if has_names(X) else np.atleast_1d(X))[0]
+        samples = len(inputs) if inputs is not None else len(groups) if np.ndim(groups) else 1
         numbers = places_in(self.labels, groups, samples)
         width = self._model.output_count
         outputs = np.empty((3, samples, width), self._model.dtype if interval is None else float)
@@ -404,13 +430,13 @@ class GroupedFit(FitResult):
         model: Any = self._model
         for rows in np.split(order, ends):
             place = int(numbers[rows[0]])
-            some = None if given is None else given[rows]
+            some = None if inputs is None else inputs[rows]
             if interval is None and sigma is None and level == LEVEL:
                 outputs[0, rows] = model.predict(self.group_parameters[place], some)
                 continue
-            one = self.group(self.labels[place])
-            found = one.predict(some, interval, level, np.asarray(sigma)[rows] if per_row else sigma)
-            outputs[:, rows] = found
+            group_fit = self.group(self.labels[place])
+            predicted = group_fit.predict(some, interval, level, np.asarray(sigma)[rows] if per_row else sigma)
+            outputs[:, rows] = predicted
         return outputs[0] if interval is None else Predicted(*outputs)
 
     def plot(
@@ -442,7 +468,7 @@ class GroupedFit(FitResult):
 
     def _archive(self) -> dict[str, Any]:
         """Return the arrays of the file. Raises ValueError for labels that it cannot hold."""
-        problem, found = self._problem, self._found
+        problem, solution = self._problem, self._found
         labels = np.array(self.labels)
         kinds: dict[str, tuple[str, Any]] = {
             "U": ("labels", labels.dtype),
@@ -453,24 +479,24 @@ class GroupedFit(FitResult):
         if not kept or labels.ndim != 1 or labels.dtype.kind not in kinds or labels.tolist() != self.labels:
             raise ValueError("labels that are neither texts nor numbers are not saved: pickle the result")
         name, kind = kinds[labels.dtype.kind]
-        own, free = (np.zeros(self._model.parameter_count, bool) for _ in range(2))
-        own[list(problem.layout.own)] = True
+        is_own, free = (np.zeros(self._model.parameter_count, bool) for _ in range(2))
+        is_own[list(problem.layout.own)] = True
         free[problem.columns.astype(np.intp)] = True
         options = problem.options.changed(absolute_sigma=self.absolute_sigma)  # which pickles of 0.2 have here alone
         counts = [self.iterations, self.evaluations, *options.stored("counts"), problem.threads]
         arrays = head(self._model, GROUPED) | {
-            "parameters": found.parameters,
+            "parameters": solution.parameters,
             "start": problem.layout.full(self.p0),
-            "triangles": found.rows.triangles,
-            "costs": found.rows.costs,
-            "signs": found.rows.signs,
-            "own_at_bound": found.own_at_bound,
-            "shared_at_bound": found.shared_at_bound,
-            "unfinished": found.unfinished,
-            "history": found.history,
+            "triangles": solution.rows.triangles,
+            "costs": solution.rows.costs,
+            "signs": solution.rows.signs,
+            "own_at_bound": solution.own_at_bound,
+            "shared_at_bound": solution.shared_at_bound,
+            "unfinished": solution.unfinished,
+            "history": solution.history,
             "order": self._order.astype(np.int64),
             "numbers_of_groups": self._numbers[self._order].astype(np.int64),
-            "own": own,
+            "own": is_own,
             "free": free,
             "Y": problem.Y,
             "numbers": np.array(options.stored("numbers")),
@@ -501,23 +527,25 @@ class GroupedQuantities:
 
     def __init__(self, result: GroupedFit) -> None:
         quantities = result._model.facts.fitting.quantities
-        self.names = tuple(f"{one.name}[{label_text(label)}]" for label in result.labels for one in quantities)
-        self.tied = np.array([one.tied for one in quantities] * len(result.labels), bool)
+        self.names = tuple(
+            f"{quantity.name}[{label_text(label)}]" for label in result.labels for quantity in quantities
+        )
+        self.tied = np.array([quantity.tied for quantity in quantities] * len(result.labels), bool)
         self._result = result
 
     @cached_property
     def values(self) -> Array:
         """Return the values, one after the other."""
-        return self._joined(lambda one: one.derived.values)
+        return self._joined(lambda group_fit: group_fit.derived.values)
 
     @cached_property
     def standard_errors(self) -> Array:
         """Return the standard errors, one after the other."""
-        return self._joined(lambda one: one.derived.standard_errors)
+        return self._joined(lambda group_fit: group_fit.derived.standard_errors)
 
     def confidence_intervals(self, level: float = LEVEL) -> Array:
         """Return the ends of an interval for each, as those of a single fit."""
-        return self._joined(lambda one: one.derived.confidence_intervals(level))
+        return self._joined(lambda group_fit: group_fit.derived.confidence_intervals(level))
 
     def _joined(self, part: Callable[[FitResult], Array]) -> Array:
         if not self.names:

@@ -25,12 +25,12 @@ def plot_groups(result: Any, axes: Any, interval: str | None, level: float) -> A
     if len(axes) < len(labels):
         raise ValueError(f"there are {len(axes)} axes for {len(labels)} groups: give one for each")
     names = result.names[len(result.shared) :: max(len(result.own), 1)]
-    for one, label, name in zip(axes, labels, names, strict=False):
+    for panel, label, name in zip(axes, labels, names, strict=False):
         fit = result.group(label)
-        draw(fit, one, None, interval, level)
-        one.set_title(name[name.index("[") + 1 : -1], fontsize="small")
-    for one in axes[len(labels) :]:
-        one.set_visible(False)
+        draw(fit, panel, None, interval, level)
+        panel.set_title(name[name.index("[") + 1 : -1], fontsize="small")
+    for panel in axes[len(labels) :]:
+        panel.set_visible(False)
     figure = axes[0].figure
     figure.suptitle(result.model_name)
     figure.supxlabel(abscissa(result))

@@ -41,14 +41,14 @@ class GroupedFitWithErrors(GroupedFit):
     @cached_property
     def x_estimated(self) -> Array:
         """Return the estimates of the true inputs, (N, inputs)."""
-        found = (np.asarray(self._X, float) + self._changes).astype(self._model.dtype)
-        return self._in_order(found)
+        estimates = (np.asarray(self._X, float) + self._changes).astype(self._model.dtype)
+        return self._in_order(estimates)
 
     @cached_property
     def x_standard_errors(self) -> Array:
         """Return the standard errors of the estimated inputs, (N, inputs), as of ``FitWithErrors``."""
-        found = [self.group(label).x_standard_errors for label in self.labels]  # type: ignore[attr-defined]
-        return self._in_order(np.concatenate(found))
+        errors = [self.group(label).x_standard_errors for label in self.labels]  # type: ignore[attr-defined]
+        return self._in_order(np.concatenate(errors))
 
     @property
     def notes(self) -> list[tuple[str, str]]:
@@ -57,18 +57,18 @@ class GroupedFitWithErrors(GroupedFit):
 
     def _in_order(self, values: Array) -> Array:
         """Return values of samples that are sorted by groups in the order of the samples."""
-        found = np.empty_like(values)
-        found[self._order] = values
-        return found
+        in_order = np.empty_like(values)
+        in_order[self._order] = values
+        return in_order
 
     def _one(self, rows: slice, *values: Any) -> OneGroupWithErrors:
-        one = OneGroupWithErrors(*values, sigma_x=self._problem.sigma_x[rows], changes=self._changes[rows])
+        group_fit = OneGroupWithErrors(*values, sigma_x=self._problem.sigma_x[rows], changes=self._changes[rows])
         if "x_standard_errors" in self.__dict__:
-            one.x_standard_errors = self.x_standard_errors[self._order[rows]]
-        return one
+            group_fit.x_standard_errors = self.x_standard_errors[self._order[rows]]
+        return group_fit
 
     def _arrays_of_inputs(self) -> dict[str, Any]:
-        found = {
+        arrays = {
             "sigma_x": self._problem.sigma_x,
             "changes": self._changes,
             "x_errors": None,
@@ -77,8 +77,8 @@ class GroupedFitWithErrors(GroupedFit):
             "used_in_groups": self.group_used.astype(np.int64),
         }
         with suppress(ValueError):
-            found["x_errors"] = self.x_standard_errors[self._order]
-        return found
+            arrays["x_errors"] = self.x_standard_errors[self._order]
+        return arrays
 
     def __reduce__(self) -> tuple[Any, ...]:
         with suppress(ValueError):  # a cached value is pickled with the others, for a process without the formula

@@ -23,9 +23,9 @@ class Losses(np.ndarray[Any, np.dtype[Any]]):
     @classmethod
     def of(cls, metrics: Mapping[str, Array]) -> Losses:
         """Return the losses of some metrics, which hold them as "loss"; without a copy."""
-        found = metrics["loss"].view(cls)
-        found._metrics = metrics
-        return found
+        losses = metrics["loss"].view(cls)
+        losses._metrics = metrics
+        return losses
 
     def __getitem__(self, place: Any) -> Any:
         """Return a metric by its name, or elements. Raises KeyError for a name that no metric has."""
@@ -38,9 +38,9 @@ class Losses(np.ndarray[Any, np.dtype[Any]]):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Return what a function of NumPy gives for ordinary arrays."""
-        plain = [np.asarray(one) if isinstance(one, Losses) else one for one in inputs]
+        plain = [np.asarray(array) if isinstance(array, Losses) else array for array in inputs]
         if "out" in kwargs:
-            kwargs["out"] = tuple(np.asarray(one) if isinstance(one, Losses) else one for one in kwargs["out"])
+            kwargs["out"] = tuple(np.asarray(array) if isinstance(array, Losses) else array for array in kwargs["out"])
         return getattr(ufunc, method)(*plain, **kwargs)
 
     def __repr__(self) -> str:

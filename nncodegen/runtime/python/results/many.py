@@ -11,7 +11,7 @@ import numpy as np
 from ..ground.endings import STATUSES, SUCCESSES
 from ..ground.facts import flat_names
 from ..ground.markup import aligned, paragraph, table
-from .shown import Shown
+from .base import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +60,8 @@ class Many(Shown):
     def counts(self) -> dict[str, int]:
         """Return the number of them for each status that occurred."""
         words = self.status
-        found = {word: int(np.count_nonzero(words == word)) for word in STATUSES}
-        return {word: count for word, count in found.items() if count}
+        counts = {word: int(np.count_nonzero(words == word)) for word in STATUSES}
+        return {word: count for word, count in counts.items() if count}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,11 +89,13 @@ class Many(Shown):
         X has the shape (N, inputs), shared by all, or (M, N, inputs); for threads see ``predict`` of the module.
         """
         model: Any = self._model
-        given: Any = X
-        own = given is not None and np.ndim(given) == 3
-        if own and len(given) != len(self):
-            raise ValueError(f"X has the shape {np.shape(given)}; expected a first axis of {len(self)}, or none")
-        return np.stack([model.predict(p, given[m] if own else given, threads) for m, p in enumerate(self.parameters)])
+        inputs: Any = X
+        is_stacked = inputs is not None and np.ndim(inputs) == 3
+        if is_stacked and len(inputs) != len(self):
+            raise ValueError(f"X has the shape {np.shape(inputs)}; expected a first axis of {len(self)}, or none")
+        return np.stack(
+            [model.predict(p, inputs[m] if is_stacked else inputs, threads) for m, p in enumerate(self.parameters)]
+        )
 
     @abstractmethod
     def plot(self, axes: Any = None) -> Any:
@@ -104,7 +106,7 @@ class Many(Shown):
         """Write the result to a file, an .npz archive, from which the module's ``load`` reads it."""
 
     @abstractmethod
-    def _told(self) -> str:
+    def _outcome_text(self) -> str:
         """Return how many there are and how they ended, as a text."""
 
     @abstractmethod
@@ -116,15 +118,17 @@ class Many(Shown):
         """Return the head of the table."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._told()}>"
+        return f"<{type(self).__name__}: {self._outcome_text()}>"
 
     def __str__(self) -> str:
         """Return how they ended, and a table of how their figures are distributed."""
         rows = self._rows()
-        return "\n".join([f"{self._model.name}: {self._told()}", *(["", *aligned(self._head(), rows)] if rows else [])])
+        return "\n".join(
+            [f"{self._model.name}: {self._outcome_text()}", *(["", *aligned(self._head(), rows)] if rows else [])]
+        )
 
     def _repr_html_(self) -> str:
-        title, rows = paragraph(f"{self._model.name}: {self._told()}", "b"), self._rows()
+        title, rows = paragraph(f"{self._model.name}: {self._outcome_text()}", "b"), self._rows()
         return f"<div>{title}{table(self._head(), rows) if rows else ''}</div>"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -134,8 +138,8 @@ class Many(Shown):
 
 def spread(values: Array) -> list[str]:
     """Return the values below and above which 5 % of some values are, with their median between, as texts."""
-    found = np.quantile(values.astype(float), (0.05, 0.5, 0.95), method="nearest")
-    return [f"{value:.6g}" for value in found]
+    quantiles = np.quantile(values.astype(float), (0.05, 0.5, 0.95), method="nearest")
+    return [f"{value:.6g}" for value in quantiles]
 
 
 def reduced(result: Any) -> tuple[Any, ...]:

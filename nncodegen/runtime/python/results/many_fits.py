@@ -117,9 +117,15 @@ class ManyFits(Many):
     def arrays(self) -> tuple[Array | None, ...]:
         """Return the arrays that C writes (``native.py``)."""
         return (
-            self.parameters, self.standard_errors, self.covariance, self.chi2, self.data, self.iterations,
-            self._numbers, self.poles,
-        )  # fmt: skip
+            self.parameters,
+            self.standard_errors,
+            self.covariance,
+            self.chi2,
+            self.data,
+            self.iterations,
+            self._numbers,
+            self.poles,
+        )
 
     def doubtful(self, first: int, last: int) -> Array:
         """Return the indices of the fits first <= m < last whose ends side by side are doubtful."""
@@ -160,10 +166,10 @@ class ManyFits(Many):
     @property
     def counts(self) -> dict[str, int]:
         """Return the number of fits for each status that occurred."""
-        found = dict.fromkeys(STATUSES, 0)
+        counts = dict.fromkeys(STATUSES, 0)
         for number, count in enumerate(np.bincount(self._numbers, minlength=len(STATUS)).tolist()):
-            found[STATUS[number]] += count  # a status has several numbers
-        return {word: count for word, count in found.items() if count}
+            counts[STATUS[number]] += count  # a status has several numbers
+        return {word: count for word, count in counts.items() if count}
 
     @property
     def degrees_of_freedom(self) -> Array:
@@ -246,7 +252,7 @@ class ManyFits(Many):
     def _head(self) -> tuple[str, ...]:
         return HEAD
 
-    def _told(self) -> str:
+    def _outcome_text(self) -> str:
         counts = [f"{count:,} {status}" for status, count in self.counts.items()]
         if self.poles.any():
             counts.append(f"{np.count_nonzero(self.poles):,} with a pole among the data")

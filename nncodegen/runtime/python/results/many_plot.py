@@ -34,9 +34,9 @@ def plot_fits(fits: Many, errors: Array, axes: Any) -> Any:
     if len(axes) < len(names):
         raise ValueError(f"plot draws {len(names)} parameters: give {len(names)} axes, or none")
     chosen = good[np.unique(np.linspace(0, len(good) - 1, min(len(good), MOST)).astype(int))]
-    for p, (name, one) in enumerate(zip(names, axes, strict=False)):
-        one.errorbar(chosen, fits.parameters[chosen, p], errors[chosen, p], fmt="o", ms=3, lw=0.8)
-        one.set(xlabel="fit", ylabel=name)
+    for p, (name, panel) in enumerate(zip(names, axes, strict=False)):
+        panel.errorbar(chosen, fits.parameters[chosen, p], errors[chosen, p], fmt="o", ms=3, lw=0.8)
+        panel.set(xlabel="fit", ylabel=name)
     for unused in axes[len(names) :]:
         unused.set_visible(False)
     axes[0].figure.suptitle(f"{fits._model.name}: {len(good):,} of {len(fits):,} fits")

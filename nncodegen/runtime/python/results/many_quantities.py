@@ -28,15 +28,15 @@ class ManyQuantities:
     def __init__(self, fits: Any) -> None:
         self._fits = fits
         self._own = fits._model.facts.fitting.quantities
-        self.names = tuple(one.name for one in self._own)
+        self.names = tuple(quantity.name for quantity in self._own)
 
     @cached_property
     def values(self) -> Array:
         """Return the values, (M, Q)."""
         points = self._fits.parameters.astype(float).tolist()
         same = self._fits._model.bits == PORTABLE
-        found = [[evaluated(one, point, same)[0] for one in self._own] for point in points]
-        return np.array(found, float).reshape(len(points), len(self._own))
+        rows = [[evaluated(quantity, point, same)[0] for quantity in self._own] for point in points]
+        return np.array(rows, float).reshape(len(points), len(self._own))
 
     @cached_property
     def standard_errors(self) -> Array:
@@ -44,10 +44,10 @@ class ManyQuantities:
 
         Each fit is evaluated again at its parameters. Raises ValueError for fits whose data are not known.
         """
-        found = np.full((len(self._fits), len(self._own)), np.inf)
+        errors = np.full((len(self._fits), len(self._own)), np.inf)
         for m in np.flatnonzero(self._fits.data > 0).tolist():
-            found[m] = self._fits[m].derived.standard_errors
-        return found
+            errors[m] = self._fits[m].derived.standard_errors
+        return errors
 
     def __getitem__(self, name: Any) -> Array:
         """Return the values of a quantity, (M,), by its name or its SymPy symbol. Raises KeyError."""

@@ -82,9 +82,15 @@ class ManyResult(Many):
         history = np.full(epochs, np.nan) if self.history is None else self.history[:epochs, m].copy()
         rate = None if self._rates is None else float(self._rates[m])
         return Result(
-            self._model, self.parameters[m].copy(), float(self.loss[m]), {"loss": history}, str(self.status[m]), None,
-            math.nan, rate=rate,
-        )  # fmt: skip
+            self._model,
+            self.parameters[m].copy(),
+            float(self.loss[m]),
+            {"loss": history},
+            str(self.status[m]),
+            None,
+            math.nan,
+            rate=rate,
+        )
 
     def plot(self, axes: Any = None) -> Any:
         """Draw the losses of the models over the epochs, and their median, with matplotlib. Returns the figure.
@@ -118,9 +124,9 @@ class ManyResult(Many):
         write_archive(path, arrays | {name: array for name, array in optional.items() if array is not None})
 
     def __repr__(self) -> str:
-        return f"<ManyResult: {self._told()}, lowest loss {np.nanmin(self.loss):.6g}>"
+        return f"<ManyResult: {self._outcome_text()}, lowest loss {np.nanmin(self.loss):.6g}>"
 
-    def _told(self) -> str:
+    def _outcome_text(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         return f"{len(self)} models, {counts}"
 

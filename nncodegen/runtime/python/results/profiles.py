@@ -36,13 +36,13 @@ def profile_intervals(result: Fitted, t: float, reach: Array) -> Array:
         for end, side in enumerate((-1.0, 1.0)):
             profile = _Profile(result, result._refit, int(position), side, t)
             intervals[position, end] = profile.end(float(reach[position]))
-            lowest = min(lowest, profile.lowest, key=lambda found: found[0])
+            lowest = min(lowest, profile.lowest, key=lambda candidate: candidate[0])
     if lowest[0] < result.cost - ROUNDING * abs(result.cost):
         warn(
             f"a profile reached a lower cost, {lowest[0]:.6g}, than the fit did, {result.cost:.6g}, so that its "
             f"intervals are not right: fit again with p0={lowest[1].tolist()}",
             RuntimeWarning,
-        )  # fmt: skip
+        )
     return intervals
 
 
@@ -100,5 +100,5 @@ class _Profile:
         if not math.isfinite(cost):
             return BEYOND * self.t
         self.known[distance] = np.asarray(parameters, float)
-        self.lowest = min(self.lowest, (cost, self.known[distance]), key=lambda found: found[0])
+        self.lowest = min(self.lowest, (cost, self.known[distance]), key=lambda candidate: candidate[0])
         return math.sqrt(max(2 * (cost - self.result.cost), 0) / self.result.error_scale) - self.t

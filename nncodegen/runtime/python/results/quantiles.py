@@ -91,19 +91,19 @@ def _student(t: Decimal, degrees: Decimal) -> tuple[Decimal, Decimal]:
 
 def _fraction(x: Decimal, a: Decimal, b: Decimal) -> Decimal:
     """Return the continued fraction of the incomplete beta function (Lentz's method; DLMF 8.17.22)."""
-    tiny, one = Decimal(10) ** -200, Decimal(1)
-    c, d = one, one - (a + b) * x / (a + 1)
-    d = one / (d or tiny)
+    tiny, unit = Decimal(10) ** -200, Decimal(1)
+    c, d = unit, unit - (a + b) * x / (a + 1)
+    d = unit / (d or tiny)
     value = d
     for m in range(1, 100_000):
         for factor in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
             -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
         ):
-            d = one / ((one + factor * d) or tiny)
-            c = (one + factor / c) or tiny
+            d = unit / ((unit + factor * d) or tiny)
+            c = (unit + factor / c) or tiny
             value *= c * d
-        if abs(c * d - one) < Decimal(10) ** -(DIGITS - 4):
+        if abs(c * d - unit) < Decimal(10) ** -(DIGITS - 4):
             break
     return value
 

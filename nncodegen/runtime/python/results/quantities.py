@@ -51,13 +51,13 @@ class Quantities:
 
     def __init__(self, result: Fitted) -> None:
         self._result = result
-        own = result._model.facts.fitting.quantities
-        self.names = tuple(one.name for one in own)
-        self.tied = np.array([one.tied for one in own], bool)
+        quantities = result._model.facts.fitting.quantities
+        self.names = tuple(quantity.name for quantity in quantities)
+        self.tied = np.array([quantity.tied for quantity in quantities], bool)
         point = result.parameters.astype(float).tolist()
-        found = [evaluated(one, point, result._model.bits == PORTABLE) for one in own]
-        self.values: Array = np.array([value for value, _ in found], float)
-        self._slopes = np.array([slopes for _, slopes in found], float).reshape(len(own), len(point))
+        evaluations = [evaluated(quantity, point, result._model.bits == PORTABLE) for quantity in quantities]
+        self.values: Array = np.array([value for value, _ in evaluations], float)
+        self._slopes = np.array([slopes for _, slopes in evaluations], float).reshape(len(quantities), len(point))
 
     def __getitem__(self, name: Any) -> float:
         """Return the value of a quantity by its name or its SymPy symbol."""
@@ -112,23 +112,23 @@ class Quantities:
         algebra = self._result._algebra
         spread = algebra.product(slopes[:, self._result.free], root(self._result._decomposition))
         with np.errstate(invalid="ignore", over="ignore"):
-            found: Array = algebra.product(spread, spread.T) * self._result.error_scale
+            matrix: Array = algebra.product(spread, spread.T) * self._result.error_scale
         lost = ~np.isfinite(errors)
-        found[lost] = found[:, lost] = np.inf
-        found[errors == 0] = found[:, errors == 0] = 0
-        return found
+        matrix[lost] = matrix[:, lost] = np.inf
+        matrix[errors == 0] = matrix[:, errors == 0] = 0
+        return matrix
 
     def __repr__(self) -> str:
         pairs = zip(self.names, self.values, self.standard_errors, strict=True)
         return f"<Quantities: {', '.join(f'{name} = {value:.6g} +- {error:.2g}' for name, value, error in pairs)}>"
 
 
-def evaluated(one: Quantity, point: list[float], same_bits: bool = False) -> tuple[float, list[float]]:
+def evaluated(quantity: Quantity, point: list[float], same_bits: bool = False) -> tuple[float, list[float]]:
     """Return the value of a quantity, and its derivative by each parameter; ``same_bits``: without the C library."""
     slopes = [0.0] * len(point)
-    for place, text in one.slopes:
+    for place, text in quantity.slopes:
         slopes[place] = _number(text, point, same_bits)
-    return _number(one.value, point, same_bits), slopes
+    return _number(quantity.value, point, same_bits), slopes
 
 
 def _number(text: str, point: list[float], same_bits: bool = False) -> float:

@@ -13,10 +13,10 @@ from ..ground.facts import flat_names
 from ..ground.frames import frame_of
 from ..ground.markup import aligned, paragraph, table
 from ..native.model import Model, result_of_model
+from .base import Shown
 from .losses import Losses
 from .many import ROWS, reduced
 from .saved import FORMAT, head, write_archive
-from .shown import Shown
 from .training_plot import plot_history
 
 if TYPE_CHECKING:

@@ -53,11 +53,34 @@ class Solution(NamedTuple):
 
 
 def solution_of(
-    parameters: Array, residuals: Array | None, triangle: Array, active: Array, cost: float, chi2: float, used: int,
-    ending: str, iterations: int, evaluations: int, costs: Array | None, poles: tuple[str, ...],
-) -> Solution:  # fmt: skip
+    parameters: Array,
+    residuals: Array | None,
+    triangle: Array,
+    active: Array,
+    cost: float,
+    chi2: float,
+    used: int,
+    ending: str,
+    iterations: int,
+    evaluations: int,
+    costs: Array | None,
+    poles: tuple[str, ...],
+) -> Solution:
     """Return a solution that was not found by one native fit: from a file, of groups, or of one of them."""
     return Solution(
-        parameters, residuals, triangle, active, cost, chi2, used, len(triangle), iterations, evaluations, 0, 0, costs,
-        ending, poles,
-    )  # fmt: skip
+        parameters,
+        residuals,
+        triangle,
+        active,
+        cost,
+        chi2,
+        used,
+        len(triangle),
+        iterations,
+        evaluations,
+        0,
+        0,
+        costs,
+        ending,
+        poles,
+    )

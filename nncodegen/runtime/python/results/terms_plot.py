@@ -63,9 +63,9 @@ def _curves(
     for column, name in enumerate(model.output_names):
         upper.plot(grid, outputs[:, column], lw=1.5, label=name)
     upper.legend()
-    for name, own in slices(sizes.items()):
+    for name, rows in slices(sizes.items()):
         for values in np.atleast_2d(left[name].T):
-            lower.plot(X[own, 0], values, ".", ms=4, label=name)
+            lower.plot(X[rows, 0], values, ".", ms=4, label=name)
     lower.axhline(0, color="black", lw=0.8)
     lower.legend(fontsize="small")
     lower.set_xlabel(model.input_names[0])
@@ -87,6 +87,6 @@ def _planes(
     drawn = axes[1].scatter(X[:, 0], X[:, 1], 6, largest, cmap="magma_r", vmin=0.0, vmax=end)
     figure.colorbar(drawn, ax=axes[1])
     axes[1].set_title("size of the residuals")
-    for one in axes:
-        one.set_xlabel(model.input_names[0])
-        one.set_ylabel(model.input_names[1])
+    for panel in axes:
+        panel.set_xlabel(model.input_names[0])
+        panel.set_ylabel(model.input_names[1])

@@ -52,8 +52,8 @@ def plot_history(
     axes = list(np.ravel(axes))
     if len(axes) != len(panels):
         raise ValueError(f"plot draws {', '.join(panels)}: give {len(panels)} axes, one for the {first} alone, or none")
-    for one, (name, lines) in zip(axes, panels.items(), strict=True):
-        _draw(one, name, lines, best_epoch)
+    for panel, (name, lines) in zip(axes, panels.items(), strict=True):
+        _draw(panel, name, lines, best_epoch)
     axes[0].set_title(title)
     axes[-1].set_xlabel(unit)
     return axes[0].figure

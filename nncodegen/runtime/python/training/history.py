@@ -29,9 +29,11 @@ class History:
 
     def _add(self, metrics: tuple[Measure, ...], parts: tuple[str, ...]) -> None:
         """Add metrics, and the loss and metrics of validation."""
-        native = {f"{part}{one.name}": f"{part}{one.native}" for part in parts for one in metrics if one.native}
+        native = {
+            f"{part}{metric.name}": f"{part}{metric.native}" for part in parts for metric in metrics if metric.native
+        }
         known = {**{f"{part}loss": f"{part}loss" for part in parts}, **native}
-        self.names = tuple(f"{part}{name}" for part in parts for name in ("loss", *(one.name for one in metrics)))
+        self.names = tuple(f"{part}{name}" for part in parts for name in ("loss", *(metric.name for metric in metrics)))
         self._places = {name: COLUMNS.index(column) for name, column in known.items()}
         for name in self.names:
             self._places.setdefault(name, len(COLUMNS) + len(self._places) - len(known))

@@ -34,8 +34,12 @@ def train_by_fit(model: Model, settings: CheckedOptions, others: dict[str, Any])
             f"the optimizer lm is fit, which takes none of these: {', '.join(lost)}; it takes {', '.join(takes)}, and "
             f"what else fit takes"
         )
-    given = {name: getattr(settings, name) for name in SAME}
+    same_options = {name: getattr(settings, name) for name in SAME}
     return fit(
-        model, **given, p0=settings.parameters, max_iterations=Epochs(settings.epochs),
-        tolerance=settings.tolerance or None, **others,
-    )  # fmt: skip
+        model,
+        **same_options,
+        p0=settings.parameters,
+        max_iterations=Epochs(settings.epochs),
+        tolerance=settings.tolerance or None,
+        **others,
+    )

@@ -138,11 +138,30 @@ class _Many:
     def _side_by_side(self, first: int, last: int) -> None:
         """Train the models first <= m < last in the lanes of vectors."""
         self.model.native.train_many(
-            self.X, self.Y, self.own_X, self.own_Y, self.samples, self.batch, self.rule.number, self.rule.options,
-            self.rates, self.initial_state, self.rule.weight_decay, self.penalties if self.penalties.any() else None,
-            self.tolerance, self.shuffles, self.seeds, first, last, self.epochs, self.parameters, self.loss,
-            self.losses, self.done, self.status,
-        )  # fmt: skip
+            self.X,
+            self.Y,
+            self.own_X,
+            self.own_Y,
+            self.samples,
+            self.batch,
+            self.rule.number,
+            self.rule.options,
+            self.rates,
+            self.initial_state,
+            self.rule.weight_decay,
+            self.penalties if self.penalties.any() else None,
+            self.tolerance,
+            self.shuffles,
+            self.seeds,
+            first,
+            last,
+            self.epochs,
+            self.parameters,
+            self.loss,
+            self.losses,
+            self.done,
+            self.status,
+        )
 
     def _one_by_one(self, first: int, last: int) -> None:
         """Train the models first <= m < last, each with ``train``."""
@@ -151,10 +170,21 @@ class _Many:
                 raise KeyboardInterrupt
             X, Y = self.X[m] if self.own_X else self.X, self.Y[m] if self.own_Y else self.Y
             result = train(
-                self.model, X, Y, self.parameters[m], self.optimizer, self.rates[m], self.epochs, self.batch_size,
-                self.shuffles, int(self.seeds[m]), tolerance=self.tolerance, history=self.history,
-                l2=self.penalties[m], **self.hyperparameters,
-            )  # fmt: skip
+                self.model,
+                X,
+                Y,
+                self.parameters[m],
+                self.optimizer,
+                self.rates[m],
+                self.epochs,
+                self.batch_size,
+                self.shuffles,
+                int(self.seeds[m]),
+                tolerance=self.tolerance,
+                history=self.history,
+                l2=self.penalties[m],
+                **self.hyperparameters,
+            )
             self.parameters[m], self.loss[m], self.done[m] = result.parameters, result.loss, result.epochs
             if self.losses is not None:
                 self.losses[: result.epochs, m] = result.history
@@ -191,19 +221,19 @@ def _initial_state(model: Model, rule: Chosen, rates: Array) -> Array:
 
 def _count(model: Model, X: Any, Y: Any, parameters: Any, learning_rate: Any, seed: Any, l2: Any, models: Any) -> int:
     """Return the number of models, given by every argument that has an axis for them."""
-    found = {}
+    counts = {}
     if models is not None:
-        found["models"] = integer("models", models, 1, 2**31 - 1)
+        counts["models"] = integer("models", models, 1, 2**31 - 1)
     axes_of = (("X", X, 3), ("Y", Y, 3), ("parameters", parameters, 2), ("learning_rate", learning_rate, 1))
     for name, value, axes in (*axes_of, ("seed", seed, 1), ("l2", l2, 1)):
         if value is not None and np.ndim(value) == axes:
-            found[name] = len(value)
-    if not found:
+            counts[name] = len(value)
+    if not counts:
         raise ValueError(
             f"the number of models is not known: give parameters of the shape (models, {model.parameter_count}), or "
             f"models"
         )
-    (first, count), *others = found.items()
+    (first, count), *others = counts.items()
     for name, other in others:
         if other != count:
             raise ValueError(f"{first} is for {count} models, but {name} for {other}: the numbers must be equal")
@@ -220,11 +250,11 @@ def _beside(model: Model, name: str, values: Any) -> Any:
     if not isinstance(values, list | tuple):
         return values
     columns = len(model.input_names if name == "X" else model.target_names)
-    of_models = all(np.shape(one)[1:] == (columns,) for one in values)
+    of_models = all(np.shape(entry)[1:] == (columns,) for entry in values)
     tensors = model.facts.samples.inputs if name == "X" else model.facts.samples.targets
-    alone = of_models or len(tensors) == 1 or all(isinstance(one, Mapping) for one in values)
+    alone = of_models or len(tensors) == 1 or all(isinstance(entry, Mapping) for entry in values)
     if alone and any(map(has_names, values)):
-        arrays = [to_array(model, name, joined(model, name, one, to_array), model.expected[name]) for one in values]
+        arrays = [to_array(model, name, joined(model, name, entry, to_array), model.expected[name]) for entry in values]
         return [to_column(array, columns) for array in arrays]
     return values if of_models else joined(model, name, values, to_array)
 
@@ -239,7 +269,7 @@ def _data(model: Model, X: Any, Y: Any, count: int) -> tuple[Any, Any, int, bool
     if len(lengths) > 1:
         raise ValueError(f"the models have from {min(lengths)} to {max(lengths)} samples: the numbers must be equal")
     shared = (parts[0][0], parts[0][1])
-    stacked = [np.stack([part[k] for part in parts]) if own else shared[k] for k, own in ((0, own_X), (1, own_Y))]
+    stacked = [np.stack([part[k] for part in parts]) if is_own else shared[k] for k, is_own in ((0, own_X), (1, own_Y))]
     return stacked[0], stacked[1], parts[0][2], own_X, own_Y
 
 
@@ -268,4 +298,4 @@ def _each(model: Model, name: str, value: Any, count: int, positive: bool) -> Ar
         return np.full(count, number(model, name, value, 0.0, np.inf, positive))
     if np.ndim(value) != 1:
         raise ValueError(f"{name} has the shape {np.shape(value)}; expected a number, or ({count},)")
-    return np.array([number(model, f"{name}[{m}]", one, 0.0, np.inf, positive) for m, one in enumerate(value)])
+    return np.array([number(model, f"{name}[{m}]", entry, 0.0, np.inf, positive) for m, entry in enumerate(value)])

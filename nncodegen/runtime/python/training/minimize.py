@@ -71,7 +71,7 @@ EXACT = 4
 
 
 @MINIMIZE
-def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
+def minimize(model: Model, /, *positional: Any, **named: Any) -> Result:
     """Minimize loss + l1*sum |w| + l2/2*sum w**2 with SciPy's minimizers; w are the weights, without biases.
 
     method        any of SciPy's. Those that take a gradient get it. Those that take the Hessian, or products with
@@ -97,7 +97,7 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
     with needed("minimize", "SciPy", "scipy"):
         from scipy import optimize  # noqa: PLC0415 (optional, and slow to import)
     check_trainable(model)
-    settings, options = MINIMIZE.settings(model, given, named)
+    settings, options = MINIMIZE.settings(model, positional, named)
     samples = take_samples(model, settings)
     classes = classes_of(model, settings.classes, settings.Y)
     data = CheckedSamples(model, settings.X, settings.Y, settings.sample_weight, classes)
@@ -116,23 +116,25 @@ def minimize(model: Model, /, *given: Any, **named: Any) -> Result:
         know_blas(model)
         # the vectors of a minimizer are too short for threads to pay; infinity less infinity is NaN without a word
         with model.native.blas_held(), np.errstate(invalid="ignore"):
-            found = optimize.minimize(function, search.last, jac=gradient, method=called, callback=search, **options)
-        lost = not math.isfinite(objective.value(found.x))
-        kept = "constraints" in options or (found.success and not lost)
-        reached = search.result(search.kept(found.x, lost, not kept), "converged", str(found.message))
+            optimum = optimize.minimize(function, search.last, jac=gradient, method=called, callback=search, **options)
+        lost = not math.isfinite(objective.value(optimum.x))
+        kept = "constraints" in options or (optimum.success and not lost)
+        reached = search.result(search.kept(optimum.x, lost, not kept), "converged", str(optimum.message))
         reached.loss, reached.classes = objective.loss(reached.parameters), classes
     except BaseException as interrupt:  # Ctrl-C, or an error of a callback
         interrupt.result = search.result(search.last, "interrupted", "")  # type: ignore[attr-defined]
         raise
     if search.stopped:
         reached.status = "stopped"
-    elif lost or not found.success:
-        used_up = not lost and (found.status in OUT_OF_ITERATIONS.get(method, (1,)) or USED_UP in str(found.message))
+    elif lost or not optimum.success:
+        used_up = not lost and (
+            optimum.status in OUT_OF_ITERATIONS.get(method, (1,)) or USED_UP in str(optimum.message)
+        )
         reached.status = "max_iterations" if used_up else "stalled" if math.isfinite(reached.loss) else "not_finite"
     if reached.status == "stalled" and not (settings.l1 or settings.l2) and _is_exact(data, reached.parameters):
         reached.status = "converged"
     if reached.status in ENDED:
-        reached._message = _told(reached, model.facts.steps.solver, lost, objective.hills)
+        reached._message = _message_of_end(reached, model.facts.steps.solver, lost, objective.hills)
         warn(f"SciPy's {called} {ENDED[reached.status]}: {reached.message}", RuntimeWarning)
     return with_samples(reached, samples)
 
@@ -152,7 +154,7 @@ def _is_exact(data: CheckedSamples, parameters: Array) -> bool:
     return bool((np.linalg.norm(residuals, axis=0) <= noise).all())
 
 
-def _told(reached: Result, solver: str, lost: bool, hills: int) -> str:
+def _message_of_end(reached: Result, solver: str, lost: bool, hills: int) -> str:
     """Return the message of a minimizer that found no minimum: where the loss is not finite, what to do about it.
 
     ``solver`` tells how the model solves differential equations; ``lost`` says that it left the parameters that have a
@@ -218,16 +220,16 @@ class _Search:
         self.stopped = False
         """True if the callback ended the search."""
 
-    def __call__(self, *given: Any) -> Any:
+    def __call__(self, *arguments: Any) -> Any:
         """Record an iteration; SciPy calls this with the point, and some minimizers pass more."""
-        before, self.last = self.last, np.array(given[0], float)
+        before, self.last = self.last, np.array(arguments[0], float)
         self.lengths.append(float(np.linalg.norm(self.objective.join(self.last - before))))
         self.history.append(self.objective.value(self.last))
         if math.isfinite(self.history[-1]):
             self.finite = self.last
         self.objective.went_on(self.last)
         try:
-            answer = None if self.callback is None else self.callback(*given)
+            answer = None if self.callback is None else self.callback(*arguments)
         except StopIteration:
             self.stopped = True
             raise
@@ -266,7 +268,9 @@ class Objective:
     def __init__(self, model: Model, data: CheckedSamples, l1: float, l2: float) -> None:
         self.model, self.data, self.l1, self.l2 = model, data, l1, l2
         parameters = model.facts.parameters
-        self.penalized = np.repeat([float(one.penalized) for one in parameters], [one.size for one in parameters])
+        self.penalized = np.repeat(
+            [float(parameter.penalized) for parameter in parameters], [parameter.size for parameter in parameters]
+        )
         self._last: tuple[Any, float] = (None, math.nan)
         self._tried: list[_Place] = []
         self.best: _Place | None = None
@@ -356,9 +360,9 @@ class Objective:
             return parameters
         slope, parameters = np.empty(self.model.parameter_count, self.model.dtype), parameters.copy()
         self.data.loss(self._own(parameters), slope)
-        found = statistics_of(self.model, slope)
+        statistics = statistics_of(self.model, slope)
         for first, last, _ in self.model.facts.following:
-            parameters[first:last] = found[first:last]
+            parameters[first:last] = statistics[first:last]
         return parameters
 
     def hessian(self, variables: Array) -> Array:

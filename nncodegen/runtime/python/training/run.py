@@ -140,9 +140,14 @@ class Training:
         """Pass the settings to the native part, and start measuring the time."""
         settings = self._settings
         self._watch = Watch(
-            self, settings.time_limit, settings.progress, settings.callback, seconds_between_calls(settings),
-            self._total, "epoch",
-        )  # fmt: skip
+            self,
+            settings.time_limit,
+            settings.progress,
+            settings.callback,
+            seconds_between_calls(settings),
+            self._total,
+            "epoch",
+        )
         self._start = self._watch.start
         self._each = self._watch.after_each or bool(self._computed) or self._best is not None or self._schedule.reacts
         self.native.hook = self._watch.hook(self.native.hook)
@@ -232,21 +237,21 @@ class Training:
 
     def finish(self) -> Result:
         """Return the Result, with the loss at its parameters if requested. Warns if the training diverged."""
-        found, data, final_loss = self.result(self.status), self.data, self._settings.final_loss
+        result, data, final_loss = self.result(self.status), self.data, self._settings.final_loss
         if final_loss and data is not None:
-            found.loss = data.loss(found.parameters)
-        if found.status == "diverged" or (final_loss and not math.isfinite(found.loss)):
-            found.status = "diverged"
+            result.loss = data.loss(result.parameters)
+        if result.status == "diverged" or (final_loss and not math.isfinite(result.loss)):
+            result.status = "diverged"
             if (solver := self.model.facts.steps.solver) and not self.native.updates:
-                found._message = f"the loss is not finite at the start; {unsolved(solver)}"
-                warn(f"training diverged: {found.message}", RuntimeWarning)
-                return found
+                result._message = f"the loss is not finite at the start; {unsolved(solver)}"
+                warn(f"training diverged: {result.message}", RuntimeWarning)
+                return result
             warn(
-                f"training diverged after {found.epochs} epochs: the loss or a parameter is no longer finite; the "
+                f"training diverged after {result.epochs} epochs: the loss or a parameter is no longer finite; the "
                 f"parameters are those of the last completed update; try a lower learning_rate, or scale X and Y",
                 RuntimeWarning,
             )
-        return found
+        return result
 
     def result(self, status: str) -> Result:
         """Return the results so far; the loss is that of the last epoch."""

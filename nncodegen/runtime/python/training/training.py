@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @TRAIN
-def train(model: Model, /, *given: Any, **named: Any) -> Any:
+def train(model: Model, /, *positional: Any, **named: Any) -> Any:
     """Minimize the mean loss over the samples, natively and without the interpreter's lock.
 
     {options}
@@ -40,17 +40,17 @@ def train(model: Model, /, *given: Any, **named: Any) -> Any:
     Raises ValueError for an invalid argument.
     """
     train_short = model.train_short
-    result: Result | None = train_short(given, named)
+    result: Result | None = train_short(positional, named)
     if result is not None:
         return result
     check_trainable(model)
-    settings, hyperparameters = TRAIN.settings(model, given, named)
+    settings, hyperparameters = TRAIN.settings(model, positional, named)
     if settings.optimizer == NAME:
         return train_by_fit(model, settings, hyperparameters)
     drawn = take_samples(model, settings)
     classes = classes_of(model, settings.classes, settings.Y, settings.resume)
     data = CheckedSamples(model, settings.X, settings.Y, settings.sample_weight, classes)
-    result = _train_converted(model, settings, data, given, named) if classes is None else None
+    result = _train_converted(model, settings, data, positional, named) if classes is None else None
     if result is not None:
         return result
     training = Training(model, settings, hyperparameters, settings.epochs)
@@ -75,15 +75,15 @@ def train(model: Model, /, *given: Any, **named: Any) -> Any:
 
 
 def _train_converted(
-    model: Model, settings: CheckedOptions, data: CheckedSamples, given: tuple[Any, ...], named: dict[str, Any]
+    model: Model, settings: CheckedOptions, data: CheckedSamples, positional: tuple[Any, ...], named: dict[str, Any]
 ) -> Result | None:
     """Return the Result of a training that only its arrays kept from the short way; None if other arguments did."""
     start = settings.parameters if settings.parameters is None else start_of(model, settings.parameters, settings.seed)
     if data.X is settings.X and data.Y is settings.Y and start is settings.parameters:
         return None
-    arguments = dict(zip(TRAIN.options, given, strict=False)) | named
-    found: Result | None = model.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})
-    return found
+    arguments = dict(zip(TRAIN.options, positional, strict=False)) | named
+    result: Result | None = model.train_short((), arguments | {"X": data.X, "Y": data.Y, "parameters": start})
+    return result
 
 
 def run_with_draws(training: Training, drawn: Samples, settings: CheckedOptions) -> None:
@@ -97,7 +97,7 @@ def run_with_draws(training: Training, drawn: Samples, settings: CheckedOptions)
 
 
 @STREAM
-def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
+def train_on_stream(model: Model, /, *positional: Any, **named: Any) -> Result:
     """Train on data that need not fit into memory: each batch of an iterator is used once, and forgotten.
 
     batches yields (X, Y) or (X, Y, sample_weight); of slices of memory maps, only the slice is read. A batch is one
@@ -106,7 +106,7 @@ def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
     Everything else is as for ``train``; the loss of the Result is that of the last batch.
     """
     check_trainable(model)
-    settings, hyperparameters = STREAM.settings(model, given, named)
+    settings, hyperparameters = STREAM.settings(model, positional, named)
     if not isinstance(settings.batches, Iterable):
         raise ValueError(f"batches must be an iterator of (X, Y) or (X, Y, sample_weight), not {settings.batches!r}")
     if isinstance(settings.class_weight, str):
@@ -133,9 +133,14 @@ def train_on_stream(model: Model, /, *given: Any, **named: Any) -> Result:
 
 @renamed(RENAMED[0], **RENAMED[1])
 def partial_fit(
-    model: Model, /, X: ArrayLike | None = None, Y: ArrayLike | None = None, result: Result | None = None,
-    sample_weight: ArrayLike | None = None, **options: Any,
-) -> Result:  # fmt: skip
+    model: Model,
+    /,
+    X: ArrayLike | None = None,
+    Y: ArrayLike | None = None,
+    result: Result | None = None,
+    sample_weight: ArrayLike | None = None,
+    **options: Any,
+) -> Result:
     """Do one pass of updates over a batch, continuing from the Result of an earlier call; returns the next Result.
 
     The options are those of ``train_on_stream``; by default all samples form one update.

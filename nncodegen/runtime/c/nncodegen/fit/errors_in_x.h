@@ -300,7 +300,8 @@ static HOT double move_inputs(errors_in_x *x, const point_with_errors *p, size_t
     return square;
 }
 
-/* Makes the rows that some samples leave to the parameters, of one output, in the columns that are folded in. */
+/* Eliminates the changes of inputs from the rows of some samples, of one output; the rest is in the columns that are
+   folded in. */
 static HOT void leave_rows(fit_memory *m, const errors_in_x *x, const point_with_errors *p, size_t first, size_t count)
 {
     const size_t samples = x->samples, rows = whole_rows(count);

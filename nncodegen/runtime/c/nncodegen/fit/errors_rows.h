@@ -1,7 +1,7 @@
 /* The rows of a fit with errors in its inputs, at given parameters and at changed inputs.
 
    Needs residuals.h and errors_in_x.h. Gives begin_changes, evaluate_errors, cost_of_samples, release_changes,
-   tell_plain, tell_changes. */
+   report_plain_residuals, report_changes. */
 
 #ifndef NNCODEGEN_ERRORS_ROWS_H
 #define NNCODEGEN_ERRORS_ROWS_H
@@ -214,7 +214,7 @@ static UNUSED int release_changes(errors_in_x *x)
 }
 
 /* Writes the residuals at a point, before a robust loss. */
-static COLD void tell_plain(const NN(fitting) *run, const point_with_errors *p)
+static COLD void report_plain_residuals(const NN(fitting) *run, const point_with_errors *p)
 {
     const size_t outputs = FIT_OUTPUTS;
     for (size_t k = 0; run->residuals && k < run->samples*outputs; k++)
@@ -222,7 +222,7 @@ static COLD void tell_plain(const NN(fitting) *run, const point_with_errors *p)
 }
 
 /* Writes the changes of inputs at a point. */
-static COLD void tell_changes(const NN(fitting) *run, const point_with_errors *p)
+static COLD void report_changes(const NN(fitting) *run, const point_with_errors *p)
 {
     const size_t inputs = INPUTS;
     for (size_t n = 0; n < run->samples; n++)

@@ -24,14 +24,14 @@ enum {
    which a parameter goes to infinity, give 1e-9 to 1e-7 of the cost in a hundred steps. */
 #define LEAST_GAIN 1e-6
 
-/* The state that controls a fit from step to step. */
+/* How far steps are trusted, and what a fit has gained lately. */
 typedef struct {
     double radius; /* the longest step that is trusted */
     double damping;
     double rounding; /* the relative rounding of the cost */
     double gained; /* the cost when the fit has last gained more than LEAST_GAIN */
     size_t since; /* the iterations until then */
-} lead;
+} trust_region;
 
 /* The radius of the first step, relative to the length of the parameters; or, if these have almost no effect, relative
    to that of the residuals. Of values from a tenth to one, tried with twelve formulas, this one finds most of the
@@ -70,17 +70,17 @@ INLINE double shortened(double slope, double gain)
 
 /* After a step that is not taken, computes the triangle again, for dampings of the changes of inputs that have changed;
    a step of the parameters of length 0 tells nothing of their radius. Returns 1 if stopped. */
-static COLD int fold_again(NN(fitting) *run, fit_memory *m, lead *l)
+static COLD int fold_again(NN(fitting) *run, fit_memory *m, trust_region *l)
 {
     if (fold_errors(&run->poll, m, m->errors, &m->errors->here, m->triangle))
         return 1;
-    look_around(run, m);
+    update_gradient_and_scales(run, m);
     l->radius = l->radius > 0 ? l->radius : first_radius(m);
     return 0;
 }
 
 /* Tries one step. Returns how the fit has ended, or GOES_ON. */
-static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
+static HOT int try_step(NN(fitting) *run, fit_memory *m, trust_region *l)
 {
     const double length = find_step(run, m, l->radius, &l->damping), cost = m->sums.cost, size = size_of_cost(m);
     residual_sums sums;
@@ -113,7 +113,7 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, lead *l)
     const int taken = found == EVALUATED && (ratio > 1e-4 || (gain >= 0 && (is_short || is_flat)));
     if (taken) {
         take_trial(m, &sums);
-        look_around(run, m);
+        update_gradient_and_scales(run, m);
         const double least = larger(run->cost_tolerance, l->rounding)*size;
         if (ratio > 0.25 && gain <= least && possible_fall(m, 0) <= least)
             return NN(FIT_COST);
@@ -146,7 +146,7 @@ static COLD int is_ended_by_caller(NN(fitting) *run, const fit_memory *m)
 }
 
 /* Returns whether the fit no longer gains: along a valley that the data hardly determine, and which may have no end. */
-static COLD int no_longer_gains(const NN(fitting) *run, const fit_memory *m, lead *l)
+static COLD int no_longer_gains(const NN(fitting) *run, const fit_memory *m, trust_region *l)
 {
     if (l->gained - m->sums.cost > larger(run->cost_tolerance, LEAST_GAIN)*size_of_cost(m)) {
         l->gained = m->sums.cost;
@@ -158,10 +158,10 @@ static COLD int no_longer_gains(const NN(fitting) *run, const fit_memory *m, lea
 /* Steps until the fit ends. */
 static COLD int descend_to_end(NN(fitting) *run, fit_memory *m)
 {
-    lead l = {0, 0, 4*ROUNDING, m->sums.cost, run->iterations};
+    trust_region l = {0, 0, 4*ROUNDING, m->sums.cost, run->iterations};
     for (size_t k = 0; k < m->n; k++)
         m->scale[k] = 0;
-    look_around(run, m);
+    update_gradient_and_scales(run, m);
     l.radius = first_radius(m);
     for (;;) {
         if (largest_cosine(m) <= run->gradient_tolerance)
@@ -200,7 +200,7 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++)
         m->scale[k] = 0;
-    look_around(run, m);
+    update_gradient_and_scales(run, m);
     memcpy(run->parameters, m->parameters, PARAMETERS*sizeof(real));
     for (size_t i = 0; run->triangle && i < m->n; i++)
         for (size_t k = 0; k < m->n; k++)
@@ -218,12 +218,12 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
     memset(m->clamped, 0, m->n);
     make_system(m);
     run->rank = m->rank;
-    tell_poles(run, m);
+    report_poles(run, m);
     if (m->errors) {
-        tell_plain(run, &m->errors->here);
-        tell_changes(run, &m->errors->here);
+        report_plain_residuals(run, &m->errors->here);
+        report_changes(run, &m->errors->here);
     } else if (!FIT_CURVED && run->residuals) {
-        tell_residuals(run, m);
+        report_residuals(run, m);
     }
 }
 

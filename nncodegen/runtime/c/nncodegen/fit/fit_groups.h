@@ -13,7 +13,7 @@
 #include "nncodegen/fit/evaluate.h"
 
 /* Writes the results of a group. */
-static COLD void tell_group(const NN(groups) *run, size_t group, int found, const residual_sums *sums,
+static COLD void report_group(const NN(groups) *run, size_t group, int found, const residual_sums *sums,
     const fit_memory *m)
 {
     const size_t width = m->n + 1;
@@ -83,9 +83,9 @@ static COLD int evaluate_group_with_errors(const NN(groups) *run, size_t group, 
     if (run->damped)
         run->damped[group] = x.damped != 0;
     if (evaluates)
-        tell_plain(one, &x.there);
+        report_plain_residuals(one, &x.there);
     else if (one->changes)
-        tell_changes(one, &x.here);
+        report_changes(one, &x.here);
     m->errors = NULL;
     return found;
 }
@@ -116,9 +116,9 @@ int NN(fit_groups)(NN(groups) *run)
             : evaluate(&one, &m, m.parameters, m.triangle, HUGE_VAL, &sums);
         if (found == STOPPED)
             return 1;
-        tell_group(run, group, found, &sums, &m);
+        report_group(run, group, found, &sums, &m);
         if (!FIT_CURVED && one.residuals && !run->sigma_x)
-            tell_residuals(&one, &m);
+            report_residuals(&one, &m);
     }
     return 0;
 }

@@ -1,6 +1,6 @@
 /* The point of a fit: the parameters, and what follows from the triangle there; and a step from there.
 
-   Needs bounds.h, errors_in_x.h and guards.h. Gives look_around, find_step, place_trial, take_trial. */
+   Needs bounds.h, errors_in_x.h and guards.h. Gives update_gradient_and_scales, find_step, place_trial, take_trial. */
 
 #ifndef NNCODEGEN_FIT_POINT_H
 #define NNCODEGEN_FIT_POINT_H
@@ -12,7 +12,7 @@
 
 /* Computes everything that follows from the triangle at the parameters: the gradient, the length of each column, the
    scales, the bounds that hold, and the system of the other parameters. */
-static HOT void look_around(const NN(fitting) *run, fit_memory *m)
+static HOT void update_gradient_and_scales(const NN(fitting) *run, fit_memory *m)
 {
     for (size_t k = 0; k < m->n; k++)
         m->gradient[k] = m->length[k] = 0;

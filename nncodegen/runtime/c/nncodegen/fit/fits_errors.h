@@ -54,8 +54,8 @@ INLINE vector roots_of(vector squares)
     return squares;
 }
 
-/* Replaces weighted rows by those that changes leave to the parameters, keeps what the next changes follow from, and
-   adds to the sums of squares. */
+/* Eliminates the changes of inputs from weighted rows, keeps what the next changes follow from, and adds to the sums of
+   squares. */
 static HOT void leave_lanes(const fits_errors *e, size_t first, size_t count, real *restrict rows)
 {
     for (size_t lane = 0; lane < FITS; lane += LANES) {

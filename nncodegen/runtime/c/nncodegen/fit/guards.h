@@ -1,7 +1,7 @@
 /* The guards of a formula, which are its denominators: a step that changes the sign of a guard at a sample is not
    taken, because it crosses a pole.
 
-   Needs fit_memory.h. Gives begin_guards, crosses_pole, keep_signs, tell_poles, which do nothing without guards.
+   Needs fit_memory.h. Gives begin_guards, crosses_pole, keep_signs, report_poles, which do nothing without guards.
 
    A guard has a sign if it has that sign at all samples that count. A guard that is 0, or has both signs, has no
    sign and prevents no step: this happens if the start already has a pole among the data. */
@@ -61,7 +61,7 @@ INLINE void keep_signs(fit_memory *m)
 }
 
 /* Writes which guards have no sign at the parameters. */
-INLINE void tell_poles(const NN(fitting) *run, const fit_memory *m)
+INLINE void report_poles(const NN(fitting) *run, const fit_memory *m)
 {
     const size_t guards = FIT_GUARDS;
     for (size_t g = 0; run->poles && g < guards; g++)

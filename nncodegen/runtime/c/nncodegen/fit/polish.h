@@ -62,7 +62,7 @@ static COLD int polish(NN(fitting) *run, fit_memory *m, double tolerance)
     for (size_t number = 0; number < LAST_STEPS; number++) {
         for (size_t k = 0; k < m->n; k++)
             m->scale[k] = 0; /* only the columns here count, not those of earlier points */
-        look_around(run, m);
+        update_gradient_and_scales(run, m);
         const double length = sqrt(solve_system(m, 0));
         for (size_t k = 0; k < m->moving; k++)
             m->step[m->order[k]] = m->scaled[k]*m->by_scale[m->order[k]];

@@ -1,6 +1,6 @@
 /* The rows of a least-squares problem at given parameters: residuals, their cost, and the triangle of the Jacobian.
 
-   Needs fit_rows.h, guards.h and robust.h. Gives evaluate_squares, tell_residuals, squares_of_outputs. */
+   Needs fit_rows.h, guards.h and robust.h. Gives evaluate_squares, report_residuals, squares_of_outputs. */
 
 #ifndef NNCODEGEN_RESIDUALS_H
 #define NNCODEGEN_RESIDUALS_H
@@ -121,7 +121,7 @@ static HOT int evaluate_squares(NN(fitting) *run, fit_memory *m, const real *par
 }
 
 /* Writes the residuals at the parameters, without a robust loss. */
-static COLD void tell_residuals(NN(fitting) *run, fit_memory *m)
+static COLD void report_residuals(NN(fitting) *run, fit_memory *m)
 {
     residual_sums sums = {0, 0, 0};
     seed(0, m->rows);

@@ -293,7 +293,7 @@ INLINE void solve_stiff(const equations *own, const linear_parts *local, const r
             from.rejected = 1;
             continue;
         }
-        from = begin_after(&with->common, from, end, norm);
+        from = begin_of_next_step(&with->common, from, end, norm);
         moved = 1;
         copy_values(states, after, u);
         int jumped = 0;

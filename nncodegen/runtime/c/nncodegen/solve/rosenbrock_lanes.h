@@ -248,7 +248,7 @@ INLINE void derive_lanes(size_t lanes, const equations *own, rates_of_lanes rate
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
         steps->bound[lane] = explicit && none[lane] == 0 ? steps->bound[lane] : 0;
-        p->wish[lane] = explicit || none[lane] == 0 ? p->wish[lane] : 0;
+        p->proposed_length[lane] = explicit || none[lane] == 0 ? p->proposed_length[lane] : 0;
     }
 }
 
@@ -391,8 +391,8 @@ INLINE void look_within(size_t lanes, const equations *own, rates_of_lanes rates
         due[lane] = again ? 0 : due[lane];
         p->good[lane] = again ? 0 : p->good[lane];
         p->last[lane] = again ? p->upcoming[lane] : p->last[lane];
-        p->wish[lane] = again ? p->h[lane] : p->wish[lane];
-        p->most[lane] = again ? 1 : p->most[lane];
+        p->proposed_length[lane] = again ? p->h[lane] : p->proposed_length[lane];
+        p->max_growth[lane] = again ? 1 : p->max_growth[lane];
         p->before[lane] = again ? steps->before[lane] : p->before[lane];
     }
 }

@@ -4,8 +4,8 @@
    step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, STEP_SAFE, STEP_BEFORE and STEP_NEAR, the reasons why a
    path has no states, rough_log2 and rough_exp2, fewer_steps, the parts of solvers norm_of, first_length, shorter,
    longer, weights_at, observe, take_step, copy_values, has_events, values_of_times, enter_interval, pass_times,
-   start_of, fail_path, begin_path, aim_of, next_step, observe_step, begin_after, accept_step, land, row_of and
-   pad_samples, and solve_samples. */
+   start_of, fail_path, begin_path, aim_of, next_step, observe_step, begin_of_next_step, accept_step, resume_at_time,
+   row_of and pad_samples, and solve_samples. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -390,7 +390,7 @@ INLINE void observe_step(const equations *own, const method *with, const step_ar
 }
 
 /* Returns the begin of the step that follows an accepted one of an error of the given norm. */
-INLINE step_begin begin_after(const method *with, step_begin from, double end, double norm)
+INLINE step_begin begin_of_next_step(const method *with, step_begin from, double end, double norm)
 {
     const double held = (double) rough_log2((real) larger(norm, 1e-8));
     return (step_begin) {end, from.h*longer(with, held, from.before, from.rejected), larger(held, STEP_NEAR), 0};
@@ -400,14 +400,14 @@ INLINE step_begin begin_after(const method *with, step_begin from, double end, d
    for, if that is longer. */
 INLINE void accept_step(const equations *own, const method *with, const step_arrays *a, step_end to, step_begin *from)
 {
-    *from = begin_after(with, *from, to.now, to.norm);
+    *from = begin_of_next_step(with, *from, to.now, to.norm);
     from->h = larger(from->h, to.asked);
     copy_values(own->states, a->after, a->u);
     copy_values(own->states, a->k + (with->stages - 1)*own->states, a->k);
 }
 
 /* Goes on from a time at which a step ended, as steps end at each. Returns 0 at the last time. */
-INLINE int land(const equations *own, const method *with, const real *values, const real *given, real *fixed,
+INLINE int resume_at_time(const equations *own, const method *with, const real *values, const real *given, real *fixed,
     const step_arrays *a, observations *seen, step_begin *from)
 {
     int jumped = 0;
@@ -449,7 +449,7 @@ INLINE void solve(const equations *own, const method *with, observations seen, c
         accept_step(own, with, &a, to, &from);
         if (!stops || to.now < aim)
             continue;
-        if (!land(own, with, values, given, fixed, &a, &seen, &from))
+        if (!resume_at_time(own, with, values, given, fixed, &a, &seen, &from))
             break;
         aim = aim_of(own, &seen);
     }

@@ -27,31 +27,33 @@ typedef void (*rates_of_lanes)(size_t lanes, const real *times, const real *u, c
 
 /* The samples in the lanes.
 
-   live      1 for a lane that solves a sample, 0 for one that only fills the vectors
-   now       the time of the states; a step of the length h leads to end, at most to last
-   final     the value that last has again after an accepted step: an implicit step may be taken again to end before
-   wish      the length that the error asks for
-   most      the factor by which the next step may be longer
-   left      the number of steps that may follow
-   upcoming  the next time whose states are to be written
-   before    the logarithm of the mean square of the error of the step before, at least 2*STEP_NEAR
-   norm      the mean square of the error of this step
-   good      1 if this step is accepted
-   sample    the number of the sample
-   done      the number of times whose states are written
-   fresh     FROM_NOTHING for a lane that has no length of a step and no rates yet, RATES_ALONE for one whose rates are
-             others since a time, 0 for all others
+   live              1 for a lane that solves a sample, 0 for one that only fills the vectors
+   now               the time of the states; a step of the length h leads to end, at most to last
+   final             the value that last has again after an accepted step: an implicit step may be taken again to end
+                     before
+   proposed_length   the length that the error asks for
+   max_growth        the factor by which the next step may be longer
+   left              the number of steps that may follow
+   upcoming          the next time whose states are to be written
+   before            the logarithm of the mean square of the error of the step before, at least 2*STEP_NEAR
+   norm              the mean square of the error of this step
+   good              1 if this step is accepted
+   sample            the number of the sample
+   done              the number of times whose states are written
+   needs_first_step  FROM_NOTHING for a lane that has no length of a step and no rates yet, RATES_ALONE for one whose
+                     rates are others since a time, 0 for all others
 
    and of all lanes
 
-   begun     the number of samples that have begun
-   lanes     the number of lanes that have had a sample */
+   begun             the number of samples that have begun
+   lanes             the number of lanes that have had a sample */
 typedef struct {
     double live[LANES] ALIGNED, now[LANES] ALIGNED, end[LANES] ALIGNED, last[LANES] ALIGNED, h[LANES] ALIGNED;
-    double wish[LANES] ALIGNED, most[LANES] ALIGNED, left[LANES] ALIGNED, upcoming[LANES] ALIGNED, final[LANES] ALIGNED;
+    double proposed_length[LANES] ALIGNED, max_growth[LANES] ALIGNED, left[LANES] ALIGNED;
+    double upcoming[LANES] ALIGNED, final[LANES] ALIGNED;
     real before[LANES] ALIGNED, norm[LANES] ALIGNED, good[LANES] ALIGNED;
     size_t sample[LANES], done[LANES];
-    unsigned char fresh[LANES];
+    unsigned char needs_first_step[LANES];
     size_t begun, lanes;
 } paths;
 
@@ -110,9 +112,9 @@ INLINE int limit_steps(size_t lanes, paths *p)
     double stuck = 0;
     LARGEST_LOOP(stuck)
     for (size_t lane = 0; lane < lanes; lane++) {
-        const double now = p->now[lane], end = now + p->wish[lane], last = p->last[lane];
+        const double now = p->now[lane], end = now + p->proposed_length[lane], last = p->last[lane];
         const double nearer = end >= last ? last : end;
-        p->h[lane] = end >= last ? last - now : p->wish[lane];
+        p->h[lane] = end >= last ? last - now : p->proposed_length[lane];
         p->end[lane] = nearer;
         stuck = larger(stuck, p->left[lane] > 0 && nearer > now ? 0 : p->live[lane]);
     }
@@ -192,13 +194,13 @@ INLINE void judge_paths(size_t lanes, const method *with, int stops, paths *p)
         const real norm = p->norm[lane], held = rough_log2(norm > tiny ? norm : tiny);
         const real power = share*(norm <= 1 ? (real) STEP_BEFORE*p->before[lane] - held : -held);
         const real small = power > 4 ? 4 : power, within = small < -4 ? -4 : small;
-        const double factor = STEP_SAFE*(double) rough_exp2(within), most = norm <= 1 ? p->most[lane] : 1;
+        const double factor = STEP_SAFE*(double) rough_exp2(within), most = norm <= 1 ? p->max_growth[lane] : 1;
         const double least = factor < 0.2 ? 0.2 : factor;
         const double scale = norm < (real) INFINITY ? (least > most ? most : least) : 0.2; /* 0.2 for NaN */
         const double next = p->h[lane]*scale;
-        const double asked = norm <= 1 && p->end[lane] == p->last[lane] ? p->wish[lane] : 0;
-        p->wish[lane] = stops && next < asked ? asked : next;
-        p->most[lane] = norm <= 1 ? 10 : 1;
+        const double asked = norm <= 1 && p->end[lane] == p->last[lane] ? p->proposed_length[lane] : 0;
+        p->proposed_length[lane] = stops && next < asked ? asked : next;
+        p->max_growth[lane] = norm <= 1 ? 10 : 1;
         p->before[lane] = norm <= 1 ? held > near ? held : near : p->before[lane];
         p->good[lane] = norm <= 1 ? 1 : 0;
     }
@@ -353,15 +355,15 @@ static void begin_steps(size_t lanes, const equations *own, const method *with, 
 {
     real *const rate = a->error, *const room = a->k + own->states*lanes;
     for (size_t lane = 0; lane < lanes; lane++) {
-        if (!p->fresh[lane])
+        if (!p->needs_first_step[lane])
             continue;
         copy_lane(lanes, own, lane, a->u, a);
         const double now = p->now[lane], most = p->last[lane] - now;
         own->rates((real) now, a->own_u, a->own_given, a->own_fixed, rate);
-        if (p->fresh[lane] == FROM_NOTHING)
-            p->wish[lane] = first_length(own, with, now, a->own_u, rate, a->own_given, a->own_fixed, most,
+        if (p->needs_first_step[lane] == FROM_NOTHING)
+            p->proposed_length[lane] = first_length(own, with, now, a->own_u, rate, a->own_given, a->own_fixed, most,
                 room);
-        p->fresh[lane] = 0;
+        p->needs_first_step[lane] = 0;
         for (size_t i = 0; i < own->states; i++)
             a->k[i*lanes + lane] = rate[i];
     }
@@ -375,7 +377,7 @@ INLINE observations observations_of(const path_samples *all, size_t n, size_t do
 }
 
 /* Gives a lane the next time of its sample, and the values of the interval that leads there. */
-INLINE void go_on_from_times(size_t lanes, const equations *own, size_t lane, const observations *seen,
+INLINE void resume_after_observation(size_t lanes, const equations *own, size_t lane, const observations *seen,
     const lane_arrays *a, paths *p)
 {
     const size_t done = seen->done, last = seen->times - 1;
@@ -409,14 +411,14 @@ static COLD void begin_lane(size_t lanes, const equations *own, const path_sampl
     }
     for (size_t i = 0; i < own->states; i++)
         a->u[i*lanes + lane] = a->own_u[i];
-    go_on_from_times(lanes, own, lane, &seen, a, p);
+    resume_after_observation(lanes, own, lane, &seen, a, p);
     p->sample[lane] = n;
     p->left[lane] = (double) own->most;
     p->now[lane] = p->end[lane] = now;
-    p->h[lane] = p->wish[lane] = 0;
-    p->most[lane] = 10;
+    p->h[lane] = p->proposed_length[lane] = 0;
+    p->max_growth[lane] = 10;
     p->before[lane] = p->good[lane] = 0;
-    p->fresh[lane] = FROM_NOTHING;
+    p->needs_first_step[lane] = FROM_NOTHING;
 }
 
 /* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
@@ -430,9 +432,9 @@ static COLD void fill_lane(size_t lanes, const equations *own, size_t lane, cons
         a->u[i*lanes + lane] = a->u[i*lanes];
     p->now[lane] = p->end[lane] = p->now[0];
     p->last[lane] = p->final[lane] = p->upcoming[lane] = p->last[0];
-    p->h[lane] = p->wish[lane] = p->most[lane] = p->left[lane] = p->live[lane] = 0;
+    p->h[lane] = p->proposed_length[lane] = p->max_growth[lane] = p->left[lane] = p->live[lane] = 0;
     p->before[lane] = p->good[lane] = 0;
-    p->fresh[lane] = FROM_NOTHING;
+    p->needs_first_step[lane] = FROM_NOTHING;
 }
 
 /* Starts the next samples in all lanes whose own has ended, and fills those that never had one. Returns whether any
@@ -447,7 +449,7 @@ SHARED HOT int refill_lanes(size_t lanes, const equations *own, const method *wi
             p->lanes = p->lanes > lane ? p->lanes : lane + 1;
         }
         live |= p->live[lane] > 0;
-        fresh |= stops && p->live[lane] > 0 && p->fresh[lane];
+        fresh |= stops && p->live[lane] > 0 && p->needs_first_step[lane];
     }
     if (live && fresh) {
         for (size_t lane = p->lanes; lane < lanes; lane++)
@@ -484,14 +486,14 @@ SHARED HOT int pass_lanes(size_t lanes, const equations *own, const path_samples
         copy_lane(lanes, own, lane, a->after, a);
         pass_times(own, p->end[lane], values_of_times(own, p->sample[lane]), a->own_given, a->own_fixed, a->own_u,
             a->own_u + own->states, &seen, &jumped);
-        go_on_from_times(lanes, own, lane, &seen, a, p);
+        resume_after_observation(lanes, own, lane, &seen, a, p);
         for (size_t i = 0; i < own->states; i++)
             a->after[i*lanes + lane] = a->own_u[i];
         if (jumped) {
-            p->most[lane] = 10;
+            p->max_growth[lane] = 10;
             p->before[lane] = 0;
         }
-        p->fresh[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;
+        p->needs_first_step[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;
         any = 1;
     }
     return any;

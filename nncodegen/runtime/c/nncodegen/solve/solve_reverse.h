@@ -147,7 +147,7 @@ INLINE size_t take_kept_steps(const equations *own, const method *with, const st
             observe_step(own, with, a, *from, to.now, seen);
         keep_step(kept, levels, own->states, with->stages, number++, tried, a->u, a->k);
         accept_step(own, with, a, to, from);
-        if (stops && to.now >= aim && land(own, with, values, given, fixed, a, seen, from))
+        if (stops && to.now >= aim && resume_at_time(own, with, values, given, fixed, a, seen, from))
             aim = aim_of(own, seen);
     }
     return number;

@@ -36,15 +36,15 @@ def _mask_equations(step: Step) -> tuple[Equation, ...]:
     """Return the equations by which data tell what exists of a product of two arrays of samples; ``()`` for others."""
     if not step.factors or not all(SAMPLE in each.indices for each in (step.target, *step.factors)):
         return ()
-    told = tuple(equation for equation in step.where if equation.data is not None)
-    return told if not any(equation.terms for equation in told) else ()
+    by_data = tuple(equation for equation in step.where if equation.data is not None)
+    return by_data if not any(equation.terms for equation in by_data) else ()
 
 
 def _whole(step: Step, program: Program, known: dict[tuple[Element, tuple[Equation, ...]], Element]) -> Iterator[Step]:
     """Yield the steps of a product; ``known`` are the values that other products have set to 0 where it is told."""
-    told = _mask_equations(step)
-    of_result = tuple(each for each in told if {*each.indices} <= {*step.target.indices})
-    of_terms = tuple(each for each in told if {*each.indices} <= {SAMPLE, *step.over})
+    equations = _mask_equations(step)
+    of_result = tuple(each for each in equations if {*each.indices} <= {*step.target.indices})
+    of_terms = tuple(each for each in equations if {*each.indices} <= {SAMPLE, *step.over})
     rest = tuple(each for each in step.where if each not in (*of_result, *of_terms))
     if of_terms:
         indices = {index for each in of_terms for index in each.indices}

@@ -39,29 +39,29 @@ def initial_values(values: Any, shape: tuple[int, ...], role: str) -> Initial:
     return Initial("given", 0.0, array.astype("<f8").tobytes())
 
 
-def copied(given: Given | None, name: str) -> Given | None:
+def copied(initial: Given | None, name: str) -> Given | None:
     """Return copies of given values. Raise ModelError unless they are finite real numbers."""
-    if given is None:
+    if initial is None:
         return None
-    if isinstance(given, Mapping):
-        return {key: numbers(values, f"the initial {key}") for key, values in given.items()}
-    return numbers(given, f"the initial parameters of {name}")
+    if isinstance(initial, Mapping):
+        return {key: numbers(values, f"the initial {key}") for key, values in initial.items()}
+    return numbers(initial, f"the initial parameters of {name}")
 
 
-def with_initial(parameters: tuple[Tensor, ...], given: Given | None, name: str) -> tuple[Tensor, ...]:
+def with_initial(parameters: tuple[Tensor, ...], initial: Given | None, name: str) -> tuple[Tensor, ...]:
     """Return the parameters with the given initial values. Raise ModelError where the values do not fit."""
-    if given is None:
+    if initial is None:
         return parameters
-    if not isinstance(given, Mapping):
-        given = _by_name(parameters, given, name)
+    if not isinstance(initial, Mapping):
+        initial = _by_name(parameters, initial, name)
     known = {tensor.name for tensor in parameters}
-    for key in given:
+    for key in initial:
         if key not in known:
             there = ", ".join(tensor.name for tensor in parameters)
             raise ModelError(f"initial names {key!r}, which is no parameter of {name}; there are: {there}")
     return tuple(
-        replace(tensor, initial=initial_values(given[tensor.name], _shape(tensor), f"the initial {tensor.name}"))
-        if tensor.name in given
+        replace(tensor, initial=initial_values(initial[tensor.name], _shape(tensor), f"the initial {tensor.name}"))
+        if tensor.name in initial
         else tensor
         for tensor in parameters
     )
@@ -76,13 +76,13 @@ def check_precision(parameters: tuple[Tensor, ...], precision: str) -> None:
             raise ModelError(f"the initial {tensor.name} has a value that is too large for {precision}: scale it")
 
 
-def _by_name(parameters: tuple[Tensor, ...], given: Any, name: str) -> dict[str, NDArray[np.float64]]:
+def _by_name(parameters: tuple[Tensor, ...], initial: Any, name: str) -> dict[str, NDArray[np.float64]]:
     """Split a flat array into the values of each parameter, by its name. Raise ModelError where the size is wrong."""
-    flat = numbers(given, f"the initial parameters of {name}")
+    flat = numbers(initial, f"the initial parameters of {name}")
     total = sum(tensor.size for tensor in parameters)
     if flat.shape != (total,):
         raise ModelError(f"the initial parameters of {name} must have the shape ({total},), not {flat.shape}")
-    return {tensor.name: flat[own].reshape(_shape(tensor)) for tensor, own in slices_of(parameters)}
+    return {tensor.name: flat[place].reshape(_shape(tensor)) for tensor, place in slices_of(parameters)}
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

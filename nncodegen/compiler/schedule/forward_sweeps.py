@@ -22,7 +22,7 @@ from nncodegen.compiler.schedule.plans import SWEEPS
 from nncodegen.compiler.schedule.side_by_side import SideBySide, takes_much_memory
 from nncodegen.compiler.schedule.storage import Place, Storage
 from nncodegen.compiler.schedule.tree import Tree
-from nncodegen.compiler.schedule.walks import computed, steps_in
+from nncodegen.compiler.schedule.tree_walks import computed, steps_in
 
 
 def group_of_sweeps(program: Program) -> SideBySide | None:
