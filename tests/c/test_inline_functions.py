@@ -323,6 +323,25 @@ def test_faddeeva_has_the_same_bits_everywhere(compiled, bits):
     assert hashlib.sha256(values).hexdigest()[:16] == FADDEEVA_BITS[bits]
 
 
+@pytest.mark.skipif(not shutil.which("clang"), reason="needs Clang")
+@pytest.mark.parametrize("bits", [64, 32])
+def test_no_product_is_left_to_the_compiler(bits, tmp_path):
+    """Portable functions say of every sum with a product that it is rounded once; native ones leave it to the compiler.
+
+    Clang, which fuses within an expression if it may (-ffp-contract=on), writes llvm.fmuladd where it would.
+    """
+    source = tmp_path / "functions.c"
+    source.write_text("\n".join(loops(bits)) + "\n")
+    left = {}
+    for same in (0, 1):
+        options = [*INCLUDES, "-std=c11", f"-DNN_SAME_BITS={same}", "-ffp-contract=on", "-S", "-emit-llvm"]
+        command = ["clang", *options, "-o", "-", str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        left[same] = re.findall(r"call .*@llvm\.fmuladd.*", done.stdout)
+    assert len(left[0]) > 100
+    assert left[1] == []
+
+
 def test_faddeeva_is_that_of_scipy():
     """The values of the definition, which the other test takes for exact, are those of SciPy."""
     x, y, exact = faddeeva_points(64, 25)

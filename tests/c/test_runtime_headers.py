@@ -24,7 +24,7 @@ WITH_KERNELS = [
 ]  # fmt: skip
 """Those that call the loops of a model, which stand before them."""
 PUBLIC = ["entry_points.h", "interface.h", "names.h"]
-ALTERNATIVES = {"functions32.h", "functions64.h", "fused32.h", "fused64.h"}
+ALTERNATIVES = {"functions32.h", "functions64.h"}
 """Those of which a module includes one, so that all have the same names."""
 FUNCTION = re.compile(r"^(?:static|INLINE|OPTIONAL|RARE|SHARED) [\w *]*?\b(\w+)(?<!\bNN)\(", re.MULTILINE)
 """The name of a function that is static, where it is defined or declared."""

@@ -25,7 +25,6 @@ import nncodegen as nn
 from nncodegen.compiler.building.build import VARIANT_VARIABLE
 from nncodegen.compiler.building.compiler import find_compiler
 from nncodegen.compiler.building.targets import get_include
-from nncodegen.compiler.emit.fused import FUNCTIONS, print_fused
 from nncodegen.compiler.ir.elementary import log10
 from nncodegen.runtime.python.ground import same_bits
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
@@ -444,15 +443,6 @@ def test_what_estimators_refuse():
         estimators.FormulaRegressor(nn.curves.gaussian(), bits="portable").fit(X, Y)
     with pytest.raises(ValueError, match="bits must be one of native, portable, not 'same'"):
         estimators.NNRegressor(bits="same").fit(X, Y)
-
-
-@pytest.mark.parametrize("bits", ["64", "32"])
-def test_printed_functions(bits, request):
-    """The functions with fused operations are printed from those without; ``--update-golden`` prints them anew."""
-    path = FUNCTIONS / f"fused{bits}.h"
-    if request.config.getoption("--update-golden"):
-        path.write_text(print_fused(bits))
-    assert path.read_text() == print_fused(bits)
 
 
 @pytest.mark.thorough

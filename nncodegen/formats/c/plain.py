@@ -75,6 +75,7 @@ def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
     if not libm:
         yield from ("", *runtime_text(model.mathematics))
     if "functions" in helpers:
+        yield from ("", *runtime_text("plain/plus_times"))
         yield from ("", *runtime_text(f"math/functions{model.request.precision[-2:]}"))
     roots = ["root"] if systems and not libm and model.real == "float" else []
     defined = BESIDES if "functions" in helpers else ()

@@ -2,10 +2,11 @@
 
    Compilers must not reorder sums, and round each result to its type: -ffast-math and arithmetic of the 8087 are
    refused below. They fuse no product with a sum by themselves (-ffp-contract=off); the text says where that is done:
-   fused for values, ADD_PRODUCT for vectors (vectors.h). Without NN_SAME_BITS, ADD_PRODUCT is ordinary arithmetic,
-   which compilers may fuse.
+   fused, PLUS_TIMES and its like for values, ADD_PRODUCT for vectors (vectors.h). Without NN_SAME_BITS, all but fused
+   are ordinary arithmetic, which compilers may fuse.
 
-   Needs NN_BITS. Gives NN_SAME_BITS, fused, same_log1p, and functions of the C library under their usual names. */
+   Needs NN_BITS. Gives NN_SAME_BITS, fused, PLUS_TIMES, MINUS_TIMES, TIMES_PLUS, TIMES_MINUS, same_log1p, and functions
+   of the C library under their usual names. */
 
 #ifndef NNCODEGEN_SAME_BITS_H
 #define NNCODEGEN_SAME_BITS_H
@@ -31,6 +32,20 @@
 #define fused(a, b, c) __builtin_fma(a, b, c)
 #else
 #define fused(a, b, c) __builtin_fmaf(a, b, c)
+#endif
+
+/* Sums with a product, as their names say: c + a*b, c - a*b, a*b + c, a*b - c. They are rounded once where results must
+   not depend on the CPU and the compiler. */
+#if NN_SAME_BITS
+#define PLUS_TIMES(c, a, b) fused(a, b, c)
+#define MINUS_TIMES(c, a, b) fused(-(a), b, c)
+#define TIMES_PLUS(a, b, c) fused(a, b, c)
+#define TIMES_MINUS(a, b, c) fused(a, b, -(c))
+#else
+#define PLUS_TIMES(c, a, b) ((c) + (a)*(b))
+#define MINUS_TIMES(c, a, b) ((c) - (a)*(b))
+#define TIMES_PLUS(a, b, c) ((a)*(b) + (c))
+#define TIMES_MINUS(a, b, c) ((a)*(b) - (c))
 #endif
 
 /* log(1 + x) for x from 0 on, precise for small x as well: what rounding 1 + x loses is added. Without branches, so

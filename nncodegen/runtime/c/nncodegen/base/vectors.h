@@ -38,6 +38,13 @@
 #define BLOCK_ROWS 4
 #endif
 
+/* The rows of a block of sums of lanes: half as many, as it has four columns. */
+#if BLOCK_ROWS == 8
+#define LANE_SUM_ROWS 4
+#else
+#define LANE_SUM_ROWS 2
+#endif
+
 /* The number of rows of a product above which vectors that cross two cache lines are copied first. Zen 4 loads all
    of its vectors in halves, so that copies gain nothing; Zen 5 loads both lines while a block computes, so that
    copies pay only for many rows. */
@@ -95,7 +102,6 @@ enum {
     SUM_LANES = SUM_BYTES/sizeof(real),
     SUM_VECTORS = SUM_BYTES/VECTOR_BYTES,
     PANEL = 256, /* the number of terms of a part of a long sum: in two of the longest vectors, 32 kB */
-    LANE_SUM_ROWS = BLOCK_ROWS/2, /* the rows of a block of sums of lanes */
     FEW = 4 /* fewer samples than this are multiplied by transposed weights directly, without a copy */
 };
 

@@ -1,6 +1,9 @@
 /* Functions in double precision without branches, so that compilers make vectors of loops that call them. Their errors
    are below 2 units in the last place.
 
+   Where the bits of results must not depend on the CPU and the compiler, the text says which products are added without
+   being rounded (PLUS_TIMES and its like in same_bits.h); elsewhere, the compiler chooses.
+
    Needs base.h with NN_BITS 64. Gives exp_of, expm1_of, decay_of, log_of, log1p_of, tanh_of and its parts, erf_of,
    erfc_of, odds_of, faddeeva_real_of, faddeeva_imag_of; and exp_scalar, odds and their like for one argument
    at a time. */
@@ -14,25 +17,25 @@
 INLINE double exp_rest(double r)
 {
     const double r2 = r*r;
-    const double q01 = 0x1p-1 + r*0x1.5555555555556p-3;
-    const double q23 = 0x1.5555555553d37p-5 + r*0x1.11111111109a6p-7;
-    const double q45 = 0x1.6c16c1789d1d7p-10 + r*0x1.a01a01a7cebcdp-13;
-    const double q67 = 0x1.a019b8ca26fcfp-16 + r*0x1.71de0d85293b8p-19;
-    const double q89 = 0x1.2891d4ffbb0f9p-22 + r*0x1.af390ba7e6f47p-26;
-    return q01 + r2*(q23 + r2*(q45 + r2*(q67 + r2*q89)));
+    const double q01 = PLUS_TIMES(0x1p-1, r, 0x1.5555555555556p-3);
+    const double q23 = PLUS_TIMES(0x1.5555555553d37p-5, r, 0x1.11111111109a6p-7);
+    const double q45 = PLUS_TIMES(0x1.6c16c1789d1d7p-10, r, 0x1.a01a01a7cebcdp-13);
+    const double q67 = PLUS_TIMES(0x1.a019b8ca26fcfp-16, r, 0x1.71de0d85293b8p-19);
+    const double q89 = PLUS_TIMES(0x1.2891d4ffbb0f9p-22, r, 0x1.af390ba7e6f47p-26);
+    return PLUS_TIMES(q01, r2, PLUS_TIMES(q23, r2, PLUS_TIMES(q45, r2, PLUS_TIMES(q67, r2, q89))));
 }
 
 /* exp(r) - 1 - high for r = high - low. */
 INLINE double exp_tail(double high, double low)
 {
     const double r = high - low;
-    return r*r*exp_rest(r) - low;
+    return TIMES_MINUS(r*r, exp_rest(r), low);
 }
 
 /* exp(x - n*log(2)) - 1, with log(2) as a head, for which n*head is exact, and a rest. */
 INLINE double exp_precise(double x, double n)
 {
-    const double high = x - n*0x1.62e42fefp-1;
+    const double high = MINUS_TIMES(x, n, 0x1.62e42fefp-1);
     return high + exp_tail(high, n*0x1.473de6af278edp-34);
 }
 
@@ -40,9 +43,9 @@ INLINE double exp_precise(double x, double n)
    that; otherwise, tanh would lose digits without the correction. */
 INLINE double exp_reduced(double x, double n)
 {
-#ifdef FP_FAST_FMA
-    const double r = (x - n*0x1.62e42fefp-1) - n*0x1.473de6af278edp-34;
-    return r + r*r*exp_rest(r);
+#if NN_SAME_BITS || defined(FP_FAST_FMA)
+    const double r = MINUS_TIMES(MINUS_TIMES(x, n, 0x1.62e42fefp-1), n, 0x1.473de6af278edp-34);
+    return PLUS_TIMES(r, r*r, exp_rest(r));
 #else
     return exp_precise(x, n);
 #endif
@@ -53,7 +56,7 @@ INLINE double exp_reduced(double x, double n)
 INLINE double exp_of(double x)
 {
     const double shift = 0x1.8p52; /* adding it rounds to an integer, which the low bits then hold */
-    const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
+    const union { double real; uint64_t bits; } k = {TIMES_PLUS(x, 0x1.71547652b82fep+0, shift)};
     const double n = k.real - shift;
     const double p = 1 + exp_reduced(x, n);
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* 2**k in two factors: it may be subnormal */
@@ -107,20 +110,21 @@ typedef struct {
 INLINE exp_parts exp_split(double x)
 {
     const double shift = 0x1.8p52;
-    const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+7 + shift};
+    const union { double real; uint64_t bits; } k = {TIMES_PLUS(x, 0x1.71547652b82fep+7, shift)};
     const union { uint64_t bits; double real; } scale = {exp_table[k.bits & 127] + (k.bits << 45)};
     const double n = k.real - shift;
     exp_parts parts;
     parts.scale = scale.real;
-#ifdef FP_FAST_FMA
+#if NN_SAME_BITS || defined(FP_FAST_FMA)
     parts.r = fma(n, -0x1.62e42fefa39efp-8, x);
-    parts.full = parts.r - n*0x1.abc9e3b39803fp-63;
+    parts.full = MINUS_TIMES(parts.r, n, 0x1.abc9e3b39803fp-63);
 #else
     parts.r = (x - n*0x1.62e42fefp-8) - n*0x1.473de6af278edp-41;
     parts.full = parts.r;
 #endif
-    const double q01 = 0x1p-1 + parts.r*0x1.5555555555555p-3, q23 = 0x1.5555555555555p-5 + parts.r*0x1.1111111111111p-7;
-    parts.q = q01 + parts.r*parts.r*q23;
+    const double q01 = PLUS_TIMES(0x1p-1, parts.r, 0x1.5555555555555p-3);
+    const double q23 = PLUS_TIMES(0x1.5555555555555p-5, parts.r, 0x1.1111111111111p-7);
+    parts.q = PLUS_TIMES(q01, parts.r*parts.r, q23);
     return parts;
 }
 
@@ -137,7 +141,7 @@ INLINE double exp_scalar(double x)
     if (!(fabs(x) < 700))
         return exp_outside(x);
     const exp_parts e = exp_split(x);
-    return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+    return PLUS_TIMES(PLUS_TIMES(e.scale, e.scale, e.full), e.scale*(e.r*e.r), e.q);
 }
 
 /* 1 + exp(x), ready as soon as exp(x) itself would be. */
@@ -146,7 +150,7 @@ INLINE double exp_plus_1(double x)
     if (!(fabs(x) < 700))
         return 1 + exp_outside(x);
     const exp_parts e = exp_split(x);
-    return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+    return PLUS_TIMES(PLUS_TIMES(1 + e.scale, e.scale, e.full), e.scale*(e.r*e.r), e.q);
 }
 
 /* exp(-t); for t below -650, exp(650), so that no product with it overflows: a quotient by 1 + odds(t)
@@ -156,7 +160,7 @@ INLINE double odds(double t)
     if (!(fabs(t) < 650))
         return exp_outside(t < -650 ? 650 : -t);
     const exp_parts e = exp_split(-t);
-    return (e.scale + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+    return PLUS_TIMES(PLUS_TIMES(e.scale, e.scale, e.full), e.scale*(e.r*e.r), e.q);
 }
 
 /* 1 + odds(t), ready as soon as odds(t) itself would be. */
@@ -165,7 +169,7 @@ INLINE double odds_plus_1(double t)
     if (!(fabs(t) < 650))
         return 1 + exp_outside(t < -650 ? 650 : -t);
     const exp_parts e = exp_split(-t);
-    return ((1 + e.scale) + e.scale*e.full) + e.scale*(e.r*e.r)*e.q;
+    return PLUS_TIMES(PLUS_TIMES(1 + e.scale, e.scale, e.full), e.scale*(e.r*e.r), e.q);
 }
 
 /* exp(-a) for a >= 0: as exp_of, where 2**k can only become subnormal. */
@@ -173,12 +177,12 @@ INLINE double decay_of(double a)
 {
     const double shift = 0x1.8p52 + (1023 + 128); /* so that the low bits are those of an exponent: of 2**(k + 128) */
     a = a > 746 ? 746 : a;
-    const union { double real; uint64_t bits; } k = {shift - a*0x1.71547652b82fep+0};
+    const union { double real; uint64_t bits; } k = {MINUS_TIMES(shift, a, 0x1.71547652b82fep+0)};
     const double n = k.real - shift;
     const double p = exp_precise(-a, n);
     const union { uint64_t bits; double real; } scale = {k.bits << 52};
     const double w = scale.real*0x1p-128;
-    return w + w*p;
+    return PLUS_TIMES(w, w, p);
 }
 
 /* odds(t) for many t at once, and 0 where it is no normal number. Both bounds of t are one comparison: from
@@ -187,10 +191,10 @@ INLINE double odds_of(double t)
 {
     const double shift = 0x1.8p52 + 1023; /* so that the low bits are those of the exponent of w */
     const double off = t - 29.5, s = fabs(off) > 679.5 ? 29.5 + copysign(679.5, off) : t; /* from -650 to 709 */
-    const union { double real; uint64_t bits; } k = {shift - s*0x1.71547652b82fep+0};
+    const union { double real; uint64_t bits; } k = {MINUS_TIMES(shift, s, 0x1.71547652b82fep+0)};
     const union { uint64_t bits; double real; } w = {k.bits << 52};
     const double n = k.real - shift, p = exp_reduced(-s, n);
-    return w.real + w.real*p;
+    return PLUS_TIMES(w.real, w.real, p);
 }
 
 /* exp(x) - 1: as exp_of, with 2**k*(exp(r) - 1) + (2**k - 1), and with the sign of x, also of -0. */
@@ -199,14 +203,14 @@ INLINE double expm1_of(double x)
     const double shift = 0x1.8p52;
     x = x < -50 ? -50 : x;
     x = x > 710 ? 710 : x;
-    const union { double real; uint64_t bits; } k = {x*0x1.71547652b82fep+0 + shift};
+    const union { double real; uint64_t bits; } k = {TIMES_PLUS(x, 0x1.71547652b82fep+0, shift)};
     const double n = k.real - shift;
-    const double high = x - n*0x1.62e42fefp-1, tail = exp_tail(high, n*0x1.473de6af278edp-34);
+    const double high = MINUS_TIMES(x, n, 0x1.62e42fefp-1), tail = exp_tail(high, n*0x1.473de6af278edp-34);
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1;
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52},
         inverse = {(2047 - (biased - half)) << 52};
-    const double value = ((high*first.real + (first.real - inverse.real)) + tail*first.real)*second.real;
-    return copysign(value, x);
+    const double value = PLUS_TIMES(TIMES_PLUS(high, first.real, first.real - inverse.real), tail, first.real);
+    return copysign(value*second.real, x);
 }
 
 /* log(u + c) for a small correction c of u: u = 2**k*(1 + f), and
@@ -222,11 +226,12 @@ INLINE double log_sum(double u, double c)
     const double k = biased.real - (0x1p52 + 1100) - (u < 0x1p-1022 ? 54 : 0);
     const double f = mantissa.real - 1;
     const double s = f/(2 + f), z = s*s, z2 = z*z, half = f*f*0.5;
-    const double q01 = 0x1.5555555555558p-1 + z*0x1.9999999995204p-2;
-    const double q23 = 0x1.2492492e09d4dp-2 + z*0x1.c71c62c639fdep-3;
-    const double q45 = 0x1.7462bd8f7796ep-3 + z*0x1.39fd392179a95p-3;
-    const double R = z*((q01 + z2*q23) + z2*z2*(q45 + z2*0x1.2b6688a387e03p-3));
-    const double value = k*0x1.62e42fefp-1 - ((half - (s*(half + R) + (k*0x1.473de6af278edp-34 + c/u))) - f);
+    const double q01 = PLUS_TIMES(0x1.5555555555558p-1, z, 0x1.9999999995204p-2);
+    const double q23 = PLUS_TIMES(0x1.2492492e09d4dp-2, z, 0x1.c71c62c639fdep-3);
+    const double q45 = PLUS_TIMES(0x1.7462bd8f7796ep-3, z, 0x1.39fd392179a95p-3);
+    const double R = z*PLUS_TIMES(PLUS_TIMES(q01, z2, q23), z2*z2, PLUS_TIMES(q45, z2, 0x1.2b6688a387e03p-3));
+    const double rest = TIMES_PLUS(s, half + R, TIMES_PLUS(k, 0x1.473de6af278edp-34, c/u));
+    const double value = TIMES_MINUS(k, 0x1.62e42fefp-1, (half - rest) - f);
     return u > 0 ? (u < HUGE_VAL ? value : u) : u == 0 ? -HUGE_VAL : (double) NAN;
 }
 
@@ -249,10 +254,11 @@ INLINE double half_exp_and(double c, double z)
 {
     const double shift = 0x1.8p52 + 1022; /* so that the low bits are those of the exponent of w */
     const double a = 2*fabs(z);
-    const union { double real; uint64_t bits; } k = {shift + fabs(z)*0x1.71547652b82fep+1}; /* not waiting for a */
+    const union { double real; uint64_t bits; } k
+        = {PLUS_TIMES(shift, fabs(z), 0x1.71547652b82fep+1)}; /* not waiting for a */
     const union { uint64_t bits; double real; } w = {k.bits << 52};
     const double n = k.real - shift, p = exp_reduced(a, n);
-    return a > 708.25 ? HUGE_VAL : (w.real + c) + w.real*p;
+    return a > 708.25 ? HUGE_VAL : PLUS_TIMES(w.real + c, w.real, p);
 }
 
 /* (exp(2*|z|) - 1)/2. */
@@ -271,8 +277,8 @@ INLINE double half_expm1_plus_1(double z)
    Where products are not fused, 1 - r loses less from e = 1 on. */
 INLINE double tanh_of(double z, double e, double r)
 {
-    const double t = e*r, precise = t + r*((e - t) - t*e);
-#ifdef FP_FAST_FMA
+    const double t = e*r, precise = PLUS_TIMES(t, r, MINUS_TIMES(e - t, t, e));
+#if NN_SAME_BITS || defined(FP_FAST_FMA)
     const double value = precise;
 #else
     const double value = e > 1 ? 1 - r : precise;
@@ -284,12 +290,13 @@ INLINE double tanh_of(double z, double e, double r)
 INLINE double erf_excess(double z)
 {
     const double z2 = z*z, z4 = z2*z2;
-    const double q01 = 0x1.06eba8214db68p-3 - z*0x1.812746b0379b3p-2;
-    const double q23 = 0x1.ce2f21a040432p-4 - z*0x1.b82ce311b5757p-6;
-    const double q45 = 0x1.565bcce8c6f68p-8 - z*0x1.c02dabff5e3c3p-11;
-    const double q67 = 0x1.f9a213786f688p-14 - z*0x1.f4ba4f366e9b5p-17;
-    const double q89 = 0x1.b889cf3f25facp-20 - z*0x1.52fdb8e0392b8p-23;
-    return (q01 + z2*q23) + z4*((q45 + z2*q67) + z4*(q89 + z2*0x1.781f53f141fbcp-27));
+    const double q01 = MINUS_TIMES(0x1.06eba8214db68p-3, z, 0x1.812746b0379b3p-2);
+    const double q23 = MINUS_TIMES(0x1.ce2f21a040432p-4, z, 0x1.b82ce311b5757p-6);
+    const double q45 = MINUS_TIMES(0x1.565bcce8c6f68p-8, z, 0x1.c02dabff5e3c3p-11);
+    const double q67 = MINUS_TIMES(0x1.f9a213786f688p-14, z, 0x1.f4ba4f366e9b5p-17);
+    const double q89 = MINUS_TIMES(0x1.b889cf3f25facp-20, z, 0x1.52fdb8e0392b8p-23);
+    return PLUS_TIMES(PLUS_TIMES(q01, z2, q23), z4,
+        PLUS_TIMES(PLUS_TIMES(q45, z2, q67), z4, PLUS_TIMES(q89, z2, 0x1.781f53f141fbcp-27)));
 }
 
 /* erfc(a) for a >= 13/16: exp(-a*a)*s*p(t) with s = 1/(a + 1/2) and t = 1/(a + 4), where p is nearly constant. a =
@@ -302,28 +309,31 @@ INLINE double erfc_tail(double a)
     const union { double real; uint64_t bits; } whole = {a};
     const union { uint64_t bits; double real; } head = {whole.bits & UINT64_C(0xfffffffff8000000)};
     const double rest = a - head.real, square = head.real*head.real;
-    const union { double real; uint64_t bits; } k = {shift - a*a*0x1.71547652b82fep+0};
-    const double n = k.real - shift, high = -square - n*0x1.62e42fefp-1;
-    const double tail = exp_tail(high, n*0x1.473de6af278edp-34 + rest*(a + head.real));
+    const union { double real; uint64_t bits; } k = {MINUS_TIMES(shift, a*a, 0x1.71547652b82fep+0)};
+    const double n = k.real - shift, high = MINUS_TIMES(-square, n, 0x1.62e42fefp-1);
+    const double tail = exp_tail(high, PLUS_TIMES(n*0x1.473de6af278edp-34, rest, a + head.real));
     const double e = 1 + (high + tail); /* exp(-a*a)/2**n */
     const double both = 1/((a + 0.5)*(a + 4));
     const union { double real; uint64_t bits; } s = {both*(a + 4)};
     const union { uint64_t bits; double real; } S = {s.bits & UINT64_C(0xfffffffff0000000)};
-    const double part = (1 - S.real*(head.real + 0.5)) - S.real*rest, lost = part + part*part;
-    const double u = both*(a + 0.5) - 0x1.eafd945b88e6dp-4, u2 = u*u, u4 = u2*u2, u8 = u4*u4;
-    const double q01 = 0x1.1ab58cf074085p-1 + u*0x1.759e1c2c00341p-1;
-    const double q23 = -0x1.b2337ba9c9d8ap+3 - u*0x1.55977c4fd2c3cp+7;
-    const double q45 = -0x1.422c18276984bp+10 - u*0x1.cdf103e0472e7p+12;
-    const double q67 = -0x1.075cef3ae0cb5p+15 - u*0x1.d7d2832d47006p+16;
-    const double q89 = -0x1.34559acf976ddp+18 - u*0x1.b3f030a526f21p+18;
-    const double qab = 0x1.0d99904d2b6c3p+19 + u*0x1.1d5ac8b1da699p+22;
-    const double qcd = 0x1.f45ef7fbb6355p+22 - u*0x1.01fe84c8effe4p+24;
-    const double qef = -0x1.7eaf45c235046p+26 - u*0x1.0bc36bb5e4253p+25;
-    const double qgh = 0x1.7ebddbd92dbddp+29 + u*0x1.34fe832095776p+30;
-    const double qij = -0x1.14fae1cb84b1dp+32 - u*0x1.68be8ca5fc059p+33;
-    const double q07 = (q01 + u2*q23) + u4*(q45 + u2*q67), q8f = (q89 + u2*qab) + u4*(qcd + u2*qef);
-    const double uq = u*(q07 + u8*(q8f + u8*(qgh + u2*qij))), p = 0x1.3a3015cp-1;
-    const double value = S.real*p + S.real*(p*high + (p*tail + e*(uq + lost*(p + uq))));
+    const double part = MINUS_TIMES(MINUS_TIMES(1, S.real, head.real + 0.5), S.real, rest);
+    const double lost = PLUS_TIMES(part, part, part);
+    const double u = TIMES_MINUS(both, a + 0.5, 0x1.eafd945b88e6dp-4), u2 = u*u, u4 = u2*u2, u8 = u4*u4;
+    const double q01 = PLUS_TIMES(0x1.1ab58cf074085p-1, u, 0x1.759e1c2c00341p-1);
+    const double q23 = MINUS_TIMES(-0x1.b2337ba9c9d8ap+3, u, 0x1.55977c4fd2c3cp+7);
+    const double q45 = MINUS_TIMES(-0x1.422c18276984bp+10, u, 0x1.cdf103e0472e7p+12);
+    const double q67 = MINUS_TIMES(-0x1.075cef3ae0cb5p+15, u, 0x1.d7d2832d47006p+16);
+    const double q89 = MINUS_TIMES(-0x1.34559acf976ddp+18, u, 0x1.b3f030a526f21p+18);
+    const double qab = PLUS_TIMES(0x1.0d99904d2b6c3p+19, u, 0x1.1d5ac8b1da699p+22);
+    const double qcd = MINUS_TIMES(0x1.f45ef7fbb6355p+22, u, 0x1.01fe84c8effe4p+24);
+    const double qef = MINUS_TIMES(-0x1.7eaf45c235046p+26, u, 0x1.0bc36bb5e4253p+25);
+    const double qgh = PLUS_TIMES(0x1.7ebddbd92dbddp+29, u, 0x1.34fe832095776p+30);
+    const double qij = MINUS_TIMES(-0x1.14fae1cb84b1dp+32, u, 0x1.68be8ca5fc059p+33);
+    const double q07 = PLUS_TIMES(PLUS_TIMES(q01, u2, q23), u4, PLUS_TIMES(q45, u2, q67));
+    const double q8f = PLUS_TIMES(PLUS_TIMES(q89, u2, qab), u4, PLUS_TIMES(qcd, u2, qef));
+    const double uq = u*PLUS_TIMES(q07, u8, PLUS_TIMES(q8f, u8, PLUS_TIMES(qgh, u2, qij))), p = 0x1.3a3015cp-1;
+    const double value = PLUS_TIMES(S.real*p, S.real,
+        TIMES_PLUS(p, high, PLUS_TIMES(p*tail, e, PLUS_TIMES(uq, lost, p + uq))));
     const union { uint64_t bits; double real; } scale = {(k.bits + 1023 + 128) << 52}; /* 2**(n + 128) */
     return value*scale.real*0x1p-128;
 }
@@ -331,14 +341,15 @@ INLINE double erfc_tail(double a)
 /* erf(x): 1 - erfc(|x|), but near 0 as a multiple of x. */
 INLINE double erf_of(double x)
 {
-    const double near = x + x*erf_excess(x*x), far = copysign(1 - erfc_tail(fabs(x)), x);
+    const double near = PLUS_TIMES(x, x, erf_excess(x*x)), far = copysign(1 - erfc_tail(fabs(x)), x);
     return fabs(x) < 0.8125 ? near : far;
 }
 
 /* 1 - erf(x), also precise where it is close to 0. */
 INLINE double erfc_of(double x)
 {
-    const double near = (1 - x) - x*erf_excess(x*x), tail = erfc_tail(fabs(x)), far = x < 0 ? 2 - tail : tail;
+    const double near = MINUS_TIMES(1 - x, x, erf_excess(x*x)), tail = erfc_tail(fabs(x)),
+        far = x < 0 ? 2 - tail : tail;
     return fabs(x) < 0.8125 ? near : far;
 }
 
@@ -346,9 +357,9 @@ INLINE double erfc_of(double x)
 INLINE double exp_apart(double high, double low)
 {
     const double shift = 0x1.8p52;
-    const union { double real; uint64_t bits; } k = {(high - low)*0x1.71547652b82fep+0 + shift};
-    const double n = k.real - shift, head = high - n*0x1.62e42fefp-1;
-    const double p = 1 + (head + exp_tail(head, low + n*0x1.473de6af278edp-34));
+    const union { double real; uint64_t bits; } k = {TIMES_PLUS(high - low, 0x1.71547652b82fep+0, shift)};
+    const double n = k.real - shift, head = MINUS_TIMES(high, n, 0x1.62e42fefp-1);
+    const double p = 1 + (head + exp_tail(head, PLUS_TIMES(low, n, 0x1.473de6af278edp-34)));
     const uint64_t biased = (k.bits + 2048) & 4095, half = biased >> 1; /* as in exp_of */
     const union { uint64_t bits; double real; } first = {(half - 1) << 52}, second = {(biased - half - 1) << 52};
     return p*first.real*second.real;
@@ -358,20 +369,20 @@ INLINE double exp_apart(double high, double low)
 INLINE double sine_near(double r)
 {
     const double z = r*r, z2 = z*z;
-    const double q01 = -0x1.5555555555534p-3 + z*0x1.111111110d976p-7;
-    const double q23 = -0x1.a01a01985f3d5p-13 + z*0x1.71de326b6989bp-19;
-    const double q45 = -0x1.ae5c222de3becp-26 + z*0x1.5cf3752a696b6p-33;
-    return r + r*z*(q01 + z2*(q23 + z2*q45));
+    const double q01 = PLUS_TIMES(-0x1.5555555555534p-3, z, 0x1.111111110d976p-7);
+    const double q23 = PLUS_TIMES(-0x1.a01a01985f3d5p-13, z, 0x1.71de326b6989bp-19);
+    const double q45 = PLUS_TIMES(-0x1.ae5c222de3becp-26, z, 0x1.5cf3752a696b6p-33);
+    return PLUS_TIMES(r, r*z, PLUS_TIMES(q01, z2, PLUS_TIMES(q23, z2, q45)));
 }
 
 /* The cosine of r, |r| <= pi/4. */
 INLINE double cosine_near(double r)
 {
     const double z = r*r, z2 = z*z;
-    const double q01 = 0x1.555555555555p-5 - z*0x1.6c16c16c14f8p-10;
-    const double q23 = 0x1.a01a019bd54bfp-16 - z*0x1.27e4f71edad1p-22;
-    const double q45 = 0x1.1ee92c61919f2p-29 - z*0x1.8f419889c1074p-37;
-    return (1 - 0.5*z) + z2*(q01 + z2*(q23 + z2*q45));
+    const double q01 = MINUS_TIMES(0x1.555555555555p-5, z, 0x1.6c16c16c14f8p-10);
+    const double q23 = MINUS_TIMES(0x1.a01a019bd54bfp-16, z, 0x1.27e4f71edad1p-22);
+    const double q45 = MINUS_TIMES(0x1.1ee92c61919f2p-29, z, 0x1.8f419889c1074p-37);
+    return PLUS_TIMES(MINUS_TIMES(1, 0.5, z), z2, PLUS_TIMES(q01, z2, PLUS_TIMES(q23, z2, q45)));
 }
 
 /* Both parts of a complex number. */
@@ -383,7 +394,7 @@ typedef struct {
 INLINE double faddeeva_pole(double a, double square, double t, double weight)
 {
     const double before = a - t, after = a + t;
-    return weight/((before*before + square)*(after*after + square));
+    return weight/(TIMES_PLUS(before, before, square)*TIMES_PLUS(after, after, square));
 }
 
 /* 2*exp(-z*z)/(1 + exp(4*pi*i*(d - z))) for z = a + i*y, where d is the quarter nearest to a: with the angles
@@ -396,21 +407,21 @@ INLINE complex_parts faddeeva_correction(double a, double y, double turns)
     const union { double real; uint64_t bits; } whole = {a};
     const union { uint64_t bits; double real; } head = {whole.bits & UINT64_C(0xfffffffff8000000)};
     const double rest = a - head.real, square = head.real*head.real, above = y > 6.5 ? 6.5 : y;
-    const double size = exp_apart(-square, rest*(a + head.real) - above*above);
+    const double size = exp_apart(-square, MINUS_TIMES(rest*(a + head.real), above, above));
     const double r = exp_of((above < -3 ? -3 : above)*-0x1.921fb54442d18p+3); /* below, 1 + r is r */
     const double phi = 2*a*above;
-    const union { double real; uint64_t bits; } k = {phi*0x1.45f306dc9c883p-1 + shift};
-    const double n = k.real - shift, part = (phi - n*0x1.921fb544p+0) - n*0x1.0b4611a626331p-34;
+    const union { double real; uint64_t bits; } k = {TIMES_PLUS(phi, 0x1.45f306dc9c883p-1, shift)};
+    const double n = k.real - shift, part = MINUS_TIMES(MINUS_TIMES(phi, n, 0x1.921fb544p+0), n, 0x1.0b4611a626331p-34);
     const double s = sine_near(part), c = cosine_near(part);
     const union { double real; uint64_t bits; } across = {k.bits & 1 ? c : s}, along = {k.bits & 1 ? s : c};
     const union { uint64_t bits; double real; } sine = {across.bits ^ (k.bits & 2) << 62},
         cosine = {along.bits ^ ((k.bits + 1) & 2) << 62};
     const double half = turns*0x1.921fb54442d18p+1, half_sine = sine_near(half);
-    const double other_sine = 2*half_sine*cosine_near(half), other_cosine = 1 - 2*half_sine*half_sine;
-    const double factor = y < 6.28 ? 2*size*(r/((1 + r*r) + 2*r*other_cosine)) : 0;
+    const double other_sine = 2*half_sine*cosine_near(half), other_cosine = MINUS_TIMES(1, 2*half_sine, half_sine);
+    const double factor = y < 6.28 ? 2*size*(r/PLUS_TIMES(PLUS_TIMES(1, r, r), 2*r, other_cosine)) : 0;
     complex_parts result;
-    result.real = factor*((other_cosine*cosine.real + other_sine*sine.real) + r*cosine.real);
-    result.imag = factor*((other_sine*cosine.real - other_cosine*sine.real) - r*sine.real);
+    result.real = factor*PLUS_TIMES(PLUS_TIMES(other_cosine*cosine.real, other_sine, sine.real), r, cosine.real);
+    result.imag = factor*MINUS_TIMES(MINUS_TIMES(other_sine*cosine.real, other_cosine, sine.real), r, sine.real);
     return result;
 }
 
@@ -423,9 +434,9 @@ INLINE complex_parts faddeeva_correction(double a, double y, double turns)
    i/(sqrt(pi)*z). */
 INLINE complex_parts faddeeva(double x, double y)
 {
-    const double shift = 0x1.8p52, a = fabs(x), square = y*y, total = a*a + square, near = a > 28 ? 28 : a;
-    const union { double real; uint64_t bits; } k = {4*near + shift};
-    const double turns = 2*near - 0.5*(k.real - shift), from = k.bits & 1 ? 0 : 0.25;
+    const double shift = 0x1.8p52, a = fabs(x), square = y*y, total = TIMES_PLUS(a, a, square), near = a > 28 ? 28 : a;
+    const union { double real; uint64_t bits; } k = {TIMES_PLUS(4, near, shift)};
+    const double turns = MINUS_TIMES(2*near, 0.5, k.real - shift), from = k.bits & 1 ? 0 : 0.25;
     const double t0 = from, t1 = from + 0.5, t2 = from + 1, t3 = from + 1.5, t4 = from + 2, t5 = from + 2.5,
         t6 = from + 3, t7 = from + 3.5, t8 = from + 4, t9 = from + 4.5, ta = from + 5, tb = from + 5.5, tc = from + 6;
     const double p0 = faddeeva_pole(a, square, t0, k.bits & 1 ? 0x1.45f306dc9c883p-3 : 0x1.323378294c2bfp-2);
@@ -441,16 +452,17 @@ INLINE complex_parts faddeeva(double x, double y)
     const double pa = faddeeva_pole(a, square, ta, k.bits & 1 ? 0x1.3713b5406adeap-38 : 0x1.7fcd8aeb5d909p-42);
     const double pb = faddeeva_pole(a, square, tb, k.bits & 1 ? 0x1.a1e3ccc0d34dfp-46 : 0x1.918a2e7cd92d1p-50);
     const double pc = faddeeva_pole(a, square, tc, k.bits & 1 ? 0x1.547e45cb47c08p-54 : 0x1.fd9a442c5e80dp-59);
-    const double squares = (((p0*(t0*t0) + p1*(t1*t1)) + (p2*(t2*t2) + p3*(t3*t3))) + ((p4*(t4*t4) + p5*(t5*t5)) +
-        (p6*(t6*t6) + p7*(t7*t7)))) + (((p8*(t8*t8) + p9*(t9*t9)) + (pa*(ta*ta) + pb*(tb*tb))) + pc*(tc*tc));
+    const double squares = ((PLUS_TIMES(p0*(t0*t0), p1, t1*t1) + PLUS_TIMES(p2*(t2*t2), p3, t3*t3))
+        + (PLUS_TIMES(p4*(t4*t4), p5, t5*t5) + PLUS_TIMES(p6*(t6*t6), p7, t7*t7)))
+        + PLUS_TIMES(PLUS_TIMES(p8*(t8*t8), p9, t9*t9) + PLUS_TIMES(pa*(ta*ta), pb, tb*tb), pc, tc*tc);
     const double poles = (((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7))) + (((p8 + p9) + (pa + pb)) + pc);
     const complex_parts correction = faddeeva_correction(near, y, turns);
     const double large = a > fabs(y) ? a : fabs(y), scale = large > 0x1p200 ? 0x1p-512 : 1;
-    const double u = a*scale, v = y*scale, inverse = 0x1.20dd750429b6dp-1*scale/(u*u + v*v);
+    const double u = a*scale, v = y*scale, inverse = 0x1.20dd750429b6dp-1*scale/PLUS_TIMES(u*u, v, v);
     const int outside = large > 0x1.fffffffffffffp+1023;
     complex_parts result;
-    result.real = large > 0x1p200 ? v*inverse : y*(total*poles + squares) + correction.real;
-    result.imag = large > 0x1p200 ? u*inverse : a*(total*poles - squares) + correction.imag;
+    result.real = large > 0x1p200 ? v*inverse : TIMES_PLUS(y, TIMES_PLUS(total, poles, squares), correction.real);
+    result.imag = large > 0x1p200 ? u*inverse : TIMES_PLUS(a, TIMES_MINUS(total, poles, squares), correction.imag);
     result.real = y < -26 ? (double) NAN : outside ? 0 : result.real;
     result.imag = copysign(1, x)*(y < -26 ? (double) NAN : outside ? 0 : result.imag);
     return result;

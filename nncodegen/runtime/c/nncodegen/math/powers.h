@@ -10,7 +10,7 @@
 
 #if NN_SAME_BITS
 #if NN_BITS == 64
-#include "nncodegen/math/fused64.h"
+#include "nncodegen/math/functions64.h"
 #endif
 
 /* A number above 0, size*2**-twos, as 2**k*(1 + f), with f from -0.29 to 0.41; d = 2 + f, r = 1/d, s = f/d. The

@@ -239,12 +239,7 @@ static HOT void accumulate(size_t rows, size_t columns, const real *restrict d, 
     for (size_t j = 0; j < rows; j += LANE_SUM_ROWS) {
         for (size_t i = 0; i < columns; i += 4) {
             const real *const dj = d + j*TILE, *const xi = x + i*TILE;
-            if (LANE_SUM_ROWS == 4)
-                lane_sums_4x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums,
-                    single_tile);
-            else
-                lane_sums_2x4(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums,
-                    single_tile);
+            lane_sums(rows - j, columns - i, dj, xi, padded, j*columns + i, columns, partials, sums, single_tile);
         }
     }
 }

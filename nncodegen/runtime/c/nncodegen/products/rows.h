@@ -11,39 +11,9 @@
 static inline UNUSED void row_times_4(size_t inner, const real *restrict a0, const real *restrict b,
     size_t b_inner, real *restrict out)
 {
-    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};
-    vector t00 = {0}, t01 = {0}, t02 = {0}, t03 = {0};
-    size_t k = 0;
-    const size_t whole = inner/2*2;
-    for (; k < whole; k += 2) {
-        {
-            const vector b0 = load(b + (k + 0)*b_inner), b1 = load(b + (k + 0)*b_inner + 1*LANES),
-                b2 = load(b + (k + 0)*b_inner + 2*LANES), b3 = load(b + (k + 0)*b_inner + 3*LANES);
-            const size_t i = (k + 0);
-            ADD_PRODUCT(s00, a0[i], b0);
-            ADD_PRODUCT(s01, a0[i], b1);
-            ADD_PRODUCT(s02, a0[i], b2);
-            ADD_PRODUCT(s03, a0[i], b3);
-        }
-        {
-            const vector b0 = load(b + (k + 1)*b_inner), b1 = load(b + (k + 1)*b_inner + 1*LANES),
-                b2 = load(b + (k + 1)*b_inner + 2*LANES), b3 = load(b + (k + 1)*b_inner + 3*LANES);
-            const size_t i = (k + 1);
-            ADD_PRODUCT(t00, a0[i], b0);
-            ADD_PRODUCT(t01, a0[i], b1);
-            ADD_PRODUCT(t02, a0[i], b2);
-            ADD_PRODUCT(t03, a0[i], b3);
-        }
-    }
-    for (; k < inner; k++) {
-        const vector b0 = load(b + k*b_inner), b1 = load(b + k*b_inner + 1*LANES),
-            b2 = load(b + k*b_inner + 2*LANES), b3 = load(b + k*b_inner + 3*LANES);
-        const size_t i = k;
-        ADD_PRODUCT(s00, a0[i], b0);
-        ADD_PRODUCT(s01, a0[i], b1);
-        ADD_PRODUCT(s02, a0[i], b2);
-        ADD_PRODUCT(s03, a0[i], b3);
-    }
+    const size_t a_inner = 1;
+    SETS_2(1, 4)
+    ADD_TERMS_2(1, 4, inner/2*2)
     *(unaligned *) out = s00 + t00;
     *(unaligned *) (out + 1*LANES) = s01 + t01;
     *(unaligned *) (out + 2*LANES) = s02 + t02;

@@ -1,11 +1,11 @@
 /* Sums of products whose factors are at positions given by lists: windows, their transposes, and layers after them.
 
-   Needs vectors.h. Gives offset_pair, zero, place_products, place_sums and place_totals. */
+   Needs sums.h. Gives offset_pair, zero, place_products, place_sums and place_totals. */
 
 #ifndef NNCODEGEN_WINDOWS_H
 #define NNCODEGEN_WINDOWS_H
 
-#include "nncodegen/base/vectors.h"
+#include "nncodegen/products/sums.h"
 
 enum {
     KEPT_ROWS = 32, /* the rows of sums whose lanes are kept: 8 kB */
@@ -23,75 +23,34 @@ INLINE void zero(real *values, size_t count)
     memset(values, 0, count*sizeof(real));
 }
 
-/* Four rows and two vectors of sums; if fewer rows are left, the last is computed again, but stored once. */
-INLINE void four_rows(const offset_pair *rows, size_t left, const offset_pair *terms, size_t term_count,
-    const real *a, const real *b, real *out, size_t next, int add)
-{
-    const size_t last = left - 1;
-    const real *const a0 = a + rows[0].first, *const a1 = a + rows[last < 1 ? last : 1].first;
-    const real *const a2 = a + rows[last < 2 ? last : 2].first, *const a3 = a + rows[last < 3 ? last : 3].first;
-    vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, s20 = {0}, s21 = {0}, s30 = {0}, s31 = {0};
-    for (size_t k = 0; k < term_count; k++) {
-        const ptrdiff_t i = terms[k].first;
-        const real *const bk = b + terms[k].second;
-        const vector b0 = load(bk), b1 = load(bk + next);
-        ADD_PRODUCT(s00, a0[i], b0);
-        ADD_PRODUCT(s01, a0[i], b1);
-        ADD_PRODUCT(s10, a1[i], b0);
-        ADD_PRODUCT(s11, a1[i], b1);
-        ADD_PRODUCT(s20, a2[i], b0);
-        ADD_PRODUCT(s21, a2[i], b1);
-        ADD_PRODUCT(s30, a3[i], b0);
-        ADD_PRODUCT(s31, a3[i], b1);
-    }
-    real *const to[] = {out + rows[0].second, out + rows[last < 1 ? last : 1].second,
-        out + rows[last < 2 ? last : 2].second, out + rows[last < 3 ? last : 3].second};
-    const vector sums[] = {s00, s01, s10, s11, s20, s21, s30, s31};
-    for (size_t r = 0; r < left; r++) {
-        keep(sums[2*r], to[r], 0, NULL, add, 1);
-        if (next)
-            keep(sums[2*r + 1], to[r], next, NULL, add, 1);
-    }
+/* Defines place_R_rows, for R rows and two vectors of sums; if fewer rows are left, the last is computed again, but
+   stored once. */
+#define PLACE_ROWS(row_count) \
+INLINE void place_##row_count##_rows(const offset_pair *rows, size_t left, const offset_pair *terms, \
+    size_t term_count, const real *a, const real *b, real *out, size_t next, int add) \
+{ \
+    const size_t last = left - 1; \
+    const real *const a0 = a + rows[0].first; \
+    EACH_NEXT_ROW(row_count, PLACE_ROW, ) \
+    ZERO_SUMS(row_count, 2, s) \
+    for (size_t k = 0; k < term_count; k++) { \
+        const ptrdiff_t i = terms[k].first; \
+        const real *const bk = b + terms[k].second; \
+        ADD_PRODUCTS(row_count, 2, s, PLACE_OF_A, PLACES_OF_B, ) \
+    } \
+    const vector sums[] = {EACH_ROW(row_count, LISTED, 2, s)}; \
+    for (size_t r = 0; r < left; r++) { \
+        keep(sums[2*r], out + rows[r].second, 0, NULL, add, 1); \
+        if (next) \
+            keep(sums[2*r + 1], out + rows[r].second, next, NULL, add, 1); \
+    } \
 }
+#define PLACE_ROW(r, ...) const real *const a##r = a + rows[last < r ? last : r].first;
+#define PLACE_OF_A(r, ...) a##r[i]
+#define PLACES_OF_B(c, ...) load(bk + c*next)
 
-/* Like four_rows, for eight rows, if there are enough registers. */
-INLINE void eight_rows(const offset_pair *rows, const offset_pair *terms, size_t term_count, const real *a,
-    const real *b, real *out, size_t next, int add)
-{
-    const real *const a0 = a + rows[0].first, *const a1 = a + rows[1].first;
-    const real *const a2 = a + rows[2].first, *const a3 = a + rows[3].first;
-    const real *const a4 = a + rows[4].first, *const a5 = a + rows[5].first;
-    const real *const a6 = a + rows[6].first, *const a7 = a + rows[7].first;
-    vector s00 = {0}, s01 = {0}, s10 = {0}, s11 = {0}, s20 = {0}, s21 = {0}, s30 = {0}, s31 = {0};
-    vector s40 = {0}, s41 = {0}, s50 = {0}, s51 = {0}, s60 = {0}, s61 = {0}, s70 = {0}, s71 = {0};
-    for (size_t k = 0; k < term_count; k++) {
-        const ptrdiff_t i = terms[k].first;
-        const real *const bk = b + terms[k].second;
-        const vector b0 = load(bk), b1 = load(bk + next);
-        ADD_PRODUCT(s00, a0[i], b0);
-        ADD_PRODUCT(s01, a0[i], b1);
-        ADD_PRODUCT(s10, a1[i], b0);
-        ADD_PRODUCT(s11, a1[i], b1);
-        ADD_PRODUCT(s20, a2[i], b0);
-        ADD_PRODUCT(s21, a2[i], b1);
-        ADD_PRODUCT(s30, a3[i], b0);
-        ADD_PRODUCT(s31, a3[i], b1);
-        ADD_PRODUCT(s40, a4[i], b0);
-        ADD_PRODUCT(s41, a4[i], b1);
-        ADD_PRODUCT(s50, a5[i], b0);
-        ADD_PRODUCT(s51, a5[i], b1);
-        ADD_PRODUCT(s60, a6[i], b0);
-        ADD_PRODUCT(s61, a6[i], b1);
-        ADD_PRODUCT(s70, a7[i], b0);
-        ADD_PRODUCT(s71, a7[i], b1);
-    }
-    const vector sums[] = {s00, s01, s10, s11, s20, s21, s30, s31, s40, s41, s50, s51, s60, s61, s70, s71};
-    for (size_t r = 0; r < 8; r++) {
-        keep(sums[2*r], out + rows[r].second, 0, NULL, add, 1);
-        if (next)
-            keep(sums[2*r + 1], out + rows[r].second, next, NULL, add, 1);
-    }
-}
+PLACE_ROWS(4)
+PLACE_ROWS(8) /* if there are enough registers */
 
 /* Computes out[row.second + c] = sum(term) a[row.first + term.first]*b[term.second + c] for all rows and for the
    columns c, which fill whole vectors; if add, adds that to out. */
@@ -102,11 +61,20 @@ static HOT void place_products(const offset_pair *rows, size_t row_count, const 
         const size_t next = columns - c > LANES ? LANES : 0;
         size_t r = 0;
         for (; BLOCK_ROWS == 8 && r + 8 <= row_count; r += 8)
-            eight_rows(rows + r, terms, term_count, a, b + c, out + c, next, add);
+            place_8_rows(rows + r, 8, terms, term_count, a, b + c, out + c, next, add);
         for (; r < row_count; r += 4)
-            four_rows(rows + r, row_count - r < 4 ? row_count - r : 4, terms, term_count, a, b + c, out + c, next, add);
+            place_4_rows(rows + r, row_count - r < 4 ? row_count - r : 4, terms, term_count, a, b + c, out + c, next,
+                add);
     }
 }
+
+/* The beginnings of the values of a row and of a column, whose sums are those of the last one if there are fewer; and a
+   vector of samples of each. */
+#define ROW_OF_SUMS(r, ...) const real *const a##r = a + rows[last_row < r ? last_row : r].first;
+#define COLUMN_OF_SUMS(c, ...) const real *const b##c = b + columns[last_column < c ? last_column : c].first;
+#define SAMPLES_OF_ROW(r, n) load(a##r + i + n)
+#define SAMPLES_OF_COLUMN(c, n) load(b##c + j + n)
+#define LISTED_ROW(r, s) {LISTED(r, 4, s)},
 
 /* Sums over the samples of a tile for some rows, up to LANE_SUM_ROWS, and up to 4 columns; if there are fewer, the
    last one is computed again, but added once. */
@@ -114,36 +82,22 @@ static inline UNUSED void block_of_sums(const offset_pair *rows, size_t row_coun
     size_t column_count, const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b,
     double *restrict sums, size_t padded)
 {
-    const size_t r = row_count - 1, c = column_count - 1;
-    const real *const a0 = a + rows[0].first, *const a1 = a + rows[r < 1 ? r : 1].first;
-    const real *const a2 = a + rows[r < 2 ? r : 2].first, *const a3 = a + rows[r < 3 ? r : 3].first;
-    const real *const b0 = b + columns[0].first, *const b1 = b + columns[c < 1 ? c : 1].first;
-    const real *const b2 = b + columns[c < 2 ? c : 2].first, *const b3 = b + columns[c < 3 ? c : 3].first;
-    vector s[4][4*SUM_VECTORS];
+    const size_t last_row = row_count - 1, last_column = column_count - 1;
+    const real *const a0 = a + rows[0].first, *const b0 = b + columns[0].first;
+    EACH_NEXT_ROW(LANE_SUM_ROWS, ROW_OF_SUMS, )
+    EACH_NEXT_COLUMN(4, COLUMN_OF_SUMS, )
+    vector s[LANE_SUM_ROWS][4*SUM_VECTORS];
     for (size_t part = 0; part < SUM_VECTORS; part++) {
-        vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0}, s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
-        vector s20 = {0}, s21 = {0}, s22 = {0}, s23 = {0}, s30 = {0}, s31 = {0}, s32 = {0}, s33 = {0};
+        ZERO_SUMS(LANE_SUM_ROWS, 4, s)
         for (size_t k = 0; k < term_count && part*LANES < padded; k++) {
             const ptrdiff_t i = terms[k].first, j = terms[k].second;
-            for (size_t n = part*LANES; n < padded; n += SUM_LANES) {
-                const vector x0 = load(b0 + j + n), x1 = load(b1 + j + n), x2 = load(b2 + j + n), x3 = load(b3 + j + n);
-                const vector y0 = load(a0 + i + n), y1 = load(a1 + i + n);
-                ADD_PRODUCT(s00, y0, x0), ADD_PRODUCT(s01, y0, x1), ADD_PRODUCT(s02, y0, x2), ADD_PRODUCT(s03, y0, x3);
-                ADD_PRODUCT(s10, y1, x0), ADD_PRODUCT(s11, y1, x1), ADD_PRODUCT(s12, y1, x2), ADD_PRODUCT(s13, y1, x3);
-                if (LANE_SUM_ROWS == 4) {
-                    const vector y2 = load(a2 + i + n), y3 = load(a3 + i + n);
-                    ADD_PRODUCT(s20, y2, x0), ADD_PRODUCT(s21, y2, x1), ADD_PRODUCT(s22, y2, x2),
-                        ADD_PRODUCT(s23, y2, x3);
-                    ADD_PRODUCT(s30, y3, x0), ADD_PRODUCT(s31, y3, x1), ADD_PRODUCT(s32, y3, x2),
-                        ADD_PRODUCT(s33, y3, x3);
-                }
-            }
+            for (size_t n = part*LANES; n < padded; n += SUM_LANES)
+                ADD_VECTORS(LANE_SUM_ROWS, 4, s, SAMPLES_OF_ROW, SAMPLES_OF_COLUMN, n)
         }
-        const vector found[4][4] = {{s00, s01, s02, s03}, {s10, s11, s12, s13}, {s20, s21, s22, s23},
-            {s30, s31, s32, s33}};
-        for (size_t k = 0; k < 4; k++)
+        const vector of_rows[][4] = {EACH_ROW(LANE_SUM_ROWS, LISTED_ROW, s)};
+        for (size_t k = 0; k < LANE_SUM_ROWS; k++)
             for (size_t l = 0; l < 4; l++)
-                s[k][l*SUM_VECTORS + part] = found[k][l];
+                s[k][l*SUM_VECTORS + part] = of_rows[k][l];
     }
     for (size_t k = 0; k < row_count; k++) {
         four totals;
@@ -159,17 +113,14 @@ static inline UNUSED void block_of_first(const offset_pair *rows, size_t row_cou
     size_t column_count, const offset_pair *terms, size_t term_count, const real *restrict a, const real *restrict b,
     double *restrict sums)
 {
-    const size_t c = column_count - 1;
-    const real *const a0 = a + rows[0].first, *const a1 = a + rows[row_count - 1].first;
-    const real *const b0 = b + columns[0].first, *const b1 = b + columns[c < 1 ? c : 1].first;
-    const real *const b2 = b + columns[c < 2 ? c : 2].first, *const b3 = b + columns[c < 3 ? c : 3].first;
-    vector s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0}, s10 = {0}, s11 = {0}, s12 = {0}, s13 = {0};
+    const size_t last_row = row_count - 1, last_column = column_count - 1;
+    const real *const a0 = a + rows[0].first, *const b0 = b + columns[0].first;
+    EACH_NEXT_ROW(2, ROW_OF_SUMS, )
+    EACH_NEXT_COLUMN(4, COLUMN_OF_SUMS, )
+    ZERO_SUMS(2, 4, s)
     for (size_t k = 0; k < term_count; k++) {
         const ptrdiff_t i = terms[k].first, j = terms[k].second;
-        const vector x0 = load(b0 + j), x1 = load(b1 + j), x2 = load(b2 + j), x3 = load(b3 + j);
-        const vector y0 = load(a0 + i), y1 = load(a1 + i);
-        ADD_PRODUCT(s00, y0, x0), ADD_PRODUCT(s01, y0, x1), ADD_PRODUCT(s02, y0, x2), ADD_PRODUCT(s03, y0, x3);
-        ADD_PRODUCT(s10, y1, x0), ADD_PRODUCT(s11, y1, x1), ADD_PRODUCT(s12, y1, x2), ADD_PRODUCT(s13, y1, x3);
+        ADD_VECTORS(2, 4, s, SAMPLES_OF_ROW, SAMPLES_OF_COLUMN, 0)
     }
     const vector none = {0};
     four totals[2];
@@ -181,15 +132,12 @@ static inline UNUSED void block_of_first(const offset_pair *rows, size_t row_cou
 }
 
 /* Adds the products of a vector of samples to sums of two rows and of two or three columns. */
-#define ADD_PAIRS(s, i, j) \
+#define ADD_PAIRS(s, n) \
     { \
-        const vector y0 = load(a0 + (i)), y1 = load(a1 + (i)), x0 = load(b0 + (j)), x1 = load(b1 + (j)); \
-        ADD_PRODUCT(s##00, y0, x0), ADD_PRODUCT(s##01, y0, x1); \
-        ADD_PRODUCT(s##10, y1, x0), ADD_PRODUCT(s##11, y1, x1); \
-        if (width == 3) { \
-            const vector x2 = load(b2 + (j)); \
-            ADD_PRODUCT(s##02, y0, x2), ADD_PRODUCT(s##12, y1, x2); \
-        } \
+        if (width == 3) \
+            ADD_VECTORS(2, 3, s, SAMPLES_OF_ROW, SAMPLES_OF_COLUMN, n) \
+        else \
+            ADD_VECTORS(2, 2, s, SAMPLES_OF_ROW, SAMPLES_OF_COLUMN, n) \
     }
 
 /* Computes the lanes of the sums of two rows and of two or three columns, as many as width says, where a sum has lanes
@@ -202,8 +150,8 @@ INLINE void pairs_of_sums(const offset_pair *rows, size_t row_count, const offse
     const real *const b0 = b + columns[0].first, *const b1 = b + columns[column_count > 1].first;
     const real *const b2 = b + columns[column_count - 1].first;
     const ptrdiff_t whole = (ptrdiff_t) (padded/SUM_LANES*SUM_LANES);
-    vector s00 = {0}, s01 = {0}, s02 = {0}, s10 = {0}, s11 = {0}, s12 = {0};
-    vector t00 = {0}, t01 = {0}, t02 = {0}, t10 = {0}, t11 = {0}, t12 = {0};
+    ZERO_SUMS(2, 3, s)
+    ZERO_SUMS(2, 3, t)
     if (add) {
         const vector *const l0 = lanes[0], *const l1 = lanes[1];
         s00 = l0[0], t00 = l0[1], s01 = l0[2], t01 = l0[3], s02 = l0[4], t02 = l0[5];
@@ -212,11 +160,11 @@ INLINE void pairs_of_sums(const offset_pair *rows, size_t row_count, const offse
     for (size_t k = 0; k < term_count; k++) {
         const ptrdiff_t i = terms[k].first, j = terms[k].second;
         for (ptrdiff_t n = 0; n < whole; n += SUM_LANES) {
-            ADD_PAIRS(s, i + n, j + n)
-            ADD_PAIRS(t, i + n + LANES, j + n + LANES)
+            ADD_PAIRS(s, n)
+            ADD_PAIRS(t, n + LANES)
         }
         if ((size_t) whole < padded)
-            ADD_PAIRS(s, i + whole, j + whole)
+            ADD_PAIRS(s, whole)
     }
     const vector none = {0}, found[2][8] = {{s00, t00, s01, t01, s02, t02, none, none},
         {s10, t10, s11, t11, s12, t12, none, none}};
