@@ -10,6 +10,7 @@ from sympy import Expr
 import nncodegen as nn
 from nncodegen.compiler.describe.grammar import parse, read_in_order
 from nncodegen.compiler.ir import Element
+from nncodegen.compiler.ir.magnitudes import divided, grouped
 from nncodegen.compiler.passes.digits.formats import bits_lost
 from nncodegen.compiler.passes.digits.measure import values
 from nncodegen.compiler.pipeline import compile_model
@@ -92,3 +93,49 @@ def test_no_digits_are_lost_by_spreading(text):
     assert known.sum() > 20
     result = values(form, {Element(name, ("n",)) if name != "k" else Element("k"): points[name] for name in points})
     assert bits_lost(result[known], truth[known]).mean() <= bits_lost(written[known], truth[known]).mean() + 1
+
+
+def form_of(text):
+    """The form of a formula that is given as a text."""
+    program = compile_model(nn.Model("typed", [*NAMES], ["target"], {"k": 1.0}, text), until="stabilize", fit=False)
+    return next(step.expression for step in program["stabilize"].steps if step.target in program["stabilize"].outputs)
+
+
+def at(form, **numbers):
+    """The value of a form at one point, computed as C computes it."""
+    points = {Element(name, ("n",)): np.array([number]) for name, number in numbers.items()}
+    points[Element("k")] = np.ones(1)
+    return float(values(form, points)[0])
+
+
+def test_one_division():
+    """A quotient of a text is one division where its rounding counts: y/(y + z) is 1 where z changes no digit."""
+    form = form_of("k*x + exp(y*log(y/(z + y)))/y")
+    assert at(form, x=1.57e18, y=-3.31e218, z=3.07e-212) == 1.57e18
+    slope = form.diff(Element("k"))
+    assert at(slope, x=1.57e18, y=2.0, z=3.0) == 1.57e18
+
+
+@given(column=st.lists(st.floats(1e-300, 1e300), min_size=2, max_size=2))
+def test_divided(column):
+    """divided(u, v) has the bits of u/v, and the derivatives of a quotient."""
+    u, v = column
+    x, y = SYMBOLS["x"], SYMBOLS["y"]
+    with np.errstate(all="ignore"):
+        assert at(divided(x, y), x=u, y=v) == np.float64(u) / np.float64(v)
+    for element in (x, y):
+        found = values(divided(x, y).diff(element), {x: np.array([1.5]), y: np.array([0.7])})
+        expected = values((x / y).diff(element), {x: np.array([1.5]), y: np.array([0.7])})
+        np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+
+def test_numbers_of_a_product():
+    """A number stays with the part of a product in which it is written: 2*z is in range where 2*x is not."""
+    assert at(grouped(SYMBOLS["x"], 2 * SYMBOLS["z"]), x=1e308, z=0.25) == 5e307
+
+
+def test_the_order_of_a_text_is_kept():
+    """Of two orders that keep as many digits on average, the one of the text is taken."""
+    form = form_of("k*x/(y*z)")
+    assert at(form, x=1e-200, y=1e-200, z=1e-100) == pytest.approx(1e100)
+    assert form == divided(Element("k") * SYMBOLS["x"], grouped(SYMBOLS["y"], SYMBOLS["z"]))

@@ -220,12 +220,15 @@ def parse(
 def read_in_order(text: str, symbols: Mapping[str, Expr]) -> Expr | None:
     """Return the formula in a text that ``parse`` has read, with its products in the order in which the text has them.
 
-    None where it cannot be read so: as deep or large texts, whose products have no parts that SymPy shares.
+    None where it cannot be read so, since SymPy makes less of its parts than of those that ``parse`` has read.
     """
     try:
         with _bounded_work():
             value = _Reader(symbols, _FUNCTIONS_IN_ORDER, {**_BINARY, **_IN_ORDER}).read_all(_tree(text).body)
-    except (Exception, _TooMuchWorkError):
+    # ``parse`` has read the same tree, so that names, calls and syntax are right. But a product that is kept apart is
+    # larger and deeper than what SymPy makes of it: x/x/x... is no 1/x**98 here. So there may be too many nodes, a
+    # constant that does not cancel may be too large (_UnreadableError), SymPy may take too long, or recurse too deeply.
+    except (_UnreadableError, _TooMuchWorkError, RecursionError):
         return None
     return value if isinstance(value, Expr) else None
 

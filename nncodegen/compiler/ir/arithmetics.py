@@ -10,7 +10,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import sympy
-from sympy import Expr
+from sympy import Expr, Mul, Pow
 
 from nncodegen.compiler.ir.element import Element
 from nncodegen.compiler.ir.elementary import POWER, Elementary
@@ -62,6 +62,15 @@ class Arrays(Values):
     def form(self, function: StableFunction) -> Expr:
         """Return the stable form of a function."""
         return _stable(function)
+
+    def product(self, node: Mul) -> Asking[Any]:
+        """Return a product; that of an element and the reciprocal of another is one division, as in C."""
+        sign, parts = (-1, node.args[1:]) if node.args[0] == -1 else (1, node.args)
+        below = [part for part in parts if isinstance(part, Pow) and part.exp == -1 and isinstance(part.base, Element)]
+        if len(parts) != 2 or len(below) != 1:
+            return (yield from super().product(node))
+        above, divisor = (yield parts[parts[0] is below[0]]), (yield below[0].base)
+        return sign * above / divisor
 
     def power(self, base: Any, exponent: Any, symbol: Expr) -> Any:
         """Return a power; roots and reciprocals are computed as in C."""

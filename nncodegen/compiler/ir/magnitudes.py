@@ -32,6 +32,29 @@ class grouped(StableFunction):
         return self.args[2 - argindex]
 
 
+class divided(StableFunction):
+    """u/v by one division, of which only the result is rounded.
+
+    Of a quotient, 1/v is a step that others share; where v is tiny or huge, it is out of range. With one division, x/x
+    is 1, and x/(x + y) is 1 where y changes no digit.
+    """
+
+    nargs = 2
+    traits = Trait.SLOW_POLE
+
+    @staticmethod
+    def definition(u: Expr, v: Expr) -> Expr:
+        return u / v
+
+    @staticmethod
+    def stable(u: Expr, v: Expr) -> Expr:
+        return u / v
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        u, v = self.args
+        return 1 / v if argindex == 1 else -divided(u, v) / v
+
+
 class balanced(StableFunction):
     """u*v*w, whose factors are multiplied in an order in which no part is larger or smaller than all of them.
 

@@ -22,6 +22,7 @@ from sympy.logic.boolalg import Boolean
 
 from nncodegen.compiler.ir import RECURRENCES, ROW, SAMPLE, Element, Equation, Step, elements, gathered, renamed
 from nncodegen.compiler.ir.graphs import tree_size
+from nncodegen.compiler.ir.magnitudes import divided, grouped
 from nncodegen.compiler.ir.names import take
 from nncodegen.compiler.passes.infinities import is_total
 
@@ -32,6 +33,9 @@ Each of its derivatives has all factors but one, and second derivatives all but 
 with the square and the cube of the number of factors.
 """
 
+
+KEEPING_ORDER = (grouped, divided)
+"""Functions whose arguments are computed before all else: a number in one, as in grouped(R, 2*z), goes nowhere else."""
 
 MOST_COMPARED = 500
 """The largest number of nodes, as a tree, of a sum whose sign SymPy is asked for before its terms are elements."""
@@ -129,7 +133,8 @@ class Numbering:
             return self._factor(node)
         if isinstance(node, Piecewise):
             return self._piecewise(node)
-        return self._lowered(node.func(*(self._scaled(argument) for argument in node.args)))
+        argument_of = self._atom if isinstance(node, KEEPING_ORDER) else self._scaled
+        return self._lowered(node.func(*map(argument_of, node.args)))
 
     def _term(self, term: Expr) -> Expr:
         """Return a coefficient times powers of elements."""
@@ -158,7 +163,9 @@ class Numbering:
 
     def _lowered(self, node: Expr) -> Expr:
         lowered = self._lower(node)
-        return node if lowered is None else self.simple(lowered)
+        if lowered is None or isinstance(node, divided):  # no step of its own for 1/v
+            return node if lowered is None else lowered
+        return self.simple(lowered)
 
     def _scaled(self, node: Expr) -> Expr:
         """Return an element, or a number times an element, as the argument of a function."""

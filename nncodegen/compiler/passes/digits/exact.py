@@ -16,7 +16,7 @@ import mpmath
 import numpy as np
 import sympy
 from sympy import Expr
-from sympy.codegen.cfunctions import exp2, expm1
+from sympy.codegen.cfunctions import exp2, expm1, log1p, log2, log10
 
 from nncodegen.compiler.ir.arithmetics import Exact
 from nncodegen.compiler.ir.elementary import Elementary
@@ -43,6 +43,10 @@ ERRING = 24
 
 LARGE = 2.0**24
 """An exponent beyond which an exponential is infinite, or 0: exact ones would take long, and no float64 is near."""
+
+
+SMALL = 2.0**-12
+"""An exponent below which a power of an exponential that is out of range may be in range."""
 
 
 class Truth:
@@ -94,26 +98,44 @@ def _exact(written: Expr, names: Sequence[object], row: Sequence[float], dtype: 
 class _Limited(Exact):
     """Exact numbers, but for exponentials that are far out of range: these are infinite, or 0."""
 
+    def __init__(self, values: Mapping[Any, Any]) -> None:
+        super().__init__(values)
+        self._is_cut = False
+
     def call(self, function: Elementary, operands: Sequence[Any]) -> Any:
         """Return the value of a function."""
         (z, *_) = operands
         if function.function in _GROWING and abs(z) > LARGE:
+            self._is_cut = True
             above, below = _GROWING[function.function]
             return mpmath.mpf(above if z > 0 else below)
+        if function.function in _LOGARITHMS:
+            self._check(z)
         return super().call(function, operands)
 
     def power(self, base: Any, exponent: Any, symbol: Expr) -> Any:
         """Return a power; of a negative number only where the exponent is known to be an integer, or is none."""
         if base < 0 and not symbol.is_Atom and mpmath.mag(exponent) > mpmath.mp.prec - ERRING:
             raise ValueError("the last digits of an exponent say whether it is an integer")
+        if abs(exponent) < SMALL:
+            self._check(base)
         if (
             base > 0
             and abs(exponent) > 1
             and abs(exponent * mpmath.mag(base)) > LARGE
             and mpmath.mag(base) not in (0, 1)
         ):
+            self._is_cut = True
             return mpmath.inf if (exponent > 0) == (base > 1) else mpmath.mpf(0)
         return super().power(base, exponent, symbol)
+
+    def _check(self, value: Any) -> None:
+        """Raise ValueError for a number that may be infinite or 0 only because an exponential has been cut off.
+
+        Its logarithm is a usual number, and so is a small power of it, such as (1 + exp(1e19))**1e-19.
+        """
+        if self._is_cut and (value == 0 or mpmath.isinf(value)):
+            raise ValueError("an exponential is too large to be known exactly")
 
 
 _GROWING = {
@@ -121,6 +143,8 @@ _GROWING = {
     sympy.sinh: (mpmath.inf, -mpmath.inf), sympy.cosh: (mpmath.inf, mpmath.inf),
 }  # fmt: skip
 """Functions that grow like exponentials, with their values far above 0 and far below."""
+
+_LOGARITHMS = (sympy.log, log1p, log2, log10)
 
 
 def _next(state: int) -> int:

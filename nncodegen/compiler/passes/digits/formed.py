@@ -35,9 +35,10 @@ from nncodegen.compiler.passes.digits.measure import Sample, values
 from nncodegen.compiler.passes.digits.points import Points, chosen, draw, joined, ordinary_points, regimes
 from nncodegen.compiler.passes.digits.screen import are_few, is_sound, suspicious_points, suspicious_slopes
 from nncodegen.compiler.passes.digits.search import ENOUGH_FOR_SLOPES, GAIN_AS_WRITTEN, LARGEST, Found, Search, is_worse
-from nncodegen.compiler.passes.digits.text import LIKELY, SURE, Gain, gain
+from nncodegen.compiler.passes.digits.text import LIKELY, PROBABLE, SURE, Gain, are_far_apart, gain
 from nncodegen.compiler.passes.rules.derivative import as_sympy_writes
 from nncodegen.compiler.passes.rules.forms import stable_form
+from nncodegen.compiler.passes.rules.ranges import with_divisions
 
 WIDE, ORDINARY = 44, 24
 """The number of points over all numbers, and of those of ordinary sizes."""
@@ -48,7 +49,7 @@ FURTHER_WIDE, FURTHER = 60, 20
 FEW_DEFINED, MORE = 0.25, 12
 """Where fewer points than this part have a value, some of this many times as many further points are taken."""
 
-SEED_OF_FURTHER, SEED_OF_ANY = 1974, 1980
+SEED_OF_FURTHER, SEED_OF_ANY, SEED_OF_TEXT = 1974, 1980, 1986
 
 SPREAD = 30.0
 """The factors of two between parameters and their starts, as a fit may reach, at points where a form may not be NaN."""
@@ -226,6 +227,8 @@ def _answer(question: Question) -> Answer:
         return Answer(typed.form, None, () if answer.best else answer.findings)
     finding, keeping = keeping.told(typed), _keeping(replace(question, form=typed.form, typed=None))
     answer = _searched(keeping) if keeping.is_searched else Answer()
+    if answer.best and not keeping.is_better(answer.best, typed.form):
+        answer = Answer()
     return replace(answer, best=answer.best or typed.form, findings=(finding, *answer.findings))
 
 
@@ -305,26 +308,39 @@ class _Keeping:
     def typed(self) -> Typed | None:
         """Return the formula as its text has it, if no digits are lost so that the form keeps; None if they are.
 
-        The rules apply to it as well, unless more digits are kept without them.
+        The rules apply to it as well, unless more digits are kept without them; and its quotients are single divisions
+        where this keeps more digits.
         """
         text = self._question.typed or self._written
         ordered = stable_form(text)
-        comparisons = [
-            self._compared(form, form == ordered) for form in dict.fromkeys((ordered, text)) if form != self.form
-        ]
-        return max((each for each in comparisons if each), key=lambda each: each.bits, default=None)
+        forms = dict.fromkeys((ordered, text))
+        forms |= dict.fromkeys(form for form in map(with_divisions, forms) if self._differs(form, text))
+        comparisons = [self._compared(form, form == ordered) for form in forms if form != self.form]
+        best = max((each for each in comparisons if each), key=lambda each: each.bits, default=None)
+        if best is None or (divided := with_divisions(best.form)) == best.form:
+            return best
+        as_typed = self._compared(divided, is_stable=True)  # a text has no reciprocals of its divisors
+        return as_typed if as_typed and as_typed.bits >= best.bits and as_typed.gains == best.gains else best
+
+    def _differs(self, one: Expr, other: Expr) -> bool:
+        """Return whether two forms have values at any point that are far apart."""
+        if one == other:
+            return False
+        sample = Sample(self._points)
+        return bool(np.any(are_far_apart(sample.values(one), sample.values(other), self._dtype)))
 
     def _compared(self, form: Expr, is_stable: bool) -> Typed | None:
-        """Return a form as a text has it, None if it keeps no more digits, or costs too much.
+        """Return a form as a text has it, None if it keeps fewer digits, or costs too much.
 
-        If it is not in stable form, it has to gain as much as any form that is taken as it is written.
+        Of two orders that keep as many digits, that of the text is taken, as far as it costs no more: who has written
+        it may know why. If it is not in stable form, it has to gain as much as any form that is taken as it is written.
 
         What was written is asked for less than forms that a search finds: only at ordinary points, and where an input
-        is 0, is no digit lost for it. The cost is that of any form which gains as much.
+        is 0, are no digits lost for it. The cost is that of any form which gains as much.
         """
         value = self._gain(self.form, form)
         gains = value.bits > GAIN_AS_WRITTEN
-        if value.is_worse or value.total <= 0 or not (gains or is_stable):
+        if value.is_loss(LIKELY) or not (gains or (is_stable and value.differing)):
             return None
         costs = operations(self.form), operations(form)
         if not (gains or costs[1] <= costs[0]) or not OPERATIONS[self._choice].allows(costs[1], costs[0], value.bits):
@@ -333,26 +349,32 @@ class _Keeping:
         for element in self._trained:
             if gain(*self._slopes_of(form, element), self._truth_of(element), usual, self._dtype).is_loss(SURE):
                 return None
-        after = operations_with_slopes(form, self._trained) if gains else 0
-        if not WITH_SLOPES[self._choice].allows(after, self._cost, value.bits):
+        after = operations_with_slopes(form, self._trained)
+        if not (WITH_SLOPES[self._choice].allows(after, self._cost, value.bits) if gains else after <= self._cost):
             return None
         return Typed(form, value.bits, gains, costs)
 
     def is_better(self, form: Expr, typed: Expr) -> bool:
-        """Return whether a form that was found keeps more digits than what was typed, at further points as well.
+        """Return whether a form that was found probably keeps more digits than what was typed, at points of their own.
 
-        The best of many orders of factors may be the best by the chance of the points.
+        The best of many orders of factors is the best at the points of the search by their chance.
         """
-        return self._gain(typed, form).is_gain(LIKELY)
+        points = self._drawn(FURTHER_WIDE, FURTHER, SEED_OF_TEXT)
+        return self._gain_at((points, Truth(self._written, points)), typed, form).is_gain(PROBABLE)
 
     def _gain(self, before: Expr, after: Expr) -> Gain:
         """Return what a form gains over another at the points, and at further ones where the first do not decide."""
         total = Gain(0.0, 0.0, 0)
         for points, truth in ((self._points, self._truth), self._further):
             if not total.points or not (total.is_loss(SURE) or total.is_gain(SURE)):
-                usual = ordinary_points(points, self._inputs)
-                total += gain(values(before, points), values(after, points), truth, usual, self._dtype)
+                total += self._gain_at((points, truth), before, after)
         return total
+
+    def _gain_at(self, where: tuple[Points, Truth], before: Expr, after: Expr) -> Gain:
+        """Return what a form gains over another at some points."""
+        points, truth = where
+        usual = ordinary_points(points, self._inputs)
+        return gain(values(before, points), values(after, points), truth, usual, self._dtype)
 
     @cached_property
     def _further(self) -> tuple[Points, Truth]:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from nncodegen.compiler.passes.digits.exact import Truth
 from nncodegen.compiler.passes.digits.formats import Array, bits_lost
-from nncodegen.compiler.passes.digits.search import is_worse
+from nncodegen.compiler.passes.digits.search import MUCH, NOTHING_LEFT, RIGHT
 
 FAR_APART = 4.0
 """Values that differ by fewer bits than these may both be rounded."""
 
-LIKELY, SURE = 1.0, 2.0
-"""The standard deviations by which a mean is away from 0 that is likely to be no chance, or is surely none."""
+LIKELY, PROBABLE, SURE = 1.0, 1.5, 2.0
+"""The standard deviations by which a mean is away from 0 that is likely to be no chance, probably, or surely."""
 
 FIRST, MANY = 8, 16
 """Of more values than the second, the first are compared alone before all are."""
@@ -30,12 +30,13 @@ FIRST, MANY = 8, 16
 class Gain:
     """The bits that values gain over others: their sum, that of their squares, and the number of points.
 
-    ``is_worse`` says whether any are lost at a usual point.
+    ``differing`` are those at which the values are far apart. ``is_worse`` says whether bits are lost at usual points.
     """
 
     total: float
     squares: float
     points: int
+    differing: int = 0
     is_worse: bool = False
 
     def __add__(self, other: Gain) -> Gain:
@@ -43,6 +44,7 @@ class Gain:
             self.total + other.total,
             self.squares + other.squares,
             self.points + other.points,
+            self.differing + other.differing,
             self.is_worse or other.is_worse,
         )
 
@@ -65,7 +67,7 @@ def gain(before: Array, after: Array, truth: Truth, usual: NDArray[np.bool_], dt
     count = int(np.isfinite(before).sum())
     if np.any(np.isnan(after) & np.isfinite(before) & usual):
         return Gain(0.0, 0.0, count, is_worse=True)
-    differ = np.flatnonzero(_are_far_apart(before, after, dtype))
+    differ = np.flatnonzero(are_far_apart(before, after, dtype))
     if len(differ) > MANY:
         first = differ[:: len(differ) // FIRST]
         sampled = _gain(before[first], after[first], truth.at(first), usual[first], len(first))
@@ -77,13 +79,22 @@ def gain(before: Array, after: Array, truth: Truth, usual: NDArray[np.bool_], dt
 def _gain(before: Array, after: Array, exact: Array, usual: NDArray[np.bool_], count: int) -> Gain:
     known = np.isfinite(exact)
     bits_before, bits_after = (bits_lost(each[known], exact[known]) for each in (before, after))
-    here = usual[known]
-    bits = bits_before - bits_after
-    worse = is_worse(bits_before[here], bits_after[here], exact[known][here])
-    return Gain(float(bits.sum()), float((bits**2).sum()), count, worse)
+    bits, here = bits_before - bits_after, usual[known]
+    worse = _is_worse(bits_before[here], bits[here], exact.dtype.itemsize)
+    return Gain(float(bits.sum()), float((bits**2).sum()), count, int(known.sum()), worse)
 
 
-def _are_far_apart(left: Array, right: Array, dtype: np.dtype[np.floating]) -> NDArray[np.bool_]:
-    first, second = (np.asarray(values).astype(dtype) for values in (left, right))
+def _is_worse(before: Array, bits: Array, size: int) -> bool:
+    """Return whether bits are lost, given those lost before, those gained, and the bytes of a number.
+
+    Where a sum cancels, its rounding is luck, and a single point tells nothing unless much is lost at it.
+    """
+    right, much = bits[before < RIGHT], bits[before < NOTHING_LEFT * 8 * size]
+    return bool(right.sum() < -LIKELY * math.sqrt(float((right**2).sum())) or np.any(much < -MUCH))
+
+
+def are_far_apart(one: Array, other: Array, dtype: np.dtype[np.floating]) -> NDArray[np.bool_]:
+    """Return where two values of a type are not both rounded ones of the same number; not where both are NaN."""
+    first, second = (np.asarray(values).astype(dtype) for values in (one, other))
     apart = np.isnan(first) | (bits_lost(second, first) > FAR_APART)
     return np.asarray(apart & ~(np.isnan(first) & np.isnan(second)))

@@ -14,7 +14,7 @@ from sympy import Abs, Add, And, Expr, Mul, Piecewise, Pow, Rational, S, log, sq
 
 from nncodegen.compiler.ir import SAMPLE, elements
 from nncodegen.compiler.ir.functions import StableFunction, sigmoid
-from nncodegen.compiler.ir.magnitudes import balanced, balanced_four, discriminant_root, grouped, leg, length
+from nncodegen.compiler.ir.magnitudes import balanced, balanced_four, discriminant_root, divided, grouped, leg, length
 from nncodegen.compiler.ir.quotients import Over, apart
 from nncodegen.compiler.ir.shares import share
 from nncodegen.compiler.passes.rules.factors import others
@@ -264,6 +264,24 @@ def other_orders(node: Mul) -> Iterator[Expr]:
     for last in range(len(factors)):
         rest = [f for k, f in enumerate(factors) if k != last]
         yield grouped(reduce(grouped, rest), factors[last])
+
+
+def one_division(node: Expr) -> Expr | None:
+    """x*y*(1/z) = (x*y)/z by one division, which is rounded once and needs no reciprocal in range."""
+    if isinstance(node, grouped):
+        above, below = node.args
+        return divided(above, below.base) if isinstance(below, Pow) and below.exp == -1 else None
+    below = [factor for factor in node.args if isinstance(factor, Pow) and factor.exp == -1]
+    if len(below) != 1:
+        return None
+    sign, above = (-1, node.args[1:]) if node.args[0] == -1 else (1, node.args)
+    rest = [factor for factor in above if factor != below[0]]
+    return sign * divided(Mul(*rest), below[0].base) if rest else None
+
+
+def with_divisions(form: Expr) -> Expr:
+    """Return a form each of whose quotients is one division."""
+    return form.replace(lambda node: isinstance(node, Mul | grouped), lambda node: one_division(node) or node)
 
 
 def product_over_sum(node: Mul) -> Expr | None:
