@@ -31,6 +31,6 @@ def halves(programs: Programs) -> tuple[Programs, ...]:
     training_steps = needed(simplified.steps, (*batch.outputs, batch.loss, *simplified.gradient))
     training = replace(simplified, steps=training_steps, outputs=batch.outputs, loss=batch.loss, batch=None)
     return (
-        Programs(programs.given.at_rest, described.at_rest, rest, (), REST),
+        Programs(programs.given.at_rest, described.at_rest, rest, (), REST, programs.companions),
         Programs(programs.given, described, training, programs.updates, TRAINING),
     )

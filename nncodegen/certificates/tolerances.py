@@ -334,7 +334,7 @@ def _derivatives_of_steps(module: Module, program: Program, point: Point) -> boo
     system = system_of(program)
     if not system or not system.weights:
         return False  # derivatives are states, whose errors choose the steps as well
-    differentiated = differentiate(stabilize(program), False)
+    differentiated = differentiate(stabilize(program))
     values = evaluate(differentiated, point.parameters, point.X, point.Y)
     expected = np.concatenate([values[element.tensor].ravel() for element in differentiated.gradient])
     _, gradient = module.loss_and_gradient(

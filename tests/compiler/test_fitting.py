@@ -259,7 +259,7 @@ def test_what_is_compiled():
         (FORMULAS["two"], None, 1),
         (FORMULAS["two"], False, 0),
     ):
-        companions = nn.compile_model(model, until="differentiate", fit=fit)["differentiate"].companions
+        companions = nn.compile_model(model, until="differentiate", fit=fit).findings.companions.derived
         assert [each.name for each in companions].count("fitting") == expected
     with pytest.raises(ModelError, match="m cannot be fitted: it has no targets; build it without fit=True"):
         nn.compile_model(Model("m", x, (), {a: 1.0}, a * x, (a * x) ** 2), until="differentiate", fit=True)

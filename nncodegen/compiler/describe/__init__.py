@@ -95,7 +95,7 @@ def describe(model: Describable, precision: str = "float64", digits: str = DEFAU
     options = Options(precision=precision, digits=digits, bits=bits)
     program = replace(model.describe(), updates=updates, options=options)
     check_precision(program.parameters, precision)
-    return replace(program, findings=replace(program.findings, identity=identity_of(program)))
+    return replace(program, task=replace(program.task, identity=identity_of(program)))
 
 
 def identity_of(program: Program) -> str:

@@ -121,7 +121,7 @@ def _sizes(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             "TARGETS": sum(tensor.size for tensor in program.targets),
             "OUTPUTS": program.width(program.outputs),
             **({} if schedule.companion else _set(**{name: _ranges(of) for name, of in schedule.ranges.items()})),
-            "OPERATIONS": max(OF_PATH if systems_of(program.steps) else 1, (program.findings.operations or (0, 1))[1]),
+            "OPERATIONS": max(OF_PATH if systems_of(program.steps) else 1, (schedule.operations or (0, 1))[1]),
         }
     }
 

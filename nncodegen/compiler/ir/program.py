@@ -22,9 +22,9 @@ If a program has statistics of a batch, ``present[n]`` is 1 for each of its samp
 
 A bare formula is the case in which every tensor is a scalar or has only the sample index.
 
-A program is mathematics. Four records beside it say the rest: ``Task``, how its outputs, targets and loss are to be
-read; ``FitTask``, what fits need besides; ``Options``, how it is made; and ``Findings``, what the stages have derived
-from it, companions included.
+A program is mathematics. Three records say the rest: ``Task``, how its outputs, targets and loss are to be read;
+``FitTask``, what fits need besides; and ``Options``, how it is made. What the stages derive from it, or learn about it,
+passes beside it (see ``passes.findings``).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from nncodegen.compiler.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.compiler.ir.step import RECURRENCES, Step, needed, show_step
 from nncodegen.compiler.ir.systems import INTEGRATE, path, swept, systems_of
 from nncodegen.errors import ProgramError
-from nncodegen.runtime.python.ground.facts import NO_TOKENS, CurveTerm, Hyperparameter, Quantity, Term, slices
+from nncodegen.runtime.python.ground.facts import CurveTerm, Hyperparameter, Quantity, Term, slices
 
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
@@ -264,6 +264,8 @@ class Task:
     """The inputs whose values ascend within a sample: times."""
     output_is_series: bool = False
     """True if the values of each output are those of one quantity at the times of a sample."""
+    identity: str = ""
+    """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
 
 
 @dataclass(frozen=True)
@@ -285,29 +287,6 @@ class FitTask:
     its derivatives by the inputs from them."""
 
 
-@dataclass(frozen=True)
-class Findings:
-    """The findings of the stages: what they have derived from a program, or learned about it."""
-
-    identity: str = ""
-    """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
-    operations: tuple[int, int] | None = None
-    """Two counts for one sample. First, the operations of the results written out as formulas, or of the separate steps
-    of windows, sequences and deep networks, or 0 if that number has no meaning; second, the operations of the
-    simplified steps."""
-    digits_report: tuple[str, ...] = ()
-    """The work of the search for forms that keep more digits, and the bits that are lost, a sentence for each."""
-    companions: tuple[Companion, ...] = ()
-    """Programs that are derived from this one and not needed for training: each is compiled separately."""
-    lazy_companions: bool = False
-    """True if the companions are compiled when they are first used: only fits are among them, for what the module must
-    know of these."""
-    not_fitted: str = ""
-    """The reason why the program has no companion for fits; empty if it has one."""
-    not_generated: str = NO_TOKENS
-    """The reason why the program has no companion for the steps of a sequence; empty if it has one."""
-
-
 MOVED = {
     "digits": ("options", "digits"),
     **{
@@ -318,15 +297,13 @@ MOVED = {
         )
     },
     **{name: ("fit_task", name) for name in ("quantities", "own", "curves", "starts_from_data")},
-    **{name: ("findings", name) for name in ("identity", "operations", "not_fitted", "not_generated")},
+    "identity": ("task", "identity"),
     "rising": ("task", "sorted_inputs"),
     "over_times": ("task", "output_is_series"),
     "mean_over": ("task", "losses_per_sample"),
     "fitted": ("fit_task", "has_fit_by_default"),
     "changes": ("fit_task", "input_shifts"),
     "of_pairs": ("options", "has_attention_pairs"),
-    "kept": ("findings", "digits_report"),
-    "apart": ("findings", "lazy_companions"),
 }  # fmt: skip
 """Attributes that a program had before its records, each with its record and its name there; they still can be read."""
 
@@ -335,8 +312,7 @@ MOVED = {
 class Program:
     """A model, its loss and (once differentiated) its gradient, as a tuple of steps.
 
-    Its own fields are mathematics. What is asked of it, how it is made, and what the stages derive from it are records
-    of their own.
+    Its own fields are mathematics. What is asked of it, and how it is made, are records of their own.
     """
 
     name: str
@@ -365,7 +341,6 @@ class Program:
     task: Task = Task()
     fit_task: FitTask = FitTask()
     options: Options = Options()
-    findings: Findings = Findings()
 
     if not TYPE_CHECKING:  # the project itself reads the records
 
@@ -385,11 +360,6 @@ class Program:
     def bits(self) -> str:
         """Return whether results may depend on the CPU and the compiler: "native" or "portable"."""
         return self.options.bits
-
-    @property
-    def companions(self) -> tuple[Companion, ...]:
-        """Return the programs that are derived from this one, each of which is compiled separately."""
-        return self.findings.companions
 
     @property
     def results(self) -> tuple[Element, ...]:
@@ -493,8 +463,8 @@ class Program:
                 raise ProgramError(f"the result {element} is never defined")
         return shapes, sizes
 
-    def show(self) -> str:
-        """Return the program as text: its tensors, its steps in order, its results."""
+    def show(self, notes: Iterable[str] = ()) -> str:
+        """Return the program as text: its tensors, its steps in order, its results; then notes, a line for each."""
         roles: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("inputs", self.inputs), ("targets", self.targets), ("parameters", self.parameters), ("noise", self.noise),
         )  # fmt: skip
@@ -510,17 +480,8 @@ class Program:
             lines.append(f"{'in training':<12}{'  '.join(map(str, (*self.batch.outputs, self.batch.loss)))}")
         if self.gradient:
             lines.append(f"{'gradient':<12}{'  '.join(map(str, self.gradient))}")
-        if self.findings.operations:
-            before, simplified = self.findings.operations
-            how = "before" if self.layered else "written out as formulas"
-            lines.append(f"{'operations':<12}{f'{before} {how}, ' if before else ''}{simplified} in these steps")
-        if not self.gradient:
-            lines += [f"{'digits':<12}{sentence}" for sentence in self.findings.digits_report]
         rest = [update.show() for update in self.updates]
-        rest += [
-            f"-- {companion.name}: {companion.about}\n\n{companion.program.show()}" for companion in self.companions
-        ]
-        return "\n".join([*lines, "", *rest]).rstrip("\n") + "\n"
+        return "\n".join([*lines, *notes, "", *rest]).rstrip("\n") + "\n"
 
     def _repr_html_(self) -> str | None:
         return shown(self, "html")
@@ -576,7 +537,8 @@ class Companion:
     if the program is that of a step. ``forward`` says that a row of a fit has the derivatives of all outputs, by one
     parameter after the other, so that they need no seeds. ``block`` is the number of successive outputs
     that a curved loss sees together (see ``passes.fitting.blocks``). ``apart`` is the number of such blocks of a sample
-    if a missing target leaves out its block alone, and 0 if it leaves out the sample.
+    if a missing target leaves out its block alone, and 0 if it leaves out the sample. ``operations`` are counts for one
+    sample, before and after the program was simplified.
     """
 
     name: str
@@ -592,6 +554,7 @@ class Companion:
     forward: bool = False
     block: int = 0
     apart: int = 0
+    operations: tuple[int, int] | None = None
 
 
 def verify(program: Program) -> Program:
@@ -605,8 +568,6 @@ def verify(program: Program) -> Program:
             raise ProgramError(f"{element} has the shape {shapes[element.tensor]}, {parameter.name} {parameter.shape}")
     if program.loss.indices:
         raise ProgramError(f"the loss {program.loss} is not a scalar")
-    for companion in program.companions:
-        verify(companion.program)
     return program
 
 

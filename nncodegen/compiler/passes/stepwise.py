@@ -394,7 +394,6 @@ def _of_outputs(program: Program) -> Program:
         updates=(),
         steps=steps,
         loss=rest.outputs[0],
-        findings=replace(rest.findings, companions=()),
         task=replace(rest.task, fields=(), field_steps=(), residuals=(), terms=()),
     )
 

@@ -80,4 +80,4 @@ def stable(program: Program, whole: Program) -> Program:
 
 def differentiated(program: Program) -> Program:
     """Return the described program in stable forms, with the derivatives of its loss, and without outputs."""
-    return differentiate(stabilize(replace(program, outputs=()), program), False)
+    return differentiate(stabilize(replace(program, outputs=()), program))
