@@ -236,7 +236,8 @@ def _certificate(
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
     if isinstance(model, Described):  # its own optimizers are rules without a function
-        described = replace(described, updates=(*described.updates, *model.program.updates))
+        updates = (*described.updates, *model.program.updates)
+        described = replace(described, task=replace(described.task, updates=updates))
     _check_identity(module, identity_of(described))
     build = CertifiedBuild(
         name=module.name,

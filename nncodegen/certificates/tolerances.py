@@ -359,5 +359,5 @@ def _left_out(program: Program, derived: set[str]) -> Iterator[str]:
         kinds = " and ".join(kind for kind in KINDS if kind not in derived)
         yield f"derivatives at {kinds} points, where their exact solution takes too long"
     yield "updates of optimizers, penalties, clipping, weights of samples, and metrics"
-    if program.fit_task.has_fit_by_default and program.parameter_count:
+    if program.task.fits.has_fit_by_default and program.parameter_count:
         yield "fits and fit_many, but for the Jacobian that they ask for"

@@ -12,7 +12,7 @@ from rich.style import Style
 from rich.theme import Theme
 
 from nncodegen.compiler.emit import Sources
-from nncodegen.compiler.ir import Program, Update
+from nncodegen.compiler.ir import Program
 from nncodegen.compiler.ir.attending import drawn
 from nncodegen.compiler.pipeline import Stage
 
@@ -78,8 +78,7 @@ def _text(stage: Stage, companions: bool) -> str:
         kernels = [f"{result.module}.c", *(result.companions if companions else ())]
         return "\n".join(result.files[name] for name in kernels)
     if isinstance(result, Program):
-        updates: tuple[Update, ...] = ()
-        stage = replace(stage, result=replace(result, updates=updates))
+        stage = replace(stage, result=result.without_updates)
     return stage.show(companions)
 
 

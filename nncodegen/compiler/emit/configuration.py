@@ -154,7 +154,7 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     settings: dict[str, Any] = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
     guards = len(schedule.companion.guards)
     settings |= _set(
-        FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=guards, CHANGES=schedule.program.fit_task.input_shifts
+        FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=guards, CHANGES=schedule.program.task.fits.input_shifts
     )
     settings |= _set(FIT_INPUT_GUARDS=schedule.companion.input_guards)
     if schedule.companion.block < schedule.companion.outputs:

@@ -43,14 +43,14 @@ def facts(schedule: Schedule) -> str:
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
-    task, fit_task = program.task, program.fit_task
-    others |= {"quantities": fit_task.quantities, "label_targets": task.label_targets, "threshold": task.threshold}
+    others |= {"guards": fitting.guards, "linear": fitting.linear} if fitting else {}
+    task, fits = program.task, program.task.fits
+    others |= {"quantities": fits.quantities, "label_targets": task.label_targets, "threshold": task.threshold}
     others |= {"frozen": program.frozen, "not_generated": findings.not_generated, "bits": program.bits}
-    others |= {"rising": task.sorted_inputs, "over_times": task.output_is_series, "own": fit_task.own}
-    others |= {"curves": fit_task.curves, "starts_from_data": fit_task.starts_from_data}
-    if fitting:
-        others |= {"guards": fitting.guards, "linear": fitting.linear, "apart": fitting.apart or 1}
-        others["mean_over"] = task.losses_per_sample if fitting.curved else 1
+    others |= {"rising": task.sorted_inputs, "over_times": task.output_is_series, "own": fits.own}
+    others |= {"curves": fits.curves, "starts_from_data": fits.starts_from_data}
+    others["mean_over"] = task.losses_per_sample if fitting and fitting.curved else 1
+    others |= {"apart": fitting.apart or 1} if fitting else {}
     solvers = [each.control for each in systems_of(program.steps)]
     others["solver"] = "; ".join(map(str, solvers[:1]))
     others["rtol"] = max((each.rtol for each in solvers), default=0.0)

@@ -22,17 +22,18 @@ If a program has statistics of a batch, ``present[n]`` is 1 for each of its samp
 
 A bare formula is the case in which every tensor is a scalar or has only the sample index.
 
-A program is mathematics. Three records say the rest: ``Task``, how its outputs, targets and loss are to be read;
-``FitTask``, what fits need besides; and ``Options``, how it is made. What the stages derive from it, or learn about it,
-passes beside it (see ``passes.findings``).
+A program is mathematics. Two records say the rest: ``Task``, what is asked of it, fits and optimizers included; and
+``Options``, how it is made. What the stages derive from it, or learn about it, passes beside it (see
+``passes.findings``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sympy import Expr
@@ -234,8 +235,27 @@ class Options:
 
 
 @dataclass(frozen=True)
+class FitTask:
+    """The task of the fits of a program, beyond its loss."""
+
+    quantities: tuple[Quantity, ...] = ()
+    """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
+    own: tuple[str, ...] = ()
+    """The parameters that each group of samples has for itself in a fit with groups."""
+    curves: tuple[CurveTerm, ...] = ()
+    """The curves by name that the outputs are sums of."""
+    starts_from_data: bool = False
+    """True if a fit without a start begins at their estimates from data."""
+    has_fit_by_default: bool = False
+    """True if the program has its companions for fits without being asked, as formulas have them."""
+    input_shifts: int = 0
+    """The number of trailing parameters that shift the inputs, and are held at 0: a fit with errors in the inputs has
+    its derivatives by the inputs from them."""
+
+
+@dataclass(frozen=True)
 class Task:
-    """The task of a program: how its outputs, targets and loss are to be read."""
+    """The task of a program: how its outputs, targets and loss are to be read, and what trains and fits it."""
 
     labels: bool = False
     """True if the targets are class probabilities, which may be given as integer labels."""
@@ -266,25 +286,15 @@ class Task:
     """True if the values of each output are those of one quantity at the times of a sample."""
     identity: str = ""
     """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
+    fits: FitTask = FitTask()
+    """The task of its fits, beyond the loss."""
+    updates: tuple[Update, ...] = ()
+    """The rules of the optimizers that may train it."""
 
-
-@dataclass(frozen=True)
-class FitTask:
-    """The task of the fits of a program, beyond its loss."""
-
-    quantities: tuple[Quantity, ...] = ()
-    """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
-    own: tuple[str, ...] = ()
-    """The parameters that each group of samples has for itself in a fit with groups."""
-    curves: tuple[CurveTerm, ...] = ()
-    """The curves by name that the outputs are sums of."""
-    starts_from_data: bool = False
-    """True if a fit without a start begins at their estimates from data."""
-    has_fit_by_default: bool = False
-    """True if the program has its companions for fits without being asked, as formulas have them."""
-    input_shifts: int = 0
-    """The number of trailing parameters that shift the inputs, and are held at 0: a fit with errors in the inputs has
-    its derivatives by the inputs from them."""
+    @property
+    def of_derived(self) -> Task:
+        """Return the task of a program that is derived from one: nothing trains it, and its outputs are no classes."""
+        return replace(self, labels=False, label_targets=(), updates=())
 
 
 MOVED = {
@@ -293,19 +303,24 @@ MOVED = {
         name: ("task", name)
         for name in (
             "labels", "label_targets", "threshold", "least_squares", "loss_of_outputs", "terms", "fields",
-            "field_steps", "residuals",
+            "field_steps", "residuals", "identity", "updates",
         )
     },
-    **{name: ("fit_task", name) for name in ("quantities", "own", "curves", "starts_from_data")},
-    "identity": ("task", "identity"),
+    **{name: ("task", "fits", name) for name in ("quantities", "own", "curves", "starts_from_data")},
     "rising": ("task", "sorted_inputs"),
     "over_times": ("task", "output_is_series"),
     "mean_over": ("task", "losses_per_sample"),
-    "fitted": ("fit_task", "has_fit_by_default"),
-    "changes": ("fit_task", "input_shifts"),
+    "fitted": ("task", "fits", "has_fit_by_default"),
+    "changes": ("task", "fits", "input_shifts"),
     "of_pairs": ("options", "has_attention_pairs"),
 }  # fmt: skip
-"""Attributes that a program had before its records, each with its record and its name there; they still can be read."""
+"""Attributes that a program had before its records, each with its place in them; they still can be read."""
+
+BESIDE = {
+    "companions": "companions", "operations": "operations", "not_fitted": "not_fitted",
+    "not_generated": "not_generated", "kept": "digits_report", "apart": "lazy",
+}  # fmt: skip
+"""Attributes that a program had, and that pass beside it by now: in the findings of the stages, under these names."""
 
 
 @dataclass(frozen=True)
@@ -325,7 +340,6 @@ class Program:
     loss: Element
     gradient: tuple[Element, ...] = ()
     """The derivatives of the loss by its parameters; the last parameters have none if they are not trained."""
-    updates: tuple[Update, ...] = ()
     noise: tuple[Noise, ...] = ()
     extents: tuple[tuple[str, int], ...] = ()
     """The sizes of indices that follow from no tensor: the places of a window, and the number of its positions."""
@@ -339,17 +353,43 @@ class Program:
     batch: InTraining | None = None
     """The outputs and the loss in training, if a differentiated program has statistics of a batch."""
     task: Task = Task()
-    fit_task: FitTask = FitTask()
     options: Options = Options()
 
     if not TYPE_CHECKING:  # the project itself reads the records
 
         def __getattr__(self, name: str) -> Any:
             """Return an attribute that is in a record by now. Raises AttributeError for a name that never was one."""
+            if name in BESIDE:
+                raise AttributeError(
+                    f"a program has no {name} of its own any more: compile_model(...).findings has {BESIDE[name]}"
+                )
             if name not in MOVED:
                 raise AttributeError(f"a program has no attribute {name!r}")
-            record, field_name = MOVED[name]
-            return getattr(object.__getattribute__(self, record), field_name)
+            record, *path = MOVED[name]
+            return attrgetter(".".join(path))(object.__getattribute__(self, record))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a pickle, also of one in which all attributes lie side by side, as version 0.2 wrote it."""
+        groups: dict[str, dict[str, Any]] = {"options": {}, "fits": {}, "task": {}}
+        for name in [name for name in state if name in MOVED or name in ("precision", "digits", "bits")]:
+            *_, record, field_name = MOVED.get(name, ("options", name))
+            groups[record][field_name] = state[name]
+        if "task" not in state and any(groups.values()):
+            task = Task(**groups["task"], fits=FitTask(**groups["fits"]))
+            own = {each.name for each in fields(self)}
+            state = {name: value for name, value in state.items() if name in own}
+            state |= {"task": task, "options": Options(**groups["options"])}
+        self.__dict__.update(state)
+
+    @property
+    def updates(self) -> tuple[Update, ...]:
+        """Return the rules of the optimizers that may train it."""
+        return self.task.updates
+
+    @property
+    def without_updates(self) -> Program:
+        """Return the program without the rules of optimizers."""
+        return replace(self, task=replace(self.task, updates=()))
 
     @property
     def precision(self) -> str:

@@ -66,7 +66,7 @@ class Companions:
     @property
     def _asked(self) -> bool:
         """Return whether fits, and what is made with them, are asked for."""
-        by_default = not self.program.layered or self.program.fit_task.has_fit_by_default
+        by_default = not self.program.layered or self.program.task.fits.has_fit_by_default
         return by_default if self.fit is None else self.fit
 
     @property

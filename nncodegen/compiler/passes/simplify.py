@@ -59,8 +59,8 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
     count, others = len(program.outputs), len(program.outputs) + 1 + len(program.gradient)
     outputs, loss, gradient = results[:count], results[count], results[count + 1 : others]
     batch = InTraining(results[others:-1], results[-1]) if program.batch else None
-    updates = tuple(simplify_update(update) for update in program.updates)
-    return replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, updates=updates, batch=batch)
+    task = replace(program.task, updates=tuple(simplify_update(update) for update in program.updates))
+    return replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, batch=batch, task=task)
 
 
 def in_primitives(expression: Expr) -> tuple[tuple[Step, ...], Element]:
