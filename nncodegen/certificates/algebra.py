@@ -53,7 +53,7 @@ class Algebra:
 
 def algebra_of(reference: Program, described: Program, stabilized: Program, differentiated: Program) -> Algebra:
     """Return the stages of a model, without the parts for fits and optimizers."""
-    differentiated = replace(differentiated, updates=(), findings=replace(differentiated.findings, companions=()))
+    differentiated = differentiated.without_updates
     targets = tuple(step.target for step in differentiated.steps)
     watched = simplify(replace(differentiated, outputs=targets, gradient=()))
     return Algebra(reference, described, stabilized, differentiated, watched)

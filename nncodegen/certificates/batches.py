@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nncodegen.certificates.results import REST, TRAINING, Programs
-from nncodegen.compiler.ir import needed
+from nncodegen.compiler.ir import InTraining, Program, needed
 
 SAMPLES = 4
 """Least number of samples of a batch: with two, all normalized values are 1 or -1."""
@@ -21,16 +21,16 @@ def halves(programs: Programs) -> tuple[Programs, ...]:
     batch = simplified.batch
     if batch is None:
         return (programs,)
-    rest = replace(
-        simplified,
-        steps=needed(simplified.steps, (*simplified.outputs, simplified.loss)),
-        gradient=(),
-        batch=None,
-        present=None,
-    )
-    training_steps = needed(simplified.steps, (*batch.outputs, batch.loss, *simplified.gradient))
-    training = replace(simplified, steps=training_steps, outputs=batch.outputs, loss=batch.loss, batch=None)
+    steps = needed(simplified.steps, (*simplified.outputs, simplified.loss))
+    rest = replace(simplified, steps=steps, gradient=(), batch=None, present=None)
+    training = _in_training(simplified, batch)
     return (
-        Programs(programs.given.at_rest, described.at_rest, rest, (), REST),
+        Programs(programs.given.at_rest, described.at_rest, rest, (), REST, programs.companions),
         Programs(programs.given, described, training, programs.updates, TRAINING),
     )
+
+
+def _in_training(program: Program, batch: InTraining) -> Program:
+    """Return the program of the gradient alone, with the outputs and the loss of training."""
+    steps = needed(program.steps, (*batch.outputs, batch.loss, *program.gradient))
+    return replace(program, steps=steps, outputs=batch.outputs, loss=batch.loss, batch=None)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import sympy
@@ -81,7 +80,7 @@ def to_data(program: Program) -> dict[str, Any]:
         "loss": program.loss.tensor,
         "extents": [list(extent) for extent in program.extents],
         "present": program.present and _tensor(program.present),
-        "statistics": [[s.value.tensor, list(s.value.indices), s.parameter.tensor] for s in program.statistics],
+        "statistics": [_statistic(statistic) for statistic in program.statistics],
         "labels": program.task.labels,
         "rising": list(program.task.sorted_inputs),
         "precision": program.precision,
@@ -110,8 +109,11 @@ def from_data(data: Mapping[str, Any]) -> Program:
                 Statistic(Element(value, indices), Element(parameter, indices))
                 for value, indices, parameter in data["statistics"]
             ),
-            updates=tuple(_to_update(row, functions) for row in data["updates"]),
-            task=Task(labels=bool(data["labels"]), sorted_inputs=tuple(map(str, data.get("rising", ())))),
+            task=Task(
+                labels=bool(data["labels"]),
+                sorted_inputs=tuple(map(str, data.get("rising", ()))),
+                updates=tuple(_to_update(row, functions) for row in data["updates"]),
+            ),
             options=Options(precision=data["precision"], digits=data.get("digits", OFF)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -174,6 +176,11 @@ def _tensor(tensor: Tensor) -> list[Any]:
         tensor.trained,
         tensor.momentum,
     ]
+
+
+def _statistic(statistic: Statistic) -> list[Any]:
+    value = statistic.value
+    return [value.tensor, list(value.indices), statistic.parameter.tensor]
 
 
 def _to_tensor(row: Any) -> Tensor:
@@ -289,4 +296,4 @@ def _to_expression(tree: Any, functions: Mapping[str, Any]) -> Any:
 
 def same(program: Program, described: Program) -> bool:
     """Return whether a program that was read is the one that was described."""
-    return replace(program, updates=()).show() == replace(described, updates=()).show()
+    return program.without_updates.show() == described.without_updates.show()

@@ -194,7 +194,7 @@ def _programs(described: Program) -> Programs:
     """Return the programs of a model from a certificate."""
     plain = without_derivatives(described)
     updates = (*map(describe_update, OPTIMIZERS), *described.updates)
-    return Programs(plain, plain, simplify(differentiate(stabilize(described), False)), updates)
+    return Programs(plain, plain, simplify(differentiate(stabilize(described))), updates)
 
 
 def _check_identity(module: Any, identity: str) -> None:
@@ -236,7 +236,8 @@ def _certificate(
     compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
     if isinstance(model, Described):  # its own optimizers are rules without a function
-        described = replace(described, updates=(*described.updates, *model.program.updates))
+        updates = (*described.updates, *model.program.updates)
+        described = replace(described, task=replace(described.task, updates=updates))
     _check_identity(module, identity_of(described))
     build = CertifiedBuild(
         name=module.name,
@@ -247,7 +248,7 @@ def _certificate(
         compiler=_said_by(compiler),
         flags=(*without_paths(KERNEL_FLAGS), *compiler.target),
     )
-    kept = compiled["stabilize"].findings.digits_report
+    kept = compiled.findings.digits_report
     if system_of(described):
         check_examined(described)
         certificate = _of_method(module, path, described, compiled.sources, build, points, seed)
@@ -255,11 +256,11 @@ def _certificate(
     plain = without_derivatives(described)
     network = defined(unwrapped(model), plain)
     reference, what = given(unwrapped(model), plain, network)
-    programs = Programs(reference, plain, simplified, described.updates)
+    derived, companions = (compiled.findings.companions_after(stage) for stage in ("differentiate", "simplify"))
+    programs = Programs(reference, plain, simplified, described.updates, companions=companions)
     algebra = algebra_of(reference, plain, without_derivatives(compiled["stabilize"]), compiled["differentiate"])
-    steps = watch(replace(simplified, findings=replace(simplified.findings, companions=())), march)
-    companions = {each.name: each for each in compiled["differentiate"].companions}
-    both = {each.name: (companions[each.name], each) for each in simplified.companions if each.name in companions}
+    steps = watch(simplified, march)
+    both = {each.name: (each, in_c) for each, in_c in zip(derived, companions, strict=True)}
     diagnosis = Diagnosis(algebra, compiled["schedule"], compiled.sources, march, steps, network, both)
     extent = extent_of(programs, points)
     results, counts = _examine(module, path, programs, extent, seed, diagnosis)
@@ -268,7 +269,7 @@ def _certificate(
         _conditions(module, seed, counts, what, DIGITS),
         rows=extent.rows,
         compared=diagnosis.compared,
-        left_out=left_out(described, simplified, steps is not None, network),
+        left_out=left_out(described, companions, steps is not None, network),
     )
     certificate = Certificate(
         build,

@@ -17,7 +17,7 @@ from nncodegen.certificates.exact import many
 from nncodegen.certificates.examination_points import Point
 from nncodegen.certificates.precision import Exact, norm_of, parts_of
 from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
-from nncodegen.compiler.ir import Program, Update, slices_of
+from nncodegen.compiler.ir import Companion, Program, Update, slices_of
 from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
 
@@ -46,6 +46,8 @@ class Programs:
     updates: tuple[Update, ...] = ()
     part: str = ""
     """The part of a model, if it trains with statistics of a batch."""
+    companions: tuple[Companion, ...] = ()
+    """The companions of the model as the machine computes them."""
 
 
 @dataclass(frozen=True)

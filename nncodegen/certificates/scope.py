@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from nncodegen.certificates.layer_definitions import Defined
 from nncodegen.certificates.updates_and_hessians import LARGEST_HESSIAN, WHOLE
-from nncodegen.compiler.ir import Program
+from nncodegen.compiler.ir import Companion, Program
 
 
-def left_out(described: Program, simplified: Program, steps: bool, network: Defined | None = None) -> tuple[str, ...]:
+def left_out(
+    described: Program, companions: Iterable[Companion], steps: bool, network: Defined | None = None
+) -> tuple[str, ...]:
     """Return the parts of a model that are not examined; ``steps`` says whether its steps were compared one by one.
 
     ``network`` are its layers with their definitions, if it has any.
     """
-    return tuple(_left_out(described, simplified, steps, network))
+    return tuple(_left_out(described, {companion.name for companion in companions}, steps, network))
 
 
-def _left_out(described: Program, simplified: Program, steps: bool, network: Defined | None) -> Iterator[str]:
+def _left_out(described: Program, companions: set[str], steps: bool, network: Defined | None) -> Iterator[str]:
     if network and network.as_written:
         yield f"what is taken as you wrote it, since nothing else defines it: {', '.join(network.as_written)}"
     if not steps:
@@ -29,7 +31,6 @@ def _left_out(described: Program, simplified: Program, steps: bool, network: Def
     else:
         yield "updates after the first, but for plain gradient descent"
     yield "penalties, clipping, weights of samples, and metrics"
-    companions = {companion.name for companion in simplified.companions}
     if "hessian" in companions and described.parameter_count > LARGEST_HESSIAN:
         yield "the whole Hessian, of which one product is examined"
     elif "hessian" in companions and described.parameter_count > WHOLE:

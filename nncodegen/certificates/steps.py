@@ -89,8 +89,7 @@ def watched(simplified: Program) -> Program:
         inputs=(*simplified.inputs, *simplified.targets, Tensor(weight, (None,))),
         targets=(),
         weight=weight_tensor,
-        task=replace(simplified.task, labels=False),
-        findings=replace(simplified.findings, companions=(), not_fitted="these are steps", identity=""),
+        task=replace(simplified.task, labels=False, identity=""),
     )
 
 

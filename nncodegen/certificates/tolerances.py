@@ -336,7 +336,7 @@ def _derivatives_of_steps(module: Module, program: Program, point: Point) -> boo
     system = system_of(program)
     if not system or not system.weights:
         return False  # derivatives are states, whose errors choose the steps as well
-    differentiated = differentiate(stabilize(program), False)
+    differentiated = differentiate(stabilize(program))
     values = evaluate(differentiated, point.parameters, point.X, point.Y)
     expected = np.concatenate([values[element.tensor].ravel() for element in differentiated.gradient])
     _, gradient = module.loss_and_gradient(
@@ -361,5 +361,5 @@ def _left_out(program: Program, derived: set[str]) -> Iterator[str]:
         kinds = " and ".join(kind for kind in KINDS if kind not in derived)
         yield f"derivatives at {kinds} points, where their exact solution takes too long"
     yield "updates of optimizers, penalties, clipping, weights of samples, and metrics"
-    if program.fit_task.has_fit_by_default and program.parameter_count:
+    if program.task.fits.has_fit_by_default and program.parameter_count:
         yield "fits and fit_many, but for the Jacobian that they ask for"

@@ -20,7 +20,7 @@ from nncodegen.certificates.examination_points import Point
 from nncodegen.certificates.neighbouring_values import Beside, Lost, arguments
 from nncodegen.certificates.precision import Exact, evaluate_rows, norm_of
 from nncodegen.certificates.products import Array, zeros
-from nncodegen.certificates.results import REST, TRAINING, Examined, Found, compare
+from nncodegen.certificates.results import REST, TRAINING, Examined, Found, Programs, compare
 from nncodegen.certificates.ulps import LARGEST, bound, distance
 from nncodegen.certificates.updates import Updates
 from nncodegen.compiler.ir import Program, slices_of
@@ -138,7 +138,7 @@ class _Others(Beside):
 
         def spread(unit: Any, error: float) -> float | None:
             examined, simplified = self.examined, self.examined.programs.simplified
-            program = replace(simplified, gradient=()) if name == OF_MODEL else _companion(simplified, name)
+            program = replace(simplified, gradient=()) if name == OF_MODEL else _companion(examined.programs, name)
             if program is None:
                 return LARGEST
             at = Point(examined.point.kind, parameters, examined.point.X, examined.point.Y)
@@ -160,8 +160,8 @@ class _Others(Beside):
         return spread
 
 
-def _companion(program: Program, name: str) -> Program | None:
-    return next((companion.program for companion in program.companions if companion.name == name), None)
+def _companion(programs: Programs, name: str) -> Program | None:
+    return next((companion.program for companion in programs.companions if companion.name == name), None)
 
 
 def _probabilities(program: Program, point: Point) -> Array:

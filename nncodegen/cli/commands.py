@@ -631,8 +631,8 @@ def _report(console: Console, stage: Stage) -> None:
     result = stage.result
     if isinstance(result, Program):
         summary = f"{len(result.steps)} steps"
-        if result.findings.operations:
-            before, after = result.findings.operations
+        if stage.findings.operations:
+            before, after = stage.findings.operations
             summary += f"; operations for one sample: {f'{before} before, {after} after' if before else after}"
     elif isinstance(result, Schedule):
         summary = f"{result.loops} loop nests in {len(result.kernels)} kernels"

@@ -23,7 +23,8 @@ from nncodegen.compiler.ir.program import DEFAULT, NATIVE, OFF, PORTABLE
 from nncodegen.compiler.naming import check_free
 from nncodegen.compiler.passes.differentiate import differentiate
 from nncodegen.compiler.passes.digits.answers import Answers
-from nncodegen.compiler.passes.simplify import simplify
+from nncodegen.compiler.passes.findings import NO_FINDINGS, Companions, Findings
+from nncodegen.compiler.passes.simplify import counts_of_operations, simplify
 from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.compiler.schedule import NO_CHOICES, Schedule, schedule
 from nncodegen.compiler.slow import slow_module
@@ -50,6 +51,15 @@ class Stage:
     name: str
     result: Any
     seconds: float
+    findings: Findings = NO_FINDINGS
+    """The findings of the stages up to this one."""
+
+    def show(self, companions: bool = True) -> str:
+        """Return the result of a stage up to ``schedule`` as text, with the companions of the program or without."""
+        if isinstance(self.result, Program):
+            return self.findings.show(self.result, self.findings.companions_after(self.name) if companions else ())
+        result: Schedule = self.result
+        return (result if companions else replace(result, companions=())).show()
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,11 @@ class Compiled:
 
     def __getitem__(self, name: str) -> Any:
         return next(stage.result for stage in self.stages if stage.name == name)
+
+    @property
+    def findings(self) -> Findings:
+        """Return the findings of the stages about the program: its companions, its operations, its digits."""
+        return self.stages[-1].findings
 
     @property
     def sources(self) -> Sources:
@@ -86,7 +101,7 @@ def _texts(stages: Iterable[Stage]) -> dict[str, str]:
     """Return the results of stages as readable text files, by name."""
     shown = [stage for stage in stages if isinstance(stage.result, Program | Schedule)]
     return {
-        f"stages/{number}-{stage.name}.txt": f"# {MARK}: the program after {stage.name}.\n\n{stage.result.show()}"
+        f"stages/{number}-{stage.name}.txt": f"# {MARK}: the program after {stage.name}.\n\n{stage.show()}"
         for number, stage in enumerate(shown, start=1)
     }
 
@@ -119,12 +134,14 @@ def compile_model(
     stages: list[Stage] = []
     written: dict[str, str] = {}
     meanwhile = (lambda: written.update(_texts(stages))) if dump else None
-    options: dict[Any, tuple[Any, ...]] = {
-        describe: (precision, _digits(choices, bits), bits),
-        stabilize: (None, ANSWERS),
-        differentiate: (fit, apart),
-        schedule: (_of_schedule(choices),),
-        build: (force, march, cross, apart, meanwhile),
+    findings, report = NO_FINDINGS, list[str]()
+    # Stages take what the ones before them have found.
+    options: dict[Any, Callable[[], tuple[Any, ...]]] = {
+        describe: lambda: (precision, _digits(choices, bits), bits),
+        stabilize: lambda: (None, ANSWERS, lambda finding: report.append(str(finding))),
+        differentiate: lambda: (findings.companions and findings.companions.prepared,),
+        schedule: lambda: (_of_schedule(choices), findings),
+        build: lambda: (force, march, cross, apart, meanwhile),
     }
     if until == build.__name__:
         with suppress(RuntimeError):  # no thread can begin, as at the end of a process
@@ -134,10 +151,17 @@ def compile_model(
         start = time.perf_counter()
         with nullcontext() if function is build else without_collector():
             with bounded(f"the model, in the stage {function.__name__},"):
-                value = function(value, *options.get(function, ()))
+                value = function(value, *options.get(function, tuple)())
+                if function is stabilize:
+                    companions = Companions(value, fit, only_fit=apart)
+                    findings = Findings(companions, lazy=apart, digits_report=tuple(report))
+                if function is simplify:
+                    findings = replace(findings, operations=counts_of_operations(stages[-1].result, value))
                 if isinstance(value, Program):
-                    check_program(verify(value))
-            stages.append(Stage(function.__name__, value, time.perf_counter() - start))
+                    derived = (companion.program for companion in findings.companions_after(function.__name__))
+                    for program in (value, *derived):
+                        check_program(verify(program))
+            stages.append(Stage(function.__name__, value, time.perf_counter() - start, findings))
             observe(stages[-1])
         if function.__name__ == until:
             break
@@ -280,9 +304,11 @@ def _of_schedule(choices: Mapping[str, object]) -> Mapping[str, object]:
 
 def _with_parts(described: Program, choices: Mapping[str, object], fit: bool | None, of_fits: bool) -> Sources:
     """Return the sources of a model with all of its parts, or with those of fits alone, given its description."""
-    derived = differentiate(stabilize(described, None, ANSWERS), fit, apart=of_fits)
-    whole = replace(derived, findings=replace(derived.findings, lazy_companions=False))
-    sources: Sources = emit(schedule(simplify(whole), _of_schedule(choices)))
+    companions = Companions(stabilize(described, None, ANSWERS), fit, only_fit=of_fits)
+    differentiated = differentiate(companions.program, companions.prepared)
+    program = simplify(differentiated)
+    findings = Findings(companions, operations=counts_of_operations(differentiated, program))
+    sources: Sources = emit(schedule(program, _of_schedule(choices), findings))
     return sources
 
 
@@ -299,7 +325,8 @@ def evaluated_module(
 
 def evaluated(compiled: Compiled, reason: str) -> Module:
     """Return the module that NumPy evaluates of a model, which has gone through the stages up to ``schedule``."""
-    return slow_module(compiled["simplify"], read(facts(compiled["schedule"])), reason)
+    companions = compiled.findings.companions_after("simplify")
+    return slow_module(compiled["simplify"], companions, read(facts(compiled["schedule"])), reason)
 
 
 def check_out(out: Path, model: Describable) -> None:

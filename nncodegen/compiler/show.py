@@ -6,17 +6,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from textwrap import wrap
-from typing import Any
 
 from rich.highlighter import RegexHighlighter
 from rich.style import Style
 from rich.theme import Theme
 
 from nncodegen.compiler.emit import Sources
-from nncodegen.compiler.ir import Program, Update
+from nncodegen.compiler.ir import Program
 from nncodegen.compiler.ir.attending import drawn
 from nncodegen.compiler.pipeline import Stage
-from nncodegen.compiler.schedule import Schedule
 
 ABOUT = {
     "describe": "the model as it was given",
@@ -62,7 +60,7 @@ def shown(stages: Iterable[Stage], names: Iterable[str], rules: Iterable[str], c
     for stage in stages:
         if stage.name in names:
             title = f"--- {stage.name}: {ABOUT[stage.name]} ---"
-            parts.append(f"{title}\n\n{_folded(_text(stage.result, companions), width)}")
+            parts.append(f"{title}\n\n{_folded(_text(stage, companions), width)}")
             heads = drawn(stage.result) if stage.name == "describe" and isinstance(stage.result, Program) else ""
             if heads:
                 parts.append(f"--- who looks at whom ---\n\n{_folded(heads, width)}")
@@ -73,20 +71,15 @@ def shown(stages: Iterable[Stage], names: Iterable[str], rules: Iterable[str], c
     return "\n".join(parts)
 
 
-def _text(result: Any, companions: bool) -> str:
+def _text(stage: Stage, companions: bool) -> str:
     """Return the result of a stage as text: a program without update rules, a plan, or C."""
+    result = stage.result
     if isinstance(result, Sources):
         kernels = [f"{result.module}.c", *(result.companions if companions else ())]
         return "\n".join(result.files[name] for name in kernels)
     if isinstance(result, Program):
-        updates: tuple[Update, ...] = ()
-        return replace(
-            result,
-            updates=updates,
-            findings=replace(result.findings, companions=result.companions if companions else ()),
-        ).show()
-    schedule: Schedule = result
-    return (schedule if companions else replace(schedule, companions=())).show()
+        stage = replace(stage, result=result.without_updates)
+    return stage.show(companions)
 
 
 def _folded(text: str, width: int) -> str:

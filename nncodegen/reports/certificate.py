@@ -62,7 +62,7 @@ def certificate_of(source: Any, program: Program) -> Shown | None:
         certificate = Certificate.from_json(_read(source))
     except ValueError as error:
         raise ModelError(str(error)) from error
-    if certificate.identity != program.findings.identity:
+    if certificate.identity != program.task.identity:
         raise ModelError(
             f"the certificate is that of another model, or of another precision: {certificate.name} in "
             f"{certificate.precision}; certify {program.name} anew"
@@ -77,7 +77,7 @@ def find_certificate(sources: Sources, program: Program) -> Certificate | None:
     """
     for path in _modules(sources, program.name):
         certificate = certificate_beside(str(path))
-        if certificate is not None and certificate.identity == program.findings.identity:
+        if certificate is not None and certificate.identity == program.task.identity:
             return certificate
     return None
 

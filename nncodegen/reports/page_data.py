@@ -45,7 +45,7 @@ def make(
     samples = data_of(data_of_best(data, result) if is_of_many(result) else data, described)
     chosen = subject.parameters if result is None else result
     path = None
-    if chosen is None and described.findings.identity == _identity_of_perceptron(described) and _is_its_sample(samples):
+    if chosen is None and described.task.identity == _identity_of_perceptron(described) and _is_its_sample(samples):
         samples = data_of((perceptron.X, perceptron.Y), described)
         path = train_perceptron(build_module(subject.model, subject.precision))
         chosen = path.result
@@ -97,7 +97,7 @@ def _graph_title(layered: bool) -> str:
 
 def _identity_of_perceptron(program: Program) -> str:
     """Return the identity of the perceptron that nncodegen ships, in the precision of a program."""
-    return describe(perceptron.model, program.precision).findings.identity
+    return describe(perceptron.model, program.precision).task.identity
 
 
 def _is_its_sample(data: GivenData | None) -> bool:
@@ -109,7 +109,7 @@ def _is_its_sample(data: GivenData | None) -> bool:
 
 def _can_be_fitted(compiled: Compiled) -> bool:
     """Return whether the module has a fit: whether it is a formula that allows one."""
-    return any(companion.name == "fitting" for companion in compiled["differentiate"].companions)
+    return not compiled.findings.not_fitted
 
 
 def _arguments(data: GivenData) -> tuple[Any, Any]:
@@ -131,7 +131,7 @@ def _lead(program: Program, model: Describable) -> str:
 def _figures(compiled: Compiled) -> list[tuple[str, str]]:
     """Return the figures at the top of the page."""
     program: Program = compiled["simplify"]
-    before, simplified = program.findings.operations or (0, 0)
+    before, simplified = compiled.findings.operations or (0, 0)
     name = "operations before" if program.layered else "operations as formulas"
     return [
         ("parameters", f"{program.parameter_count:,}"),

@@ -6,7 +6,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen.compiler.pipeline import evaluated_module
-from tests.support.built import built, stage
+from tests.support.built import built, compiled_until
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 RNG = np.random.default_rng(21)
@@ -112,5 +112,6 @@ def test_what_has_none():
         times=2,
         name="wide_decay",
     )
-    assert [name.name for name in stage(wide, "differentiate").companions] == ["fitting"]
-    assert [name.name for name in stage(STEERED, "differentiate").companions] == ["fitting", "hessian"]
+    for model, expected in ((wide, ["fitting"]), (STEERED, ["fitting", "hessian"])):
+        companions = compiled_until(model, "differentiate").findings.companions.derived
+        assert [companion.name for companion in companions] == expected

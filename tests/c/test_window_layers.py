@@ -28,7 +28,7 @@ def test_plain_c_computes_what_programs_mean(tmp_path: Path) -> None:
         if name == "gathered":
             X[0, 1], X[1, 0], X[2, 2] = 4.0, -1.0, 1.5  # rows that there are not
         expected = evaluate(model, parameters, X, Y)
-        slopes = gradient(simplify(differentiate(stabilize(model), fit=False)), parameters, X, Y)
+        slopes = gradient(simplify(differentiate(stabilize(model))), parameters, X, Y)
         loss, slopes_of_c = functions.loss_and_gradient(parameters, X, Y)
         assert loss == pytest.approx(float(expected["loss"]), rel=1e-13)
         np.testing.assert_allclose(slopes_of_c, slopes, atol=1e-13 * np.linalg.norm(slopes))
@@ -57,7 +57,7 @@ def check(model: nn.Sequential, precision: str, tolerance: float) -> None:
     """A module of a network against the evaluator."""
     program = model.describe()
     arguments = [each.astype(precision) for each in data(program, samples=37)]
-    derived = simplify(differentiate(stabilize(program), fit=False))
+    derived = simplify(differentiate(stabilize(program)))
     expected, slopes = evaluate(program, *arguments), gradient(derived, *arguments)
     module = nn.build(model, precision, fit=False)
     loss, slopes_of_module = module.loss_and_gradient(*arguments)

@@ -57,7 +57,7 @@ def test_modules_compute_what_random_programs_mean(operations: list[tuple[str, i
 def check(model: Program) -> None:
     """A module of a program against the evaluator."""
     parameters, X, Y = data(model, samples=70)
-    derived = simplify(differentiate(stabilize(model), fit=False))
+    derived = simplify(differentiate(stabilize(model)))
     expected, slopes = evaluate(model, parameters, X, Y), gradient(derived, parameters, X, Y)
     module = nn.build(Described(model))
     loss, predicted = module.loss_and_gradient(parameters, X, Y)

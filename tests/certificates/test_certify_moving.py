@@ -257,8 +257,8 @@ class Fields:
     dtype = np.float64
     _model = SimpleNamespace(facts=SimpleNamespace(samples=SimpleNamespace(terms=1)))
 
-    def __init__(self, simplified, factor=1.0):
-        self._program = next(each.program for each in simplified.companions if each.name == "fields")
+    def __init__(self, companions, factor=1.0):
+        self._program = next(each.program for each in companions if each.name == "fields")
         self._factor = factor
 
     def derivatives(self, parameters, X):
@@ -276,7 +276,8 @@ def test_derivatives_by_inputs_whose_digits_a_precision_loses():
     network = nn.Network(both, {u: nn.Dense(1)(h * nn.Dense(3, "tanh")(h))}, losses=losses)
     stages = nn.compile_model(network, until="simplify", fit=False)
     program, simplified = without_derivatives(stages["describe"]), stages["simplify"]
-    programs = Programs(program, program, simplified, ())
+    companions = stages.findings.companions.simplified
+    programs = Programs(program, program, simplified, (), companions=companions)
 
     def verdicts(kind, number, factor=1.0):
         """The verdicts at a point, where the machine is off by a factor."""
@@ -285,7 +286,7 @@ def test_derivatives_by_inputs_whose_digits_a_precision_loses():
         results = settled(program, point.parameters, point.X, point.Y)
         examined = Examined(programs, point, results, precision_of("float64"), number - 1, 2)
         with mpmath.workdps(results.digits), np.errstate(all="ignore"):
-            fields = updates_and_hessians._Others(examined).fields(Fields(simplified, factor))
+            fields = updates_and_hessians._Others(examined).fields(Fields(companions, factor))
             return {result.figure.quantity: result.figure.verdict for result in fields}
 
     assert verdicts("huge", 3)["derivatives: equation"] in ("digits lost", "out of range")

@@ -36,7 +36,8 @@ def examined():
     program, simplified = stages["describe"], stages["simplify"]
     point = Points(program, simplified, rows=2, seed=1).of("ordinary")
     exact = settled(program, point.parameters, point.X, point.Y)
-    programs = Programs(program, program, simplified, program.updates)
+    companions = stages.findings.companions.simplified
+    programs = Programs(program, program, simplified, program.updates, companions=companions)
     return Examined(programs, point, exact, precision_of("float64"), 0, 1)
 
 
@@ -65,7 +66,7 @@ def test_rows_of_a_large_hessian_are_drawn(examined, monkeypatch, quick_compiler
     network = nn.Sequential([nn.Dense(30, "tanh"), nn.Dense(1)], 10)
     stages = nn.compile_model(network, until="simplify", fit=True)
     assert "other rows of the Hessian than 200, which are drawn" in left_out(
-        stages["describe"], stages["simplify"], True
+        stages["describe"], stages.findings.companions.derived, True
     )
 
 
@@ -174,9 +175,10 @@ def test_stages_of_wrong_updates(examined, monkeypatch):
 def test_stages_of_wrong_companions(quantity, name, examined):
     """A wrong Jacobian or Hessian is a fault of the stage whose program has another value than the exact one."""
     stages = nn.compile_model(ENZYME, until="simplify")
+    companions = stages.findings.companions
     derived, simplified = (
-        next(companion for companion in stages[stage].companions if companion.name == name)
-        for stage in ("differentiate", "simplify")
+        next(companion for companion in each if companion.name == name)
+        for each in (companions.derived, companions.simplified)
     )
     fault = wrong(quantity, examined)
     assert origin_of(fault, {name: (derived, simplified)}) is None

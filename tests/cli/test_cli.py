@@ -53,7 +53,7 @@ def test_build_the_perceptron(run):
     stages = ["describe", "stabilize", "differentiate", "simplify", "schedule", "emit", "build", "check", "train"]
     assert [line.split()[0] for line in lines[:9]] == stages
     assert all(line.split()[2] == "ms" for line in lines[:9])
-    written_out, simplified = compile_model(perceptron.model, until="simplify")["simplify"].operations
+    written_out, simplified = compile_model(perceptron.model, until="simplify").findings.operations
     assert f"{written_out} before, {simplified} after" in lines[3]
     assert "output 0.649864477526 before, 0.999453185534 after 999 sequential iterations" in lines[8]
     assert lines[-1] == "use it with   from generated.perceptron import perceptron"

@@ -326,7 +326,7 @@ EVERYTHING, TOKENS = everything(), tokens_network()
 def test_gradients():
     """Those of the compiler's program are those of an independent tape, which adds up the terms that exist."""
     program = describe(EVERYTHING)
-    backward = simplify(differentiate(stabilize(program), fit=False))
+    backward = simplify(differentiate(stabilize(program)))
     flat, _ = parameters_of(program, 2)
     X, Y = samples(2)
     values = evaluate(backward, flat, X, Y)
@@ -353,7 +353,7 @@ def test_between_recurrences():
     model = nn.Network(x, nn.Dense(1)(nn.GRU(2, return_sequences=True)(h)), name="between")
     module, program = built(model, fit=False, segment_length=2), describe(model)
     flat, X, Y = parameters_of(program)[0], RNG.normal(size=(3, 10)), RNG.normal(size=(3, 5))
-    backward = differentiate(stabilize(program), fit=False)
+    backward = differentiate(stabilize(program))
     values = evaluate(backward, flat, X, Y)
     expected = np.concatenate([values[element.tensor].ravel() for element in backward.gradient])
     loss, gradient = module.loss_and_gradient(flat, X, Y)
@@ -417,12 +417,12 @@ def test_a_module_is_its_program(precision):
     X, Y = (a.astype(precision).astype(float) for a in samples())
     tolerance = 1e-12 if precision == "float64" else 2e-5
     for rows in (slice(0, 1), slice(0, 9)):
-        values = evaluate(differentiate(stabilize(program), fit=False), flat, X[rows], Y[rows])
+        values = evaluate(differentiate(stabilize(program)), flat, X[rows], Y[rows])
         expected = values[program.outputs[0].tensor].reshape(len(X[rows]), -1)
         np.testing.assert_allclose(module.predict(flat, X[rows]), expected, atol=tolerance)
         loss, gradient = module.loss_and_gradient(flat, X[rows], Y[rows])
         assert loss == pytest.approx(float(values["loss"]), rel=tolerance)
-        backward = differentiate(stabilize(program), fit=False)
+        backward = differentiate(stabilize(program))
         wanted = np.concatenate([values[element.tensor].ravel() for element in backward.gradient])
         np.testing.assert_allclose(gradient, wanted, atol=tolerance * abs(wanted).max())
 
@@ -442,7 +442,7 @@ def test_dropout():
     X, Y = samples(40)
     start = module.initial_parameters(seed=9)
     parameters = module.train(X, Y, epochs=1, batch_size=None, shuffle=False, seed=9, learning_rate=0.1).parameters
-    backward = differentiate(stabilize(program), fit=False)
+    backward = differentiate(stabilize(program))
     noise = noise_of(program.noise, "float64", 9, 0, np.arange(40))
     noise = {
         source.tensor.name: noise[source.tensor.name].reshape(40, *source.tensor.shape[1:]) for source in program.noise

@@ -205,7 +205,7 @@ STACKS: dict[str, tuple[list[nn.Layer], tuple[int, ...]]] = {
 
 def derived(name: str) -> Program:
     layers, shape = STACKS[name]
-    return differentiate(stabilize(nn.Sequential([nn.Dense(shape[-1]), *layers], shape).describe()), fit=False)
+    return differentiate(stabilize(nn.Sequential([nn.Dense(shape[-1]), *layers], shape).describe()))
 
 
 @pytest.mark.parametrize("name", STACKS)
@@ -319,7 +319,7 @@ def test_windows_of_torch() -> None:
     for shape, modules in stacks.items():
         stack = torch_nn.Sequential(*modules).double()
         network = nn.from_torch(stack, loss="mse", inputs=shape)
-        program = differentiate(stabilize(network.describe()), fit=False)
+        program = differentiate(stabilize(network.describe()))
         x = torch.randn(3, *shape, dtype=torch.float64)
         expected = stack(x).flatten(1)
         y = torch.randn_like(expected)

@@ -15,7 +15,7 @@ from nncodegen.compiler.ir.functions import sigmoid
 from nncodegen.compiler.ir.graphs import graph_of
 from nncodegen.compiler.passes.infinities import Infinities
 from nncodegen.compiler.passes.simplify import operations
-from tests.support.built import stage
+from tests.support.built import compiled_until, stage
 
 x, y, a, b, c = sympy.symbols("x y a b c")
 
@@ -236,9 +236,10 @@ def product_of(factors):
 
 def test_products_take_operations_in_proportion():
     """Twice as many factors take about twice as many operations, for the gradient, the fit and the Hessian."""
-    few, many = (stage(product_of(factors)) for factors in (30, 60))
-    for smaller, larger in zip((few, *few.companions), (many, *many.companions), strict=True):
-        smaller, larger = (getattr(each, "program", each) for each in (smaller, larger))
+    compiled = [compiled_until(product_of(factors)) for factors in (30, 60)]
+    few, many = (stages["simplify"] for stages in compiled)
+    fewer, more = ([each.program for each in stages.findings.companions.simplified] for stages in compiled)
+    for smaller, larger in zip((few, *fewer), (many, *more), strict=True):
         assert operations(larger) < 3 * operations(smaller)
     evaluated = evaluate(many, np.linspace(-0.5, 0.5, 60), [[0.7], [-0.3]], [[1.0], [0.5]])
     X, values = np.array([[0.7], [-0.3]]), np.linspace(-0.5, 0.5, 60)

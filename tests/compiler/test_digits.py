@@ -534,7 +534,7 @@ def test_fast_forms_cost_little(formula):
     formula = formula.xreplace(symbols)
     model = nn.Model("costly", [symbols[x], symbols[y]], sympy.Symbol("target"), starts, formula, formula)
     before, after = (
-        compile_model(model, until="simplify", choices={"digits": digits}, fit=False)["simplify"].operations[1]
+        compile_model(model, until="simplify", choices={"digits": digits}, fit=False).findings.operations[1]
         for digits in (OFF, FAST)
     )
     assert after <= (2 + (lost - left) / 5) * before + 4

@@ -49,7 +49,7 @@ def check_gradient(model: Program) -> None:
     """The gradient of every stage is that of differences, and of 30 digits."""
     verify(model)
     parameters, X, Y = data(model)
-    derived = verify(differentiate(stabilize(model), fit=False))
+    derived = verify(differentiate(stabilize(model)))
     simplified = verify(simplify(derived))
     exact = gradient(simplified, parameters, X, Y, digits=30)
     for stage in (derived, simplified):
@@ -87,7 +87,7 @@ def test_a_pool_gives_all_to_the_first_of_the_largest() -> None:
     parameters, _, _ = data(model)
     parameters[:14] = 0  # so that all values are equal
     X, Y = np.ones((1, 14)), np.zeros((1, 1))
-    derived = differentiate(stabilize(model), fit=False)
+    derived = differentiate(stabilize(model))
     values = evaluate(derived, parameters, X, Y + 1)["d_W"]
     assert np.all(values[:, [0, 2, 4]] != 0)
     assert np.all(values[:, [1, 3, 5, 6]] == 0)
@@ -113,7 +113,7 @@ def test_an_equation_is_solved_for_the_longest_loop() -> None:
 
 def test_steps_show_affine_indices() -> None:
     """A window is shown as people write it, and its transpose with the equation beside it."""
-    simplified = simplify(differentiate(stabilize(window(2, -1, 1, 5)), fit=False)).show()
+    simplified = simplify(differentiate(stabilize(window(2, -1, 1, 5)))).show()
     assert "sum(c, r) W[o, c, r]*x[n, c, 2*i + r - 1]" in simplified
     transposed = Step(
         Element("d", ("n", "u")),

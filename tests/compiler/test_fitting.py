@@ -6,6 +6,7 @@ import sympy
 
 import nncodegen as nn
 from nncodegen import Dense, Model, Sequential, evaluate
+from nncodegen.compiler.passes import findings
 from nncodegen.compiler.passes.fitting import MOST, fit_of
 from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.errors import ModelError
@@ -259,7 +260,22 @@ def test_what_is_compiled():
         (FORMULAS["two"], None, 1),
         (FORMULAS["two"], False, 0),
     ):
-        companions = nn.compile_model(model, until="differentiate", fit=fit)["differentiate"].companions
+        companions = nn.compile_model(model, until="differentiate", fit=fit).findings.companions.derived
         assert [each.name for each in companions].count("fitting") == expected
     with pytest.raises(ModelError, match="m cannot be fitted: it has no targets; build it without fit=True"):
         nn.compile_model(Model("m", x, (), {a: 1.0}, a * x, (a * x) ** 2), until="differentiate", fit=True)
+
+
+def test_companions_are_derived_when_they_are_asked_for(monkeypatch):
+    """Each companion is derived once, when it is first asked for; a build that leaves parts for later derives a fit."""
+    derived = []
+    for name in ("fit_of", "hessian"):
+        make = getattr(findings, name)
+        monkeypatch.setattr(findings, name, lambda program, name=name, make=make: derived.append(name) or make(program))
+    stages = nn.compile_model(FORMULAS["two"], until="simplify", apart=True)
+    assert [companion.name for companion in stages.findings.companions.derived] == ["fitting"]
+    companions = findings.Companions(stages["stabilize"])
+    assert derived == ["fit_of"]
+    for _ in range(2):
+        assert [companion.name for companion in companions.derived] == ["fitting", "hessian"]
+    assert derived == ["fit_of", "fit_of", "hessian"]

@@ -186,8 +186,9 @@ def test_states_that_grow_at_the_time_before(name):
     equations, observed, lag, function = RECURRENT[name]
     starts = {state: 1 for state in "uv" if f"before({state})" in str(equations)}
     model = nn.Dynamics(equations, starts, {"p": 3.0}, times=4, observed={"o": observed}, name="m")
-    program = nn.compile_model(model, until="simplify")["simplify"]
-    (rows,) = (each.program for each in program.companions if each.name == "fitting")
+    stages = nn.compile_model(model, until="simplify")
+    program = stages["simplify"]
+    (rows,) = (each.program for each in stages.findings.companions.simplified if each.name == "fitting")
 
     def outputs(p):
         states = [mpmath.mpf(1)] * lag

@@ -253,10 +253,11 @@ def _derived(method):
         method=method,
         name="pair",
     )
-    program = compile_model(model, until="simplify")["simplify"]
+    stages = compile_model(model, until="simplify")
+    program, companions = stages["simplify"], stages.findings.companions.simplified
     X, p = np.array([[0, 0.5, 1.5], [0.2, 1, 2]]), [*model.parameters.values()]
     values = nn.evaluate(program, p, X, np.zeros((2, 3)))
-    (fit,) = (companion.program for companion in program.companions if companion.name == "fitting")
+    (fit,) = (companion.program for companion in companions if companion.name == "fitting")
     rows = nn.evaluate(fit, p, X, np.zeros((2, 0)))
     solutions = sum(step.operator == INTEGRATE for step in program.steps)
     return [*(values[e.tensor] for e in program.gradient), *(rows[e.tensor] for e in fit.outputs)], solutions

@@ -336,7 +336,8 @@ def test_many_branches_take_calls_in_proportion():
 def test_derivatives_of_many_branches(row):
     """At each place they are those of the line there, of the first and of the second order."""
     count, target = 20, 0.3
-    program = nn.compile_model(branches_of(count), until="simplify")["simplify"]
+    stages = nn.compile_model(branches_of(count), until="simplify")
+    program = stages["simplify"]
     values, at = np.linspace(-1, 1, 2 * count), row[0]
     here = next((k for k in range(count - 1) if at < k), count - 1)
     slope = np.zeros(2 * count)
@@ -345,7 +346,7 @@ def test_derivatives_of_many_branches(row):
     evaluated = evaluate(program, values, [row], [[target]])
     gradient = [float(evaluated[e.tensor]) for e in program.gradient]
     assert gradient == pytest.approx(2 * error * slope, rel=1e-12, abs=1e-15)
-    (second,) = (companion.program for companion in program.companions if companion.name == NAME)
+    (second,) = (companion.program for companion in stages.findings.companions.simplified if companion.name == NAME)
     direction = np.cos(np.arange(2 * count))
     evaluated = evaluate(second, np.concatenate([values, direction]), [row], [[target]])
     changes = [float(evaluated[e.tensor]) for e in second.gradient]

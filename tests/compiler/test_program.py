@@ -3,6 +3,7 @@
 import copy
 import pickle
 from dataclasses import fields, replace
+from operator import attrgetter
 
 import pytest
 import sympy
@@ -111,19 +112,32 @@ def test_needed():
 
 def test_attributes_of_the_records():
     """What a program had as attributes before its records can still be read, also of a copy; other names raise."""
-    task, fit_task = Task(threshold=0.25, sorted_inputs=("x",), losses_per_sample=4), FitTask(input_shifts=2)
-    program = replace(PROGRAM, task=task, fit_task=fit_task, options=Options("float32", "best", "portable"))
+    fits = FitTask(input_shifts=2, has_fit_by_default=True)
+    task = Task(threshold=0.25, sorted_inputs=("x",), losses_per_sample=4, fits=fits)
+    program = replace(PROGRAM, task=task, options=Options("float32", "best", "portable"))
     for copied in (program, copy.deepcopy(program), pickle.loads(pickle.dumps(program))):
         assert (copied.threshold, copied.rising, copied.mean_over, copied.changes) == (0.25, ("x",), 4, 2)
-        assert (copied.precision, copied.digits, copied.bits, copied.companions) == ("float32", "best", "portable", ())
-        assert all(
-            getattr(copied, name) == getattr(getattr(copied, record), new) for name, (record, new) in MOVED.items()
-        )
+        assert (copied.precision, copied.digits, copied.bits) == ("float32", "best", "portable")
+        assert all(getattr(copied, name) == attrgetter(".".join(path))(copied) for name, path in MOVED.items())
     with pytest.raises(AttributeError, match="a program has no attribute 'treshold'"):
         program.treshold  # noqa: B018
+    with pytest.raises(AttributeError, match=r"has no kept of its own any more: .*\.findings has digits_report"):
+        program.kept  # noqa: B018
+
+
+def test_programs_of_older_pickles():
+    """A program that version 0.2 pickled, with all attributes side by side, is read as one with records."""
+    fits = FitTask(own=("a",), input_shifts=2)
+    task = Task(labels=True, sorted_inputs=("x",), fits=fits, identity="model")
+    program = replace(PROGRAM, task=task, options=Options("float32", "best", "portable"))
+    state = {name: value for name, value in vars(program).items() if name not in ("task", "options")}
+    state |= {name: getattr(program, name) for name in (*MOVED, "precision", "bits")}
+    state |= {"companions": (), "operations": None, "kept": (), "apart": False, "not_fitted": "", "not_generated": ""}
+    older = Program.__new__(Program)
+    older.__setstate__(state)
+    assert older == program
 
 
 def test_records_stay_small():
-    """No record of a program has more than 16 fields, and a program has at most 19, four of which are these records."""
-    assert all(len(fields(getattr(PROGRAM, record))) <= 16 for record in ("task", "fit_task", "options", "findings"))
-    assert len(fields(PROGRAM)) <= 19
+    """Neither a program nor one of its records has more than 16 fields."""
+    assert all(len(fields(record)) <= 16 for record in (PROGRAM, PROGRAM.task, PROGRAM.task.fits, PROGRAM.options))

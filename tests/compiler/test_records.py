@@ -13,7 +13,6 @@ MOST = 16
 """The largest number of fields of a record, and of arguments of a constructor or private function."""
 
 EXCEPTIONS = {
-    "compiler/ir/program.py:Program": "its fields are being sorted into the mathematics, tasks and options",
     "runtime/module.py:Module": "the public attributes of a module",
     "runtime/python/arguments/options.py:CheckedOptions": "the table of the options of a training",
     "runtime/python/arguments/fit_options.py:CheckedFitOptions": "the table of the options of a fit",

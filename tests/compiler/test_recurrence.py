@@ -70,7 +70,7 @@ def test_groups_hold_what_depends_on_itself() -> None:
     (group,) = groups(recurrent())
     assert (group.index, group.forward) == ("t", True)
     assert [step.target.tensor for step in group.steps] == ["h_0", "state", "s", "h"]
-    forward, backward = groups(differentiate(stabilize(gated()), fit=False))
+    forward, backward = groups(differentiate(stabilize(gated())))
     assert (forward.forward, backward.forward) == (True, False)
     names = {step.target.tensor for step in backward.steps}
     assert {"d_h", "d_c"} < names
@@ -229,7 +229,7 @@ def row_of(companion: Companion, parameters: Vector, seed: Vector) -> Vector:
 def test_derivatives_of_random_recurrences(recurrence: Recurrence) -> None:
     """Gradient, rows of a fit and Hessian are those of a loop over times, whatever reads what, in any order."""
     model = verify(recurrence.program())
-    derived = differentiate(model, fit=False)
+    derived = differentiate(model)
     total_slopes = gradient(derived, POINT, C[:, None], recurrence.targets)
     assert total_slopes @ DIRECTION == pytest.approx(along(recurrence.loss, POINT, DIRECTION), rel=1e-11, abs=1e-13)
     rows, seed = jacobian(model), np.linspace(0.5, -0.8, recurrence.targets.shape[1])

@@ -161,7 +161,7 @@ def test_derivatives_are_differences():
     h, _, c = nn.LSTM(2, return_sequences=True, return_state=True)(h)
     h = nn.SimpleRNN(2)(h, initial_state=c)
     model = nn.Network([sequence, state, length], nn.Dense(1)(h), name="mixed").describe()
-    derived = simplify(differentiate(stabilize(model), fit=False))
+    derived = simplify(differentiate(stabilize(model)))
     flat, _ = parameters_of(model)
     rows = np.hstack([RNG.normal(size=(3, 10)), [[4], [1], [2]]])
     targets = RNG.normal(size=(3, 1))

@@ -93,7 +93,7 @@ def test_operations():
     program = stages(nn.Sequential([nn.Dense(5, use_bias=False)], inputs=7))["describe"]
     # 5*7 products, 5*7 sums; 5 times: difference, square, quotient, sum; the weighted mean
     assert operations(program) == 5 * 7 * 2 + 5 * 4 + 2
-    written_out, simplified = stages(MODELS["network"])["simplify"].operations
+    written_out, simplified = stages(MODELS["network"]).findings.operations
     assert written_out > 3 * simplified
 
 
@@ -101,9 +101,10 @@ def test_operations_of_what_nobody_writes_out():
     """Of windows, sequences and deep networks, the steps are counted before and after, and functions as written out."""
     sequence = nn.Sequential([nn.LSTM(3, return_sequences=True), nn.Flatten(), nn.Dense(4, "softmax")], (6, 2))
     for model in (sequence, nn.Sequential([nn.Dense(20, "tanh")] * 8 + [nn.Dense(1)], 2)):
-        before, after = stages(model)["simplify"].operations
+        compiled = stages(model)
+        before, after = compiled.findings.operations
         assert after < before < 2 * after
-        assert f"{before} before, {after} in these steps" in stages(model)["simplify"].show()
+        assert f"{before} before, {after} in these steps" in compiled.stages[-1].show()
 
 
 def test_operations_without_a_meaning_are_not_told():
@@ -112,10 +113,10 @@ def test_operations_without_a_meaning_are_not_told():
     value = a * x
     for _ in range(16):
         value = sympy.sin(value) + sympy.cos(value)  # twice as many parts each time, of 3 new operations
-    program = stages(nn.Model("doubled", x, y, {a: 0.5}, value))["simplify"]
-    before, after = program.operations
+    compiled = stages(nn.Model("doubled", x, y, {a: 0.5}, value))
+    before, after = compiled.findings.operations
     assert before == 0
-    assert f"operations  {after} in these steps\n" in program.show()
+    assert f"operations  {after} in these steps\n" in compiled.stages[-1].show()
 
 
 def test_deterministic():

@@ -34,7 +34,7 @@ ORDERS = [("x",), ("t",), ("x", "x"), ("x", "t"), ("x", "x", "x"), ("x", "t", "t
 
 
 def network(activations, order, width=3):
-    """A network whose loss holds one derivative, and its program with that derivative written out."""
+    """The program of a network whose loss holds one derivative, which is written out, and the program of its fields."""
     named = {"sin": sympy.sin}
     layers = [
         nn.Dense(width, named.get(activation, activation), bias_initializer="glorot_normal")
@@ -42,7 +42,8 @@ def network(activations, order, width=3):
     ]
     equation = u.diff(*order) - u
     model = nn.Sequential([*layers, nn.Dense(1)], inputs=(x, t), outputs=u, losses={"equation": equation})
-    return model, nn.compile_model(model, until="simplify", fit=False)["simplify"]
+    stages = nn.compile_model(model, until="simplify", fit=False)
+    return stages["simplify"], stages.findings.companions.simplified[0].program
 
 
 def parameters_of(program, seed):
@@ -75,11 +76,11 @@ def by_hand(program, parameters, activations):
 @settings(max_examples=12, deadline=None)
 def test_derivatives_are_those_of_mpmath(activations, order, seed):
     """A derivative of any order, mixed or not, differs from that of 50 digits by 1e-12 of the norm at most."""
-    _, program = network(activations, [sympy.Symbol(name) for name in order])
+    program, companion = network(activations, [sympy.Symbol(name) for name in order])
     parameters = parameters_of(program, seed)
     points = np.random.default_rng(seed + 1).uniform(-1, 1, (3, 2))
-    values = nn.evaluate(program.companions[0].program, parameters, points, np.ones((3, 1)))
-    name = program.companions[0].program.outputs[1].tensor
+    values = nn.evaluate(companion, parameters, points, np.ones((3, 1)))
+    name = companion.outputs[1].tensor
     function = by_hand(program, parameters, activations)
     with mpmath.workdps(50):
         counts = order.count("x"), order.count("t")
@@ -134,7 +135,7 @@ def test_derivatives_of_layers(name, order):
     stages = nn.compile_model(model, until="simplify", fit=False)
     program, described = stages["simplify"], stages["describe"]
     parameters, point = parameters_of(program, 0), [0.4, -0.7]
-    companion = program.companions[0].program
+    companion = stages.findings.companions.simplified[0].program
     computed = nn.evaluate(companion, parameters, [point], np.ones((1, 1)))[companion.outputs[1].tensor].item()
     plain = replace(
         described,
@@ -159,7 +160,7 @@ def test_a_saturated_softmax_keeps_the_digits_of_its_derivatives():
     f, g = (sympy.Function(name)(x) for name in "fg")
     losses = {"first": f.diff(x) - g, "second": f.diff(x, 2)}
     model = nn.Sequential([nn.Dense(2, "softmax")], inputs=x, outputs=[f, g], losses=losses)
-    program = nn.compile_model(model, until="simplify", fit=False)["simplify"].companions[0].program
+    program = nn.compile_model(model, until="simplify", fit=False).findings.companions.simplified[0].program
     values = nn.evaluate(program, [1.3, 0.7, 40.0, 0.0], [[0.0]], np.ones((1, 2)))
     q = math.exp(-40) / (1 + math.exp(-40))
     first, second = (values[element.tensor].item() for element in program.outputs[2:4])
@@ -266,7 +267,7 @@ def test_distances_after_a_layer():
     """A sum of squares of differences has derivatives term by term, as of radial basis functions after a layer."""
     layers = [nn.Dense(2, "tanh"), nn.RBF(3), nn.Dense(1)]
     model = nn.Sequential(layers, inputs=(x, t), outputs=u, losses={"one": u.diff(x) + u.diff(x, t)})
-    program = nn.compile_model(model, until="simplify", fit=False)["simplify"].companions[0].program
+    program = nn.compile_model(model, until="simplify", fit=False).findings.companions.simplified[0].program
     parameters, points = parameters_of(program, 0), np.random.default_rng(1).uniform(-1, 1, (4, 2))
 
     def at(move_x, move_t=0.0):

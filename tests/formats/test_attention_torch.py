@@ -179,7 +179,7 @@ def close(found, expected, least=0.0):
 def test_programs(seed):
     """What is compiled gives the outputs, the loss and the gradients of PyTorch, for random networks of this kind."""
     model, X, Y, theirs = network(seed)
-    derived = simplify(differentiate(stabilize(model.describe()), fit=False))
+    derived = simplify(differentiate(stabilize(model.describe())))
     flat = drawn(seed, derived.parameter_count)
     values = evaluate(derived, flat, X, Y)
     gradient = np.concatenate([values[element.tensor].ravel() for element in derived.gradient])

@@ -151,7 +151,7 @@ def test_the_gradient():
     """It is that of the loss, through a product that is reset before, and through states that are given."""
     program, flat, X = compared(file("GRU", begun=True, units=2, steps=3))
     Y, direction = np.ones((3, 2)), np.random.default_rng(3).normal(size=flat.shape)
-    derived = differentiate(stabilize(program), fit=False)
+    derived = differentiate(stabilize(program))
     values = evaluate(derived, flat, X, Y)
     found = np.concatenate([np.ravel(values[element.tensor]) for element in derived.gradient]) @ direction
     up, down = (float(evaluate(program, flat + h * direction, X, Y)[program.loss.tensor]) for h in (1e-5, -1e-5))

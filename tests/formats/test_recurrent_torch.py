@@ -29,7 +29,7 @@ def test_the_same_as_pytorch(kind, both):
     rng = np.random.default_rng(2)
     X, Y = rng.normal(size=(5, 6, 3)), rng.normal(size=(5, 6, 8 if both else 4))
     start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
-    derived = differentiate(stabilize(program), fit=False)
+    derived = differentiate(stabilize(program))
     values = evaluate(derived, start, X.reshape(5, -1), Y.reshape(5, -1))
     expected, ends = theirs["rnn"](torch.tensor(X))
     np.testing.assert_allclose(values[program.outputs[0].tensor], expected.detach().numpy(), atol=1e-13)

@@ -34,7 +34,7 @@ def compared(module, *inputs, masks=()):
     module = module.double().eval()
     whole = (*inputs, *masks)
     model = nn.from_torch(module, loss="mse", inputs=[tuple(one.shape[1:]) for one in whole])
-    program = simplify(differentiate(stabilize(model.describe()), fit=False))
+    program = simplify(differentiate(stabilize(model.describe())))
     found = module(*whole)
     found = list(found) if isinstance(found, tuple | list) else [found]
     rng = np.random.default_rng(3)

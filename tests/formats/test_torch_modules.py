@@ -79,7 +79,7 @@ def compared(module, *inputs, targets):
     before = {name: value.clone() for name, value in module.state_dict().items()}
     model = nn.from_torch(module, loss="mse", inputs=[tuple(one.shape[1:]) for one in inputs])
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
-    program = differentiate(stabilize(model.describe()), fit=False)
+    program = differentiate(stabilize(model.describe()))
     found = module(*inputs)
     y = torch.tensor(np.random.default_rng(3).normal(size=(len(found), targets)))
     loss = ((found.reshape(y.shape) - y) ** 2).mean()

@@ -51,8 +51,8 @@ def noisy(y, part=0.02):
 def test_linear_parameters(text, linear):
     """The facts of a module name the parameters in which the formula is affine together, as SymPy's derivatives do."""
     formula = read_formula(text, ("x",))
-    program = nn.compile_model(formula.model(), until="differentiate")["differentiate"]
-    assert program.companions[0].linear == tuple(linear)
+    fitting = nn.compile_model(formula.model(), until="differentiate").findings.fitting
+    assert fitting.linear == tuple(linear)
     symbols = [sympy.Symbol(name) for name in linear]
     for symbol in symbols:
         assert not sympy.simplify(formula.expression.diff(symbol)).free_symbols & {*symbols}
@@ -63,8 +63,8 @@ def test_linear_parameters_of_curves(name):
     """The compiler finds those that the records declare."""
     record = curves.RECORDS[name]
     formula = read_formula(record, ("x",))
-    program = nn.compile_model(formula.model(), until="differentiate")["differentiate"]
-    assert {*program.companions[0].linear} == {parameter.name for parameter in record.parameters if parameter.linear}
+    fitting = nn.compile_model(formula.model(), until="differentiate").findings.fitting
+    assert {*fitting.linear} == {parameter.name for parameter in record.parameters if parameter.linear}
 
 
 # --- the search --------------------------------------------------------------------------------------------------

@@ -303,8 +303,7 @@ def several(name, ending=""):
 
 def fit_and_block(model, points, targets, held):
     """The first steps of a fit, and the number of outputs in each block of second derivatives."""
-    program = nn.compile_model(model, until="simplify", fit=True)["simplify"]
-    block = next(companion.block for companion in program.companions if companion.curved)
+    block = nn.compile_model(model, until="simplify", fit=True).findings.fitting.block
     return nn.build(model, fit=True).fit(points, targets, max_iterations=4, fixed=held), block
 
 

@@ -32,10 +32,14 @@ def built(model, precision="float64", fit=None, **choices):
 
 def stage(model, name="simplify", precision="float64", fit=None, **choices):
     """What a stage makes of a model object, a Program unless it is a later one."""
+    return compiled_until(model, name, precision, fit, **choices)[name]
 
+
+def compiled_until(model, name="simplify", precision="float64", fit=None, **choices):
+    """A model object and what the stages make of it, up to one of them, with their findings."""
     key = id(model), precision, fit, repr(sorted(choices.items()))
     _, compiled = _derived.get(key, (model, None))
     if not compiled or name not in (each.name for each in compiled.stages):
         compiled = nn.compile_model(model, precision, until=name, choices=choices, fit=fit)
         _derived[key] = model, compiled
-    return compiled[name]
+    return compiled

@@ -13,7 +13,7 @@ from nncodegen.compiler.passes.simplify import simplify
 def derived(model):
     """Programs of a model: that with its gradient, and that of its Hessian times a direction, simplified."""
     stabilized = nn.compile_model(model, until="stabilize")["stabilize"]
-    return differentiate(stabilized, fit=False), verify(simplify(verify(hessian(stabilized).program)))
+    return differentiate(stabilized), verify(simplify(verify(hessian(stabilized).program)))
 
 
 def product_of(program, parameters, direction, X, Y, weight=None):

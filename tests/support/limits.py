@@ -77,11 +77,8 @@ class Evaluated:
 
     def __init__(self, model):
         first = nn.compile_model(model, until="differentiate", fit=False)["differentiate"]
-        parts = (
-            replace(first, loss=part, gradient=(), findings=replace(first.findings, companions=()))
-            for part in first.gradient
-        )
-        again = (differentiate(program, fit=False) for program in parts)
+        parts = (replace(first, loss=part, gradient=()) for part in first.gradient)
+        again = (differentiate(program) for program in parts)
         self.programs = [simplify(program) for program in (first, *again)]
 
     def __call__(self, numbers, at, y=None, digits=None):

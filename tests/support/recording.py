@@ -70,7 +70,7 @@ def _keep_export(exported):
 
 def _keep_program(stage):
     if stage.name == "simplify":
-        keep("program", stage.result.name, stage.result.show())
+        keep("program", stage.result.name, stage.show())
 
 
 WATCHED = {

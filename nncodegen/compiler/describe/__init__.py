@@ -93,14 +93,14 @@ def describe(model: Describable, precision: str = "float64", digits: str = DEFAU
     own_updates = tuple(optimizer.update for optimizer in model.optimizers)
     updates = (*(describe_update(name) for name in OPTIMIZERS), *own_updates)
     options = Options(precision=precision, digits=digits, bits=bits)
-    program = replace(model.describe(), updates=updates, options=options)
+    program = replace(model.describe(), options=options)
     check_precision(program.parameters, precision)
-    return replace(program, findings=replace(program.findings, identity=identity_of(program)))
+    return replace(program, task=replace(program.task, updates=updates, identity=identity_of(program)))
 
 
 def identity_of(program: Program) -> str:
     """Return a hash of what a model computes and of its precision; its name and its optimizers do not count."""
-    text = f"{replace(program, updates=()).show()}{program.precision}"
+    text = f"{program.without_updates.show()}{program.precision}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

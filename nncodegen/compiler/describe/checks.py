@@ -130,8 +130,6 @@ def check_program(program: Program) -> None:
         formulas = formulas_of(step)
         if not _can_be_compiled(formulas, program.precision):
             _check_formulas(formulas, program.precision, f"{step.target} of {program.name}")
-    for companion in program.companions:
-        check_program(companion.program)
 
 
 @lru_cache(maxsize=100_000)

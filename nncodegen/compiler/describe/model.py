@@ -124,7 +124,9 @@ class Model(ModelBase):
                 for output, typed in zip(self.outputs, self._in_order, strict=True)
             ),
         )  # fmt: skip
-        made._program = replace(made._program, fit_task=replace(made._program.fit_task, input_shifts=len(changes)))
+        task = made._program.task
+        fits = replace(task.fits, input_shifts=len(changes))
+        made._program = replace(made._program, task=replace(task, fits=fits))
         return made
 
     def __repr__(self) -> str:
@@ -173,9 +175,13 @@ class Model(ModelBase):
             steps=(*steps, Step(loss, sample_loss * weight, "sum", (SAMPLE,))),
             outputs=outputs,
             loss=loss,
-            task=Task(least_squares=self._is_least_squares(), loss_of_outputs=of_outputs, outputs_as_typed=as_typed),
-            fit_task=FitTask(
-                quantities=self.quantities, own=self.own, curves=self.curves, starts_from_data=self.starts_from_data
+            task=Task(
+                least_squares=self._is_least_squares(),
+                loss_of_outputs=of_outputs,
+                outputs_as_typed=as_typed,
+                fits=FitTask(
+                    quantities=self.quantities, own=self.own, curves=self.curves, starts_from_data=self.starts_from_data
+                ),
             ),
         )
 

@@ -40,7 +40,7 @@ class Sources:
 def emit(schedule: Schedule) -> Sources:
     """Return the sources of a scheduled program: the kernel, and the files that make it a module.
 
-    A program whose companions are left for later (``Program.apart``) has no file of models side by side yet either.
+    A program whose companions are left for later (``Findings.lazy``) has no file of models side by side yet either.
     """
     name = identifier(schedule.program.name)
     texts = {
@@ -49,11 +49,7 @@ def emit(schedule: Schedule) -> Sources:
         f"{name}.pyi": emit_stub(schedule),
     }  # fmt: skip
     group = schedule.side_by_side
-    companions = (
-        {f"{name}_many.c": emit_many(schedule, group)}
-        if group and not schedule.program.findings.lazy_companions
-        else {}
-    )
+    companions = {f"{name}_many.c": emit_many(schedule, group)} if group and not schedule.findings.lazy else {}
     for each in schedule.companions:
         if each.companion:
             here = replace(each, fits=None) if each.fits_apart else each

@@ -121,7 +121,7 @@ def _sizes(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
             "TARGETS": sum(tensor.size for tensor in program.targets),
             "OUTPUTS": program.width(program.outputs),
             **({} if schedule.companion else _set(**{name: _ranges(of) for name, of in schedule.ranges.items()})),
-            "OPERATIONS": max(OF_PATH if systems_of(program.steps) else 1, (program.findings.operations or (0, 1))[1]),
+            "OPERATIONS": max(OF_PATH if systems_of(program.steps) else 1, (schedule.operations or (0, 1))[1]),
         }
     }
 
@@ -154,7 +154,7 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     settings: dict[str, Any] = {"FIT_OUTPUTS": schedule.companion.outputs, "FIT_CURVED": int(schedule.companion.curved)}
     guards = len(schedule.companion.guards)
     settings |= _set(
-        FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=guards, CHANGES=schedule.program.fit_task.input_shifts
+        FIT_FORWARD=schedule.companion.forward, FIT_GUARDS=guards, CHANGES=schedule.program.task.fits.input_shifts
     )
     settings |= _set(FIT_INPUT_GUARDS=schedule.companion.input_guards)
     if schedule.companion.block < schedule.companion.outputs:

@@ -22,7 +22,8 @@ WIDTH = 100
 
 def facts(schedule: Schedule) -> str:
     """Return the facts of a scheduled program, as ``runtime/python/ground/facts.py`` reads them."""
-    program = schedule.program
+    program, findings = schedule.program, schedule.findings
+    fitting = findings.fitting
     outputs = tuple((element.tensor, program.count(element.indices)) for element in program.outputs)
     entries = {
         "name": _literal(program.name),
@@ -32,25 +33,24 @@ def facts(schedule: Schedule) -> str:
         "outputs": _rows(outputs),
         "parameters": _rows([_parameter(tensor, program.precision) for tensor in program.parameters]),
         "labels": _literal(program.task.labels),
-        "identity": _literal(program.findings.identity),
-        "operations": _literal(program.findings.operations or (0, 0)),
+        "identity": _literal(program.task.identity),
+        "operations": _literal(schedule.operations or (0, 0)),
         "side_by_side": _literal(schedule.many),
         "blas": _literal(schedule.layout.blas_asked if schedule.calls_blas else None),
-        "not_fitted": _literal(program.findings.not_fitted),
-        "curved": _literal(any(each.curved for each in program.companions)),
-        "fits_outputs": _literal(all(each.of_outputs for each in program.companions)),
+        "not_fitted": _literal(findings.not_fitted),
+        "curved": _literal(bool(fitting and fitting.curved)),
+        "fits_outputs": _literal(fitting is None or fitting.of_outputs),
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
     others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
-    others["guards"] = tuple(text for each in program.companions for text in each.guards)
-    others["linear"] = tuple(name for each in program.companions for name in each.linear)
-    task, fit_task = program.task, program.fit_task
-    others |= {"quantities": fit_task.quantities, "label_targets": task.label_targets, "threshold": task.threshold}
-    others |= {"frozen": program.frozen, "not_generated": program.findings.not_generated, "bits": program.bits}
-    others |= {"rising": task.sorted_inputs, "over_times": task.output_is_series, "own": fit_task.own}
-    others |= {"curves": fit_task.curves, "starts_from_data": fit_task.starts_from_data}
-    others["mean_over"] = task.losses_per_sample if any(each.curved for each in program.companions) else 1
-    others["apart"] = max((each.apart for each in program.companions), default=0) or 1
+    others |= {"guards": fitting.guards, "linear": fitting.linear} if fitting else {}
+    task, fits = program.task, program.task.fits
+    others |= {"quantities": fits.quantities, "label_targets": task.label_targets, "threshold": task.threshold}
+    others |= {"frozen": program.frozen, "not_generated": findings.not_generated, "bits": program.bits}
+    others |= {"rising": task.sorted_inputs, "over_times": task.output_is_series, "own": fits.own}
+    others |= {"curves": fits.curves, "starts_from_data": fits.starts_from_data}
+    others["mean_over"] = task.losses_per_sample if fitting and fitting.curved else 1
+    others |= {"apart": fitting.apart or 1} if fitting else {}
     solvers = [each.control for each in systems_of(program.steps)]
     others["solver"] = "; ".join(map(str, solvers[:1]))
     others["rtol"] = max((each.rtol for each in solvers), default=0.0)

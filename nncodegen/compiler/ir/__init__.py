@@ -16,7 +16,6 @@ from nncodegen.compiler.ir.program import (
     LEARNING_RATE,
     Companion,
     DeferredUpdate,
-    Findings,
     FitTask,
     Initial,
     InTraining,
@@ -39,7 +38,7 @@ from nncodegen.runtime.python.ground.facts import Hyperparameter, Term
 
 __all__ = [
     "EARLIER", "LATER", "LEARNING_RATE", "NORMALIZATIONS", "PARAMETER", "RECURRENCES", "REDUCTIONS", "ROW", "SAMPLE",
-    "Companion", "DeferredUpdate", "Element", "Equation", "Findings", "FitTask", "Group", "Hyperparameter",
+    "Companion", "DeferredUpdate", "Element", "Equation", "FitTask", "Group", "Hyperparameter",
     "InTraining", "Initial", "Noise", "Options", "Program", "Size", "Solution", "Solved", "Statistic", "Step",
     "Stepwise", "Task", "Tensor", "Term", "Update",
     "columns_of", "dependent", "elements", "evaluate", "gathered", "grouped", "needed", "ranges_of", "renamed",

@@ -22,17 +22,18 @@ If a program has statistics of a batch, ``present[n]`` is 1 for each of its samp
 
 A bare formula is the case in which every tensor is a scalar or has only the sample index.
 
-A program is mathematics. Four records beside it say the rest: ``Task``, how its outputs, targets and loss are to be
-read; ``FitTask``, what fits need besides; ``Options``, how it is made; and ``Findings``, what the stages have derived
-from it, companions included.
+A program is mathematics. Two records say the rest: ``Task``, what is asked of it, fits and optimizers included; and
+``Options``, how it is made. What the stages derive from it, or learn about it, passes beside it (see
+``passes.findings``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sympy import Expr
@@ -45,7 +46,7 @@ from nncodegen.compiler.ir.reductions import NORMALIZATIONS, REDUCTIONS
 from nncodegen.compiler.ir.step import RECURRENCES, Step, needed, show_step
 from nncodegen.compiler.ir.systems import INTEGRATE, path, swept, systems_of
 from nncodegen.errors import ProgramError
-from nncodegen.runtime.python.ground.facts import NO_TOKENS, CurveTerm, Hyperparameter, Quantity, Term, slices
+from nncodegen.runtime.python.ground.facts import CurveTerm, Hyperparameter, Quantity, Term, slices
 
 LEARNING_RATE = "learning_rate"
 """The hyperparameter that every optimizer has."""
@@ -234,8 +235,27 @@ class Options:
 
 
 @dataclass(frozen=True)
+class FitTask:
+    """The task of the fits of a program, beyond its loss."""
+
+    quantities: tuple[Quantity, ...] = ()
+    """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
+    own: tuple[str, ...] = ()
+    """The parameters that each group of samples has for itself in a fit with groups."""
+    curves: tuple[CurveTerm, ...] = ()
+    """The curves by name that the outputs are sums of."""
+    starts_from_data: bool = False
+    """True if a fit without a start begins at their estimates from data."""
+    has_fit_by_default: bool = False
+    """True if the program has its companions for fits without being asked, as formulas have them."""
+    input_shifts: int = 0
+    """The number of trailing parameters that shift the inputs, and are held at 0: a fit with errors in the inputs has
+    its derivatives by the inputs from them."""
+
+
+@dataclass(frozen=True)
 class Task:
-    """The task of a program: how its outputs, targets and loss are to be read."""
+    """The task of a program: how its outputs, targets and loss are to be read, and what trains and fits it."""
 
     labels: bool = False
     """True if the targets are class probabilities, which may be given as integer labels."""
@@ -264,48 +284,17 @@ class Task:
     """The inputs whose values ascend within a sample: times."""
     output_is_series: bool = False
     """True if the values of each output are those of one quantity at the times of a sample."""
-
-
-@dataclass(frozen=True)
-class FitTask:
-    """The task of the fits of a program, beyond its loss."""
-
-    quantities: tuple[Quantity, ...] = ()
-    """Tied parameters and derived quantities: formulas of the parameters that are evaluated after a fit."""
-    own: tuple[str, ...] = ()
-    """The parameters that each group of samples has for itself in a fit with groups."""
-    curves: tuple[CurveTerm, ...] = ()
-    """The curves by name that the outputs are sums of."""
-    starts_from_data: bool = False
-    """True if a fit without a start begins at their estimates from data."""
-    has_fit_by_default: bool = False
-    """True if the program has its companions for fits without being asked, as formulas have them."""
-    input_shifts: int = 0
-    """The number of trailing parameters that shift the inputs, and are held at 0: a fit with errors in the inputs has
-    its derivatives by the inputs from them."""
-
-
-@dataclass(frozen=True)
-class Findings:
-    """The findings of the stages: what they have derived from a program, or learned about it."""
-
     identity: str = ""
     """A text that is the same for two descriptions of the same model, and differs for others; names do not count."""
-    operations: tuple[int, int] | None = None
-    """Two counts for one sample. First, the operations of the results written out as formulas, or of the separate steps
-    of windows, sequences and deep networks, or 0 if that number has no meaning; second, the operations of the
-    simplified steps."""
-    digits_report: tuple[str, ...] = ()
-    """The work of the search for forms that keep more digits, and the bits that are lost, a sentence for each."""
-    companions: tuple[Companion, ...] = ()
-    """Programs that are derived from this one and not needed for training: each is compiled separately."""
-    lazy_companions: bool = False
-    """True if the companions are compiled when they are first used: only fits are among them, for what the module must
-    know of these."""
-    not_fitted: str = ""
-    """The reason why the program has no companion for fits; empty if it has one."""
-    not_generated: str = NO_TOKENS
-    """The reason why the program has no companion for the steps of a sequence; empty if it has one."""
+    fits: FitTask = FitTask()
+    """The task of its fits, beyond the loss."""
+    updates: tuple[Update, ...] = ()
+    """The rules of the optimizers that may train it."""
+
+    @property
+    def of_derived(self) -> Task:
+        """Return the task of a program that is derived from one: nothing trains it, and its outputs are no classes."""
+        return replace(self, labels=False, label_targets=(), updates=())
 
 
 MOVED = {
@@ -314,29 +303,31 @@ MOVED = {
         name: ("task", name)
         for name in (
             "labels", "label_targets", "threshold", "least_squares", "loss_of_outputs", "terms", "fields",
-            "field_steps", "residuals",
+            "field_steps", "residuals", "identity", "updates",
         )
     },
-    **{name: ("fit_task", name) for name in ("quantities", "own", "curves", "starts_from_data")},
-    **{name: ("findings", name) for name in ("identity", "operations", "not_fitted", "not_generated")},
+    **{name: ("task", "fits", name) for name in ("quantities", "own", "curves", "starts_from_data")},
     "rising": ("task", "sorted_inputs"),
     "over_times": ("task", "output_is_series"),
     "mean_over": ("task", "losses_per_sample"),
-    "fitted": ("fit_task", "has_fit_by_default"),
-    "changes": ("fit_task", "input_shifts"),
+    "fitted": ("task", "fits", "has_fit_by_default"),
+    "changes": ("task", "fits", "input_shifts"),
     "of_pairs": ("options", "has_attention_pairs"),
-    "kept": ("findings", "digits_report"),
-    "apart": ("findings", "lazy_companions"),
 }  # fmt: skip
-"""Attributes that a program had before its records, each with its record and its name there; they still can be read."""
+"""Attributes that a program had before its records, each with its place in them; they still can be read."""
+
+BESIDE = {
+    "companions": "companions", "operations": "operations", "not_fitted": "not_fitted",
+    "not_generated": "not_generated", "kept": "digits_report", "apart": "lazy",
+}  # fmt: skip
+"""Attributes that a program had, and that pass beside it by now: in the findings of the stages, under these names."""
 
 
 @dataclass(frozen=True)
 class Program:
     """A model, its loss and (once differentiated) its gradient, as a tuple of steps.
 
-    Its own fields are mathematics. What is asked of it, how it is made, and what the stages derive from it are records
-    of their own.
+    Its own fields are mathematics. What is asked of it, and how it is made, are records of their own.
     """
 
     name: str
@@ -349,7 +340,6 @@ class Program:
     loss: Element
     gradient: tuple[Element, ...] = ()
     """The derivatives of the loss by its parameters; the last parameters have none if they are not trained."""
-    updates: tuple[Update, ...] = ()
     noise: tuple[Noise, ...] = ()
     extents: tuple[tuple[str, int], ...] = ()
     """The sizes of indices that follow from no tensor: the places of a window, and the number of its positions."""
@@ -363,18 +353,43 @@ class Program:
     batch: InTraining | None = None
     """The outputs and the loss in training, if a differentiated program has statistics of a batch."""
     task: Task = Task()
-    fit_task: FitTask = FitTask()
     options: Options = Options()
-    findings: Findings = Findings()
 
     if not TYPE_CHECKING:  # the project itself reads the records
 
         def __getattr__(self, name: str) -> Any:
             """Return an attribute that is in a record by now. Raises AttributeError for a name that never was one."""
+            if name in BESIDE:
+                raise AttributeError(
+                    f"a program has no {name} of its own any more: compile_model(...).findings has {BESIDE[name]}"
+                )
             if name not in MOVED:
                 raise AttributeError(f"a program has no attribute {name!r}")
-            record, field_name = MOVED[name]
-            return getattr(object.__getattribute__(self, record), field_name)
+            record, *path = MOVED[name]
+            return attrgetter(".".join(path))(object.__getattribute__(self, record))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a pickle, also of one in which all attributes lie side by side, as version 0.2 wrote it."""
+        groups: dict[str, dict[str, Any]] = {"options": {}, "fits": {}, "task": {}}
+        for name in [name for name in state if name in MOVED or name in ("precision", "digits", "bits")]:
+            *_, record, field_name = MOVED.get(name, ("options", name))
+            groups[record][field_name] = state[name]
+        if "task" not in state and any(groups.values()):
+            task = Task(**groups["task"], fits=FitTask(**groups["fits"]))
+            own = {each.name for each in fields(self)}
+            state = {name: value for name, value in state.items() if name in own}
+            state |= {"task": task, "options": Options(**groups["options"])}
+        self.__dict__.update(state)
+
+    @property
+    def updates(self) -> tuple[Update, ...]:
+        """Return the rules of the optimizers that may train it."""
+        return self.task.updates
+
+    @property
+    def without_updates(self) -> Program:
+        """Return the program without the rules of optimizers."""
+        return replace(self, task=replace(self.task, updates=()))
 
     @property
     def precision(self) -> str:
@@ -385,11 +400,6 @@ class Program:
     def bits(self) -> str:
         """Return whether results may depend on the CPU and the compiler: "native" or "portable"."""
         return self.options.bits
-
-    @property
-    def companions(self) -> tuple[Companion, ...]:
-        """Return the programs that are derived from this one, each of which is compiled separately."""
-        return self.findings.companions
 
     @property
     def results(self) -> tuple[Element, ...]:
@@ -495,8 +505,8 @@ class Program:
                 raise ProgramError(f"the result {element} is never defined")
         return shapes, sizes
 
-    def show(self) -> str:
-        """Return the program as text: its tensors, its steps in order, its results."""
+    def show(self, notes: Iterable[str] = ()) -> str:
+        """Return the program as text: its tensors, its steps in order, its results; then notes, a line for each."""
         roles: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("inputs", self.inputs), ("targets", self.targets), ("parameters", self.parameters), ("noise", self.noise),
         )  # fmt: skip
@@ -512,17 +522,8 @@ class Program:
             lines.append(f"{'in training':<12}{'  '.join(map(str, (*self.batch.outputs, self.batch.loss)))}")
         if self.gradient:
             lines.append(f"{'gradient':<12}{'  '.join(map(str, self.gradient))}")
-        if self.findings.operations:
-            before, simplified = self.findings.operations
-            how = "before" if self.layered else "written out as formulas"
-            lines.append(f"{'operations':<12}{f'{before} {how}, ' if before else ''}{simplified} in these steps")
-        if not self.gradient:
-            lines += [f"{'digits':<12}{sentence}" for sentence in self.findings.digits_report]
         rest = [update.show() for update in self.updates]
-        rest += [
-            f"-- {companion.name}: {companion.about}\n\n{companion.program.show()}" for companion in self.companions
-        ]
-        return "\n".join([*lines, "", *rest]).rstrip("\n") + "\n"
+        return "\n".join([*lines, *notes, "", *rest]).rstrip("\n") + "\n"
 
     def _repr_html_(self) -> str | None:
         return shown(self, "html")
@@ -578,7 +579,8 @@ class Companion:
     if the program is that of a step. ``forward`` says that a row of a fit has the derivatives of all outputs, by one
     parameter after the other, so that they need no seeds. ``block`` is the number of successive outputs
     that a curved loss sees together (see ``passes.fitting.blocks``). ``apart`` is the number of such blocks of a sample
-    if a missing target leaves out its block alone, and 0 if it leaves out the sample.
+    if a missing target leaves out its block alone, and 0 if it leaves out the sample. ``operations`` are counts for one
+    sample, before and after the program was simplified.
     """
 
     name: str
@@ -594,6 +596,7 @@ class Companion:
     forward: bool = False
     block: int = 0
     apart: int = 0
+    operations: tuple[int, int] | None = None
 
 
 def verify(program: Program) -> Program:
@@ -607,8 +610,6 @@ def verify(program: Program) -> Program:
             raise ProgramError(f"{element} has the shape {shapes[element.tensor]}, {parameter.name} {parameter.shape}")
     if program.loss.indices:
         raise ProgramError(f"the loss {program.loss} is not a scalar")
-    for companion in program.companions:
-        verify(companion.program)
     return program
 
 

@@ -483,8 +483,8 @@ class Dynamics(ModelBase):
             outputs=tuple(one.element for one in outputs),
             loss=losses[-1].target,
             extents=(*extents, *self.networks.extents),
-            fit_task=FitTask(has_fit_by_default=True),
             task=Task(
+                fits=FitTask(has_fit_by_default=True),
                 least_squares=self.loss == "mse",
                 sorted_inputs=(self.time,) if has_time else (),
                 output_is_series=True,

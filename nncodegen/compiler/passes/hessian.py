@@ -47,7 +47,6 @@ def hessian(program: Program) -> Companion:
         outputs=(),
         loss=along,
         gradient=tuple(product),
-        updates=(),
-        task=replace(program.task, labels=False, label_targets=()),
+        task=program.task.of_derived,
     )
     return Companion(NAME, ABOUT, derived)

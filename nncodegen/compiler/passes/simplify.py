@@ -59,25 +59,8 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
     count, others = len(program.outputs), len(program.outputs) + 1 + len(program.gradient)
     outputs, loss, gradient = results[:count], results[count], results[count + 1 : others]
     batch = InTraining(results[others:-1], results[-1]) if program.batch else None
-    updates = tuple(simplify_update(update) for update in program.updates)
-    companions = program.companions
-    if not program.findings.lazy_companions:
-        companions = tuple(replace(other, program=simplify(other.program)) for other in companions)
-    simplified = replace(
-        program,
-        steps=steps,
-        outputs=outputs,
-        loss=loss,
-        gradient=gradient,
-        updates=updates,
-        batch=batch,
-        findings=replace(program.findings, companions=companions),
-    )
-    after = operations(simplified)
-    return replace(
-        simplified,
-        findings=replace(simplified.findings, operations=(operations_before(program, MOST_TIMES * after), after)),
-    )
+    task = replace(program.task, updates=tuple(simplify_update(update) for update in program.updates))
+    return replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, batch=batch, task=task)
 
 
 def in_primitives(expression: Expr) -> tuple[tuple[Step, ...], Element]:
@@ -275,6 +258,12 @@ def _existing(step: Step, value: Expr, name: str | None, numbering: Numbering) -
 def operations(program: Program) -> int:
     """Return the operations for one sample: those of each step, times the number of values of its indices."""
     return sum(_cost(program, step) for step in program.steps)
+
+
+def counts_of_operations(differentiated: Program, simplified: Program) -> tuple[int, int]:
+    """Return the operations for one sample before a program is simplified, and after it."""
+    after = operations(simplified)
+    return operations_before(differentiated, MOST_TIMES * after), after
 
 
 def operations_before(program: Program, most: int) -> int:

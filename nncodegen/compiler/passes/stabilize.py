@@ -8,6 +8,7 @@ measured: where they still lose digits, ``digits`` looks for forms that keep the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sympy import Expr
@@ -22,16 +23,23 @@ from nncodegen.compiler.passes.rules import Rule
 from nncodegen.compiler.passes.rules.forms import Forms, stable_form
 
 
-def stabilize(program: Program, whole: Program | None = None, known: Known | None = None) -> Program:
+def stabilize(
+    program: Program,
+    whole: Program | None = None,
+    known: Known | None = None,
+    observe: Callable[[Finding], object] = lambda finding: None,
+) -> Program:
     """Return the program with every formula in a form that neither overflows nor cancels needlessly.
 
     ``program.digits`` bounds the operations of forms that are found by a search; with "off", there is none. Forms are
     looked for of the outputs; a program that has lost its own is a part of ``whole``, which has them. ``known`` has
-    what other processes have found.
+    what other processes have found; ``observe`` is called with what the search finds.
     """
     forms = _forms(program)
     steps = [_stable(step, forms) for step in program.steps]
     better_forms, findings = _kept(whole or program, forms, known) if program.options.digits != OFF else ({}, ())
+    for finding in findings:
+        observe(finding)
     if better_forms:
         forms = Forms((*forms.parts, *better_forms), known=better_forms)
         steps = [_stable(step, forms) for step in program.steps]
@@ -41,7 +49,6 @@ def stabilize(program: Program, whole: Program | None = None, known: Known | Non
         program,
         steps=tuple(steps),
         task=replace(program.task, loss_of_outputs=loss),
-        findings=replace(program.findings, digits_report=tuple(map(str, findings))),
     )
 
 

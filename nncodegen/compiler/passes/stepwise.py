@@ -145,7 +145,7 @@ class _Stepping:
             outputs=(probabilities, *following),
             loss=total,
             extents=tuple((index, size) for index, size in sizes.items() if size is not None),
-            task=replace(self._program.task, labels=False, label_targets=()),
+            task=self._program.task.of_derived,
         )
         positions = self._steps if kept or self._reads_position else 0
         logits = self._normalization != "softmax"
@@ -400,11 +400,9 @@ def _of_outputs(program: Program) -> Program:
         rest,
         targets=(),
         noise=(),
-        updates=(),
         steps=steps,
         loss=rest.outputs[0],
-        findings=replace(rest.findings, companions=()),
-        task=replace(rest.task, fields=(), field_steps=(), residuals=(), terms=()),
+        task=replace(rest.task.of_derived, fields=(), field_steps=(), residuals=(), terms=()),
     )
 
 

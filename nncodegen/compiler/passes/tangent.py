@@ -82,8 +82,7 @@ def fields(program: Program) -> Companion:
         program,
         steps=steps,
         outputs=program.task.fields,
-        updates=(),
-        task=replace(program.task, labels=False, label_targets=()),
+        task=program.task.of_derived,
     )
     return Companion(NAME, ABOUT, derived)
 

@@ -44,6 +44,7 @@ from dataclasses import replace
 
 from nncodegen.compiler.ir import RECURRENCES, Element, Program
 from nncodegen.compiler.ir.systems import systems_of
+from nncodegen.compiler.passes.findings import NO_FINDINGS, Findings
 from nncodegen.compiler.schedule.blas import choose_blas
 from nncodegen.compiler.schedule.companions import schedule_companion
 from nncodegen.compiler.schedule.forms import LONG
@@ -85,8 +86,10 @@ from nncodegen.compiler.schedule.vectors import check_functions
 NO_CHOICES: Mapping[str, object] = {}
 
 
-def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Schedule:
-    """Return the loops for a program; ``choices`` overrides the layout.
+def schedule(
+    program: Program, choices: Mapping[str, object] = NO_CHOICES, findings: Findings = NO_FINDINGS
+) -> Schedule:
+    """Return the loops for a program, and those of its companions; ``choices`` overrides the layout.
 
     The functions ``choose_layout``, ``choose_blas``, ``choose_transposed`` and ``choose_segments`` document the
     possible choices.
@@ -112,14 +115,16 @@ def schedule(program: Program, choices: Mapping[str, object] = NO_CHOICES) -> Sc
     )
     unrolled, formula = choose_unrolled(program, layout, gradient)
     side_by_side = formula or choose_layers(program, layout, gradient)
-    side_by_side = side_by_side or choose_trajectories(program, layout, gradient)
+    side_by_side = side_by_side or choose_trajectories(program, layout, gradient, findings.lazy)
     moves = program.moves
     single_sample = choose_single_sequence(program, layout) if moves else choose_single_sample(program, layout, kernels)
     decided = tuple(lower(kernel, program, layout) for kernel in kernels)
-    companions = () if program.findings.lazy_companions else tuple(map(schedule_companion, program.companions))
+    companions = tuple(map(schedule_companion, findings.companions_after("simplify")))
     rates = choose_rates(program)
     decided = tuple(with_room(kernel, program, rates, layout) for kernel in decided)
-    return Schedule(program, layout, decided, unrolled, side_by_side, single_sample, companions, rates=rates)
+    return Schedule(
+        program, layout, decided, unrolled, side_by_side, single_sample, companions, rates=rates, findings=findings
+    )
 
 
 def _gradient(program: Program, layout: Layout) -> Kernel:

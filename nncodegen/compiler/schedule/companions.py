@@ -46,7 +46,7 @@ def schedule_companion(companion: Companion) -> Schedule:
     else:
         kernel = make_kernel(program, layout, "jacobian", program.outputs, ())
     rates = choose_rates(program)
-    several = program.fit_task.input_shifts and companion.outputs > 1  # rows that changes leave are of one output
+    several = program.task.fits.input_shifts and companion.outputs > 1  # rows that changes leave are of one output
     grouped = companion.outputs and not (companion.curved or several)
     group = None
     if grouped and companion.forward:

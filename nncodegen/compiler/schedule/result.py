@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sympy import Pow, log
 
 from nncodegen.compiler.ir import SAMPLE, Companion, Program, Tensor, slices_of
+from nncodegen.compiler.passes.findings import NO_FINDINGS, Findings
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout, bytes_of
 from nncodegen.compiler.schedule.rates import Rates
@@ -63,6 +64,8 @@ class Schedule:
     """The companion that this is the schedule of, if any."""
     rates: tuple[Rates, ...] = ()
     """The kernels of the rates of differential equations with networks."""
+    findings: Findings = NO_FINDINGS
+    """The findings of the stages before this one."""
 
     @property
     def fits_apart(self) -> SideBySide | None:
@@ -71,6 +74,11 @@ class Schedule:
         That of sweeps takes compilers as long as the fit itself, which most programs need alone.
         """
         return self.fits if self.companion and self.companion.forward else None
+
+    @property
+    def operations(self) -> tuple[int, int] | None:
+        """Return the operations for one sample before and after the program was simplified, if they were counted."""
+        return (self.companion or self.findings).operations
 
     @property
     def gradient(self) -> Kernel:

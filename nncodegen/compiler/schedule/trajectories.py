@@ -28,12 +28,12 @@ SHAPES = frozenset((Shape.PATH, Shape.PACK, Shape.PLACES, Shape.ADD_UP))
 """The shapes of steps in a kernel of one model that may be loops in that of a group. Products of matrices may not."""
 
 
-def choose_trajectories(program: Program, layout: Layout, gradient: Kernel) -> SideBySide | None:
+def choose_trajectories(program: Program, layout: Layout, gradient: Kernel, lazy: bool = False) -> SideBySide | None:
     """Return the kernel of a group of models, given that of one model.
 
     Return None for a program without recurrences or differential equations, and for one with products of matrices,
     random numbers, statistics of a batch, equations that are solved for one sample after the other, many parameters, or
-    values that take much memory.
+    values that take much memory. With ``lazy``, the kernel is left for later: its trees are not those that are printed.
     """
     systems = systems_of(program.steps)
     over_time = systems or any(step.operator in RECURRENCES for step in program.steps)
@@ -52,7 +52,7 @@ def choose_trajectories(program: Program, layout: Layout, gradient: Kernel) -> S
     trees = kernel.trees.each(lambda tree: computed(of_one(tree), _in_loops))
     kernel = in_memory(in_order(without_copies(replace(kernel, plan=TRAJECTORIES, trees=trees)), program))
     # A build that leaves this kernel for later asks only whether there is one; the rewrites take the longest.
-    return SideBySide(layout, kernel if program.findings.lazy_companions else lower(kernel, program, layout))
+    return SideBySide(layout, kernel if lazy else lower(kernel, program, layout))
 
 
 def _in_loops(site: Site) -> Tree:

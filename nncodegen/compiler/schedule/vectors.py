@@ -18,7 +18,7 @@ from sympy import Abs, Expr, Function, Max, Min, Piecewise, Pow, Rational, ceili
 
 from nncodegen.compiler.ir import SAMPLE, Program, Step
 from nncodegen.compiler.ir.functions import INLINE
-from nncodegen.compiler.ir.program import PORTABLE
+from nncodegen.compiler.ir.program import PORTABLE, FitTask
 from nncodegen.compiler.ir.systems import formulas_of
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.ground.rules import RULES
@@ -29,7 +29,7 @@ def check_functions(program: Program) -> None:
     """Raise ModelError for a function of the C library, where results must not depend on the CPU and the system."""
     if program.bits != PORTABLE:
         return
-    _check_quantities(program)
+    _check_quantities(program.task.fits)
     update_steps = (step for update in program.updates[len(RULES) :] for step in update.steps)
     for formula in (formula for step in (*program.steps, *update_steps) for formula in formulas_of(step)):
         called = {call.func.__name__ for call in formula.atoms(Function) if not isinstance(call, SAME_BITS)}
@@ -48,9 +48,9 @@ WRITTEN = {
 """Functions of the C library -> formulas in their place, of functions that are the same everywhere."""
 
 
-def _check_quantities(program: Program) -> None:
+def _check_quantities(task: FitTask) -> None:
     """Raise ModelError for a formula of parameters with a function that Python takes from the C library."""
-    for quantity in program.fit_task.quantities:
+    for quantity in task.quantities:
         texts = " ".join([quantity.value, *(text for _, text in quantity.slopes)])
         missing = sorted(name for name in re.findall(r"math\.(\w+)", texts) if not hasattr(SAME_MATH, name))
         if missing:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, cast
 
-from nncodegen.compiler.ir import Program
+from nncodegen.compiler.ir import Companion, Program
 from nncodegen.compiler.slow.native import NumpyNative
 from nncodegen.runtime.module import Module
 from nncodegen.runtime.python import fill
@@ -29,7 +29,7 @@ class SlowModule(CompiledModule):
         return f"<slow module {self.__name__!r}, not compiled: evaluated with NumPy>"
 
 
-def slow_module(program: Program, facts: Facts, reason: str) -> Module:
+def slow_module(program: Program, companions: tuple[Companion, ...], facts: Facts, reason: str) -> Module:
     """Return the module of a simplified program, evaluated with NumPy; reason says why it is not compiled.
 
     Warns with the reason once in a process, by a RuntimeWarning. To unpickle one of its functions, or a Result, the
@@ -40,7 +40,7 @@ def slow_module(program: Program, facts: Facts, reason: str) -> Module:
     if name in sys.modules:
         return cast(Module, sys.modules[name])
     module = SlowModule(name)
-    native = cast("Native", NumpyNative(program, reason))  # its properties are attributes in ``Native``
+    native = cast("Native", NumpyNative(program, companions, reason))  # its properties are attributes in ``Native``
     fill(module.__dict__, facts._replace(side_by_side=False, blas=None), native)
     module.__doc__ = (
         f"{facts.name}: {len(module.input_names)} inputs, {module.output_count} outputs, {module.parameter_count} "

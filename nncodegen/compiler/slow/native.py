@@ -29,13 +29,13 @@ class NumpyNative:
     left to compiled modules.
     """
 
-    def __init__(self, program: Program, reason: str) -> None:
+    def __init__(self, program: Program, companions: tuple[Companion, ...], reason: str) -> None:
         self._program, self._reason = program, reason
         self._dtype: np.dtype[Any] = np.dtype(program.precision)
-        companions = {companion.name: companion for companion in program.companions}
-        self._fitting, self._hessian = _fitting(program.companions), companions.get("hessian")
-        self._fields = companions.get("fields")
-        self._steps = Steps(companions["step"]) if "step" in companions else None
+        by_name = {companion.name: companion for companion in companions}
+        self._fitting, self._hessian = _fitting(companions), by_name.get("hessian")
+        self._fields = by_name.get("fields")
+        self._steps = Steps(by_name["step"]) if "step" in by_name else None
         self.state_size = max((len(update.state) for update in program.updates), default=0) * program.parameter_count
         outputs = program.width(program.outputs)
         targets = sum(tensor.size for tensor in program.targets)

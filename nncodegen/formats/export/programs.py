@@ -67,7 +67,7 @@ def of_loss(program: Program) -> Program:
 def _at_rest(program: Program) -> Program:
     """Return the program outside of training: without noise, statistics of a batch, and update rules."""
     program = program.at_rest
-    return replace(program, steps=tuple(without_noise(program)), noise=(), updates=())
+    return replace(program.without_updates, steps=tuple(without_noise(program)), noise=())
 
 
 def stable(program: Program, whole: Program) -> Program:
@@ -80,4 +80,4 @@ def stable(program: Program, whole: Program) -> Program:
 
 def differentiated(program: Program) -> Program:
     """Return the described program in stable forms, with the derivatives of its loss, and without outputs."""
-    return differentiate(stabilize(replace(program, outputs=()), program), False)
+    return differentiate(stabilize(replace(program, outputs=()), program))

@@ -16,6 +16,7 @@ from nncodegen.compiler.ir.functions import StableFunction
 from nncodegen.compiler.ir.program import BEST, FAST
 from nncodegen.compiler.passes.numbering import Numbering, split
 from nncodegen.compiler.passes.reverse import reverse_sweep
+from nncodegen.compiler.passes.simplify import operations as operations_of_program
 from nncodegen.compiler.passes.simplify import simplify
 
 
@@ -64,8 +65,7 @@ def operations_with_slopes(form: Expr, by: Sequence[Element]) -> int:
     slopes = reverse_sweep(program, needed(numbering.steps, [output]), output, numbering, each_sample=True)
     steps = needed(numbering.steps, (output, *slopes))
     simplified = simplify(replace(program, steps=steps, outputs=(output,), loss=output, gradient=slopes))
-    assert simplified.findings.operations
-    return simplified.findings.operations[1]
+    return operations_of_program(simplified)
 
 
 def _parts(form: Expr) -> Iterator[Any]:

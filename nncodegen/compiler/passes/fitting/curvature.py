@@ -107,8 +107,7 @@ def curvature(program: Program) -> Companion | str:
         steps=needed(numbering.steps, (*results, total)),
         outputs=results,
         loss=total,
-        updates=(),
-        task=replace(program.task, labels=False),
+        task=program.task.of_derived,
     )
     count = sum(program.count(element.indices) for element in u_elements)
     return Companion(

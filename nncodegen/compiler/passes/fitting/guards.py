@@ -55,7 +55,7 @@ def guards_of(steps: Iterable[Step], program: Program) -> Guards:
     if program.layered:
         return Guards((), (), 0)
     names = [tensor.name for tensor in program.parameters]
-    count = len(names) - program.fit_task.input_shifts
+    count = len(names) - program.task.fits.input_shifts
     dependent, changed = set(names[:count]), set(names[count:])
     guards: dict[Expr, bool] = {}
     for step in steps:

@@ -50,8 +50,7 @@ def jacobian(program: Program) -> Companion:
         steps=needed(numbering.steps, (*outputs, total, *guarded, *rows)),
         outputs=(*outputs, *guarded, *rows),
         loss=total,
-        updates=(),
-        task=replace(program.task, labels=False),
+        task=program.task.of_derived,
     )
     count = sum(program.count(output.indices) for output in program.outputs)
     linear = linear_of(program, derived.steps, rows)
@@ -67,7 +66,7 @@ def runs_forward(program: Program) -> bool:
     if any(parameter.shape for parameter in program.parameters):
         return False
     if solving := [step for step in program.steps if step.operator == INTEGRATE]:
-        return not (program.fit_task.input_shifts or any(step.expression.system.weights for step in solving))
+        return not (program.task.fits.input_shifts or any(step.expression.system.weights for step in solving))
     count = sum(program.count(output.indices) for output in program.outputs)
     recurs = any(step.operator in RECURRENCES for step in program.steps)
     return recurs and 1 < count >= len(program.parameters)
@@ -83,8 +82,7 @@ def _forward(program: Program, outputs: list[Element], numbering: Numbering) -> 
         steps=needed(numbering.steps, (*outputs, *rows, unread)),
         outputs=(*outputs, *rows),
         loss=unread,  # in place of the loss, which a fit computes from the outputs
-        updates=(),
-        task=replace(program.task, labels=False),
+        task=program.task.of_derived,
     )
     count = sum(program.count(output.indices) for output in program.outputs)
     return Companion(NAME, ABOUT_FORWARD, derived, count, forward=True)

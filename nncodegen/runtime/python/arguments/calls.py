@@ -64,7 +64,7 @@ class Keywords(Generic[Settings]):
         self._names = names
         self._required = names[:required]
         self._prepared = {
-            name: (place, option.default, None if option.kind.checks_later else option.kind.check)
+            name: (place, option.default, option.kind.check_of(option.default))
             for place, (name, option) in enumerate(self.options.items())
         }
         """The place, the default and the check of each. Defaults are allowed: a test checks them once for all calls."""
@@ -114,13 +114,16 @@ class Keywords(Generic[Settings]):
     ) -> tuple[Settings, dict[str, Any]]:
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         others: dict[str, Any] = {}
-        if len(positional) > self._unchecked or (named and not named.keys() <= self._prepared.keys()):
+        if len(positional) > self._unchecked:
             named, others = self._by_present_names(model, positional, named)
             positional = ()
-        values, places = self._changed.copy(), len(positional)
+        prepared, values, places = self._prepared, self._changed.copy(), len(positional)
         values.update(zip(self._names, positional))  # noqa: B905 (there are fewer)
         for name, value in named.items():
-            place, default, check = self._prepared[name]
+            if name not in prepared:  # an old name, or a further argument: begin again without them
+                named, others = self._by_present_names(model, positional, named)
+                return self.settings(model, (), named)[0], others
+            place, default, check = prepared[name]
             if place < places:
                 raise self._given_twice(name)
             if value is not default:

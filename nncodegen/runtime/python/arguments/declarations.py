@@ -38,6 +38,14 @@ class Kind(NamedTuple):
     """The numbers that the check allows, if it allows just these."""
     choices: tuple[str, ...] = ()
     """The texts that the check allows, if it allows just these."""
+    required: Callable[[Model, str, Any], Any] | None = None
+    """The check of values other than None, if None is allowed."""
+
+    def check_of(self, default: Any) -> Callable[[Model, str, Any], Any] | None:
+        """Return the check of a value that is not the default; None if it is made where the option is used."""
+        if self.checks_later:
+            return None
+        return self.required if self.required and default is None else self.check
 
 
 class Member(NamedTuple):
@@ -90,6 +98,8 @@ def real(low: float, high: float = math.inf, excludes_low: bool = False) -> Kind
     """Return the kind of numbers from low, or above it, to below high."""
 
     def check(model: Model, name: str, value: Any) -> float:
+        if type(value) is float and low < value < high and value > model.tiny:
+            return value  # at once: a call takes as long as a tenth of a small fit
         return number(model, name, value, low, high, excludes_low)
 
     return Kind("float", check, range=Range(low, high, excludes_low))
@@ -99,6 +109,8 @@ def whole(low: int, high: int) -> Kind:
     """Return the kind of integers from low to high, both included."""
 
     def check(model: Model, name: str, value: Any) -> int:
+        if type(value) is int and low <= value <= high:
+            return value
         return integer(name, value, low, high)
 
     return Kind("int", check, range=Range(low, high, whole=True))
@@ -111,7 +123,7 @@ def optional(kind: Kind) -> Kind:
     def check(model: Model, name: str, value: Any) -> Any:
         return None if value is None else required(model, name, value)
 
-    return kind._replace(type=f"{kind.type} | None", check=check)
+    return kind._replace(type=f"{kind.type} | None", check=check, required=required)
 
 
 def unchecked(type: str) -> Kind:

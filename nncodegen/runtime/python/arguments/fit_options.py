@@ -31,7 +31,7 @@ def _check_loss(model: Model, name: str, value: Any) -> str:
     loss = "linear" if value is None else value
     if loss not in LOSSES:
         raise ValueError(f"{name} is {loss!r}; there are: {', '.join(map(repr, LOSSES))}")
-    return str(loss)
+    return loss if type(loss) is str else str(loss)
 
 
 def _shared(name: str) -> Any:
@@ -169,10 +169,10 @@ class CheckedFitOptions(Options):
             usual = model.fit_options = defaults_of(model)
         if bounds is None and not absolute_sigma and KEPT.isdisjoint(self.__dict__):
             return usual
-        kept = usual.__dict__.copy()
-        for name, value in self.__dict__.items():
-            if name in KEPT and value is not None:
-                kept[name] = value
+        kept, values = usual.__dict__.copy(), self.__dict__
+        for name in KEPT_AS_GIVEN:
+            if name in values and values[name] is not None:
+                kept[name] = values[name]
         kept["bounds"], kept["absolute_sigma"] = bounds, absolute_sigma
         return CheckedFitOptions(kept)
 
@@ -197,6 +197,9 @@ Others are added at the end of an array: files of earlier versions lack them, an
 
 KEPT = frozenset(["bounds"]).union(*STORED.values())
 """The options that problems, results and pickles keep."""
+
+KEPT_AS_GIVEN = tuple(sorted(KEPT - {"bounds", "absolute_sigma"}))
+"""Those of them whose values are the ones that the checks return."""
 
 
 def defaults_of(model: Model) -> CheckedFitOptions:
