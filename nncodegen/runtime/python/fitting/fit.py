@@ -183,8 +183,7 @@ def automatic(p0: str, n_starts: Any = None) -> str:
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
     """Return the solution from a start, under a watch that may have ended the fit already."""
     if watch is None or not watch.reason:
-        found = problem.unsolved(first, held) if problem.model.facts.steps.solver else None
-        return found or problem.solve(first, held, watch=watch)
+        return problem.solve(first, held, watch=watch)
     return problem.with_iterations(0).solve(first, held)._replace(ended=watch.reason)
 
 

@@ -15,6 +15,7 @@ from ..arguments.initial import initial_parameters
 from ..arguments.joined import check_ranges, check_rising
 from ..arguments.named import check_counts
 from ..arguments.tables import OF_INPUTS, has_names, named_parts
+from ..ground.share import is_ended
 from .fit import placed, result_of
 from .fit_with_errors import ProblemWithErrors, result_with_errors
 from .problem import Problem
@@ -116,6 +117,16 @@ class FitData:
         X, Y, sigma, start = (array[m] if has and array is not None else array for array, has in self._own())
         rows = [None if each is None else each.reshape(self.samples, -1)[:count] for each in (X, Y, sigma)]
         return rows[0], rows[1], rows[2], start  # type: ignore[return-value]
+
+    def can_any_begin(self) -> bool:
+        """Return whether any of the fits can begin at its start: see ``Problem.can_begin``."""
+        for m in range(self.fits()):
+            if is_ended():
+                raise KeyboardInterrupt
+            X, Y, sigma, start = self.of_fit(m)
+            if Problem(self.model, X, Y, sigma, self.options.of_problem(self.model)).can_begin((start,)):
+                return True
+        return False
 
     def result(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
         """Return the result of fit m, which ended at some parameters; all other values are computed again there."""

@@ -114,26 +114,9 @@ def fit_many(model: Model, /, *given: Any, **named: Any) -> ManyFits:
 
 def _way_of(model: Model, data: FitData, side_by_side: FitSome, one_by_one: FitSome) -> tuple[FitSome, int]:
     """Return the function that makes some of the fits, and how many it makes at once; 0 if it makes one by one."""
-    lanes = model.native.fits_lanes if _can_any_begin(model, data) else 0  # compiles a part if it has to
+    begins = model.native.has("fits") or data.can_any_begin()
+    lanes = model.native.fits_lanes if begins else 0  # compiles a part if it has to
     return (side_by_side if lanes else one_by_one), lanes
-
-
-def _can_any_begin(model: Model, data: FitData) -> bool:
-    """Return whether the outputs of any fit are finite at its start, as all are taken to be without a solver.
-
-    It takes predictions alone, in most cases those of the first fit, so that this is known before a part is compiled.
-    """
-    if not model.facts.steps.solver:
-        return True
-    options = data.options.of_problem(model, 0)
-    for m in range(data.fits()):
-        if is_ended():
-            raise KeyboardInterrupt
-        X, Y, sigma, start = data.of_fit(m)
-        problem = Problem(model, X, Y, sigma, options)
-        if problem.unsolved(start, None) is None:
-            return True
-    return False
 
 
 def _search_of(
