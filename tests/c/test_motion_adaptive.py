@@ -519,3 +519,7 @@ def test_a_fit_that_ends_where_equations_are_stiff_says_so():
             assert result.status == "max_iterations"
             assert ("more than 1,040 steps of tsit5, as where equations are stiff" in str(told[0].message)) == stiff
             assert ('method="auto" takes few' in result.message) == stiff
+    with pytest.warns(RuntimeWarning, match="2 of 2 fits did not converge: 2 max_iterations") as told:
+        many = module.fit_many(times[:, None], np.zeros((2, 1, 4)), p0=[[1e4, 2], [1, 2]], max_iterations=0)
+    assert "at the ends of 1 of them: there, a solution takes more than 1,040 steps of tsit5" in str(told[0].message)
+    assert ['method="auto" takes few' in many[m].message for m in range(2)] == [True, False]

@@ -16,7 +16,7 @@ from ..arguments.joined import check_ranges, check_rising
 from ..arguments.named import check_counts
 from ..arguments.tables import OF_INPUTS, has_names, named_parts
 from ..ground.share import is_ended
-from .fit import placed, result_of
+from .fit import placed, result_of, with_steps
 from .fit_with_errors import ProblemWithErrors, result_with_errors
 from .problem import Problem
 
@@ -123,10 +123,14 @@ class FitData:
         for m in range(self.fits()):
             if is_ended():
                 raise KeyboardInterrupt
-            X, Y, sigma, start = self.of_fit(m)
-            if Problem(self.model, X, Y, sigma, self.options.of_problem(self.model)).can_begin((start,)):
+            if self.problem(m).can_begin((self.of_fit(m)[3],)):
                 return True
         return False
+
+    def problem(self, m: int) -> Problem:
+        """Return the problem of fit m, without errors in its inputs."""
+        X, Y, sigma, _ = self.of_fit(m)
+        return Problem(self.model, X, Y, sigma, self.options.of_problem(self.model))
 
     def result(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
         """Return the result of fit m, which ended at some parameters; all other values are computed again there."""
@@ -141,7 +145,7 @@ class FitData:
             found = found._replace(ended=ending)
         again = Problem(self.model, X, Y, sigma, options)
         found = found._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
-        return result_of(again, found, start, held)
+        return with_steps(result_of(again, found, start, held), again, parameters[None])
 
     def problem_with_errors(self, m: int, max_iterations: int | None = None) -> ProblemWithErrors:
         """Return the problem of fit m, whose inputs have errors."""

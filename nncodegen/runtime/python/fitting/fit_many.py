@@ -12,14 +12,16 @@ from ..arguments.bounds import check_fixed, given_in, limits_of
 from ..arguments.calls import FIT_MANY
 from ..arguments.fit_options import CheckedFitOptions, iterations_of, tolerance_of
 from ..evaluation.jacobian import check_fitted
+from ..ground.outcomes import is_explicit
 from ..ground.ragged import is_ragged, lengths_of, padded
 from ..ground.share import is_ended, share
 from ..ground.warn import warn
 from ..ground.watch import Watch
+from ..results.advice import stiff
 from ..results.many_fits import ManyFits, beyond_rounding
-from .automatic import automatic_start
+from .automatic import automatic_start, usual_steps
 from .curve_starts import begins_in_data, curve_start
-from .fit import AUTO, automatic, check_curved
+from .fit import AUTO, automatic, check_curved, exceeds
 from .fit_data import FitData, FitOptions, by_names
 from .many_with_errors import fits_with_errors
 from .one_by_one import fit_one_by_one
@@ -108,8 +110,18 @@ def fit_many(model: Model, /, *given: Any, **named: Any) -> ManyFits:
         found.leave(data.starts)
     finally:
         watch.show(last=True)
-    _warn(found)
+    _warn(found, _advice_of(found, data))
     return found
+
+
+def _advice_of(found: ManyFits, data: FitData) -> str:
+    """Return a clause about the fits without convergence at whose ends an explicit method takes very many steps."""
+    steps, solver = usual_steps(data.model), data.model.facts.steps.solver
+    if not steps or not is_explicit(solver):
+        return ""
+    failed = np.flatnonzero(np.isin(found.status, ("stalled", "max_iterations")))
+    stiff_fits = sum(exceeds(data.problem(m), found.parameters[m], steps) for m in failed.tolist())
+    return f"; at the ends of {stiff_fits:,} of them: {stiff(solver, steps)}" if stiff_fits else ""
 
 
 def _way_of(model: Model, data: FitData, side_by_side: FitSome, one_by_one: FitSome) -> tuple[FitSome, int]:
@@ -171,14 +183,14 @@ class _ManyWatch(Watch):
         """Return None: there is no callback."""
 
 
-def _warn(found: ManyFits) -> None:
-    """Warn of fits that did not converge, with the reasons, and of fits with a pole among the data."""
+def _warn(found: ManyFits, advice: str) -> None:
+    """Warn of fits that did not converge, with the reasons and advice, and of fits with a pole among the data."""
     counts = {status: count for status, count in found.counts.items() if status != "converged"}
     if counts:
         reasons = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         warn(
             f"{sum(counts.values()):,} of {len(found):,} fits did not converge: {reasons}; the attribute status of the "
-            f"result tells which",
+            f"result tells which{advice}",
             RuntimeWarning,
         )
     if found.poles.any():
