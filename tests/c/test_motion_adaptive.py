@@ -16,7 +16,6 @@ from nncodegen.compiler.building import parts
 from nncodegen.compiler.motion import Dynamics
 from nncodegen.compiler.pipeline import evaluated_module
 from nncodegen.compiler.schedule import layout
-from nncodegen.runtime.python.fitting.problem import Problem
 from tests.support.built import built, stage
 from tests.support.solutions import EXAMPLES
 
@@ -263,21 +262,58 @@ def test_a_start_without_a_solution(prey):
     assert result.status == "not_finite"
 
 
+GROUPS = {"groups": ["a", "b", "b"], "own": ["k"]}
+WITHIN = {"bounds": {"k": (0.9, 2), "c": (0.1, 0.2)}}
+
+
+@pytest.fixture(scope="module")
+def growing():
+    """A function that builds an equation whose solution leaves the range of numbers before the last time."""
+
+    def build(loss="mse"):
+        return nn.build(
+            nn.Dynamics("u' = k*u**2 - c*u", {"u": 1}, {"k": 1, "c": 0.1}, times=4, loss=loss, name=f"growing_{loss}")
+        )
+
+    return build
+
+
 @pytest.mark.parametrize("loss", ["mse", "log_cosh"])
-def test_a_start_without_a_solution_is_said_at_once(loss, monkeypatch):
-    """Predictions tell that outputs are not finite, before a fit is compiled; the result is that of compiled fits."""
-    growing = nn.Dynamics("u' = k*u**2 - c*u", {"u": 1}, {"k": 1, "c": 0.1}, times=4, loss=loss, name="growing")
-    module, data = nn.build(growing), (np.array([[0, 0.5, 0.7, 2]]), np.array([[1, 2, np.nan, 3.0]]))
+def test_a_start_without_a_solution_is_said_at_once(growing, loss, monkeypatch):
+    """Predictions tell that outputs are not finite, before a fit is compiled; the result is that of compiled fits.
+
+    So it is for fits in groups, with starts that are looked for, and where both meet.
+    """
+    X = np.tile([0, 0.5, 0.7, 2], (3, 1))
+    Y = np.array([[1, 2, np.nan, 3.0], [1, 1, 1, 1], [1, 3, 2, np.nan]])
+    doors = [{}, {"fixed": ["c"]}, {"loss": "cauchy"}]
+    doors += [{"p0": "auto", **WITHIN}, {"n_starts": 2, **WITHIN}]
+    doors += [GROUPS, GROUPS | {"fixed": ["c"]}, GROUPS | {"n_starts": 2} | WITHIN]
+    doors += [{**GROUPS, "own": ["k", "c"], "p0": {"k": [0.01, 1]}}]
+    if loss != "mse":  # fits of other losses have neither groups, nor starts in the data
+        doors = [{}, {"fixed": ["c"]}]
+    module = growing(loss)
     monkeypatch.setattr(parts, "compile_part", lambda *_: pytest.fail("a part was compiled"))
-    with pytest.warns(RuntimeWarning, match="not finite at the start"):
-        result = module.fit(*data, fixed=["c"])
+    at_once = [_not_finite(module, X, Y, door) for door in doors]
     monkeypatch.undo()
-    monkeypatch.setattr(Problem, "unsolved", lambda *_: None)
+    assert module.fit(X, Y, p0={"k": 0.01}).cost < np.inf  # compiles the part
+    for door, result in zip(doors, at_once, strict=True):
+        compiled = _not_finite(module, X, Y, door)
+        if door.get("own") != ["k", "c"]:  # C has the rank of the group that can begin, which nothing uses
+            assert str(result) == str(compiled), door
+        if loss == "mse":
+            np.testing.assert_array_equal(result.residuals, compiled.residuals)
+        if "groups" in door:
+            np.testing.assert_array_equal(result.group_used, compiled.group_used)
+            np.testing.assert_allclose(result.group_chi2, compiled.group_chi2)
+
+
+def _not_finite(module, X, Y, options):
+    """Return the result of a fit that cannot begin."""
     with pytest.warns(RuntimeWarning, match="not finite at the start"):
-        compiled = module.fit(*data, fixed=["c"])
-    assert (result.status, str(result)) == ("not_finite", str(compiled))
-    if loss == "mse":
-        np.testing.assert_array_equal(result.residuals, compiled.residuals)
+        result = module.fit(X, Y, **options)
+    assert result.status == "not_finite"
+    return result
 
 
 def test_starts_without_solutions_are_said_at_once(monkeypatch):
@@ -285,18 +321,22 @@ def test_starts_without_solutions_are_said_at_once(monkeypatch):
     growing = nn.Dynamics("u' = k*u**2 - c*u", {"u": 1}, {"k": 1, "c": 0.1}, times=3, name="growing_many")
     module = nn.build(growing)
     X, Y, starts = np.array([[0, 0.5, 2]]), np.array([[[1, 2, 3.0]], [[1, np.nan, 3]]]), np.array([[1, 0.1], [2, 0.1]])
+
+    def fits():
+        results = []
+        for options in ({"p0": starts}, {"p0": "auto", **WITHIN}):
+            with pytest.warns(RuntimeWarning, match="2 of 2 fits did not converge: 2 not_finite"):
+                results.append(module.fit_many(X, Y, **options))
+        return results
+
     monkeypatch.setattr(parts, "compile_part", lambda *_: pytest.fail("a part was compiled"))
-    with pytest.warns(RuntimeWarning, match="2 of 2 fits did not converge: 2 not_finite"):
-        found = module.fit_many(X, Y, starts)
+    at_once = fits()
     monkeypatch.undo()
-    monkeypatch.setattr(Problem, "unsolved", lambda *_: None)
-    with pytest.warns(RuntimeWarning, match="2 not_finite"):
-        compiled = module.fit_many(X, Y, starts)
-    monkeypatch.undo()
-    for name in ("parameters", "chi2", "status", "iterations", "standard_errors"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(compiled, name), name)
-    with pytest.warns(RuntimeWarning, match="1 not_finite"):  # where one can begin, all are fitted
+    with pytest.warns(RuntimeWarning, match="1 not_finite"):  # where one can begin, all are fitted, by a part
         assert (module.fit_many(X, Y, [[1, 0.1], [0.1, 0.1]]).status == "not_finite").tolist() == [True, False]
+    for found, compiled in zip(at_once, fits(), strict=True):
+        for name in ("parameters", "chi2", "status", "iterations", "standard_errors"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(compiled, name), name)
 
 
 def test_training(prey):
@@ -479,3 +519,7 @@ def test_a_fit_that_ends_where_equations_are_stiff_says_so():
             assert result.status == "max_iterations"
             assert ("more than 1,040 steps of tsit5, as where equations are stiff" in str(told[0].message)) == stiff
             assert ('method="auto" takes few' in result.message) == stiff
+    with pytest.warns(RuntimeWarning, match="2 of 2 fits did not converge: 2 max_iterations") as told:
+        many = module.fit_many(times[:, None], np.zeros((2, 1, 4)), p0=[[1e4, 2], [1, 2]], max_iterations=0)
+    assert "at the ends of 1 of them: there, a solution takes more than 1,040 steps of tsit5" in str(told[0].message)
+    assert ['method="auto" takes few' in many[m].message for m in range(2)] == [True, False]

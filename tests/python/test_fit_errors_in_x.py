@@ -10,6 +10,7 @@ pytest.importorskip("scipy")
 from scipy import linalg, optimize
 
 import nncodegen as nn
+from nncodegen.compiler.building import parts
 from nncodegen.runtime.python.fitting.fit_watch import FitWatch
 from nncodegen.runtime.python.ground import share, watch
 from nncodegen.runtime.python.native.parts import with_errors
@@ -42,6 +43,35 @@ def dense(residuals, start, **options):
     optimum = optimize.least_squares(residuals, start, jac="3-point", x_scale="jac", **tight, **options)
     inverse = linalg.inv(optimum.jac.T @ optimum.jac)
     return optimum, inverse
+
+
+def test_a_start_that_is_not_finite_is_said_at_once(quick_compiler, monkeypatch):
+    """Predictions tell so, before a second module is made; the results are those that compiled fits have then."""
+    formula = nn.Model("logarithm", "x", "y", {"a": 1, "b": -3}, "a*log(x + b)")
+    module, x, y = nn.build(formula), np.linspace(1, 2, 8), np.ones(8)
+    doors = {"groups": np.arange(8) % 2, "own": ["a"]}, {}
+
+    def fits():
+        results = []
+        for door in doors:
+            with pytest.warns(RuntimeWarning, match="not finite at the start"):
+                results.append(module.fit(x, y, sigma_x=0.1, **door))
+        with pytest.warns(RuntimeWarning, match="1 not_finite"):
+            return results, module.fit_many(x, y[None], sigma_x=0.1)
+
+    for name in ("compile_part", "module_with_errors"):
+        monkeypatch.setattr(parts, name, lambda *_: pytest.fail("a module was compiled"))
+    singles, many = fits()
+    monkeypatch.undo()
+    for door in doors:  # which makes the second module, and compiles what fits
+        with pytest.warns(RuntimeWarning, match="iterations that were allowed"):
+            module.fit(x, y, {"b": 1}, sigma_x=0.1, max_iterations=0, **door)
+    compiled, others = fits()
+    for result, other in zip(singles, compiled, strict=True):
+        assert (result.status, str(result)) == ("not_finite", str(other))
+        np.testing.assert_array_equal(result.x_estimated, other.x_estimated)
+    np.testing.assert_array_equal(many.status, others.status)
+    np.testing.assert_array_equal(many.chi2, others.chi2)
 
 
 def test_york(line):

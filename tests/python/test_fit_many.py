@@ -192,6 +192,7 @@ def test_no_copy_of_targets(decay, problem, monkeypatch):
 
     class Native:
         fits_lanes, first_not_finite = decay._model.native.fits_lanes, decay._model.native.first_not_finite
+        has = decay._model.native.has
 
         def fit_many(self, data, *others):
             received.extend(data[:4])

@@ -48,6 +48,10 @@ class NumpyNative:
 
     # --- checks
 
+    def has(self, part: str) -> bool:
+        """Return that no part is to be compiled."""
+        return True
+
     def first_not_finite(self, values: Array, count: int) -> int:
         """Return the number of the first value that is not finite; count if all are."""
         wrong = np.flatnonzero(~np.isfinite(values.ravel()[:count]))

@@ -235,6 +235,8 @@ def _rounds(
     for number in range(1 if problem.model.facts.steps.max_steps else ROUNDS):
         random = np.random.default_rng([seed, number] if number else seed)
         points = _chosen(projected, best, random)
+        if not len(points):
+            break
         order, parameters, ranks = _ranked(part, points, held, threads, watch)
         last = max(FINALISTS, len(_equal(ranks, order, projected.rounding())))
         order = _different(parameters, order[:last])
@@ -390,8 +392,12 @@ class _Projected:
             places[:, self.others] = points
         for row, place in enumerate(places):
             native.predict(place, self.X, samples, values[row], self.max_steps)
-            if slopes is not None:
+            if slopes is None:
+                continue
+            if np.isfinite(values[row]).all():
                 native.jacobian(place, self.X, samples, slopes[row], self.max_steps)
+            else:  # whatever they are, this point is none
+                slopes[row] = np.nan
         with np.errstate(over="ignore", invalid="ignore"):
             rest = ((self.Y - values) * self.weights).reshape(count, -1)
             if slopes is None:
@@ -514,7 +520,7 @@ class _Projected:
 def _chosen(problem: _Projected, known: Array, random: np.random.Generator) -> Array:
     """Return the points (K, P) at which short fits begin: the best of those that were drawn and bred, well apart.
 
-    Points that are known to be good, (any, P), are among the parents.
+    Points that are known to be good, (any, P), are among the parents. There are none if the model is finite at none.
     """
     count = len(problem.others)
     if not count:
@@ -523,6 +529,8 @@ def _chosen(problem: _Projected, known: Array, random: np.random.Generator) -> A
     points = np.vstack([competing, problem.drawn(min(DRAWS * count, MOST_DRAWS), random)])
     costs = problem.costs(points)
     first = len(points)
+    if not np.isfinite(costs).any():
+        return np.empty((0, len(problem.start)))
     for _ in range(GENERATIONS):
         best = points[np.argsort(costs, kind="stable")[:PARENTS]]
         children = _bred(problem, best, random)

@@ -106,7 +106,7 @@ def fit(model: Model, /, *positional: Any, **named: Any) -> FitResult:
             problem, sharing, starts, held, options.threads, watch, errors,
             _search_of(model, n_starts, seed, given_in(model, p0, fixed)),
         )  # fmt: skip
-        return _after_warnings(_with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
+        return _after_warnings(with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:
             raise ValueError(f"n_starts is {n_starts!r}; expected a number, or {AUTO!r}")
@@ -118,7 +118,7 @@ def fit(model: Model, /, *positional: Any, **named: Any) -> FitResult:
         return _after_warnings(fit_with_errors(problem, errors, start, first, held, watch), False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held), terms)
     if model.facts.steps.max_steps:
-        result = _with_steps(result, problem, result.parameters[None])
+        result = with_steps(result, problem, result.parameters[None])
     return _after_warnings(result, type(named.get("max_iterations")) is Epochs)
 
 
@@ -137,7 +137,7 @@ def _errors_in_x(model: Model, sigma_x: Any, samples: int, terms: Any) -> Array:
     return check_sigma_x(model, sigma_x, samples)
 
 
-def _with_steps(result: FitResult, problem: Problem, parameters: Array, groups: Array | int = 0) -> FitResult:
+def with_steps(result: FitResult, problem: Problem, parameters: Array, groups: Array | int = 0) -> FitResult:
     """Return the result, which knows whether solutions took very many steps of an explicit method where it ended.
 
     ``parameters`` are those of each group (G, P), ``groups`` the numbers of the groups of the samples, (N,).
@@ -146,14 +146,16 @@ def _with_steps(result: FitResult, problem: Problem, parameters: Array, groups: 
     if not steps or not is_explicit(model.facts.steps.solver) or result.converged or not np.isfinite(result.cost):
         return result
     numbers = np.broadcast_to(groups, problem.samples)
-    for group, values in enumerate(parameters):
-        some = of_samples(problem, np.flatnonzero(numbers == group))
-        outputs = np.empty(some.Y.shape, model.dtype)
-        model.native.predict(for_c(model, values), some.X, some.samples, outputs, steps)
-        if np.isnan(outputs).any():
+    for group, own in enumerate(parameters):
+        if exceeds(of_samples(problem, np.flatnonzero(numbers == group)), own, steps):
             result._many_steps = steps
             break
     return result
+
+
+def exceeds(problem: Problem, parameters: Array, steps: int) -> bool:
+    """Return whether some solution at parameters, (P,), at which the cost is finite, takes more than some steps."""
+    return bool(np.isnan(problem.limited(steps).outputs(parameters)).any())
 
 
 def _after_warnings(result: FitResult, trained: bool) -> FitResult:
@@ -183,8 +185,7 @@ def automatic(p0: str, n_starts: Any = None) -> str:
 def solved(problem: Problem, first: Array, held: Array | None, watch: FitWatch | None) -> Solution:
     """Return the solution from a start, under a watch that may have ended the fit already."""
     if watch is None or not watch.reason:
-        failure = problem.unsolved(first, held) if problem.model.facts.steps.solver else None
-        return failure or problem.solve(first, held, watch=watch)
+        return problem.solve(first, held, watch=watch)
     return problem.with_iterations(0).solve(first, held)._replace(ended=watch.reason)
 
 

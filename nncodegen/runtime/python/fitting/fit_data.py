@@ -15,7 +15,8 @@ from ..arguments.initial import initial_parameters
 from ..arguments.joined import check_ranges, check_rising
 from ..arguments.named import check_counts
 from ..arguments.tables import OF_INPUTS, has_names, named_parts
-from .fit import placed, result_of
+from ..ground.share import is_ended
+from .fit import placed, result_of, with_steps
 from .fit_with_errors import ProblemWithErrors, result_with_errors
 from .problem import Problem
 
@@ -117,6 +118,20 @@ class FitData:
         rows = [None if each is None else each.reshape(self.samples, -1)[:count] for each in (X, Y, sigma)]
         return rows[0], rows[1], rows[2], start  # type: ignore[return-value]
 
+    def can_any_begin(self) -> bool:
+        """Return whether any of the fits can begin at its start: see ``Problem.can_begin``."""
+        for m in range(self.fits()):
+            if is_ended():
+                raise KeyboardInterrupt
+            if self.problem(m).can_begin((self.of_fit(m)[3],)):
+                return True
+        return False
+
+    def problem(self, m: int) -> Problem:
+        """Return the problem of fit m, without errors in its inputs."""
+        X, Y, sigma, _ = self.of_fit(m)
+        return Problem(self.model, X, Y, sigma, self.options.of_problem(self.model))
+
     def result(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
         """Return the result of fit m, which ended at some parameters; all other values are computed again there."""
         X, Y, sigma, start = self.of_fit(m)
@@ -130,7 +145,7 @@ class FitData:
             solution = solution._replace(ended=ending)
         again = Problem(self.model, X, Y, sigma, options)
         solution = solution._replace(iterations=iterations, evaluations=iterations + 1, costs=None)
-        return result_of(again, solution, start, held)
+        return with_steps(result_of(again, solution, start, held), again, parameters[None])
 
     def problem_with_errors(self, m: int, max_iterations: int | None = None) -> ProblemWithErrors:
         """Return the problem of fit m, whose inputs have errors."""

@@ -12,14 +12,16 @@ from ..arguments.bounds import check_fixed, given_in, limits_of
 from ..arguments.calls import FIT_MANY
 from ..arguments.fit_options import CheckedFitOptions, iterations_of, tolerance_of
 from ..evaluation.jacobian import check_fitted
+from ..ground.outcomes import is_explicit
 from ..ground.ragged import is_ragged, lengths_of, padded
 from ..ground.share import is_ended, share
 from ..ground.warn import warn
 from ..ground.watch import Watch
+from ..results.advice import stiff
 from ..results.many_fits import ManyFits, beyond_rounding
-from .automatic import automatic_start
+from .automatic import automatic_start, usual_steps
 from .curve_starts import begins_in_data, curve_start
-from .fit import AUTO, automatic, check_curved
+from .fit import AUTO, automatic, check_curved, exceeds
 from .fit_data import FitData, FitOptions, by_names
 from .many_with_errors import fits_with_errors
 from .one_by_one import fit_one_by_one
@@ -106,32 +108,25 @@ def fit_many(model: Model, /, *positional: Any, **named: Any) -> ManyFits:
         fits.leave(data.starts)
     finally:
         watch.show(last=True)
-    _warn(fits)
+    _warn(fits, _advice_of(fits, data))
     return fits
+
+
+def _advice_of(found: ManyFits, data: FitData) -> str:
+    """Return a clause about the fits without convergence at whose ends an explicit method takes very many steps."""
+    steps, solver = usual_steps(data.model), data.model.facts.steps.solver
+    if not steps or not is_explicit(solver):
+        return ""
+    failed = np.flatnonzero(np.isin(found.status, ("stalled", "max_iterations")))
+    stiff_fits = sum(exceeds(data.problem(m), found.parameters[m], steps) for m in failed.tolist())
+    return f"; at the ends of {stiff_fits:,} of them: {stiff(solver, steps)}" if stiff_fits else ""
 
 
 def _way_of(model: Model, data: FitData, side_by_side: FitSome, one_by_one: FitSome) -> tuple[FitSome, int]:
     """Return the function that makes some of the fits, and how many it makes at once; 0 if it makes one by one."""
-    lanes = model.native.fits_lanes if _can_any_begin(model, data) else 0  # compiles a part if it has to
+    begins = model.native.has("fits") or data.can_any_begin()
+    lanes = model.native.fits_lanes if begins else 0  # compiles a part if it has to
     return (side_by_side if lanes else one_by_one), lanes
-
-
-def _can_any_begin(model: Model, data: FitData) -> bool:
-    """Return whether the outputs of any fit are finite at its start, as all are taken to be without a solver.
-
-    It takes predictions alone, in most cases those of the first fit, so that this is known before a part is compiled.
-    """
-    if not model.facts.steps.solver:
-        return True
-    options = data.options.of_problem(model, 0)
-    for m in range(data.fits()):
-        if is_ended():
-            raise KeyboardInterrupt
-        X, Y, sigma, start = data.of_fit(m)
-        problem = Problem(model, X, Y, sigma, options)
-        if problem.unsolved(start, None) is None:
-            return True
-    return False
 
 
 def _search_of(
@@ -186,14 +181,14 @@ class _ManyWatch(Watch):
         """Return None: there is no callback."""
 
 
-def _warn(fits: ManyFits) -> None:
-    """Warn of fits that did not converge, with the reasons, and of fits with a pole among the data."""
+def _warn(fits: ManyFits, advice: str) -> None:
+    """Warn of fits that did not converge, with the reasons and advice, and of fits with a pole among the data."""
     counts = {status: count for status, count in fits.counts.items() if status != "converged"}
     if counts:
         reasons = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         warn(
             f"{sum(counts.values()):,} of {len(fits):,} fits did not converge: {reasons}; the attribute status of the "
-            f"result tells which",
+            f"result tells which{advice}",
             RuntimeWarning,
         )
     if fits.poles.any():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..native.parts import with_errors
+from ..native.parts import fits_with_errors_at_once, with_errors
 from ..results.fit_with_errors import FitWithErrors
 from ..results.solution import ENDS, Solution
 from .problem import Problem
@@ -46,9 +46,12 @@ class ProblemWithErrors:
     ) -> tuple[Solution, Array]:
         """Return the solution from a start, (P,), and the changes of the inputs, (N, inputs).
 
-        Its parameters and bounds that hold are followed by those of the second module.
+        Its parameters and bounds that hold are followed by those of the second module, unless it cannot begin.
         """
-        original, second = self.given, self.second()
+        original = self.given
+        if not (fits_with_errors_at_once(original.model) or original.can_begin((start,))):
+            return original.unsolved(start, fixed), self.changes
+        second = self.second()
         count, inputs = len(start), self.sigma_x.shape[1]
         bounds = original.options.bounds
         if bounds is not None:

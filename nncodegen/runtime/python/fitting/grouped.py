@@ -25,7 +25,7 @@ from ..native.algebra import algebra_of
 from ..results.bordered import eliminate, in_lanes, solve
 from ..results.covariance import least_ratio
 from ..results.goodness import per_value
-from .problem import KEPT, Problem, of_samples
+from .problem import KEPT, Problem, at_bounds, of_samples
 from .strays import Strays
 
 if TYPE_CHECKING:
@@ -97,6 +97,9 @@ class GroupedSolution(NamedTuple):
 
 class GroupedProblem:
     """The arguments of a fit in groups, except its start. It is pickled with the result."""
+
+    known: tuple[Array, Array, Array] | None = None
+    """The values that ``told`` returns at the solution, where C is not to compute them."""
 
     def __init__(
         self,
@@ -178,6 +181,10 @@ class GroupedProblem:
 
     def told(self, parameters: Array) -> tuple[Array, Array, Array]:
         """Return the residuals (N, targets), and for each group chi2 (G,) and the number of its residuals (G,)."""
+        return self._figures(parameters) if self.known is None else self.known
+
+    def _figures(self, parameters: Array) -> tuple[Array, Array, Array]:
+        """Return what ``told`` returns, as C computes it."""
         costs, chi2, used = np.empty(self.groups), np.empty(self.groups), np.empty(self.groups, np.uint64)
         residuals = np.empty(self.Y.shape)
         self._call(parameters, None, (None, costs, chi2, used, residuals, None))
@@ -225,9 +232,46 @@ class GroupedProblem:
         """Solve the problem from a start, (G, P).
 
         ``held`` are masks (G, Q) and (S,) of parameters that keep their starting values, in addition to fixed ones.
-        With ``looks_for_strays``, groups that went astray begin again: see ``strays``.
+        With ``looks_for_strays``, groups that went astray begin again: see ``strays``. Where the part that fits is not
+        compiled yet, predictions tell first that outputs at the start are not finite.
         """
+        if not (self._is_compiled() or self._can_begin(start)):
+            return self._unsolved(start)
         return _Descent(self, start, watch, held, looks_for_strays).run()
+
+    def _is_compiled(self) -> bool:
+        """Return whether the C that computes the rows is compiled."""
+        return self.model.native.has("fitting")
+
+    def _can_begin(self, start: Array) -> bool:
+        """Return whether outputs of all groups are finite at a start, (G, P): see ``Problem.can_begin``."""
+        return all(self.alone(place).can_begin((start[place],)) for place in range(self.groups))
+
+    def _unsolved(self, start: Array) -> GroupedSolution:
+        """Return the solution from a start, (G, P), at which outputs of a group are not finite.
+
+        Its values come from predictions, and ``told`` returns them.
+        """
+        alone = [self.alone(place) for place in range(self.groups)]
+        outputs = [problem.outputs(point) for problem, point in zip(alone, start, strict=True)]
+        residuals = (np.concatenate(outputs) - self.Y).astype(float)
+        seen = ~np.isnan(self.Y)
+        with np.errstate(over="ignore"):
+            squares = np.where(seen, residuals / per_value(self.sigma, self.Y.shape), 0) ** 2
+        begins = self.begins[:-1].astype(np.intp)
+        chi2 = np.add.reduceat(squares.sum(axis=1), begins)
+        self.known = residuals, chi2, np.add.reduceat(seen.sum(axis=1), begins)
+        costs = chi2 / 2 if self.options.loss == "linear" else np.full(self.groups, math.nan)
+        count, guards = len(self.columns), self.model.facts.fitting.guards
+        at = at_bounds(start, self.options.bounds) != 0
+        rows = Rows(
+            in_lanes(np.zeros((self.groups, count, count + 1))), np.where(np.isfinite(costs), costs, math.nan),
+            np.full((self.groups, len(guards)), EITHER_SIGN, np.int8), np.zeros(self.groups),
+        )  # fmt: skip
+        return GroupedSolution(
+            start.copy(), rows, "not_finite", 0, 1, np.empty(0), at[:, self.own], at[0, self.shared],
+            np.ones(self.groups, bool),
+        )  # fmt: skip
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some fixed; both are those of the result: shared, then own.
@@ -373,11 +417,7 @@ class _Descent:
             if self.watch is not None:
                 self.watch.show(last=True)
         self.rows = self.trials.release(self.rows, within) or self.rows  # of a descent that did not get to that
-        here = self._values()
-        own_at_bound, shared_at_bound = (
-            (value <= low).astype(int) * -1 + (value >= high)
-            for value, (low, high) in zip(here, self.limits, strict=True)
-        )
+        at = at_bounds(self.point, self.problem.options.bounds) != 0
         return GroupedSolution(
             self.point,
             self.rows._replace(signs=self.problem.signs_of(self.rows)),
@@ -385,8 +425,8 @@ class _Descent:
             self.iterations,
             self.evaluations,
             np.array(self.history[-KEPT:]),
-            own_at_bound != 0,
-            shared_at_bound != 0,
+            at[:, self.own],
+            at[0, self.shared],
             self._unfinished(ending),
             self.trials.changes(),
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..native.parts import with_errors
+from ..native.parts import fits_with_errors_at_once, with_errors
 from .grouped import GroupedProblem, GroupedSolution, Rows, Trials
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ class GroupedProblemWithErrors(GroupedProblem):
     def __init__(self, *values: Any, sigma_x: Array, changes: Array) -> None:
         super().__init__(*values)
         self.sigma_x, self.changes = sigma_x, changes
-        self.known: tuple[Array, Array, Array] | None = None
-        """The values that ``told`` returns at the solution, where a file holds them."""
 
     def second(self) -> Model:
         """Return the second module. Raises ValueError where the formula of the model is not known."""
@@ -43,10 +41,7 @@ class GroupedProblemWithErrors(GroupedProblem):
         """Return the trials of a descent, which begins at the changes."""
         return _TrialsWithErrors(self)
 
-    def told(self, parameters: Array) -> tuple[Array, Array, Array]:
-        """Return the residuals (N, targets), and for each group chi2 (G,) and the number of its residuals (G,)."""
-        if self.known is not None:
-            return self.known
+    def _figures(self, parameters: Array) -> tuple[Array, Array, Array]:
         chi2, used = np.empty(self.groups), np.empty(self.groups, np.uint64)
         residuals = np.empty(self.Y.shape)
         memory = self.second().native.errors_memory(len(self.Y), self.groups)
@@ -59,6 +54,9 @@ class GroupedProblemWithErrors(GroupedProblem):
         if solution.changes is not None and solution.ending != "not_finite":
             self.changes = solution.changes
         return self
+
+    def _is_compiled(self) -> bool:
+        return fits_with_errors_at_once(self.model)
 
     def _fitting(self) -> Model:
         return self.second()

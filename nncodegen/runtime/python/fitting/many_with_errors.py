@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..ground.share import is_ended
-from ..native.parts import with_errors
+from ..native.parts import fits_with_errors_at_once, with_errors
 from ..results.many_fits import ManyFits
 from .fit_with_errors import result_with_errors
 
@@ -28,8 +28,10 @@ def fits_with_errors(
 
     Raises ValueError where the formula of the model is not known.
     """
-    second = with_errors(model)
-    lanes = second.native.fits_lanes
+    lanes = 0
+    if fits_with_errors_at_once(model) or data.can_any_begin():
+        second = with_errors(model)
+        lanes = second.native.fits_lanes
 
     def one_by_one(fits: Array) -> None:
         held = data.options.held

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments.arguments import for_c
 from ..arguments.fit_options import taken_from
 from ..results.solution import ENDS, Solution
 
@@ -61,7 +62,11 @@ class Problem:
 
         The costs after the last ``kept`` iterations are kept. A watch may end the fit. ``errors`` are those of the
         inputs, as the native fit takes them. Raises ValueError if the loss is not convex in the outputs.
+
+        Where the part that fits is not compiled yet, predictions tell first that outputs at the start are not finite.
         """
+        if not (self.model.native.has("fitting") or self.can_begin((start,))):
+            return self.unsolved(start, fixed)
         parameters, options, fitting = start.copy(), self.options, self.model.facts.fitting
         free = len(parameters) if fixed is None else len(parameters) - int(np.count_nonzero(fixed))
         triangle, active = np.empty((free, free)), np.empty(len(parameters), np.int8)
@@ -96,21 +101,33 @@ class Problem:
             )
         return solution
 
-    def unsolved(self, start: Array, fixed: Array | None) -> Solution | None:
-        """Return the solution from a start, (P,), where outputs are not finite, as ``solve`` would; None elsewhere.
+    def can_begin(self, points: Iterable[Array]) -> bool:
+        """Return whether outputs are finite at any of some points, (P,) each, or might be: where outputs do not tell.
 
-        It takes the predictions alone, so that this is known before the part of a module that fits is compiled.
+        It takes predictions alone, in most cases those at the first point. All doors to fits ask it before the part of
+        a module that fits is compiled, which takes seconds for differential equations.
         """
-        outputs = np.empty(self.Y.shape, self.model.dtype)
-        self.model.native.predict(start, self.X, self.samples, outputs, self.max_steps)
+        facts = self.model.facts
+        if not (facts.steps.solver or (facts.fitting.fits_outputs and not facts.fitting.curved)):
+            return True
         seen = ~np.isnan(self.Y)
-        if np.isfinite(outputs[seen]).all():
-            return None
+        return any(np.isfinite(self.outputs(point)[seen]).all() for point in points)
+
+    def outputs(self, point: Array) -> Array:
+        """Return the predictions at a point, (P,), for all samples, (N, targets)."""
+        outputs = np.empty(self.Y.shape, self.model.dtype)
+        self.model.native.predict(for_c(self.model, point), self.X, self.samples, outputs, self.max_steps)
+        return outputs
+
+    def unsolved(self, start: Array, fixed: Array | None) -> Solution:
+        """Return the solution from a start, (P,), at which outputs are not finite: the native fit ends as it began."""
         free = len(start) if fixed is None else len(start) - int(np.count_nonzero(fixed))
-        residuals = None if self.model.facts.fitting.curved else (outputs - self.Y).astype(float)
+        curved = self.model.facts.fitting.curved
+        residuals = None if curved else (self.outputs(start) - self.Y).astype(float)
+        active = at_bounds(start, self.options.bounds) * (1 if fixed is None else fixed == 0)
         return Solution(
-            start.copy(), residuals, np.zeros((free, free)), np.zeros(len(start), np.int8), math.nan, math.nan,
-            int(np.count_nonzero(seen)), 0, 0, 1, ENDS.index("not_finite"), 0, np.empty(0),
+            start.copy(), residuals, np.zeros((free, free)), active.astype(np.int8), math.nan, math.nan,
+            int(np.count_nonzero(~np.isnan(self.Y))), 0, 0, 1, ENDS.index("not_finite"), 0, np.empty(0),
         )  # fmt: skip
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
@@ -132,6 +149,12 @@ class Problem:
             state["options"] = taken_from(state)
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def at_bounds(points: Array, bounds: tuple[Array, Array] | None) -> Array:
+    """Return which bound holds each parameter of points, (..., P): 1 for the upper, -1 for the lower, 0 for none."""
+    low, high = bounds or (np.array(-np.inf), np.array(np.inf))
+    return np.where(points >= high, 1, np.where(points <= low, -1, 0))
 
 
 def of_samples(problem: LeastSquares, rows: Array | slice) -> Problem:

@@ -41,8 +41,10 @@ def reached(
 ) -> tuple[Array, Array, Array]:
     """Return costs (K,), parameters (K, P), and whether there are poles (K,), of short fits from some points (K, P).
 
-    If a watch ends the fits, those that are not done have the cost NaN.
+    If a watch ends the fits, those that are not done have the cost NaN; so have all if none can begin.
     """
+    if not (problem.model.native.has("fitting") or problem.can_begin(points)):
+        return np.full(len(points), np.nan), points.copy(), np.zeros(len(points), bool)
     side_by_side = problem.options.loss == "linear" and problem.model.native.fits_lanes
     fits = _SideBySide(problem, points, held, threads) if side_by_side else _OneByOne(problem, points, held)
     with ended_by(watch):

@@ -80,6 +80,9 @@ class Native(Protocol):
     variants: tuple[str, ...]
     """All kernels of the module that this CPU can run, the fastest first."""
 
+    def has(self, part: str) -> bool:
+        """Return whether the functions of a part can be called at once; others are compiled, or loaded, first."""
+
     def first_not_finite(self, values: Array, count: int) -> int:
         """Return the index of the first value that is not finite; ``count`` if all are finite."""
 

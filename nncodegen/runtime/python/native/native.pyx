@@ -149,6 +149,9 @@ cdef class _Native:
             self.asked.discard(part)
             raise
 
+    def has(self, str part):
+        return not self.apart or part in self.asked
+
     @property
     def group_size(self):
         self.need("many")

@@ -29,11 +29,7 @@ def with_errors(model: Model) -> Model:
         except ImportError:
             builder = None
         facts = model.facts
-        if not _is_formula(facts):
-            raise ValueError(
-                f"errors in x (sigma_x, profiles, x_standard_errors) are for formulas (nn.Model), and {model.name} is "
-                "none: leave them out"
-            )
+        _check_formula(model)
         with clock.standing():
             module = builder and builder.module_with_errors(facts.identity, facts.precision, facts.bits)
         if not module:
@@ -45,6 +41,20 @@ def with_errors(model: Model) -> Model:
             )
         model.with_errors = module._model
     return model.with_errors
+
+
+def fits_with_errors_at_once(model: Model) -> bool:
+    """Return whether the second model is there, with what it fits by. Raises ValueError for all but formulas."""
+    _check_formula(model)
+    return model.with_errors is not None and model.with_errors.native.has("fitting")
+
+
+def _check_formula(model: Model) -> None:
+    if not _is_formula(model.facts):
+        raise ValueError(
+            f"errors in x (sigma_x, profiles, x_standard_errors) are for formulas (nn.Model), and {model.name} is "
+            "none: leave them out"
+        )
 
 
 def _is_formula(facts: Facts) -> bool:
