@@ -10,7 +10,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.formats.c import crossed
+from nncodegen.formats.c import cross_compiled
 from nncodegen.formats.c.sizes import measure
 from nncodegen.formats.export import command as exporting
 from nncodegen.perceptron import model as perceptron_model
@@ -245,7 +245,7 @@ def test_for_another_machine(compiler, tmp_path, monkeypatch):
     if compiler == "zig":
         pytest.importorskip("ziglang")
     elif shutil.which("aarch64-linux-gnu-gcc"):
-        monkeypatch.setattr(crossed, "find_cross_compiler", lambda cross: (f"{cross}-gcc",))
+        monkeypatch.setattr(cross_compiled, "find_cross_compiler", lambda cross: (f"{cross}-gcc",))
     else:
         pytest.skip("not installed: aarch64-linux-gnu-gcc")
     told = nn.export(MODEL, "c", tmp_path, parameters=VALUES, cross="aarch64-linux-gnu")
