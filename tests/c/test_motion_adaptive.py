@@ -51,13 +51,13 @@ def test_solutions(name):
     example = EXAMPLES[name]
     model = example.model(rtol=RTOL, atol=ATOL, name=f"{name}_solved")
     module, times, p = nn.build(model, fit=False), example.times(), parameters_of(example)
-    found = module.predict(p, times[None]).reshape(len(example.initial), -1)
+    solution = module.predict(p, times[None]).reshape(len(example.initial), -1)
     exact = example.solution(p, times)
     size = abs(exact).max(axis=1, keepdims=True)
-    assert (abs(found - exact) <= 100 * (ATOL + RTOL * size)).all()
-    values = nn.evaluate(stage(model, fit=False), p, times[None], np.zeros((1, found.size)))
+    assert (abs(solution - exact) <= 100 * (ATOL + RTOL * size)).all()
+    values = nn.evaluate(stage(model, fit=False), p, times[None], np.zeros((1, solution.size)))
     same = [values[output.tensor][0] for output in stage(model, fit=False).outputs]
-    assert (abs(found - same) <= 1e-12 * np.maximum(size, 1)).all()
+    assert (abs(solution - same) <= 1e-12 * np.maximum(size, 1)).all()
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,10 @@ def test_fits_end_where_steps_tell_nothing(rtol, tolerance):
     example = EXAMPLES["decay"]
     module, times, p = built(example.model(9, rtol=rtol, name="tolerated")), example.times(9), parameters_of(example)
     Y = module.predict(p, times[None]) * (1 + 0.05 * np.random.default_rng(2).normal(size=(1, 9)))
-    ends = {given: module.fit(times[None], Y, p0=1.4 * p, tolerance=given) for given in (None, tolerance, 1e-13)}
+    ends = {option: module.fit(times[None], Y, p0=1.4 * p, tolerance=option) for option in (None, tolerance, 1e-13)}
     assert (ends[None].parameters == ends[tolerance].parameters).all()
     assert ends[None].iterations == ends[tolerance].iterations < ends[1e-13].iterations
-    many = [module.fit_many(times[None, None], Y[None], p0=1.4 * p, tolerance=given) for given in (None, tolerance)]
+    many = [module.fit_many(times[None, None], Y[None], p0=1.4 * p, tolerance=option) for option in (None, tolerance)]
     assert (many[0].parameters == many[1].parameters).all()
 
 
@@ -215,9 +215,9 @@ def test_errors_of_solutions_hide_the_rest_of_a_fall():
         rng = np.random.default_rng(seed)
         truth = np.array([2, 1, 5, 3, 0.01]) * rng.uniform(0.8, 1.25, 5)
         exact = solve_ivp(rates, (0, 12), [1, 0, truth[4]], "LSODA", times, args=truth[:4], rtol=1e-10, atol=1e-13)
-        found = module.fit(times[None], 1000 * exact.y[None, 2], p0=truth * rng.uniform(0.9, 1.1, 5))
-        assert found.converged, (seed, str(found))
-        assert abs(found.residuals).max() < 0.01 * 1000 * exact.y[2].max()
+        result = module.fit(times[None], 1000 * exact.y[None, 2], p0=truth * rng.uniform(0.9, 1.1, 5))
+        assert result.converged, (seed, str(result))
+        assert abs(result.residuals).max() < 0.01 * 1000 * exact.y[2].max()
 
 
 def test_errors_of_solutions_hide_what_is_not_determined():
@@ -232,10 +232,10 @@ def test_errors_of_solutions_hide_what_is_not_determined():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         Y, start = y * (1 + 0.03 * rng.normal(size=y.shape)), truth * np.exp(0.3 * rng.normal(size=6))
-        found = module.fit(times[None], Y, p0=start, bounds=(truth / 1000, truth * 1000))
-        assert found.status == "singular", (seed, str(found))
-        assert {"r", "s"} <= {*found.undetermined}
-        assert found.chi2 < ((Y - y) ** 2).sum()
+        result = module.fit(times[None], Y, p0=start, bounds=(truth / 1000, truth * 1000))
+        assert result.status == "singular", (seed, str(result))
+        assert {"r", "s"} <= {*result.undetermined}
+        assert result.chi2 < ((Y - y) ** 2).sum()
 
 
 def test_many_fits(prey):
@@ -334,9 +334,9 @@ def test_starts_without_solutions_are_said_at_once(monkeypatch):
     monkeypatch.undo()
     with pytest.warns(RuntimeWarning, match="1 not_finite"):  # where one can begin, all are fitted, by a part
         assert (module.fit_many(X, Y, [[1, 0.1], [0.1, 0.1]]).status == "not_finite").tolist() == [True, False]
-    for found, compiled in zip(at_once, fits(), strict=True):
+    for immediate, compiled in zip(at_once, fits(), strict=True):
         for name in ("parameters", "chi2", "status", "iterations", "standard_errors"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(compiled, name), name)
+            np.testing.assert_array_equal(getattr(immediate, name), getattr(compiled, name), name)
 
 
 def test_training(prey):
@@ -404,11 +404,11 @@ def test_outcomes_of_a_module(method, observed, precision, monkeypatch):
         (model, [1.0], np.array([[0, 0.5, 0.9, 1], [0.1, 0.5, 1.5, 1], [-1, 0, 0.5, 1], [0, 0, 9, -1]])),
         (many, [], np.array([[0, 1, 2, 1], [0, 10, 20, 30.0]])),
     )
-    for one, p, X in cases:
-        expected, module = one.outcomes(p, X), nn.build(one, precision, fit=False)
+    for dynamics, p, X in cases:
+        expected, module = dynamics.outcomes(p, X), nn.build(dynamics, precision, fit=False)
         with monkeypatch.context() as patch:
             patch.setattr(Dynamics, "_outcomes", None)
-            assert one.outcomes(p, X, module) == expected
+            assert dynamics.outcomes(p, X, module) == expected
             assert module.outcomes(p, X) == expected
     assert expected[0] == "solved"
     assert expected[1].startswith("too many steps")
@@ -430,8 +430,8 @@ def test_outcomes_of_values_without_a_reason():
 def test_pickled_outcomes(tmp_path):
     """A process that can import the module reads the outcomes that another one has pickled, without nncodegen."""
     nn.build(nn.Dynamics("u' = u**2", {"u": 1}, {}, times=3, name="told_again"), fit=False, out=tmp_path)
-    told = "import pickle, told_again; found = told_again.outcomes([], [[0, 0.5, 0.9], [0, 0.5, 1.5]])"
-    write = f"{told}; pickle.dump(found, open('told.pkl', 'wb'))"
+    compute = "import pickle, told_again; found = told_again.outcomes([], [[0, 0.5, 0.9], [0, 0.5, 1.5]])"
+    write = f"{compute}; pickle.dump(found, open('told.pkl', 'wb'))"
     read = "import pickle; found = pickle.load(open('told.pkl', 'rb')); print(found, *found.status)"
     run([sys.executable, "-c", write], cwd=tmp_path, env=WITHOUT, check=True)
     done = run([sys.executable, "-c", read], cwd=tmp_path, env=WITHOUT, check=True, capture_output=True, text=True)
@@ -514,12 +514,12 @@ def test_a_fit_that_ends_where_equations_are_stiff_says_so():
     module, times = nn.build(fast), np.array([[0, 1, 2, 3.0], [0, 1, 2, 4.0]])
     for options in ({}, {"groups": ["a", "b"], "own": ["c"]}):
         for k, stiff in ((1e4, True), (1.0, False)):
-            with pytest.warns(RuntimeWarning, match="did not converge") as told:
+            with pytest.warns(RuntimeWarning, match="did not converge") as warned:
                 result = module.fit(times, np.zeros((2, 4)), p0=[k, 2], max_iterations=0, **options)
             assert result.status == "max_iterations"
-            assert ("more than 1,040 steps of tsit5, as where equations are stiff" in str(told[0].message)) == stiff
+            assert ("more than 1,040 steps of tsit5, as where equations are stiff" in str(warned[0].message)) == stiff
             assert ('method="auto" takes few' in result.message) == stiff
-    with pytest.warns(RuntimeWarning, match="2 of 2 fits did not converge: 2 max_iterations") as told:
+    with pytest.warns(RuntimeWarning, match="2 of 2 fits did not converge: 2 max_iterations") as warned:
         many = module.fit_many(times[:, None], np.zeros((2, 1, 4)), p0=[[1e4, 2], [1, 2]], max_iterations=0)
-    assert "at the ends of 1 of them: there, a solution takes more than 1,040 steps of tsit5" in str(told[0].message)
+    assert "at the ends of 1 of them: there, a solution takes more than 1,040 steps of tsit5" in str(warned[0].message)
     assert ['method="auto" takes few' in many[m].message for m in range(2)] == [True, False]

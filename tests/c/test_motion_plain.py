@@ -174,20 +174,20 @@ def test_functions_of_lengths(name, largest, eps, functions, folder):
     random = np.random.default_rng(3)
     values = [*10 ** random.uniform(-largest, largest, 500), *random.uniform(0.5, 2, 500), 1.0, 2**-0.5, 2**0.5]
 
-    def found(function, *numbers):
+    def computed(function, *numbers):
         called = getattr(library, f"found_{function}")
         called.restype = ctypes.c_double
         return called(*map(ctypes.c_double, numbers))
 
     for x in np.array(values, functions[name].precision).tolist():
         exact = math.log2(x)
-        assert abs(found("log2", x) - exact) <= 2e-7 + 2 * eps * abs(exact)
-        assert found("root", x, 5) == pytest.approx(x**0.2, rel=1e-7 + 20 * eps)
+        assert abs(computed("log2", x) - exact) <= 2e-7 + 2 * eps * abs(exact)
+        assert computed("root", x, 5) == pytest.approx(x**0.2, rel=1e-7 + 20 * eps)
         power = min(max(exact, -100), 100)
-        assert found("exp2", power) == pytest.approx(2**power, rel=2e-7 + 100 * eps)
+        assert computed("exp2", power) == pytest.approx(2**power, rel=2e-7 + 100 * eps)
         if eps < 1e-15:
-            assert (found("log2", x), found("exp2", power)) == (_log2(x), _exp2(power))
-    assert found("root", 0, 5) == 0
+            assert (computed("log2", x), computed("exp2", power)) == (_log2(x), _exp2(power))
+    assert computed("root", 0, 5) == 0
 
 
 def test_paths_that_fail(folder):

@@ -53,6 +53,6 @@ def test_values_are_computed_once(monkeypatch):
 def test_powers_of_exponentials_out_of_range():
     """A small power of an exponential that is far out of range has a value, or none is said to be known; never 0."""
     power = (1 / (1 + exp(-x))) ** y  # exp(-3.3) at the second point
-    found = Truth(power, {x: np.array([50.0, -3.3e19]), y: np.array([0.5, 1e-19])}).everywhere()
-    assert found[0] == 1.0
-    assert np.isnan(found[1])
+    values = Truth(power, {x: np.array([50.0, -3.3e19]), y: np.array([0.5, 1e-19])}).everywhere()
+    assert values[0] == 1.0
+    assert np.isnan(values[1])

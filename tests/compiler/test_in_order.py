@@ -124,9 +124,9 @@ def test_divided(column):
     with np.errstate(all="ignore"):
         assert at(divided(x, y), x=u, y=v) == np.float64(u) / np.float64(v)
     for element in (x, y):
-        found = values(divided(x, y).diff(element), {x: np.array([1.5]), y: np.array([0.7])})
+        slope = values(divided(x, y).diff(element), {x: np.array([1.5]), y: np.array([0.7])})
         expected = values((x / y).diff(element), {x: np.array([1.5]), y: np.array([0.7])})
-        np.testing.assert_allclose(found, expected, rtol=1e-15)
+        np.testing.assert_allclose(slope, expected, rtol=1e-15)
 
 
 def test_numbers_of_a_product():

@@ -78,12 +78,12 @@ def test_a_cpu_without_a_variant_of_its_own(monkeypatch):
 def test_variants_of_the_library():
     """A kernel is linked with a variant whose vectors are as long as its own."""
 
-    def found(*features):
+    def chosen(*features):
         return variant_of("".join(f"#define __{feature.upper()}__ 1\n" for feature in features))
 
     for variant in VARIANTS:
-        assert found(*variant.features) == variant.name
-        assert found(*variant.features[:-1]) == NATIVE
-    assert found(*VARIANTS[0].features, *VARIANTS[1].features) == VARIANTS[0].name
-    assert found("avx") == NATIVE
-    assert found("sse2") == found() == PLAIN
+        assert chosen(*variant.features) == variant.name
+        assert chosen(*variant.features[:-1]) == NATIVE
+    assert chosen(*VARIANTS[0].features, *VARIANTS[1].features) == VARIANTS[0].name
+    assert chosen("avx") == NATIVE
+    assert chosen("sse2") == chosen() == PLAIN

@@ -208,7 +208,7 @@ def test_a_comparison_of_groups(run):
         ("a*x + b", "a*x**2", False),
         ("a*exp(x)/b", "a*x", False),
     ],
-    ids=lambda one: str(one)[:24],
+    ids=lambda value: str(value)[:24],
 )
 def test_which_formulas_contain_others(large, small, values):
     """Containment is found by values of 0 and 1, also under other names, and only where it is there."""

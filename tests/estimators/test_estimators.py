@@ -352,7 +352,7 @@ def test_frames(library):
             nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 1}, times=3, name="texts"),
         ),
     ],
-    ids=lambda one: type(one).__name__,
+    ids=lambda estimator: type(estimator).__name__,
 )
 def test_texts_in_a_frame(library, estimator):
     """A column of texts is refused by its name, with what to do; texts of numbers are numbers."""
@@ -375,7 +375,7 @@ def test_texts_in_a_frame(library, estimator):
             nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 1}, times=3, name="texts"),
         ),
     ],
-    ids=lambda one: type(one).__name__,
+    ids=lambda estimator: type(estimator).__name__,
 )
 def test_texts_in_targets(library, estimator):
     """A text in y of a regressor is refused with its target; texts of numbers are numbers."""

@@ -230,7 +230,7 @@ def test_several_starts(door):
 def test_forms(door):
     """Starts, bounds and fixed parameters are given by name, by symbol, or in the order of the parameters."""
 
-    def found(**options):
+    def fitted(**options):
         outcome = door(DECAY.formula, DECAY.x, DECAY.y, **options)
         return outcome.parameters.tolist(), outcome.errors.tolist()
 
@@ -245,14 +245,14 @@ def test_forms(door):
     }  # fmt: skip
     for name, forms in alike.items():
         begin = {"p0": [3, 1.8, 0.2]} if name == "bounds" else {}
-        first, *others = (found(**{name: form}, **begin) for form in forms)
-        assert first != found(**begin)
+        first, *others = (fitted(**{name: form}, **begin) for form in forms)
+        assert first != fitted(**begin)
         for form, other in zip(forms[1:], others, strict=True):
             assert other == first, form
     for nothing in (None, (None, None), (-np.inf, np.inf), {}, {"a": (None, 1e9)}, (-1e9, [1e9, 1e9, 1e9])):
-        assert found(bounds=nothing, p0=[3, 1, 0]) == found(p0=[3, 1, 0])
+        assert fitted(bounds=nothing, p0=[3, 1, 0]) == fitted(p0=[3, 1, 0])
     for nothing in ((), [], np.array([], int), {}):
-        assert found(fixed=nothing) == found()
+        assert fitted(fixed=nothing) == fitted()
 
 
 @pytest.mark.parametrize("door", doors_with("fixed"))

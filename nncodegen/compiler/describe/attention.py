@@ -361,10 +361,10 @@ class _Attending:
 
     # --- the keys that a query may look at ------------------------------------------------------------------------
 
-    def _masks_of(self, given: Mapping[str, tuple[Element, Shape]]) -> list[Element]:
+    def _masks_of(self, inputs: Mapping[str, tuple[Element, Shape]]) -> list[Element]:
         """Return elements that are 1 where a key exists for a query."""
-        masks = [self._mask(*given["attention_mask"])] if "attention_mask" in given else []
-        return [*masks, *([self._within(given["lengths"][0])] if "lengths" in given else [])]
+        masks = [self._mask(*inputs["attention_mask"])] if "attention_mask" in inputs else []
+        return [*masks, *([self._within(inputs["lengths"][0])] if "lengths" in inputs else [])]
 
     def _mask(self, mask: Element, shape: Shape) -> Element:
         """Return the mask under the indices of queries and keys, without axes of size 1."""

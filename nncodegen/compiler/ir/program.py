@@ -376,8 +376,8 @@ class Program:
             groups[record][field_name] = state[name]
         if "task" not in state and any(groups.values()):
             task = Task(**groups["task"], fits=FitTask(**groups["fits"]))
-            own = {each.name for each in fields(self)}
-            state = {name: value for name, value in state.items() if name in own}
+            field_names = {each.name for each in fields(self)}
+            state = {name: value for name, value in state.items() if name in field_names}
             state |= {"task": task, "options": Options(**groups["options"])}
         self.__dict__.update(state)
 

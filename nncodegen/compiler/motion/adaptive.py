@@ -57,53 +57,59 @@ def path_of(
     ``at`` has what symbols are in the program, ``outputs`` the names of states that have one already.
     """
     read = {*symbols_of(*problem.rates.values(), *problem.jumps.values())}
-    given: dict[Expr, Element] = {one: Element(one.name) for one in problem.parameters if one in read}
-    fixed: dict[Expr, Element] = {one: Element(one.name) for one in problem.inputs if one in read}
-    taken = {problem.time.name, *problem.names.values(), *(one.name for one in (*given, *fixed))}
+    differentiated: dict[Expr, Element] = {
+        parameter: Element(parameter.name) for parameter in problem.parameters if parameter in read
+    }
+    fixed: dict[Expr, Element] = {symbol: Element(symbol.name) for symbol in problem.inputs if symbol in read}
+    taken = {problem.time.name, *problem.names.values(), *(symbol.name for symbol in (*differentiated, *fixed))}
     starts: list[Expr] = []
     for state, start in problem.starts.items():
         if symbols_of(start):
-            row = given if {*symbols_of(start)} & {*problem.parameters} else fixed
+            row = differentiated if {*symbols_of(start)} & {*problem.parameters} else fixed
             if start not in row:
                 name = start.name if isinstance(start, Symbol) else f"{problem.names[state]}_start"
                 row[start] = Element(take(name, taken))
             start = row[start]
         starts.append(start)
-    states = {one: Element(name) for one, name in problem.names.items()}
-    course = {one: Element(take(one.name, taken)) for one in problem.course}
-    known = {**given, **fixed, **states, **course, problem.time: Element(problem.time.name)}
+    states = {state: Element(name) for state, name in problem.names.items()}
+    course = {symbol: Element(take(symbol.name, taken)) for symbol in problem.course}
+    known = {**differentiated, **fixed, **states, **course, problem.time: Element(problem.time.name)}
     weights, steps, layers = problem.networks.weights, tuple[Step, ...](), dict[str, NDArray[Any]]()
     if weights and isinstance(problem.control.table, LinearlyImplicit):
-        layers = _written_out(problem, len(given), taken)
-        given |= {one: one for values in layers.values() for one in values.flat}
+        layers = _written_out(problem, len(differentiated), taken)
+        differentiated |= {weight: weight for values in layers.values() for weight in values.flat}
         problem.networks.as_formulas(problem.rates.values(), taken, known, layers)
         weights = ()
     else:
-        steps = problem.networks.written(problem.rates.values(), {*taken, *(one.tensor for one in weights)}, known)
-    given = given or {S.Zero: Element(take("none", taken))}
+        steps = problem.networks.written(
+            problem.rates.values(), {*taken, *(weight.tensor for weight in weights)}, known
+        )
+    differentiated = differentiated or {S.Zero: Element(take("none", taken))}
     system = System(
         name=problem.name,
         control=problem.control,
         time=Element(problem.time.name),
         states=tuple(states.values()),
-        given=tuple(given.values()),
+        given=tuple(differentiated.values()),
         fixed=tuple(fixed.values()),
         starts=tuple(starts),
         motion=Formulas(tuple(rate.xreplace(known) for rate in problem.rates.values()), steps),
         block=len(states),
         course=tuple(course.values()),
-        jumps=Formulas(tuple(problem.jumps.get(one, one).xreplace(known) for one in problem.rates if problem.jumps)),
+        jumps=Formulas(
+            tuple(problem.jumps.get(state, state).xreplace(known) for state in problem.rates if problem.jumps)
+        ),
         weights=weights,
         sizes=problem.networks.extents if weights else (),
     )
     if system.implicit:
         system = linearized(system)
-    rows = [(GIVEN, "given", given), *([(FIXED, "fixed", fixed)] if fixed else [])]
-    numbers = {GIVEN: len(given) - sum(values.size for values in layers.values())}
+    rows = [(GIVEN, "given", differentiated), *([(FIXED, "fixed", fixed)] if fixed else [])]
+    numbers = {GIVEN: len(differentiated) - sum(values.size for values in layers.values())}
     blocks = _blocks(problem.networks, layers, numbers[GIVEN])
     elements = [
         _row(
-            writer, name, (index,), [one.xreplace(at) for one in [*row][: numbers.get(index)]],
+            writer, name, (index,), [value.xreplace(at) for value in [*row][: numbers.get(index)]],
             blocks if index == GIVEN else (),
         )
         for index, name, row in rows
@@ -112,23 +118,23 @@ def path_of(
         rows.append((COURSE, "course", course))
         elements.append(_row(writer, "course", (OBSERVATION, COURSE), [*problem.course.values()]))
     whole = Element(writer.name("path"), (SAMPLE, OBSERVATION, STATE))
-    over = dict.fromkeys([*(index for index, *_ in rows), *(index for one in weights for index in one.indices)])
+    over = dict.fromkeys([*(index for index, *_ in rows), *(index for weight in weights for index in weight.indices)])
     writer.put(whole, path(Named(system), time, *elements, *weights), INTEGRATE, tuple(over))
-    found = {}
+    observed = {}
     for number, state in enumerate(states):
         name = outputs.get(state) or writer.name(f"{problem.names[state]}_observed")
         element = Element(name, (SAMPLE, OBSERVATION))
-        found[state] = writer.put(element, whole, "sum", (STATE,), (Equation(STATE, (), number),))
+        observed[state] = writer.put(element, whole, "sum", (STATE,), (Equation(STATE, (), number),))
     if weights:
-        derived = [(SWEPT, len(given) + system.offsets[-1])]
+        derived = [(SWEPT, len(differentiated) + system.offsets[-1])]
     else:
-        derived = [(part, size) for part, _, size in parts_of(len(states), len(given), GIVEN) if part != GIVEN]
-    return found, [*((index, len(row)) for index, _, row in rows), (STATE, len(states)), *derived]
+        derived = [(part, size) for part, _, size in parts_of(len(states), len(differentiated), GIVEN) if part != GIVEN]
+    return observed, [*((index, len(row)) for index, _, row in rows), (STATE, len(states)), *derived]
 
 
 def _written_out(problem: Problem, others: int, taken: set[str]) -> dict[str, NDArray[Any]]:
     """Return an element for each value of all weights, in their shapes. Raise ModelError for very many."""
-    shapes = {one.name: tuple(size or 1 for size in one.shape) for one in problem.networks.parameters}
+    shapes = {parameter.name: tuple(size or 1 for size in parameter.shape) for parameter in problem.networks.parameters}
     count, states = sum(map(prod, shapes.values())), len(problem.rates)
     if states * (1 + others + count) > MOST:
         raise ModelError(
@@ -136,12 +142,12 @@ def _written_out(problem: Problem, others: int, taken: set[str]) -> dict[str, ND
             f"weights. {problem.control.table.chosen} solves equations for the derivatives of states by weights, "
             f"at most {MOST:,} of them: give the method tsit5, or a number of steps, such as steps=10, or fewer units"
         )
-    found = {}
+    elements = {}
     for name, shape in shapes.items():
-        values = found[name] = np.empty(shape, dtype=object)
+        values = elements[name] = np.empty(shape, dtype=object)
         for place in np.ndindex(shape):
             values[place] = Element(take("_".join(map(str, (name, *place))), taken))
-    return found
+    return elements
 
 
 def _blocks(networks: Networks, layers: Mapping[str, NDArray[Any]], first: int) -> list[tuple[Element, Equation]]:
@@ -149,12 +155,14 @@ def _blocks(networks: Networks, layers: Mapping[str, NDArray[Any]], first: int) 
 
     Matrices come first: in C, the index that gives a place in a vector is not yet known where they are written.
     """
-    sizes, found = dict(networks.extents), []
-    for one in networks.weights if layers else ():
-        strides = ((index, prod(sizes[other] for other in one.indices[k + 1 :])) for k, index in enumerate(one.indices))
-        found.append((one, Equation(GIVEN, tuple(strides), first)))
-        first += layers[one.tensor].size
-    return sorted(found, key=lambda block: -len(block[0].indices))
+    sizes, blocks = dict(networks.extents), []
+    for weight in networks.weights if layers else ():
+        strides = (
+            (index, prod(sizes[other] for other in weight.indices[k + 1 :])) for k, index in enumerate(weight.indices)
+        )
+        blocks.append((weight, Equation(GIVEN, tuple(strides), first)))
+        first += layers[weight.tensor].size
+    return sorted(blocks, key=lambda block: -len(block[0].indices))
 
 
 def _row(
@@ -174,7 +182,13 @@ def _row(
         for place in [Equation(indices[-1], (), number)]
     ]
     parts += [
-        writer.put(Element(writer.name(f"{name}_{one.tensor}"), (SAMPLE, *indices)), one, "sum", one.indices, (place,))
-        for one, place in blocks
+        writer.put(
+            Element(writer.name(f"{name}_{parameter.tensor}"), (SAMPLE, *indices)),
+            parameter,
+            "sum",
+            parameter.indices,
+            (place,),
+        )
+        for parameter, place in blocks
     ]
     return writer.put(Element(writer.name(name), (SAMPLE, *indices)), Add(*parts))

@@ -48,5 +48,5 @@ def expanded(expression: Any, varying: Collection[Symbol], lag: int = 0) -> Any:
     if not isinstance(expression, Basic) or not (lag or expression.has(before)):
         return expression
     if not lag or {*symbols_of(expression)} & {*varying}:
-        return expression.func(*(expanded(one, varying, lag) for one in expression.args))
+        return expression.func(*(expanded(argument, varying, lag) for argument in expression.args))
     return expression

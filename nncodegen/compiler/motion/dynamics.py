@@ -118,7 +118,7 @@ class Dynamics(ModelBase):
         super().__init__(name, optimizers)
         self.time = _names([time], f"the time of {name}")[0]
         self.equations = read_equations(equations, name, self.time)
-        self.differential = any(one.order for one in self.equations)
+        self.differential = any(equation.order for equation in self.equations)
         self.inputs = _names(inputs, f"the inputs of {name}")
         self.columns = _names(columns, f"the columns of {name}")
         self.parameters = _parameters(parameters, name)
@@ -150,7 +150,9 @@ class Dynamics(ModelBase):
     @property
     def states(self) -> tuple[str, ...]:
         """Return the names of the states, with those of derivatives that the equations make states as well: u, u'."""
-        return tuple(shown(one.name, order) for one in self._moving for order in range(max(one.order, 1)))
+        return tuple(
+            shown(equation.name, order) for equation in self._moving for order in range(max(equation.order, 1))
+        )
 
     def describe(self) -> Program:
         """Return the model as a Program: a recurrence over the steps, what is observed, and the loss."""
@@ -179,8 +181,8 @@ class Dynamics(ModelBase):
         columns = sum(tensor.size for tensor in self._program.inputs)
         data = _finite("X", X, (None, columns), "a row of times and inputs for each sample")
         check_times(self.time, data[:, : self.times], 0)
-        found = self._outcomes(flat, data) if module is None else self._outcomes_of(module, flat, data)
-        return advised(found, isinstance(METHODS[self.method], RungeKutta))
+        outcomes = self._outcomes(flat, data) if module is None else self._outcomes_of(module, flat, data)
+        return advised(outcomes, isinstance(METHODS[self.method], RungeKutta))
 
     def _outcomes(self, parameters: Any, X: Any) -> Sequence[str]:
         """Return how the steps end that NumPy takes."""
@@ -190,19 +192,19 @@ class Dynamics(ModelBase):
         """Return how the steps of a compiled module end."""
         if module._model.facts.identity != identity_of(described(self, module.precision)):
             raise ModelError(f"the module {module.name} computes another model than {self.name}: build this one")
-        found = outcomes_in(module.predict(parameters, X))
-        untold = [n for n, one in enumerate(found) if one == UNTOLD]
-        for n, one in zip(untold, self._outcomes(parameters, X[untold]) if untold else (), strict=True):
-            found[n] = one
-        return found
+        outcomes = outcomes_in(module.predict(parameters, X))
+        untold = [n for n, outcome in enumerate(outcomes) if outcome == UNTOLD]
+        for n, outcome in zip(untold, self._outcomes(parameters, X[untold]) if untold else (), strict=True):
+            outcomes[n] = outcome
+        return outcomes
 
     def __repr__(self) -> str:
-        lefts = ", ".join(one.left for one in self.equations)
+        lefts = ", ".join(equation.left for equation in self.equations)
         how = f"{self.times} times"
         if self.differential:
             steps = f"with {self.steps} steps between" if self.steps else f"to rtol={self.rtol:g} at"
             how = f"{self.method} {steps} {how}"
-        parameters = ", ".join((*self.parameters, *(one.name for one in self.networks.parameters)))
+        parameters = ", ".join((*self.parameters, *(parameter.name for parameter in self.networks.parameters)))
         return f"<Dynamics {self.name!r}: {lefts}; {how}; parameters {parameters}>"
 
     # --- checks --------------------------------------------------------------------------------------------------
@@ -234,7 +236,7 @@ class Dynamics(ModelBase):
         if self.differential and self.steps is None:
             self._check_adaptive(method)
         elif self.differential and not isinstance(METHODS[method], RungeKutta):
-            able = ", ".join(one.name for one in METHODS.values() if isinstance(one, RungeKutta))
+            able = ", ".join(candidate.name for candidate in METHODS.values() if isinstance(candidate, RungeKutta))
             raise ModelError(
                 f"{method} chooses its steps by an estimate of their error: leave out the steps of {name}, or give a "
                 f"method that takes a number of them: {able}"
@@ -242,16 +244,16 @@ class Dynamics(ModelBase):
         if self.steps and self.times * self.steps > MOST_STEPS:
             raise ModelError(f"{name} has {self.times} times {self.steps} steps, more than {MOST_STEPS:,}")
 
-    def _check_chosen(self, *given: object) -> None:
+    def _check_chosen(self, *options: object) -> None:
         """Raise ModelError for options of steps that are chosen where none are."""
-        if any(one is not None for one in given) and not (self.differential and self.steps is None):
+        if any(option is not None for option in options) and not (self.differential and self.steps is None):
             end = "leave them out, or leave out steps" if self.differential else "its equations have none"
             raise ModelError(f"rtol, atol and max_steps of {self.name} are for steps that are chosen: {end}")
 
     def _check_adaptive(self, method: str) -> None:
         """Raise ModelError where no estimate of the error can choose the steps."""
         if not METHODS[method].errors:
-            able = ", ".join(one.name for one in METHODS.values() if one.errors)
+            able = ", ".join(candidate.name for candidate in METHODS.values() if candidate.errors)
             raise ModelError(
                 f"{method} has no estimate of its error, by which the steps of {self.name} could be chosen: give their "
                 f"number from a time to the next, such as steps=10, or the method {able}"
@@ -260,39 +262,48 @@ class Dynamics(ModelBase):
     def _check_names(self) -> None:
         """Raise ModelError for a name that is given twice."""
         roles: dict[str, str] = {}
-        given = {
+        names_by_role = {
             "the time": [self.time], "inputs": self.inputs, "columns": self.columns, "parameters": self.parameters,
-            "the equations": [one.name for one in self.equations], "networks": self.networks.names,
-            "the weights of networks": [one.name for one in self.networks.parameters],
+            "the equations": [equation.name for equation in self.equations], "networks": self.networks.names,
+            "the weights of networks": [parameter.name for parameter in self.networks.parameters],
         }  # fmt: skip
-        for role, names in given.items():
-            for one in names:
-                check_name(one, f"a name in {role} of {self.name}")
-                if one in roles:
-                    raise ModelError(f"the name {one} of {self.name} is given twice, in {roles[one]} and in {role}")
-                roles[one] = role
+        for role, names in names_by_role.items():
+            for name in names:
+                check_name(name, f"a name in {role} of {self.name}")
+                if name in roles:
+                    raise ModelError(f"the name {name} of {self.name} is given twice, in {roles[name]} and in {role}")
+                roles[name] = role
 
     # --- formulas ------------------------------------------------------------------------------------------------
 
     def _read(self, initial: Any, observed: Any, jumps: Any) -> None:
         """Read all formulas."""
         constant = [*map(Symbol, (*self.parameters, *self.inputs))]
-        moving = [symbol(one.name, order) for one in self.equations for order in range(max(one.order, 1))]
+        moving = [
+            symbol(equation.name, order) for equation in self.equations for order in range(max(equation.order, 1))
+        ]
         varying = [*moving, *map(Symbol, self.columns)]
         everything = [*constant, *varying, Symbol(self.time)]
         reader = Reader(everything, [*varying, Symbol(self.time)], self.networks.functions, self.time)
-        roles = {one.name: f"the equation {one.left} = ... of {self.name}" for one in self.equations}
-        rights = {one.name: reader.read(one.right, roles[one.name], everything) for one in self.equations}
+        roles = {equation.name: f"the equation {equation.left} = ... of {self.name}" for equation in self.equations}
+        rights = {
+            equation.name: reader.read(equation.right, roles[equation.name], everything) for equation in self.equations
+        }
         self._check_kinds(rights)
-        self._moving = [one for one in self.equations if one.order or not self.differential]
-        short = {Symbol(one.name): rights[one.name] for one in self.equations if one not in self._moving}
+        self._moving = [equation for equation in self.equations if equation.order or not self.differential]
+        short = {
+            Symbol(equation.name): rights[equation.name] for equation in self.equations if equation not in self._moving
+        }
         self._short = _resolved(short, f"the abbreviations of {self.name}")
-        self._rights = {one.name: rights[one.name].xreplace(self._short) for one in self._moving}
+        self._rights = {equation.name: rights[equation.name].xreplace(self._short) for equation in self._moving}
         self.initial_values = self._read_initial(initial, reader, constant)
         self.observed = self._read_observed(observed, reader)
         self.jumps = self._read_jumps(jumps, reader)
         self._check_calls()
-        self._check_uses({one.name: reader.named.pop(roles[one.name]) for one in self._short}, reader.named.values())
+        self._check_uses(
+            {abbreviation.name: reader.named.pop(roles[abbreviation.name]) for abbreviation in self._short},
+            reader.named.values(),
+        )
 
     def _check_uses(self, short: dict[str, set[str]], others: Iterable[set[str]]) -> None:
         """Raise ModelError for a name that no formula reads, not even one in which it cancels.
@@ -301,14 +312,14 @@ class Dynamics(ModelBase):
         formulas.
         """
         read = {name for names in others for name in names}
-        for one in reversed(short):
-            read |= short[one] if one in read else set()
+        for abbreviation in reversed(short):
+            read |= short[abbreviation] if abbreviation in read else set()
         for kind, names in (("parameter", self.parameters), ("input", self.inputs), ("column", self.columns)):
-            for one in names:
-                if one not in read:
+            for name in names:
+                if name not in read:
                     raise ModelError(
-                        f"{self.name} does not use its {kind} {one}, which occurs in no equation, no initial value, no "
-                        f"jump and nothing observed: leave {one} out, or write it into one of these"
+                        f"{self.name} does not use its {kind} {name}, which occurs in no equation, no initial value, "
+                        f"no jump and nothing observed: leave {name} out, or write it into one of these"
                     )
 
     def _check_calls(self) -> None:
@@ -331,48 +342,48 @@ class Dynamics(ModelBase):
 
     def _check_kinds(self, rights: Mapping[str, Expr]) -> None:
         """Raise ModelError where derivatives in time and earlier times are mixed."""
-        for one in self.equations:
-            looks_back = rights[one.name].atoms(before)
+        for equation in self.equations:
+            looks_back = rights[equation.name].atoms(before)
             if looks_back and self.differential:
                 raise ModelError(
-                    f"the equation {one.left} = ... of {self.name} has {next(iter(looks_back))}, but there are "
+                    f"the equation {equation.left} = ... of {self.name} has {next(iter(looks_back))}, but there are "
                     f"derivatives in time as well: equations look back, or have derivatives"
                 )
 
-    def _read_initial(self, given: Any, reader: Reader, constant: Sequence[Symbol]) -> dict[Expr, Expr]:
+    def _read_initial(self, initial: Any, reader: Reader, constant: Sequence[Symbol]) -> dict[Expr, Expr]:
         """Return the first value of each state; of each thing that ``before`` reads, in equations of times."""
         name = self.name
-        if not isinstance(given, Mapping):
+        if not isinstance(initial, Mapping):
             raise ModelError(
-                f'initial maps the states of {name} to their first values, such as {{"u": 1}}, not {given!r}'
+                f'initial maps the states of {name} to their first values, such as {{"u": 1}}, not {initial!r}'
             )
-        asked: list[Expr] = [symbol(one.name, k) for one in self._moving for k in range(one.order)]
+        asked: list[Expr] = [symbol(equation.name, k) for equation in self._moving for k in range(equation.order)]
         asked += [earlier(what, lag) for what, most in self._lags().items() for lag in range(1, most + 1)]
-        found: dict[Expr, Expr] = {}
-        for key, value in given.items():
+        starts: dict[Expr, Expr] = {}
+        for key, value in initial.items():
             what = self._initial_key(key, reader)
             role = f"the initial value of {_told(what)} of {name}"
-            if what not in asked and not any(isinstance(one, before) and one.args[0] == what for one in asked):
-                there = ", ".join(_told(one) for one in asked) or "none"
+            if what not in asked and not any(isinstance(node, before) and node.args[0] == what for node in asked):
+                there = ", ".join(_told(node) for node in asked) or "none"
                 raise ModelError(f"initial of {name} has {_told(what)}, which needs no start; what does: {there}")
-            found[what] = reader.read(value, role, constant)
-        for one in asked:
-            whole = one.args[0] if isinstance(one, before) else one
-            if one not in found and whole not in found:
+            starts[what] = reader.read(value, role, constant)
+        for node in asked:
+            whole = node.args[0] if isinstance(node, before) else node
+            if node not in starts and whole not in starts:
                 raise ModelError(
-                    f"{_told(one)} of {name} has no start: give it in initial, such as {{{_told(one)!r}: 0}}"
+                    f"{_told(node)} of {name} has no start: give it in initial, such as {{{_told(node)!r}: 0}}"
                 )
-        return found
+        return starts
 
-    def _read_jumps(self, given: Any, reader: Reader) -> dict[Symbol, Expr]:
+    def _read_jumps(self, jumps: Any, reader: Reader) -> dict[Symbol, Expr]:
         """Return what states become at each time."""
-        if given and not self.differential:
+        if jumps and not self.differential:
             raise ModelError(
                 f"{self.name} has equations from time to time, in which states have no jumps: add them to the equations"
             )
-        states = [symbol(one.name, order) for one in self._moving for order in range(one.order)]
-        found = read_jumps(given, reader, states, self.name)
-        return {state: formula.xreplace(self._short) for state, formula in found.items()}
+        states = [symbol(equation.name, order) for equation in self._moving for order in range(equation.order)]
+        formulas = read_jumps(jumps, reader, states, self.name)
+        return {state: formula.xreplace(self._short) for state, formula in formulas.items()}
 
     def _lags(self) -> dict[Symbol, int]:
         """Return how many times back the equations look, for each state and column of which they read ``before``."""
@@ -387,65 +398,73 @@ class Dynamics(ModelBase):
             return reader.read(key, f"a key of initial of {self.name}")
         return symbol(*left_side(key, f"a key of initial of {self.name}"))
 
-    def _read_observed(self, given: Any, reader: Reader) -> dict[str, Expr]:
+    def _read_observed(self, observed: Any, reader: Reader) -> dict[str, Expr]:
         """Return the formulas of the outputs by their names."""
-        if given is None:
-            given = [one.name for one in self._moving]
+        if observed is None:
+            observed = [equation.name for equation in self._moving]
         role = f"what is observed of {self.name}"
         declared = {
             self.time: "the time", **dict.fromkeys(self.inputs, "an input"),
             **dict.fromkeys(self.columns, "a column"), **dict.fromkeys(self.parameters, "a parameter"),
         }  # fmt: skip
-        if isinstance(given, Mapping):
-            keys = [left_side(key, f"a name of observed of {self.name}") for key in given]
+        if isinstance(observed, Mapping):
+            keys = [left_side(key, f"a name of observed of {self.name}") for key in observed]
             for key in keys:
                 if (name := _tensor(symbol(*key))) in declared:
                     raise ModelError(
                         f"observed of {self.name} gives an output the name {name}, which is that of "
                         f"{declared[name]}: give it another one"
                     )
-            found = {
-                _tensor(symbol(*key)): reader.read(one, f"{shown(*key)}, which is observed of {self.name},")
-                for key, one in zip(keys, given.values(), strict=True)
+            outputs = {
+                _tensor(symbol(*key)): reader.read(formula, f"{shown(*key)}, which is observed of {self.name},")
+                for key, formula in zip(keys, observed.values(), strict=True)
             }
         else:
-            several = [given] if isinstance(given, str | Expr) or not isinstance(given, Iterable) else list(given)
-            formulas = [reader.read(one, role) for one in several]
+            several = (
+                [observed] if isinstance(observed, str | Expr) or not isinstance(observed, Iterable) else list(observed)
+            )
+            formulas = [reader.read(formula, role) for formula in several]
             endings = ["", *range(1, len(several) + 1)][len(several) > 1 :]
             names = self._output_names(formulas, endings, declared)
-            found = dict(zip(names, formulas, strict=True))
-        if len(found) < (len(given) if isinstance(given, Mapping) else len(formulas)):
+            outputs = dict(zip(names, formulas, strict=True))
+        if len(outputs) < (len(observed) if isinstance(observed, Mapping) else len(formulas)):
             raise ModelError(f"two outputs of {self.name} have one name: give observed as a mapping from names")
-        if not found:
+        if not outputs:
             raise ModelError(f"nothing is observed of {self.name}: name at least one state or formula")
-        for one, formula in found.items():
+        for name, formula in outputs.items():
             if formula.atoms(before):
-                raise ModelError(f"{one}, which is observed of {self.name}, looks back: give it an equation of its own")
-        return {one: formula.xreplace(self._short) for one, formula in found.items()}
+                raise ModelError(
+                    f"{name}, which is observed of {self.name}, looks back: give it an equation of its own"
+                )
+        return {name: formula.xreplace(self._short) for name, formula in outputs.items()}
 
     def _output_names(self, formulas: Sequence[Expr], endings: Sequence[Any], declared: Collection[str]) -> list[str]:
         """Return the names of outputs that have none: those of states and abbreviations, otherwise free ones."""
-        own = {symbol(one.name, order) for one in self.equations for order in range(max(one.order, 1))}
-        own = {one for one in own if _tensor(one) not in declared}
-        taken = {*declared, *map(_tensor, own)}
+        variables = {
+            symbol(equation.name, order) for equation in self.equations for order in range(max(equation.order, 1))
+        }
+        variables = {variable for variable in variables if _tensor(variable) not in declared}
+        taken = {*declared, *map(_tensor, variables)}
         wishes = [
-            _tensor(one) if isinstance(one, Symbol) else f"output{ending}"
-            for one, ending in zip(formulas, endings, strict=False)
+            _tensor(formula) if isinstance(formula, Symbol) else f"output{ending}"
+            for formula, ending in zip(formulas, endings, strict=False)
         ]
-        return [wish if one in own else take(wish, taken) for one, wish in zip(formulas, wishes, strict=True)]
+        return [
+            wish if formula in variables else take(wish, taken) for formula, wish in zip(formulas, wishes, strict=True)
+        ]
 
     # --- the program ---------------------------------------------------------------------------------------------
 
     def _describe(self) -> Program:
         """Return the program."""
         declared = (self.time, *self.inputs, *self.columns, *self.parameters)
-        targets_named = ["y"] if len(self.observed) == 1 else [f"y_{one}" for one in self.observed]
-        weights = [one.name for one in self.networks.parameters]
+        targets_named = ["y"] if len(self.observed) == 1 else [f"y_{name}" for name in self.observed]
+        weights = [parameter.name for parameter in self.networks.parameters]
         writer = Writer((*declared, *weights, *self.observed, "loss", "loss_n", "weight"))
-        targets = [Element(writer.name(one), (SAMPLE, OBSERVATION)) for one in targets_named]
-        at: dict[Expr, Expr] = {Symbol(one): Element(one) for one in self.parameters}
-        at |= {Symbol(one): Element(one, (SAMPLE,)) for one in self.inputs}
-        at |= {Symbol(one): Element(one, (SAMPLE, OBSERVATION)) for one in (self.time, *self.columns)}
+        targets = [Element(writer.name(name), (SAMPLE, OBSERVATION)) for name in targets_named]
+        at: dict[Expr, Expr] = {Symbol(name): Element(name) for name in self.parameters}
+        at |= {Symbol(name): Element(name, (SAMPLE,)) for name in self.inputs}
+        at |= {Symbol(name): Element(name, (SAMPLE, OBSERVATION)) for name in (self.time, *self.columns)}
         extents = [(OBSERVATION, self.times)]
         if self.differential:
             extents += self._solve(writer, at) if self.steps is None else self._move(writer, at)
@@ -453,34 +472,34 @@ class Dynamics(ModelBase):
             self._follow(writer, at)
         self.networks.write(self.observed.values(), writer, OBSERVATION, at, "observed")
         outputs = []
-        for one, formula in self.observed.items():
-            element = Element(one, (SAMPLE, OBSERVATION))
+        for name, formula in self.observed.items():
+            element = Element(name, (SAMPLE, OBSERVATION))
             outputs.append(Output(element, formula.xreplace(at)))
             if element not in {step.target for step in writer.steps}:
                 writer.put(element, outputs[-1].formula)
         size = self.times * len(outputs)
         free = partial(unused, taken={*declared, *weights, *self.observed, *(y.tensor for y in targets)})
-        elements = [Output(one.element, one.element) for one in outputs]
+        elements = [Output(output.element, output.element) for output in outputs]
         entry = entry_of(self.loss)
         losses = loss_steps(terms_together(entry, elements, size), targets, 1, free)
-        found = needed((*writer.steps, *losses), [*(one.element for one in outputs), losses[-1].target])
-        read = {operand.tensor for step in found for operand in step.operands}
+        steps = needed((*writer.steps, *losses), [*(output.element for output in outputs), losses[-1].target])
+        read = {operand.tensor for step in steps for operand in step.operands}
         has_time = self.differential or self.time in read
         return Program(
             name=self.name,
             inputs=(
                 *([Tensor(self.time, (None, self.times))] if has_time else []),
-                *(Tensor(one, (None,)) for one in self.inputs),
-                *(Tensor(one, (None, self.times)) for one in self.columns),
+                *(Tensor(name, (None,)) for name in self.inputs),
+                *(Tensor(name, (None, self.times)) for name in self.columns),
             ),
-            targets=tuple(Tensor(one.tensor, (None, self.times)) for one in targets),
+            targets=tuple(Tensor(target.tensor, (None, self.times)) for target in targets),
             parameters=(
-                *(Tensor(one, (), Initial("constant", value)) for one, value in self.parameters.items()),
+                *(Tensor(name, (), Initial("constant", value)) for name, value in self.parameters.items()),
                 *self.networks.parameters,
             ),
             weight=Tensor(free("weight"), (None,)),
-            steps=found,
-            outputs=tuple(one.element for one in outputs),
+            steps=steps,
+            outputs=tuple(output.element for output in outputs),
             loss=losses[-1].target,
             extents=(*extents, *self.networks.extents),
             task=Task(
@@ -496,10 +515,10 @@ class Dynamics(ModelBase):
         """Return the rates of all states, and their names in steps."""
         rates: dict[Symbol, Expr] = {}
         names: dict[Symbol, str] = {}
-        for one in self._moving:
-            own = [symbol(one.name, order) for order in range(one.order)]
-            rates |= dict(zip(own, (*own[1:], self._rights[one.name]), strict=True))
-            names |= {each: _tensor(each) for each in own}
+        for equation in self._moving:
+            states = [symbol(equation.name, order) for order in range(equation.order)]
+            rates |= dict(zip(states, (*states[1:], self._rights[equation.name]), strict=True))
+            names |= {each: _tensor(each) for each in states}
         return rates, names
 
     def _solve(self, writer: Writer, at: dict[Expr, Expr]) -> list[tuple[str, int]]:
@@ -508,22 +527,22 @@ class Dynamics(ModelBase):
         time = at[Symbol(self.time)]
         assert isinstance(time, Element)
         during, course = self._course(writer, at, {*symbols_of(*rates.values())})
-        landed = {Symbol(one): Dummy(f"{one}_now") for one in self.columns if Symbol(one) in read_by(self.jumps)}
-        course |= {now: at[one] for one, now in landed.items()}
+        landed = {Symbol(name): Dummy(f"{name}_now") for name in self.columns if Symbol(name) in read_by(self.jumps)}
+        course |= {now: at[column] for column, now in landed.items()}
         problem = Problem(
             name=self.name,
             control=Control(METHODS[self.method].table, self.rtol, self.atol, self.max_steps, self.start),
             time=Symbol(self.time),
-            rates={one: rate.xreplace(during) for one, rate in rates.items()},
-            starts={one: self.initial_values[one] for one in rates},
+            rates={state: rate.xreplace(during) for state, rate in rates.items()},
+            starts={state: self.initial_values[state] for state in rates},
             names=names,
             parameters=tuple(map(Symbol, self.parameters)),
             inputs=tuple(map(Symbol, self.inputs)),
             networks=self.networks,
             course=course,
-            jumps={one: formula.xreplace(landed) for one, formula in self.jumps.items()},
+            jumps={state: formula.xreplace(landed) for state, formula in self.jumps.items()},
         )
-        outputs = {one: output for one in rates if (output := self._output_of(one))}
+        outputs = {state: output for state in rates if (output := self._output_of(state))}
         states, extents = path_of(problem, writer, time, at, outputs)
         at |= states
         return extents
@@ -544,17 +563,17 @@ class Dynamics(ModelBase):
         if linear:
             since = Dummy(f"{self.time}_begin")
             course[since] = writer.earlier(self.time, time, time if self.start is None else Float(self.start))
-        for one in columns:
-            column = at[one]
-            assert isinstance(column, Element)
-            held = during[one] = Dummy(f"{one}_begin")
-            course[held] = begin = writer.earlier(one.name, column, column)
+        for column in columns:
+            series = at[column]
+            assert isinstance(series, Element)
+            held = during[column] = Dummy(f"{column}_begin")
+            course[held] = begin = writer.earlier(column.name, series, series)
             if linear:
-                slope = Dummy(f"{one}_slope")
+                slope = Dummy(f"{column}_slope")
                 interval = time - course[since]
-                value = Piecewise(((column - begin) / interval, interval > 0), (S.Zero, True))
+                value = Piecewise(((series - begin) / interval, interval > 0), (S.Zero, True))
                 course[slope] = writer.define(slope.name, OBSERVATION, value)
-                during[one] = held + (now - since) * slope
+                during[column] = held + (now - since) * slope
         return during, course
 
     def _move(self, writer: Writer, at: dict[Expr, Expr]) -> list[tuple[str, int]]:
@@ -567,11 +586,11 @@ class Dynamics(ModelBase):
         grid = Grid(writer, self.times, self.steps, time, self.start)
         rates, names = self._first_order()
         known = self._during(grid, at, {*symbols_of(*rates.values())}, method.times)
-        starts = {one: self.initial_values[one].xreplace(at) for one in rates}
+        starts = {state: self.initial_values[state].xreplace(at) for state in rates}
         call = partial(self.networks.write, rates.values(), writer, grid.index)
         ends = solved(grid, method, rates, starts, names, known, call, self._jumps_at(grid, at))
-        for one, end in ends.items():
-            at[one] = grid.observed(self._output_of(one) or writer.name(f"{names[one]}_observed"), end)
+        for state, end in ends.items():
+            at[state] = grid.observed(self._output_of(state) or writer.name(f"{names[state]}_observed"), end)
         return [(STEP, grid.size)] if grid.index == STEP else []
 
     def _output_of(self, state: Expr) -> str | None:
@@ -583,12 +602,12 @@ class Dynamics(ModelBase):
 
         Columns and the time have their values at this time.
         """
-        known = {Symbol(one): at[Symbol(one)] for one in (*self.parameters, *self.inputs)}
+        known = {Symbol(name): at[Symbol(name)] for name in (*self.parameters, *self.inputs)}
         read = read_by(self.jumps)
-        for one in (Symbol(name) for name in (self.time, *self.columns) if Symbol(name) in read):
-            value = at[one]
+        for varying in (Symbol(name) for name in (self.time, *self.columns) if Symbol(name) in read):
+            value = at[varying]
             assert isinstance(value, Element)
-            known[one] = grid.landed(one.name, value)
+            known[varying] = grid.landed(varying.name, value)
         return {state: formula.xreplace(known) for state, formula in self.jumps.items()}
 
     def _during(
@@ -596,36 +615,36 @@ class Dynamics(ModelBase):
     ) -> dict[Symbol, list[Expr]]:
         """Return what all symbols except states are at each stage of a step, given the times of stages as parts."""
         known: dict[Symbol, list[Expr]] = {
-            Symbol(one): [at[Symbol(one)]] * len(stages) for one in (*self.parameters, *self.inputs)
+            Symbol(name): [at[Symbol(name)]] * len(stages) for name in (*self.parameters, *self.inputs)
         }
         if Symbol(self.time) in read:
             now = grid.held(f"{self.time}_now", grid.begin, grid.length)
             known[Symbol(self.time)] = [now + part * grid.length for part in stages]
-        for one in (Symbol(name) for name in self.columns if Symbol(name) in read):
-            column = at[one]
-            assert isinstance(column, Element)
-            begin = grid.writer.earlier(one.name, column, column)
+        for column in (Symbol(name) for name in self.columns if Symbol(name) in read):
+            series = at[column]
+            assert isinstance(series, Element)
+            begin = grid.writer.earlier(column.name, series, series)
             if self.interpolation == HELD:
-                known[one] = [grid.held(f"{one.name}_held", begin)] * len(stages)
+                known[column] = [grid.held(f"{column.name}_held", begin)] * len(stages)
                 continue
-            change = grid.writer.define(f"{one.name}_change", OBSERVATION, column - begin)
-            change = grid.held(f"{one.name}_step", grid.part(f"{one.name}_part", change))
-            value = grid.held(f"{one.name}_now", begin, change)
-            known[one] = [value + part * change for part in stages]
+            change = grid.writer.define(f"{column.name}_change", OBSERVATION, series - begin)
+            change = grid.held(f"{column.name}_step", grid.part(f"{column.name}_part", change))
+            value = grid.held(f"{column.name}_now", begin, change)
+            known[column] = [value + part * change for part in stages]
         return known
 
     def _follow(self, writer: Writer, at: dict[Expr, Expr]) -> None:
         """Write equations from time to time, and add what states are at each time to ``at``."""
-        order = _ordered({Symbol(one.name): self._rights[one.name] for one in self._moving}, self.name)
+        order = _ordered({Symbol(equation.name): self._rights[equation.name] for equation in self._moving}, self.name)
         states = {}
-        for one in order:
-            is_output = self.observed.get(one.name) == one
+        for state in order:
+            is_output = self.observed.get(state.name) == state
             wish = (
-                one.name
+                state.name
                 if is_output
-                else writer.name(one.name if one.name not in self.observed else f"{one.name}_state")
+                else writer.name(state.name if state.name not in self.observed else f"{state.name}_state")
             )
-            states[one] = Element(wish, (SAMPLE, OBSERVATION))
+            states[state] = Element(wish, (SAMPLE, OBSERVATION))
         at |= states
         for what, most in self._lags().items():
             value = at[what]
@@ -635,9 +654,9 @@ class Dynamics(ModelBase):
                 node = earlier(what, lag)
                 start = self.initial_values[node if node in self.initial_values else what]
                 at[node] = value = writer.earlier(f"{name}{lag}" if lag > 1 else name, value, start.xreplace(at))
-        for one in order:
-            self.networks.write([self._rights[one.name]], writer, OBSERVATION, at, one.name)
-            writer.put(states[one], self._rights[one.name].xreplace(at))
+        for state in order:
+            self.networks.write([self._rights[state.name]], writer, OBSERVATION, at, state.name)
+            writer.put(states[state], self._rights[state.name].xreplace(at))
 
 
 def _told(what: Expr) -> str:
@@ -651,32 +670,32 @@ def _tensor(what: Symbol) -> str:
     return name.replace(PRIME, "_prime")
 
 
-def _names(given: Any, role: str) -> tuple[str, ...]:
+def _names(names: Any, role: str) -> tuple[str, ...]:
     """Return names, which are given as symbols or texts, or all in one text. Raise ModelError for anything else."""
-    if isinstance(given, str):
-        given = given.replace(",", " ").split()
-    if isinstance(given, Symbol) or not isinstance(given, Iterable):
-        given = [given]
-    found = []
-    for one in given:
-        name = one.name if isinstance(one, Symbol) else one
+    if isinstance(names, str):
+        names = names.replace(",", " ").split()
+    if isinstance(names, Symbol) or not isinstance(names, Iterable):
+        names = [names]
+    texts = []
+    for entry in names:
+        name = entry.name if isinstance(entry, Symbol) else entry
         if not isinstance(name, str) or not name.isidentifier():
-            raise ModelError(f"{role} must be names or symbols, such as 'x', not {one!r}")
-        found.append(name)
-    return tuple(found)
+            raise ModelError(f"{role} must be names or symbols, such as 'x', not {entry!r}")
+        texts.append(name)
+    return tuple(texts)
 
 
-def _parameters(given: Any, name: str) -> dict[str, float]:
+def _parameters(parameters: Any, name: str) -> dict[str, float]:
     """Return the initial values of the parameters by name."""
-    if not given:
+    if not parameters:
         return {}
-    if not isinstance(given, Mapping):
-        raise ModelError(f"parameters must map names to initial values, not be a {type(given).__name__}")
-    found = dict(zip(_names(list(given), f"the parameters of {name}"), given.values(), strict=True))
-    for one, value in found.items():
+    if not isinstance(parameters, Mapping):
+        raise ModelError(f"parameters must map names to initial values, not be a {type(parameters).__name__}")
+    values = dict(zip(_names(list(parameters), f"the parameters of {name}"), parameters.values(), strict=True))
+    for parameter, value in values.items():
         if not is_finite(value):
-            raise ModelError(f"the initial value of {one} must be a finite number, not {value!r}")
-    return {one: float(value) for one, value in found.items()}
+            raise ModelError(f"the initial value of {parameter} must be a finite number, not {value!r}")
+    return {parameter: float(value) for parameter, value in values.items()}
 
 
 def _count(value: Any, word: str, least: int, role: str) -> int:
@@ -700,15 +719,17 @@ def _tolerance(value: Any, word: str, name: str) -> float:
     return float(value)
 
 
-def _finite(name: str, values: Any, shape: tuple[int | None, ...], told: str) -> Any:
+def _finite(name: str, values: Any, shape: tuple[int | None, ...], hint: str) -> Any:
     """Return an array of finite numbers of a shape, in which None is any length. Raise ValueError for anything else."""
     sizes = str(shape).replace("None", "N")
-    expected = f"expected {sizes}, {told}"
+    expected = f"expected {sizes}, {hint}"
     try:
         array = np.asarray(values, float)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is no array of numbers; {expected}") from error
-    if array.ndim != len(shape) or any(size not in (None, own) for size, own in zip(shape, array.shape, strict=True)):
+    if array.ndim != len(shape) or any(
+        size not in (None, length) for size, length in zip(shape, array.shape, strict=True)
+    ):
         raise ValueError(f"{name} has the shape {array.shape}; {expected}")
     if None in shape and not array.size:
         raise ValueError(f"{name} is empty; {expected}, and at least one sample")
@@ -722,14 +743,16 @@ def _finite(name: str, values: Any, shape: tuple[int | None, ...], told: str) ->
 def _resolved(short: Mapping[Symbol, Expr], role: str) -> dict[Symbol, Expr]:
     """Return abbreviations in which no other is left. Raise ModelError where they go in a circle."""
     done: dict[Symbol, Expr] = {}
-    for one in _order(short, role):
-        done[one] = short[one].xreplace(done)
+    for abbreviation in _order(short, role):
+        done[abbreviation] = short[abbreviation].xreplace(done)
     return done
 
 
 def _ordered(rights: Mapping[Symbol, Expr], name: str) -> list[Symbol]:
     """Return states in an order in which each reads, at the same time, only states before it. Raise ModelError."""
-    without = {one: right.xreplace({node: Dummy() for node in right.atoms(before)}) for one, right in rights.items()}
+    without = {
+        state: right.xreplace({node: Dummy() for node in right.atoms(before)}) for state, right in rights.items()
+    }
     return _order(without, f"the equations of {name}, at one time,")
 
 
@@ -737,9 +760,9 @@ def _order(formulas: Mapping[Symbol, Expr], role: str) -> list[Symbol]:
     """Return symbols in an order in which each formula reads only symbols before it. Raise ModelError for a circle."""
     done: list[Symbol] = []
     while len(done) < len(formulas):
-        left = [one for one in formulas if one not in done]
-        ready = [one for one in left if not {*symbols_of(formulas[one])} & {*left}]
+        left = [symbol for symbol in formulas if symbol not in done]
+        ready = [symbol for symbol in left if not {*symbols_of(formulas[symbol])} & {*left}]
         if not ready:
-            raise ModelError(f"{role} go in a circle: {', '.join(one.name for one in left)}")
+            raise ModelError(f"{role} go in a circle: {', '.join(symbol.name for symbol in left)}")
         done += ready
     return done

@@ -54,83 +54,87 @@ def symbol(name: str, order: int = 0) -> Symbol:
     return Symbol(name + PRIME * order)
 
 
-def read_equations(given: Given, model: str, time: str = "t") -> tuple[Equation, ...]:
+def read_equations(equations: Given, model: str, time: str = "t") -> tuple[Equation, ...]:
     """Return the equations, one for each state. Raise ModelError for a left side that is none, or is given twice.
 
     ``time`` is the name of the argument of SymPy's functions.
     """
-    if not isinstance(given, Mapping | Iterable) or not given:
-        raise ModelError(f"{model} needs equations, such as {EXAMPLE}, not {given!r}")
-    found: dict[str, Equation] = {}
-    for left, right in _sides(given, model):
+    if not isinstance(equations, Mapping | Iterable) or not equations:
+        raise ModelError(f"{model} needs equations, such as {EXAMPLE}, not {equations!r}")
+    by_state: dict[str, Equation] = {}
+    for left, right in _sides(equations, model):
         role = f"the left side of an equation of {model}"
         name, order = left_side(left, role)
         check_of_time(left, time, role)
-        if name in found:
+        if name in by_state:
             raise ModelError(
-                f"{model} has two equations for {name}: {found[name].left} = ..., {shown(name, order)} = ..."
+                f"{model} has two equations for {name}: {by_state[name].left} = ..., {shown(name, order)} = ..."
             )
-        found[name] = Equation(name, order, right)
-    return tuple(found.values())
+        by_state[name] = Equation(name, order, right)
+    return tuple(by_state.values())
 
 
-def _sides(given: Given, model: str) -> Iterator[tuple[Any, Any]]:
+def _sides(equations: Given, model: str) -> Iterator[tuple[Any, Any]]:
     """Yield the left and the right side of each equation."""
-    if isinstance(given, Mapping):
-        yield from given.items()
+    if isinstance(equations, Mapping):
+        yield from equations.items()
         return
-    for one in re.split(r"[;\n]", given) if isinstance(given, str) else given:
-        if isinstance(one, Eq):
-            yield one.lhs, one.rhs
-        elif isinstance(one, str):
-            if not one.strip():
+    for equation in re.split(r"[;\n]", equations) if isinstance(equations, str) else equations:
+        if isinstance(equation, Eq):
+            yield equation.lhs, equation.rhs
+        elif isinstance(equation, str):
+            if not equation.strip():
                 continue
-            left, equals, right = one.partition("=")
+            left, equals, right = equation.partition("=")
             if not equals or right.startswith("="):
-                raise ModelError(f'an equation of {model} has one =, as in "u\' = -k*u", but there is: {one.strip()!r}')
+                raise ModelError(
+                    f'an equation of {model} has one =, as in "u\' = -k*u", but there is: {equation.strip()!r}'
+                )
             yield left, right
         else:
-            raise ModelError(f'an equation of {model} is a text, such as "u\' = -k*u", or an Eq of SymPy, not {one!r}')
+            raise ModelError(
+                f'an equation of {model} is a text, such as "u\' = -k*u", or an Eq of SymPy, not {equation!r}'
+            )
 
 
-def left_side(given: Any, role: str) -> tuple[str, int]:
+def left_side(left: Any, role: str) -> tuple[str, int]:
     """Return the name of a state and the number of its derivatives. Raise ModelError for anything else."""
-    if isinstance(given, str):
-        text = primed(given.strip())
+    if isinstance(left, str):
+        text = primed(left.strip())
         name = text.rstrip(PRIME)
         if name.isidentifier() and PRIME not in name:
             return name, len(text) - len(name)
-    elif isinstance(given, Symbol):
-        return left_side(given.name, role)
-    elif isinstance(given, AppliedUndef):
-        return given.func.__name__, 0
-    elif isinstance(given, Derivative) and isinstance(given.expr, AppliedUndef) and len(given.variable_count) == 1:
-        return given.expr.func.__name__, int(given.variable_count[0][1])
-    raise ModelError(f"{role} is a state or its derivative in time, such as u, u' or u'', not {str(given).strip()!r}")
+    elif isinstance(left, Symbol):
+        return left_side(left.name, role)
+    elif isinstance(left, AppliedUndef):
+        return left.func.__name__, 0
+    elif isinstance(left, Derivative) and isinstance(left.expr, AppliedUndef) and len(left.variable_count) == 1:
+        return left.expr.func.__name__, int(left.variable_count[0][1])
+    raise ModelError(f"{role} is a state or its derivative in time, such as u, u' or u'', not {str(left).strip()!r}")
 
 
-def check_of_time(given: Any, time: str, role: str) -> None:
+def check_of_time(node: Any, time: str, role: str) -> None:
     """Raise ModelError where a function of SymPy, or what is derived in a derivative, is not of the time alone."""
-    if isinstance(given, Derivative):
-        check_of_time(given.expr, time, role)
-        (derived, _), *_ = given.variable_count
+    if isinstance(node, Derivative):
+        check_of_time(node.expr, time, role)
+        (derived, _), *_ = node.variable_count
         if getattr(derived, "name", None) != time:
-            raise ModelError(f"{role} has {given}: derivatives are those in time, {time}{_another(derived)}")
-    elif isinstance(given, AppliedUndef) and [getattr(one, "name", None) for one in given.args] != [time]:
-        function = given.func.__name__
-        if len(given.args) > 1:
-            raise ModelError(f"{role} has {given}: states are functions of the time alone, {function}({time})")
-        if isinstance(given.args[0], Symbol):
-            raise ModelError(f"{role} has {given}: the time is {time}{_another(given.args[0])}")
+            raise ModelError(f"{role} has {node}: derivatives are those in time, {time}{_another(derived)}")
+    elif isinstance(node, AppliedUndef) and [getattr(arg, "name", None) for arg in node.args] != [time]:
+        function = node.func.__name__
+        if len(node.args) > 1:
+            raise ModelError(f"{role} has {node}: states are functions of the time alone, {function}({time})")
+        if isinstance(node.args[0], Symbol):
+            raise ModelError(f"{role} has {node}: the time is {time}{_another(node.args[0])}")
         raise ModelError(
-            f"{role} has {given}: rates are of states at the same time, {function}({time}); equations with delays "
+            f"{role} has {node}: rates are of states at the same time, {function}({time}); equations with delays "
             f"cannot be written, and before({function}) is for equations from time to time"
         )
 
 
-def _another(given: Any) -> str:
+def _another(other: Any) -> str:
     """Return the words that name another symbol as the time."""
-    return f'; if {given} is the time, say so: time="{given}"' if isinstance(given, Symbol) else ""
+    return f'; if {other} is the time, say so: time="{other}"' if isinstance(other, Symbol) else ""
 
 
 class Reader:
@@ -148,27 +152,27 @@ class Reader:
         time: str,
     ) -> None:
         self.symbols, self.varying, self._calls, self._time = tuple(symbols), tuple(varying), calls or {}, time
-        self._names = {one.name: one for one in self.symbols}
+        self._names = {symbol.name: symbol for symbol in self.symbols}
         self.named: dict[str, set[str]] = {}
         """The names in the formulas that were read, by role: those of a text also where they cancel."""
 
-    def read(self, given: Any, role: str, among: Sequence[Symbol] | None = None) -> Expr:
+    def read(self, formula: Any, role: str, among: Sequence[Symbol] | None = None) -> Expr:
         """Return a formula of the symbols, or of those ``among`` them, in which ``before`` is of symbols alone.
 
         Raise ModelError, which names ``role``, for one that cannot be read, or that has an unknown name.
         """
         try:
-            return self._checked(given, role, among)
+            return self._checked(formula, role, among)
         except ModelError as error:
             raise ModelError(str(error).replace(PRIME, "'")) from error
 
-    def _checked(self, given: Any, role: str, among: Sequence[Symbol] | None) -> Expr:
+    def _checked(self, formula: Any, role: str, among: Sequence[Symbol] | None) -> Expr:
         """Return a formula; errors have u' as the parser sees it."""
-        known = self._names if among is None else {one.name: one for one in among}
-        if isinstance(given, str):
-            value: Any = parse(primed(given), known, role, {**FUNCTIONS, **self._calls})
+        known = self._names if among is None else {symbol.name: symbol for symbol in among}
+        if isinstance(formula, str):
+            value: Any = parse(primed(formula), known, role, {**FUNCTIONS, **self._calls})
         else:
-            value = as_expression(given, known, role)
+            value = as_expression(formula, known, role)
         if isinstance(value, Expr):
             value = self._plain(value, role)
             self._check_before(value, role)
@@ -179,15 +183,15 @@ class Reader:
                 self._without(argument, known, role)
         checked = self._without(value, known, role)
         named = self.named.setdefault(role, set())
-        named.update(one.name for one in symbols_of(checked))
-        if isinstance(given, str):
-            named.update(names_in(primed(given), role, known))
+        named.update(symbol.name for symbol in symbols_of(checked))
+        if isinstance(formula, str):
+            named.update(names_in(primed(formula), role, known))
         return checked
 
     def _without(self, value: Any, known: Mapping[str, Symbol], role: str) -> Expr:
         """Return an expression that is checked with symbols in place of earlier values and calls."""
         opaque = value.atoms(before, AppliedUndef) if isinstance(value, Expr) else set()
-        lagged = {one: Symbol(str(one)) for one in opaque}
+        lagged = {node: Symbol(str(node)) for node in opaque}
         checked = value.xreplace(lagged) if lagged else value
         checked = check_expression(checked, [*known.values(), *lagged.values()], role)
         return checked.xreplace({new: old for old, new in lagged.items()})
@@ -204,14 +208,14 @@ class Reader:
                 changed[node] = symbol(name)
                 if name in self._names:
                     check_of_time(node, self._time, role)
-        changed |= {one: self._names[one.name] for one in symbols_of(value) if one.name in self._names}
-        found = value.xreplace(changed)
-        return sympify(found)
+        changed |= {symbol: self._names[symbol.name] for symbol in symbols_of(value) if symbol.name in self._names}
+        plain = value.xreplace(changed)
+        return sympify(plain)
 
     def _check_before(self, value: Expr, role: str) -> None:
         """Raise ModelError where ``before`` is of something that does not vary in time."""
         for node in value.atoms(before):
             node.lag  # noqa: B018 (this raises an error for a wrong lag)
             if not {*symbols_of(node.args[0])} & {*self.varying}:
-                there = listed([one.name for one in self.varying if PRIME not in one.name])
+                there = listed([symbol.name for symbol in self.varying if PRIME not in symbol.name])
                 raise ModelError(f"{role} has {node}, but {node.args[0]} does not vary in time; what does: {there}")

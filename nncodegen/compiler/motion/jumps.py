@@ -16,35 +16,35 @@ from nncodegen.errors import ModelError
 EXAMPLE = 'jumps={"depot": "depot + amount"}'
 
 
-def read_jumps(given: Any, reader: Reader, states: Sequence[Symbol], model: str) -> dict[Symbol, Expr]:
+def read_jumps(jumps: Any, reader: Reader, states: Sequence[Symbol], model: str) -> dict[Symbol, Expr]:
     """Return the formula that each state with a jump becomes, of all symbols as they are before the jump.
 
     Raise ModelError for a name that is no state, and for a formula that reads earlier values or networks.
     """
-    if given is None:
+    if jumps is None:
         return {}
-    if not isinstance(given, Mapping):
+    if not isinstance(jumps, Mapping):
         raise ModelError(
-            f"jumps of {model} maps states to what they become at each time of a sample, as in {EXAMPLE}, not {given!r}"
+            f"jumps of {model} maps states to what they become at each time of a sample, as in {EXAMPLE}, not {jumps!r}"
         )
-    found: dict[Symbol, Expr] = {}
-    for key, formula in given.items():
+    formulas: dict[Symbol, Expr] = {}
+    for key, formula in jumps.items():
         name, order = left_side(key, f"a key of jumps of {model}")
-        told, state = shown(name, order), symbol(name, order)
+        label, state = shown(name, order), symbol(name, order)
         if state not in states:
-            there = ", ".join(shown(*left_side(one, "")) for one in states)
-            raise ModelError(f"jumps of {model} has {told}, which is no state; these are: {there}")
-        if state in found:
-            raise ModelError(f"jumps of {model} has {told} twice: write both changes in one formula")
-        value = reader.read(formula, f"the jump of {told} of {model}")
+            there = ", ".join(shown(*left_side(state, "")) for state in states)
+            raise ModelError(f"jumps of {model} has {label}, which is no state; these are: {there}")
+        if state in formulas:
+            raise ModelError(f"jumps of {model} has {label} twice: write both changes in one formula")
+        value = reader.read(formula, f"the jump of {label} of {model}")
         for node in value.atoms(before):
-            raise ModelError(f"the jump of {told} of {model} has {node}: it reads what states are just before it")
+            raise ModelError(f"the jump of {label} of {model} has {node}: it reads what states are just before it")
         for call in calls_of([value]):
             raise ModelError(
-                f"the jump of {told} of {model} has {call}: networks are for equations and for what is observed"
+                f"the jump of {label} of {model} has {call}: networks are for equations and for what is observed"
             )
-        found[state] = value
-    return found
+        formulas[state] = value
+    return formulas
 
 
 def read_by(jumps: Mapping[Symbol, Expr]) -> set[Symbol]:

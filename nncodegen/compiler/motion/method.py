@@ -108,8 +108,8 @@ class Rosenbrock:
             rows=((), *self.stages),
             errors=self.errors,
             interpolant=tuple(
-                (b + own[0], *(after - one for one, after in pairwise(own)), -own[-1])
-                for b, own in zip(self.weights, V, strict=True)
+                (b + coefficients[0], *(after - before for before, after in pairwise(coefficients)), -coefficients[-1])
+                for b, coefficients in zip(self.weights, V, strict=True)
             ),
             exponent=self.order,
             gamma=self.gamma,

@@ -62,10 +62,10 @@ class Inner:
 
         The names of all tensors but the parameters begin with ``name``.
         """
-        (given,) = self.assembly.inputs
-        tensors = {one.tensor: writer.name(f"{name}_{one.tensor}") for one in self._defined}
-        renaming = Renaming({given.indices[1]: index}, tensors)
-        x = renaming.element(given)
+        (input_element,) = self.assembly.inputs
+        tensors = {element.tensor: writer.name(f"{name}_{element.tensor}") for element in self._defined}
+        renaming = Renaming({input_element.indices[1]: index}, tensors)
+        x = renaming.element(input_element)
         parts = [
             Element(writer.name(f"{x.tensor}_{k}"), x.indices) if len(values) > 1 else x for k in range(len(values))
         ]
@@ -93,14 +93,14 @@ class Inner:
 class Networks:
     """The networks of a model by the names of their outputs, which equations call. Raises ModelError."""
 
-    def __init__(self, given: Any, model: str) -> None:
+    def __init__(self, networks: Any, model: str) -> None:
         self._model = model
-        if given is not None and not isinstance(given, Mapping):
-            raise ModelError(f"networks of {model} maps names to networks, as in {EXAMPLE}, not {given!r}")
+        if networks is not None and not isinstance(networks, Mapping):
+            raise ModelError(f"networks of {model} maps names to networks, as in {EXAMPLE}, not {networks!r}")
         self._of: dict[str, Inner] = {}
         others = (SAMPLE, OBSERVATION, STEP, *ROWS, SWEPT, DIRECTED)
         letters = (letter for letter in iter(Indices().next, None) if letter not in others)
-        self.all = tuple(self._inner(key, network, letters) for key, network in (given or {}).items())
+        self.all = tuple(self._inner(key, network, letters) for key, network in (networks or {}).items())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -212,14 +212,14 @@ class Networks:
                     f"{self._model} has two networks, or outputs of them, with the name {name}: rename one"
                 )
         role = f"the network {', '.join(names)} of {self._model}"
-        found = network.network if isinstance(network, Sequential) else network
-        if not isinstance(found, Network):
+        graph = network.network if isinstance(network, Sequential) else network
+        if not isinstance(graph, Network):
             raise ModelError(f"{role} is a Sequential or a Network, as in {EXAMPLE}, not {network!r}")
-        if found.physics is not None:
+        if graph.physics is not None:
             raise ModelError(f"{role} has equations in its losses: give its layers without losses")
-        if len(found.inputs) != 1 or len(found.inputs[0].shape) != 1 or len(found.outputs) != 1:
+        if len(graph.inputs) != 1 or len(graph.inputs[0].shape) != 1 or len(graph.outputs) != 1:
             raise ModelError(f"{role} has one input, with a number for each argument, and one output, as in {EXAMPLE}")
-        uses = _uses(found, role)
+        uses = _uses(graph, role)
         assembly = uses.assembly(apart=False)
         _check(assembly, uses, role)
         if uses.shapes[0] != (PLACES, len(names)):
@@ -230,12 +230,12 @@ class Networks:
             )
         time = assembly.inputs[0].indices[1]
         indices = {index: next(letters) for index, _ in assembly.sizes if index != time}
-        parameters = with_initial(tuple(uses.parameters.values()), found.initial, role)
+        parameters = with_initial(tuple(uses.parameters.values()), graph.initial, role)
         tensors = {tensor.name: f"{names[0]}_{tensor.name}" for tensor in parameters}
         renamed = Renaming({**indices, time: PLACE}, tensors).assembly(assembly)
         inner = Inner(
             names=names,
-            inputs=found.inputs[0].shape[0],
+            inputs=graph.inputs[0].shape[0],
             parameters=tuple(replace(tensor, name=tensors[tensor.name]) for tensor in parameters),
             assembly=renamed._replace(sizes=tuple(pair for pair in renamed.sizes if pair[0] != PLACE)),
         )
@@ -250,15 +250,15 @@ def _at_one_place(element: Element) -> Element:
 
 def calls_of(formulas: Iterable[Expr]) -> list[AppliedUndef]:
     """Return the calls of networks in formulas, each after those in its arguments."""
-    found = {call for formula in formulas for call in formula.atoms(AppliedUndef)}
-    return sorted(found, key=lambda call: (len(call.atoms(AppliedUndef)), str(call)))
+    calls = {call for formula in formulas for call in formula.atoms(AppliedUndef)}
+    return sorted(calls, key=lambda call: (len(call.atoms(AppliedUndef)), str(call)))
 
 
 def _names(key: Any, model: str) -> tuple[str, ...]:
     """Return the names of the outputs of a network, which are given as a name or a tuple of them."""
     names = tuple(
-        one.__name__ if isinstance(one, UndefinedFunction) else one
-        for one in (key if isinstance(key, tuple) else (key,))
+        name.__name__ if isinstance(name, UndefinedFunction) else name
+        for name in (key if isinstance(key, tuple) else (key,))
     )
     for name in names:
         if not isinstance(name, str) or not name.isidentifier():
@@ -268,14 +268,14 @@ def _names(key: Any, model: str) -> tuple[str, ...]:
 
 def _uses(network: Network, role: str) -> Uses:
     """Return the uses of the layers of a network at several places, which are a further axis before that of numbers."""
-    nodes: dict[int, Node] = {id(one): Input((PLACES, *one.shape), "x") for one in network.inputs}
+    nodes: dict[int, Node] = {id(node): Input((PLACES, *node.shape), "x") for node in network.inputs}
     for node in in_order(network.outputs):
         if id(node) not in nodes:
-            inputs = tuple(nodes[id(one)] for one in node.inputs)
+            inputs = tuple(nodes[id(source)] for source in node.inputs)
             nodes[id(node)] = Node(node.layer, inputs, node.name, node.shape, node.place)
             nodes[id(node)].arguments = node.arguments
     try:
-        return Uses([nodes[id(one)] for one in network.inputs], [nodes[id(one)] for one in network.outputs])
+        return Uses([nodes[id(node)] for node in network.inputs], [nodes[id(node)] for node in network.outputs])
     except ModelError as error:
         raise ModelError(f"{role} has a layer that does not go into an equation: {error}") from error
 
@@ -290,9 +290,9 @@ def _check(assembly: Assembly, uses: Uses, role: str) -> None:
         )
     time = assembly.inputs[0].indices[1]
     for step in assembly.steps:
-        mixed = time in step.over or any(time in one.indices for one in step.where)
-        own = any(time in element.indices for element in step.operands if element.tensor in uses.parameters)
-        if mixed or own:
+        mixed = time in step.over or any(time in equation.indices for equation in step.where)
+        varying = any(time in element.indices for element in step.operands if element.tensor in uses.parameters)
+        if mixed or varying:
             raise ModelError(
                 f"{role} has a layer that is not one function of its inputs at each time, as Dense is: {step.target}"
             )

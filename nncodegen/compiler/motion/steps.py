@@ -128,9 +128,9 @@ class Grid:
         if self.count > 1:
             lands = Element(writer.name("lands"), (STEP,))
             writer.put(lands, S.One, "sum", (OBSERVATION,), self._last)
-        for one, formula in jumps.items():
+        for state, formula in jumps.items():
             value = formula.xreplace({**ends})
-            writer.put(lasts[one], value if lands is None else Piecewise((value, lands > 0), (ends[one], True)))
+            writer.put(lasts[state], value if lands is None else Piecewise((value, lands > 0), (ends[state], True)))
 
 
 def solved(
@@ -151,24 +151,24 @@ def solved(
     each time of observation, formulas of the states and of what is known there.
     """
     writer, index, h = grid.writer, grid.index, grid.length
-    ends = {one: Element(writer.name(f"{names[one]}_end"), (SAMPLE, index)) for one in rates}
-    lasts = {**ends, **{one: Element(writer.name(f"{names[one]}_jumped"), (SAMPLE, index)) for one in jumps}}
-    begins = {one: writer.earlier(names[one], lasts[one], starts[one]) for one in rates}
-    found: list[dict[Symbol, Element]] = []
+    ends = {state: Element(writer.name(f"{names[state]}_end"), (SAMPLE, index)) for state in rates}
+    lasts = {**ends, **{state: Element(writer.name(f"{names[state]}_jumped"), (SAMPLE, index)) for state in jumps}}
+    begins = {state: writer.earlier(names[state], lasts[state], starts[state]) for state in rates}
+    stage_rates: list[dict[Symbol, Element]] = []
     for stage, row in enumerate(method.rows):
-        at: dict[Expr, Expr] = {one: values[stage] for one, values in known.items()}
-        for one in rates:
-            moved = Add(*(a * rate[one] for a, rate in zip(row, found, strict=True)))
-            value = begins[one] + h * moved
-            at[one] = begins[one] if moved == 0 else writer.define(f"{names[one]}_{stage + 1}", index, value)
+        at: dict[Expr, Expr] = {symbol: values[stage] for symbol, values in known.items()}
+        for state in rates:
+            moved = Add(*(a * rate[state] for a, rate in zip(row, stage_rates, strict=True)))
+            value = begins[state] + h * moved
+            at[state] = begins[state] if moved == 0 else writer.define(f"{names[state]}_{stage + 1}", index, value)
         call(at, str(stage + 1))
-        found.append({
-            one: writer.define(f"rate_{names[one]}_{stage + 1}", index, rate.xreplace(at))
-            for one, rate in rates.items()
+        stage_rates.append({
+            state: writer.define(f"rate_{names[state]}_{stage + 1}", index, rate.xreplace(at))
+            for state, rate in rates.items()
         })  # fmt: skip
-    for one, end in ends.items():
-        moved = Add(*(b * rate[one] for b, rate in zip(method.last, found, strict=True)))
-        writer.put(end, begins[one] + h * moved)
+    for state, end in ends.items():
+        moved = Add(*(b * rate[state] for b, rate in zip(method.last, stage_rates, strict=True)))
+        writer.put(end, begins[state] + h * moved)
     if jumps:
         grid.jumped(ends, lasts, jumps)
     return ends

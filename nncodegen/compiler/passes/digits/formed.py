@@ -322,12 +322,12 @@ class _Keeping:
         as_typed = self._compared(divided, is_stable=True)  # a text has no reciprocals of its divisors
         return as_typed if as_typed and as_typed.bits >= best.bits and as_typed.gains == best.gains else best
 
-    def _differs(self, one: Expr, other: Expr) -> bool:
+    def _differs(self, form: Expr, other: Expr) -> bool:
         """Return whether two forms have values at any point that are far apart."""
-        if one == other:
+        if form == other:
             return False
         sample = Sample(self._points)
-        return bool(np.any(are_far_apart(sample.values(one), sample.values(other), self._dtype)))
+        return bool(np.any(are_far_apart(sample.values(form), sample.values(other), self._dtype)))
 
     def _compared(self, form: Expr, is_stable: bool) -> Typed | None:
         """Return a form as a text has it, None if it keeps fewer digits, or costs too much.

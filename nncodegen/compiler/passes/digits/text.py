@@ -93,8 +93,8 @@ def _is_worse(before: Array, bits: Array, size: int) -> bool:
     return bool(right.sum() < -LIKELY * math.sqrt(float((right**2).sum())) or np.any(much < -MUCH))
 
 
-def are_far_apart(one: Array, other: Array, dtype: np.dtype[np.floating]) -> NDArray[np.bool_]:
+def are_far_apart(value: Array, other: Array, dtype: np.dtype[np.floating]) -> NDArray[np.bool_]:
     """Return where two values of a type are not both rounded ones of the same number; not where both are NaN."""
-    first, second = (np.asarray(values).astype(dtype) for values in (one, other))
+    first, second = (np.asarray(values).astype(dtype) for values in (value, other))
     apart = np.isnan(first) | (bits_lost(second, first) > FAR_APART)
     return np.asarray(apart & ~(np.isnan(first) & np.isnan(second)))

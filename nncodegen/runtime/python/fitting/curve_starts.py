@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .problem import Problem
 
 SCOPE = {
-    **{name: one for name, one in vars(estimates).items() if callable(one)},
+    **{name: function for name, function in vars(estimates).items() if callable(function)},
     "__builtins__": {"abs": abs, "max": max, "min": min}, "sqrt": np.sqrt, "pi": np.pi,
 }  # fmt: skip
 """The names that the texts of estimates may use, in addition to x, y and the parameters before their own."""

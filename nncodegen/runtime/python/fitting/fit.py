@@ -146,8 +146,8 @@ def with_steps(result: FitResult, problem: Problem, parameters: Array, groups: A
     if not steps or not is_explicit(model.facts.steps.solver) or result.converged or not np.isfinite(result.cost):
         return result
     numbers = np.broadcast_to(groups, problem.samples)
-    for group, own in enumerate(parameters):
-        if exceeds(of_samples(problem, np.flatnonzero(numbers == group)), own, steps):
+    for group, group_parameters in enumerate(parameters):
+        if exceeds(of_samples(problem, np.flatnonzero(numbers == group)), group_parameters, steps):
             result._many_steps = steps
             break
     return result

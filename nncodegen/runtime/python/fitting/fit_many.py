@@ -112,13 +112,13 @@ def fit_many(model: Model, /, *positional: Any, **named: Any) -> ManyFits:
     return fits
 
 
-def _advice_of(found: ManyFits, data: FitData) -> str:
+def _advice_of(fits: ManyFits, data: FitData) -> str:
     """Return a clause about the fits without convergence at whose ends an explicit method takes very many steps."""
     steps, solver = usual_steps(data.model), data.model.facts.steps.solver
     if not steps or not is_explicit(solver):
         return ""
-    failed = np.flatnonzero(np.isin(found.status, ("stalled", "max_iterations")))
-    stiff_fits = sum(exceeds(data.problem(m), found.parameters[m], steps) for m in failed.tolist())
+    failed = np.flatnonzero(np.isin(fits.status, ("stalled", "max_iterations")))
+    stiff_fits = sum(exceeds(data.problem(m), fits.parameters[m], steps) for m in failed.tolist())
     return f"; at the ends of {stiff_fits:,} of them: {stiff(solver, steps)}" if stiff_fits else ""
 
 
