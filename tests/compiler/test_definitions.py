@@ -243,8 +243,8 @@ def one_place_less(patch):
 
 def swapped_gates(patch):
     """The gates z and r take each other's place."""
-    gate = Recurrence.gate
-    patch.setattr(Recurrence, "gate", lambda self, z, number: gate(self, z, (1, 0, 2)[number]))
+    gate, others = Recurrence.gate, {"update": "reset", "reset": "update"}
+    patch.setattr(Recurrence, "gate", lambda self, z, name: gate(self, z, others.get(name, name)))
 
 
 def other_count(patch):

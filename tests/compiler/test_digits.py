@@ -497,21 +497,23 @@ def conjugate(digits=BEST, **options):
 
 def test_the_search_says_what_it_did():
     """The stage says the rule, the points, the bits before and after, and the form; a second search says the same."""
-    program, again = (conjugate(until="stabilize")["stabilize"] for _ in range(2))
-    assert program == again
-    assert "output: difference of roots; at" in program.show()
-    assert "bits were lost on average before" in program.show()
-    assert program.kept[0].endswith(": 1/(sqrt(k*t[n]) + sqrt(k*t[n] + 1))")
+    compiled, again = (conjugate(until="stabilize") for _ in range(2))
+    program = compiled["stabilize"]
+    assert program == again["stabilize"]
+    assert "output: difference of roots; at" in compiled.findings.show(program)
+    assert "bits were lost on average before" in compiled.findings.show(program)
+    assert compiled.findings.digits_report == again.findings.digits_report
+    assert compiled.findings.digits_report[0].endswith(": 1/(sqrt(k*t[n]) + sqrt(k*t[n] + 1))")
     assert program.steps[1].expression.has(program.steps[0].expression)  # the loss has the value in the same form
 
 
 def test_the_choice():
     """Of the choice digits, "off" leaves the formula, "fast" is the default, other texts are refused."""
-    assert not conjugate(OFF, until="stabilize")["stabilize"].kept
+    assert not conjugate(OFF, until="stabilize").findings.digits_report
     t, target, k = sympy.symbols("t target k")
     usual = nn.Model("conjugate", t, target, {k: 1}, sqrt(k * t + 1) - sqrt(k * t))
     assert compile_model(usual, until="stabilize")["stabilize"] == conjugate(FAST, until="stabilize")["stabilize"]
-    assert conjugate(FAST, until="stabilize")["stabilize"].kept
+    assert conjugate(FAST, until="stabilize").findings.digits_report
     with pytest.raises(ModelError, match="digits must be one of 'off', 'fast', 'best', not 'much'"):
         conjugate("much", until="stabilize")
 

@@ -99,7 +99,7 @@ class Indices:
 
 
 class Writer(Protocol):
-    """What steps are added to: a call of a layer, or a graph that is read."""
+    """The receiver of new steps: a call of a layer, or a graph that is read."""
 
     def index(self, size: int) -> str:
         """Return an unused index of the given size."""

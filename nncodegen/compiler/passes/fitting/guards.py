@@ -22,13 +22,14 @@ from sympy.codegen.cfunctions import expm1
 
 from nncodegen.compiler.ir import SAMPLE, Element, Program, Step, elements
 from nncodegen.compiler.ir.functions import bose_einstein, decay, exponential_ratio, sech, sech2, sigmoid, softplus
+from nncodegen.compiler.ir.magnitudes import divided
 from nncodegen.compiler.ir.quotients import QUOTIENTS, Under
 from nncodegen.compiler.ir.shares import share
 from nncodegen.compiler.passes.digits.formed import Formed
 from nncodegen.compiler.passes.numbering import Known, Numbering, known_under
 
 POSITIVE = (exp, cosh, decay, sigmoid, softplus, sech, sech2, QUOTIENTS[expm1], QUOTIENTS[sinh])
-WITH_POLES = (share, exponential_ratio, bose_einstein)
+WITH_POLES = (share, exponential_ratio, bose_einstein, divided)
 """Functions whose definition is a quotient with a pole. Those of ``ir/quotients.py`` have a limit in its place."""
 
 
