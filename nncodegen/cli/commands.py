@@ -19,7 +19,7 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
-from nncodegen.cli.fit_flags import Finite, with_fit_flags
+from nncodegen.cli.flags import FIT_FLAGS, Finite, with_flags
 from nncodegen.cli.user_file import run_file
 from nncodegen.compiler.building.build import load, load_variant
 from nncodegen.compiler.building.compiler import TARGETS
@@ -30,7 +30,7 @@ from nncodegen.compiler.describe.describable import Named
 from nncodegen.compiler.emit import identifier
 from nncodegen.compiler.escape import printable
 from nncodegen.compiler.ir import Program
-from nncodegen.compiler.ir.program import BITS, DEFAULT, DIGITS, NATIVE, OFF, PORTABLE
+from nncodegen.compiler.ir.program import BITS, DEFAULT, DIGITS, NATIVE
 from nncodegen.compiler.limits import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
 from nncodegen.compiler.pipeline import Compiled, Stage, check_out, compile_model, write_out
 from nncodegen.compiler.schedule import Schedule
@@ -38,6 +38,7 @@ from nncodegen.compiler.show import ABOUT, THEME, Formulas, shown
 from nncodegen.errors import CertificateError, ModelError, NncodegenError
 from nncodegen.formats.export import export as write_export
 from nncodegen.formats.export.command import DESTINATIONS
+from nncodegen.formats.export.options import OPTIONS
 from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import Certificate, file_of
 
@@ -52,11 +53,6 @@ class _Bench(click.Command):
         self.help = (self.help or "").replace("@WORKLOADS@", ", ".join(WORKLOADS))
         super().format_help_text(ctx, formatter)
 
-
-ABOUT_DIGITS = "What a form of a formula may cost that keeps more digits."
-
-OF_BITS = f"{DEFAULT}; {OFF} with --bits {PORTABLE}"
-"""The default of --digits, as the help tells it."""
 
 RENAMED = "0.3.0", {
     "--start": "--p0", "--starts": "--n-starts", "--robust": "--loss", "--robust-scale": "--f-scale",
@@ -97,7 +93,7 @@ def command() -> None:
 @click.option("--segment-length", type=click.IntRange(1), metavar="STEPS",
               help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
                    "computes the steps between again. Less memory, more time.")  # fmt: skip
-@click.option("--digits", type=click.Choice(DIGITS), show_default=OF_BITS, help=ABOUT_DIGITS)
+@with_flags({"digits": OPTIONS["digits"]})
 @click.option(
     "--bits",
     type=click.Choice(BITS),
@@ -177,7 +173,8 @@ def verify(module: Path, quiet: bool) -> None:
 @click.option("--stage", "stages", multiple=True, type=click.Choice(tuple(ABOUT)),
               help="Only this stage; may be repeated. The last is the C.  [default: all others]")  # fmt: skip
 @click.option("--optimizers", default="", metavar="NAME,...", help="The update rules of these as well, or of all.")
-@click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True, help=ABOUT_DIGITS)
+@click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True,
+              help="What a form of a formula may cost that keeps more digits.")  # fmt: skip
 @click.option("--fits", is_flag=True, help="The programs for fits and for the Hessian as well.")
 @click.option("--width", type=click.IntRange(40), help="[default: that of the terminal, or 120]")
 def show(
@@ -405,7 +402,7 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @click.option("--shared", default="", metavar="NAME,...", help="With --by: parameters that all groups have in common.")
 @click.option("--n-starts", type=click.IntRange(1),
               help="Starting points within the bounds, of which the best is kept.")  # fmt: skip
-@with_fit_flags
+@with_flags(FIT_FLAGS)
 @click.option("--out", type=click.Path(path_type=Path), help="File for the parameters, as CSV.")
 @click.option("--plot", type=click.Path(path_type=Path),
               help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.")  # fmt: skip
@@ -483,25 +480,9 @@ def report(
 @click.option("--target", required=True, type=click.Choice(tuple(DESTINATIONS)), help="Where the model is taken.")
 @click.option("--parameters", type=click.Path(path_type=Path), metavar="FILE.npz",
               help="Trained parameters, which are written as constants: the file of a Result, or arrays.")  # fmt: skip
-@click.option("--train", is_flag=True, help="What is written can train, not only predict.")
-@click.option("--optimizers", default="sgd", show_default=True, metavar="NAME,...", help="Its update rules.")
-@click.option("--precision", type=click.Choice(PRECISIONS), help="[default: the model's own, or float64]")
-@click.option("--no-libm", is_flag=True, help="The C calls no function of another library.")
-@click.option("--vectors", is_flag=True, help="The C is fast, for the vectors of a CPU, instead of small.")
-@click.option("--cross", metavar="CPU-SYSTEM", help="Another machine to make binaries for: aarch64-linux-gnu.")
-@click.option("--generate", is_flag=True, help="What is written can continue sequences of tokens step by step.")
-@click.option("--name", help="Another name than the model's own.")
-@click.option("--digits", type=click.Choice(DIGITS), show_default=OF_BITS, help=ABOUT_DIGITS)
-@click.option(
-    "--bits", type=click.Choice(BITS), help="portable: a package, or C with --vectors, has the same bits everywhere."
-)
-@click.option("--opset", type=int, help="The version of the operators of ONNX: 13, or 23 with those of attention.")
+@with_flags(OPTIONS)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")
-def export(
-    model: str, target: str, parameters: Path | None, train: bool, optimizers: str, precision: str | None,
-    no_libm: bool, vectors: bool, cross: str | None, generate: bool, name: str | None, digits: str | None,
-    bits: str | None, opset: int | None, out: Path | None,
-) -> None:  # fmt: skip
+def export(model: str, target: str, parameters: Path | None, out: Path | None, **options: Any) -> None:
     """Write a model for use elsewhere: as C, for another runtime, or as a package.
 
     The model is that of a Python file, or the folder of a table's model that `fit` has written.
@@ -513,11 +494,7 @@ def export(
         chosen = load_table(model)
     else:
         chosen = load_model(model)
-    rules = [each.strip() for each in optimizers.split(",") if each.strip()]
-    exported = write_export(
-        chosen, target, out, parameters, train, precision, rules, not no_libm, vectors, cross, name, digits,
-        generate, bits, opset,
-    )  # fmt: skip
+    exported = write_export(chosen, target, out, parameters, **options)
     width = max(map(len, exported.files))
     for file, content in exported.files.items():
         click.echo(f"{file:<{width}}  {len(content):>9,} bytes")

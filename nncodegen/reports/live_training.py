@@ -11,6 +11,7 @@ from nncodegen.compiler.describe import Describable
 from nncodegen.compiler.emit import identifier
 from nncodegen.compiler.ir import Program
 from nncodegen.errors import NncodegenError
+from nncodegen.formats.export.options import ExportOptions
 from nncodegen.formats.export.request import Request
 from nncodegen.formats.export.subject import Exportable
 from nncodegen.formats.wasm import files
@@ -52,7 +53,8 @@ def in_page(
     name, chosen = identifier(program.name), training or {}
     optimizers = ("sgd", "adam")
     try:
-        made = files(Request(Exportable(model, program.precision), name, train=True, optimizers=optimizers)).files
+        options = ExportOptions({"train": True, "optimizers": optimizers})
+        made = files(Request(Exportable(model, program.precision), name, options)).files
     except NncodegenError as error:
         return None, f"It could not be compiled to WebAssembly: {str(error).splitlines()[0]}."
     start = made.get(f"{name}.bin")

@@ -356,26 +356,14 @@ def test_export(tmp_path):
 
 
 REFUSED = [
-    (nn.Sequential([nn.Dense(2)], inputs=3), {}, "has not been trained: its parameters W1 start with random numbers"),
-    (nn.Model("valley", (), (), {w: 1}, None, w**2), {}, "has no inputs, so there is nothing to predict"),
-    (nn.Model("loss", x, t, {w: 1}, None, (w * x - t) ** 2), {}, "its output depends on t, which is known in training"),
+    (nn.Sequential([nn.Dense(2)], inputs=3), "has not been trained: its parameters W1 start with random numbers"),
+    (nn.Model("valley", (), (), {w: 1}, None, w**2), "has no inputs, so there is nothing to predict"),
+    (nn.Model("loss", x, t, {w: 1}, None, (w * x - t) ** 2), "its output depends on t, which is known in training"),
 ]
 
 
-def test_options_of_others(tmp_path):
-    """What only C has is refused, with the destinations that have it."""
-    model = nn.Model("line", x, t, {w: 1}, w * x)
-    for option, others in (
-        ({"train": True}, "c, sdist, wasm, wheel"),
-        ({"vectors": True}, "c"),
-        ({"libm": False}, "c, wasm"),
-    ):
-        with pytest.raises(ModelError, match=f"onnx has no --.*: leave it out; these have it: {others}$"):
-            nn.export(model, "onnx", tmp_path, **option)
-
-
-@pytest.mark.parametrize(("model", "options", "message"), REFUSED, ids=[message for _, _, message in REFUSED])
-def test_what_is_refused(model, options, message):
+@pytest.mark.parametrize(("model", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_what_is_refused(model, message):
     """What cannot be written is refused with what was wrong and what to do."""
     with pytest.raises(ModelError, match=message):
-        files(Request(exportable(model, None, None), "model", **options))
+        files(Request(exportable(model, None, None), "model"))

@@ -9,7 +9,7 @@ import pytest
 import nncodegen as nn
 from nncodegen.compiler.describe.optimizers import TAKEN, describe_update
 from nncodegen.compiler.emit.fit_parameters import DEFAULTS, NAMES, OF_CALLS, OF_DATA
-from nncodegen.runtime.python.arguments.calls import FIT, FIT_MANY, MINIMIZE, STREAM, TRAIN
+from nncodegen.runtime.python.arguments.calls import FIT, FIT_MANY, MINIMIZE, STREAM, TRAIN, documentation
 from nncodegen.runtime.python.arguments.fit_options import STORED, CheckedFitOptions, restored
 from nncodegen.runtime.python.arguments.measures import Measure
 from nncodegen.runtime.python.arguments.options import MEMBERS, OPTIONS, CheckedOptions
@@ -48,7 +48,7 @@ def test_every_option_is_documented(perceptron, function):
 @pytest.mark.parametrize("keywords", [FIT, FIT_MANY, TRAIN, STREAM, MINIMIZE], ids=lambda each: each.function)
 def test_names_stand_apart_from_their_descriptions(keywords):
     """Two spaces make a line a row of a table, for readers and for the site: also after the longest name."""
-    lines = keywords.documentation(4).splitlines()
+    lines = documentation(keywords.options, 4).splitlines()
     for name in keywords.options:
         assert [line for line in lines if line.strip().startswith(f"{name}  ")], name
 

@@ -8,6 +8,7 @@ from onnx.reference import ReferenceEvaluator
 
 from nncodegen.compiler.describe import describe
 from nncodegen.compiler.ir import evaluate
+from nncodegen.formats.export.options import ExportOptions
 from nncodegen.formats.export.request import Request
 from nncodegen.formats.export.subject import exportable
 from nncodegen.formats.onnx.writing import files
@@ -18,7 +19,7 @@ TOLERANCES = {"float32": 1e-6, "float64": 1e-13}
 
 def exported(model, precision="float64", parameters=None, name="model", opset=None):
     """What the exporter gives."""
-    return files(Request(exportable(model, precision, parameters), name, opset=opset))
+    return files(Request(exportable(model, precision, parameters), name, ExportOptions({"opset": opset})))
 
 
 def loaded(export):

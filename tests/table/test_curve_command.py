@@ -14,7 +14,7 @@ optimize = pytest.importorskip("scipy.optimize")
 
 import nncodegen as nn
 from nncodegen.cli.commands import command
-from nncodegen.cli.fit_flags import FLAGS
+from nncodegen.cli.flags import FIT_FLAGS
 from nncodegen.curves.fitting.formula import module_of, read_formula
 from nncodegen.table.curves.columns import columns_of, groups_of
 from nncodegen.table.curves.equation import read_equation
@@ -107,8 +107,8 @@ def test_options_are_told(run):
 def test_flags_are_options_of_a_fit():
     """Every option of ``fit`` that one word tells is a flag, with the default and the limits of its declaration."""
     flags = {flag.name: flag for flag in command.commands["curve"].params}
-    assert {"absolute_sigma", "loss", "f_scale", "seed", "tolerance", "max_iterations", "threads"} == FLAGS.keys()
-    for name, option in FLAGS.items():
+    assert {"absolute_sigma", "loss", "f_scale", "seed", "tolerance", "max_iterations", "threads"} == FIT_FLAGS.keys()
+    for name, option in FIT_FLAGS.items():
         assert flags[name].opts == [f"--{name.replace('_', '-')}"]
         assert flags[name].default == option.default
         assert flags[name].help

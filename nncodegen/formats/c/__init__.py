@@ -15,12 +15,12 @@ from nncodegen.formats.export.request import Exported, Request
 def files(request: Request) -> Exported:
     """Return the files of a model as C."""
     model = PlainModel(request)
-    texts = vector_files(model) if request.vectors else _plain_files(model)
-    message = "" if request.vectors else report(model, texts)
+    texts = vector_files(model) if request.options.vectors else _plain_files(model)
+    message = "" if request.options.vectors else report(model, texts)
     files_of_model = {name: text.encode() for name, text in texts.items()}
-    if request.cross is not None:
-        files_of_model |= binaries(model.name, texts, request.cross)
-        message += f"\n{model.name}.o and {model.name}_test are for {request.cross}"
+    if request.options.cross is not None:
+        files_of_model |= binaries(model.name, texts, request.options.cross)
+        message += f"\n{model.name}.o and {model.name}_test are for {request.options.cross}"
     return Exported(files_of_model, message.lstrip("\n"))
 
 

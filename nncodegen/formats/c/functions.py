@@ -29,7 +29,7 @@ def functions(model: PlainModel, helpers: dict[str, None]) -> Iterator[Function]
     if model.train:
         yield from _training(model, helpers)
         for rule in model.rules:
-            writer = RuleWriter(rule, model.name, model.request.precision, model.request.libm, helpers)
+            writer = RuleWriter(rule, model.name, model.request.precision, model.request.options.libm, helpers)
             yield Function(writer.about, writer.head, writer.write)
 
 
@@ -107,7 +107,7 @@ def kernel_body(model: PlainModel, kernel: OneSample, helpers: dict[str, None], 
     """Return a writer of the body of a function for one sample, which may return the loss."""
 
     def body(lines: Lines) -> None:
-        emitter = PlainEmitter(kernel, model.request.libm, helpers, lines, model.systems)
+        emitter = PlainEmitter(kernel, model.request.options.libm, helpers, lines, model.systems)
         names = ("parameters", "inputs", "work", *(["targets"] if returns else []))
         lines.add(*(f"(void) {name};" for name in names if name not in emitter.arguments))
         if model.trained and "parameters" in emitter.arguments:

@@ -35,12 +35,12 @@ class PlainModel:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.name, self.upper, self.train = request.name, request.name.upper(), request.train
+        self.name, self.upper, self.train = request.name, request.name.upper(), request.options.train
         self.real = REAL_TYPES[request.precision][0]
         self.program = described(request)
-        self.step = _step_of(self.program) if request.generate else None
+        self.step = _step_of(self.program) if request.options.generate else None
         """The companion for one step of a sequence, and its loops, if sequences are to be generated."""
-        if not request.libm:
+        if not request.options.libm:
             self._check_without_library()
 
     def _check_without_library(self) -> None:
@@ -118,14 +118,14 @@ class PlainModel:
         if not self.train:
             return ()
         known = {update.name: update for update in self.derived.updates}
-        for name in self.request.optimizers:
+        for name in self.request.options.optimizers:
             if name not in known:
                 raise ModelError(f"there is no optimizer {name!r}; there are: {', '.join(known)}")
         declared = (*FUNCTIONS, *(OF_STEPS if self.step else ()))
-        taken = [name for name in self.request.optimizers if name in declared]
+        taken = [name for name in self.request.options.optimizers if name in declared]
         if taken:
             raise ModelError(f"the optimizer {taken[0]} has the name of another function in C: rename it")
-        return tuple(known[name] for name in dict.fromkeys(self.request.optimizers))
+        return tuple(known[name] for name in dict.fromkeys(self.request.options.optimizers))
 
     @cached_property
     def sizes(self) -> dict[str, int]:

@@ -39,7 +39,7 @@ def source(model: PlainModel) -> str:
     bodies = Lines()
     if model.systems:
         for emit in emit_plain_systems, emit_plain_weighted:
-            emit(model.systems, model.request.precision, exported(model.request.libm), helpers, bodies)
+            emit(model.systems, model.request.precision, exported(model.request.options.libm), helpers, bodies)
     if model.step:
         bodies.include(str(step_source(model, helpers)))
     for function in _all_functions(model, helpers):
@@ -63,7 +63,7 @@ def _all_functions(model: PlainModel, helpers: dict[str, None]) -> Iterator[Func
 
 def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
     """Yield the lines before the functions: the floating-point type, the library of mathematics, helpers."""
-    libm, systems = model.request.libm, model.systems
+    libm, systems = model.request.options.libm, model.systems
     inline = bool(systems or not libm or "functions" in helpers)
     yield from ["#include <math.h>"] * libm
     yield from ["#include <stdint.h>"] * inline

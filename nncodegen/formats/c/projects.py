@@ -11,7 +11,7 @@ def makefile(model: PlainModel) -> str:
 
     For another machine: ``make size CC=arm-none-eabi-gcc SIZE=arm-none-eabi-size CFLAGS="-O2 -mcpu=cortex-m4"``.
     """
-    name, libm = model.name, " -lm" if model.request.libm else ""
+    name, libm = model.name, " -lm" if model.request.options.libm else ""
     return f"""\
 # {EXPORTED}
 SIZE ?= size
@@ -30,7 +30,7 @@ size: {name}.o
 def cmake_lists(model: PlainModel) -> str:
     """Return a CMakeLists.txt with a library of the name of the model, and its test."""
     name = model.name
-    libm = f"\nif(UNIX)\n    target_link_libraries({name} PUBLIC m)\nendif()" if model.request.libm else ""
+    libm = f"\nif(UNIX)\n    target_link_libraries({name} PUBLIC m)\nendif()" if model.request.options.libm else ""
     return f"""\
 # {EXPORTED}
 cmake_minimum_required(VERSION 3.10)

@@ -25,7 +25,7 @@ def step_source(model: PlainModel, helpers: dict[str, None]) -> Lines:
         lines.add(*([] if companion.stepwise.kept else [f"(void) {ROWS};"]))
         kernel_body(model, kernel, helpers)(lines)
     lines.add("", *(line.replace("static UNUSED", "static") for line in runtime_text("predict/generate")), "")
-    helpers["generate" if model.request.libm else "functions"] = None
+    helpers["generate" if model.request.options.libm else "functions"] = None
     return lines
 
 

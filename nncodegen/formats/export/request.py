@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nncodegen.compiler.ir.program import DEFAULT
+from nncodegen.compiler.ir.program import DEFAULT, OFF, PORTABLE
+from nncodegen.formats.export.options import ExportOptions
 from nncodegen.formats.export.subject import Exportable
 
 
@@ -15,28 +16,20 @@ from nncodegen.formats.export.subject import Exportable
 class Request:
     """A model to export, and the options of the export.
 
-    subject     the model, its precision, its trained parameters, and the meaning of its inputs and outputs
-    name        the name in the files: an identifier of C and of Python
-    train       whether what is written can train, not only predict
-    optimizers  the update rules that come with it, by name
-    libm        whether C may call the library of mathematics; without it, nncodegen's functions are used
-    vectors     whether C is the fast one, for the vectors of a CPU, instead of the small one
-    cross       the CPU and system for which binaries are made, such as "aarch64-linux-gnu"; None: this machine
-    generate    whether what is written can also continue sequences step by step
-    digits      how much a form of a formula may cost that keeps more digits: "off", "fast" or "best"
-    opset       the version of the operators of ONNX; None for the lowest that is written
+    subject  the model, its precision, its trained parameters, its bits, and the meaning of its inputs and outputs
+    name     the name in the files: an identifier of C and of Python
+    options  what was asked for, as it was given; the subject, the name and ``digits`` hold what follows from it
     """
 
     subject: Exportable
     name: str
-    train: bool = False
-    optimizers: tuple[str, ...] = ("sgd",)
-    libm: bool = True
-    vectors: bool = False
-    cross: str | None = None
-    digits: str = DEFAULT
-    generate: bool = False
-    opset: int | None = None
+    options: ExportOptions = field(default_factory=lambda: ExportOptions({}))
+
+    @property
+    def digits(self) -> str:
+        """Return how much a form of a formula may cost that keeps more digits: "off", "fast" or "best"."""
+        usual = OFF if self.subject.bits == PORTABLE else DEFAULT
+        return usual if self.options.digits is None else self.options.digits
 
     @property
     def precision(self) -> str:

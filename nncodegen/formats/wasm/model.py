@@ -25,10 +25,10 @@ class WasmModel(PlainModel):
     mathematics = "plain/web"
 
     def __init__(self, request: Request) -> None:
-        self._with_javascript = request.libm
-        super().__init__(replace(request, libm=False))
+        self._with_javascript = request.options.libm
+        super().__init__(replace(request, options=request.options.changed(libm=False)))
         self.start = request.parameters
-        if self.start is None and request.train:
+        if self.start is None and request.options.train:
             self.start = start_of(self.program)
 
     def _check_without_library(self) -> None:

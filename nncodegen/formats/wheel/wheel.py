@@ -55,8 +55,8 @@ def files(request: Request) -> Exported:
 
     Raises ModelError and BuildError.
     """
-    package = package_of(request, "build", request.cross)
-    tag = tag_of(request.cross)
+    package = package_of(request, "build", request.options.cross)
+    tag = tag_of(request.options.cross)
     name = f"{package.title}-{VERSION}-{tag}.whl"
     content = _packed(name, tag, request.name, package)
     newer = " or newer" if STABLE else ""

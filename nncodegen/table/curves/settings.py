@@ -27,7 +27,7 @@ class FitSettings:
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     n_starts: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    """Options of ``fit`` that mean the same for every formula and table (``cli/fit_flags.py``)."""
+    """Options of ``fit`` that mean the same for every formula and table (``cli/flags.py``)."""
     ties: dict[str, str] = field(default_factory=dict)
     derived: dict[str, str] = field(default_factory=dict)
     shared: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ def files(request: Request) -> Exported:
 
 def _opset(request: Request) -> int:
     """Return the chosen version of the operators. Raises ModelError for one that is not written."""
-    opset, newest = OPSET if request.opset is None else request.opset, onnx.defs.onnx_opset_version()
+    opset, newest = OPSET if request.options.opset is None else request.options.opset, onnx.defs.onnx_opset_version()
     if type(opset) is not int or opset not in VERSIONS:
         raise ModelError(f"opset must be one of {', '.join(map(str, VERSIONS))}, not {opset!r}")
     if opset > newest:

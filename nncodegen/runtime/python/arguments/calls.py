@@ -1,11 +1,12 @@
 """Functions whose options are declared once: their signatures, documentation and argument handling.
 
-The declarations are in ``options.py`` for trainings, in ``fit_options.py`` for fits.
+The declarations are in ``options.py`` for trainings, in ``fit_options.py`` for fits. ``nn.export`` has its table of
+options from here as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -77,7 +78,6 @@ class Keywords(Generic[Settings]):
         }
         """The defaults that differ from those of the settings."""
         self._renamed = renamed[0], {old: new for old, new in renamed[1].items() if new in names}
-        self._width = max(map(len, names)) + 2
 
     def __call__(self, function: Function) -> Function:
         """Set the signature and documentation of a function from the options; its first argument is the model."""
@@ -95,19 +95,8 @@ class Keywords(Generic[Settings]):
             parameters.append(Parameter(self.others, Parameter.VAR_KEYWORD, annotation="Any"))
         signature = Signature([model, *parameters], return_annotation=self.returned)
         function.__signature__ = signature  # type: ignore[attr-defined]
-        if function.__doc__:  # with python -OO, there are no docstrings
-            before = function.__doc__.partition("{options}")[0].rpartition("\n")[2]  # Python 3.13 strips it
-            function.__doc__ = function.__doc__.replace("{options}", self.documentation(len(before)))
+        tell_options(function, self.options)
         return function
-
-    def documentation(self, indent: int) -> str:
-        """Return the descriptions of the options, indented by some spaces."""
-        lines = []
-        for name, option in self.options.items():
-            if option.section:
-                lines.append("")
-            lines += rows_of(name, option.meaning, indent, self._width)
-        return "\n".join(lines).lstrip()
 
     def settings(
         self, model: Model, positional: tuple[Any, ...], named: dict[str, Any]
@@ -161,6 +150,23 @@ class Keywords(Generic[Settings]):
 
     def _given_twice(self, name: str) -> TypeError:
         return TypeError(f"{self.function}() got multiple values for argument {name!r}")
+
+
+def tell_options(function: Callable[..., Any], options: Mapping[str, Option]) -> None:
+    """Replace "{options}" in the docstring of a function by a table of options."""
+    if function.__doc__:  # with python -OO, there are no docstrings
+        before = function.__doc__.partition("{options}")[0].rpartition("\n")[2]  # Python 3.13 strips it
+        function.__doc__ = function.__doc__.replace("{options}", documentation(options, len(before)))
+
+
+def documentation(options: Mapping[str, Option], indent: int) -> str:
+    """Return the descriptions of options, indented by some spaces, with the first of them in its place."""
+    lines, width = [], max(map(len, options)) + 2
+    for name, option in options.items():
+        if option.section:
+            lines.append("")
+        lines += rows_of(name, option.meaning, indent, width)
+    return "\n".join(lines).lstrip()
 
 
 def rows_of(name: str, meaning: str, indent: int, width: int) -> list[str]:

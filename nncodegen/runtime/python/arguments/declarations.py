@@ -1,7 +1,8 @@
-"""Declarations of options: each has its type, check, default, description, and its members in C.
+"""Declarations of options: each has its type, check, default, description, members in C, and the help of its flag.
 
-``options.py`` declares the options of trainings in this way, ``fit_options.py`` those of fits; ``calls.py`` makes the
-signatures, the documentation and the handling of arguments from them.
+``options.py`` declares the options of trainings in this way, ``fit_options.py`` those of fits, and
+``nncodegen/formats/export/options.py`` those of exports. ``calls.py`` makes signatures, documentation and the handling
+of arguments from them, ``nncodegen/cli/flags.py`` the flags of commands.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 from .scalars import flag, integer, number
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ..native.model import Model
 
 T = TypeVar("T")
@@ -65,11 +68,21 @@ class Option(NamedTuple):
     meaning: str
     members: tuple[Member, ...]
     section: bool
+    help: str
+    """The help of its flag, if that is not the meaning, but shorter, or about a command line."""
+    metavar: str
+    """What stands for its value in the help of its flag, if the type of the value does not say enough."""
+
+    def flag(self, name: str) -> str:
+        """Return its flag in commands, by its name; the flag turns off what is on by default."""
+        return f"--{'no-' if self.default is True else ''}{name.replace('_', '-')}"
 
 
-def option(kind: Kind, default: T, meaning: str, *members: Member, section: bool = False) -> T:
+def option(
+    kind: Kind, default: T, meaning: str, *members: Member, section: bool = False, help: str = "", metavar: str = ""
+) -> T:
     """Return a declaration, typed as the value that the settings will hold under its name."""
-    return cast(T, Option(kind, default, meaning, members, section))
+    return cast(T, Option(kind, default, meaning, members, section, help, metavar))
 
 
 class Options:
@@ -89,6 +102,10 @@ class Options:
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__ = values
+
+    def changed(self, **values: Any) -> Self:
+        """Return a copy of these options with other values."""
+        return type(self)({**self.__dict__, **values})
 
 
 # --- kinds of values ---------------------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ class CheckedFitOptions(Options):
         FLAG, False,
         "whether sigma is in the units of the targets; by default it is right up to a factor, and the\n"
         "covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit",
+        help="The column of --sigma is in the units of the data; else it is right up to a factor.",
     )  # fmt: skip
     bounds: Any = option(
         unchecked("Any"), None,
@@ -91,10 +92,12 @@ class CheckedFitOptions(Options):
         Kind("str | None", _check_loss, choices=tuple(LOSSES)), "linear",
         '"linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":\n'
         "residuals beyond f_scale count less, as in scipy.optimize.least_squares",
+        help="How residuals count; all but the first bear outliers.",
     )  # fmt: skip
     f_scale: float = option(
         real(0.0, excludes_low=True), 1.0,
         "the residual, divided by sigma, beyond which a robust loss grows slower than its square",
+        help="The residual, divided by sigma, from which on that counts less.",
     )  # fmt: skip
     n_starts: Any = option(
         unchecked("int | str | None"), None,
@@ -106,18 +109,24 @@ class CheckedFitOptions(Options):
     seed: int = option(
         whole(0, SEED)._replace(checks_later=True), 0,
         "the seed of starting points, and of the initial parameters of a network",
+        help="Of starting points.",
     )  # fmt: skip
     tolerance: float = option(
         optional(real(0.0, 1.0)), cast("float", None),
         "the fit ends if a step changes the cost or the parameters by less than this fraction, or if the\n"
         "cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not\n"
         "less than rtol/10 where steps of differential equations are chosen",
+        help="The fit ends if a step changes cost or parameters by less than this fraction.  [default: 1e-8]",
     )  # fmt: skip
     max_iterations: int = option(
         optional(whole(0, 2**31 - 1)), cast("int", None),
         "the most steps that are tried; by default 1,000 plus 100 for each parameter",
+        help="The most steps that are tried.  [default: 1,000 plus 100 for each parameter]",
     )  # fmt: skip
-    threads: int = option(whole(1, THREADS), 1, "1 to 64 threads, which share the starting points")
+    threads: int = option(
+        whole(1, THREADS), 1, "1 to 64 threads, which share the starting points",
+        help="Threads that share the groups, or the starting points.",
+    )  # fmt: skip
     data: Any = _shared("data")
     loss_weights: Any = _shared("loss_weights")
     time_limit: float | None = option(
@@ -154,10 +163,6 @@ class CheckedFitOptions(Options):
     def of(cls, **values: Any) -> CheckedFitOptions:
         """Return options of these values, with the defaults of all others."""
         return cls(values)
-
-    def changed(self, **values: Any) -> CheckedFitOptions:
-        """Return a copy of these options with other values."""
-        return CheckedFitOptions({**self.__dict__, **values})
 
     def kept(self, model: Model, bounds: Bounds | None, absolute_sigma: bool) -> CheckedFitOptions:
         """Return the options that a problem and its result keep, with what a model has as defaults.
