@@ -53,8 +53,8 @@ class Theirs:
         q, k = (q, k) if rotary is None else (rotated(x, rotary) for x in (q, k))
         repeats = q.shape[1] // k.shape[1]
         k, v = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1)
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, is_causal=causal)
-        return F.linear(found.transpose(1, 2).flatten(2), use("Wo").flatten(1), use("bo"))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, is_causal=causal)
+        return F.linear(attended.transpose(1, 2).flatten(2), use("Wo").flatten(1), use("bo"))
 
     @staticmethod
     def _heads(use, letter, x):
@@ -102,12 +102,12 @@ def network(seed):
         seen = layer(normal, use_causal_mask=causal) if other is None else layer(normal, y, lengths=length)
         h = h + seen
 
-        def block(at, h, given, other=other, kind=kind, epsilon=epsilon, causal=causal, rotary=rotary):
+        def block(at, h, memory, other=other, kind=kind, epsilon=epsilon, causal=causal, rotary=rotary):
             normal = at.normal(h, kind, epsilon)
             if other is None:
                 return at.add(h, at.attention(normal, normal, causal=causal, rotary=rotary))
-            allowed = (torch.arange(places) < given[1])[:, None, None]
-            return at.add(h, at.attention(normal, given[0], allowed, rotary=rotary))
+            allowed = (torch.arange(places) < memory[1])[:, None, None]
+            return at.add(h, at.attention(normal, memory[0], allowed, rotary=rotary))
 
         plan.append(block)
         activation = ["relu", "gelu", "tanh"][int(rng.integers(3))]
@@ -119,18 +119,18 @@ def network(seed):
     inputs = [x, *([y, length] if any(node.name == "y" for node in _inputs(output)) else [])]
     loss = "sparse_categorical_crossentropy_from_logits" if classes else "mse"
     model = nn.Network(inputs, output, loss, name="random")
-    given = {
+    arrays = {
         "x": rng.integers(0, 9, (samples, steps)) if with_tokens else rng.normal(size=(samples, steps, width)),
         "y": rng.normal(size=(samples, places, 3)),
         "steps": rng.integers(1, places + 1, (samples, 1)),
     }
     targets = rng.integers(0, 4, (samples, steps)) if classes else rng.normal(size=(samples, steps, 4))
-    X = np.concatenate([given[node.name].reshape(samples, -1) for node in inputs], axis=1).astype(float)
+    X = np.concatenate([arrays[node.name].reshape(samples, -1) for node in inputs], axis=1).astype(float)
     Y = (np.eye(4)[targets] if classes else targets).reshape(samples, -1)
 
     def theirs(named):
-        at, h = Theirs(named), torch.tensor(given["x"])
-        other = torch.tensor(given["y"]), torch.tensor(given["steps"])
+        at, h = Theirs(named), torch.tensor(arrays["x"])
+        other = torch.tensor(arrays["y"]), torch.tensor(arrays["steps"])
         for part in plan:
             h = part(at, h, other)
         if classes:
@@ -142,7 +142,7 @@ def network(seed):
 
 def _inputs(node):
     """The inputs that a node depends on."""
-    return [node] if node.is_input else [each for one in node.inputs for each in _inputs(one)]
+    return [node] if node.is_input else [each for source in node.inputs for each in _inputs(source)]
 
 
 def drawn(seed, count):
@@ -164,15 +164,15 @@ def compare(model, theirs, flat, output, loss, gradient):
     whole = max(float(abs(tensor.grad).max()) for tensor in named.values())
     start = 0
     for tensor in named.values():
-        own = gradient[start : start + tensor.numel()].reshape(tensor.shape)
+        ours = gradient[start : start + tensor.numel()].reshape(tensor.shape)
         start += tensor.numel()
         is_zero = float(abs(tensor.grad).max()) < 1e-12 * whole  # exactly, as for the bias of all keys
-        close(own, tensor.grad.numpy(), whole if is_zero else 0.0)
+        close(ours, tensor.grad.numpy(), whole if is_zero else 0.0)
 
 
-def close(found, expected, least=0.0):
+def close(actual, expected, least=0.0):
     scale = max(float(abs(expected).max()), least)
-    assert abs(found - expected).max() <= 1e-12 * scale, (found, expected)
+    assert abs(actual - expected).max() <= 1e-12 * scale, (actual, expected)
 
 
 @pytest.mark.parametrize("seed", [*range(8), *(pytest.param(k, marks=pytest.mark.thorough) for k in range(8, 50))])

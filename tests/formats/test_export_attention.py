@@ -39,9 +39,9 @@ def test_onnx(expected, tmp_path):
     parameters, outputs, _, _ = expected
     nn.export(EVERYTHING, "onnx", tmp_path, parameters=parameters)
     session = onnxruntime.InferenceSession(str(tmp_path / "everything.onnx"))
-    given = {"x": X[:, :12], "y": X[:, 12:18], "steps": X[:, 18:19], "mask": X[:, 19:]}
+    arrays = {"x": X[:, :12], "y": X[:, 12:18], "steps": X[:, 18:19], "mask": X[:, 19:]}
     shapes = {"x": (5, 4, 3), "y": (5, 3, 2), "steps": (5, 1), "mask": (5, 4, 3)}
     names = {value_info.name: value_info for value_info in session.get_inputs()}
-    whole = {"X": X} if "X" in names else {name: given[name].reshape(shapes[name]) for name in names}
+    whole = {"X": X} if "X" in names else {name: arrays[name].reshape(shapes[name]) for name in names}
     (outcome,) = session.run(None, whole)
     np.testing.assert_allclose(outcome.reshape(5, -1), outputs, atol=1e-12)

@@ -78,8 +78,8 @@ def test_results(perceptron, tmp_path):
     """What a training returns, and what it saves, are parameters of an export."""
     result = perceptron.train([[0.35, 0.9]], [1], learning_rate=0.3, epochs=9)
     result.save(tmp_path / "trained.npz")
-    for given in (result, tmp_path / "trained.npz"):
-        source = texts(tmp_path / "out", perceptron_model, parameters=given)["perceptron.c"]
+    for parameters in (result, tmp_path / "trained.npz"):
+        source = texts(tmp_path / "out", perceptron_model, parameters=parameters)["perceptron.c"]
         assert constants(source) == list(result.parameters)
 
 
@@ -249,7 +249,7 @@ def test_for_another_machine(compiler, tmp_path, monkeypatch):
     else:
         pytest.skip("not installed: aarch64-linux-gnu-gcc")
     told = nn.export(MODEL, "c", tmp_path, parameters=VALUES, cross="aarch64-linux-gnu")
-    assert "classes.o and classes_test are for aarch64-linux-gnu" in told.report
+    assert "classes.o and classes_test are for aarch64-linux-gnu" in exported.report
     program = tmp_path / "classes_test"
     assert program.read_bytes()[18] == 0xB7  # the number of AArch64 in the head of a program
     program.chmod(0o755)

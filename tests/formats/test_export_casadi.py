@@ -50,12 +50,12 @@ def start(model):
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory):
     """The paths of all libraries, by the name of the function in it."""
-    found = {}
+    paths = {}
     for name in NAMES:
         model = MODELS[name.removesuffix("_trained")]
         parameters = start(model) if name.endswith("_trained") else None
-        found[name] = compiled(model, tmp_path_factory.mktemp(name), name, parameters)
-    return found
+        paths[name] = compiled(model, tmp_path_factory.mktemp(name), name, parameters)
+    return paths
 
 
 @pytest.fixture(scope="module")
@@ -78,15 +78,15 @@ def arguments(name):
 
 def formulas(name):
     """A function of all arguments in one array: the outputs of the described formulas, with 50 digits."""
-    model, given = arguments(name)
+    model, vectors = arguments(name)
     program = of_outputs(describe(model))
 
     def outputs(z):
-        parameters = z[len(given[0]) :] if len(given) == 2 else start(model)
-        values = evaluate(program, parameters, [z[: len(given[0])]], digits=DIGITS)
+        parameters = z[len(vectors[0]) :] if len(vectors) == 2 else start(model)
+        values = evaluate(program, parameters, [z[: len(vectors[0])]], digits=DIGITS)
         return np.concatenate([np.ravel(values[element.tensor]) for element in program.outputs])
 
-    return outputs, np.array([mpmath.mpf(value) for value in np.concatenate(given)], object)
+    return outputs, np.array([mpmath.mpf(value) for value in np.concatenate(vectors)], object)
 
 
 @cache
@@ -112,15 +112,15 @@ def derivatives(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_values_and_derivatives_are_those_of_the_formulas(name, external):
     """CasADi's values, Jacobian and Hessians are those of the described formulas, as differences with 50 digits."""
-    function, (_, given) = external[name], arguments(name)
+    function, (_, vectors) = external[name], arguments(name)
     expected, slopes, curvature = derivatives(name)
-    np.testing.assert_allclose(function(*given).full().ravel(), expected, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(function(*vectors).full().ravel(), expected, rtol=1e-13, atol=1e-14)
     jacobian = function.jacobian()
-    found = np.hstack([each.full() for each in jacobian.call([*given, 0])])
-    np.testing.assert_allclose(found, slopes, rtol=1e-11, atol=1e-12)
+    matrix = np.hstack([each.full() for each in jacobian.call([*vectors, 0])])
+    np.testing.assert_allclose(matrix, slopes, rtol=1e-11, atol=1e-12)
     second = jacobian.jacobian()
-    results = [each.full() for each in second.call([*given, *[0] * (1 + len(given))])]
-    rows = [np.hstack(results[k : k + len(given)]) for k in range(0, len(results), len(given) + 1)]
+    results = [each.full() for each in second.call([*vectors, *[0] * (1 + len(vectors))])]
+    rows = [np.hstack(results[k : k + len(vectors)]) for k in range(0, len(results), len(vectors) + 1)]
     by_columns = curvature.transpose(1, 0, 2).reshape(-1, curvature.shape[2])
     np.testing.assert_allclose(np.vstack(rows), by_columns, rtol=1e-10, atol=1e-11)
 
@@ -128,14 +128,14 @@ def test_values_and_derivatives_are_those_of_the_formulas(name, external):
 @pytest.mark.parametrize("name", NAMES)
 def test_hessians_of_expressions_are_exact(name, external, casadi):
     """The Hessian of the sum of the sines of the outputs, by all arguments, is that of the chain rule."""
-    function, (_, given) = external[name], arguments(name)
-    sizes = [len(argument) for argument in given]
+    function, (_, vectors) = external[name], arguments(name)
+    sizes = [len(argument) for argument in vectors]
     v = casadi.MX.sym("v", sum(sizes))
     parts = casadi.vertsplit(v, [0, *np.cumsum(sizes).tolist()])
     hessian = casadi.Function("hessian", [v], [casadi.hessian(casadi.sum1(casadi.sin(function(*parts))), v)[0]])
     values, slopes, curvature = derivatives(name)
     expected = np.tensordot(np.cos(values), curvature, 1) - slopes.T @ (np.sin(values)[:, None] * slopes)
-    np.testing.assert_allclose(hessian(np.concatenate(given)).full(), expected, rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(hessian(np.concatenate(vectors)).full(), expected, rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -176,11 +176,11 @@ def test_ipopt_solves_with_a_network_as_constraint(external, casadi, capfd):
     problem = {"x": x, "f": casadi.sumsqr(x - casadi.DM([0.25, 0.5])), "g": network(x)}
     options = {"ipopt.derivative_test": "second-order", "print_time": False}
     solver = casadi.nlpsol("solver", "ipopt", problem, options)
-    found = solver(x0=[0.1, 0.2], lbg=level, ubg=level)
+    optimum = solver(x0=[0.1, 0.2], lbg=level, ubg=level)
     assert solver.stats()["return_status"] == "Solve_Succeeded"
     assert solver.stats()["iter_count"] < 15
     assert "No errors detected by derivative checker" in capfd.readouterr().out
-    solution, multiplier = found["x"].full().ravel(), float(found["lam_g"])
+    solution, multiplier = optimum["x"].full().ravel(), float(optimum["lam_g"])
     outputs, _ = formulas("curve_trained")
     steps = np.diag([1e-20] * 2)
     with mpmath.workdps(DIGITS):
@@ -210,10 +210,10 @@ def test_integrators_have_sensitivities(external, casadi):
     options = {"abstol": 1e-11, "reltol": 1e-11}
     flow = casadi.integrator("flow", "cvodes", {"x": x, "ode": network(x)[:2]}, 0, 1, options)
     ends = lambda x: flow(x0=x)["xf"].full().ravel()  # noqa: E731
-    found = flow.factory("sensitivities", ["x0"], ["jac:xf:x0"])([1, -0.5]).full()
+    sensitivities = flow.factory("sensitivities", ["x0"], ["jac:xf:x0"])([1, -0.5]).full()
     step = 2.0**-12
     expected = [(ends([1 + a, b - 0.5]) - ends([1 - a, -b - 0.5])) / (2 * step) for a, b in [(step, 0), (0, step)]]
-    np.testing.assert_allclose(found, np.array(expected).T, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(sensitivities, np.array(expected).T, rtol=1e-5, atol=1e-6)
 
 
 def test_c_that_casadi_generates_calls_it(external, libraries, casadi, tmp_path, monkeypatch):
@@ -244,9 +244,9 @@ def test_c_that_casadi_generates_calls_it(external, libraries, casadi, tmp_path,
     library = ctypes.CDLL("./expression.so")
     generator = np.random.default_rng(0)
     for function in functions:
-        given = [generator.normal(size=function.size_in(k)) for k in range(function.n_in())]
-        found = ExternalFunction(library, function.name())(*given)
-        for each, expected in zip(found, function.call([casadi.DM(a.tolist()) for a in given]), strict=True):
+        vectors = [generator.normal(size=function.size_in(k)) for k in range(function.n_in())]
+        results = ExternalFunction(library, function.name())(*vectors)
+        for each, expected in zip(results, function.call([casadi.DM(a.tolist()) for a in vectors]), strict=True):
             np.testing.assert_allclose(each, expected.full(), rtol=1e-13, atol=1e-14)
 
 
@@ -256,36 +256,36 @@ def test_c_that_casadi_generates_calls_it(external, libraries, casadi, tmp_path,
 @pytest.fixture(scope="module")
 def functions(tmp_path_factory):
     """The functions of two models as acados knows them, with ``int`` for casadi_int."""
-    found = {}
+    by_model = {}
     for name in ("formula", "curve_trained"):
         model = MODELS[name.removesuffix("_trained")]
         parameters = start(model) if name.endswith("_trained") else None
         path = compiled(model, tmp_path_factory.mktemp("acados"), name, parameters, ["-Dcasadi_int=int"])
         library = ctypes.CDLL(str(path))
-        found[name] = [ExternalFunction(library, text.format(name)) for text in FUNCTIONS]
-    return found
+        by_model[name] = [ExternalFunction(library, text.format(name)) for text in FUNCTIONS]
+    return by_model
 
 
 @pytest.mark.parametrize("name", ["formula", "curve_trained"])
 def test_acados_finds_what_it_asks_for(name, functions):
     """With what acados asks for it can call all functions: results agree with each other, and memory with its size."""
     values, jacobian, adjoint, hessian, _ = functions[name]
-    _, given = arguments(name)
+    _, vectors = arguments(name)
     outputs, z = formulas(name)
-    (y,) = values(*given)
+    (y,) = values(*vectors)
     np.testing.assert_allclose(y.ravel(), outputs(z).astype(float), rtol=1e-13)
     seeds = np.linspace(-1, 2, len(y))
-    slopes = np.hstack(jacobian(*given, y))
-    np.testing.assert_allclose(np.vstack(adjoint(*given, y, seeds)).ravel(), slopes.T @ seeds, rtol=1e-12, atol=1e-14)
-    blocks = hessian(*given, y, seeds, *map(np.zeros_like, given))
-    width = len(given) + 2
-    curvature = np.block([blocks[k : k + len(given)] for k in range(0, len(blocks), width)])
+    slopes = np.hstack(jacobian(*vectors, y))
+    np.testing.assert_allclose(np.vstack(adjoint(*vectors, y, seeds)).ravel(), slopes.T @ seeds, rtol=1e-12, atol=1e-14)
+    blocks = hessian(*vectors, y, seeds, *map(np.zeros_like, vectors))
+    width = len(vectors) + 2
+    curvature = np.block([blocks[k : k + len(vectors)] for k in range(0, len(blocks), width)])
     np.testing.assert_allclose(curvature, curvature.T, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(np.vstack(blocks[width - 1 :: width]), slopes.T, rtol=1e-14)
-    changed = np.concatenate(given)
+    changed = np.concatenate(vectors)
     changed[0] += 2.0**-20
-    after = adjoint(*np.split(changed, [len(given[0])])[: len(given)], y, seeds)
-    difference = (np.vstack(after) - np.vstack(adjoint(*given, y, seeds))).ravel() * 2.0**20
+    after = adjoint(*np.split(changed, [len(vectors[0])])[: len(vectors)], y, seeds)
+    difference = (np.vstack(after) - np.vstack(adjoint(*vectors, y, seeds))).ravel() * 2.0**20
     np.testing.assert_allclose(difference, curvature[0], rtol=1e-4, atol=1e-5)
 
 

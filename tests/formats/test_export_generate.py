@@ -88,9 +88,9 @@ def test_plain_c(name, precision, libm, tmp_path):
     np.testing.assert_allclose(
         np.array(last.split(), float), probabilities, atol=1e-13 if precision == "float64" else 1e-6
     )
-    told = subprocess.run([f"./{name}_test"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout
-    assert "steps: right" in told.stdout
+    verdict = subprocess.run([f"./{name}_test"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert verdict.returncode == 0, verdict.stdout
+    assert "steps: right" in verdict.stdout
 
 
 SCRIPT = """
@@ -118,11 +118,11 @@ def test_webassembly(tmp_path):
     (tmp_path / "run.mjs").write_text(SCRIPT.replace("NAME", "transformer").replace("CALLS", json.dumps(CALLS)))
     done = subprocess.run(["node", "run.mjs"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    (*found, first, second, last), wrong = json.loads(done.stdout)
-    assert found == tokens
+    (*drawn, first, second, last), wrong = json.loads(done.stdout)
+    assert drawn == tokens
     module = built(NETWORKS["transformer"], "float64", fit=False)
     several = module.generate(parameters, [PROMPT, PROMPT], 4, seed=3)
-    assert [first, second] == [one.tolist() for one in several]
+    assert [first, second] == [sequence.tolist() for sequence in several]
     np.testing.assert_allclose(last, probabilities, atol=1e-14)
     messages = (
         "a prompt is at least one token", r"prompt\[0\] is 5, not a whole number from 0 to 4", "prompt and steps need",

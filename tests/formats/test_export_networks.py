@@ -49,8 +49,8 @@ def test_onnx(model, tmp_path):
     parameters, X, expected = drawn(model)
     nn.export(model, "onnx", tmp_path, parameters=parameters)
     session = onnxruntime.InferenceSession(tmp_path / f"{model.name}.onnx", providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    (outcome,) = session.run(None, {given.name: X})
+    (value_info,) = session.get_inputs()
+    (outcome,) = session.run(None, {value_info.name: X})
     assert outcome == pytest.approx(expected, rel=1e-12, abs=1e-13)
 
 
@@ -61,8 +61,8 @@ def test_plain_c(model, tmp_path):
     nn.export(model, "c", tmp_path, parameters=parameters)
     sources = sorted(map(str, tmp_path.glob("*.c")))
     subprocess.run([*QUICK.split(), "-o", tmp_path / "test", *sources, "-lm"], check=True, cwd=tmp_path)
-    told = subprocess.run([tmp_path / "test"], capture_output=True, text=True, check=True).stdout
-    assert "right" in told
+    printed = subprocess.run([tmp_path / "test"], capture_output=True, text=True, check=True).stdout
+    assert "right" in printed
 
 
 def equations():
@@ -78,8 +78,8 @@ def test_equations_in_the_loss(tmp_path):
     nn.export(equations(), "c", tmp_path, train=True, parameters=np.linspace(-1, 1, 13))
     sources = sorted(map(str, tmp_path.glob("*.c")))
     subprocess.run([*QUICK.split(), "-o", tmp_path / "test", *sources, "-lm"], check=True, cwd=tmp_path)
-    told = subprocess.run([tmp_path / "test"], capture_output=True, text=True, check=True).stdout
-    assert "gradient: right" in told
+    printed = subprocess.run([tmp_path / "test"], capture_output=True, text=True, check=True).stdout
+    assert "gradient: right" in printed
 
 
 @pytest.mark.thorough

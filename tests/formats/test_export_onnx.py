@@ -68,15 +68,15 @@ def test_activations(name, precision):
     model = nn.Sequential([nn.Dense(4, hidden), nn.Dense(3, name)], inputs=5)
     parameters, X, _ = random_data(describe(model), samples=8)
     largest = {"float32": 1, "float64": 100}[precision]  # the sums before an activation are rounded, too
-    found = agree(model, X * np.geomspace(1e-6, largest, 8)[:, None], parameters, precision)
+    proto = agree(model, X * np.geomspace(1e-6, largest, 8)[:, None], parameters, precision)
     if precision == "float32":
         if name in EXPECTED:
             both = [*EXPECTED[hidden], "Gemm", *EXPECTED[name]]
-            assert sorted(operators(found)) == sorted(["Gemm", *both])
+            assert sorted(operators(proto)) == sorted(["Gemm", *both])
     else:
-        assert not SINGLE.intersection(operators(found))
-        assert name != "silu" or "Sigmoid" not in operators(found)  # older ones would make both one
-    assert operators(found).count("Gemm") == 2
+        assert not SINGLE.intersection(operators(proto))
+        assert name != "silu" or "Sigmoid" not in operators(proto)  # older ones would make both one
+    assert operators(proto).count("Gemm") == 2
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -86,8 +86,8 @@ def test_losses(loss, precision):
     last = "softmax" if loss == "categorical_crossentropy" else "sigmoid" if loss == "binary_crossentropy" else "linear"
     model = nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(3, last)], inputs=5, loss=loss)
     parameters, X, _ = random_data(describe(model))
-    found = agree(model, X, parameters, precision)
-    assert len(operators(found)) == (3 if last == "linear" else 4)
+    proto = agree(model, X, parameters, precision)
+    assert len(operators(proto)) == (3 if last == "linear" else 4)
 
 
 @pytest.mark.usefixtures("light_compiler")
@@ -109,15 +109,15 @@ def test_what_a_reader_expects():
     """A network is Gemms with its weights by name, as they lie in the model, and the operators of its activations."""
     model = nn.Sequential([nn.Dense(32, "relu"), nn.Dropout(0.2), nn.Dense(10, "softmax")], inputs=64, name="digits")
     parameters, X, _ = random_data(describe(model))
-    found = agree(model, X, parameters, "float32")
-    assert operators(found) == ["Gemm", "Relu", "Gemm", "Softmax"]
-    assert {tensor.name: tuple(tensor.dims) for tensor in found.graph.initializer} == {
+    proto = agree(model, X, parameters, "float32")
+    assert operators(proto) == ["Gemm", "Relu", "Gemm", "Softmax"]
+    assert {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer} == {
         "W1": (32, 64),
         "b1": (32,),
         "W3": (10, 32),
         "b3": (10,),
     }
-    assert [node.output[0] for node in found.graph.node] == ["z1", "h1", "z3", "output"]
+    assert [node.output[0] for node in proto.graph.node] == ["z1", "h1", "z3", "output"]
 
 
 def test_tokens_are_whole_numbers():
@@ -134,10 +134,10 @@ def test_tokens_are_whole_numbers():
     for model, kind, counts in cases:
         parameters, _, _ = random_data(describe(model))
         X = np.random.default_rng(1).integers(0, 6, (5, sum(tensor.size for tensor in describe(model).inputs)))
-        found = agree(model, X, parameters)
-        assert found.graph.input[0].type.tensor_type.elem_type == kind
-        assert {name: operators(found).count(name) for name in counts} == counts
-        again = nn.from_onnx(found)
+        proto = agree(model, X, parameters)
+        assert proto.graph.input[0].type.tensor_type.elem_type == kind
+        assert {name: operators(proto).count(name) for name in counts} == counts
+        again = nn.from_onnx(proto)
         start = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in again.describe().parameters])
         assert distance(evaluated(again, start, X.astype(float)), evaluated(model, parameters, X.astype(float))) < 1e-13
 
@@ -146,11 +146,11 @@ def test_what_is_printed(tmp_path):
     """What an export returns is printed as its paths and its report, not as the bytes of the files."""
     model = nn.Sequential([nn.Dense(200), nn.Dense(50)], inputs=100, name="wide")
     parameters, _, _ = random_data(describe(model))
-    found = nn.export(model, "onnx", tmp_path, parameters=parameters)
-    assert repr(found) == str(found) == f"{tmp_path / 'wide.onnx'}\n{found.report}"
-    assert "bytes" in found.report
-    assert len(found.files["wide.onnx"]) > 240_000
-    read = nn.from_onnx(found.paths[0]).describe()
+    written = nn.export(model, "onnx", tmp_path, parameters=parameters)
+    assert repr(written) == str(written) == f"{tmp_path / 'wide.onnx'}\n{written.report}"
+    assert "bytes" in written.report
+    assert len(written.files["wide.onnx"]) > 240_000
+    read = nn.from_onnx(written.paths[0]).describe()
     assert len(repr(read)) < 5_000  # not the bytes of its weights either
 
 
@@ -178,8 +178,8 @@ def test_the_mean_of_networks(precision):
     wide = Description(4, ((5, "gelu"), last), "mse", skip=True)
     few, many = (Ensemble((Kind(plain, count, 0.4), Kind(wide, 3, 0.6)), 2.0, -1.0) for count in (2, 20))
     parameters, X, _ = random_data(describe(many))
-    found = agree(many, X, parameters, precision)
-    assert len(operators(found)) == len(operators(loaded(exported(few, precision, random_data(describe(few))[0]))))
+    proto = agree(many, X, parameters, precision)
+    assert len(operators(proto)) == len(operators(loaded(exported(few, precision, random_data(describe(few))[0]))))
 
 
 class Mixed:
@@ -205,8 +205,8 @@ def test_any_steps(precision):
     """Sums, maxima, normalizations and broadcasts over any axes, not only those of our layers, are written."""
     model = nn.Sequential([nn.Dense(4, "tanh"), Mixed(), nn.Dense(2)], inputs=5)
     parameters, X, _ = random_data(describe(model))
-    found = agree(model, X, parameters, precision)
-    assert {"Einsum", "ReduceMax", "ReduceSum", "Softmax", "Transpose"} <= set(operators(found))
+    proto = agree(model, X, parameters, precision)
+    assert {"Einsum", "ReduceMax", "ReduceSum", "Softmax", "Transpose"} <= set(operators(proto))
 
 
 # --- formulas ----------------------------------------------------------------------------------------------------
@@ -235,8 +235,8 @@ def test_functions(name, precision):
     low, high = RANGES.get(name, (-6, 6))
     X = np.stack([np.linspace(low, high, 41), np.linspace(0.1, 3, 41)], axis=1)
     X[7, 0] = max(low, 1e-9)
-    found = agree(formula(f"{name}({arguments})"), X, precision=precision)
-    assert precision == "float32" or not SINGLE.intersection(operators(found))
+    proto = agree(formula(f"{name}({arguments})"), X, precision=precision)
+    assert precision == "float32" or not SINGLE.intersection(operators(proto))
 
 
 CHOICES = [
@@ -303,19 +303,19 @@ def test_many_outputs_and_one_that_depends_on_nothing():
     """The outputs of a formula lie side by side; one that is a constant is there for each row."""
     a, b = symbols("a b")
     model = nn.Model("several", (x, y), (t, w), {a: 2, b: 3}, (a * x + b * y, b), (a - t) ** 2)
-    found = agree(model, [[1, 2], [3, 4], [5, 6]])
-    assert [dim.dim_param or dim.dim_value for dim in found.graph.output[0].type.tensor_type.shape.dim] == ["N", 2]
-    assert found.graph.output[0].doc_string == "column 0: output1\ncolumn 1: output2"
+    proto = agree(model, [[1, 2], [3, 4], [5, 6]])
+    assert [dim.dim_param or dim.dim_value for dim in proto.graph.output[0].type.tensor_type.shape.dim] == ["N", 2]
+    assert proto.graph.output[0].doc_string == "column 0: output1\ncolumn 1: output2"
 
 
 def test_names_of_people():
     """Names that no identifier may be are replaced, and the texts still say which column is which."""
     alpha, beta = symbols("α x[0]")
     model = nn.Model("größe", (alpha, x), t, {beta: 2}, beta * alpha + x, (beta - t) ** 2)
-    found = agree(model, [[1, 2], [3, 4]])
-    assert found.graph.input[0].name == "X"
-    assert found.graph.input[0].doc_string == "column 0: α\ncolumn 1: x"
-    assert all(name.isidentifier() and name.isascii() for node in found.graph.node for name in node.output)
+    proto = agree(model, [[1, 2], [3, 4]])
+    assert proto.graph.input[0].name == "X"
+    assert proto.graph.input[0].doc_string == "column 0: α\ncolumn 1: x"
+    assert all(name.isidentifier() and name.isascii() for node in proto.graph.node for name in node.output)
 
 
 # --- the file ----------------------------------------------------------------------------------------------------
@@ -346,10 +346,10 @@ def test_export(tmp_path):
     """``nn.export`` writes the file, with a formula's own values where no parameters are given, which it says."""
     a, b = symbols("a b")
     model = nn.Model("line", x, t, {a: 2, b: 1}, a * x + b)
-    found = nn.export(model, "onnx", tmp_path / "here")
-    assert [path.name for path in found.paths] == ["line.onnx"]
-    assert "none were given" in found.report
-    np.testing.assert_array_equal(predictions(loaded(found), np.array([[3.0]]))[0], [[7.0]])
+    written = nn.export(model, "onnx", tmp_path / "here")
+    assert [path.name for path in written.paths] == ["line.onnx"]
+    assert "none were given" in written.report
+    np.testing.assert_array_equal(predictions(loaded(written), np.array([[3.0]]))[0], [[7.0]])
     trained = nn.export(model, "onnx", tmp_path / "there", parameters=[1, 1])
     assert "none were given" not in trained.report
     np.testing.assert_array_equal(predictions(loaded(trained), np.array([[3.0]]))[0], [[4.0]])

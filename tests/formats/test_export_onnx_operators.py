@@ -22,13 +22,13 @@ MERGED = ("Attention", "RMSNormalization", "RotaryEmbedding")
 
 def attending(layer, inputs=((4, 6),), normal=False, **options):
     """A network of one layer of attention with the inputs query, value, key, attention_mask, lengths by name."""
-    given = [nn.Input(shape, name=name) for shape, name in zip(inputs, ("x", "y", "z"), strict=False)]
+    nodes = [nn.Input(shape, name=name) for shape, name in zip(inputs, ("x", "y", "z"), strict=False)]
     further = {name: nn.Input(shape, name=name) for name, shape in options.items() if isinstance(shape, tuple)}
     flags = {name: option for name, option in options.items() if not isinstance(option, tuple)}
-    x = nn.RMSNormalization()(given[0]) if normal else given[0]
-    result = layer(x, *given[1:], **further, **flags)
+    x = nn.RMSNormalization()(nodes[0]) if normal else nodes[0]
+    result = layer(x, *nodes[1:], **further, **flags)
     outputs = list(result) if isinstance(result, tuple) else result
-    return nn.Network([*given, *further.values()], outputs, name="attending")
+    return nn.Network([*nodes, *further.values()], outputs, name="attending")
 
 
 NETWORKS = {

@@ -76,6 +76,6 @@ def test_a_header_stands_where_it_may_be_needed():
     """What was included on a condition only is there again where that may not hold."""
     include = '#include "nncodegen/base/config.h"\n'
     text = f"#if A\n{include}#endif\n#if A\n{include}#endif\n{include}"
-    found = amalgamated(text, {})
-    assert found.count("#ifndef NNCODEGEN_CONFIG_H") == 2
-    assert "#if A\n#endif" in found
+    merged = amalgamated(text, {})
+    assert merged.count("#ifndef NNCODEGEN_CONFIG_H") == 2
+    assert "#if A\n#endif" in merged

@@ -199,7 +199,7 @@ def test_predictions(precision, exported):
     """Weights from the file beside it, rows or one array: the outputs are those of the formulas."""
     folder = exported(digits, parameters=trained, precision=precision)
     X = np.random.default_rng(1).uniform(0, 1, (7, 64)).astype(precision)
-    rows, flat, one = run(
+    rows, flat, single = run(
         folder,
         f"""
         const X = {json.dumps(X.tolist())};
@@ -208,7 +208,7 @@ def test_predictions(precision, exported):
     tolerance = 1e-14 if precision == "float64" else 1e-6
     assert np.allclose(rows, expected(digits, trained.astype(precision), X, precision), rtol=tolerance, atol=tolerance)
     assert np.array_equal(np.ravel(rows), flat)
-    assert np.array_equal(rows[3], one)
+    assert np.array_equal(rows[3], single)
 
 
 @in_node
@@ -349,14 +349,14 @@ def test_values_that_are_refused(precision, exported):
         cases[f"model.train([[1, 2]], [1], {{ parameters: [0, {value}] }})"] = said.format("parameters[1]")
     if precision == "float32":
         cases["model.predict([1, -1e39])"] = "RangeError: inputs[1] is -1e+39, too large for float32"
-    for given, text in (
+    for argument, text in (
         ("3", "3"),
         ("{}", "[object Object]"),
         ("'ab'", '"ab"'),
         ("undefined", "undefined"),
         ("null", "null"),
     ):
-        cases[f"model.predict({given})"] = f"TypeError: inputs is {text}, not an array of numbers"
+        cases[f"model.predict({argument})"] = f"TypeError: inputs is {text}, not an array of numbers"
     cases["model.predict()"] = "TypeError: inputs is undefined, not an array of numbers"
     cases["model.predict([[1, 2], null])"] = "TypeError: inputs[1] is null, not an array of numbers"
     cases["model.predict([[1, 2], 3])"] = "TypeError: inputs[1] is 3, not an array of numbers"
@@ -367,14 +367,14 @@ def test_values_that_are_refused(precision, exported):
         cases[f"model.train([[1, 2]], [1], {{ {option} }})"] = f"RangeError: {option.partition(':')[0]} must be a"
     cases["await load(undefined, [0, 0, 0, 0, 0, 0, null])"] = "TypeError: parameters[6] is null, not a number"
     tried = ", ".join(f"async () => {call}" for call in cases)
-    told = run(
+    messages = run(
         folder,
         f"""
         const told = (error) => `${{error.name}}: ${{error.message.replace("perceptron: ", "")}}`;
         return Promise.all([{tried}].map((call) => call().then(() => "accepted", told)));""",
     )
-    for call, found, wanted in zip(cases, told, cases.values(), strict=True):
-        assert found.startswith(wanted), call
+    for call, message, wanted in zip(cases, messages, cases.values(), strict=True):
+        assert message.startswith(wanted), call
     right = run(folder, "return [[true, 0], [1, 0]].map((row) => model.predict([row])[0][0])")
     assert right[0] == right[1]
 
@@ -388,7 +388,7 @@ def test_ranges_of_inputs(exported):
     module = nn.build(model, fit=False)
     folder, point = exported(model), module.initial_parameters().tolist()
     refused = [[0, 3, 0.5], [-1, 2, 0.5], [0.5, 2, 0.5]]
-    right, one, *told = run(
+    right, flat, *messages = run(
         folder,
         f"""
         const point = {point}, rows = {refused};
@@ -397,8 +397,8 @@ def test_ranges_of_inputs(exported):
         return [model.predict([[0, 2, 7.5]], point)[0], one, ...told];""",
     )
     assert right == pytest.approx(module.predict(point, [[0, 2, 7.5]])[0], rel=1e-14)
-    assert one == "words: inputs[0] is 0.5, not a whole number from 0 to 2"
-    for row, (column, value), text in zip(refused, ((1, 3), (0, -1), (0, 0.5)), told, strict=True):
+    assert flat == "words: inputs[0] is 0.5, not a whole number from 0 to 2"
+    for row, (column, value), text in zip(refused, ((1, 3), (0, -1), (0, 0.5)), messages, strict=True):
         assert text == f"words: inputs[1][{column}] is {value}, not a whole number from 0 to 2"
         with pytest.raises(ValueError, match=rf"X\[0, {column}\] is {value}; .* whole numbers from 0 to 2"):
             module.predict(point, [row])
@@ -528,7 +528,7 @@ def training(options):
 @in_node
 def test_a_training_that_diverges(exported):
     """It ends with an error, and with the parameters from before the epoch; the model's own never change."""
-    message, finite, own = run(
+    message, finite, weights = run(
         exported(line, train=True),
         """
         const trainer = model.trainer([1e3, 2e3], [0, 1], { learningRate: 1e10, epochs: 99 });
@@ -537,7 +537,7 @@ def test_a_training_that_diverges(exported):
     )
     assert re.search(r"diverged in epoch \d+: lower learningRate", message)
     assert finite
-    assert own == [1.0]
+    assert weights == [1.0]
 
 
 @in_node
@@ -658,8 +658,8 @@ def test_a_module_in_a_browser(exported, tmp_path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = browse(f"http://127.0.0.1:{server.server_port}/use.html", tmp_path, "--dump-dom")
         server.shutdown()
-    found = [float(number) for number in re.search(r"<p>(.*?)</p>", page)[1].split()]
-    assert found == pytest.approx(expected(digits, trained, np.full((1, 64), 0.25))[0], rel=1e-13)
+    outputs = [float(number) for number in re.search(r"<p>(.*?)</p>", page)[1].split()]
+    assert outputs == pytest.approx(expected(digits, trained, np.full((1, 64), 0.25))[0], rel=1e-13)
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -256,8 +256,8 @@ def test_an_estimator(installed, tmp_path):
     (installed.folder / "DATA.csv").write_text(frame[["width", "length"]].to_csv())
     done = installed.run("-m", "estimator", "predict", "DATA.csv")
     assert done.returncode == 0, done.stderr
-    found = np.array([line.split(",") for line in done.stdout.splitlines()[1:]], float)
-    np.testing.assert_allclose(found[:, -1], learned.predict_proba(frame)[:, 1], rtol=1e-12)
+    probabilities = np.array([line.split(",") for line in done.stdout.splitlines()[1:]], float)
+    np.testing.assert_allclose(probabilities[:, -1], learned.predict_proba(frame)[:, 1], rtol=1e-12)
 
 
 @pytest.mark.thorough

@@ -26,16 +26,16 @@ FEATURES = pd.DataFrame(X, columns=["width", "height", "depth"])
 CLASSES = np.array(["red", "green", "blue"])[np.arange(30) % 3]
 
 
-def outputs(found, given):
+def outputs(exportable, rows):
     """The outputs of what an object exports, by the compiled module of that."""
-    return nn.build(found.model, found.precision).predict(found.parameters, given)
+    return nn.build(exportable.model, exportable.precision).predict(exportable.parameters, rows)
 
 
-def evaluated(found, given):
+def evaluated(exportable, rows):
     """The same by the evaluator, without the loss."""
-    program = describe(found.model)
-    Y = np.zeros((len(given), sum(tensor.size for tensor in program.targets)))
-    return nn.evaluate(program, found.parameters, given, Y)[program.outputs[0].tensor]
+    program = describe(exportable.model)
+    Y = np.zeros((len(rows), sum(tensor.size for tensor in program.targets)))
+    return nn.evaluate(program, exportable.parameters, rows, Y)[program.outputs[0].tensor]
 
 
 # --- estimators --------------------------------------------------------------------------------------------------
@@ -125,10 +125,10 @@ def drawn(ensemble):
     return [RNG.normal(size=(kind.count, kind.network.parameter_count)) for kind in ensemble.kinds]
 
 
-def mean(ensemble, parameters, given):
+def mean(ensemble, parameters, rows):
     """The output of an ensemble by its definition."""
     means = [
-        predict_mean(kind.network, parameter, given) for kind, parameter in zip(ensemble.kinds, parameters, strict=True)
+        predict_mean(kind.network, parameter, rows) for kind, parameter in zip(ensemble.kinds, parameters, strict=True)
     ]
     total = sum(kind.weight * parameter for kind, parameter in zip(ensemble.kinds, means, strict=True))
     return total * ensemble.scale + ensemble.shift
@@ -137,8 +137,8 @@ def mean(ensemble, parameters, given):
 def test_the_mean_of_networks():
     """Networks of several kinds are one model, whose output is their weighted mean, scaled and shifted."""
     parameters = drawn(MIXED)
-    found = nn.Exportable(MIXED, "float64", MIXED.parameters(parameters))
-    np.testing.assert_allclose(evaluated(found, X), mean(MIXED, parameters, X), atol=1e-14)
+    exportable = nn.Exportable(MIXED, "float64", MIXED.parameters(parameters))
+    np.testing.assert_allclose(evaluated(exportable, X), mean(MIXED, parameters, X), atol=1e-14)
 
 
 @pytest.mark.parametrize("kind", [DEEP, WIDE, LINEAR])
@@ -147,8 +147,8 @@ def test_nothing_is_unrolled(kind):
     few, many = (Ensemble((Kind(kind, count),)) for count in (2, 40))
     assert len(few.describe().steps) == len(many.describe().steps)
     parameters = drawn(many)
-    found = nn.Exportable(many, "float64", many.parameters(parameters))
-    np.testing.assert_allclose(evaluated(found, X), mean(many, parameters, X), atol=1e-14)
+    exportable = nn.Exportable(many, "float64", many.parameters(parameters))
+    np.testing.assert_allclose(evaluated(exportable, X), mean(many, parameters, X), atol=1e-14)
 
 
 def test_one_network_has_no_further_index():
@@ -272,22 +272,22 @@ def test_what_the_inputs_of_a_table_are(columns):
     }  # fmt: skip
     assert sum(" at most 1; " in text for text in texts) >= 4
     followed = 0
-    for text, found in zip(texts, encoded.T, strict=True):
+    for text, column in zip(texts, encoded.T, strict=True):
         if piece := re.match(r"(2\*\(\w+ [-+] [\d.e-]+\)/[\d.e-]+ - 1), at least -1 and at most 1; ", text):
             expected = np.clip(eval(piece[1], dict(values)), -1, 1)
             missing = np.isnan(expected)
-            np.testing.assert_allclose(found[~missing], expected[~missing], atol=1e-12, err_msg=text)
+            np.testing.assert_allclose(column[~missing], expected[~missing], atol=1e-12, err_msg=text)
         elif scaled := re.search(r"(?:\(\w+ [-+] [\d.e-]+\)/[\d.e-]+|(?:sin|cos)\(.*?/\d+\))", text):
             expected = eval(scaled[0], dict(values))
             missing = np.isnan(expected)
-            np.testing.assert_allclose(found[~missing], expected[~missing], atol=1e-12, err_msg=text)
+            np.testing.assert_allclose(column[~missing], expected[~missing], atol=1e-12, err_msg=text)
         elif text.endswith(" is missing: 1, else 0"):
             expected = frame()[text.split()[0]] == ""
-            np.testing.assert_array_equal(found, expected, err_msg=text)
+            np.testing.assert_array_equal(column, expected, err_msg=text)
         elif member := re.fullmatch(r"(\w+) is (\w+): 1, else 0", text):
-            np.testing.assert_array_equal(found, frame()[member[1]] == member[2], err_msg=text)
+            np.testing.assert_array_equal(column, frame()[member[1]] == member[2], err_msg=text)
         elif day := re.fullmatch(r"seen is a (\w+day): 1, else 0", text):
-            np.testing.assert_array_equal(found, dates.dt.day_name() == day[1], err_msg=text)
+            np.testing.assert_array_equal(column, dates.dt.day_name() == day[1], err_msg=text)
         else:
             assert text == "the first day of the year of seen, in the same way"
             continue

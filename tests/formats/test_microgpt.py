@@ -53,15 +53,15 @@ def start(module, words):
 
 def invented(module, parameters):
     """A word, letter by letter, by random numbers from the stream that the initial parameters come from."""
-    found, state = [END], None
-    while len(found) <= STEPS:
-        probabilities, state = module.step(parameters, found[-1], state)
+    tokens, state = [END], None
+    while len(tokens) <= STEPS:
+        probabilities, state = module.step(parameters, tokens[-1], state)
         weights = probabilities ** (1 / 0.5)
         (token,) = random.choices(range(END + 1), weights=(weights / weights.sum()).tolist())
         if token == END:
             break
-        found.append(token)
-    return "".join(ascii_lowercase[token] for token in found[1:])
+        tokens.append(token)
+    return "".join(ascii_lowercase[token] for token in tokens[1:])
 
 
 @pytest.mark.skipif(not NAMES.exists(), reason="the file of names is not there")

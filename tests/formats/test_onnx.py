@@ -56,7 +56,7 @@ def test_stack_predicts(stack):
     assert module.predict(start, X) == pytest.approx(reference(proto, X), rel=1e-13, abs=1e-15)
     from onnx import numpy_helper
 
-    arrays = {one.name: numpy_helper.to_array(one) for one in proto.graph.initializer}
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     assert module.parameter_shapes == {name: array.shape for name, array in arrays.items()}
     assert np.array_equal(start, np.concatenate([array.ravel() for array in arrays.values()]))
     assert module.output_names == ("y[0]", "y[1]", "y[2]")
@@ -93,7 +93,9 @@ def test_what_tf2onnx_writes_for_keras(opset):
     proto = keras(np.random.default_rng(2), opset)
     graph, inputs = nn.from_onnx(proto), RNG.normal(size=(5, 4, 3))
     assert predicted(graph, inputs) == pytest.approx(reference(proto, inputs), rel=1e-12)
-    weights = sum(np.prod(one.dims) for one in proto.graph.initializer if one.dims and one.data_type == DOUBLE)
+    weights = sum(
+        np.prod(tensor.dims) for tensor in proto.graph.initializer if tensor.dims and tensor.data_type == DOUBLE
+    )
     assert len(start_of(graph.describe())) == weights
 
 
@@ -235,7 +237,7 @@ def test_compiled_graphs(name):
 def test_rows_that_are_folded():
     """Where axes were folded into the rows of a batch, only what is done to each row alone is read."""
     rows = integers(rows=[-1, 4], one=[1]) | weights(W=(4, 4))
-    for nodes, told in (
+    for nodes, message in (
         ([("Reshape", "x rows", "y", {})], "the output 'y' .* has several rows for each sample"),
         (
             [("Reshape", "x rows", "r", {}), ("Shape", "r", "s", {}), ("Reshape", "x s", "y", {})],
@@ -251,7 +253,7 @@ def test_rows_that_are_folded():
             "rows of a batch meet rows",
         ),
     ):
-        with pytest.raises(nn.ModelError, match=told):
+        with pytest.raises(nn.ModelError, match=message):
             nn.from_onnx(model(nodes, rows, inputs=[("x", ("N", 3, 4))]))
 
 
@@ -283,13 +285,13 @@ def test_shapes_are_computed():
         file = onnx_of_integers(kind, attributes, numbers)
         assert reference(file, np.zeros((1, 1)))[0] == pytest.approx(expected)
         assert predicted(nn.from_onnx(file), np.zeros((1, 1)))[0] == pytest.approx(expected)
-    for nodes, told in (
+    for nodes, message in (
         ([("Mod", "p zero", "m", {})], "divides an integer by 0"),
         ([("Shape", "x", "s", {}), ("Add", "s p", "m", {})], "computes with the number of samples"),
         ([("Mod", "x x", "m", {})], "remainder of values that are not integers in the file"),
     ):
         nodes = [*nodes, ("Cast", "m", "c", {"to": DOUBLE}), ("Mul", "x c", "t", {}), ("MatMul", "t W", "y", {})]
-        with pytest.raises(nn.ModelError, match=told):
+        with pytest.raises(nn.ModelError, match=message):
             nn.from_onnx(model(nodes, integers(p=[7], zero=[0]) | weights(W=(1, 1)), inputs=[("x", ("N", 1))]))
 
 
@@ -330,14 +332,14 @@ def test_several_inputs():
     a, b, c = RNG.normal(size=(5, 2)), RNG.normal(size=(5, 3)), RNG.normal(size=(5, 1))
     graph = nn.from_onnx(proto)
     assert predicted(graph, np.hstack([a, b, c])) == pytest.approx(reference(proto, a, b, c), rel=1e-13)
-    assert [str(one) for one in graph.describe().inputs] == ["a[n, 2]", "b[n, 3]", "c[n]"]
+    assert [str(tensor) for tensor in graph.describe().inputs] == ["a[n, 2]", "b[n, 3]", "c[n]"]
 
 
 def test_batch_normalization_is_folded():
     """At rest, mean and variance go into scale and bias, which are trained; a Dropout does nothing."""
-    own = weights(W=(4, 5), s=(5,), b=(5,), m=(5,)) | {"v": RNG.uniform(0.5, 2, 5)}
+    arrays = weights(W=(4, 5), s=(5,), b=(5,), m=(5,)) | {"v": RNG.uniform(0.5, 2, 5)}
     proto = model([("MatMul", "x W", "h", {}), ("BatchNormalization", "h s b m v", "n", {"epsilon": 0.01}),
-                   ("Dropout", "n", "d mask", {}), ("Relu", "d", "y", {})], own)  # fmt: skip
+                   ("Dropout", "n", "d mask", {}), ("Relu", "d", "y", {})], arrays)  # fmt: skip
     graph = nn.from_onnx(proto)
     assert predicted(graph, X) == pytest.approx(reference(proto, X), rel=1e-12, abs=1e-14)
     assert [(str(parameter), parameter.trained) for parameter in graph.describe().parameters] == [
@@ -347,9 +349,9 @@ def test_batch_normalization_is_folded():
 
 def test_weights_that_are_shared():
     """A weight that is folded in one place and stands as it is in another becomes two parameters."""
-    own = weights(W=(4, 5), s=(5,)) | {"v": RNG.uniform(0.5, 2, 5)}
+    arrays = weights(W=(4, 5), s=(5,)) | {"v": RNG.uniform(0.5, 2, 5)}
     proto = model(
-        [("MatMul", "x W", "h", {}), ("BatchNormalization", "h s s s v", "n", {}), ("Mul", "n s", "y", {})], own
+        [("MatMul", "x W", "h", {}), ("BatchNormalization", "h s s s v", "n", {}), ("Mul", "n s", "y", {})], arrays
     )
     graph = nn.from_onnx(proto)
     assert predicted(graph, X) == pytest.approx(reference(proto, X), rel=1e-9)
@@ -358,15 +360,15 @@ def test_weights_that_are_shared():
 
 def test_what_prepares_inputs_is_kept():
     """Scaling before the first layer is not trained, nor is what ``frozen`` names; where there is no layer, it is."""
-    own = weights(mean=(4,), W=(4, 3), b=(3,)) | {"scale": RNG.uniform(0.5, 2, 4)}
+    arrays = weights(mean=(4,), W=(4, 3), b=(3,)) | {"scale": RNG.uniform(0.5, 2, 4)}
     nodes = [("Sub", "x mean", "c", {}), ("Div", "c scale", "z", {})]
-    proto = model([*nodes, ("MatMul", "z W", "p", {}), ("Add", "p b", "y", {})], own)
+    proto = model([*nodes, ("MatMul", "z W", "p", {}), ("Add", "p b", "y", {})], arrays)
     trained = {
         parameter.name: parameter.trained for parameter in nn.from_onnx(proto, frozen=["b"]).describe().parameters
     }
     assert trained == {"mean": False, "W": True, "b": False, "scale": False}
     assert predicted(nn.from_onnx(proto), X) == pytest.approx(reference(proto, X), rel=1e-12)
-    alone = model([*nodes[:1], ("Div", "c scale", "y", {})], {key: own[key] for key in ("mean", "scale")})
+    alone = model([*nodes[:1], ("Div", "c scale", "y", {})], {key: arrays[key] for key in ("mean", "scale")})
     assert all(parameter.trained for parameter in nn.from_onnx(alone).describe().parameters)
     with pytest.raises(ModelError, match="frozen names 'c', which is no parameter; there are: mean, W, b, scale"):
         nn.from_onnx(proto, frozen=["c"])
@@ -480,7 +482,9 @@ def estimators():
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize(
-    "estimator", estimators(), ids=lambda one: type(one).__name__ if not hasattr(one, "steps") else one.steps[-1][0]
+    "estimator",
+    estimators(),
+    ids=lambda estimator: type(estimator).__name__ if not hasattr(estimator, "steps") else estimator.steps[-1][0],
 )
 def test_estimators_of_sklearn(estimator, classes):
     """Networks, linear models and scalers in pipelines, as skl2onnx writes them, predict what scikit-learn does."""
@@ -548,25 +552,25 @@ def test_probabilities_of_two_classes():
 
 
 def modules(torch):
-    own = torch.nn
+    tnn = torch.nn
 
-    class Skip(own.Module):
+    class Skip(tnn.Module):
         def __init__(self):
             super().__init__()
-            self.a, self.b, self.c, self.d = own.Linear(4, 6), own.Linear(6, 8), own.Linear(8, 6), own.Linear(10, 2)
+            self.a, self.b, self.c, self.d = tnn.Linear(4, 6), tnn.Linear(6, 8), tnn.Linear(8, 6), tnn.Linear(10, 2)
 
         def forward(self, x):
             h = self.a(x)
             h = h + self.c(torch.relu(self.b(h)))
             return self.d(torch.cat([x, h], 1))
 
-    layers = [own.Linear(4, 8), own.BatchNorm1d(8), own.GELU(), own.Dropout(0.1), own.Linear(8, 5), own.SiLU()]
+    layers = [tnn.Linear(4, 8), tnn.BatchNorm1d(8), tnn.GELU(), tnn.Dropout(0.1), tnn.Linear(8, 5), tnn.SiLU()]
     activations = [
-        own.CELU(0.7), own.GELU("tanh"), own.Hardsigmoid(), own.Hardswish(), own.Hardtanh(-0.4, 0.6), own.Mish(),
-        own.LogSigmoid(), own.PReLU(), own.PReLU(5), own.ReLU6(), own.SELU(), own.Softplus(), own.Softshrink(0.25),
+        tnn.CELU(0.7), tnn.GELU("tanh"), tnn.Hardsigmoid(), tnn.Hardswish(), tnn.Hardtanh(-0.4, 0.6), tnn.Mish(),
+        tnn.LogSigmoid(), tnn.PReLU(), tnn.PReLU(5), tnn.ReLU6(), tnn.SELU(), tnn.Softplus(), tnn.Softshrink(0.25),
     ]  # fmt: skip
-    stacks = [own.Sequential(own.Linear(4, 5), activation, own.Linear(5, 2)) for activation in activations]
-    return [own.Sequential(*layers, own.Linear(5, 3), own.Softmax(1)), Skip(), *stacks]
+    stacks = [tnn.Sequential(tnn.Linear(4, 5), activation, tnn.Linear(5, 2)) for activation in activations]
+    return [tnn.Sequential(*layers, tnn.Linear(5, 3), tnn.Softmax(1)), Skip(), *stacks]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -600,16 +604,16 @@ def test_torch_with_weights_beside_the_file(tmp_path):
     """The exporter of PyTorch writes larger weights beside the file; windows and recurrences are read from there."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    own = torch.nn
-    module = own.Sequential(
-        own.Conv2d(1, 16, 3, padding=1),
-        own.BatchNorm2d(16),
-        own.PReLU(16),
-        own.MaxPool2d(2),
-        own.Conv2d(16, 6, 3, groups=2, stride=2),
-        own.Flatten(),
-        own.Linear(24, 3),
-        own.Softmax(1),
+    tnn = torch.nn
+    module = tnn.Sequential(
+        tnn.Conv2d(1, 16, 3, padding=1),
+        tnn.BatchNorm2d(16),
+        tnn.PReLU(16),
+        tnn.MaxPool2d(2),
+        tnn.Conv2d(16, 6, 3, groups=2, stride=2),
+        tnn.Flatten(),
+        tnn.Linear(24, 3),
+        tnn.Softmax(1),
     ).eval()
     inputs, path = torch.randn(3, 1, 10, 10), tmp_path / "network.onnx"
     shapes = ({0: torch.export.Dim("batch")},)
@@ -640,9 +644,9 @@ def test_attention_of_the_older_exporter(batch):
             if self.kind != "function":
                 return self.own(x, x, x, need_weights=self.kind == "weights")[0]
             rows, steps, width = x.shape
-            q, k, v = (one.view(rows, steps, 2, 4).transpose(1, 2) for one in self.project(x).chunk(3, -1))
-            found = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-            return found.transpose(1, 2).reshape(rows, steps, width)
+            q, k, v = (piece.view(rows, steps, 2, 4).transpose(1, 2) for piece in self.project(x).chunk(3, -1))
+            attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return attended.transpose(1, 2).reshape(rows, steps, width)
 
     for module in map(Attending, ("module", "weights", "function")):
         inputs = torch.randn(batch, 5, 8, dtype=torch.float64)

@@ -106,12 +106,12 @@ def gradients(program, values):
 
     The exporter may write an underscore after a name.
     """
-    found = {}
+    by_name = {}
     for tensor, element in zip(program.parameters, program.gradient, strict=True):
         name, _, ranges = tensor.name.rstrip("]").partition("[")
         if tensor.trained:
-            found.setdefault(name.rstrip("_"), []).append((ranges, values[element.tensor]))
-    return {name: whole(parts) for name, parts in found.items()}
+            by_name.setdefault(name.rstrip("_"), []).append((ranges, values[element.tensor]))
+    return {name: whole(parts) for name, parts in by_name.items()}
 
 
 def whole(parts):

@@ -72,10 +72,10 @@ def test_heads_beside_the_samples(how):
     pieces = file.add("Reshape", projected, np.array([STEPS, -1, 3, WIDTH]))
     pieces = file.add("Transpose", file.add("Unsqueeze", pieces, np.array([0])), perm=[3, 1, 2, 0, 4])
     q, k, v = (file.add("Gather", file.add("Squeeze", pieces, np.array([3])), np.array(n), axis=0) for n in range(3))
-    q, k, v = (file.add("Reshape", one, np.array([STEPS, -1, size])) for one in (q, k, v))
-    q, k, v = (file.add("Transpose", one, perm=[1, 0, 2]) for one in (q, k, v))
+    q, k, v = (file.add("Reshape", tensor, np.array([STEPS, -1, size])) for tensor in (q, k, v))
+    q, k, v = (file.add("Transpose", tensor, perm=[1, 0, 2]) for tensor in (q, k, v))
     if how == "apart":
-        q, k, v = (file.add("Reshape", one, np.array([-1, HEADS, STEPS, size])) for one in (q, k, v))
+        q, k, v = (file.add("Reshape", tensor, np.array([-1, HEADS, STEPS, size])) for tensor in (q, k, v))
     turned = [0, 2, 1] if how != "apart" else [0, 1, 3, 2]
     scores = file.add("MatMul", file.add("Mul", q, np.array(0.6)), file.add("Transpose", k, perm=turned))
     if how == "masked":
@@ -96,8 +96,8 @@ def with_heads_in_rows(rest, per_sample=HEADS, **attributes):
     folded = file.add("Concat", file.add("Mul", samples, np.array([per_sample])), np.array(rest), axis=0)
     q, k, v = heads_of(file, "x")
     if attributes.pop("steps_first", False):
-        q, k, v = (file.add("Transpose", one, perm=[0, 2, 1, 3]) for one in (q, k, v))
-    q, k, v = (file.add("Reshape", one, folded, **attributes) for one in (q, k, v))
+        q, k, v = (file.add("Transpose", tensor, perm=[0, 2, 1, 3]) for tensor in (q, k, v))
+    q, k, v = (file.add("Reshape", tensor, folded, **attributes) for tensor in (q, k, v))
     scores = file.add("Softmax", file.add("MatMul", q, file.add("Transpose", k, perm=[0, 2, 1])), axis=-1)
     y = file.add("Reshape", file.add("MatMul", scores, v), np.array([-1, HEADS, STEPS, WIDTH // HEADS]))
     return file.model(joined(file, y), [SEQUENCE], 18)
@@ -158,10 +158,12 @@ def test_attention_of_opset_23(how):
     else:
         q, k, v = heads_of(file, x)
         if how == "causal":
-            q, k, v = (file.add("Slice", one, *map(np.array, ([0], [2], [3]))) for one in (q, k, v))
+            q, k, v = (file.add("Slice", tensor, *map(np.array, ([0], [2], [3]))) for tensor in (q, k, v))
             angles = np.arange(STEPS)[:, None] * [1.0]
             tables = [function(angles) for function in (np.cos, np.sin)]
-            q, k = (file.add("RotaryEmbedding", one, *tables, np.arange(STEPS)[None].repeat(3, 0)) for one in (q, k))
+            q, k = (
+                file.add("RotaryEmbedding", tensor, *tables, np.arange(STEPS)[None].repeat(3, 0)) for tensor in (q, k)
+            )
             y = file.add("Attention", q, k, v, is_causal=1, scale=0.4)
             y = file.add("Concat", y, file.add("Neg", file.add("Slice", y, *map(np.array, ([0], [1], [3])))), axis=3)
         elif how == "mask":
@@ -169,7 +171,7 @@ def test_attention_of_opset_23(how):
                 pytest.skip("onnxruntime before 1.27 bounds the scores after the mask, not before it as ONNX says")
             y = file.add("Attention", q, k, v, LOWER | (np.arange(STEPS) == 2), softcap=2.0)
         else:
-            k, v = (file.add("Slice", one, *map(np.array, ([0], [1], [1]))) for one in (k, v))
+            k, v = (file.add("Slice", tensor, *map(np.array, ([0], [1], [1]))) for tensor in (k, v))
             y = file.add("Attention", q, k, v, np.where(LOWER, 0.5, -np.inf))
         y = joined(file, y)
     compared(file.model(y, [SEQUENCE], 23), given())

@@ -72,7 +72,7 @@ def mutated_graph(rng, proto):
     made.CopyFrom(proto)
     for _ in range(rng.integers(1, 3)):
         node, constant = rng.choice(made.graph.node), rng.choice(made.graph.initializer)
-        names = [name for one in made.graph.node for name in (*one.input, *one.output)] + [""]
+        names = [name for node in made.graph.node for name in (*node.input, *node.output)] + [""]
         kind = rng.integers(9)
         if kind == 0:
             node.op_type = str(rng.choice(OPERATORS))

@@ -27,7 +27,7 @@ def graph(nodes, constants, shape=(4,), kind=DOUBLE):
     return model(nodes, constants, [("x", ("N", *shape))], [("y", DOUBLE)], opset=17, kind=kind)
 
 
-def found(proto, X, **options):
+def evaluated(proto, X, **options):
     """What a network computes with the values of its file, (N, columns), and its program."""
     program = nn.from_onnx(proto, **options).describe()
     start = [value for tensor in program.parameters for value in np.frombuffer(tensor.initial.values)]
@@ -47,11 +47,11 @@ def test_gelu_and_celu():
     nodes = [("MatMul", "x W", "z", {}), ("Mul", "half z", "h", {}), ("Neg", "z", "m", {}), ("Mul", "m root", "s", {}),
              ("Erfc", "s", "e", {}), ("Mul", "h e", "g", {}), ("MatMul", "g V", "y", {})]  # fmt: skip
     proto = graph(nodes, W | {"half": np.float64(0.5), "root": np.sqrt(np.float64(0.5))})
-    assert found(proto, X)[0] == pytest.approx(z * ndtr(z) @ W["V"], rel=1e-13)
+    assert evaluated(proto, X)[0] == pytest.approx(z * ndtr(z) @ W["V"], rel=1e-13)
     nodes = [("MatMul", "x W", "z", {}), ("Max", "z zero", "p", {}), ("Min", "z zero", "q", {}),
              ("Expm1", "q", "e", {}), ("Add", "p e", "g", {}), ("MatMul", "g V", "y", {})]  # fmt: skip
     proto = graph(nodes, W | {"zero": np.float64(0)})
-    assert found(proto, X)[0] == pytest.approx(np.where(z > 0, z, np.expm1(z)) @ W["V"], rel=1e-13)
+    assert evaluated(proto, X)[0] == pytest.approx(np.where(z > 0, z, np.expm1(z)) @ W["V"], rel=1e-13)
 
 
 FORMS = {
@@ -98,7 +98,7 @@ def test_forms(name):
         assert constants["U"].shape == (4 * 3 * 4, 2)
     proto = graph(nodes, constants, shape)
     inputs = RNG.normal(size=(4, *shape))
-    values, program, start = found(proto, inputs)
+    values, program, start = evaluated(proto, inputs)
     assert values == pytest.approx(reference(proto, inputs), rel=1e-11, abs=1e-12)
     assert all(tensor.trained for tensor in program.parameters)
     flat, targets = inputs.reshape(4, -1), RNG.normal(size=values.shape)
@@ -201,7 +201,7 @@ def test_loops(kind, backwards):
     """A Loop computes what its layer does, all outputs and the last; its weights keep their shapes, and are trained."""
     proto, constants = looped(kind == "GRU", backwards)
     inputs = RNG.normal(size=(4, 5, 2))
-    values, program, start = found(proto, inputs)
+    values, program, start = evaluated(proto, inputs)
     K, R, b, h, outputs = constants["K"], constants["R"], constants["b"], np.zeros((4, 3)), []
     for x in np.moveaxis(inputs, 1, 0)[:: -1 if backwards else 1]:
         q, r = x @ K + b, h @ R
@@ -225,13 +225,13 @@ def changed(proto, **values):
     made = type(proto)()
     made.CopyFrom(proto)
     for name, value in values.items():
-        (tensor,) = (one for one in made.graph.initializer if one.name == name)
+        (tensor,) = (initializer for initializer in made.graph.initializer if initializer.name == name)
         tensor.CopyFrom(numpy_helper.from_array(np.asarray(value, numpy_helper.to_array(tensor).dtype), name))
     return made
 
 
 @pytest.mark.parametrize(
-    ("values", "until", "told"),
+    ("values", "until", "message"),
     [
         ({"rounds": 6}, 5, "reads position 5 of an axis of size 5"),
         ({"rounds": 0}, 5, "has a number of rounds that is not in the file, none"),
@@ -240,20 +240,20 @@ def changed(proto, **values):
         ({}, 3, "may end before its last round"),
     ],
 )
-def test_refused_loops(values, until, told):
+def test_refused_loops(values, until, message):
     """Loops whose rounds are not known, or that read beyond a sequence, are refused."""
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         nn.from_onnx(changed(looped(False, until=until)[0], **values))
 
 
 def test_normalization():
     """tf2onnx makes the mean an input: ``constants`` gives it, and it is not trained; else it is a column of X."""
-    own = weights(U=(4, 2)) | {"scale": np.array([[1.0, 2.0, 0.5, 3.0]])}
+    arrays = weights(U=(4, 2)) | {"scale": np.array([[1.0, 2.0, 0.5, 3.0]])}
     nodes = [("Sub", "x mean", "d", {}), ("Mul", "d scale", "n", {}), ("MatMul", "n U", "y", {})]
-    proto = model(nodes, own, [("x", ("N", 4)), ("mean", (1, 4)), ("root", (1, 4))], [("y", DOUBLE)], kind=DOUBLE)
+    proto = model(nodes, arrays, [("x", ("N", 4)), ("mean", (1, 4)), ("root", (1, 4))], [("y", DOUBLE)], kind=DOUBLE)
     mean = np.array([[0.5, -1.0, 2.0, 0.0]])
-    values, program, _ = found(proto, X, constants={"mean": mean, "root": np.ones((1, 4))})
-    assert values == pytest.approx((X - mean) * own["scale"] @ own["U"], rel=1e-13)
+    values, program, _ = evaluated(proto, X, constants={"mean": mean, "root": np.ones((1, 4))})
+    assert values == pytest.approx((X - mean) * arrays["scale"] @ arrays["U"], rel=1e-13)
     assert [str(parameter) for parameter in program.inputs] == ["x[n, 4]"]
     assert {parameter.name: parameter.trained for parameter in program.parameters} == {
         "U": True,
@@ -261,13 +261,13 @@ def test_normalization():
         "mean": False,
     }
     assert [parameter.name for parameter in nn.from_onnx(proto).describe().inputs] == ["x", "mean", "root"]
-    for constants, told in (
+    for constants, message in (
         ({"men": mean}, "constants has 'men', which is no input of the ONNX file; there: x, mean, root"),
         ({"mean": mean[0]}, r"the constant 'mean' must be finite, and have the shape \(1, 4\), not \(4,\)"),
         ({"mean": [[1, 2, np.nan, 3]]}, "the constant 'mean' must be finite"),
         ({"mean": "mean"}, "the constant 'mean' must be an array of numbers"),
     ):
-        with pytest.raises(ModelError, match=told):
+        with pytest.raises(ModelError, match=message):
             nn.from_onnx(proto, constants=constants)
 
 
@@ -287,13 +287,13 @@ EMBEDDED = {
 def test_whole_numbers(name, quick_compiler):
     """Numbers of rows are an input; a model of an Embedding predicts, trains, and refuses numbers of no row."""
     kind, nodes = EMBEDDED[name]
-    own = (
+    arrays = (
         weights(E=(6, 3), U=(12, 2)) | integers(flat=[-1, 12]) | {"rows": np.array(6, np.int32), "zero": np.float64(0)}
     )
-    proto = graph([*nodes, ("Reshape", "h flat", "joined", {}), ("MatMul", "joined U", "y", {})], own, kind=kind)
+    proto = graph([*nodes, ("Reshape", "h flat", "joined", {}), ("MatMul", "joined U", "y", {})], arrays, kind=kind)
     numbers = RNG.integers(6, size=(5, 4))
-    values, program, _ = found(proto, numbers)
-    assert values == pytest.approx(own["E"][numbers].reshape(5, 12) @ own["U"], rel=1e-13)
+    values, program, _ = evaluated(proto, numbers)
+    assert values == pytest.approx(arrays["E"][numbers].reshape(5, 12) @ arrays["U"], rel=1e-13)
     assert [(parameter.name, parameter.shape) for parameter in program.parameters] == [("E", (6, 3)), ("U", (4, 3, 2))]
     if name == "int32":
         module = nn.build(nn.from_onnx(proto, name="rows"))
@@ -309,12 +309,12 @@ def test_whole_numbers_that_are_computed_with():
     """Whole numbers become real ones by a Cast; what would round is refused."""
     nodes = [("Cast", "x", "f", {"to": DOUBLE}), ("MatMul", "f W", "y", {})]
     numbers = RNG.integers(-3, 4, size=(5, 4))
-    assert found(graph(nodes, {"W": W["W"]}, kind=INT64), numbers)[0] == pytest.approx(numbers @ W["W"], rel=1e-13)
-    for nodes, kind, told in (
+    assert evaluated(graph(nodes, {"W": W["W"]}, kind=INT64), numbers)[0] == pytest.approx(numbers @ W["W"], rel=1e-13)
+    for nodes, kind, message in (
         ([("Div", "x x", "q", {}), ("Cast", "q", "y", {"to": DOUBLE})], INT64, "would round its result"),
         ([("Cast", "x", "i", {"to": INT64}), ("Cast", "i", "y", {"to": DOUBLE})], DOUBLE, "does not round"),
         ([("Cast", "x", "i", {"to": INT64}), ("Add", "i i", "j", {}), ("Gather", "W j", "y", {})], DOUBLE, "round"),
         ([("Add", "x x", "j", {}), ("Gather", "W j", "y", {})], INT64, "takes positions that are computed"),
     ):
-        with pytest.raises(ModelError, match=told):
+        with pytest.raises(ModelError, match=message):
             nn.from_onnx(graph(nodes, {"W": W["W"]}, kind=kind))

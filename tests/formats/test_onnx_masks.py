@@ -64,7 +64,7 @@ def chosen(condition, mask, other):
     """A choice among masks that are whole numbers, as onnxruntime has none among truth values."""
 
     def build(file):
-        pair = (file.add("Cast", one(file), to=TensorProto.INT64) for one in (mask, other))
+        pair = (file.add("Cast", operand(file), to=TensorProto.INT64) for operand in (mask, other))
         return file.add("Cast", file.add("Where", condition(file), *pair), to=TensorProto.BOOL)
 
     return build
@@ -125,11 +125,11 @@ def attended(file, way, allowed):
 def test_random_masks(mask, way):
     """Attention with any mask of truth values that a graph computes is what onnxruntime gives."""
     file = File()
-    own = file.add("Or", mask(file), np.eye(STEPS, dtype=bool))  # a query without any place is NaN in ONNX
-    y = joined(file, attended(file, way, file.add("Unsqueeze", own, np.array([-3]))))
+    visible = file.add("Or", mask(file), np.eye(STEPS, dtype=bool))  # a query without any place is NaN in ONNX
+    y = joined(file, attended(file, way, file.add("Unsqueeze", visible, np.array([-3]))))
     read = {name for node in file.nodes for name in node.input}
-    inputs = [one for one in INPUTS if one[0] in read]
-    compared(file.model(y, [SEQUENCE, *inputs], 23), given(samples=SAMPLES), *(ARRAYS[one[0]] for one in inputs))
+    inputs = [entry for entry in INPUTS if entry[0] in read]
+    compared(file.model(y, [SEQUENCE, *inputs], 23), given(samples=SAMPLES), *(ARRAYS[entry[0]] for entry in inputs))
 
 
 @examples(10)
@@ -140,8 +140,8 @@ def test_masks_as_numbers(mask):
     number = file.add("Cast", mask(file), to=TensorProto.FLOAT)
     seen = file.add("Mul", file.add("Sub", np.array(1.0), number), "level")
     y = file.add("MatMul", file.add("Add", file.add("Where", mask(file), seen, "level"), number), "x")
-    inputs = [one for one in INPUTS if one[0] in {name for node in file.nodes for name in node.input}]
-    compared(file.model(y, [SEQUENCE, *inputs], 23), given(samples=SAMPLES), *(ARRAYS[one[0]] for one in inputs))
+    inputs = [entry for entry in INPUTS if entry[0] in {name for node in file.nodes for name in node.input}]
+    compared(file.model(y, [SEQUENCE, *inputs], 23), given(samples=SAMPLES), *(ARRAYS[entry[0]] for entry in inputs))
 
 
 @pytest.mark.parametrize("opset", [13, 23])
@@ -151,19 +151,20 @@ def test_our_own_files(opset):
     program = model.describe()
     start = RNG.normal(size=program.parameter_count)
     again = nn.from_onnx(loaded(exported(model, "float64", start, opset=opset))).describe()
-    own = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in again.parameters])
+    start_again = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in again.parameters])
     outputs = [
-        evaluate(one, p, X, Y)[one.outputs[0].tensor].reshape(5, -1) for one, p in ((program, start), (again, own))
+        evaluate(version, p, X, Y)[version.outputs[0].tensor].reshape(5, -1)
+        for version, p in ((program, start), (again, start_again))
     ]
     np.testing.assert_allclose(outputs[1], outputs[0], atol=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "given"), [("ReduceMean", ()), ("ReduceL2", ()), ("Pow", (np.array(0.5),))])
-def test_whole_numbers_that_would_be_rounded(kind, given):
+@pytest.mark.parametrize(("kind", "operands"), [("ReduceMean", ()), ("ReduceL2", ()), ("Pow", (np.array(0.5),))])
+def test_whole_numbers_that_would_be_rounded(kind, operands):
     """ONNX rounds the result of whole numbers to one; this is refused."""
     file = File()
-    found = file.add("Cast", file.add(kind, "wanted", *given), to=TensorProto.FLOAT)
-    y = file.add("Add", "x", found)
+    number = file.add("Cast", file.add(kind, "wanted", *operands), to=TensorProto.FLOAT)
+    y = file.add("Add", "x", number)
     with pytest.raises(nn.ModelError, match="would round its result"):
         nn.from_onnx(file.model(y, [SEQUENCE, INPUTS[2]], 23))
 

@@ -54,7 +54,11 @@ def cases():
         for module in pkgutil.iter_modules(node.__path__):
             if module.name.replace("_", "") in names:
                 importlib.import_module(f"{node.__name__}.{module.name}")
-    known = [case for case in node._NodeTestCases if {kind_of(one) for one in case.model.graph.node} <= set(KNOWN)]
+    known = [
+        case
+        for case in node._NodeTestCases
+        if {kind_of(operation) for operation in case.model.graph.node} <= set(KNOWN)
+    ]
     return sorted({case.name: case for case in known}.values(), key=lambda case: case.name)
 
 
@@ -92,9 +96,9 @@ def reason(case):
     (first, *_) = case.model.graph.node
     if first.op_type == "Attention" and (any(first.output[1:]) or any(first.input[4:])):
         return "keys and values of earlier calls"
-    if any(one.name.endswith("window_size") and one.i >= 0 for one in first.attribute):
+    if any(attribute.name.endswith("window_size") and attribute.i >= 0 for attribute in first.attribute):
         return "windows of places"
-    versions = [one.version for one in case.model.opset_import if not one.domain]
+    versions = [opset.version for opset in case.model.opset_import if not opset.domain]
     return "versions of ai.onnx before 7" if versions and max(versions) < 7 else ""
 
 

@@ -25,7 +25,7 @@ def file(kind, ending="last", steps=5, features=3, units=4, layers=1, begun=Fals
     for k in range(1, layers + 1):
         arrays |= {f"W{k}": rng.normal(size=(sides, rows, width)), f"R{k}": rng.normal(size=(sides, rows, units))}
         arrays |= {f"B{k}": rng.normal(size=(sides, 2 * rows))} if bias else {}
-        given = [
+        sources = [
             f"y{k - 1}",
             f"W{k}",
             f"R{k}",
@@ -34,7 +34,7 @@ def file(kind, ending="last", steps=5, features=3, units=4, layers=1, begun=Fals
             *["begin"] * (begun * (kind == "LSTM") + begun),
         ]
         results = [f"Y{k}", f"H{k}"]
-        nodes.append(helper.make_node(kind, given, results, hidden_size=units, name=f"layer{k}", **attributes))
+        nodes.append(helper.make_node(kind, sources, results, hidden_size=units, name=f"layer{k}", **attributes))
         if sides == 1:
             nodes.append(helper.make_node("Squeeze", [f"Y{k}", "one"], [f"y{k}"]))
         else:
@@ -63,19 +63,19 @@ def file(kind, ending="last", steps=5, features=3, units=4, layers=1, begun=Fals
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def compared(found):
+def compared(proto):
     """Checks that a file predicts here what it does in onnxruntime; returns the program and its parameters."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(found.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(2)
-    given = {
+    arrays = {
         value_info.name: rng.normal(size=(3, *value_info.shape[1:])).astype("f4") for value_info in session.get_inputs()
     }
-    expected = session.run(None, given)[0]
-    program = nn.from_onnx(found).describe()
+    expected = session.run(None, arrays)[0]
+    program = nn.from_onnx(proto).describe()
     flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
-    X = np.concatenate([given[tensor.name].reshape(3, -1) for tensor in program.inputs], 1).astype(float)
+    X = np.concatenate([arrays[tensor.name].reshape(3, -1) for tensor in program.inputs], 1).astype(float)
     values = evaluate(program, flat, X, np.zeros((3, expected[0].size)))
     outputs = np.concatenate([values[e.tensor].reshape(3, -1) for e in program.outputs], 1)
     np.testing.assert_allclose(outputs, expected.reshape(3, -1), atol=2e-6)
@@ -153,9 +153,9 @@ def test_the_gradient():
     Y, direction = np.ones((3, 2)), np.random.default_rng(3).normal(size=flat.shape)
     derived = differentiate(stabilize(program))
     values = evaluate(derived, flat, X, Y)
-    found = np.concatenate([np.ravel(values[element.tensor]) for element in derived.gradient]) @ direction
+    slope = np.concatenate([np.ravel(values[element.tensor]) for element in derived.gradient]) @ direction
     up, down = (float(evaluate(program, flat + h * direction, X, Y)[program.loss.tensor]) for h in (1e-5, -1e-5))
-    assert found == pytest.approx((up - down) / 2e-5, rel=1e-6)
+    assert slope == pytest.approx((up - down) / 2e-5, rel=1e-6)
 
 
 def test_refused_nodes():
@@ -165,9 +165,9 @@ def test_refused_nodes():
         (file("GRU", activations=["HardSigmoid", "Tanh"]), "activations HardSigmoid, Tanh"),
         (file("RNN", direction="sideways"), "direction 'sideways'"),
     ]
-    for found, message in wrong:
+    for proto, message in wrong:
         with pytest.raises(nn.ModelError, match=message):
-            nn.from_onnx(found)
+            nn.from_onnx(proto)
     lengths = file("RNN")
     node = next(node for node in lengths.graph.node if node.op_type == "RNN")
     node.input[4] = "lengths"

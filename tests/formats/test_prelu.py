@@ -44,9 +44,9 @@ def test_compiled(tmp_path, quick_compiler):
     outputs, gradient = values[program.outputs[0].tensor], gradient_of(program, parameters, X, Y)
     module = nn.build(network)
     plain = loaded(tmp_path, {"slopes": (network, {"train": True})})["slopes"]
-    for one in (module, plain):
-        assert one.predict(parameters, X) == pytest.approx(outputs, rel=1e-12)
-        assert one.loss_and_gradient(parameters, X, Y)[1] == pytest.approx(gradient, rel=1e-12, abs=1e-14)
+    for predictor in (module, plain):
+        assert predictor.predict(parameters, X) == pytest.approx(outputs, rel=1e-12)
+        assert predictor.loss_and_gradient(parameters, X, Y)[1] == pytest.approx(gradient, rel=1e-12, abs=1e-14)
 
 
 @pytest.mark.parametrize("axes", [0, 3, [1, 1], "1"])
@@ -73,22 +73,22 @@ def test_weights_of_keras():
 def test_of_torch():
     """Stacks of PyTorch, and modules with recurrent layers, have one slope, or one for each channel."""
     torch = pytest.importorskip("torch")
-    own = torch.nn
+    tnn = torch.nn
 
-    class Recurrent(own.Module):
+    class Recurrent(tnn.Module):
         def __init__(self):
             super().__init__()
-            self.gru, self.slope, self.out = own.GRU(2, 4, batch_first=True), own.PReLU(), own.Linear(4, 1)
+            self.gru, self.slope, self.out = tnn.GRU(2, 4, batch_first=True), tnn.PReLU(), tnn.Linear(4, 1)
 
         def forward(self, x):
             return self.out(self.slope(self.gru(x)[0]))
 
-    dense = own.Sequential(own.Linear(4, 5), own.PReLU(), own.Linear(5, 3), own.PReLU(3), own.Softmax(1))
-    window = own.Sequential(own.Conv1d(2, 3, 2), own.PReLU(3), own.Flatten(), own.Linear(12, 1))
+    dense = tnn.Sequential(tnn.Linear(4, 5), tnn.PReLU(), tnn.Linear(5, 3), tnn.PReLU(3), tnn.Softmax(1))
+    window = tnn.Sequential(tnn.Conv1d(2, 3, 2), tnn.PReLU(3), tnn.Flatten(), tnn.Linear(12, 1))
     for module, shape in ((dense, (4,)), (window, (2, 5)), (Recurrent(), (5, 2))):
         module.double()
         for parameter in module.parameters():
-            own.init.normal_(parameter)
+            tnn.init.normal_(parameter)
         X = RNG.normal(size=(3, *shape))
         expected = module(torch.from_numpy(X)).detach().numpy()
         program = nn.from_torch(module, inputs=None if len(shape) == 1 else shape).describe()

@@ -15,12 +15,12 @@ from nncodegen.compiler.passes.stabilize import stabilize
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("light_compiler")
-own, F = torch.nn, torch.nn.functional
+tnn, F = torch.nn, torch.nn.functional
 
 
-def close(found, expected, least=0.0):
+def close(actual, expected, least=0.0):
     scale = max(float(abs(expected).max()), least)
-    assert abs(found - expected).max() <= 1e-12 * scale, (found, expected)
+    assert abs(actual - expected).max() <= 1e-12 * scale, (actual, expected)
 
 
 def initial(model):
@@ -33,25 +33,25 @@ def compared(module, *inputs, masks=()):
     """Checks outputs, loss and gradients of a module at rest against ours, to 1e-12 of each array; returns ours."""
     module = module.double().eval()
     whole = (*inputs, *masks)
-    model = nn.from_torch(module, loss="mse", inputs=[tuple(one.shape[1:]) for one in whole])
+    model = nn.from_torch(module, loss="mse", inputs=[tuple(tensor.shape[1:]) for tensor in whole])
     program = simplify(differentiate(stabilize(model.describe())))
-    found = module(*whole)
-    found = list(found) if isinstance(found, tuple | list) else [found]
+    outputs = module(*whole)
+    outputs = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
     rng = np.random.default_rng(3)
-    targets = [torch.tensor(rng.normal(size=one.shape)) for one in found]
-    loss = sum(((one - y) ** 2).mean() for one, y in zip(found, targets, strict=True))
+    targets = [torch.tensor(rng.normal(size=output.shape)) for output in outputs]
+    loss = sum(((output - y) ** 2).mean() for output, y in zip(outputs, targets, strict=True))
     loss.backward()
     flat = np.concatenate([np.frombuffer(t.initial.values) for t in model.describe().parameters])
-    rows = np.concatenate([one.double().numpy().reshape(len(one), -1) for one in whole], 1)
+    rows = np.concatenate([tensor.double().numpy().reshape(len(tensor), -1) for tensor in whole], 1)
     values = evaluate(program, flat, rows, np.concatenate([y.numpy().reshape(len(y), -1) for y in targets], 1))
-    for output, expected in zip(program.outputs, found, strict=True):
+    for output, expected in zip(program.outputs, outputs, strict=True):
         close(values[output.tensor].reshape(expected.shape), expected.detach().numpy())
     assert float(values["loss"]) == pytest.approx(loss.item(), rel=1e-12)
     slopes = copy.deepcopy(module)
     for parameter, of in zip(slopes.parameters(), module.parameters(), strict=True):
         parameter.data = torch.zeros_like(of) if of.grad is None else of.grad  # its own grad in place of each weight
-    expected = initial(nn.from_torch(slopes, loss="mse", inputs=[tuple(one.shape[1:]) for one in whole]))
-    largest = max(float(abs(one).max()) for one in expected.values())
+    expected = initial(nn.from_torch(slopes, loss="mse", inputs=[tuple(tensor.shape[1:]) for tensor in whole]))
+    largest = max(float(abs(array).max()) for array in expected.values())
     for tensor, element in zip(program.parameters, program.gradient, strict=True):
         if not tensor.trained:
             continue
@@ -68,16 +68,16 @@ def drawn(*shape, seed=1):
 # --- MultiheadAttention ------------------------------------------------------------------------------------------
 
 
-class Looking(own.Module):
+class Looking(tnn.Module):
     """A MultiheadAttention with all that a call may be given."""
 
     def __init__(self, kdim=None, vdim=None, bias=True, batch_first=True, kind="none", weights=False, average=True):
         super().__init__()
-        self.look = own.MultiheadAttention(4, 2, bias=bias, kdim=kdim, vdim=vdim, batch_first=batch_first, dropout=0.25)
-        own.init.normal_(self.look.out_proj.weight)
+        self.look = tnn.MultiheadAttention(4, 2, bias=bias, kdim=kdim, vdim=vdim, batch_first=batch_first, dropout=0.25)
+        tnn.init.normal_(self.look.out_proj.weight)
         if bias:
-            own.init.normal_(self.look.in_proj_bias)
-            own.init.normal_(self.look.out_proj.bias)
+            tnn.init.normal_(self.look.in_proj_bias)
+            tnn.init.normal_(self.look.out_proj.bias)
         self.kind, self.weights, self.average, self.first = kind, weights, average, batch_first
         mask = torch.tensor(np.random.default_rng(2).normal(size=(3, 5)))
         self.register_buffer("mask", torch.where(mask > 1, -torch.inf, mask))
@@ -92,7 +92,7 @@ class Looking(own.Module):
             "heads": self.of_heads.repeat(query.size(0), 1, 1),
         }[self.kind]
         if not self.first:
-            query, key, value = (one.transpose(0, 1) for one in (query, key, value))
+            query, key, value = (tensor.transpose(0, 1) for tensor in (query, key, value))
         h, weights = self.look(
             query,
             key,
@@ -112,8 +112,8 @@ def test_multihead_attention(kind, options):
     """Queries, keys and values of their own sizes, any known mask, samples first or second, with biases or without."""
     torch.manual_seed(0)
     sizes = 4, options.get("kdim", 4), options.get("vdim", 4)
-    given = [drawn(2, steps, size, seed=size) for steps, size in zip((3, 5, 5), sizes, strict=True)]
-    model = compared(Looking(kind=kind, **options), *given)
+    inputs = [drawn(2, steps, size, seed=size) for steps, size in zip((3, 5, 5), sizes, strict=True)]
+    model = compared(Looking(kind=kind, **options), *inputs)
     names = [tensor.name for tensor in model.describe().parameters]
     assert {"Wq_look", "Wo_look"} <= {*names}
     assert ("M_mask" in names) == (kind in ("bool", "float"))
@@ -123,44 +123,44 @@ def test_multihead_attention(kind, options):
 def test_weights_are_a_result(average):
     """The weights of all heads, or their mean, are a second output; a mask of the samples hides places."""
     padding = torch.tensor([[False] * 5, [False, True, False, False, True]])
-    given = [drawn(2, steps, 4, seed=steps) for steps in (3, 5, 5)]
-    model = compared(Looking(weights=True, average=average, kind="causal"), *given, masks=[padding])
+    inputs = [drawn(2, steps, 4, seed=steps) for steps in (3, 5, 5)]
+    model = compared(Looking(weights=True, average=average, kind="causal"), *inputs, masks=[padding])
     assert [len(tensor.indices) for tensor in model.describe().outputs] == [3, 3 if average else 4]
 
 
 def test_a_module_alone():
     """Alone, a module looks at its input, or at its last one; samples are first here, as everywhere."""
     torch.manual_seed(1)
-    module = own.MultiheadAttention(4, 2)
+    module = tnn.MultiheadAttention(4, 2)
     x, y = drawn(2, 3, 4), drawn(2, 5, 4)
     for inputs in ([x], [x, y]):
-        model = nn.from_torch(module.double(), inputs=[tuple(one.shape[1:]) for one in inputs])
+        model = nn.from_torch(module.double(), inputs=[tuple(tensor.shape[1:]) for tensor in inputs])
         flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in model.describe().parameters])
-        rows = np.concatenate([one.numpy().reshape(2, -1) for one in inputs], 1)
+        rows = np.concatenate([tensor.numpy().reshape(2, -1) for tensor in inputs], 1)
         values = evaluate(model.describe(), flat, rows, np.zeros((2, 12)))[model.describe().outputs[0].tensor]
-        turned = [one.transpose(0, 1) for one in (x, inputs[-1], inputs[-1])]
+        turned = [tensor.transpose(0, 1) for tensor in (x, inputs[-1], inputs[-1])]
         close(values, module(*turned)[0].transpose(0, 1).detach().numpy())
 
 
 # --- blocks ------------------------------------------------------------------------------------------------------
 
 
-class Encoded(own.Module):
+class Encoded(tnn.Module):
     """Tokens and places, a stack of blocks, causal or with padding, and a head; the rows of PyTorch's tutorials."""
 
     def __init__(self, norm_first, activation, batch_first, causal):
         super().__init__()
-        self.tokens, self.places = own.Embedding(7, 4), own.Embedding(6, 4)
-        block = own.TransformerEncoderLayer(
+        self.tokens, self.places = tnn.Embedding(7, 4), tnn.Embedding(6, 4)
+        block = tnn.TransformerEncoderLayer(
             4, 2, 5, 0.1, activation, norm_first=norm_first, batch_first=batch_first, bias=causal
         )
-        self.encoder = own.TransformerEncoder(block, 2, own.LayerNorm(4) if norm_first else None, False)
-        self.head, self.first, self.causal = own.Linear(4, 3), batch_first, causal
+        self.encoder = tnn.TransformerEncoder(block, 2, tnn.LayerNorm(4) if norm_first else None, False)
+        self.head, self.first, self.causal = tnn.Linear(4, 3), batch_first, causal
 
     def forward(self, tokens):
         steps = tokens.size(1)
         h = self.tokens(tokens) + self.places(torch.arange(steps))
-        mask = own.Transformer.generate_square_subsequent_mask(steps) if self.causal else None
+        mask = tnn.Transformer.generate_square_subsequent_mask(steps) if self.causal else None
         padding = None if self.causal else tokens == 0
         h = h if self.first else h.transpose(0, 1)
         h = self.head(self.encoder(h, mask=mask, src_key_padding_mask=padding))
@@ -169,7 +169,7 @@ class Encoded(own.Module):
 
 @pytest.mark.parametrize("norm_first", [True, False])
 @pytest.mark.parametrize("batch_first", [True, False])
-@pytest.mark.parametrize("activation", ["relu", F.gelu, own.SiLU()], ids=["relu", "gelu", "silu"])
+@pytest.mark.parametrize("activation", ["relu", F.gelu, tnn.SiLU()], ids=["relu", "gelu", "silu"])
 def test_encoders(norm_first, batch_first, activation):
     """A stack of blocks is the same, whichever comes first, and whatever its activation."""
     torch.manual_seed(2)
@@ -187,15 +187,15 @@ def test_encoders(norm_first, batch_first, activation):
 def test_decoders(norm_first):
     """A decoder looks at itself and at a memory, alone or in a whole Transformer, with masks of both."""
     torch.manual_seed(3)
-    block = own.TransformerDecoderLayer(4, 2, 6, norm_first=norm_first, batch_first=True)
+    block = tnn.TransformerDecoderLayer(4, 2, 6, norm_first=norm_first, batch_first=True)
     x, memory = drawn(2, 3, 4), drawn(2, 5, 4, seed=2)
     compared(block, x, memory)
-    compared(own.TransformerDecoder(block, 2), x, memory)
+    compared(tnn.TransformerDecoder(block, 2), x, memory)
 
-    class Whole(own.Module):
+    class Whole(tnn.Module):
         def __init__(self):
             super().__init__()
-            self.both = own.Transformer(4, 2, 1, 2, 5, norm_first=norm_first, batch_first=True)
+            self.both = tnn.Transformer(4, 2, 1, 2, 5, norm_first=norm_first, batch_first=True)
 
         def forward(self, source, target, padding):
             mask = self.both.generate_square_subsequent_mask(target.shape[1])
@@ -210,14 +210,14 @@ def test_decoders(norm_first):
 # --- functions ---------------------------------------------------------------------------------------------------
 
 
-class Block(own.Module):
+class Block(tnn.Module):
     """A block as it is written by hand: one product for queries, keys and values, and a function for attention."""
 
     def __init__(self, how, heads=2):
         super().__init__()
-        self.norm, self.qkv, self.out = own.RMSNorm(4), own.Linear(4, 12, bias=False), own.Linear(4, 4)
-        self.places = own.Parameter(torch.randn(1, 6, 4))
-        self.scale = own.Parameter(torch.randn(4))
+        self.norm, self.qkv, self.out = tnn.RMSNorm(4), tnn.Linear(4, 12, bias=False), tnn.Linear(4, 4)
+        self.places = tnn.Parameter(torch.randn(1, 6, 4))
+        self.scale = tnn.Parameter(torch.randn(4))
         self.register_buffer("lower", torch.tril(torch.ones(6, 6)).view(1, 1, 6, 6))
         self.how, self.heads = how, heads
 
@@ -225,7 +225,7 @@ class Block(own.Module):
         B, T, C = x.shape
         x = x + self.places[:, :T]
         q, k, v = self.qkv(self.norm(x)).chunk(3, dim=-1)
-        q, k, v = (one.view(B, T, self.heads, C // self.heads).transpose(1, 2) for one in (q, k, v))
+        q, k, v = (tensor.view(B, T, self.heads, C // self.heads).transpose(1, 2) for tensor in (q, k, v))
         if self.how == "function":
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         elif self.how == "scaled":
@@ -252,10 +252,10 @@ def test_attention_as_functions(how):
 def test_heads_in_groups():
     """With enable_gqa, heads of queries share keys and values; a mask of the samples hides places."""
 
-    class Grouped(own.Module):
+    class Grouped(tnn.Module):
         def __init__(self):
             super().__init__()
-            self.q, self.k, self.v = own.Linear(3, 8), own.Linear(3, 4), own.Linear(3, 4)
+            self.q, self.k, self.v = tnn.Linear(3, 8), tnn.Linear(3, 4), tnn.Linear(3, 4)
 
         def forward(self, x, allowed):
             q, k, v = (layer(x).unflatten(2, (-1, 2)).transpose(1, 2) for layer in (self.q, self.k, self.v))
@@ -276,23 +276,23 @@ def test_random_networks(seed):
     size = int(rng.integers(2 if heads > 1 else 4, 6))  # next to no variance is left in two features, and few digits
     width, first, causal = heads * size, bool(rng.integers(2)), bool(rng.integers(2))
 
-    class Drawn(own.Module):
+    class Drawn(tnn.Module):
         def __init__(self):
             super().__init__()
-            self.begin = own.Linear(3, width)
+            self.begin = tnn.Linear(3, width)
             kinds = [str(rng.choice(["encoder", "decoder", "looking", "norm"])) for _ in range(int(rng.integers(1, 4)))]
-            self.kinds, self.parts = kinds, own.ModuleList(map(self.drawn, kinds))
+            self.kinds, self.parts = kinds, tnn.ModuleList(map(self.drawn, kinds))
 
         def drawn(self, kind):
             options = {"norm_first": bool(rng.integers(2)), "batch_first": first, "bias": bool(rng.integers(2))}
             options["activation"] = [F.relu, F.gelu, torch.tanh][int(rng.integers(3))]
             if kind == "encoder":
-                return own.TransformerEncoderLayer(width, heads, 5, **options)
+                return tnn.TransformerEncoderLayer(width, heads, 5, **options)
             if kind == "decoder":
-                return own.TransformerDecoderLayer(width, heads, 4, **options)
+                return tnn.TransformerDecoderLayer(width, heads, 4, **options)
             if kind == "looking":
-                return own.MultiheadAttention(width, heads, bias=options["bias"], batch_first=first)
-            return own.RMSNorm(width, 1e-5) if rng.integers(2) else own.LayerNorm(width)
+                return tnn.MultiheadAttention(width, heads, bias=options["bias"], batch_first=first)
+            return tnn.RMSNorm(width, 1e-5) if rng.integers(2) else tnn.LayerNorm(width)
 
         def forward(self, x):
             h = self.begin(x)
@@ -315,7 +315,7 @@ def test_random_networks(seed):
 def test_a_module_trains():
     """What is compiled of a module is what was described, and its weights of attention drop out in training."""
     torch.manual_seed(6)
-    module = own.TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True).double().eval()
+    module = tnn.TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True).double().eval()
     network = nn.build(nn.from_torch(module, inputs=(3, 4)), fit=False)
     x = drawn(5, 3, 4)
     predicted = network.predict(network.initial_parameters(), x.numpy().reshape(5, -1))
@@ -325,17 +325,17 @@ def test_a_module_trains():
 # --- code as it is written ---------------------------------------------------------------------------------------
 
 
-class Written(own.Module):
+class Written(tnn.Module):
     """A module with some parts, and a forward that is given."""
 
     def __init__(self, function):
         super().__init__()
         self.function = function
-        self.lin, self.relu, self.words = own.Linear(4, 4), own.ReLU(inplace=True), own.Embedding(7, 4)
-        self.look = own.MultiheadAttention(4, 2, batch_first=True)
+        self.lin, self.relu, self.words = tnn.Linear(4, 4), tnn.ReLU(inplace=True), tnn.Embedding(7, 4)
+        self.look = tnn.MultiheadAttention(4, 2, batch_first=True)
         self.register_buffer("hidden", torch.triu(torch.ones(3, 3, dtype=torch.bool), 1))
         self.rows = torch.tensor(np.random.default_rng(5).normal(size=(9, 4)))  # neither a parameter nor a buffer
-        self.tied = self.first = own.Parameter(torch.tensor([0.5, -1.0, 2.0, 1.5]))
+        self.tied = self.first = tnn.Parameter(torch.tensor([0.5, -1.0, 2.0, 1.5]))
 
     def forward(self, x):
         return self.function(self, x)
@@ -417,10 +417,10 @@ def test_masks_by_place_among_the_arguments():
     torch.manual_seed(9)
     padding = torch.tensor([[False, False, True], [False, True, False]])
 
-    class Padded(own.Module):
+    class Padded(tnn.Module):
         def __init__(self):
             super().__init__()
-            self.look = own.MultiheadAttention(4, 2, batch_first=True)
+            self.look = tnn.MultiheadAttention(4, 2, batch_first=True)
 
         def forward(self, x, padding):
             return self.look(x, x, x, padding.to(x.device))[0]
@@ -595,10 +595,10 @@ def test_modules_in_training(training):
 def test_arguments_by_name_and_whole_numbers():
     """An argument that is given by name has its default; tokens may be inputs that the code makes whole."""
 
-    class Named(own.Module):
+    class Named(tnn.Module):
         def __init__(self):
             super().__init__()
-            self.lin = own.Linear(4, 4)
+            self.lin = tnn.Linear(4, 4)
 
         def forward(self, x, *, scale=2.0, mask=None):
             return self.lin(x) * scale
@@ -628,24 +628,24 @@ def test_the_lowest_number_hides_a_place(form):
         return forward
 
     torch.manual_seed(9)
-    numbers, infinite = (Written(looks(one)) for one in (torch.finfo(torch.float32).min, -torch.inf))
+    numbers, infinite = (Written(looks(score)) for score in (torch.finfo(torch.float32).min, -torch.inf))
     compared(numbers, drawn(2, 3, 4))
     steps = [nn.from_torch(module, inputs=(3, 4)).describe().steps for module in (numbers, infinite)]
     assert steps[0] == steps[1]
 
 
-class Called(own.Module):
+class Called(tnn.Module):
     """A module with one function of a sequence and of perhaps more."""
 
     def __init__(self, function, **parts):
         super().__init__()
         self.function = function
-        self.scale = own.Parameter(torch.ones(4))
+        self.scale = tnn.Parameter(torch.ones(4))
         self.register_buffer("count", torch.zeros(4))
-        self.look = own.MultiheadAttention(4, 2, batch_first=True)
-        self.late = own.MultiheadAttention(4, 2)
-        self.places = own.Embedding(9, 4)
-        self.block = own.TransformerEncoderLayer(4, 2, 5, activation=parts.get("activation", "relu"), batch_first=True)
+        self.look = tnn.MultiheadAttention(4, 2, batch_first=True)
+        self.late = tnn.MultiheadAttention(4, 2)
+        self.places = tnn.Embedding(9, 4)
+        self.block = tnn.TransformerEncoderLayer(4, 2, 5, activation=parts.get("activation", "relu"), batch_first=True)
 
     def forward(self, x):
         return self.function(self, x)
@@ -678,8 +678,8 @@ def adds_truth(m, x):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (own.MultiheadAttention(4, 2, add_bias_kv=True), "has add_bias_kv=True, a key and a value that belong to no"),
-        (own.MultiheadAttention(4, 2, add_zero_attn=True), "has add_zero_attn=True, .*: append zeros to the sequence"),
+        (tnn.MultiheadAttention(4, 2, add_bias_kv=True), "has add_bias_kv=True, a key and a value that belong to no"),
+        (tnn.MultiheadAttention(4, 2, add_zero_attn=True), "has add_zero_attn=True, .*: append zeros to the sequence"),
         (Called(lambda m, x: m.late(x, x, x)[0]), "MultiheadAttention, has steps before samples: set its batch_first"),
         (Called(lambda m, x: m.look(x, x, x, attn_mask=x @ x.transpose(1, 2))[0]), "does not take samples"),
         (Called(lambda m, x: m.look(x, x, x, key_padding_mask=x.mean(2))[0]), "has to be true or false"),

@@ -165,11 +165,11 @@ def test_normalization_of_torch():
     W, (gamma, beta, mean), variance = rng.normal(size=(3, 4)), rng.normal(size=(3, 3)), rng.uniform(0.1, 2, 3)
     running = {"eps": 0.3, "running_mean": Tensor(mean), "running_var": Tensor(variance)}
     normal = (X @ W.T - mean) / np.sqrt(variance + 0.3)
-    for own, expected in (
+    for affine, expected in (
         ({"weight": Tensor(gamma), "bias": Tensor(beta)}, normal * gamma + beta),
         ({"weight": None, "bias": None}, normal),
     ):
-        stack = module("Sequential", linear(W), module("BatchNorm1d", **own, **running))
+        stack = module("Sequential", linear(W), module("BatchNorm1d", **affine, **running))
         np.testing.assert_allclose(predicted(nn.from_torch(stack)), expected, rtol=1e-12)
 
 
@@ -208,32 +208,32 @@ def test_refused_modules(stack, message):
 
 def activations(torch):
     """Every activation of PyTorch that is known, with arguments that are not the usual ones."""
-    own = torch.nn
+    tnn = torch.nn
     return [
-        own.ReLU(),
-        own.SELU(),
-        own.SiLU(),
-        own.Sigmoid(),
-        own.Softsign(),
-        own.Tanh(),
-        own.CELU(0.7),
-        own.ELU(1.3),
-        own.GELU(),
-        own.GELU("tanh"),
-        own.Hardshrink(0.3),
-        own.Hardsigmoid(),
-        own.Hardswish(),
-        own.Hardtanh(-0.4, 0.6),
-        own.LeakyReLU(0.2),
-        own.LogSigmoid(),
-        own.Mish(),
-        own.ReLU6(),
-        own.Softplus(2),
-        own.Softshrink(0.25),
-        own.Tanhshrink(),
-        own.Threshold(0.1, -0.2),
-        own.Softmax(1),
-        own.Sequential(own.Tanh(), own.ELU()),
+        tnn.ReLU(),
+        tnn.SELU(),
+        tnn.SiLU(),
+        tnn.Sigmoid(),
+        tnn.Softsign(),
+        tnn.Tanh(),
+        tnn.CELU(0.7),
+        tnn.ELU(1.3),
+        tnn.GELU(),
+        tnn.GELU("tanh"),
+        tnn.Hardshrink(0.3),
+        tnn.Hardsigmoid(),
+        tnn.Hardswish(),
+        tnn.Hardtanh(-0.4, 0.6),
+        tnn.LeakyReLU(0.2),
+        tnn.LogSigmoid(),
+        tnn.Mish(),
+        tnn.ReLU6(),
+        tnn.Softplus(2),
+        tnn.Softshrink(0.25),
+        tnn.Tanhshrink(),
+        tnn.Threshold(0.1, -0.2),
+        tnn.Softmax(1),
+        tnn.Sequential(tnn.Tanh(), tnn.ELU()),
     ]
 
 
@@ -279,13 +279,13 @@ def test_other_names(tmp_path):
     shapes = {"W1": (3, 4), "b1": (3,), "W2": (2, 3), "b2": (2,)}
     arrays = {name: RNG.normal(size=shape).astype(np.float16) for name, shape in shapes.items()}
     numpy.save_file({names[name]: array for name, array in arrays.items()}, tmp_path / "half")
-    found = nn.load_safetensors(tmp_path / "half", network, names)
-    assert np.array_equal(found, np.concatenate([array.ravel() for array in arrays.values()]))
-    assert found.dtype == np.float64
-    nn.save_safetensors(tmp_path / "again", network, found, names)
+    flat = nn.load_safetensors(tmp_path / "half", network, names)
+    assert np.array_equal(flat, np.concatenate([array.ravel() for array in arrays.values()]))
+    assert flat.dtype == np.float64
+    nn.save_safetensors(tmp_path / "again", network, flat, names)
     assert set(numpy.load_file(tmp_path / "again")) == set(names.values())
     assert (
-        nn.Sequential(LAYERS, 4, initial=found).describe().parameters[1].initial.values
+        nn.Sequential(LAYERS, 4, initial=flat).describe().parameters[1].initial.values
         == arrays["b1"].astype(np.float64).tobytes()
     )
 
@@ -355,7 +355,7 @@ def test_refused_writing(started, tmp_path):
 
 def test_module_of_a_given_start():
     """Networks that differ in their initial values alone are the same model: results of one go on in the other."""
-    one, other = (built(nn.Sequential(LAYERS, 4, name="twin", initial=np.full(23, value))) for value in (0.0, 1.0))
-    whole = one.train(X, X[:, :2], epochs=4)
-    half = one.train(X, X[:, :2], epochs=2)
+    first, other = (built(nn.Sequential(LAYERS, 4, name="twin", initial=np.full(23, value))) for value in (0.0, 1.0))
+    whole = first.train(X, X[:, :2], epochs=4)
+    half = first.train(X, X[:, :2], epochs=2)
     assert np.array_equal(other.train(X, X[:, :2], epochs=4, resume=half).parameters, whole.parameters)

@@ -38,11 +38,11 @@ def test_predictions(module):
         patch.setenv("CC", "/nonexistent")
         with pytest.warns(RuntimeWarning, match="no C compiler was found"):
             slow = nn.build(pool)
-    for one in (module, slow):
-        assert one.predict(start, X) == pytest.approx(OUTPUTS, rel=1e-14)
-        assert one.predict([], X[:1]) == pytest.approx(OUTPUTS[:1], rel=1e-14)
-        loss, gradient = one.loss_and_gradient(start, X, Y)
-        assert [loss, one.loss(start, X, Y)] == pytest.approx([LOSS, LOSS], rel=1e-14)
+    for predictor in (module, slow):
+        assert predictor.predict(start, X) == pytest.approx(OUTPUTS, rel=1e-14)
+        assert predictor.predict([], X[:1]) == pytest.approx(OUTPUTS[:1], rel=1e-14)
+        loss, gradient = predictor.loss_and_gradient(start, X, Y)
+        assert [loss, predictor.loss(start, X, Y)] == pytest.approx([LOSS, LOSS], rel=1e-14)
         assert gradient.shape == (0,)
 
 
