@@ -97,7 +97,7 @@ REFERENCES = {
         a * np.exp(s**2 / (2 * t**2) - (x - m) / t) * special.erfc((s / t - (x - m) / s) / np.sqrt(2))
     ),
     "log_normal": lambda x, a, m, s: a * np.exp(-(np.log(x / m) ** 2) / (2 * s**2)),
-    "pearson7": lambda x, a, c, g, m: a * (1 + ((x - c) / g) ** 2 * (2 ** (1 / m) - 1)) ** -m,
+    "pearson7": lambda x, a, c, g, m: a * np.exp(-m * np.log1p(((x - c) / g) ** 2 * np.expm1(np.log(2) / m))),
     "moffat": lambda x, a, c, g, b: a / (1 + ((x - c) / g) ** 2) ** b,
     "fano": lambda x, a, c, g, q: a * (q * g + x - c) ** 2 / (g**2 + (x - c) ** 2),
     "sech_squared": lambda x, a, c, w: a * (1 - np.tanh((x - c) / w) ** 2),

@@ -118,8 +118,9 @@ def curve_fit(
     4 where cost, parameters or gradient ended it. For all other results of a fit, build the model and use its ``fit``.
     The module is compiled once for a formula. Where the data do not determine all parameters, pcov is infinite, and a
     RuntimeWarning says why. So does one where no test of convergence is met, but a fit that begins where the first
-    ended finds no lower cost, as in a flat valley. Raises ModelError for a formula that cannot be read, ValueError for
-    data that do not fit to it, and RuntimeError where the fit fails.
+    ended hardly lowers the cost, as in a flat valley: by at most a twentieth of what it rises by at one standard error.
+    Raises ModelError for a formula that cannot be read, ValueError for data that do not fit to it, and RuntimeError
+    where the fit fails.
     """
     if options:
         _check_options(options)
@@ -152,8 +153,8 @@ def curve_fit(
         if not result.gains_nothing_from_its_end():
             raise RuntimeError(f"the fit of {quoted(formula)} failed: {result.message}")
         warn(
-            f"the fit of {quoted(formula)} ended where another that begins there finds no lower cost, in a flat valley "
-            f"or at a corner, so its standard errors tell little: {result.message}",
+            f"the fit of {quoted(formula)} ended where another that begins there hardly lowers the cost, in a flat "
+            f"valley or at a corner, so its standard errors tell little: {result.message}",
             RuntimeWarning,
         )
     if result.poles:

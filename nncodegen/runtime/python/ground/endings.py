@@ -62,5 +62,9 @@ UNFINISHED = MappingProxyType({"max_iterations": "raise max_iterations", "time_l
 LEAST_GAIN = 1e-6
 """The relative fall of a cost that is far below what errors of the data change it by: see fit.h."""
 
+SMALL_PART = 0.05
+"""The part of the rise of a cost at one standard error of a parameter that no longer matters, where a fit that begins
+again in a valley without an end still gains a little."""
+
 DOUBTFUL = ("stalled", "stationary")
 """The endings that may be due to parameters that the data do not determine."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ground.algebra import Algebra
-from ..ground.endings import ENDINGS, LEAST_GAIN, SUCCESSES
+from ..ground.endings import ENDINGS, LEAST_GAIN, SMALL_PART, SUCCESSES
 from ..ground.facts import flat_names, name_of, slices
 from ..native.algebra import algebra_of
 from . import goodness
@@ -108,13 +108,20 @@ class Fitted:
         return ENDINGS[self._ending].converged
 
     def gains_nothing_from_its_end(self) -> bool:
-        """Return whether a fit that begins where this one ended hardly lowers the cost, though no test was met."""
+        """Return whether a fit that begins where this one ended hardly lowers the cost, though no test was met.
+
+        One standard error away, the cost of D degrees of freedom is higher by a D-th part: it may fall by SMALL_PART of
+        that. Such a limit is relative to the cost, so it is strict where data are exact.
+        """
         if self._refit is None or self._ending not in ("stalled", "max_iterations"):
             return False
         fixed = {int(p): float(self.parameters[p]) for p in np.flatnonzero(~self.free)}
         problem: Any = self._refit
         cost, _ = problem(fixed, self.parameters)
-        return bool(cost >= self.cost - max(problem.options.tolerance, LEAST_GAIN) * abs(self.cost))
+        least = max(problem.options.tolerance, LEAST_GAIN)
+        if self.degrees_of_freedom > 0:
+            least = max(least, SMALL_PART / self.degrees_of_freedom)
+        return bool(cost >= self.cost - least * abs(self.cost))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
