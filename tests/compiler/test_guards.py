@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from sympy import Piecewise, Symbol, symbols
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sympy import Piecewise, Symbol, symbols, sympify
 
 from nncodegen import Dense, Model, Sequential, evaluate
 from nncodegen.compiler.describe import describe
@@ -41,6 +43,49 @@ def companion(model):
 def test_denominators(text):
     """Each factor of a denominator that depends on parameters is a guard, once, without its power."""
     assert sorted(companion(text).guards) == sorted(TEXTS[text])
+
+
+LEAVES = ("K + x", "b - x", "c*x + 1", "d", "e + x**2", "f*x - 2", "g")
+
+
+@st.composite
+def quotients(draw):
+    """A text of products, quotients, powers and sums of leaves, each once; its poles, and leaves divided by twice."""
+    left = list(draw(st.permutations(LEAVES)))
+    poles, twice = [], []
+
+    def term(depth, divisions):
+        """Return a term in a denominator of a denominator, as often as divisions says."""
+        kind = draw(st.sampled_from(["leaf", "product", "quotient", "power", "inverse"])) if depth else "leaf"
+        if len(left) < 2 or kind == "leaf":
+            if not left:
+                return "3"
+            if divisions:
+                (poles if divisions % 2 else twice).append(left[-1])
+            return f"({left.pop()})"
+        if kind == "product":
+            return f"({term(depth - 1, divisions)}*{term(depth - 1, divisions)})"
+        if kind == "quotient":
+            return f"({term(depth - 1, divisions)}/{term(depth - 1, divisions + 1)})"
+        if kind == "power":
+            return f"({term(depth - 1, divisions)})**{draw(st.sampled_from([2, 3]))}"
+        return f"({term(depth - 1, divisions + 1)})**(-{draw(st.sampled_from([1, 2, 3]))})"
+
+    terms = [term(3, 0) for _ in range(draw(st.integers(1, 2)))]
+    return " - ".join(terms), *({str(sympify(leaf)) for leaf in leaves} for leaves in (poles, twice))
+
+
+@settings(max_examples=40)
+@given(quotients(), st.sampled_from(["off", "fast"]))
+def test_poles_of_random_texts(drawn, choice):
+    """The poles of a text are its guards, as typed or as SymPy's expression, with what it may divide by on the way."""
+    text, poles, twice = drawn
+    typed = read_formula(text, ("x",)).model()
+    expression = Model("m", x, y, dict.fromkeys(typed.parameters, 1.0), sympify(text))
+    for model in (typed, expression):
+        guards = fit_of(stabilize(describe(model, digits=choice))).guards
+        assert poles <= {*guards} <= poles | twice, text
+        assert len(guards) == len({*guards})
 
 
 def test_with_changes_of_inputs():

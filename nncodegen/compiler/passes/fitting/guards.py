@@ -22,7 +22,8 @@ from sympy.codegen.cfunctions import expm1
 
 from nncodegen.compiler.ir import SAMPLE, Element, Program, Step, elements
 from nncodegen.compiler.ir.functions import bose_einstein, decay, exponential_ratio, sech, sech2, sigmoid, softplus
-from nncodegen.compiler.ir.magnitudes import divided
+from nncodegen.compiler.ir.graphs import rewritten
+from nncodegen.compiler.ir.magnitudes import balanced, balanced_four, divided, grouped
 from nncodegen.compiler.ir.quotients import QUOTIENTS, Under
 from nncodegen.compiler.ir.shares import share
 from nncodegen.compiler.passes.digits.formed import Formed
@@ -31,6 +32,8 @@ from nncodegen.compiler.passes.numbering import Known, Numbering, known_under
 POSITIVE = (exp, cosh, decay, sigmoid, softplus, sech, sech2, QUOTIENTS[expm1], QUOTIENTS[sinh])
 WITH_POLES = (share, exponential_ratio, bose_einstein, divided)
 """Functions whose definition is a quotient with a pole. Those of ``ir/quotients.py`` have a limit in its place."""
+IN_AN_ORDER = (grouped, balanced, balanced_four, divided)
+"""Products and quotients that say which factors are multiplied first."""
 
 
 class Guards(NamedTuple):
@@ -61,7 +64,7 @@ def guards_of(steps: Iterable[Step], program: Program) -> Guards:
     guards: dict[Expr, bool] = {}
     for step in steps:
         for denominator in _denominators(step.expression):
-            for factor in _factors(denominator):
+            for factor in _factors(_without_order(denominator)):
                 read = {element.tensor for element in elements(factor)}
                 if read & (dependent | changed) and not _is_never_negative(factor):
                     guards[_positive(factor)] = bool(read & dependent)
@@ -77,6 +80,11 @@ def guards_of(steps: Iterable[Step], program: Program) -> Guards:
 def _positive(guard: Expr) -> Expr:
     """Return a guard or its negative: that which is written without a minus sign."""
     return -guard if guard.could_extract_minus_sign() else guard
+
+
+def _without_order(denominator: Expr) -> Expr:
+    """Return a denominator whose products are SymPy's: what is computed first does not matter to its sign."""
+    return rewritten(denominator, lambda node: node.definition(*node.args) if isinstance(node, IN_AN_ORDER) else node)
 
 
 def _text_of(guard: Expr, changes: Sequence[str]) -> str:
@@ -126,7 +134,11 @@ def _denominators(expression: Expr) -> Iterator[Expr]:
 def _in_all_branches(node: Piecewise) -> Iterator[Expr]:
     """Yield the factors of denominators that all branches have: they count whichever is taken."""
     factors_of_branches = [
-        dict.fromkeys(_positive(factor) for denominator in _denominators(value) for factor in _factors(denominator))
+        dict.fromkeys(
+            _positive(factor)
+            for denominator in _denominators(value)
+            for factor in _factors(_without_order(denominator))
+        )
         for value, _ in node.args
     ]
     yield from (
