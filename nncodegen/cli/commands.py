@@ -19,7 +19,7 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
-from nncodegen.cli.flags import FIT_FLAGS, Finite, with_flags
+from nncodegen.cli.flags import FIT_FLAGS, with_flags
 from nncodegen.cli.user_file import run_file
 from nncodegen.compiler.building.build import load, load_variant
 from nncodegen.compiler.building.compiler import TARGETS
@@ -31,7 +31,7 @@ from nncodegen.compiler.emit import identifier
 from nncodegen.compiler.escape import printable
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.ir.program import BITS, DEFAULT, DIGITS, NATIVE
-from nncodegen.compiler.limits import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
+from nncodegen.compiler.limits import MOST_EPOCHS
 from nncodegen.compiler.pipeline import Compiled, Stage, check_out, compile_model, write_out
 from nncodegen.compiler.schedule import Schedule
 from nncodegen.compiler.show import ABOUT, THEME, Formulas, shown
@@ -41,6 +41,9 @@ from nncodegen.formats.export.command import DESTINATIONS
 from nncodegen.formats.export.options import OPTIONS
 from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import Certificate, file_of
+from nncodegen.table import import_pandas
+from nncodegen.table.settings import OPTIONS as SETTINGS
+from nncodegen.table.settings import Settings
 
 
 class _Bench(click.Command):
@@ -224,26 +227,6 @@ def bench(
     benchmarks.bench(workloads, peers, threads, precision, json_file, plot_file, quick)
 
 
-class Layers(click.ParamType):  # type: ignore[type-arg]
-    """The units of hidden layers: a text such as 32,16."""
-
-    name = "integers"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """Return the units, each from 1 to MOST_UNITS; fail with a message for anything else."""
-        parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        if not all(isinstance(part, int) or (part.isdecimal() and len(part) < 20) for part in parts):
-            self.fail(f"{value!r} is not a list of units, such as 32,16", param, ctx)
-        layers = tuple(map(int, parts))
-        if len(layers) > MOST_LAYERS or any(not 0 < units <= MOST_UNITS for units in layers):
-            self.fail(
-                f"{value!r} must be a list of at most {MOST_LAYERS} numbers from 1 to {MOST_UNITS}, such as 32,16",
-                param,
-                ctx,
-            )
-        return layers
-
-
 def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[str, float] | None:
     """Return the weights of classes: "balanced", a mapping from NAME=WEIGHT options, or None without any."""
     if not values:
@@ -280,32 +263,12 @@ def _of_file(function: Any) -> Any:
     type=click.Choice(["classification", "regression"]),
     help="Overrides the guess from the values of the target.",
 )
-@click.option("--layers", type=Layers(), metavar="UNITS,...",
-              help="Units of hidden layers, such as 32,16; no others are tried. Empty for none.")  # fmt: skip
-@click.option("--activation", help="The activation of the hidden layers: a name, or a formula in z.")
-@click.option("--loss", help="A name, or a formula in output and target.  [default: log loss, or mse]")
-@click.option(
-    "--learning-rate", type=Finite(0, 1000, min_open=True), help="The learning rate of networks with hidden layers."
-)
-@click.option("--l2", type=Finite(0), help="The penalty l2/2*sum w**2 on weights.")
-@click.option("--dropout", type=Finite(0, 1, max_open=True), default=0.0, show_default=True,
-              help="The share of the hidden units that is set to 0 in training.")  # fmt: skip
-@click.option("--class-weight", multiple=True, callback=_class_weight, metavar="balanced|NAME=WEIGHT",
-              help="The weights of the classes. May be repeated.")  # fmt: skip
-@click.option(
-    "--epochs", type=click.IntRange(1, MOST_EPOCHS), help="The largest number of epochs of networks with hidden layers."
-)
-@click.option(
-    "--time-limit", type=Finite(0, min_open=True), metavar="SECONDS", help="Try nothing more after this time."
-)
+@with_flags({name: option for name, option in SETTINGS.items() if name != "class_weight"})
+@click.option(SETTINGS["class_weight"].flag("class_weight"), multiple=True, callback=_class_weight,
+              metavar=SETTINGS["class_weight"].metavar, help=SETTINGS["class_weight"].help)  # fmt: skip
 @click.option("--category", multiple=True, help="A column of numbers that stand for categories. May be repeated.")
 @click.option("--drop", multiple=True, help="A column to leave out. May be repeated.")
 @click.option("--keep", multiple=True, help="A column to use, though it identifies rows. May be repeated.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="The seed of all random numbers."
-)
-@click.option("--threads", type=click.IntRange(1, 10_000), help="The number of threads.  [default: one for each core]")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: DATA_model]")
 @click.option("--overwrite", is_flag=True, help="Replace a model that is in the folder.")
 @_of_file
@@ -324,8 +287,8 @@ def fit(
     from all rows. The networks, their parameters and the meaning of the columns are written to a folder of plain files,
     for `python -m nncodegen predict`; a model that is there already is not overwritten without --overwrite.
     """
-    from nncodegen.table import Settings  # noqa: PLC0415 (pandas is optional)
-    from nncodegen.table.command import run_fit  # noqa: PLC0415
+    import_pandas()
+    from nncodegen.table.command import run_fit  # noqa: PLC0415 (pandas is optional)
 
     run_fit(data, target, task, category, drop, keep, Settings(**options), out, quiet, overwrite, encoding, sheet)
 
@@ -345,6 +308,7 @@ def predict(
     MODEL is its folder. The output is CSV, with one row for each row of the table; for classes, each prediction is
     followed by the probabilities of all classes.
     """
+    import_pandas()
     from nncodegen.table.command import run_predict  # noqa: PLC0415 (pandas is optional)
 
     with warnings.catch_warnings():
@@ -374,6 +338,7 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
     epa2021. pip install 'nncodegen[compare]' installs what this needs.
     """
     if tables:
+        import_pandas()
         from nncodegen.table.compare import SPLITS, run as run_tables  # noqa: I001, PLC0415 (scikit-learn is optional)
 
         run_tables(names, seeds or SPLITS, skrub)
@@ -422,6 +387,7 @@ def curve(
     table of their values and standard errors is printed; with --by, there is one fit for each group of rows, and a
     table with a row for each; with --shared, it is one fit of all groups, which have these parameters in common.
     """
+    import_pandas()
     from nncodegen.table.curves.command import run_curve  # noqa: PLC0415 (pandas is optional)
     from nncodegen.table.curves.options import (  # noqa: PLC0415
         read_bounds,
@@ -489,6 +455,7 @@ def export(model: str, target: str, parameters: Path | None, out: Path | None, *
     """
     chosen: Any
     if Path(model).is_dir():
+        import_pandas()
         from nncodegen.table.trained import load_model as load_table  # noqa: PLC0415 (pandas is optional)
 
         chosen = load_table(model)
