@@ -93,9 +93,13 @@ def command() -> None:
 @click.option("--dump", is_flag=True, help="Also write the text of every stage to stages/.")
 @click.option("--march", type=click.Choice(tuple(TARGETS)), default="native", show_default=True,
               help="For this CPU, or for all CPUs of its family: the module then holds several variants.")  # fmt: skip
-@click.option("--segment-length", type=click.IntRange(1), metavar="STEPS",
-              help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
-                   "computes the steps between again. Less memory, more time.")  # fmt: skip
+@click.option(
+    "--segment-length",
+    type=click.IntRange(1),
+    metavar="STEPS",
+    help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
+    "computes the steps between again. Less memory, more time.",
+)
 @with_flags({"digits": OPTIONS["digits"]})
 @click.option(
     "--bits",
@@ -105,8 +109,9 @@ def command() -> None:
     help="Whether the bits of results may depend on the CPU and the compiler, or not.",
 )
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
-@click.option("--certify", is_flag=True,
-              help="Compare all results with exact ones: writes NAME.certificate.json as well.")  # fmt: skip
+@click.option(
+    "--certify", is_flag=True, help="Compare all results with exact ones: writes NAME.certificate.json as well."
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
     model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str,
@@ -250,8 +255,9 @@ def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[s
 def _of_file(function: Any) -> Any:
     """Add the options that say how the file of a table is read."""
     sheet = click.option("--sheet", metavar="NAME", help="The sheet of an Excel file that has several.")
-    encoding = click.option("--encoding", metavar="NAME",
-                            help="That of a CSV file, such as cp1252 or utf-16.  [default: utf-8]")  # fmt: skip
+    encoding = click.option(
+        "--encoding", metavar="NAME", help="That of a CSV file, such as cp1252 or utf-16.  [default: utf-8]"
+    )
     return encoding(sheet(function))
 
 
@@ -300,9 +306,7 @@ def fit(
 @click.option("--unknown", type=click.Choice(["error", "ignore"]), default="error", show_default=True,
               help="What to do about a category, or a text among numbers, that did not occur in training.")  # fmt: skip
 @_of_file
-def predict(
-    model: Path, data: Path, out: Path | None, unknown: str, encoding: str | None, sheet: str | None
-) -> None:  # fmt: skip
+def predict(model: Path, data: Path, out: Path | None, unknown: str, encoding: str | None, sheet: str | None) -> None:
     """Predict with a model that `fit` has written.
 
     MODEL is its folder. The output is CSV, with one row for each row of the table; for classes, each prediction is
@@ -353,24 +357,37 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @command.command(cls=_Curve)
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.argument("equation", metavar='["y = a*exp(-b*x) + c" | "y ~ gaussian + line"]', required=False)
-@click.option("--models", metavar='"CURVE, FORMULA, ..."',
-              help="Compare curves by name and formulas, in place of an equation.")  # fmt: skip
-@click.option("--p0", default="", metavar="NAME=VALUE,...|auto",
-              help="Where to start, or auto: found from the data.  [default: 1, or within the bounds]")  # fmt: skip
+@click.option(
+    "--models", metavar='"CURVE, FORMULA, ..."', help="Compare curves by name and formulas, in place of an equation."
+)
+@click.option(
+    "--p0",
+    default="",
+    metavar="NAME=VALUE,...|auto",
+    help="Where to start, or auto: found from the data.  [default: 1, or within the bounds]",
+)
 @click.option("--bounds", default="", metavar="NAME=LOW:HIGH,...", help="Bounds; one of them may be left out: a=0:")
 @click.option("--tie", multiple=True, metavar='"b = 2*a"', help="A parameter that is a formula of others.")
 @click.option("--derived", multiple=True, metavar='"t = log(2)/k"', help="A formula of parameters to evaluate.")
 @click.option("--sigma", metavar="COLUMN", help="The column of the standard deviations of the data.")
-@click.option("--sigma-x", default="", metavar="COLUMN|x=COLUMN,...",
-              help="Columns of the standard deviations of x, or of each of several columns.")  # fmt: skip
+@click.option(
+    "--sigma-x",
+    default="",
+    metavar="COLUMN|x=COLUMN,...",
+    help="Columns of the standard deviations of x, or of each of several columns.",
+)
 @click.option("--by", default="", metavar="COLUMN,...", help="Columns whose values make groups, with a fit for each.")
 @click.option("--shared", default="", metavar="NAME,...", help="With --by: parameters that all groups have in common.")
-@click.option("--n-starts", type=click.IntRange(1),
-              help="Starting points within the bounds, of which the best is kept.")  # fmt: skip
+@click.option(
+    "--n-starts", type=click.IntRange(1), help="Starting points within the bounds, of which the best is kept."
+)
 @with_flags(FIT_FLAGS)
 @click.option("--out", type=click.Path(path_type=Path), help="File for the parameters, as CSV.")
-@click.option("--plot", type=click.Path(path_type=Path),
-              help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.")  # fmt: skip
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.",
+)
 @click.option("--dask", is_flag=False, flag_value="local", metavar="[ADDRESS]",
               help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
 @_of_file
@@ -412,16 +429,29 @@ def curve(
 
 @command.command()
 @click.argument("model", required=False, metavar="[MODEL.py[:NAME]]")
-@click.option("--data", type=click.Path(path_type=Path), metavar="FILE",
-              help="Samples: a CSV file, inputs first, or an .npz archive with X and Y.")  # fmt: skip
-@click.option("--parameters", type=click.Path(path_type=Path), metavar="FILE.npz",
-              help="A result that was saved, with its history, or parameters.")  # fmt: skip
-@click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE.json",
-              help="The certificate of the model's module.  [default: the one beside the built module]")  # fmt: skip
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Samples: a CSV file, inputs first, or an .npz archive with X and Y.",
+)
+@click.option(
+    "--parameters",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="A result that was saved, with its history, or parameters.",
+)
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="The certificate of the model's module.  [default: the one beside the built module]",
+)
 @click.option("--certify", is_flag=True, help="Examine the module now, and show its certificate.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), default="report.html", show_default=True,
-              help="File to write to.")  # fmt: skip
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default="report.html", show_default=True, help="File to write to."
+)
 def report(
     model: str | None, data: Path | None, parameters: Path | None, certificate: Path | None, certify: bool,
     precision: str, out: Path,
@@ -444,8 +474,12 @@ def report(
 @command.command()
 @click.argument("model", metavar="MODEL.py[:NAME]|FOLDER")
 @click.option("--target", required=True, type=click.Choice(tuple(DESTINATIONS)), help="Where the model is taken.")
-@click.option("--parameters", type=click.Path(path_type=Path), metavar="FILE.npz",
-              help="Trained parameters, which are written as constants: the file of a Result, or arrays.")  # fmt: skip
+@click.option(
+    "--parameters",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Trained parameters, which are written as constants: the file of a Result, or arrays.",
+)
 @with_flags(OPTIONS)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")
 def export(model: str, target: str, parameters: Path | None, out: Path | None, **options: Any) -> None:
@@ -626,9 +660,12 @@ def _train_perceptron(console: Console, module: Module) -> None:
     start = time.perf_counter()
     before = float(module.predict(module.initial_parameters(), perceptron.X)[0, 0])
     result = module.train(
-        perceptron.X, perceptron.Y, learning_rate=perceptron.LEARNING_RATE, epochs=perceptron.EPOCHS,
+        perceptron.X,
+        perceptron.Y,
+        learning_rate=perceptron.LEARNING_RATE,
+        epochs=perceptron.EPOCHS,
         update="sequential",
-    )  # fmt: skip
+    )
     after = float(module.predict(result.parameters, perceptron.X)[0, 0])
     summary = (
         f"output {before:.12f} before, {after:.12f} after {result.epochs} sequential iterations "

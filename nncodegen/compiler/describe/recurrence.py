@@ -107,9 +107,11 @@ class Recurrence:
         if len(call.shapes[0]) != 2:
             raise call.refuse("a sequence of the shape (steps, features) as its first input")
         states = call.shapes[1 : len(call.shapes) - bool(layer.lengths)]
-        wanted = f"{layer.states} initial states of the shape ({self.units},)" if layer.states > 1 else (
-            f"an initial state of the shape ({self.units},)"
-        )  # fmt: skip
+        wanted = (
+            f"{layer.states} initial states of the shape ({self.units},)"
+            if layer.states > 1
+            else (f"an initial state of the shape ({self.units},)")
+        )
         if layer.lengths and (len(call.shapes) < 2 or call.shapes[-1] != (1,)):
             raise call.refuse("the number of steps of each sample as its last input, of the shape (1,)")
         if states and (len(states) != layer.states or any(shape != (self.units,) for shape in states)):
@@ -173,9 +175,7 @@ class Recurrence:
             return S.Zero, S.Zero
         p, rest = self._call.index(2), (*self._g, self._j)
         b = self._parameter("b", (p, *rest), self._layer.bias_initializer, self.units, penalized=False)
-        first, second = (
-            self.step(f"b{k + 1}_", rest, b, "sum", (p,), (Equation(p, (), k),)) for k in (0, 1)
-        )  # fmt: skip
+        first, second = (self.step(f"b{k + 1}_", rest, b, "sum", (p,), (Equation(p, (), k),)) for k in (0, 1))
         return first, second
 
     def _parameter(

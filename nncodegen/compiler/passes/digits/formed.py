@@ -408,8 +408,11 @@ class _Keeping:
         if len(self._trained) > MOST_PARAMETERS or self.findings[0].lost > LOST:
             return {}
         doubts = suspicious_slopes(best, self._points, self._trained)
-        forms = {element: self._slope(best, element, where)
-                 for element, where in doubts.items() if not are_few(where, len(where))}  # fmt: skip
+        forms = {
+            element: self._slope(best, element, where)
+            for element, where in doubts.items()
+            if not are_few(where, len(where))
+        }
         others = (element for element in self._trained if element not in forms)
         return forms | {element: defined(self._own(best, element)) for element in others}
 

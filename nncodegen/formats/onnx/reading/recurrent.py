@@ -87,8 +87,11 @@ def _layer(call: OnnxCall, kind: str, sides: int) -> Recurrent:
 def _activation(call: OnnxCall, kind: str, sides: int) -> str:
     """Return the activation of a layer; only an RNN may have another one than the usual. Raise ModelError."""
     attribute = call.attributes.get("activations", ())
-    names = tuple(name.decode("ascii", "replace") if isinstance(name, bytes) else str(name) for name in attribute) if (
-        isinstance(attribute, tuple | list)) else ("?",)  # fmt: skip
+    names = (
+        tuple(name.decode("ascii", "replace") if isinstance(name, bytes) else str(name) for name in attribute)
+        if (isinstance(attribute, tuple | list))
+        else ("?",)
+    )
     if kind == "RNN" and names == ("Relu",) * sides:
         return "relu"
     if names and names != ACTIVATIONS[kind] * sides:
