@@ -21,7 +21,7 @@ import mpmath
 import sympy
 from sympy import Add, Basic, Expr, Mul, Pow, Symbol
 
-from nncodegen.compiler.describe import hints, in_order
+from nncodegen.compiler.describe import hints, order_as_typed
 from nncodegen.compiler.describe.checks import accepted
 from nncodegen.compiler.describe.hints import APOSTROPHES, PRIME
 from nncodegen.compiler.ir import elementary, functions
@@ -515,12 +515,12 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.BitOr: sympy.Or,
 }
 _IN_ORDER: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Mult: in_order.product,
-    ast.Div: in_order.quotient,
-    ast.Pow: lambda a, b: _power(in_order.base_of(a, b), b),
+    ast.Mult: order_as_typed.product,
+    ast.Div: order_as_typed.quotient,
+    ast.Pow: lambda a, b: _power(order_as_typed.base_of(a, b), b),
 }
 """The operators of a text whose products keep their order."""
-_FUNCTIONS_IN_ORDER = {"cos": in_order.cosine, "sin": in_order.sine, "sqrt": in_order.root}
+_FUNCTIONS_IN_ORDER = {"cos": order_as_typed.cosine, "sin": order_as_typed.sine, "sqrt": order_as_typed.root}
 """The functions that stay functions of such a product."""
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: lambda a: a,

@@ -20,7 +20,7 @@ from .evaluation.summary import summary
 from .fitting.fit import fit
 from .fitting.fit_many import fit_many
 from .ground.facts import Facts, literals, of_literals
-from .ground.habits import MODULES, no_attribute
+from .ground.names_elsewhere import MODULES, no_attribute
 from .loading import load
 from .native.absent import OF_BUILD, AbsentNative
 from .native.blas import use_blas

@@ -23,7 +23,7 @@ from nncodegen.compiler.ir import Companion, Element, Program, Step, Tensor, nee
 from nncodegen.compiler.passes.fitting.blocks import block_of
 from nncodegen.compiler.passes.fitting.guards import guards_of, with_guards
 from nncodegen.compiler.passes.fitting.jacobian import forward_rows, runs_forward
-from nncodegen.compiler.passes.fitting.known import with_known
+from nncodegen.compiler.passes.fitting.missing_targets import with_known
 from nncodegen.compiler.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.compiler.passes.numbering import Numbering, split
 from nncodegen.compiler.passes.reverse import reverse_sweep

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..ground.habits import no_argument
+from ..ground.names_elsewhere import no_argument
 from ..ground.renamed import current
 from .declarations import FLAG
 from .fit_options import DECLARED, CheckedFitOptions, described

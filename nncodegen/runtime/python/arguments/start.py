@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import check_parameters
 from .initial import initial_parameters
-from .named import put
+from .parameters_by_name import put
 from .scalars import SEED, integer
 
 if TYPE_CHECKING:

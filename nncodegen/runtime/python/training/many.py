@@ -11,8 +11,8 @@ import numpy as np
 from ..arguments.arguments import check_samples, to_array, to_column, to_finite
 from ..arguments.calls import TRAIN, check_trainable
 from ..arguments.initial import initial_parameters
-from ..arguments.joined import joined
 from ..arguments.measures import STATUS
+from ..arguments.one_matrix import joined
 from ..arguments.optimizers import Chosen, choose
 from ..arguments.options import check_options
 from ..arguments.samples import size_of_batch
