@@ -174,7 +174,7 @@ def names_in(text: str, role: str, known: Collection[str] = ()) -> tuple[str, ..
     return tuple(first_uses)
 
 
-def _check_name(node: ast.Name, others: Collection[str]) -> None:
+def _check_name(node: ast.Name, known_names: Collection[str]) -> None:
     """Raise _UnreadableError for a name that is no column and no given parameter, and could mean something else."""
     name, message = node.id, ""
     alike = hints.plain(name)
@@ -182,7 +182,7 @@ def _check_name(node: ast.Name, others: Collection[str]) -> None:
         message = f"E is {EULER}: write exp(1) for it; give a parameter another name, or a start or bounds by its name"
     elif name.lower() in hints.NOT_FINITE:
         message = hints.about_infinity(name)
-    elif alike != name and alike in others:
+    elif alike != name and alike in known_names:
         message = f"{name} looks like {alike}, but has {hints.foreign(name)}: write them alike"
     if message:
         error = _UnreadableError(message)
