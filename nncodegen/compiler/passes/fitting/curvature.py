@@ -104,9 +104,9 @@ def curvature(program: Program) -> Companion | str:
     derived = replace(
         program,
         targets=(*program.targets, *(Tensor(each.tensor, shape_of(each, program)) for each in (*seeds, *kept))),
-        steps=needed(numbering.steps, results),
+        steps=needed(numbering.steps, (*results, total)),
         outputs=results,
-        loss=None,
+        loss=total,
         task=program.task.of_derived,
     )
     count = sum(program.count(element.indices) for element in u_elements)
