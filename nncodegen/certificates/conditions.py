@@ -17,7 +17,7 @@ import numpy as np
 
 from nncodegen.certificates.exact import bind, many, run
 from nncodegen.certificates.examination_points import Point, numbering
-from nncodegen.certificates.precision import Exact, evaluate_rows, outputs_of, parts_of
+from nncodegen.certificates.precision import Exact, evaluate_rows, losses_of, outputs_of, parts_of
 from nncodegen.certificates.products import Array, array_of
 from nncodegen.certificates.ulps import Precision
 from nncodegen.compiler.ir import Program, Step
@@ -88,7 +88,7 @@ def shaken(program: Program, point: Point, digits: int, precision: Precision, se
         shaken_results.append(
             Exact(
                 np.concatenate([outputs_of(program, values) for values in rows]),
-                np.asarray([values[program.required_loss.tensor].item() for values in rows], dtype=object),
+                np.asarray([loss for values in rows for loss in losses_of(program, values)], dtype=object),
                 np.asarray([_gradient(program, values) for values in rows], dtype=object),
                 digits,
             )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.compiler.ir import Element, Equation, Solved
-from nncodegen.compiler.schedule.extents import BEGIN, END, of_beside
+from nncodegen.compiler.schedule.extents import BEGIN, END, index_of_neighbour
 
 Array = NDArray[Any]
 Read = Callable[[Element, "Grid"], Array]
@@ -48,7 +48,7 @@ class Grid:
             return np.asarray(int(index))
         if index in self.given:
             return self.given[index]
-        if neighbour := of_beside(index):
+        if neighbour := index_of_neighbour(index):
             return self.number(neighbour[0]) + neighbour[1]
         begin = self.begins.get(index, 0)
         return _along(begin, begin + self.axes[index], list(self.axes).index(index), len(self.axes))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import mpmath
@@ -75,13 +76,11 @@ def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digit
     with mpmath.workdps(digits):
         for rows in parts_of(program, len(X)):
             values = run(program, bind(program, parameters, X[rows], Y[rows]))
-            results.append(
-                (outputs_of(program, values), values[program.required_loss.tensor].item(), gradient_of(program, values))
-            )
+            results.append((outputs_of(program, values), losses_of(program, values), gradient_of(program, values)))
             fields += [values[element.tensor].reshape(-1) for element in program.task.fields]
     outputs, losses, gradients = zip(*results, strict=True)
     sizes = tuple(tensor.size for tensor in program.parameters)
-    parts = np.concatenate(outputs), np.asarray(losses, dtype=object), np.asarray(gradients, dtype=object)
+    parts = np.concatenate(outputs), np.asarray([*chain(*losses)], dtype=object), np.asarray(gradients, dtype=object)
     return Exact(*parts, digits, sizes, tuple(fields))
 
 
@@ -92,8 +91,15 @@ def outputs_of(program: Program, values: dict[str, Array]) -> Array:
     return np.concatenate(parts, axis=1) if parts else np.zeros((samples, 0))
 
 
+def losses_of(program: Program, values: Mapping[str, Array]) -> list[Any]:
+    """Return the loss of a program in a list; an empty one for a program without a loss."""
+    return [] if program.loss is None else [values[program.loss.tensor].item()]
+
+
 def gradient_of(program: Program, values: dict[str, Array]) -> Array:
-    """Return the derivatives of the loss by all parameters, (P,), accumulated in reverse."""
+    """Return the derivatives of the loss by all parameters, (P,), accumulated in reverse; none without a loss."""
+    if program.loss is None:
+        return np.empty(0)
     received = derivatives(program, values)
     parts = [np.asarray(received[tensor.name]).reshape(-1) for tensor in program.parameters]
     return np.concatenate(parts or [np.empty(0)])

@@ -19,7 +19,7 @@ import click
 from rich.console import Console
 
 from nncodegen import __version__, perceptron
-from nncodegen.cli.flags import FIT_FLAGS, Finite, with_flags
+from nncodegen.cli.flags import FIT_FLAGS, with_flags
 from nncodegen.cli.user_file import run_file
 from nncodegen.compiler.building.build import load, load_variant
 from nncodegen.compiler.building.compiler import TARGETS
@@ -31,7 +31,7 @@ from nncodegen.compiler.emit import identifier
 from nncodegen.compiler.escape import printable
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.ir.program import BITS, DEFAULT, DIGITS, NATIVE
-from nncodegen.compiler.limits import MOST_EPOCHS, MOST_LAYERS, MOST_UNITS
+from nncodegen.compiler.limits import MOST_EPOCHS
 from nncodegen.compiler.pipeline import Compiled, Stage, check_out, compile_model, write_out
 from nncodegen.compiler.schedule import Schedule
 from nncodegen.compiler.show import ABOUT, THEME, Formulas, shown
@@ -41,6 +41,9 @@ from nncodegen.formats.export.command import DESTINATIONS
 from nncodegen.formats.export.options import OPTIONS
 from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import Certificate, file_of
+from nncodegen.table import import_pandas
+from nncodegen.table.settings import OPTIONS as SETTINGS
+from nncodegen.table.settings import Settings
 
 
 class _Bench(click.Command):
@@ -90,9 +93,13 @@ def command() -> None:
 @click.option("--dump", is_flag=True, help="Also write the text of every stage to stages/.")
 @click.option("--march", type=click.Choice(tuple(TARGETS)), default="native", show_default=True,
               help="For this CPU, or for all CPUs of its family: the module then holds several variants.")  # fmt: skip
-@click.option("--segment-length", type=click.IntRange(1), metavar="STEPS",
-              help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
-                   "computes the steps between again. Less memory, more time.")  # fmt: skip
+@click.option(
+    "--segment-length",
+    type=click.IntRange(1),
+    metavar="STEPS",
+    help="For long sequences: training keeps the states of recurrent layers once every STEPS steps, and "
+    "computes the steps between again. Less memory, more time.",
+)
 @with_flags({"digits": OPTIONS["digits"]})
 @click.option(
     "--bits",
@@ -102,8 +109,9 @@ def command() -> None:
     help="Whether the bits of results may depend on the CPU and the compiler, or not.",
 )
 @click.option("--force", is_flag=True, help="Compile even if the cache has the module.")
-@click.option("--certify", is_flag=True,
-              help="Compare all results with exact ones: writes NAME.certificate.json as well.")  # fmt: skip
+@click.option(
+    "--certify", is_flag=True, help="Compare all results with exact ones: writes NAME.certificate.json as well."
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
     model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str,
@@ -224,26 +232,6 @@ def bench(
     benchmarks.bench(workloads, peers, threads, precision, json_file, plot_file, quick)
 
 
-class Layers(click.ParamType):  # type: ignore[type-arg]
-    """The units of hidden layers: a text such as 32,16."""
-
-    name = "integers"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """Return the units, each from 1 to MOST_UNITS; fail with a message for anything else."""
-        parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        if not all(isinstance(part, int) or (part.isdecimal() and len(part) < 20) for part in parts):
-            self.fail(f"{value!r} is not a list of units, such as 32,16", param, ctx)
-        layers = tuple(map(int, parts))
-        if len(layers) > MOST_LAYERS or any(not 0 < units <= MOST_UNITS for units in layers):
-            self.fail(
-                f"{value!r} must be a list of at most {MOST_LAYERS} numbers from 1 to {MOST_UNITS}, such as 32,16",
-                param,
-                ctx,
-            )
-        return layers
-
-
 def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[str, float] | None:
     """Return the weights of classes: "balanced", a mapping from NAME=WEIGHT options, or None without any."""
     if not values:
@@ -267,8 +255,9 @@ def _class_weight(ctx: Any, param: Any, values: tuple[str, ...]) -> str | dict[s
 def _of_file(function: Any) -> Any:
     """Add the options that say how the file of a table is read."""
     sheet = click.option("--sheet", metavar="NAME", help="The sheet of an Excel file that has several.")
-    encoding = click.option("--encoding", metavar="NAME",
-                            help="That of a CSV file, such as cp1252 or utf-16.  [default: utf-8]")  # fmt: skip
+    encoding = click.option(
+        "--encoding", metavar="NAME", help="That of a CSV file, such as cp1252 or utf-16.  [default: utf-8]"
+    )
     return encoding(sheet(function))
 
 
@@ -280,32 +269,12 @@ def _of_file(function: Any) -> Any:
     type=click.Choice(["classification", "regression"]),
     help="Overrides the guess from the values of the target.",
 )
-@click.option("--layers", type=Layers(), metavar="UNITS,...",
-              help="Units of hidden layers, such as 32,16; no others are tried. Empty for none.")  # fmt: skip
-@click.option("--activation", help="The activation of the hidden layers: a name, or a formula in z.")
-@click.option("--loss", help="A name, or a formula in output and target.  [default: log loss, or mse]")
-@click.option(
-    "--learning-rate", type=Finite(0, 1000, min_open=True), help="The learning rate of networks with hidden layers."
-)
-@click.option("--l2", type=Finite(0), help="The penalty l2/2*sum w**2 on weights.")
-@click.option("--dropout", type=Finite(0, 1, max_open=True), default=0.0, show_default=True,
-              help="The share of the hidden units that is set to 0 in training.")  # fmt: skip
-@click.option("--class-weight", multiple=True, callback=_class_weight, metavar="balanced|NAME=WEIGHT",
-              help="The weights of the classes. May be repeated.")  # fmt: skip
-@click.option(
-    "--epochs", type=click.IntRange(1, MOST_EPOCHS), help="The largest number of epochs of networks with hidden layers."
-)
-@click.option(
-    "--time-limit", type=Finite(0, min_open=True), metavar="SECONDS", help="Try nothing more after this time."
-)
+@with_flags({name: option for name, option in SETTINGS.items() if name != "class_weight"})
+@click.option(SETTINGS["class_weight"].flag("class_weight"), multiple=True, callback=_class_weight,
+              metavar=SETTINGS["class_weight"].metavar, help=SETTINGS["class_weight"].help)  # fmt: skip
 @click.option("--category", multiple=True, help="A column of numbers that stand for categories. May be repeated.")
 @click.option("--drop", multiple=True, help="A column to leave out. May be repeated.")
 @click.option("--keep", multiple=True, help="A column to use, though it identifies rows. May be repeated.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="The seed of all random numbers."
-)
-@click.option("--threads", type=click.IntRange(1, 10_000), help="The number of threads.  [default: one for each core]")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: DATA_model]")
 @click.option("--overwrite", is_flag=True, help="Replace a model that is in the folder.")
 @_of_file
@@ -324,8 +293,8 @@ def fit(
     from all rows. The networks, their parameters and the meaning of the columns are written to a folder of plain files,
     for `python -m nncodegen predict`; a model that is there already is not overwritten without --overwrite.
     """
-    from nncodegen.table import Settings  # noqa: PLC0415 (pandas is optional)
-    from nncodegen.table.command import run_fit  # noqa: PLC0415
+    import_pandas()
+    from nncodegen.table.command import run_fit  # noqa: PLC0415 (pandas is optional)
 
     run_fit(data, target, task, category, drop, keep, Settings(**options), out, quiet, overwrite, encoding, sheet)
 
@@ -337,14 +306,13 @@ def fit(
 @click.option("--unknown", type=click.Choice(["error", "ignore"]), default="error", show_default=True,
               help="What to do about a category, or a text among numbers, that did not occur in training.")  # fmt: skip
 @_of_file
-def predict(
-    model: Path, data: Path, out: Path | None, unknown: str, encoding: str | None, sheet: str | None
-) -> None:  # fmt: skip
+def predict(model: Path, data: Path, out: Path | None, unknown: str, encoding: str | None, sheet: str | None) -> None:
     """Predict with a model that `fit` has written.
 
     MODEL is its folder. The output is CSV, with one row for each row of the table; for classes, each prediction is
     followed by the probabilities of all classes.
     """
+    import_pandas()
     from nncodegen.table.command import run_predict  # noqa: PLC0415 (pandas is optional)
 
     with warnings.catch_warnings():
@@ -374,6 +342,7 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
     epa2021. pip install 'nncodegen[compare]' installs what this needs.
     """
     if tables:
+        import_pandas()
         from nncodegen.table.compare import SPLITS, run as run_tables  # noqa: I001, PLC0415 (scikit-learn is optional)
 
         run_tables(names, seeds or SPLITS, skrub)
@@ -388,24 +357,37 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
 @command.command(cls=_Curve)
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.argument("equation", metavar='["y = a*exp(-b*x) + c" | "y ~ gaussian + line"]', required=False)
-@click.option("--models", metavar='"CURVE, FORMULA, ..."',
-              help="Compare curves by name and formulas, in place of an equation.")  # fmt: skip
-@click.option("--p0", default="", metavar="NAME=VALUE,...|auto",
-              help="Where to start, or auto: found from the data.  [default: 1, or within the bounds]")  # fmt: skip
+@click.option(
+    "--models", metavar='"CURVE, FORMULA, ..."', help="Compare curves by name and formulas, in place of an equation."
+)
+@click.option(
+    "--p0",
+    default="",
+    metavar="NAME=VALUE,...|auto",
+    help="Where to start, or auto: found from the data.  [default: 1, or within the bounds]",
+)
 @click.option("--bounds", default="", metavar="NAME=LOW:HIGH,...", help="Bounds; one of them may be left out: a=0:")
 @click.option("--tie", multiple=True, metavar='"b = 2*a"', help="A parameter that is a formula of others.")
 @click.option("--derived", multiple=True, metavar='"t = log(2)/k"', help="A formula of parameters to evaluate.")
 @click.option("--sigma", metavar="COLUMN", help="The column of the standard deviations of the data.")
-@click.option("--sigma-x", default="", metavar="COLUMN|x=COLUMN,...",
-              help="Columns of the standard deviations of x, or of each of several columns.")  # fmt: skip
+@click.option(
+    "--sigma-x",
+    default="",
+    metavar="COLUMN|x=COLUMN,...",
+    help="Columns of the standard deviations of x, or of each of several columns.",
+)
 @click.option("--by", default="", metavar="COLUMN,...", help="Columns whose values make groups, with a fit for each.")
 @click.option("--shared", default="", metavar="NAME,...", help="With --by: parameters that all groups have in common.")
-@click.option("--n-starts", type=click.IntRange(1),
-              help="Starting points within the bounds, of which the best is kept.")  # fmt: skip
+@click.option(
+    "--n-starts", type=click.IntRange(1), help="Starting points within the bounds, of which the best is kept."
+)
 @with_flags(FIT_FLAGS)
 @click.option("--out", type=click.Path(path_type=Path), help="File for the parameters, as CSV.")
-@click.option("--plot", type=click.Path(path_type=Path),
-              help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.")  # fmt: skip
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.",
+)
 @click.option("--dask", is_flag=False, flag_value="local", metavar="[ADDRESS]",
               help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
 @_of_file
@@ -422,6 +404,7 @@ def curve(
     table of their values and standard errors is printed; with --by, there is one fit for each group of rows, and a
     table with a row for each; with --shared, it is one fit of all groups, which have these parameters in common.
     """
+    import_pandas()
     from nncodegen.table.curves.command import run_curve  # noqa: PLC0415 (pandas is optional)
     from nncodegen.table.curves.options import (  # noqa: PLC0415
         read_bounds,
@@ -446,16 +429,29 @@ def curve(
 
 @command.command()
 @click.argument("model", required=False, metavar="[MODEL.py[:NAME]]")
-@click.option("--data", type=click.Path(path_type=Path), metavar="FILE",
-              help="Samples: a CSV file, inputs first, or an .npz archive with X and Y.")  # fmt: skip
-@click.option("--parameters", type=click.Path(path_type=Path), metavar="FILE.npz",
-              help="A result that was saved, with its history, or parameters.")  # fmt: skip
-@click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE.json",
-              help="The certificate of the model's module.  [default: the one beside the built module]")  # fmt: skip
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Samples: a CSV file, inputs first, or an .npz archive with X and Y.",
+)
+@click.option(
+    "--parameters",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="A result that was saved, with its history, or parameters.",
+)
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="The certificate of the model's module.  [default: the one beside the built module]",
+)
 @click.option("--certify", is_flag=True, help="Examine the module now, and show its certificate.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), default="report.html", show_default=True,
-              help="File to write to.")  # fmt: skip
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default="report.html", show_default=True, help="File to write to."
+)
 def report(
     model: str | None, data: Path | None, parameters: Path | None, certificate: Path | None, certify: bool,
     precision: str, out: Path,
@@ -478,8 +474,12 @@ def report(
 @command.command()
 @click.argument("model", metavar="MODEL.py[:NAME]|FOLDER")
 @click.option("--target", required=True, type=click.Choice(tuple(DESTINATIONS)), help="Where the model is taken.")
-@click.option("--parameters", type=click.Path(path_type=Path), metavar="FILE.npz",
-              help="Trained parameters, which are written as constants: the file of a Result, or arrays.")  # fmt: skip
+@click.option(
+    "--parameters",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Trained parameters, which are written as constants: the file of a Result, or arrays.",
+)
 @with_flags(OPTIONS)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: NAME_TARGET]")
 def export(model: str, target: str, parameters: Path | None, out: Path | None, **options: Any) -> None:
@@ -489,6 +489,7 @@ def export(model: str, target: str, parameters: Path | None, out: Path | None, *
     """
     chosen: Any
     if Path(model).is_dir():
+        import_pandas()
         from nncodegen.table.trained import load_model as load_table  # noqa: PLC0415 (pandas is optional)
 
         chosen = load_table(model)
@@ -659,9 +660,12 @@ def _train_perceptron(console: Console, module: Module) -> None:
     start = time.perf_counter()
     before = float(module.predict(module.initial_parameters(), perceptron.X)[0, 0])
     result = module.train(
-        perceptron.X, perceptron.Y, learning_rate=perceptron.LEARNING_RATE, epochs=perceptron.EPOCHS,
+        perceptron.X,
+        perceptron.Y,
+        learning_rate=perceptron.LEARNING_RATE,
+        epochs=perceptron.EPOCHS,
         update="sequential",
-    )  # fmt: skip
+    )
     after = float(module.predict(result.parameters, perceptron.X)[0, 0])
     summary = (
         f"output {before:.12f} before, {after:.12f} after {result.epochs} sequential iterations "

@@ -1,4 +1,4 @@
-"""Options as flags of commands, made from their declarations: those of ``curve`` and ``export``."""
+"""Options as flags of commands, made from their declarations: those of ``curve``, ``export`` and ``fit``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from nncodegen.compiler.emit.fit_parameters import OF_CALLS, OF_DATA
+from nncodegen.compiler.limits import MOST_LAYERS, MOST_UNITS
 from nncodegen.runtime.python.arguments.calls import FIT
 from nncodegen.runtime.python.arguments.declarations import FLAG, Kind, Option
 
@@ -37,6 +38,26 @@ class Names(click.ParamType):  # type: ignore[type-arg]
         return tuple(name.strip() for name in parts if name.strip())
 
 
+class Layers(click.ParamType):  # type: ignore[type-arg]
+    """The units of hidden layers: a text such as 32,16."""
+
+    name = "integers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Return the units, each from 1 to MOST_UNITS; fail with a message for anything else."""
+        parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        if not all(isinstance(part, int) or (part.isdecimal() and len(part) < 20) for part in parts):
+            self.fail(f"{value!r} is not a list of units, such as 32,16", param, ctx)
+        layers = tuple(map(int, parts))
+        if len(layers) > MOST_LAYERS or any(not 0 < units <= MOST_UNITS for units in layers):
+            self.fail(
+                f"{value!r} must be a list of at most {MOST_LAYERS} numbers from 1 to {MOST_UNITS}, such as 32,16",
+                param,
+                ctx,
+            )
+        return layers
+
+
 FIT_FLAGS = {
     name: option
     for name, option in FIT.options.items()
@@ -45,7 +66,7 @@ FIT_FLAGS = {
 """The options of ``fit`` whose values are numbers in a range, names of a list, or yes and no."""
 
 TYPES: dict[str, click.ParamType[Any]] = {
-    "Sequence[str]": Names(), "int | None": click.INT, "str | None": click.STRING,
+    "Sequence[str]": Names(), "Sequence[int] | None": Layers(), "int | None": click.INT, "str | None": click.STRING,
 }  # fmt: skip
 """The values of flags by the types of options that have neither a range nor a list of values."""
 

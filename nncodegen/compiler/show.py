@@ -13,7 +13,7 @@ from rich.theme import Theme
 
 from nncodegen.compiler.emit import Sources
 from nncodegen.compiler.ir import Program
-from nncodegen.compiler.ir.attending import drawn
+from nncodegen.compiler.ir.attention_heads import drawn
 from nncodegen.compiler.pipeline import Stage
 
 ABOUT = {

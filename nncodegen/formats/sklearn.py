@@ -50,8 +50,9 @@ def from_sklearn(
     *hidden, last = (len(intercept) for intercept in estimator.intercepts_)
     usual = LOSSES[estimator.out_activation_]
     layers: list[Layer] = [
-        *(Dense(units, estimator.activation) for units in hidden), Dense(last, estimator.out_activation_)
-    ]  # fmt: skip
+        *(Dense(units, estimator.activation) for units in hidden),
+        Dense(last, estimator.out_activation_),
+    ]
     initial: dict[str, Any] = {}
     for number, (W, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True), start=1):
         initial |= {f"W{number}": np.asarray(W).T, f"b{number}": b}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncodegen.compiler.ir import Program, evaluate
-from nncodegen.compiler.ir.attending import attending
+from nncodegen.compiler.ir.attention_heads import attending
 from nncodegen.formats.export.programs import of_outputs
 from nncodegen.reports.arguments import GivenData
 from nncodegen.reports.plots import Plot, looks

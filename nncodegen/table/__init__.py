@@ -1,12 +1,9 @@
 """Tables: reads them, infers and encodes their columns, and learns from them. This needs the extra [table]."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nncodegen.compiler.lazy_imports import homes_of, imported_on_use
 from nncodegen.runtime.python.ground.missing import needed
-
-with needed("nncodegen.table", "pandas", "'nncodegen[table]'"):
-    import pandas  # noqa: F401
 
 if TYPE_CHECKING:
     from nncodegen.errors import TableError
@@ -32,4 +29,17 @@ _HOMES = homes_of(
 )
 """The module that gives each name."""
 
-__getattr__, __dir__ = imported_on_use(__name__, _HOMES, __all__)
+_find, __dir__ = imported_on_use(__name__, _HOMES, __all__)
+
+
+def import_pandas() -> None:
+    """Import pandas, which all but the settings need. Raises MissingDependencyError where it is not installed."""
+    with needed("nncodegen.table", "pandas", "'nncodegen[table]'"):
+        import pandas  # noqa: F401, PLC0415
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of the package, which is imported now. Raises MissingDependencyError without pandas."""
+    if not name.startswith("_"):
+        import_pandas()
+    return _find(name)

@@ -183,11 +183,11 @@ def _varies(values: Any) -> bool:
     return bool((values != values[0]).any())
 
 
-def _gaps(table: Table, name: str, others: Any) -> tuple[str, ...] | None:
+def _gaps(table: Table, name: str, is_text: Any) -> tuple[str, ...] | None:
     """Return the texts among numbers or dates that count as missing; None if they are more than half of the column."""
-    if not others.any():
+    if not is_text.any():
         return ()
-    counts = Counter(map(str.strip, table.texts(name)[others].tolist()))
+    counts = Counter(map(str.strip, table.texts(name)[is_text].tolist()))
     gaps = tuple(sorted(filter(looks_missing, counts)))
     return None if sum(counts[gap] for gap in gaps) > (~table.missing(name)).sum() / 2 else gaps
 

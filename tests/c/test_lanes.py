@@ -61,7 +61,7 @@ MODELS = {
     "two parameters with one gradient": network(nn.Dense(6, "tanh"), Shift(), nn.Dense(2)),
     "a number": network(nn.Dense(6, "tanh"), Scale(), nn.Dense(2)),
     "a sum of parameters": network(nn.Dense(6, "tanh"), Damping(), nn.Dense(2)),
-}  # fmt: skip
+}
 
 
 def data(model, samples, seed=0, precision="float64"):

@@ -42,10 +42,11 @@ NETWORK = nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(1, "softplus")], 2, "pois
 
 
 PAIRS = [
-    (perceptron_model, "float64", "vector_compiler"), (NETWORK, "float32", "vector_compiler"),
+    (perceptron_model, "float64", "vector_compiler"),
+    (NETWORK, "float32", "vector_compiler"),
     pytest.param(perceptron_model, "float32", "usual_compiler", marks=pytest.mark.thorough),
     pytest.param(NETWORK, "float64", "usual_compiler", marks=pytest.mark.thorough),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

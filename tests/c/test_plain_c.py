@@ -43,10 +43,9 @@ RULE_EXPORTS = {
     "rules64": (formula("rules", [], [], A * B, A, optimizers=OWN), {"optimizers": (*RULES, "nadam")}),
     "rules32": (formula("rules", [], [], A * B, A, optimizers=OWN), {**MINE, "optimizers": RULES}),
     "root32": (formula("root", [], [], A * B, A, optimizers=OWN), {**MINE, "optimizers": ["halving"]}),
-    "libm32": (formula("libm", [], [], A * B, A, optimizers=OWN),
-               {"precision": "float32", "optimizers": ["halving"]}),
+    "libm32": (formula("libm", [], [], A * B, A, optimizers=OWN), {"precision": "float32", "optimizers": ["halving"]}),
     "trained": (deep("trained"), {"parameters": np.linspace(-0.5, 0.5, parameter_count(program_of(deep("trained"))))}),
-}  # fmt: skip
+}
 """Besides: a model of two parameters with all update rules, and one with trained parameters."""
 
 

@@ -417,8 +417,10 @@ def test_a_failing_file_shows_where(run):
     lines = run("build", "model.py").stderr.splitlines()
     assert lines[0] == "error: model.py, line 3: ZeroDivisionError: division by zero"
     shown = [line.strip() for line in lines if line.strip().startswith("File ")]
-    assert shown == [f'File "{run.folder / file}", line {number}, in {name}' for file, number, name in
-                     (("model.py", 4, "<module>"), ("model.py", 3, "f"), ("units.py", 2, "units"))]  # fmt: skip
+    assert shown == [
+        f'File "{run.folder / file}", line {number}, in {name}'
+        for file, number, name in (("model.py", 4, "<module>"), ("model.py", 3, "f"), ("units.py", 2, "units"))
+    ]
     run.write("model.py", "import nncodegen as nn\n\nm = nn.Sequential([], 2)")
     lines = run("show", "model.py").stderr.splitlines()
     assert lines[0] == "error: network has no layers: give at least one, such as Dense(1)"
@@ -543,6 +545,10 @@ WITHOUT = """
         ("sklearn", "compare iris", "nncodegen.estimators needs scikit-learn", "sklearn"),
         ("sklearn", "compare --tables iris", "compare --tables needs scikit-learn", "compare"),
         ("pandas", "predict folder rows.csv", "nncodegen.table needs pandas", "table"),
+        ("pandas", "fit rows.csv --target y", "nncodegen.table needs pandas", "table"),
+        ("pandas", "curve rows.csv y=a*x", "nncodegen.table needs pandas", "table"),
+        ("pandas", "export --target c .", "nncodegen.table needs pandas", "table"),
+        ("pandas", "compare --tables iris", "nncodegen.table needs pandas", "table"),
         ("matplotlib", "bench --plot chart.svg curve", "--plot needs matplotlib", "bench"),
         ("sklearn.datasets", "bench --quick --peers nncodegen digits", " needs scikit-learn", "bench"),
         ("latex2mathml", "report models.py:first", "a report needs latex2mathml", "report"),

@@ -57,9 +57,8 @@ BLOCKS = {
     "steps": (3, CURVED["steps"]),
     "alike": (3, CURVED["alike"]),
     "of_several_sizes": (5, two_outputs(["categorical_crossentropy_from_logits"] * 2)),
-    "coupled": (2, Model("m", x, y, {a: 1.3, b: 0.4}, (a * x, b * x),
-        (y - a * x) ** 2 * sympy.exp(-b * x) + b * x)),
-}  # fmt: skip
+    "coupled": (2, Model("m", x, y, {a: 1.3, b: 0.4}, (a * x, b * x), (y - a * x) ** 2 * sympy.exp(-b * x) + b * x)),
+}
 """Models, and the number of outputs in each block of second derivatives."""
 
 

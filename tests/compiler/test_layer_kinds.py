@@ -69,7 +69,7 @@ LAYERS = {
     "permute": (nn.Permute((3, 1, 2)), (2, 3, 4), lambda p, x: x.transpose(0, 3, 1, 2)),
     "activation": (nn.Activation("softplus"), 3, lambda p, x: np.logaddexp(0, x)),
     "dense over the last axis": (Dense(2, "tanh"), (2, 3), lambda p, x: np.tanh(x @ p["W1"].T + p["b1"])),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", LAYERS)

@@ -14,7 +14,7 @@ import nncodegen as nn
 from nncodegen.compiler.describe.activations import ACTIVATIONS
 from nncodegen.compiler.ir import Element, needed
 from nncodegen.compiler.ir.evaluate import interpret
-from nncodegen.compiler.passes.successive import Z, is_smooth, successive
+from nncodegen.compiler.passes.higher_derivatives import Z, is_smooth, successive
 from nncodegen.compiler.passes.tangent import tangent
 
 x, t, y = sympy.symbols("x t y")

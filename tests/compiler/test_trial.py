@@ -107,7 +107,7 @@ CORNERS = {
     "pool": nn.Sequential(
         [nn.Conv1D(2, 3, activation="relu"), nn.GlobalMaxPooling1D(), nn.Dense(1)], (6, 1), name="pool"
     ),
-}  # fmt: skip
+}
 """Models at corners and steps, near poles, out of range, of very different sizes, with layers that choose and draw."""
 
 

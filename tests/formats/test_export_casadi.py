@@ -230,8 +230,9 @@ def test_c_that_casadi_generates_calls_it(external, libraries, casadi, tmp_path,
     expressions = {
         "expl_ode_fun": ([x, u], [ode]),
         "expl_vde_forw": ([x, directions, u], [ode, casadi.jtimes(ode, x, directions)]),
-        "expl_vde_adj": ([x, seeds, u], [adjoint]), "expl_ode_hess": ([x, directions, seeds, u], [adjoint, hessian]),
-    }  # fmt: skip
+        "expl_vde_adj": ([x, seeds, u], [adjoint]),
+        "expl_ode_hess": ([x, directions, seeds, u], [adjoint, hessian]),
+    }
     functions = [casadi.Function(name, *sides) for name, sides in expressions.items()]
     monkeypatch.chdir(tmp_path)
     generator = casadi.CodeGenerator("expression.c", {"casadi_int": "int"})

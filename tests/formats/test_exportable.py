@@ -112,8 +112,9 @@ def test_unfitted_estimators_are_refused(estimator):
 
 # --- the mean of networks ----------------------------------------------------------------------------------------
 
-DEEP = Description(3, ((4, "tanh"), (5, "relu"), (4, "elu"), (6, "tanh"), (3, "softmax")), "categorical_crossentropy",
-                   dropout=0.1)  # fmt: skip
+DEEP = Description(
+    3, ((4, "tanh"), (5, "relu"), (4, "elu"), (6, "tanh"), (3, "softmax")), "categorical_crossentropy", dropout=0.1
+)
 WIDE = Description(3, ((4, "relu"), (5, "gelu"), (3, "softmax")), "categorical_crossentropy", skip=True)
 LINEAR = Description(3, ((3, "softmax"),), "categorical_crossentropy")
 MIXED = Ensemble((Kind(DEEP, 3, 0.5), Kind(WIDE, 4, 0.3), Kind(LINEAR, 1, 0.2)), scale=2.5, shift=-1.5)

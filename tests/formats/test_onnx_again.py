@@ -88,7 +88,7 @@ LAYERS = {
     "SimpleRNN": stack(nn.SimpleRNN(3, return_sequences=True), nn.SimpleRNN(2)),
     "WideAndDeep": nn.Sequential([nn.WideAndDeep([D(4, "tanh"), D(2)], 2)], 3),
     "several inputs and outputs": branches(),
-}  # fmt: skip
+}
 LAYERS |= {f"activation {name}": nn.Sequential([D(3, name), D(1)], 2) for name in ACTIVATIONS if name != "softmax"}
 LAYERS["a formula"] = nn.Model(
     "formula",

@@ -196,7 +196,7 @@ EXTERNAL = {
     "a folder that is a link": ({"location": "linked/weights"}, "where 'linked' is a symbolic link"),
     "a folder": ({"location": "inner"}, "lies in 'inner', which is no file"),
     "a pipe": ({"location": "pipe"}, "lies in 'pipe', which is no file"),
-}  # fmt: skip
+}
 """What is wrong with weights in another file, and what is said of it."""
 
 

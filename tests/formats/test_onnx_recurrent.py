@@ -14,7 +14,7 @@ from nncodegen.compiler.passes.stabilize import stabilize
 GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
 
-def file(kind, ending="last", steps=5, features=3, units=4, layers=1, begun=False, bias=True, **attributes):
+def file(kind, ending="last", steps=5, features=3, units=4, layers=1, begun=False, bias=True, ends=False, **attributes):
     """A stack of recurrent nodes as PyTorch writes it, and a product of the last step, of all, or nothing after it."""
     rng, sides = np.random.default_rng(1), 1 + (attributes.get("direction") == "bidirectional")
     nodes = [helper.make_node("Transpose", ["x"], ["y0"], perm=[1, 0, 2])]
@@ -30,7 +30,7 @@ def file(kind, ending="last", steps=5, features=3, units=4, layers=1, begun=Fals
             f"W{k}",
             f"R{k}",
             f"B{k}" if bias else "",
-            "",
+            "lengths" if ends else "",
             *["begin"] * (begun * (kind == "LSTM") + begun),
         ]
         results = [f"Y{k}", f"H{k}"]
@@ -56,7 +56,10 @@ def file(kind, ending="last", steps=5, features=3, units=4, layers=1, begun=Fals
     graph = helper.make_graph(
         nodes,
         "recurrent",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name, sizes in inputs.items()],
+        [
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name, sizes in inputs.items()),
+            *([helper.make_tensor_value_info("lengths", TensorProto.INT32, ["N"])] if ends else []),
+        ],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
         [numpy_helper.from_array(a.astype("f4") if a.dtype.kind == "f" else a, name) for name, a in arrays.items()],
     )
@@ -72,6 +75,8 @@ def compared(proto):
     arrays = {
         value_info.name: rng.normal(size=(3, *value_info.shape[1:])).astype("f4") for value_info in session.get_inputs()
     }
+    if "lengths" in arrays:
+        arrays["lengths"] = np.array([2, 5, 1], np.int32)
     expected = session.run(None, arrays)[0]
     program = nn.from_onnx(proto).describe()
     flat = np.concatenate([np.frombuffer(tensor.initial.values) for tensor in program.parameters])
@@ -93,6 +98,10 @@ CASES = [
     ("GRU", {"direction": "reverse", "ending": "all"}),
     ("GRU", {"linear_before_reset": 1, "layers": 2}),
     ("GRU", {"direction": "bidirectional", "ending": "all", "units": 2}),
+    ("RNN", {"ends": True}),
+    ("LSTM", {"ends": True, "ending": "state", "begun": True}),
+    ("LSTM", {"ends": True, "ending": "all", "direction": "reverse", "begun": True}),
+    ("GRU", {"ends": True, "ending": "all", "direction": "bidirectional", "layers": 2}),
 ]
 
 
@@ -168,12 +177,18 @@ def test_refused_nodes():
     for proto, message in wrong:
         with pytest.raises(nn.ModelError, match=message):
             nn.from_onnx(proto)
+    compared(with_lengths(5))
+    with pytest.raises(nn.ModelError, match="lengths of sequences that are in the file"):
+        nn.from_onnx(with_lengths(3))
+
+
+def with_lengths(steps):
+    """A file with as many steps for each of three samples."""
     lengths = file("RNN")
     node = next(node for node in lengths.graph.node if node.op_type == "RNN")
     node.input[4] = "lengths"
-    lengths.graph.initializer.append(numpy_helper.from_array(np.array([3], np.int32), "lengths"))
-    with pytest.raises(nn.ModelError, match="lengths of its sequences"):
-        nn.from_onnx(lengths)
+    lengths.graph.initializer.append(numpy_helper.from_array(np.full(3, steps, np.int32), "lengths"))
+    return lengths
 
 
 @pytest.mark.filterwarnings("ignore")

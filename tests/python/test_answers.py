@@ -255,10 +255,11 @@ def test_missing_packages(decay, monkeypatch):
         "matplotlib": (lambda: decay.train(X, Y, epochs=2).plot(), "plot needs matplotlib", "matplotlib"),
         "onnx": (lambda: nn.from_onnx("none.onnx"), "from_onnx needs onnx", r"'nncodegen\[onnx\]'"),
         "safetensors.numpy": (
-            lambda: nn.load_safetensors("none", decay), "load_safetensors needs safetensors",
+            lambda: nn.load_safetensors("none", decay),
+            "load_safetensors needs safetensors",
             r"'nncodegen\[safetensors\]'",
         ),
-    }  # fmt: skip
+    }
     for name, (call, what, install) in cases.items():
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)

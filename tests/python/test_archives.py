@@ -59,13 +59,11 @@ BOMBS = {
     "another shape": ({"parameters": (header((LARGE,)), 8 * LARGE)}, r"shape \(8388608,\)"),
     "the only array": ({"anything": (header((2, LARGE // 2)), 8 * LARGE)}, r"shape \(2, 4194304\)"),
     "longer than it says": ({"parameters": (header((COUNT,)), 8 * LARGE)}, "not as long as it says"),
-    "named arrays": (
-        {name: (header(shape), 8 * LARGE) for name, shape in SHAPES.items()}, "not as long as it says"
-    ),
+    "named arrays": ({name: (header(shape), 8 * LARGE) for name, shape in SHAPES.items()}, "not as long as it says"),
     "a long header": ({"parameters": (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f", 8 * LARGE)}, "a format that is not known"),
     "texts": ({"parameters": (header((COUNT,), "<U999999"), 8 * LARGE)}, "the type <U999999"),
     "objects": ({"parameters": (header((COUNT,), "|O"), 8 * LARGE)}, "the type object"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BOMBS)

@@ -347,7 +347,7 @@ ENDS = {
     "not finite at the start": ((), "a*log(x - b)", {}, "not finite at the start|not_finite"),
     "iterations used up": (["max_iterations"], DECAY.formula, {"max_iterations": 1}, "raise max_iterations"),
     "a pole": ((), "a/(b + x)", {"p0": {"a": 200, "b": -0.3}, "y": 1 / (0.1 + DECAY.x)}, r"at a pole|^pole$"),
-}  # fmt: skip
+}
 """What a door must take, the formula, the options, and what is told."""
 
 

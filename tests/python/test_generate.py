@@ -229,13 +229,14 @@ REFUSED = {
     "windows": (_network(nn.Conv1D(3, 3, padding="same")), "as convolutions and pools do"),
     "statistics over steps": (_network(nn.LayerNormalization(axis=(1, 2))), "statistics over the steps"),
     "a value of all steps": (
-        _network(lambda h: h + nn.Reshape((1, 6))(nn.GlobalAveragePooling1D()(h))), "all steps of the sequence",
+        _network(lambda h: h + nn.Reshape((1, 6))(nn.GlobalAveragePooling1D()(h))),
+        "all steps of the sequence",
     ),
     "no probabilities": (_network(lambda h: h, "mse", "tanh"), "its outputs are no probabilities"),
     "tokens that it does not take": (_network(lambda h: h, LOGITS, "linear", 9), "probabilities of 9 tokens, but"),
     "one output for a sequence": (_network(nn.LSTM(3)), "one output of the shape"),
     "numbers": (nn.Sequential([nn.Dense(3, "softmax")], 4, "mse", name="other"), "one input of the shape"),
-}  # fmt: skip
+}
 
 
 def test_certificates_carry_out_a_step():

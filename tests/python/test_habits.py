@@ -9,7 +9,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.runtime.python.ground import habits
+from nncodegen.runtime.python.ground import names_elsewhere
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -115,27 +115,27 @@ def test_other_spellings(network):
         network.train(X, Y, optimizer="Adamant")
 
 
-@pytest.mark.parametrize("name", habits.ARGUMENTS["train"])
+@pytest.mark.parametrize("name", names_elsewhere.ARGUMENTS["train"])
 def test_arguments_of_train(name, network):
     """An argument that train does not have, but others do, is refused with what to give."""
-    with pytest.raises(TypeError, match=re.escape(habits.ARGUMENTS["train"][name])):
+    with pytest.raises(TypeError, match=re.escape(names_elsewhere.ARGUMENTS["train"][name])):
         network.train(X, Y, **{name: 1})
 
 
-@pytest.mark.parametrize("name", habits.ARGUMENTS["fit"])
+@pytest.mark.parametrize("name", names_elsewhere.ARGUMENTS["fit"])
 def test_arguments_of_fit(name, decay):
     """The same for fit, without a warning that names another argument before it."""
-    with pytest.raises(TypeError, match=re.escape(habits.ARGUMENTS["fit"][name])):
+    with pytest.raises(TypeError, match=re.escape(names_elsewhere.ARGUMENTS["fit"][name])):
         decay.fit(X, Y, **{name: 1})
 
 
 def test_every_advice_can_be_followed(decay, network):
     """What is meant is there: arguments that are advised are those of the functions, attributes those of results."""
     results = [decay.fit(X, Y), network.train(X, Y, epochs=2)]
-    for name, meant in habits.RESULTS.items():
+    for name, meant in names_elsewhere.RESULTS.items():
         attribute = re.match(r"\w+", meant).group()
         assert any(hasattr(result, attribute) for result in results), name
-    for function, advice in habits.ARGUMENTS.items():
+    for function, advice in names_elsewhere.ARGUMENTS.items():
         for text in advice.values():
             match = re.match(r"give (?:the start as )?(\w+)", text)
             if match and function != "minimize":

@@ -57,7 +57,7 @@ CASES = {
     "minimize, weights of samples": ("line", "minimize", {"loss_weights": ONES}, WEIGHT),
     "minimize, seed of a formula": ("line", "minimize", {"seed": 3}, DRAWN),
     "minimize, seed beside parameters": ("layers", "minimize", {"seed": 3, "parameters": 7}, GIVEN),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

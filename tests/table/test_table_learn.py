@@ -13,6 +13,7 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
 
 import nncodegen as nn
+from nncodegen.cli.commands import command
 from nncodegen.estimators.network import Description, module_of, modules, padded
 from nncodegen.table import Settings, TableError, candidates, fit, load_model
 from nncodegen.table import learn as learning
@@ -26,6 +27,7 @@ from nncodegen.table.hidden import outputs_of
 from nncodegen.table.learn import learn
 from nncodegen.table.linear import linear_path
 from nncodegen.table.search import FEW_ERRORS, FEWEST_ROUNDS, Rows, Search, Tried, search, split_folds
+from nncodegen.table.settings import OPTIONS
 from nncodegen.table.target import Target
 
 pytestmark = pytest.mark.usefixtures("compiler")
@@ -313,16 +315,17 @@ def test_large_tables_are_tried_with_less():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"layers": (0,)}, "the units of a layer must be an integer from 1 to 10,000, not 0"),
+        ({"layers": (0,)}, "the units of a layer must be an integer from 1 to 10000, not 0"),
         ({"layers": (10**11,)}, "the units of a layer"),
         ({"layers": (3,) * 21}, "there are 21 layers"),
         ({"learning_rate": float("nan")}, "learning_rate must be a number"),
-        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
-        ({"dropout": 1.0}, "dropout below 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be a number above 0, not 0.0"),
+        ({"time_limit": 0}, "time_limit must be a number above 0"),
+        ({"dropout": 1.0}, "dropout must be a number from 0, below 1"),
         ({"seed": 2**64}, "seed must be an integer"),
         ({"epochs": 2**63}, "epochs must be an integer"),
         ({"seed": 10**400}, "seed must be an integer"),
-        ({"l2": 10**400}, "l2 must be a number from 0.0, not"),
+        ({"l2": 10**400}, "l2 must be a number from 0, not"),
         ({"l2": float("inf")}, "l2 must be a number"),
         ({"seed": 1.5}, "seed must be an integer"),
         ({"l2": -1.0}, "l2 must be a number from 0"),
@@ -339,6 +342,19 @@ def test_settings_that_cannot_be_meant(settings, message):
     """A setting out of its bounds is told by name."""
     with pytest.raises(TableError, match=message):
         Settings(**settings)
+
+
+def test_settings_are_declared_once():
+    """The command has a flag for each setting, with its default, and the documentation a line with its meaning."""
+    context = command.commands["fit"].make_context("fit", ["--target", "y", "rows.csv"])
+    assert {name: context.params[name] for name in OPTIONS} == {name: each.default for name, each in OPTIONS.items()}
+    assert all(f"\n    {name} " in Settings.__doc__ for name in OPTIONS)
+    assert "{" not in Settings.__doc__.replace("{class: weight}", "")
+    chosen = "--layers 8,4 --learning-rate 0.5 --class-weight a=2 --threads 2 --precision float32".split()
+    context = command.commands["fit"].make_context("fit", ["--target", "y", *chosen, "rows.csv"])
+    settings = Settings(**{name: context.params[name] for name in OPTIONS})
+    expected = {"class_weight": {"a": 2.0}, "threads": 2, "precision": "float32"}
+    assert settings == Settings(layers=(8, 4), learning_rate=0.5, **expected)
 
 
 # --- all of it ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from nncodegen.certificates.exact import bind, run
 from nncodegen.certificates.products import Array, zeros
 from nncodegen.compiler.describe import Network, Sequential
 from nncodegen.compiler.describe.call import PRESENT, Call, Indices, Part, Shape, described
-from nncodegen.compiler.describe.uses import in_order
+from nncodegen.compiler.describe.layer_uses import in_order
 from nncodegen.compiler.ir import SAMPLE, Element, Program, Statistic, Tensor
 
 

@@ -11,7 +11,7 @@ from sympy import Expr, Piecewise, Rational, S, exp, pi, sqrt
 from sympy.codegen.cfunctions import expm1
 
 from nncodegen.compiler.ir.functions import elu, gelu, leaky_relu, relu, selu, sigmoid, silu, softplus, softsign, tanh
-from nncodegen.runtime.python.ground.habits import spelled
+from nncodegen.runtime.python.ground.names_elsewhere import spelled
 
 Activation = str | Callable[[Expr], Expr]
 

@@ -11,7 +11,7 @@ from nncodegen.compiler.describe.optimizers import Optimizer, check_optimizers
 from nncodegen.compiler.describe.summary import print_tensors
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.notebook import model_html, model_latex
-from nncodegen.runtime.python.ground.habits import MODELS, no_attribute
+from nncodegen.runtime.python.ground.names_elsewhere import MODELS, no_attribute
 
 
 class ModelBase:

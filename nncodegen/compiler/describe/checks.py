@@ -148,8 +148,8 @@ def _check_formulas(formulas: Collection[Expr], precision: str, role: str) -> No
     check_numbers(formulas, role, precision)
 
 
-def _check_nodes(expressions: Iterable[Expr], role: str, others: tuple[Any, ...] = ()) -> None:
-    functions = (*accepted(), *others)
+def _check_nodes(expressions: Iterable[Expr], role: str, further_kinds: tuple[Any, ...] = ()) -> None:
+    functions = (*accepted(), *further_kinds)
     for node in objects_of(*expressions):
         _check_kind(node, role, functions)
         if _is_complex(node):

@@ -21,7 +21,7 @@ import mpmath
 import sympy
 from sympy import Add, Basic, Expr, Mul, Pow, Symbol
 
-from nncodegen.compiler.describe import hints, in_order
+from nncodegen.compiler.describe import hints, order_as_typed
 from nncodegen.compiler.describe.checks import accepted
 from nncodegen.compiler.describe.hints import APOSTROPHES, PRIME
 from nncodegen.compiler.ir import elementary, functions
@@ -174,7 +174,7 @@ def names_in(text: str, role: str, known: Collection[str] = ()) -> tuple[str, ..
     return tuple(first_uses)
 
 
-def _check_name(node: ast.Name, others: Collection[str]) -> None:
+def _check_name(node: ast.Name, known_names: Collection[str]) -> None:
     """Raise _UnreadableError for a name that is no column and no given parameter, and could mean something else."""
     name, message = node.id, ""
     alike = hints.plain(name)
@@ -182,7 +182,7 @@ def _check_name(node: ast.Name, others: Collection[str]) -> None:
         message = f"E is {EULER}: write exp(1) for it; give a parameter another name, or a start or bounds by its name"
     elif name.lower() in hints.NOT_FINITE:
         message = hints.about_infinity(name)
-    elif alike != name and alike in others:
+    elif alike != name and alike in known_names:
         message = f"{name} looks like {alike}, but has {hints.foreign(name)}: write them alike"
     if message:
         error = _UnreadableError(message)
@@ -515,12 +515,12 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.BitOr: sympy.Or,
 }
 _IN_ORDER: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Mult: in_order.product,
-    ast.Div: in_order.quotient,
-    ast.Pow: lambda a, b: _power(in_order.base_of(a, b), b),
+    ast.Mult: order_as_typed.product,
+    ast.Div: order_as_typed.quotient,
+    ast.Pow: lambda a, b: _power(order_as_typed.base_of(a, b), b),
 }
 """The operators of a text whose products keep their order."""
-_FUNCTIONS_IN_ORDER = {"cos": in_order.cosine, "sin": in_order.sine, "sqrt": in_order.root}
+_FUNCTIONS_IN_ORDER = {"cos": order_as_typed.cosine, "sin": order_as_typed.sine, "sqrt": order_as_typed.root}
 """The functions that stay functions of such a product."""
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: lambda a: a,

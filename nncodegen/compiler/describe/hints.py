@@ -44,9 +44,9 @@ CHARACTERS = {
 }  # fmt: skip
 """Characters that are not allowed in a formula -> what is written in their place."""
 
-_ALIKE = dict(zip(
-    "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁһԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABESIJKMHOPCTYXaesijopcyxdhqwABEZHIKMNOPTYXo", strict=True
-))  # fmt: skip
+_ALIKE = dict(
+    zip("АВЕЅІЈКМНОРСТУХаеѕіјорсухԁһԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABESIJKMHOPCTYXaesijopcyxdhqwABEZHIKMNOPTYXo", strict=True)
+)
 """Letters of the Cyrillic and the Greek alphabet that look like Latin ones -> the Latin letters."""
 
 PRIME, APOSTROPHES = "\N{MODIFIER LETTER PRIME}", "'\N{PRIME}\N{RIGHT SINGLE QUOTATION MARK}"

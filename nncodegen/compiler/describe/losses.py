@@ -14,7 +14,7 @@ from typing import Any
 from sympy import Abs, Eq, Expr, Max, Piecewise, Rational, S, log
 
 from nncodegen.compiler.ir.functions import log_cosh, xlogy
-from nncodegen.runtime.python.ground.habits import spelled
+from nncodegen.runtime.python.ground.names_elsewhere import spelled
 
 LossFunction = Callable[[Expr, Expr], Expr]
 

@@ -249,8 +249,8 @@ class Model(ModelBase):
                 roles[symbol.name] = role
 
 
-def _of_outputs(outputs: Sequence[Element], formulas: Sequence[Expr], others: Sequence[Element]) -> Expr | None:
-    """Return the loss, the last of the formulas, as a function of the outputs; None if it needs any of ``others``.
+def _of_outputs(outputs: Sequence[Element], formulas: Sequence[Expr], excluded: Sequence[Element]) -> Expr | None:
+    """Return the loss, the last of the formulas, as a function of the outputs; None if it needs any of ``excluded``.
 
     The formulas before it are those of the outputs. SymPy has merged the sums and products of an output with those
     around it: where an output does not occur unchanged in the loss, ``subs`` looks for its parts.
@@ -258,9 +258,9 @@ def _of_outputs(outputs: Sequence[Element], formulas: Sequence[Expr], others: Se
     *of_outputs, loss = formulas
     pairs = list(zip(of_outputs, outputs, strict=True))
     written = loss.xreplace(dict(pairs))
-    if written.has(*others):
+    if written.has(*excluded):
         written = loss.subs(pairs)
-    return None if written.has(*others) else written
+    return None if written.has(*excluded) else written
 
 
 def _if_of_outputs(step: Step, outputs: Collection[Element]) -> Expr | None:

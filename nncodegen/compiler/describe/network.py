@@ -16,12 +16,12 @@ from nncodegen.compiler.describe.call import PRESENT, Shape, checked_name, count
 from nncodegen.compiler.describe.checks import bounded, is_finite
 from nncodegen.compiler.describe.initial_values import Given, with_initial
 from nncodegen.compiler.describe.layer import Layer, Node
+from nncodegen.compiler.describe.layer_uses import Uses, in_order, input_titles
 from nncodegen.compiler.describe.loss_steps import Output, entry_of, loss_steps, term_of, values_of_mean
 from nncodegen.compiler.describe.losses import LossFunction, usual_name
 from nncodegen.compiler.describe.optimizers import Optimizer
 from nncodegen.compiler.describe.physics import Physics, physics_of
 from nncodegen.compiler.describe.summary import graph_rows, print_layers
-from nncodegen.compiler.describe.uses import Uses, in_order, input_titles
 from nncodegen.compiler.describe.written import written
 from nncodegen.compiler.ir import Element, Program, Step, Tensor
 from nncodegen.compiler.ir.names import unused

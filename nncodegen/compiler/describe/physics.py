@@ -31,14 +31,14 @@ from nncodegen.compiler.describe.equations import (
     sampled,
 )
 from nncodegen.compiler.describe.initial_values import Given, with_initial
+from nncodegen.compiler.describe.layer_uses import Uses
 from nncodegen.compiler.describe.unknowns import parameters_of, symbols_of
 from nncodegen.compiler.describe.unroll import is_separable, unroll
-from nncodegen.compiler.describe.uses import Uses
 from nncodegen.compiler.ir import SAMPLE, Element, Equation, Program, Step, Tensor, Term
 from nncodegen.compiler.ir.names import take
 from nncodegen.compiler.ir.program import Task
+from nncodegen.compiler.passes.higher_derivatives import Z, is_smooth
 from nncodegen.compiler.passes.infinities import is_total
-from nncodegen.compiler.passes.successive import Z, is_smooth
 from nncodegen.errors import ModelError
 
 Value = TypeVar("Value")

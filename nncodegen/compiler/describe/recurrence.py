@@ -107,9 +107,11 @@ class Recurrence:
         if len(call.shapes[0]) != 2:
             raise call.refuse("a sequence of the shape (steps, features) as its first input")
         states = call.shapes[1 : len(call.shapes) - bool(layer.lengths)]
-        wanted = f"{layer.states} initial states of the shape ({self.units},)" if layer.states > 1 else (
-            f"an initial state of the shape ({self.units},)"
-        )  # fmt: skip
+        wanted = (
+            f"{layer.states} initial states of the shape ({self.units},)"
+            if layer.states > 1
+            else (f"an initial state of the shape ({self.units},)")
+        )
         if layer.lengths and (len(call.shapes) < 2 or call.shapes[-1] != (1,)):
             raise call.refuse("the number of steps of each sample as its last input, of the shape (1,)")
         if states and (len(states) != layer.states or any(shape != (self.units,) for shape in states)):
@@ -173,9 +175,7 @@ class Recurrence:
             return S.Zero, S.Zero
         p, rest = self._call.index(2), (*self._g, self._j)
         b = self._parameter("b", (p, *rest), self._layer.bias_initializer, self.units, penalized=False)
-        first, second = (
-            self.step(f"b{k + 1}_", rest, b, "sum", (p,), (Equation(p, (), k),)) for k in (0, 1)
-        )  # fmt: skip
+        first, second = (self.step(f"b{k + 1}_", rest, b, "sum", (p,), (Equation(p, (), k),)) for k in (0, 1))
         return first, second
 
     def _parameter(
@@ -221,9 +221,14 @@ class Recurrence:
     def _state(self, letters: str) -> Element:
         return Element(self._call.named(self._named(letters)), self.own)
 
-    def result(self, in_time: bool) -> Element:
-        """Return the states of all steps, in the order of time or of the computation, or only the last one."""
+    def result(self, in_time: bool, padded: bool = False) -> Element:
+        """Return the states of all steps, in the order of time or of the computation, or only the last one.
+
+        padded: those of steps that are left out are 0.
+        """
         h, layer = self._state("h"), self._layer
+        if padded and self._exists is not None:
+            h = self.step("padded", self.own, h * self._exists)
         if not layer.return_sequences:
             return self.final("h")
         if in_time or not layer.go_backwards:
@@ -251,8 +256,8 @@ class Recurrence:
             mask = self.step("differ", indices, other, "sum" if self._features else None, self._features)
         if self._layer.lengths:
             length, call = self._call.inputs[-1], self._call
-            (n, single) = length.indices
-            number = self.step("length", (n,), length, "sum", (single,))
+            n, *single = length.indices  # an input from elsewhere has no index for its axis of size 1
+            number = self.step("length", (n,), length, "sum" if single else None, tuple(single))
             ended = Element(call.named(self._named("ended")), indices)
             before = self.step("ended_before", indices, ended, "before", (self._t,))
             ends = self.step("ends", indices, S.One, None, (), (Equation(number, ((self._t, 1),), 1),))

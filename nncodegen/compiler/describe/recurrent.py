@@ -58,15 +58,17 @@ class Recurrent(Options):
         output, states = self.output(call, "")
         return call.part(output, further=states)
 
-    def output(self, call: Call, suffix: str, in_time: bool = False) -> tuple[Element, list[Element]]:
+    def output(
+        self, call: Call, suffix: str, in_time: bool = False, padded: bool = False
+    ) -> tuple[Element, list[Element]]:
         """Return the element with the result, and those of the final states.
 
         ``suffix`` follows the letters of all tensors. in_time: the outputs of all steps are in the order of time even
-        if the layer goes backwards.
+        if the layer goes backwards. padded: the outputs of steps that are left out are 0, as in ONNX.
         """
         recurrence = Recurrence(call, self, suffix)
         self.recur(recurrence)
-        return recurrence.result(in_time), [recurrence.final(letter) for letter in self.returned]
+        return recurrence.result(in_time, padded), [recurrence.final(letter) for letter in self.returned]
 
     def recur(self, at: Recurrence) -> None:
         """Describe one step."""

@@ -13,11 +13,11 @@ from nncodegen.compiler.describe.base import ModelBase
 from nncodegen.compiler.describe.checks import bounded
 from nncodegen.compiler.describe.initial_values import Given
 from nncodegen.compiler.describe.layer import Input, Layer, Node, shape_of
+from nncodegen.compiler.describe.layer_uses import Uses
 from nncodegen.compiler.describe.losses import LossFunction, usual_name
 from nncodegen.compiler.describe.network import Network
 from nncodegen.compiler.describe.optimizers import Optimizer
 from nncodegen.compiler.describe.physics import physics_of
-from nncodegen.compiler.describe.uses import Uses
 from nncodegen.compiler.describe.written import listed, written
 from nncodegen.compiler.ir import Program
 from nncodegen.errors import ModelError

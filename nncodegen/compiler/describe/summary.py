@@ -8,7 +8,7 @@ from typing import Any
 
 from nncodegen.compiler.describe.call import Part, Shape, layer_name
 from nncodegen.compiler.describe.layer import Layer, Node
-from nncodegen.compiler.describe.uses import Uses, in_order, input_titles
+from nncodegen.compiler.describe.layer_uses import Uses, in_order, input_titles
 from nncodegen.compiler.ir import SAMPLE, Program
 from nncodegen.runtime.python.evaluation.summary import predictions_text, print_summary, shape_text
 

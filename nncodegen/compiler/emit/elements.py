@@ -178,13 +178,13 @@ class Elements:
         """Return the place of each tensor in the order of the kernel's storage."""
         return {name: number for number, name in enumerate(self.kernel.storage)}
 
-    def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
+    def declarations(self, tree: Tree, also_read: Iterable[Element] = ()) -> Iterator[str]:
         """Yield declarations of the parameters and arrays of a tree, and of others.
 
         Arrays that share memory share a pointer.
         """
         begun: dict[int, str] = {}
-        read = {element.tensor: element for element in (*elements(tree), *others)}
+        read = {element.tensor: element for element in (*elements(tree), *also_read)}
         for name in sorted(read.keys() & self._order.keys(), key=self._order.__getitem__):
             storage, text = self.kernel.storage[name], self.names[name]
             if self._is_named(read[name]):
@@ -224,9 +224,9 @@ class ElementsOfSample(Elements):
         """Return the place of each tensor in the order of the kernel's storage."""
         return {name: number for number, name in enumerate(self.kernel.storage)}
 
-    def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
+    def declarations(self, tree: Tree, also_read: Iterable[Element] = ()) -> Iterator[str]:
         """Yield declarations of arrays and parameters, and of the variables that have no index."""
-        yield from super().declarations(tree, others)
+        yield from super().declarations(tree, also_read)
         variables = [
             self.stored(target) for target in dict.fromkeys(targets(tree)) if self.place(target) is Place.VARIABLE
         ]
@@ -319,7 +319,7 @@ class ElementsOfModels(Elements):
         """Return the place of each tensor in the order of the kernel's storage."""
         return {name: number for number, name in enumerate(self.kernel.storage)}
 
-    def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
+    def declarations(self, tree: Tree, also_read: Iterable[Element] = ()) -> Iterator[str]:
         """Yield declarations of the arrays of a tree."""
         read = {element.tensor for element in elements(tree)}
         for name, storage in self.kernel.storage.items():

@@ -102,9 +102,9 @@ class PlainElements(Elements):
         self._helpers[source.distribution] = None
         return f"{source.distribution}_noise(noise, {number + 1}, {unit}, {noise_arguments(source)})"
 
-    def declarations(self, tree: Tree, others: Iterable[Element] = ()) -> Iterator[str]:
+    def declarations(self, tree: Tree, also_read: Iterable[Element] = ()) -> Iterator[str]:
         """Yield declarations of names for the parameters, inputs and arrays that are read."""
-        used = (*elements(tree), *others)
+        used = (*elements(tree), *also_read)
         calls = (call.steps[0].expression for call in walk(tree) if isinstance(call, Call))
         handed = Counter(weight.tensor for call in calls for weight in call.weights)
         handed.subtract(element.tensor for element in used)  # below 0: read elsewhere, too

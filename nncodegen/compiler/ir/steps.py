@@ -228,9 +228,9 @@ class _Problem:
         assert self.system.linear
         return self._values(self.system.linear.bend, t, u, dict(zip(self.system.linear.direction, v, strict=True)))
 
-    def _values(self, formulas: Formulas, t: Any, u: Array, others: Mapping[Element, Any] = NONE) -> Array:
+    def _values(self, formulas: Formulas, t: Any, u: Array, further_values: Mapping[Element, Any] = NONE) -> Array:
         """Return the values of formulas at a time, one after the other."""
-        now = {**self._known, **others, self.system.time: t, **dict(zip(self.system.states, u, strict=True))}
+        now = {**self._known, **further_values, self.system.time: t, **dict(zip(self.system.states, u, strict=True))}
         if not self.system.weights:
             for step in formulas.steps:
                 now[step.target] = self._evaluation.elementwise(step.expression, now)[()]

@@ -35,7 +35,7 @@ from nncodegen.compiler.motion.methods.tsit5 import TSIT5
 from nncodegen.compiler.motion.networks import Networks, calls_of
 from nncodegen.compiler.motion.steps import OBSERVATION, STEP, Grid, Writer, solved
 from nncodegen.errors import ModelError
-from nncodegen.runtime.python.arguments.joined import check_times
+from nncodegen.runtime.python.arguments.one_matrix import check_times
 from nncodegen.runtime.python.ground.outcomes import UNTOLD, Outcomes, advised, outcomes_in
 
 MOST_STEPS = 10_000_000

@@ -21,9 +21,9 @@ from nncodegen.compiler.describe.call import Indices, told
 from nncodegen.compiler.describe.grammar import NAMES
 from nncodegen.compiler.describe.initial_values import with_initial
 from nncodegen.compiler.describe.layer import Input, Node
+from nncodegen.compiler.describe.layer_uses import Uses, in_order
 from nncodegen.compiler.describe.network import Network
 from nncodegen.compiler.describe.sequential import Sequential
-from nncodegen.compiler.describe.uses import Uses, in_order
 from nncodegen.compiler.ir import SAMPLE, Element, Equation, Step, Tensor
 from nncodegen.compiler.ir.evaluate import FORMULAS
 from nncodegen.compiler.ir.systems import DIRECTED, SWEPT

@@ -46,8 +46,8 @@ from nncodegen.compiler.ir import (
 from nncodegen.compiler.ir.functions import defined, plain_conditions
 from nncodegen.compiler.ir.names import take
 from nncodegen.compiler.passes.derivatives import derivative
+from nncodegen.compiler.passes.higher_derivatives import Z, is_smooth, successive
 from nncodegen.compiler.passes.orders import Order, Sum, collected, label, structures
-from nncodegen.compiler.passes.successive import Z, is_smooth, successive
 from nncodegen.errors import ModelError
 
 NAME = "fields"

@@ -19,12 +19,12 @@ ROWS = "rows"
 _BESIDE = re.compile(r"\(?(\w+) ([-+]) 1\)?")
 
 
-def beside(index: str, step: int) -> str:
+def neighbour(index: str, step: int) -> str:
     """Return the text of an index plus ``step``, which is 1 or -1: "(i + 1)" or "(i - 1)"."""
     return f"({index} {'-' if step < 0 else '+'} 1)"
 
 
-def of_beside(text: str) -> tuple[str, int] | None:
-    """Return the index and the step of a text made by ``beside``; None for any other text."""
+def index_of_neighbour(text: str) -> tuple[str, int] | None:
+    """Return the index and the step of a text made by ``neighbour``; None for any other text."""
     match = _BESIDE.fullmatch(text)
     return (match[1], -1 if match[2] == "-" else 1) if match else None

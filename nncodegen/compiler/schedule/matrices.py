@@ -94,10 +94,10 @@ def _attends(program: Program) -> bool:
     return any(SAMPLE in matrices.a.indices and SAMPLE in matrices.b.indices for matrices in whole)
 
 
-def matrices_of(step: Step, program: Program, others: Sequence[Step] = ()) -> Matrices | None:
+def matrices_of(step: Step, program: Program, kernel_steps: Sequence[Step] = ()) -> Matrices | None:
     """Return the matrices whose product a step is; None if it is none.
 
-    ``others`` are steps of a kernel that the program does not have, as they are computed again.
+    ``kernel_steps`` are steps of a kernel that the program does not have, as they are computed again.
     """
     if not step.factors or not step.target.indices:
         return None
@@ -114,12 +114,12 @@ def matrices_of(step: Step, program: Program, others: Sequence[Step] = ()) -> Ma
     a = next(each for each in read if each is not b)
     if last in a.indices or not any(SAMPLE in each.indices for each in (a, b)):
         return None
-    matrices = _grouped(step, a, b, over, triangle, program, others)
+    matrices = _grouped(step, a, b, over, triangle, program, kernel_steps)
     if matrices is None or mask is None:
         return matrices
     single = len(matrices.rows) == len(matrices.inner) == 1
     inside = {*mask.indices} <= {SAMPLE, *matrices.around, *matrices.rows, *matrices.inner}
-    fits = single and inside and _vanishes(a, partial(_gives_equation, equation=step.where[0]), program, others)
+    fits = single and inside and _vanishes(a, partial(_gives_equation, equation=step.where[0]), program, kernel_steps)
     return replace(matrices, mask=mask) if fits else None
 
 
@@ -133,23 +133,23 @@ def _mask(step: Step) -> Element | None:
 
 
 def _vanishes(
-    element: Element, determined: Callable[[Step, dict[str, str]], bool], program: Program, others: Iterable[Step]
+    element: Element, determined: Callable[[Step, dict[str, str]], bool], program: Program, kernel_steps: Iterable[Step]
 ) -> bool:
     """Return whether an element is 0 somewhere: by an equation of its step, or of a factor of it.
 
-    ``determined`` tells whether an equation of a step says so, where indices of its target have other names. ``others``
-    are steps besides those of the program. A factor of 0 counts as 0, though a product with infinity or NaN is NaN. In
-    a product with a mask that is a derivative of scores: only NaN or infinity in the derivative by a query's result
-    make it NaN, which then is NaN for its other keys, too.
+    ``determined`` tells whether an equation of a step says so, where indices of its target have other names.
+    ``kernel_steps`` are steps besides those of the program. A factor of 0 counts as 0, though a product with infinity
+    or NaN is NaN. In a product with a mask that is a derivative of scores: only NaN or infinity in the derivative by a
+    query's result make it NaN, which then is NaN for its other keys, too.
     """
-    step = next((step for step in chain(others, program.steps) if step.target.tensor == element.tensor), None)
+    step = next((step for step in chain(kernel_steps, program.steps) if step.target.tensor == element.tensor), None)
     if step is None or step.operator not in (None, "sum"):
         return False
     names = dict(zip(step.target.indices, element.indices, strict=True))
     if determined(step, names):
         return True
     factors = (each.renamed(names) for each in Mul.make_args(step.expression) if isinstance(each, Element))
-    return not step.over and any(_vanishes(each, determined, program, others) for each in factors)
+    return not step.over and any(_vanishes(each, determined, program, kernel_steps) for each in factors)
 
 
 def _gives_equation(step: Step, names: Mapping[str, str], equation: Equation) -> bool:
@@ -168,7 +168,7 @@ def _grouped(
     over: Indices,
     triangle: Triangle | None,
     program: Program,
-    others: Iterable[Step],
+    kernel_steps: Iterable[Step],
 ) -> Matrices | None:
     """Return the product with its indices in groups."""
     target = tuple(index for index in step.target.indices if index != SAMPLE)
@@ -195,7 +195,7 @@ def _grouped(
     fits = triangle is None or matrices.of_result
     if triangle and not fits:
         determined = partial(_gives_triangle, triangle=triangle, program=program)
-        fits = triangle.within((rows, inner)) and _vanishes(a, determined, program, others)
+        fits = triangle.within((rows, inner)) and _vanishes(a, determined, program, kernel_steps)
     return matrices if fits else None
 
 

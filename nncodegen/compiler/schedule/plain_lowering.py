@@ -11,7 +11,7 @@ from sympy import Expr, S
 
 from nncodegen.compiler.ir import RECURRENCES, REDUCTIONS, Program, Solution, Step, solve
 from nncodegen.compiler.ir.systems import INTEGRATE
-from nncodegen.compiler.schedule.extents import Extent, beside
+from nncodegen.compiler.schedule.extents import Extent, neighbour
 from nncodegen.compiler.schedule.joined_loops import Clear, Compute, Finish, Item, OpenLoop, Start
 from nncodegen.compiler.schedule.shapes import Shape
 from nncodegen.compiler.schedule.storage import Place, Storage
@@ -127,9 +127,9 @@ class PlainLowering:
         """Return the value that a recurrence reads from the previous iteration; 0 in the first."""
         (index,), (held,) = step.over, step.operands
         if step.operator == "before":
-            return Value((held.renamed({index: beside(index, -1)}),), where=(Later(index),))
+            return Value((held.renamed({index: neighbour(index, -1)}),), where=(Later(index),))
         there = Exists(f"{index} + 1", self.program.sizes[index] or 1)
-        return Value((held.renamed({index: beside(index, 1)}),), where=(there,))
+        return Value((held.renamed({index: neighbour(index, 1)}),), where=(there,))
 
 
 def _steps(items: Iterable[OpenLoop | Item]) -> Iterator[Step]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nncodegen.compiler.ir import EARLIER, SAMPLE, Element, Equation, Program, Solution, Step
-from nncodegen.compiler.schedule.extents import BEGIN, END, ROWS, SEGMENTS, Extent, of_beside
+from nncodegen.compiler.schedule.extents import BEGIN, END, ROWS, SEGMENTS, Extent, index_of_neighbour
 from nncodegen.compiler.schedule.kernel import Kernel, Role
 from nncodegen.compiler.schedule.layout import Layout
 from nncodegen.compiler.schedule.lifetimes import Lifetimes, Range
@@ -401,7 +401,7 @@ class _Check:
             return int(index), int(index)
         if index == "count - 1":
             return 0, self.samples - 1
-        if neighbour := of_beside(index):  # which is read only if this value exists
+        if neighbour := index_of_neighbour(index):  # which is read only if this value exists
             least, most = self._range(neighbour[0], scope)
             return (least, most - 1) if neighbour[1] < 0 else (least + 1, most)
         size = self.program.sizes.get(index)

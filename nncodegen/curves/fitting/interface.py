@@ -29,8 +29,8 @@ from nncodegen.curves.fitting.full_output import full_output_of
 from nncodegen.curves.fitting.missing import without_missing
 from nncodegen.curves.fitting.start import limits_of, named, start_and_search
 from nncodegen.runtime.python.arguments.tables import has_names, named_columns
-from nncodegen.runtime.python.ground.habits import advice
 from nncodegen.runtime.python.ground.markup import listed
+from nncodegen.runtime.python.ground.names_elsewhere import advice
 from nncodegen.runtime.python.ground.poles import warn_of_poles
 from nncodegen.runtime.python.ground.renamed import known_as, renamed
 from nncodegen.runtime.python.ground.warn import warn

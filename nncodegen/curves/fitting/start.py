@@ -12,7 +12,7 @@ from nncodegen.compiler.ir.program import NATIVE
 from nncodegen.curves.fitting.formula import Formula, module_of
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.arguments.arguments import to_array, to_finite
-from nncodegen.runtime.python.arguments.named import put
+from nncodegen.runtime.python.arguments.parameters_by_name import put
 from nncodegen.runtime.python.fitting.fit import AUTO
 from nncodegen.runtime.python.ground.same_bits import refuse
 

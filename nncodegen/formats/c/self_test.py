@@ -93,8 +93,10 @@ def self_test(model: PlainModel) -> str:
         if model.train:
             lines.add("real loss_found = 0;")
             with lines.block("for (size_t n = 0; n < SAMPLES; n++)"):
-                at = [f"{array} + n*{upper}_{kind}" if array != "NULL" else array
-                      for array, kind in ((X, "INPUTS"), (Y, "TARGETS"))]  # fmt: skip
+                at = [
+                    f"{array} + n*{upper}_{kind}" if array != "NULL" else array
+                    for array, kind in ((X, "INPUTS"), (Y, "TARGETS"))
+                ]
                 lines.add(f"loss_found += {name}_loss({parameters}, {', '.join(at)}, work)/SAMPLES;")
             lines.add('compare("loss", &loss_found, loss, 1);')
         if "sums" in tables:
@@ -157,8 +159,10 @@ def tables_of(model: PlainModel, train: bool = True) -> dict[str, Any]:
 
 def _data(model: PlainModel, formulas: list[Program], parameters: Any) -> tuple[Any, Any]:
     """Return random inputs and targets; samples for which all compared values are finite come first."""
-    every = [None if data is None else data.astype(model.request.precision)
-             for data in random_data(model.program, CANDIDATES)]  # fmt: skip
+    every = [
+        None if data is None else data.astype(model.request.precision)
+        for data in random_data(model.program, CANDIDATES)
+    ]
     chosen: list[int] = []
     for number in range(CANDIDATES):
         X, Y = (None if data is None else data[number : number + 1] for data in every)

@@ -217,9 +217,12 @@ def attention_layer(module: Any, name: str) -> MultiHeadAttention:
     """Return the layer for a MultiheadAttention."""
     heads = int(module.num_heads)
     return MultiHeadAttention(
-        heads, int(module.embed_dim) // heads, dropout=float(module.dropout), use_bias=module.in_proj_bias is not None,
+        heads,
+        int(module.embed_dim) // heads,
+        dropout=float(module.dropout),
+        use_bias=module.in_proj_bias is not None,
         name=name,
-    )  # fmt: skip
+    )
 
 
 def attention_weights(module: Any) -> dict[str, Any]:

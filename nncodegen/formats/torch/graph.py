@@ -83,8 +83,7 @@ ATTRIBUTES = ("shape", "ndim", "dtype", "device", "is_cuda", "requires_grad")
 SAME = ("contiguous", "clone", "to", "float", "double", "bool", "type_as")
 """Methods and attributes that change no value, unless they make numbers true or false."""
 
-SIZES = ("size", "dim", "numel", "len", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones",
-         "new_full")  # fmt: skip
+SIZES = ("size", "dim", "numel", "len", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
 """Functions of values of samples whose result depends on shapes alone."""
 
 SHAPED = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze")
@@ -242,9 +241,10 @@ class _Reader:
                 self._values[other.name] = result
             elif any(user.name not in self._values for user in other.users):
                 raise refused(
-                    node, f"it changes {changed} in place, and {other}, which is read later, has the same memory: "
-                    f"assign its result, as in x = x.relu()"
-                )  # fmt: skip
+                    node,
+                    f"it changes {changed} in place, and {other}, which is read later, has the same memory: "
+                    f"assign its result, as in x = x.relu()",
+                )
 
     # --- modules -------------------------------------------------------------------------------------------------
 
@@ -495,8 +495,9 @@ class _Reader:
     def _pieces(self, node: Any, x: Any) -> tuple[Any, ...]:
         """Return the pieces of a value along an axis."""
         before, name = shape_of(node.args[0]), str(getattr(node.target, "__name__", node.target))
-        axis = node.kwargs.get("dim", node.args[2 if name != "unbind" else 1] if len(node.args) > (
-            2 if name != "unbind" else 1) else 0)  # fmt: skip
+        axis = node.kwargs.get(
+            "dim", node.args[2 if name != "unbind" else 1] if len(node.args) > (2 if name != "unbind" else 1) else 0
+        )
         pieces = node.meta["value"]
         if not isinstance(x, Node) or before is None or axis % (len(before) + 1) == 0:
             raise refused(node, "it takes a value of samples apart, and not the samples")

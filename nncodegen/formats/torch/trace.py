@@ -379,10 +379,13 @@ def overlap(first: Any, second: Any) -> bool:
         return False
     places = torch.arange(memory.nbytes())
     mine, others = (
-        places.as_strided(tensor.shape, [step * tensor.element_size() for step in tensor.stride()],
-                          tensor.storage_offset() * tensor.element_size())
+        places.as_strided(
+            tensor.shape,
+            [step * tensor.element_size() for step in tensor.stride()],
+            tensor.storage_offset() * tensor.element_size(),
+        )
         for tensor in (first, second)
-    )  # fmt: skip
+    )
     return bool(torch.isin(mine, others).any())
 
 

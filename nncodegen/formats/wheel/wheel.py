@@ -90,9 +90,13 @@ def _packed(name: str, tag: Tag, module: str, package: Package) -> bytes:
     built = package.compiled.built
     python = f">={_version(tag)}" if STABLE else f"=={_version(tag)}.*"
     metadata = METADATA.format(
-        title=package.title, version=VERSION, summary=package.summary, python=python, requires=REQUIRES,
+        title=package.title,
+        version=VERSION,
+        summary=package.summary,
+        python=python,
+        requires=REQUIRES,
         documentation=package.documentation,
-    )  # fmt: skip
+    )
     with TemporaryDirectory() as folder:
         path = Path(folder, name)
         with _Dated(path, "w") as wheel:

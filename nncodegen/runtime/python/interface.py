@@ -20,7 +20,7 @@ from .evaluation.summary import summary
 from .fitting.fit import fit
 from .fitting.fit_many import fit_many
 from .ground.facts import Facts, literals, of_literals
-from .ground.habits import MODULES, no_attribute
+from .ground.names_elsewhere import MODULES, no_attribute
 from .loading import load
 from .native.absent import OF_BUILD, AbsentNative
 from .native.blas import use_blas
@@ -184,7 +184,7 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
         names["blas"] = use_blas(model)
     public = sorted([*names, BESIDE])
 
-    def beside(name: str) -> Certificate | None:
+    def attribute_of_module(name: str) -> Certificate | None:
         """Return the attribute of the module that is read from a file."""
         if name in MODULES:
             raise no_attribute(f"the module of {model.name}", name, MODULES[name])
@@ -194,7 +194,7 @@ def fill(namespace: dict[str, Any], facts: Facts, native: Native) -> Model:
 
         return certificate_beside(namespace.get("__file__"))
 
-    namespace |= names | {"__getattr__": beside}
+    namespace |= names | {"__getattr__": attribute_of_module}
     namespace |= {"__doc__": model.documentation, "__all__": public, "__dir__": lambda: public, "_model": model}
     known = sys.modules.get(model.module)
     if known is not None and known.__dict__ is namespace and type(known) is ModuleType:

@@ -24,12 +24,12 @@ def read_equation(
     named_parameters: Collection[str] = (),
     ties: Mapping[str, str] | None = None,
     derived: Mapping[str, str] | None = None,
-    others: Collection[str] = (),
+    reserved: Collection[str] = (),
 ) -> tuple[str, Formula]:
     """Return the target and the formula of an equation, given the names of all columns. Raises ModelError.
 
     The right side of ``~`` is a sum of curves by name. ``named_parameters`` are names that were given to parameters
-    (``read_formula``); ``others`` are columns that no curve is a function of, unless it names them.
+    (``read_formula``); ``reserved`` are columns that no curve is a function of, unless it names them.
     """
     sign = "~" if "~" in text else "="
     parts = text.split("~") if sign == "~" else re.split(r"(?<![<>=!])=(?!=)", text)
@@ -43,7 +43,7 @@ def read_equation(
     if target not in columns:
         raise ModelError(f"the left side of {shown(text)} is no column; there are: {', '.join(columns)}")
     left = [column for column in columns if column != target]
-    formula = read_curves(right, left, others) if sign == "~" else read_formula(right, left, named_parameters)
+    formula = read_curves(right, left, reserved) if sign == "~" else read_formula(right, left, named_parameters)
     if target in formula.parameters:
         raise ModelError(f"{target} stands on both sides of {shown(text)}")
     if not formula.columns and formula.curve is None:
@@ -54,12 +54,12 @@ def read_equation(
     return target, with_quantities(formula, ties, derived)
 
 
-def read_curves(text: str, columns: Sequence[str], others: Collection[str] = ()) -> Formula:
+def read_curves(text: str, columns: Sequence[str], reserved: Collection[str] = ()) -> Formula:
     """Return a sum of curves by name as a formula of one of the columns. Raises ModelError where it is not clear which.
 
-    Without a name, as in ``gaussian(x=time)``, it is the column x, or the only one that is none of ``others``.
+    Without a name, as in ``gaussian(x=time)``, it is the column x, or the only one that is none of ``reserved``.
     """
-    left = [column for column in columns if column not in others]
+    left = [column for column in columns if column not in reserved]
     variable = X if X in left or len(left) != 1 else left[0]
     if not variable.isidentifier():
         raise ModelError(f"the column {variable!r} is no name: rename it, so that a formula can have it")
@@ -77,14 +77,14 @@ def read_models(
     models: str,
     columns: Sequence[str],
     named_parameters: Collection[str],
-    others: Collection[str],
+    reserved: Collection[str],
 ) -> tuple[str, dict[str, Formula]]:
     """Return the target, and the formulas to compare by their texts: curves by name, or formulas, with commas between.
 
     equation is "y", "y ~ x", or None, where y and x are the columns of these names, or the last and the first of two.
     Raises ModelError.
     """
-    left = [column for column in columns if column not in others]
+    left = [column for column in columns if column not in reserved]
     target, variable = _columns_of(equation, left)
     rest = [column for column in left if column != target]
     formulas: dict[str, Formula] = {}

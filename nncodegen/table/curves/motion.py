@@ -90,8 +90,8 @@ def is_motion(equation: str) -> bool:
     return PRIME in primed(equation).partition("=")[0] or bool(re.search(rf"[;\n][^=]*{PRIME}[^=]*=", primed(equation)))
 
 
-def read_motion(text: str, columns: Sequence[str], others: Collection[str] = ()) -> Motion:
-    """Return the equations, given the names of all columns; ``others`` are not the time. Raises ModelError.
+def read_motion(text: str, columns: Sequence[str], reserved: Collection[str] = ()) -> Motion:
+    """Return the equations, given the names of all columns; ``reserved`` are not the time. Raises ModelError.
 
     States that are columns are observed. Names that are neither states nor columns are parameters.
     """
@@ -100,7 +100,7 @@ def read_motion(text: str, columns: Sequence[str], others: Collection[str] = ())
     observed = tuple(equation.name for equation in equations if equation.name in columns)
     if not observed:
         raise ModelError(f"none of {', '.join(states)} in {shown(text)} is a column; there are: {', '.join(columns)}")
-    left = [name for name in columns if name not in states and name not in others]
+    left = [name for name in columns if name not in states and name not in reserved]
     moving = {equation.name + PRIME * order for equation in equations for order in range(max(equation.order, 1))}
     read: dict[str, None] = {}
     for equation in equations:

@@ -408,8 +408,11 @@ class _Keeping:
         if len(self._trained) > MOST_PARAMETERS or self.findings[0].lost > LOST:
             return {}
         doubts = suspicious_slopes(best, self._points, self._trained)
-        forms = {element: self._slope(best, element, where)
-                 for element, where in doubts.items() if not are_few(where, len(where))}  # fmt: skip
+        forms = {
+            element: self._slope(best, element, where)
+            for element, where in doubts.items()
+            if not are_few(where, len(where))
+        }
         others = (element for element in self._trained if element not in forms)
         return forms | {element: defined(self._own(best, element)) for element in others}
 
@@ -510,14 +513,14 @@ class _Keeping:
         yield as_sympy_writes(best, element)
 
     def _searched(
-        self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth, others: Iterable[Expr] = ()
+        self, what: str, meant: Expr, now: Expr, limits: Expr, truth: Truth, first_forms: Iterable[Expr] = ()
     ) -> Expr:
         further = self._further[0], self._anywhere
         search = Search(meant, now, self._points, further, truth, self._bounds[0], limits, self._starts)
         if not self._fills_holes():
             search.holes = []  # where the value is not defined, or has no hole, a derivative has none
         elif search.holes and meant is not self._written:  # derivatives of a form with limits have limits, too
-            others, now = (now, *others), limits
+            first_forms, now = (now, *first_forms), limits
             search = Search(meant, now, self._points, further, truth, self._bounds[0], limits, self._starts)
         elif search.holes and self._is_usually_sound and self._bounds[0] != FAR:
             search.mends = False
@@ -526,7 +529,7 @@ class _Keeping:
             search.allows = self._allows
         else:
             search.enough = ENOUGH_FOR_SLOPES
-        improvement = search.run(others)
+        improvement = search.run(first_forms)
         lost = search.candidates[0].lost if search.candidates else np.zeros(1)
         if improvement or (lost.mean() >= 1 and self._bounds[0] != FAR):  # what is lost far out alone is not told
             after = improvement.lost[1] if improvement else float(lost.mean())

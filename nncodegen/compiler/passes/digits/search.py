@@ -173,8 +173,8 @@ class Search:
             return value
         return S.Zero if count_of(few) and not np.any(values(self.limits, few) != 0) else None
 
-    def run(self, others: Iterable[Expr] = ()) -> Found | None:
-        """Return the best form, if it is better than the given one; ``others`` are further forms to begin with."""
+    def run(self, first_forms: Iterable[Expr] = ()) -> Found | None:
+        """Return the best form, if it is better than the given one; ``first_forms`` are further forms to begin with."""
         if len(self.exact) < LEAST_POINTS or operations(self.given) > LARGEST:
             return None
         start = self.add(self.given, ())
@@ -182,7 +182,7 @@ class Search:
             return None
         self.lost = self._most(start)
         self.add(self.written, ("as written",))
-        for other in others:
+        for other in first_forms:
             self.add(other, ("derivative of the form",))
         if self.bound != FAR or self.lost > LOST_FAR:
             self._go_on(DIFFERENCES, CANDIDATES // 2)

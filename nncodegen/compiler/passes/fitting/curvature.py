@@ -23,7 +23,7 @@ from nncodegen.compiler.ir import Companion, Element, Program, Step, Tensor, nee
 from nncodegen.compiler.passes.fitting.blocks import block_of
 from nncodegen.compiler.passes.fitting.guards import guards_of, with_guards
 from nncodegen.compiler.passes.fitting.jacobian import forward_rows, runs_forward
-from nncodegen.compiler.passes.fitting.known import with_known
+from nncodegen.compiler.passes.fitting.missing_targets import with_known
 from nncodegen.compiler.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
 from nncodegen.compiler.passes.numbering import Numbering, split
 from nncodegen.compiler.passes.reverse import reverse_sweep
@@ -104,9 +104,9 @@ def curvature(program: Program) -> Companion | str:
     derived = replace(
         program,
         targets=(*program.targets, *(Tensor(each.tensor, shape_of(each, program)) for each in (*seeds, *kept))),
-        steps=needed(numbering.steps, results),
+        steps=needed(numbering.steps, (*results, total)),
         outputs=results,
-        loss=None,
+        loss=total,
         task=program.task.of_derived,
     )
     count = sum(program.count(element.indices) for element in u_elements)

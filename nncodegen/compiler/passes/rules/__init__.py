@@ -44,7 +44,7 @@ from nncodegen.compiler.passes.rules.products import (
     sinh_over_cosh,
     tanh_from_exponentials,
 )
-from nncodegen.compiler.passes.rules.singles import (
+from nncodegen.compiler.passes.rules.single_functions import (
     by_and_or,
     by_primitives,
     defined_branches,

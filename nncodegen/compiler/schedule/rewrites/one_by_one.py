@@ -69,10 +69,10 @@ def one_by_one(kernel: Kernel, program: Program, layout: Layout) -> Kernel:
     return replace(kernel, trees=kernel.trees.each(partial(computed, rule=rule)))
 
 
-def _product(compute: Compute, program: Program, others: Sequence[Step]) -> Tree:
-    """Return the call for a product of matrices, in loops over the indices around it; ``others`` are all steps."""
+def _product(compute: Compute, program: Program, kernel_steps: Sequence[Step]) -> Tree:
+    """Return the call for a product of matrices in loops over the indices around it, given all steps of the kernel."""
     (step,) = compute.steps
-    matrices = matrices_of(step, program, others)
+    matrices = matrices_of(step, program, kernel_steps)
     assert matrices
     call = Call(compute.shape, compute.steps, compute.innermost, compute.ends, matrices=matrices)
     plain_compute = replace(

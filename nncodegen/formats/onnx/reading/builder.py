@@ -141,8 +141,10 @@ class Builder(Broadcasting):
             if sum_of is None or logarithm is None or not summed or sum_of.expression not in (block, sympy.Abs(block)):
                 return None
             logarithms[position] = logarithm
-        if all(z in made and made[z].operator == "log_softmax" and made[z].over == value.axes[axis][0]
-               for z in logarithms.values()):  # fmt: skip
+        if all(
+            z in made and made[z].operator == "log_softmax" and made[z].over == value.axes[axis][0]
+            for z in logarithms.values()
+        ):
             return replace(value, blocks={p: sympy.exp(z) for p, z in logarithms.items()})  # they sum to 1 already
         return self.normalized(replace(value, blocks=logarithms), axes, logarithm=False)
 

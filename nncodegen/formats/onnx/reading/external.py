@@ -85,8 +85,9 @@ def _whole(value: str | None, key: str, role: str) -> int | None:
 def _opened(path: Path, role: str) -> Any:
     """Open a regular file. Raise ModelError for anything else."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-                         | getattr(os, "O_NONBLOCK", 0))  # fmt: skip
+        handle = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+        )
     except FileNotFoundError as error:
         raise ModelError(
             f"{role} lies in {path.name!r}, which is not there: the file belongs beside the ONNX file, in {path.parent}"

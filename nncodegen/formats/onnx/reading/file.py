@@ -116,11 +116,11 @@ def read(source: Any) -> File:
 
     Raise ModelError, OSError, MissingDependencyError.
     """
-    model, beside = _parsed(source)
+    model, external = _parsed(source)
     graph = model.graph
     _check_size(graph)
-    constants = _constants(graph, beside)
-    nodes = tuple(_node(node, beside) for node in graph.node)
+    constants = _constants(graph, external)
+    nodes = tuple(_node(node, external) for node in graph.node)
     inputs = tuple(declared for declared in _declared(graph.input, "an input") if declared.name not in constants)
     known = {*constants, *(declared.name for declared in inputs), ""}
     producers = _producers(nodes, known)
@@ -146,22 +146,22 @@ def _check_size(graph: Any) -> None:
         raise ModelError("the ONNX file has sparse initializers, which nncodegen does not read: make them dense")
 
 
-def _constants(graph: Any, beside: Beside) -> dict[str, NDArray[Any]]:
+def _constants(graph: Any, external: Beside) -> dict[str, NDArray[Any]]:
     """Return the initializers of a graph by name."""
     constants: dict[str, NDArray[Any]] = {}
     for tensor in graph.initializer:
         name = _name(tensor.name, "an initializer")
         if name in constants:
             raise ModelError(f"the ONNX file has two initializers named {name!r}")
-        constants[name] = array_of(tensor, f"the initializer {name!r}", beside)
+        constants[name] = array_of(tensor, f"the initializer {name!r}", external)
     return constants
 
 
-def _body(graph: Any, role: str, beside: Beside) -> Body:
+def _body(graph: Any, role: str, external: Beside) -> Body:
     """Read the body of a Scan or Loop."""
     _check_size(graph)
-    constants = _constants(graph, beside)
-    nodes = tuple(_node(node, beside) for node in graph.node)
+    constants = _constants(graph, external)
+    nodes = tuple(_node(node, external) for node in graph.node)
     if any(node.body for node in nodes):
         raise ModelError(f"{role} holds a further Scan, which nncodegen does not read")
     inputs = tuple(_name(declared.name, "an input") for declared in graph.input)
@@ -220,14 +220,14 @@ def _parsed(source: Any) -> tuple[Any, Beside]:
         import onnx  # noqa: PLC0415 (an extra)
         from google.protobuf.message import DecodeError  # noqa: PLC0415
 
-    beside = Beside(None)
+    external = Beside(None)
     if isinstance(source, onnx.ModelProto):
-        return source, beside
+        return source, external
     if isinstance(source, str | PathLike):
         size = Path(source).stat().st_size
         if size > MOST_BYTES:
             raise ModelError(f"{source} has {size:,} bytes; nncodegen reads files of up to {MOST_BYTES:,}")
-        beside = Beside(Path(source).parent)
+        external = Beside(Path(source).parent)
         source = Path(source).read_bytes()
     if not isinstance(source, bytes | bytearray | memoryview):
         raise ModelError(f"from_onnx takes a path, bytes or an onnx.ModelProto, not a {type(source).__name__}")
@@ -238,7 +238,7 @@ def _parsed(source: Any) -> tuple[Any, Beside]:
         raise ModelError(f"this is no ONNX file, or a damaged one: {error}") from error
     if not model.HasField("graph") or not model.graph.node:
         raise ModelError("this is no ONNX file, or one without a graph")
-    return model, beside
+    return model, external
 
 
 def _opset(imports: Iterable[Any]) -> int:
@@ -260,7 +260,7 @@ def _name(name: Any, role: str) -> str:
     return name
 
 
-def _node(node: Any, beside: Beside) -> OnnxNode:
+def _node(node: Any, external: Beside) -> OnnxNode:
     inputs = tuple(_name(name, "a tensor") for name in node.input)
     outputs = tuple(_name(name, "a tensor") for name in node.output)
     name = _name(node.name, "a node")
@@ -269,13 +269,13 @@ def _node(node: Any, beside: Beside) -> OnnxNode:
         raise ModelError(f"the ONNX file has a node {name!r} ({operator}) without outputs")
     role = f"the node {name or outputs[0]!r} ({operator})"
     attributes = {
-        _name(attribute.name, "an attribute"): _attribute(attribute, f"{attribute.name!r} of {role}", beside)
+        _name(attribute.name, "an attribute"): _attribute(attribute, f"{attribute.name!r} of {role}", external)
         for attribute in node.attribute
     }
     return OnnxNode("" if domain == "ai.onnx" else domain, operator, name, inputs, outputs, attributes)
 
 
-def _attribute(attribute: Any, role: str, beside: Beside) -> Any:
+def _attribute(attribute: Any, role: str, external: Beside) -> Any:
     """Return the value of an attribute; an ellipsis for a kind that no operator here has, such as another graph."""
     import onnx  # noqa: PLC0415 (an extra)
 
@@ -283,9 +283,9 @@ def _attribute(attribute: Any, role: str, beside: Beside) -> Any:
     if attribute.ref_attr_name:
         return ...
     if attribute.type == kind.TENSOR:
-        return array_of(attribute.t, role, beside)
+        return array_of(attribute.t, role, external)
     if attribute.type == kind.GRAPH and attribute.name == "body":
-        return _body(attribute.g, role, beside)
+        return _body(attribute.g, role, external)
     plain = {kind.FLOAT: float(attribute.f), kind.INT: int(attribute.i), kind.STRING: bytes(attribute.s)}
     several = {kind.FLOATS: attribute.floats, kind.INTS: attribute.ints, kind.STRINGS: attribute.strings}
     if attribute.type in several:
@@ -338,7 +338,7 @@ def type_of(number: Any) -> str:
     return _type(number) if isinstance(number, int) else "?"
 
 
-def array_of(tensor: Any, role: str, beside: Beside) -> NDArray[Any]:
+def array_of(tensor: Any, role: str, external: Beside) -> NDArray[Any]:
     """Return the values of a tensor, in the file or beside it. Raise ModelError unless they fit its shape."""
     from onnx import TensorProto, numpy_helper  # noqa: PLC0415 (an extra)
 
@@ -353,7 +353,7 @@ def array_of(tensor: Any, role: str, beside: Beside) -> NDArray[Any]:
         return np.empty(0, dtype=object)  # only labels of classes are texts, and no operator here computes with these
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         size = math.prod(shape) * ITEM_BYTES[kind]
-        tensor = TensorProto(dims=shape, data_type=tensor.data_type, raw_data=beside.read(tensor, size, role))
+        tensor = TensorProto(dims=shape, data_type=tensor.data_type, raw_data=external.read(tensor, size, role))
     try:
         array = np.asarray(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:

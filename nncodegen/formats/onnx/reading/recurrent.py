@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, S
 
@@ -44,9 +45,11 @@ def recurrent(kind: str) -> Callable[[OnnxCall], list[Value]]:
         sides = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}.get(directions, ())
         if not sides:
             raise ModelError(f"{call.node} has the direction {directions!r}")
-        layer = _layer(call, kind, len(sides))
+        lengths = _lengths(call, x)
+        layer = replace(_layer(call, kind, len(sides)), lengths=bool(lengths))
         results = [
-            _results(call, replace(layer, go_backwards=backwards), x, side) for side, backwards in enumerate(sides)
+            _results(call, replace(layer, go_backwards=backwards), (x, *lengths), side)
+            for side, backwards in enumerate(sides)
         ]
         builder = call.builder
         first, *rest = zip(*results, strict=True)
@@ -66,10 +69,29 @@ def _sequence(call: OnnxCall) -> Value:
     return x
 
 
+def _lengths(call: OnnxCall, x: Value) -> tuple[Value, ...]:
+    """Return the operand with the number of steps of each sample; none where all samples have all steps."""
+    if not call.given(4):
+        return ()
+    steps, operand = call.builder.axes.length(x.axes[0]) or 1, call.inputs[4]
+    if isinstance(operand, np.ndarray | Weights):
+        numbers = operand if isinstance(operand, np.ndarray) else operand.array
+        if np.all(numbers == steps):
+            return ()
+        raise ModelError(
+            f"{call.node} has lengths of sequences that are in the file, for a fixed number of samples: give them as "
+            f"an input of the graph, a number for each sample"
+        )
+    lengths = call.value(4)
+    if lengths.axes != (SAMPLES,):
+        raise ModelError(f"{call.node} takes lengths of sequences of the shape (samples,)")
+    return (call.builder.held(lengths, "lengths"),)
+
+
 def _layer(call: OnnxCall, kind: str, sides: int) -> Recurrent:
     """Return the layer of a node. Raise ModelError for options that are not supported."""
-    if call.given(4) or (kind == "LSTM" and call.given(7)):
-        raise ModelError(f"{call.node} has {'peepholes' if call.given(7) else 'lengths of its sequences'}")
+    if kind == "LSTM" and call.given(7):
+        raise ModelError(f"{call.node} has peepholes, which nncodegen does not know")
     if "clip" in call.attributes or call.whole("input_forget", 0):
         raise ModelError(f"{call.node} has the attribute clip or input_forget, which nncodegen does not know")
     _, array = _array(call, 2, 0)
@@ -87,8 +109,11 @@ def _layer(call: OnnxCall, kind: str, sides: int) -> Recurrent:
 def _activation(call: OnnxCall, kind: str, sides: int) -> str:
     """Return the activation of a layer; only an RNN may have another one than the usual. Raise ModelError."""
     attribute = call.attributes.get("activations", ())
-    names = tuple(name.decode("ascii", "replace") if isinstance(name, bytes) else str(name) for name in attribute) if (
-        isinstance(attribute, tuple | list)) else ("?",)  # fmt: skip
+    names = (
+        tuple(name.decode("ascii", "replace") if isinstance(name, bytes) else str(name) for name in attribute)
+        if (isinstance(attribute, tuple | list))
+        else ("?",)
+    )
     if kind == "RNN" and names == ("Relu",) * sides:
         return "relu"
     if names and names != ACTIVATIONS[kind] * sides:
@@ -96,8 +121,12 @@ def _activation(call: OnnxCall, kind: str, sides: int) -> str:
     return "tanh"
 
 
-def _results(call: OnnxCall, layer: Recurrent, x: Value, side: int) -> list[Value]:
-    """Return the outputs of one direction, (T, N, units), and its final states, (N, units)."""
+def _results(call: OnnxCall, layer: Recurrent, operands: Sequence[Value], side: int) -> list[Value]:
+    """Return the outputs of one direction, (T, N, units), and its final states, (N, units).
+
+    ``operands`` are the sequence, and the lengths of the sequences of samples, if there are any.
+    """
+    x, *lengths = operands
     builder, key = call.builder, call.node.name or call.node.outputs[0]
     steps = builder.axes.length(x.axes[0]) or 1
     time, whole = builder.axis(f"{key}:steps", steps)
@@ -108,14 +137,15 @@ def _results(call: OnnxCall, layer: Recurrent, x: Value, side: int) -> list[Valu
     weights = _weights(call, layer, side, x.axes[2])
     builder.trained |= x.undecided
     starts = _starts(call, layer, side, u)
+    ends = [block for value in lengths for block in value.blocks.values()]
     use = NodeCall(
         call,
-        (sequence, *starts),
-        ((SAMPLE, *t, *features), *[(SAMPLE, *u)] * len(starts)),
-        ((steps, builder.axes.length(x.axes[2]) or 1), *[(layer.units,)] * len(starts)),
+        (sequence, *starts, *ends),
+        ((SAMPLE, *t, *features), *[(SAMPLE, *u)] * len(starts), *[(SAMPLE,)] * len(ends)),
+        ((steps, builder.axes.length(x.axes[2]) or 1), *[(layer.units,)] * len(starts), *[(1,)] * len(ends)),
         weights,
     )
-    output, states = layer.output(use, "", in_time=True)
+    output, states = layer.output(use, "", in_time=True, padded=True)
     axes = time, SAMPLES, builder.axes.sections(f"{key}:units{side}", layer.units)
     return [_value(call, output, axes), *(_value(call, state, axes[1:]) for state in states)]
 

@@ -188,8 +188,9 @@ def _backwards(call: OnnxCall, inputs: int, outputs: int) -> bool:
     """Return whether time runs backwards. Raise ModelError for axes but the first, and both ways at once."""
     axes = {*call.wholes("scan_input_axes", ()), *call.wholes("scan_output_axes", ())} - {0}
     ways = {
-        *call.wholes("scan_input_directions", (0,) * inputs), *call.wholes("scan_output_directions", (0,) * outputs)
-    }  # fmt: skip
+        *call.wholes("scan_input_directions", (0,) * inputs),
+        *call.wholes("scan_output_directions", (0,) * outputs),
+    }
     if axes or len(ways) > 1 or not ways <= {0, 1}:
         raise ModelError(f"{call.node} runs over other axes than the first, or in both directions at once")
     return ways == {1}

@@ -192,8 +192,11 @@ class Steps:
         """Return the name of a block: that of its tensor, with the ranges that are cut out of it."""
         if all(len(sections) == 1 for sections in axes):
             return name
-        ranges = [":" if len(s) == 1 else ":".join(map(str, self._range(s, k)))
-                  for s, k in zip(axes, position, strict=True) if s != SAMPLES]  # fmt: skip
+        ranges = [
+            ":" if len(s) == 1 else ":".join(map(str, self._range(s, k)))
+            for s, k in zip(axes, position, strict=True)
+            if s != SAMPLES
+        ]
         return f"{name}[{','.join(ranges)}]"
 
     def count(self, values: int) -> None:

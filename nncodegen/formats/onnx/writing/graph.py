@@ -245,8 +245,10 @@ class OnnxGraph:
         operator, inputs, outputs, attributes = entry
         if isinstance(body := attributes.get("body"), Body):
             info, kind = helper.make_tensor_value_info, TYPES[self.precision]
-            ends = [[info(self._last(name), kind, shape) for name, shape in these.items()]
-                    for these in (body.inputs, body.outputs)]  # fmt: skip
+            ends = [
+                [info(self._last(name), kind, shape) for name, shape in these.items()]
+                for these in (body.inputs, body.outputs)
+            ]
             graph = helper.make_graph([self._as_node(inner) for inner in body.nodes], "step", *ends)
             attributes = {**attributes, "body": graph}
         return helper.make_node(operator, list(map(self._last, inputs)), list(map(self._last, outputs)), **attributes)

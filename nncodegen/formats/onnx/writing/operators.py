@@ -342,8 +342,7 @@ def _rotation(step: Step, steps: Steps, sizes: Mapping[str, int | None]) -> Rota
     if step.operator is not None or step.where or len(step.operands) != 5:
         return None
     moved = {element: features for element in step.operands if (features := _moved(element, steps, sizes))}
-    turns = {made.func: element for element in step.operands
-             if (made := _formula(element, steps)).func in (cos, sin)}  # fmt: skip
+    turns = {made.func: element for element in step.operands if (made := _formula(element, steps)).func in (cos, sin)}
     if len(moved) != 2 or len(turns) != 2 or len({(x, k) for x, k, _ in moved.values()}) != 1:
         return None
     ((x, k, _), _) = moved.values()

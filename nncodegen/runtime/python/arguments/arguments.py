@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .joined import check_ranges, check_rising, joined
 from .labels import rows_of
+from .one_matrix import check_ranges, check_rising, joined
 from .sparse import is_sparse, read_sparse
 
 if TYPE_CHECKING:

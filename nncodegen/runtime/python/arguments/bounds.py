@@ -11,7 +11,7 @@ import numpy as np
 from ..ground.facts import flat_names, name_of
 from ..ground.warn import warn
 from .arguments import for_c, to_array
-from .named import place_of
+from .parameters_by_name import place_of
 
 if TYPE_CHECKING:
     from ..ground.types import Array

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..ground.habits import no_argument
+from ..ground.names_elsewhere import no_argument
 from ..ground.renamed import current
 from .declarations import FLAG
 from .fit_options import DECLARED, CheckedFitOptions, described
@@ -103,11 +103,14 @@ class Keywords(Generic[Settings]):
     ) -> tuple[Settings, dict[str, Any]]:
         """Return the checked options as settings, and further keyword arguments. Raises TypeError and ValueError."""
         others: dict[str, Any] = {}
-        if len(positional) > self._unchecked:
+        places = len(positional)
+        if places > self._unchecked:
             named, others = self._by_present_names(model, positional, named)
-            positional = ()
-        prepared, values, places = self._prepared, self._changed.copy(), len(positional)
-        values.update(zip(self._names, positional))  # noqa: B905 (there are fewer)
+            positional, places = (), 0
+        values: dict[str, Any] = dict(zip(self._names, positional))  # noqa: B905 (there are fewer)
+        if self._changed:
+            values = self._changed | values
+        prepared = self._prepared
         for name, value in named.items():
             if name not in prepared:  # an old name, or a further argument: begin again without them
                 named, others = self._by_present_names(model, positional, named)
@@ -117,9 +120,10 @@ class Keywords(Generic[Settings]):
                 raise self._given_twice(name)
             if value is not default:
                 values[name] = check(model, name, value) if check else value
-        for name in self._required[places:]:
-            if name not in named:
-                raise TypeError(f"{self.function}() missing a required argument: {name!r}")
+        if places < self.required:
+            for name in self._required[places:]:
+                if name not in named:
+                    raise TypeError(f"{self.function}() missing a required argument: {name!r}")
         return self._declared(values), others
 
     def _by_present_names(

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 from .scalars import flag, integer, number
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from ..native.model import Model
 
 T = TypeVar("T")
+Record = TypeVar("Record", bound="Options")
 
 
 class Range(NamedTuple):
@@ -103,7 +102,7 @@ class Options:
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__ = values
 
-    def changed(self, **values: Any) -> Self:
+    def changed(self: Record, **values: Any) -> Record:
         """Return a copy of these options with other values."""
         return type(self)({**self.__dict__, **values})
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ground.facts import name_of
 from .arguments import to_array, to_finite
-from .joined import joined
+from .one_matrix import joined
 
 if TYPE_CHECKING:
     from ..ground.types import Array

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .named import place_of
+from .parameters_by_name import place_of
 from .tables import only_column
 
 if TYPE_CHECKING:

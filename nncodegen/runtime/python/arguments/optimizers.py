@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..ground.habits import advice, spelled
+from ..ground.names_elsewhere import advice, spelled
 from ..ground.renamed import current
 from ..ground.rules import ShortRule
 from .scalars import flag, number

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import check_parameters
 from .initial import initial_parameters
-from .named import put
+from .parameters_by_name import put
 from .scalars import SEED, integer
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ def start_of(model: Model, parameters: Any, seed: int = 0, role: str = "paramete
     return check_parameters(model, parameters, role)
 
 
-def check_seed(model: Model, seed: Any, parameters: Any, others: str = "", role: str = "parameters") -> int:
+def check_seed(model: Model, seed: Any, parameters: Any, hint: str = "", role: str = "parameters") -> int:
     """Return the seed of the initial parameters. Raises ValueError if a seed is given, but nothing is drawn.
 
-    ``others`` ends the error message: it names what else could be drawn.
+    ``hint`` ends the error message: it names what else could be drawn.
     """
     chosen = integer("seed", seed, 0, SEED)
     if chosen and model.constants is not None:
-        raise ValueError(f"seed has no effect: the initial parameters of {model.name} are not drawn{others}")
+        raise ValueError(f"seed has no effect: the initial parameters of {model.name} are not drawn{hint}")
     if chosen and parameters is not None and not isinstance(parameters, Mapping):
-        raise ValueError(f"seed has no effect beside {role}: leave one of them out{others}")
+        raise ValueError(f"seed has no effect beside {role}: leave one of them out{hint}")
     return chosen

@@ -107,14 +107,14 @@ def named_columns(values: Any) -> dict[str, Any]:
     return {str(name_of(key)): mapping[key] for key in mapping}
 
 
-def find(role: str, values: Any, tensors: Tensors, others: Tensors = (), labelled: Collection[str] = ()) -> Any:
+def find(role: str, values: Any, tensors: Tensors, alternatives: Tensors = (), labelled: Collection[str] = ()) -> Any:
     """Return what a mapping or a table holds of tensors, ``Found``; a table without their names as a matrix.
 
     A tensor is found by its name, or value by value: "t[0]", "t[1]". Further keys are ignored. In a table, the name of
     a tensor of several values counts only where the column holds that number in each row, or, for one of ``labelled``,
-    classes. ``others`` are tensors of the same sizes, whose names are accepted as well. ``role`` is the name of the
-    argument in errors. Anything else is returned unchanged. Raises ValueError for a mapping or a table that lacks some
-    of the values.
+    classes. ``alternatives`` are tensors of the same sizes, whose names are accepted as well. ``role`` is the name of
+    the argument in errors. Anything else is returned unchanged. Raises ValueError for a mapping or a table that lacks
+    some of the values.
     """
     table = columns_of(values)
     mapping = values if table is None else table
@@ -122,7 +122,7 @@ def find(role: str, values: Any, tensors: Tensors, others: Tensors = (), labelle
         return values
     keys = {name_of(key): key for key in mapping}
     first = None
-    for choice in (tensors, others):
+    for choice in (tensors, alternatives):
         sought = _Sought(keys, mapping, choice, labelled, by_value_alone=table is not None)
         if choice and not sought.missing:
             reordered = () if table is None or table.is_structured else sought.reordered()

@@ -12,8 +12,8 @@ from ..arguments.bounds import check_fixed, check_within, given_in, limits_of
 from ..arguments.calls import FIT
 from ..arguments.errors_in_x import check_sigma_x
 from ..arguments.initial import initial_parameters
-from ..arguments.joined import joined
-from ..arguments.named import put
+from ..arguments.one_matrix import joined
+from ..arguments.parameters_by_name import put
 from ..arguments.scalars import SEED, integer
 from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_terms

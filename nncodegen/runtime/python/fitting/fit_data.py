@@ -12,8 +12,8 @@ from ..arguments.arguments import for_c, to_array, to_finite
 from ..arguments.errors_in_x import check_many_sigma_x
 from ..arguments.fit_options import CheckedFitOptions
 from ..arguments.initial import initial_parameters
-from ..arguments.joined import check_ranges, check_rising
-from ..arguments.named import check_counts
+from ..arguments.one_matrix import check_ranges, check_rising
+from ..arguments.parameters_by_name import check_counts
 from ..arguments.tables import OF_INPUTS, has_names, named_parts
 from ..ground.share import is_ended
 from .fit import placed, result_of, with_steps

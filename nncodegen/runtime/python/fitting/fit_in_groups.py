@@ -10,7 +10,7 @@ import numpy as np
 from ..arguments.arguments import for_c, to_array, to_finite
 from ..arguments.bounds import check_within
 from ..arguments.grouping import Grouping, grouping_of, own_of
-from ..arguments.named import place_of
+from ..arguments.parameters_by_name import place_of
 from ..ground.endings import ENDINGS
 from ..ground.facts import flat_names, name_of
 from ..ground.watch import ended_by

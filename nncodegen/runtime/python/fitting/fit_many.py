@@ -131,7 +131,7 @@ def _way_of(model: Model, data: FitData, side_by_side: FitSome, one_by_one: FitS
 
 def _search_of(
     model: Model, data: FitData, limits: Bounds | None, held: Array, p0: Any, fixed: Any, looks: bool
-) -> Callable[[int, int], None] | None:  # fmt: skip
+) -> Callable[[int, int], None] | None:
     """Return the function that finds the starts of some fits in their data; None where each begins where it is told."""
     is_given = given_in(model, p0, fixed)
     if not looks and (is_given.all() or not begins_in_data(model)):

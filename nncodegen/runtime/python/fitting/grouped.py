@@ -212,9 +212,12 @@ class GroupedProblem:
         return np.ascontiguousarray(parameters, self.model.dtype)
 
     def _call(
-        self, parameters: Array, signs: Array | None, results: tuple[Array | None, ...],
+        self,
+        parameters: Array,
+        signs: Array | None,
+        results: tuple[Array | None, ...],
         errors: tuple[Any, ...] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         data, columns = (self.X, self.Y, self.sigma), self.columns
         model, parameters = self._fitting(), self._wide(parameters)
 
@@ -226,9 +229,12 @@ class GroupedProblem:
         share(work, self.groups, PART, self.threads)
 
     def solve(
-        self, start: Array, watch: FitWatch | None = None, held: tuple[Array, Array] | None = None,
+        self,
+        start: Array,
+        watch: FitWatch | None = None,
+        held: tuple[Array, Array] | None = None,
         looks_for_strays: bool = False,
-    ) -> GroupedSolution:  # fmt: skip
+    ) -> GroupedSolution:
         """Solve the problem from a start, (G, P).
 
         ``held`` are masks (G, Q) and (S,) of parameters that keep their starting values, in addition to fixed ones.
@@ -265,9 +271,11 @@ class GroupedProblem:
         count, guards = len(self.columns), self.model.facts.fitting.guards
         at = at_bounds(start, self.options.bounds) != 0
         rows = Rows(
-            in_lanes(np.zeros((self.groups, count, count + 1))), np.where(np.isfinite(costs), costs, math.nan),
-            np.full((self.groups, len(guards)), EITHER_SIGN, np.int8), np.zeros(self.groups),
-        )  # fmt: skip
+            in_lanes(np.zeros((self.groups, count, count + 1))),
+            np.where(np.isfinite(costs), costs, math.nan),
+            np.full((self.groups, len(guards)), EITHER_SIGN, np.int8),
+            np.zeros(self.groups),
+        )
         return GroupedSolution(
             start.copy(), rows, "not_finite", 0, 1, np.empty(0), at[:, self.own], at[0, self.shared],
             np.ones(self.groups, bool),

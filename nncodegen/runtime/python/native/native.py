@@ -95,9 +95,7 @@ class Native(Protocol):
     def in_ranges(self, X: Array, rows: int) -> bool:
         """Return whether the inputs that have ranges are whole numbers within them, in all rows."""
 
-    def predict(
-        self, parameters: Array, X: Array | None, samples: int, outputs: Array, max_steps: int = 0
-    ) -> None:  # fmt: skip
+    def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array, max_steps: int = 0) -> None:
         """Write the outputs of some rows.
 
         A solution of differential equations takes at most ``max_steps`` chosen steps, here and in ``jacobian``, ``fit``
@@ -109,7 +107,7 @@ class Native(Protocol):
 
     def jacobian(
         self, parameters: Array, X: Array | None, samples: int, derivatives: Array, max_steps: int = 0
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write the derivatives of the outputs of some rows."""
 
     def fit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..ground.habits import RESULTS, no_attribute
+from ..ground.names_elsewhere import RESULTS, no_attribute
 
 
 class Shown:

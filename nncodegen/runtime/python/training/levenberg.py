@@ -19,8 +19,8 @@ OTHER = {"parameters": "p0", "epochs": "max_iterations", "tolerance": "tolerance
 """The options of ``train`` that ``fit`` has by the same name, and those with another name or default."""
 
 
-def train_by_fit(model: Model, settings: CheckedOptions, others: dict[str, Any]) -> FitResult:
-    """Return what ``fit`` returns, with at most ``epochs`` iterations; ``others`` are further arguments of ``fit``.
+def train_by_fit(model: Model, settings: CheckedOptions, fit_arguments: dict[str, Any]) -> FitResult:
+    """Return what ``fit`` returns, with at most ``epochs`` iterations, and with further arguments of it.
 
     There is no warning where all epochs are used: they were asked for.
 
@@ -41,5 +41,5 @@ def train_by_fit(model: Model, settings: CheckedOptions, others: dict[str, Any])
         p0=settings.parameters,
         max_iterations=Epochs(settings.epochs),
         tolerance=settings.tolerance or None,
-        **others,
+        **fit_arguments,
     )

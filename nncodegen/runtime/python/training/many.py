@@ -11,8 +11,8 @@ import numpy as np
 from ..arguments.arguments import check_samples, to_array, to_column, to_finite
 from ..arguments.calls import TRAIN, check_trainable
 from ..arguments.initial import initial_parameters
-from ..arguments.joined import joined
 from ..arguments.measures import STATUS
+from ..arguments.one_matrix import joined
 from ..arguments.optimizers import Chosen, choose
 from ..arguments.options import check_options
 from ..arguments.samples import size_of_batch
@@ -73,7 +73,7 @@ def train_many(
     invalid argument.
     """
     check_trainable(model)
-    X, Y = _beside(model, "X", X), _beside(model, "Y", Y)
+    X, Y = _columns_together(model, "X", X), _columns_together(model, "Y", Y)
     count = _count(model, X, Y, parameters, learning_rate, seed, l2, models)
     options = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "tolerance": tolerance}
     many = _Many(model, _data(model, X, Y, count), options, flag("history", history))
@@ -242,7 +242,7 @@ def _count(model: Model, X: Any, Y: Any, parameters: Any, learning_rate: Any, se
     return count
 
 
-def _beside(model: Model, name: str, values: Any) -> Any:
+def _columns_together(model: Model, name: str, values: Any) -> Any:
     """Join the arrays of several inputs or targets side by side; return the arrays of several models unchanged.
 
     The columns of tables, one for each model, are taken by their names.

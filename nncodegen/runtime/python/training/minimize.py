@@ -17,8 +17,8 @@ from ..arguments.terms import take_samples
 from ..evaluation.evaluate import outputs_of
 from ..evaluation.hessian import check_hessian, products, symmetric
 from ..ground.clock import clock
-from ..ground.habits import advice
 from ..ground.missing import needed
+from ..ground.names_elsewhere import advice
 from ..ground.same_bits import refuse
 from ..ground.warn import warn
 from ..native.blas import know_blas
