@@ -464,7 +464,8 @@ class _Descent:
     # --- the iteration ---
 
     def _descend(self) -> str:
-        if not math.isfinite(self.cost):
+        if not math.isfinite(self.cost):  # rows of groups that could begin alone tell nothing of a fit of all
+            self.rows = self.rows._replace(triangles=np.zeros_like(self.rows.triangles))
             return "not_finite"
         if np.isnan(self.problem.Y).all():
             return "no_data"
