@@ -11,6 +11,7 @@ import pytest
 import nncodegen as nn
 from nncodegen.compiler.ir import Element, Step, verify
 from nncodegen.compiler.ir.systems import INTEGRATE, systems_of
+from nncodegen.compiler.motion import adaptive
 from nncodegen.compiler.motion.method import RungeKutta
 from nncodegen.compiler.motion.methods import METHODS
 from nncodegen.compiler.passes import augment
@@ -183,11 +184,12 @@ def test_what_is_refused(case):
 
 
 def test_very_many_states_are_refused(monkeypatch):
-    """A system whose states and derivatives by one parameter would not stay on the stack takes a number of steps."""
+    """Stiff equations of so many states that they would not stay on the stack take another method."""
     monkeypatch.setattr(augment, "MOST", 3)
-    model = nn.Dynamics(["u' = -many*u", "v' = u"], {"u": 1, "v": 0}, {"many": 1}, times=2)
-    with pytest.raises(nn.ModelError, match="has 2 states, which with their derivatives by one parameter are more"):
-        compile_model(model, until="differentiate")
+    for method in ("rodas5p", "auto"):
+        model = nn.Dynamics(["u' = -many*u", "v' = u"], {"u": 1, "v": 0}, {"many": 1}, times=2, method=method)
+        with pytest.raises(nn.ModelError, match=f"are more than the 3 that {method} takes; give the method tsit5"):
+            compile_model(model, until="differentiate")
 
 
 def test_predictions_need_the_states_alone():
@@ -258,7 +260,7 @@ def _derived(method):
     X, p = np.array([[0, 0.5, 1.5], [0.2, 1, 2]]), [*model.parameters.values()]
     values = nn.evaluate(program, p, X, np.zeros((2, 3)))
     (fit,) = (companion.program for companion in companions if companion.name == "fitting")
-    rows = nn.evaluate(fit, p, X, np.zeros((2, 0)))
+    rows = nn.evaluate(fit, p, X, np.zeros((2, sum(target.size for target in fit.targets))))
     solutions = sum(step.operator == INTEGRATE for step in program.steps)
     return [*(values[e.tensor] for e in program.gradient), *(rows[e.tensor] for e in fit.outputs)], solutions
 
@@ -267,8 +269,21 @@ def _derived(method):
 def test_very_many_derivatives_are_solved_for_in_parts(method, monkeypatch):
     """Where states and derivatives are more than a solution takes, those by some parameters have one of their own."""
     whole, solutions = _derived(method)
+    monkeypatch.setattr(adaptive, "MOST_PARTS", 3)
     monkeypatch.setattr(augment, "MOST", 6)  # two states, and their derivatives by two of six numbers
     parts, of_parts = _derived(method)
     assert (solutions, of_parts) == (2, 4)
     for in_one, in_parts in zip(whole, parts, strict=True):
         np.testing.assert_allclose(in_parts, in_one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("most", [{"MOST_PARTS": 0}, {"MOST": 3}])
+def test_derivatives_by_very_many_parameters_come_from_the_reverse(most, monkeypatch):
+    """Where parts are many, or states are too many for one, the gradient is that of a sweep back through the steps."""
+    whole, _ = _derived("tsit5")
+    for name, value in most.items():
+        monkeypatch.setattr(adaptive, name, value)
+    by_reverse, solutions = _derived("tsit5")
+    assert solutions == 2  # the path, and its reverse
+    for in_one, back in zip(whole[:5], by_reverse[:5], strict=True):  # of five parameters
+        np.testing.assert_allclose(back, in_one, rtol=1e-4, atol=1e-6)

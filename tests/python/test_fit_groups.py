@@ -683,3 +683,26 @@ def test_robust_fits_in_groups_end_where_no_fit_goes_on(loss):
         again = model.fit(x, y, groups=label, p0={name: fitted[name] for name in "akc"}, **options)
         other = optimize.least_squares(residuals, there, **options)
         assert min(again.cost, other.cost) > fitted.cost * (1 - 1e-9), seed
+
+
+@pytest.mark.parametrize("seed", [2, 10])
+def test_a_valley_ends_as_in_one_plain_fit(seed):
+    """Noise alone, fitted by two exponentials: groups and one plain fit say alike that steps lead nowhere."""
+    formula = "a*exp(-k*x) + b*exp(-l*x)"
+    start = {"k": 1, "b": 1, "l": 0.5}
+    groups = nn.build(nn.Model("exponentials", "x", "y", {"a": 1} | start, formula))
+    amplitudes = [f"a{g}" for g in range(3)]
+    amplitude = " + ".join(f"g{g}*{name}" for g, name in enumerate(amplitudes))
+    whole = nn.Model(
+        "written_out", ["x", "g0", "g1", "g2"], "y", dict.fromkeys(amplitudes, 1) | start,
+        formula.replace("a*", f"({amplitude})*", 1),
+    )  # fmt: skip
+    plain = nn.build(whole)
+    labels, x = np.repeat(np.arange(3), 8), np.tile(np.linspace(0.2, 4, 8), 3)
+    noise = np.random.default_rng(seed).normal(size=24)
+    with pytest.warns(RuntimeWarning, match="no step lowers the cost"):
+        in_groups = groups.fit(x, noise, groups=labels, own=["a"])
+    with pytest.warns(RuntimeWarning, match="no step lowers the cost"):
+        together = plain.fit(np.column_stack([x, np.eye(3)[labels]]), noise)
+    assert (in_groups.status, together.status) == ("stalled", "stalled")
+    np.testing.assert_allclose(in_groups.cost, together.cost, rtol=1e-4)

@@ -158,6 +158,8 @@ DOORS = {
     "with errors in x": lambda module, **limit: module.fit(X, Y, sigma=0.05, sigma_x=0.001, **limit).status,
     "without a start": lambda module, **limit: module.fit(X, Y, p0="auto", **limit).status,
     "a training": lambda module, **limit: module.train(X, Y, optimizer="lm", epochs=100, **limit).status,
+    "groups": lambda module, **limit: module.fit(X, Y, groups=np.arange(len(X)) % 2, own=["a"], **limit).status,
+    "many": lambda module, **limit: module.fit_many(X, Y[None], **limit).status[0],
 }
 
 

@@ -40,6 +40,7 @@ from nncodegen.compiler.building.targets import (
     LIBRARY,
     LINKED,
     LONG_FILE_FLAGS,
+    PATHS_GCC_FLAGS,
     PLAIN_FLAGS,
     PYTHON_FLAGS,
     RUNTIME,
@@ -549,7 +550,7 @@ def _is_kept(path: Path) -> bool:
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
         *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.source(),
-        *without_paths(KERNEL_FLAGS), *GCC_FLAGS, *LONG_FILE_FLAGS, *SAME_BITS_FLAGS,
+        *without_paths(KERNEL_FLAGS), *GCC_FLAGS, *LONG_FILE_FLAGS, *PATHS_GCC_FLAGS, *SAME_BITS_FLAGS,
         *SAME_BITS_GCC_FLAGS, *LINKED, *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
         compiler.macros, repr(compiler.variants), *interface_of_python(), version("cython"),
     ]  # fmt: skip

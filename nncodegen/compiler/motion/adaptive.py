@@ -3,6 +3,9 @@
 What the rates read of each sample lies in two rows: in ``given`` what derivatives are taken by, parameters and initial
 values that depend on them; in ``fixed`` the rest; in ``course`` what columns have at each time. One step of the program
 is the path, ``path[n, k, s]``; each state is one of its columns.
+
+Where states and their derivatives by all of ``given`` together are very many, derivatives come from the reverse of the
+steps, as those by the weights of networks do: then the parameters that rates read are weights of the system.
 """
 
 from __future__ import annotations
@@ -25,6 +28,12 @@ from nncodegen.compiler.motion.steps import COURSE, FIXED, GIVEN, OBSERVATION, S
 from nncodegen.compiler.passes.augment import MOST, parts_of
 from nncodegen.compiler.passes.linearize import linearized
 from nncodegen.errors import ModelError
+
+MOST_PARTS = 2
+"""The most parts in which derivatives of a path are solved for together with its states. The C of a part has a rate for
+each state and each of its derivatives: 200 states and 12 parameters in three parts took 25 s to compile, and by the
+reverse of the steps 4 s, with a gradient in a quarter of the time. The rows of a fit take a reverse for each value that
+is observed: those of 60 states and 20 parameters, at 20 times of 12 outputs, eight times as long as in two parts."""
 
 
 @dataclass(frozen=True)
@@ -56,25 +65,16 @@ def path_of(
 
     ``at`` has what symbols are in the program, ``outputs`` the names of states that have one already.
     """
-    read = {*symbols_of(*problem.rates.values(), *problem.jumps.values())}
-    differentiated: dict[Expr, Element] = {
-        parameter: Element(parameter.name) for parameter in problem.parameters if parameter in read
-    }
-    fixed: dict[Expr, Element] = {symbol: Element(symbol.name) for symbol in problem.inputs if symbol in read}
-    taken = {problem.time.name, *problem.names.values(), *(symbol.name for symbol in (*differentiated, *fixed))}
-    starts: list[Expr] = []
-    for state, start in problem.starts.items():
-        if symbols_of(start):
-            row = differentiated if {*symbols_of(start)} & {*problem.parameters} else fixed
-            if start not in row:
-                name = start.name if isinstance(start, Symbol) else f"{problem.names[state]}_start"
-                row[start] = Element(take(name, taken))
-            start = row[start]
-        starts.append(start)
+    by_reverse = _is_by_reverse(problem)
+    differentiated, fixed, starts, taken = _rows_of(problem, by_reverse)
     states = {state: Element(name) for state, name in problem.names.items()}
     course = {symbol: Element(take(symbol.name, taken)) for symbol in problem.course}
     known = {**differentiated, **fixed, **states, **course, problem.time: Element(problem.time.name)}
-    weights, steps, layers = problem.networks.weights, tuple[Step, ...](), dict[str, NDArray[Any]]()
+    in_rates, weights = known, problem.networks.weights
+    if by_reverse:  # they are all parameters, which lie one after the other in memory
+        weights = tuple(Element(parameter.name) for parameter in problem.parameters)
+        in_rates = known | dict(zip(problem.parameters, weights, strict=True))
+    steps, layers = tuple[Step, ...](), dict[str, NDArray[Any]]()
     if weights and isinstance(problem.control.table, LinearlyImplicit):
         layers = _written_out(problem, len(differentiated), taken)
         differentiated |= {weight: weight for values in layers.values() for weight in values.flat}
@@ -93,7 +93,7 @@ def path_of(
         given=tuple(differentiated.values()),
         fixed=tuple(fixed.values()),
         starts=tuple(starts),
-        motion=Formulas(tuple(rate.xreplace(known) for rate in problem.rates.values()), steps),
+        motion=Formulas(tuple(rate.xreplace(in_rates) for rate in problem.rates.values()), steps),
         block=len(states),
         course=tuple(course.values()),
         jumps=Formulas(
@@ -130,6 +130,44 @@ def path_of(
     else:
         derived = [(part, size) for part, _, size in parts_of(len(states), len(differentiated), GIVEN) if part != GIVEN]
     return observed, [*((index, len(row)) for index, _, row in rows), (STATE, len(states)), *derived]
+
+
+def _rows_of(
+    problem: Problem, by_reverse: bool
+) -> tuple[dict[Expr, Element], dict[Expr, Element], list[Expr], set[str]]:
+    """Return what derivatives are taken by, what is fixed, the initial values by these, and names that are taken.
+
+    Derivatives by parameters in rates are not by values of a row if they come from the reverse of the steps.
+    """
+    in_jumps = {*symbols_of(*problem.jumps.values())}
+    read = {*symbols_of(*problem.rates.values()), *in_jumps}
+    named = [parameter for parameter in problem.parameters if by_reverse or parameter in read]
+    fixed: dict[Expr, Element] = {symbol: Element(symbol.name) for symbol in problem.inputs if symbol in read}
+    taken = {problem.time.name, *problem.names.values(), *(symbol.name for symbol in (*named, *fixed))}
+    differentiated: dict[Expr, Element] = (
+        {parameter: Element(take(f"{parameter.name}_jump", taken)) for parameter in named if parameter in in_jumps}
+        if by_reverse
+        else {parameter: Element(parameter.name) for parameter in named}
+    )
+    starts: list[Expr] = []
+    for state, start in problem.starts.items():
+        if symbols_of(start):
+            row = differentiated if {*symbols_of(start)} & {*problem.parameters} else fixed
+            if start not in row:
+                name = start.name if isinstance(start, Symbol) else f"{problem.names[state]}_start"
+                row[start] = Element(take(name, taken))
+            start = row[start]
+        starts.append(start)
+    return differentiated, fixed, starts, taken
+
+
+def _is_by_reverse(problem: Problem) -> bool:
+    """Return whether derivatives come from the reverse of the steps: see MOST_PARTS. Implicit methods have none."""
+    read = {*symbols_of(*problem.rates.values(), *problem.jumps.values(), *problem.starts.values())}
+    count, states = len(read & {*problem.parameters}), len(problem.rates)
+    if problem.networks.all or isinstance(problem.control.table, LinearlyImplicit) or not count:
+        return False
+    return 2 * states > MOST or len(parts_of(states, count, GIVEN)) > MOST_PARTS
 
 
 def _written_out(problem: Problem, others: int, taken: set[str]) -> dict[str, NDArray[Any]]:

@@ -54,7 +54,8 @@ def augmented(system: System, first: int, count: int) -> System:
     if 2 * size > MOST:
         raise ModelError(
             f"{system.name} has {size} states, which with their derivatives by one parameter are more than the "
-            f"{MOST:,} that steps chosen by an estimate of the error take; give a number of steps, such as steps=10"
+            f"{MOST:,} that {system.control.table.chosen} takes; give the method tsit5, which takes more, or a number "
+            "of steps, such as steps=10"
         )
     taken = set(system.taken)
     slopes = [[slope(rate, state) for state in system.states] for rate in system.rates]

@@ -472,7 +472,8 @@ class _Descent:
     # --- the iteration ---
 
     def _descend(self) -> str:
-        if not math.isfinite(self.cost):
+        if not math.isfinite(self.cost):  # rows of groups that could begin alone tell nothing of a fit of all
+            self.rows = self.rows._replace(triangles=np.zeros_like(self.rows.triangles))
             return "not_finite"
         if np.isnan(self.problem.Y).all():
             return "no_data"
@@ -509,7 +510,7 @@ class _Descent:
             if gained - self.cost > max(tolerance, LEAST_GAIN) * self.cost:
                 gained, since = self.cost, self.iterations
             if not ending and self.iterations - since >= patience:  # it no longer gains
-                ending = self._end_without_steps()
+                ending = self._end_of_valley()
         return ending
 
     def _try(self, step: _Step) -> str:
@@ -549,10 +550,18 @@ class _Descent:
             return "step" if is_short else "cost"
         if self.shared_damping < MOST_DAMPING and (self.damping < MOST_DAMPING).any():
             return ""
-        return self._end_without_steps()
+        return self._end_of_radius()
 
-    def _end_without_steps(self) -> str:
-        """Return how a fit has ended of which no step gains any more: see endings.h."""
+    def _end_of_valley(self) -> str:
+        """Return how a fit has ended that no longer gains, along a valley: see endings.h.
+
+        Residuals are nearly orthogonal to all columns everywhere in a flat valley, which tells nothing.
+        """
+        least = max(self.problem.options.tolerance, self.rounding) * self.cost
+        return "cost" if self._possible_fall() <= max(least, self._noise()) else "stalled"
+
+    def _end_of_radius(self) -> str:
+        """Return how a fit has ended whose dampings leave no step that gains: see endings.h."""
         fall = self._possible_fall()
         least = max(self.problem.options.tolerance, self.rounding) * self.cost
         if fall <= least or self._largest_cosine() ** 2 <= self.problem.options.tolerance:
