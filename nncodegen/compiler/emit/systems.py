@@ -338,11 +338,6 @@ class SystemEmitter:
         self._lines.add(f"const {kind} local = {{{name}_slopes, {bend}, {int(system.driven)}}};")
         return f"&{table.explicit.name}" if table.explicit else "NULL"
 
-    def _emit_pivots(self) -> str:
-        """Write the memory for the order of rows, and return its name."""
-        self._lines.add(f"size_t pivots[{self._system.block}];")
-        return "pivots"
-
     @property
     def _rows(self) -> int:
         """Return the number of values in both rows of a sample."""
@@ -352,12 +347,11 @@ class SystemEmitter:
         """Write the body of the function that solves the system."""
         table, lines = self._system.control.table, self._lines
         self._emit_equations(limited=True)
-        begin, pivots = f"solve_samples(own, &{table.name}", ""
+        begin = f"solve_samples(own, &{table.name}"
         if isinstance(table, LinearlyImplicit):
             begin = f"solve_stiff_samples(own, local, &{table.name}, {self._emit_parts()}"
-            pivots = f", {self._emit_pivots()}"
         lines.add(f"real work[{room_of(self._system) + self._rows}];")
-        lines.add(*wrapped(f"{begin}, {ON_TILE}{pivots});"))
+        lines.add(*wrapped(f"{begin}, {ON_TILE});"))
 
     def _load(self, formulas: Iterable[Expr], lane: str = "") -> set[str]:
         """Write local values of what formulas read of the states and of both rows; return the arguments with these."""
@@ -383,7 +377,7 @@ class SystemEmitter:
 class _LanesEmitter(SystemEmitter):
     """Writer of the functions of one system whose samples are solved in the lanes of vectors.
 
-    See ``solve_lanes.h``, and ``rosenbrock_lanes.h`` for stiff equations.
+    See ``solve.h``, and ``rosenbrock.h`` for stiff equations.
     """
 
     _arguments = (*SystemEmitter._arguments, "times", "lane", "lanes")
@@ -452,12 +446,11 @@ class PlainSystemEmitter(SystemEmitter):
             self._emit_equations()
             row, known = self._emit_row(), self._emit_given()
             states = len(system.states) - system.first
-            values = "course" if system.course else "NULL"
             lines.add(f"const observations seen = {{times, 0, 1, time, out, {states}, 1}};")
-            arguments = f"seen, {values}, {known}, {row}, work"
+            arguments = f"seen, {known}, {row}, work"
             if isinstance(table, LinearlyImplicit):
                 begin = f"solve_stiff(&own, &local, &{table.name}, {self._emit_parts()}, "
-                lines.add(*wrapped(f"{begin}{arguments}, {self._emit_pivots()});"))
+                lines.add(*wrapped(f"{begin}{arguments});"))
             else:
                 lines.add(f"solve(&own, &{table.name}, {arguments});")
 

@@ -260,9 +260,9 @@ class _PlainWeightedEmitter(PlainSystemEmitter):
         """Return the declarations of the arrays of a step, and of the record of steps, in the memory of a path."""
         system = self._system
         states = len(system.states)
-        places = [f"work + {k * states}" if k else "work" for k in range(4)]
+        row = "row" if system.fixed or system.course else "NULL"
         return [
-            f"const step_arrays step = {{{', '.join(places)}}};",
+            f"const lane_arrays step = arrays_alone(&own, known, {row}, work);",
             f"const step_record kept = record_of({self._record}, {states}, work + {room_of_sample(system)});",
         ]
 
@@ -276,12 +276,10 @@ class _PlainWeightedEmitter(PlainSystemEmitter):
             f"    {course}const real *weights, real *out, real *work)"
         ):
             self._emit_equations()
-            row, known = self._emit_row(), self._emit_given()
+            self._emit_row(), self._emit_given()
             lines.add(f"const observations seen = {{times, 0, 1, time, out, {len(system.states)}, 1}};")
             lines.add(*(line for text in self._steps for line in wrapped(text)))
-            values = "course" if system.course else "NULL"
-            begin = f"solve_kept(&own, &{system.control.table.name}, &kept, {levels}, seen"
-            call = f"{begin}, {values}, {known}, {row}, &step);"
+            call = f"solve_kept(&own, &{system.control.table.name}, &kept, {levels}, seen, &step);"
             lines.add(*wrapped(call))
         lines.add("")
 
@@ -300,10 +298,8 @@ class _PlainWeightedEmitter(PlainSystemEmitter):
             "    real *out, real *work, real *more)"
         ):
             self._emit_equations()
-            fixed = "NULL"
             if system.fixed or system.course:
                 lines.add(f"real *const row = work + {room_of(system)};")
-                fixed = "row"
             lines.add(self._known, *(line for text in self._steps for line in wrapped(text)))
             places = [stages * states + k * states for k in range(3)]
             lines.add(
@@ -318,7 +314,7 @@ class _PlainWeightedEmitter(PlainSystemEmitter):
             others = len(system.given) + system.offsets[-1]
             back = f"(reverse_functions) {{{self._name}_transposed, {f'{self._name}_turned' if path else 'NULL'}}}"
             begin = f"reverse_path(&own, &{system.control.table.name}, {back}, {others}, starts, &kept"
-            call = f"{begin}, &operands, known, {fixed}, &a);"
+            call = f"{begin}, &operands, &a);"
             with lines.block("if (end_of(&kept).solved)"):
                 lines.add(*wrapped(call))
             with lines.block("else"), lines.block(f"for (size_t p = 0; p < {others}; p++)"):

@@ -1,7 +1,7 @@
 """Solves a system of differential equations with steps that an estimate of their error chooses.
 
-The loop is that of ``solve.h`` in the runtime: the same steps, in the same order of operations. Those of
-``solve_lanes.h`` and ``rosenbrock_lanes.h`` differ by rounding, and in single precision take norms in this precision.
+The loop is that of ``solve.h`` in the runtime: the same steps, in the same order of operations as in one lane. In
+several lanes they differ by rounding, and in single precision take norms in this precision.
 Here, numbers are floats, or those of mpmath. Lengths of steps follow from logarithms that are precise to 1e-7, which is
 enough for them, and have the same bits with each C library.
 

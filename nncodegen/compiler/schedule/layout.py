@@ -220,7 +220,7 @@ def in_lanes(system: System) -> bool:
 
 
 def room_in_lane(system: System) -> int:
-    """Return the values of memory of each lane: see ``solve_lanes.h`` and ``rosenbrock_lanes.h``.
+    """Return the values of memory of each lane: see ``solve.h`` and ``rosenbrock.h``.
 
     They are the rates of all stages, three more arrays of states, and both rows of a sample. An implicit step has two
     more arrays of states, two matrices and the order of rows; a method that chooses has an explicit step besides.
@@ -236,7 +236,8 @@ def room_in_lane(system: System) -> int:
 def room_of(system: System) -> int:
     """Return the values of memory that the solver of one sample needs: see ``solve.h`` and ``rosenbrock.h``."""
     stages, states = len(system.control.table.rows), len(system.states)
-    return (stages + (6 if system.implicit else 3)) * states + (2 * system.block**2 if system.implicit else 0)
+    matrices = 2 * system.block**2 + system.block if system.implicit else 0
+    return (stages + (6 if system.implicit else 3)) * states + matrices
 
 
 def room_of_sample(system: System) -> int:

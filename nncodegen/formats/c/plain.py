@@ -81,9 +81,11 @@ def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
     defined = BESIDES if "functions" in helpers else ()
     yield from helper_texts([*(helper for helper in helpers if helper not in defined), *roots])
     if systems:
-        yield from ("", f"#define NN_BITS {model.request.precision[-2:]}", *runtime_text("plain/solving"))
+        yield from ("", f"#define NN_BITS {model.request.precision[-2:]}")
         yield from (["#undef sqrt", "#define sqrt(x) root_of(x)"] if roots else [])
-        yield from ("", *runtime_text("solve/solve"))
+        yield from ("", *runtime_text("plain/solving"))
+        for part in "equations", "times", "solve":
+            yield from ("", *runtime_text(f"solve/{part}"))
         if any(system.implicit for system in systems):
             yield from ("", *runtime_text("solve/rosenbrock"))
         if any(system.transposed for system in systems):

@@ -10,7 +10,8 @@ from nncodegen.formats.c.amalgamation import HEADERS
 def runtime_text(header: str) -> list[str]:
     """Return the lines of a header of the runtime, given as ``solve/solve``.
 
-    Its include of base.h or solve.h is left out: the file has something in their place.
+    What it includes is left out: the file has it, or something in its place.
     """
     text = (HEADERS / f"{header}.h").read_text()
-    return re.sub(r'#include "nncodegen/(base/base|solve/solve)\.h"\n\n', "", text).rstrip("\n").splitlines()
+    included = r"(#include \"nncodegen/(base/(base|calls|vectors)|solve/\w+)\.h\"\n)+\n"
+    return re.sub(included, "", text).rstrip("\n").splitlines()

@@ -4,7 +4,7 @@
 
 #include "check.h"
 
-#include "nncodegen/solve/solve_lanes.h"
+#include "nncodegen/solve/solve.h"
 
 enum { TIMES = 2, MOST_SAMPLES = LANES + 2 };
 

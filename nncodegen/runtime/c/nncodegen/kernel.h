@@ -26,8 +26,6 @@
 #if NN_HAS_PATHS
 #include "nncodegen/solve/solve.h"
 #include "nncodegen/solve/rosenbrock.h"
-#include "nncodegen/solve/solve_lanes.h"
-#include "nncodegen/solve/rosenbrock_lanes.h"
 #include "nncodegen/solve/solve_reverse.h"
 #endif
 #if NN_HAS_BLAS

@@ -30,7 +30,7 @@
 
 #ifdef NNCODEGEN_PATHS
 #include "nncodegen/math/functions.h"
-#include "nncodegen/solve/solve_lanes.h"
+#include "nncodegen/solve/solve.h"
 #elif defined(NNCODEGEN_FITS)
 #include "nncodegen/fit/fit.h"
 #include "nncodegen/fit/fit_groups.h"

@@ -1,5 +1,21 @@
-/* What the solvers of differential equations read of their headers' beginning: the bits of a number, and small
-   functions. */
+/* What the solvers of differential equations read of their headers' beginning: one lane, the bits of a number, and
+   small functions. */
+enum { LANES = 1, lanes = 1 };
+#define OF_LANES
+#define IN(number)
+#ifdef __GNUC__
+#define IN_LOOP INLINE __attribute__((always_inline))
+#endif
+#define ALIGNED
+#define LANES_LOOP
+#define LARGEST_LOOP(variable)
+#define FEW_ROUNDS
+#define INDEPENDENT
+#define HOT
+#define COLD
+#define SHARED INLINE
+#define NN(name) name
+
 #if NN_BITS == 64
 typedef uint64_t word;
 #else
@@ -16,11 +32,7 @@ INLINE double larger(double a, double b)
     return a > b ? a : b;
 }
 
-/* Returns whether all values are finite. */
-INLINE int all_finite(const real *values, size_t count)
+INLINE real root(real value)
 {
-    real sum = 0;
-    for (size_t k = 0; k < count; k++)
-        sum += values[k]*0;
-    return sum == 0;
+    return (real) sqrt((double) value);
 }

@@ -1,466 +1,706 @@
-/* Solves differential equations in steps that are chosen by an estimate of their error, sample by sample.
+/* Solves differential equations in steps that are chosen by an estimate of their error: several samples at once, each
+   in a lane of vectors, or one after the other.
 
-   Needs base.h. Gives the types rates_function, starts_function, method, events, equations, places, observations,
-   step_arrays, step_begin and step_end, MOST_STAGES, NO_EVENTS, STEP_SAFE, STEP_BEFORE and STEP_NEAR, the reasons why a
-   path has no states, rough_log2 and rough_exp2, fewer_steps, the parts of solvers norm_of, first_length, shorter,
-   longer, weights_at, observe, take_step, copy_values, has_events, values_of_times, enter_interval, pass_times,
-   start_of, fail_path, begin_path, aim_of, next_step, observe_step, begin_of_next_step, accept_step, resume_at_time,
-   row_of and pad_samples, and solve_samples. */
+   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends.
+   What computes has the number of lanes as a constant: as many as the longest vectors have, or as the shortest for a
+   sample alone, or 1, where vectors run along the states instead (layout.py says when). Loops over several lanes become
+   the same operations on vectors in either case, so that a sample has the same bits alone and among others.
+
+   The loop is the same for all methods. A kind of method has a function that tries a step in each lane, one that writes
+   states between steps, and one that goes on from accepted steps: those of explicit methods are here. Others may keep
+   steps before they go on from them.
+
+   Needs times.h and, but in plain C, calls.h and vectors.h. Gives rates_of_lanes, NARROW, ALIGNED, the types paths,
+   lane_arrays, path_samples and solver, added, rates_at, norms_of, step_lanes, keep_chosen, observe_accepted,
+   take_rates, the parts of the loop, solve_paths, arrays_of, arrays_alone, solve, solve_samples and
+   solve_in_lanes. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
 
-#include "nncodegen/base/base.h"
+#include "nncodegen/base/calls.h"
+#include "nncodegen/base/vectors.h"
+#include "nncodegen/solve/times.h"
 
-enum { MOST_STAGES = 8, MOST_DEGREE = 5 };
+/* The lanes of the shortest vectors of all instruction sets. */
+enum { NARROW = 16/sizeof(real) };
 
-/* sum + a*b, rounded once where the bits of results must not depend on the CPU and the compiler (same_bits.h), and where
-   the CPU does so: left to a compiler, it depends on the length of vectors as well (GCC splits chains of such sums in
-   short ones for some CPUs), and a sample alone is solved in shorter ones than many. */
-#if NN_SAME_BITS || (defined(__FMA__) && defined(fused))
-#define plus_product(sum, a, b) fused(a, b, sum)
-#else
-#define plus_product(sum, a, b) ((sum) + (a)*(b))
+#ifndef ALIGNED
+#define ALIGNED __attribute__((aligned(64)))
 #endif
 
-/* A Runge-Kutta method. Its last stage lies at the end of a step, and its row has the weights of the step: it is the
-   first stage of the next one. The weight of a stage at the part x of a step is the polynomial of its interpolant,
-   without a constant. The estimated error grows with the length of a step to the power of exponent. */
+/* The number of lanes, as the first parameter of a function and as its argument. Plain C, where it is always 1, has a
+   constant instead. */
+#ifndef OF_LANES
+#define OF_LANES size_t lanes,
+#define IN(number) number,
+#endif
+
+/* The loop over steps and its parts, which are arguments of it: inline, so that they are called directly. */
+#ifndef IN_LOOP
+#define IN_LOOP INLINE
+#endif
+
+/* sum + a*b, as plus_product in several lanes: what a compiler makes of it there depends on their number. In one lane
+   it is a compiler's, as all arithmetic. */
+#define added(lanes, sum, a, b) ((lanes) > 1 ? plus_product(sum, a, b) : (sum) + (a)*(b))
+
+/* The rates of the states u of the samples in all lanes, at a time in each: the value k of a lane is at
+   [k*lanes + lane]. */
+typedef void (*rates_of_lanes)(size_t lanes, const real *times, const real *u, const real *given, const real *fixed,
+    real *rates);
+
+/* The samples in the lanes.
+
+   live              1 for a lane that solves a sample, 0 for one that only fills the vectors
+   now               the time of the states; a step of the length h leads to end, at most to last
+   final             the value that last has again after an accepted step: an implicit step may be taken again to end
+                     before
+   proposed_length   the length that the error asks for
+   max_growth        the factor by which the next step may be longer
+   left              the number of steps that may follow
+   upcoming          the next time whose states are to be written
+   norm              the norm of the error of this step, or in several lanes its square
+   before            the logarithm of that of the step before, at least STEP_NEAR, or twice that in several lanes
+   good              1 if this step is accepted
+   sample            the number of the sample
+   done              the number of times whose states are written, all of them where the sample is solved
+   needs_first_step  FROM_NOTHING for a lane that has no length of a step and no rates yet, RATES_ALONE for one whose
+                     rates are others since a time, 0 for all others
+
+   and of all lanes
+
+   begun             the number of samples that have begun
+   lanes             the number of lanes that have had a sample */
 typedef struct {
-    size_t stages, degree;
-    double exponent;
-    real times[MOST_STAGES], rows[MOST_STAGES][MOST_STAGES], errors[MOST_STAGES];
-    real interpolant[MOST_STAGES][MOST_DEGREE];
-} method;
+    double live[LANES] ALIGNED, now[LANES] ALIGNED, end[LANES] ALIGNED, last[LANES] ALIGNED, h[LANES] ALIGNED;
+    double proposed_length[LANES] ALIGNED, max_growth[LANES] ALIGNED, left[LANES] ALIGNED;
+    double upcoming[LANES] ALIGNED, final[LANES] ALIGNED, norm[LANES] ALIGNED, before[LANES] ALIGNED;
+    real good[LANES] ALIGNED;
+    size_t sample[LANES], done[LANES];
+    unsigned char needs_first_step[LANES];
+    size_t begun, lanes;
+} paths;
 
-/* The rates du/dt of states u at the time t, and their initial values, from the rows of a sample. */
-typedef void (*rates_function)(real t, const real *u, const real *given, const real *fixed, real *rates);
-typedef void (*starts_function)(const real *given, const real *fixed, real *u);
+enum { FROM_NOTHING = 1, RATES_ALONE = 2 };
 
-/* What changes at each time of a sample, where a step ends then. After its states are written, they become what jump
-   writes, unless it is NULL. The last count values of the row fixed are those of the interval that leads to a time, and
-   of what happens there: number c of them, for the time k of sample n, is at values[k*next + c*item + n*sample]. If
-   rates read any of them, as driven says, these are computed again after each time. */
+/* The arrays of all lanes: states, those after a step, their errors, the rates of each stage, both rows; and those of
+   one sample: its rows, its states, and those after a jump. */
 typedef struct {
-    rates_function jump;
-    int driven;
-    size_t count;
-    const real *values;
-    size_t next, item, sample;
-} events;
+    real *u, *after, *error, *k, *given, *fixed, *own_given, *own_fixed, *own_u, *own_after;
+} lane_arrays;
 
-#define NO_EVENTS {NULL, 0, 0, NULL, 0, 0, 0}
-
-/* Equations: the number of states, the first of those that are returned, and the number of states whose error has one
-   norm; the sizes of the rows; tolerances, and the largest number of steps; the time of the initial values, NaN for the
-   first time of a sample; what happens at its times. */
+/* The samples: their number, that of the times of each, the values of each, and where the states at each time of each
+   are written. */
 typedef struct {
-    size_t states, first, block, given, fixed;
-    double rtol, atol, start;
-    size_t most;
-    rates_function rates;
-    starts_function starts;
-    events at_times;
-} equations;
-
-/* Values of samples: that of the place p of sample n is at values[p*next + n*sample]. */
-typedef struct {
-    const real *values;
-    size_t next, sample;
-} places;
-
-/* The observations of a path: its times, of which some are done, and where the states at each are written. */
-typedef struct {
-    size_t times, done, next_time;
-    const real *time;
+    size_t count, times;
+    places time, given, fixed;
     real *out;
-    size_t out_time, out_state;
-} observations;
+    size_t out_time, out_state, out_sample;
+} path_samples;
 
-/* The arrays of a step: states, those after it, its error, and the rates of all stages. */
+/* What the loop over steps knows: the equations, the method, whether steps end at each time of a sample, the samples,
+   the arrays, and what a kind of method has besides. The functions of the library have copies of the equations and of
+   where arrays lie: what another function has seen, it may have changed, for all that compilers know. */
 typedef struct {
-    real *u, *after, *error, *k;
-} step_arrays;
+    const equations *own, *copy;
+    rates_of_lanes rates;
+    const method *with;
+    int stops;
+    const path_samples *all;
+    const lane_arrays *a, *shown;
+    const void *besides;
+} solver;
 
-/* The controller of lengths (nncodegen/compiler/ir/integrate.py): the factor that keeps steps from being rejected, the
-   exponent of the norm of the step before, and the logarithm of the smallest norm that is remembered, log2(0.1). */
-#define STEP_SAFE 0.85
-#define STEP_BEFORE 0.2
-#define STEP_NEAR (-3.3219280948873626)
+/* A part of a step in all lanes. */
+typedef int (*part_of_step)(OF_LANES const solver *s, paths *p);
 
-/* Where a step begins: the time, the length that it is tried with, the logarithm of the norm of the error of the step
-   before, to the base 2, at least STEP_NEAR, and whether a step was rejected since then. */
-typedef struct {
-    double now, h, before;
-    int rejected;
-} step_begin;
+/* A kind of method has three of them.
 
-/* Where a step ends: the time, and the norm of its error; for a step that is cut short, to end at a time, the length
-   that was asked for, else 0. */
-typedef struct {
-    double now, norm, asked;
-} step_end;
+   step     tries a step in each lane: writes the states after it, its error, and its stages; returns whether all lanes
+            can make one
+   observe  writes the states at all times within accepted steps, of which there are some; returns whether any lane has
+            ended
+   accept   goes on from accepted steps, but for the states; returns whether to look for lanes that have ended */
+#define KIND_OF_METHOD part_of_step step, part_of_step observe, part_of_step accept
 
-#if NN_BITS == 64
-#define ROOT_HALF UINT64_C(0x3fe6a09e667f3bcd)
-#define EXPONENT UINT64_C(0xfff0000000000000)
-#define WHOLE_BITS UINT64_C(0x4330000000000000) /* 2**52, whose low bits are whole numbers */
-enum { FRACTION = 52, LIFT = 1100 }; /* LIFT makes each exponent positive */
-#else
-#define ROOT_HALF UINT32_C(0x3f3504f3)
-#define EXPONENT UINT32_C(0xff800000)
-#define WHOLE_BITS UINT32_C(0x4b000000)
-enum { FRACTION = 23, LIFT = 200 };
-#endif
-
-typedef union {
-    real value;
-    word bits;
-} real_bits;
-
-/* Why a path has no states from some time on (nncodegen/runtime/python/ground/outcomes.py reads this from NaN). */
-enum { STEPS_TOO_MANY = 1, STEPS_TOO_SHORT, TIMES_TOO_EARLY };
-
-/* Returns the largest number of steps of a solution: what the model allows, or a limit below that; 0 is none. */
-INLINE size_t fewer_steps(size_t allowed, size_t limit)
+/* Begins with no sample in any lane. */
+INLINE void begin_paths(OF_LANES paths *p)
 {
-    return limit > 0 && limit < allowed ? limit : allowed;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        p->live[lane] = p->now[lane] = p->end[lane] = p->last[lane] = p->final[lane] = p->upcoming[lane] = 0;
+        p->h[lane] = p->proposed_length[lane] = p->max_growth[lane] = p->left[lane] = p->norm[lane] = 0;
+        p->before[lane] = 0;
+        p->good[lane] = 0;
+        p->sample[lane] = p->done[lane] = 0;
+        p->needs_first_step[lane] = 0;
+    }
+    p->begun = p->lanes = 0;
 }
 
-/* log2(x) of a positive normal number to 1e-7, which is enough for the lengths of steps, and has the same bits with
-   each C library. Its polynomial meets log2 at the nodes of Chebyshev. */
-INLINE real rough_log2(real x)
+/* Computes the rates in all lanes, at a time in each. */
+INLINE void rates_at(OF_LANES const equations *own, rates_of_lanes rates, const real *times, const real *u,
+    const lane_arrays *a, real *values)
 {
-    const real_bits parts = {x};
-    const word offset = parts.bits - ROOT_HALF;
-    const real_bits mantissa = {.bits = parts.bits - (offset & EXPONENT)}; /* from sqrt(1/2) to sqrt(2) */
-    const real_bits biased = {.bits = WHOLE_BITS | (offset + ((word) LIFT << FRACTION)) >> FRACTION};
-    const real_bits zero = {.bits = WHOLE_BITS};
-    const real f = mantissa.value - 1, f2 = f*f;
-    const real a = plus_product((real) 1.44269499489, f, (real) -0.721352931363);
-    const real b = plus_product((real) 0.480916708, f, (real) -0.360225182461);
-    const real c = plus_product((real) 0.287288882374, f, (real) -0.249271822075);
-    const real d = plus_product((real) 0.232652578821, f, (real) -0.14275973436);
-    const real sum = plus_product(plus_product(a, f2, b), f2*f2, plus_product(c, f2, d));
-    return plus_product((biased.value - zero.value) - LIFT, f, sum);
+    if (rates)
+        rates(lanes, times, u, a->given, a->fixed, values);
+    else
+        own->rates(times[0], u, a->given, a->fixed, values);
 }
 
-/* 2**x to 1e-8, for x of a small size, in the same way. */
-INLINE real rough_exp2(real x)
+/* Writes the norms of the errors of steps: of one lane that of norm_of, of several its squares, in the precision of the
+   model. */
+INLINE void norms_of(OF_LANES const equations *own, const real *error, const real *u, const real *after,
+    double *norms)
 {
-    const real_bits shift = {.bits = WHOLE_BITS + ((word) 1 << (FRACTION - 1))}, k = {x + shift.value};
-    const real f = x - (k.value - shift.value), f2 = f*f; /* from -1/2 to 1/2 */
-    const real_bits scale = {.bits = (k.bits + (sizeof(real) > 4 ? 1023 : 127)) << FRACTION};
-    const real a = plus_product((real) 1, f, (real) 0.693147206703);
-    const real b = plus_product((real) 0.240226509223, f, (real) 0.0555032722667);
-    const real c = plus_product((real) 0.00134004281776, f, (real) 0.000154614446986);
-    return scale.value*plus_product(plus_product(a, f2, b), f2*f2, plus_product((real) 0.00961805667852, f, c));
-}
-
-/* Returns the root of a number that is not negative: x to the power of 1/exponent, as precise as rough_log2. */
-INLINE double rough_root(double x, double exponent)
-{
-    const real value = (real) x;
-    return value > 0 ? (double) rough_exp2(rough_log2(value)/(real) exponent) : 0;
-}
-
-/* Returns the norm of an error: the root of the mean square of error/(atol + rtol*size) over a block, and the largest
-   of all blocks. The size of a state is the larger of both absolute values. It is NaN if any value is. */
-INLINE double norm_of(const equations *own, const real *error, const real *u, const real *after)
-{
-    double largest = 0;
+    if (lanes == 1) {
+        norms[0] = norm_of(own, error, u, after);
+        return;
+    }
+    const real rtol = (real) own->rtol, atol = (real) larger(own->atol, NN_BITS == 64 ? 0 : 1e-37);
+    real largest[LANES] ALIGNED = {0};
     for (size_t first = 0; first < own->states; first += own->block) {
-        double sum = 0;
+        real sum[LANES] ALIGNED = {0};
         for (size_t i = first; i < first + own->block; i++) {
-            const double size = larger((double) absolute(u[i]), (double) absolute(after[i]));
-            const double part = (double) error[i]/(own->atol + own->rtol*size);
-            sum += part*part;
-        }
-        sum /= (double) own->block;
-        largest = sum > largest || sum != sum ? sum : largest;
-    }
-    return sqrt(largest);
-}
-
-/* Returns the length of the first step (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.4),
-   at most that of the whole time. There is room for three times the states in work. */
-INLINE double first_length(const equations *own, const method *with, double now, const real *u, const real *rate,
-    const real *given, const real *fixed, double most, real *work)
-{
-    real *const moved = work, *const other = work + own->states, *const change = work + 2*own->states;
-    const double of_u = norm_of(own, u, u, u), of_rate = norm_of(own, rate, u, u);
-    double h = of_u >= 1e-5 && of_rate >= 1e-5 ? 0.01*of_u/of_rate : 1e-6;
-    h = h < most ? h : most;
-    for (size_t i = 0; i < own->states; i++)
-        moved[i] = u[i] + (real) h*rate[i];
-    own->rates((real) (now + h), moved, given, fixed, other);
-    for (size_t i = 0; i < own->states; i++)
-        change[i] = other[i] - rate[i];
-    const double largest = larger(of_rate, norm_of(own, change, u, u)/h);
-    const double second = largest > 1e-15 ? rough_root(0.01/largest, with->exponent) : larger(1e-6, h*1e-3);
-    h = 100*h < second ? 100*h : second;
-    h = h < most ? h : most;
-    return h > 0 ? h : most*1e-6; /* the changes are not finite */
-}
-
-/* Returns the factor of the length of a step that was rejected. */
-INLINE double shorter(const method *with, double norm)
-{
-    return norm < HUGE_VAL ? larger(0.2, STEP_SAFE/rough_root(norm, with->exponent)) : 0.2;
-}
-
-/* Returns the factor from the length of an accepted step to that of the next one: held and before are the logarithms,
-   to the base 2, of the norm of its error, and of that of the step before. */
-INLINE double longer(const method *with, double held, double before, int rejected)
-{
-    const double factor = STEP_SAFE*(double) rough_exp2((real) ((STEP_BEFORE*before - held)/with->exponent));
-    const double most = rejected ? 1 : 10;
-    return factor < 0.2 ? 0.2 : factor > most ? most : factor;
-}
-
-/* Writes the weights of the rates of all stages at the part x of a step. */
-INLINE void weights_at(const method *with, double x, real *weights)
-{
-    for (size_t j = 0; j < with->stages; j++) {
-        real total = with->interpolant[j][with->degree - 1]*(real) x;
-        for (size_t k = with->degree - 1; k-- > 0;)
-            total = (total + with->interpolant[j][k])*(real) x;
-        weights[j] = total;
-    }
-}
-
-/* Writes the states from a place of a step to out: u after it (x = 1), or in between. */
-INLINE void observe(const equations *own, const method *with, double x, double h, const real *u, const real *after,
-    const real *stages, real *out, size_t next)
-{
-    real weights[MOST_STAGES];
-    weights_at(with, x, weights);
-    for (size_t i = own->first; i < own->states; i++) {
-        real sum = weights[0]*stages[i];
-        for (size_t j = 1; j < with->stages; j++)
-            sum += weights[j]*stages[j*own->states + i];
-        out[(i - own->first)*next] = x == 1 ? after[i] : u[i] + (real) h*sum;
-    }
-}
-
-/* Writes all stages of a step of length h but the first, which is there, the states after it, and its error. */
-INLINE void take_step(const equations *own, const method *with, double now, double h, const real *u, const real *given,
-    const real *fixed, real *after, real *error, real *k)
-{
-    const size_t states = own->states, stages = with->stages;
-    for (size_t s = 1; s < stages; s++) {
-        for (size_t i = 0; i < states; i++) {
-            real sum = with->rows[s][0]*k[i];
-            for (size_t j = 1; j < s; j++)
-                sum += with->rows[s][j]*k[j*states + i];
-            after[i] = u[i] + (real) h*sum;
-        }
-        own->rates((real) (now + (double) with->times[s]*h), after, given, fixed, k + s*states);
-    }
-    for (size_t i = 0; i < states; i++) {
-        real sum = with->errors[0]*k[i];
-        for (size_t j = 1; j < stages; j++)
-            sum += with->errors[j]*k[j*states + i];
-        error[i] = (real) h*sum;
-    }
-}
-
-/* Copies values. */
-INLINE void copy_values(size_t count, const real *from, real *to)
-{
-    for (size_t i = 0; i < count; i++)
-        to[i] = from[i];
-}
-
-/* Returns whether steps end at each time of a sample. */
-INLINE int has_events(const equations *own)
-{
-    return own->at_times.jump != NULL || own->at_times.count > 0;
-}
-
-/* Returns the values of the times of the sample n, for enter_interval; NULL if there are none. */
-INLINE const real *values_of_times(const equations *own, size_t n)
-{
-    return own->at_times.count ? own->at_times.values + n*own->at_times.sample : NULL;
-}
-
-/* Gives the row fixed the values of the interval that leads to the time k; values begins with those of the sample. */
-INLINE void enter_interval(const equations *own, size_t k, const real *values, real *fixed)
-{
-    const events at = own->at_times;
-    for (size_t c = 0; c < at.count; c++)
-        fixed[own->fixed - at.count + c] = values[k*at.next + c*at.item];
-}
-
-/* Writes the states u at all times up to now; after each, they jump, and the interval that leads to the next time is
-   entered. There is room for the states in after. Sets jumped if a state has changed. */
-INLINE void pass_times(const equations *own, double now, const real *values, const real *given, real *fixed, real *u,
-    real *after, observations *seen, int *jumped)
-{
-    while (seen->done < seen->times && (double) seen->time[seen->done*seen->next_time] <= now) {
-        for (size_t i = own->first; i < own->states; i++)
-            seen->out[seen->done*seen->out_time + (i - own->first)*seen->out_state] = u[i];
-        if (own->at_times.jump) {
-            own->at_times.jump((real) now, u, given, fixed, after);
-            for (size_t i = 0; i < own->states; i++) {
-                *jumped |= u[i] != after[i];
-                u[i] = after[i];
+            LANES_LOOP
+            for (size_t lane = 0; lane < lanes; lane++) {
+                const real a = absolute(u[i*lanes + lane]), b = absolute(after[i*lanes + lane]);
+                const real part = error[i*lanes + lane]/(atol + rtol*(a > b ? a : b));
+                sum[lane] = plus_product(sum[lane], part, part);
             }
         }
-        if (++seen->done < seen->times)
-            enter_interval(own, seen->done, values, fixed);
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            largest[lane] = sum[lane] > largest[lane] || sum[lane] != sum[lane] ? sum[lane] : largest[lane];
+    }
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++)
+        norms[lane] = (double) (largest[lane]/(real) own->block);
+}
+
+/* Computes the ends and lengths of the next steps. Returns whether all lanes can make one. */
+INLINE int limit_steps(OF_LANES paths *p)
+{
+    double stuck = 0;
+    LARGEST_LOOP(stuck)
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const double now = p->now[lane], end = now + p->proposed_length[lane], last = p->last[lane];
+        const double nearer = end >= last ? last : end;
+        p->h[lane] = end >= last ? last - now : p->proposed_length[lane];
+        p->end[lane] = nearer;
+        stuck = larger(stuck, p->left[lane] > 0 && nearer > now ? 0 : p->live[lane]);
+    }
+    return stuck == 0;
+}
+
+/* Writes u, unless it is NULL, plus h times the weighted sum of the rates of some stages, whose number is constant. */
+INLINE void add_stages(OF_LANES size_t states, size_t stages, const real *weights, const real *h, const real *u,
+    const real *k, real *after)
+{
+    for (size_t i = 0; i < states; i++) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            real sum = weights[0]*k[i*lanes + lane];
+            FEW_ROUNDS
+            for (size_t j = 1; j < stages; j++)
+                sum = added(lanes, sum, weights[j], k[(j*states + i)*lanes + lane]);
+            after[i*lanes + lane] = u ? added(lanes, u[i*lanes + lane], h[lane], sum) : h[lane]*sum;
+        }
     }
 }
 
-/* Returns the time of the initial values. */
-INLINE double start_of(const equations *own, const observations *seen)
+/* The same for any number of stages, which is a constant up to 6 in several lanes. */
+INLINE void combine_rates(OF_LANES size_t states, size_t stages, const real *weights, const real *h, const real *u,
+    const real *k, real *after)
 {
-    return own->start == own->start ? own->start : (double) seen->time[0];
+#define CASE(number) \
+    case number: \
+        add_stages(IN(lanes) states, number, weights, h, u, k, after); \
+        break;
+    switch (lanes > 1 ? stages : 0) {
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+    default:
+        add_stages(IN(lanes) states, stages, weights, h, u, k, after);
+    }
+#undef CASE
 }
 
-/* Writes NaN at all times that are left, with the reason in its lowest bits; left says whether more steps might be
-   tried. */
-INLINE void fail_path(const equations *own, const observations *seen, int left)
+/* Makes an explicit step in each lane: writes its stages, the states after it, and its error. */
+INLINE void step_lanes(OF_LANES const equations *own, rates_of_lanes rates, const method *with,
+    const lane_arrays *a, const paths *p)
 {
-    const int early = !(start_of(own, seen) <= (double) seen->time[0]);
-    const real_bits quiet = {(real) NAN};
-    const real_bits none = {.bits = quiet.bits | (word) (early ? TIMES_TOO_EARLY : left ? STEPS_TOO_SHORT
-        : STEPS_TOO_MANY)};
-    for (size_t done = seen->done; done < seen->times; done++)
-        for (size_t i = 0; i < own->states - own->first; i++)
-            seen->out[done*seen->out_time + i*seen->out_state] = none.value;
+    const size_t states = own->states, stages = with->stages;
+    real h[LANES] ALIGNED, at[LANES] ALIGNED;
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++)
+        h[lane] = (real) p->h[lane];
+    for (size_t s = 1; s < stages; s++) {
+        combine_rates(IN(lanes) states, s, with->rows[s], h, a->u, a->k, a->after);
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            at[lane] = (real) (p->now[lane] + (double) with->times[s]*p->h[lane]);
+        rates_at(IN(lanes) own, rates, at, a->after, a, a->k + s*states*lanes);
+    }
+    add_stages(IN(lanes) states, stages, with->errors, h, NULL, a->k, a->error);
 }
 
-/* Writes the initial values to u, and the states at all times up to theirs, which is now. Returns 0 if it lies after
-   the first time. */
-INLINE int begin_path(const equations *own, double now, const real *values, const real *given, real *fixed, real *u,
-    real *after, observations *seen)
+/* Decides whether the step of one lane is accepted, and the length that follows. */
+INLINE void judge_path(const method *with, paths *p)
 {
-    int jumped = 0;
-    own->starts(given, fixed, u);
-    enter_interval(own, 0, values, fixed);
-    if (!(now <= (double) seen->time[0]))
-        return 0;
-    pass_times(own, now, values, given, fixed, u, after, seen, &jumped);
+    const double norm = p->norm[0];
+    const int good = norm <= 1;
+    p->good[0] = good ? 1 : 0;
+    if (good) {
+        const double held = (double) rough_log2((real) larger(norm, 1e-8));
+        p->proposed_length[0] = p->h[0]*longer(with, held, p->before[0], p->max_growth[0]);
+        p->before[0] = larger(held, STEP_NEAR);
+    } else
+        p->proposed_length[0] = p->h[0]*shorter(with, norm);
+    p->max_growth[0] = good ? 10 : 1;
+}
+
+/* Decides which steps are accepted, and the lengths that follow. In several lanes, logarithms are those of squares.
+   Where steps end at each time, as stops says, the step to a time leaves a length that was asked for before. */
+INLINE void judge_paths(OF_LANES const method *with, int stops, paths *p)
+{
+    const real share = (real) (0.5/with->exponent), tiny = (real) 1e-16, near = (real) (2*STEP_NEAR);
+    if (lanes == 1) {
+        const double asked = p->end[0] == p->last[0] ? p->proposed_length[0] : 0;
+        judge_path(with, p);
+        if (stops && p->good[0] > 0)
+            p->proposed_length[0] = larger(p->proposed_length[0], asked);
+        return;
+    }
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const real norm = (real) p->norm[lane], held = rough_log2(norm > tiny ? norm : tiny);
+        const real power = share*(norm <= 1 ? (real) STEP_BEFORE*(real) p->before[lane] - held : -held);
+        const real small = power > 4 ? 4 : power, within = small < -4 ? -4 : small;
+        const double factor = STEP_SAFE*(double) rough_exp2(within), most = norm <= 1 ? p->max_growth[lane] : 1;
+        const double least = factor < 0.2 ? 0.2 : factor;
+        const double scale = p->norm[lane] < HUGE_VAL ? (least > most ? most : least) : 0.2; /* 0.2 for NaN */
+        const double next = p->h[lane]*scale;
+        const double asked = norm <= 1 && p->end[lane] == p->last[lane] ? p->proposed_length[lane] : 0;
+        p->proposed_length[lane] = stops && next < asked ? asked : next;
+        p->max_growth[lane] = norm <= 1 ? 10 : 1;
+        p->before[lane] = norm <= 1 ? (double) (held > near ? held : near) : p->before[lane];
+        p->good[lane] = norm <= 1 ? 1 : 0;
+    }
+}
+
+/* Returns 1 if the upcoming time of a lane lies within an accepted step, otherwise 0. */
+INLINE double due_in(size_t lane, const paths *p)
+{
+    return p->upcoming[lane] <= p->end[lane] ? (double) p->good[lane]*p->live[lane] : 0;
+}
+
+/* Returns whether there is such a lane. */
+INLINE int is_due(OF_LANES const paths *p)
+{
+    double most = 0;
+    LARGEST_LOOP(most)
+    for (size_t lane = 0; lane < lanes; lane++)
+        most = larger(most, due_in(lane, p));
+    return most > 0;
+}
+
+/* Finds the lanes whose upcoming time lies within an accepted step, and its part of the step, 1 at the end. */
+INLINE void find_due(OF_LANES const paths *p, double *due, real *x)
+{
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++) {
+        due[lane] = due_in(lane, p);
+        const double part = (p->upcoming[lane] - p->now[lane])/p->h[lane];
+        x[lane] = (real) (p->upcoming[lane] == p->end[lane] ? 1 : part);
+    }
+}
+
+/* sum + a*b, rounded once where a compiler may do so: left to it, that would depend on the length of vectors, as for
+   plus_product. */
+#if NN_SAME_BITS
+#define plus_free_product(sum, a, b) ((sum) + (a)*(b))
+#else
+#define plus_free_product(sum, a, b) plus_product(sum, a, b)
+#endif
+
+/* Writes the weights of the rates of all stages at a part of a step. */
+INLINE void weights_in_lanes(OF_LANES size_t stages, size_t degree, const method *with, const real *x,
+    real weights[][LANES])
+{
+    for (size_t j = 0; j < stages; j++) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            real total = with->interpolant[j][degree - 1];
+            FEW_ROUNDS
+            for (size_t d = degree - 1; d-- > 0;)
+                total = plus_free_product(with->interpolant[j][d], total, x[lane]);
+            weights[j][lane] = total*x[lane];
+        }
+    }
+}
+
+/* Writes the states at the upcoming time of each lane that is due, and goes on to its next time: u after the step
+   (x = 1), or plus h times the weighted sum of the rates of all stages. Returns whether that was the last time of any
+   lane. */
+INLINE int write_due(OF_LANES const equations *own, size_t stages, const path_samples *all, const double *due,
+    const real *x, const real *h, real weights[][LANES], const lane_arrays *a, paths *p)
+{
+    real found[LANES] ALIGNED;
+    for (size_t i = own->first; i < own->states; i++) {
+        const real *const k = a->k + i*lanes, *const u = a->u + i*lanes, *const after = a->after + i*lanes;
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++) {
+            real sum = weights[0][lane]*k[lane];
+            FEW_ROUNDS
+            for (size_t j = 1; j < stages; j++)
+                sum = added(lanes, sum, weights[j][lane], k[j*own->states*lanes + lane]);
+            found[lane] = x[lane] == 1 ? after[lane] : added(lanes, u[lane], h[lane], sum);
+        }
+        for (size_t lane = 0; lane < lanes; lane++)
+            if (due[lane] > 0)
+                all->out[p->sample[lane]*all->out_sample + p->done[lane]*all->out_time
+                    + (i - own->first)*all->out_state] = found[lane];
+    }
+    int ended = 0;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (due[lane] > 0 && ++p->done[lane] < all->times)
+            p->upcoming[lane] = (double) all->time.values[p->done[lane]*all->time.next
+                + p->sample[lane]*all->time.sample];
+        else if (due[lane] > 0) {
+            p->live[lane] = 0;
+            ended = 1;
+        }
+    }
+    return ended;
+}
+
+/* Makes the values after a step the current ones in all lanes that choose them: good is above 0. */
+INLINE void keep_chosen(OF_LANES size_t count, const real *good, const real *after, real *values)
+{
+    if (lanes == 1 && !(good[0] > 0))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            values[i*lanes + lane] = good[lane] > 0 ? after[i*lanes + lane] : values[i*lanes + lane];
+    }
+}
+
+/* Goes on from the end of a step where it is accepted. */
+INLINE void take_paths(OF_LANES const equations *own, const lane_arrays *a, paths *p)
+{
+    keep_chosen(IN(lanes) own->states, p->good, a->after, a->u);
+    LANES_LOOP
+    for (size_t lane = 0; lane < lanes; lane++) {
+        p->now[lane] = p->good[lane] > 0 ? p->end[lane] : p->now[lane];
+        p->left[lane] -= 1;
+    }
+}
+
+/* Returns the arrays of one lane, whose rows lie elsewhere. There is room for stages + 3 times the states in work. */
+INLINE lane_arrays arrays_alone(const equations *own, real *given, real *fixed, real *work)
+{
+    const size_t states = own->states;
+    real *const k = work + 3*states;
+    real *const after = work + states, *const error = work + 2*states;
+    return (lane_arrays) {work, after, error, k, given, fixed, given, fixed, after, error};
+}
+
+/* Returns the arrays of all lanes in memory that is aligned as vectors are: for a number of stages of all states in
+   each, and three times the states, its rows, then the rows and twice the states of one more sample. */
+INLINE lane_arrays arrays_of(OF_LANES const equations *own, size_t stages, real *work)
+{
+    const size_t size = own->states*lanes;
+    real *const rows = work + (stages + 3)*size, *const one = rows + (own->given + own->fixed)*lanes;
+    real *const states = one + own->given + own->fixed;
+    return (lane_arrays) {work, work + size, work + 2*size, work + 3*size, rows, rows + own->given*lanes, one,
+        one + own->given, states, states + own->states};
+}
+
+/* What is done when samples begin, are observed and end is the same for all equations, and takes most of the time of
+   compilers. */
+#define refill_lanes NN(refill_lanes)
+#define fail_lanes NN(fail_lanes)
+#define pass_lanes NN(pass_lanes)
+#define observe_lanes NN(observe_lanes)
+SHARED int refill_lanes(OF_LANES const equations *own, const method *with, int stops, const path_samples *all,
+    const lane_arrays *a, paths *p);
+SHARED void fail_lanes(OF_LANES const equations *own, const path_samples *all, paths *p);
+SHARED int pass_lanes(OF_LANES const equations *own, const path_samples *all, const lane_arrays *a, paths *p);
+SHARED int observe_lanes(OF_LANES const equations *own, const method *with, const path_samples *all,
+    const lane_arrays *a, paths *p);
+
+#if !defined(NNCODEGEN_LINKED) || defined(NNCODEGEN_LIBRARY)
+/* Copies the rows of a lane, and its states, which are those of u, to the arrays of one sample; of one lane, these hold
+   its rows already, in memory that may be constant. */
+INLINE void copy_lane(OF_LANES const equations *own, size_t lane, const real *u, const lane_arrays *a)
+{
+    for (size_t k = 0; lanes > 1 && k < own->given; k++)
+        a->own_given[k] = a->given[k*lanes + lane];
+    for (size_t k = 0; lanes > 1 && k < own->fixed; k++)
+        a->own_fixed[k] = a->fixed[k*lanes + lane];
+    for (size_t i = 0; i < own->states; i++)
+        a->own_u[i] = u[i*lanes + lane];
+}
+
+/* Writes the first lengths of the steps of fresh lanes, and the rates at their beginning: see first_length. It is asked
+   for once for each sample, so that this function serves one lane after the other, and any number of them: it took a
+   third of the time of compilers as a part of solve_paths. */
+static void begin_steps(OF_LANES const equations *own, const method *with, const lane_arrays *a, paths *p)
+{
+    real *const rate = a->error, *const room = a->k + own->states*lanes;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (!p->needs_first_step[lane])
+            continue;
+        copy_lane(IN(lanes) own, lane, a->u, a);
+        const double now = p->now[lane], most = p->last[lane] - now;
+        own->rates((real) now, a->own_u, a->own_given, a->own_fixed, rate);
+        if (p->needs_first_step[lane] == FROM_NOTHING)
+            p->proposed_length[lane] = first_length(own, with, now, a->own_u, rate, a->own_given, a->own_fixed, most,
+                room);
+        p->needs_first_step[lane] = 0;
+        for (size_t i = 0; i < own->states; i++)
+            a->k[i*lanes + lane] = rate[i];
+    }
+}
+
+/* Returns the observations of the sample n, of which some are done. */
+INLINE observations observations_of(const path_samples *all, size_t n, size_t done)
+{
+    return (observations) {all->times, done, all->time.next, all->time.values + n*all->time.sample,
+        all->out + n*all->out_sample, all->out_time, all->out_state};
+}
+
+/* Gives a lane the next time of its sample, and the values of the interval that leads there. */
+INLINE void resume_after_observation(OF_LANES const equations *own, size_t lane, const observations *seen,
+    const lane_arrays *a, paths *p)
+{
+    const size_t done = seen->done, last = seen->times - 1;
+    for (size_t k = own->fixed - own->at_times.count; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->own_fixed[k];
+    p->done[lane] = done;
+    p->last[lane] = p->final[lane] = aim_of(own, seen);
+    p->upcoming[lane] = (double) seen->time[(done < last ? done : last)*seen->next_time];
+    p->live[lane] = done < seen->times;
+}
+
+/* Starts the sample n in a lane, and writes its states at all times up to that of the initial values; if no time is
+   left, it has ended. It is compiled for size: as vectors, its copies of a few values took a tenth of the time of
+   compilers. */
+static COLD void begin_lane(OF_LANES const equations *own, const path_samples *all, size_t n, size_t lane,
+    const lane_arrays *a, paths *p)
+{
+    observations seen = observations_of(all, n, 0);
+    const size_t fixed = own->fixed - own->at_times.count;
+    row_of(n, all->given, own->given, a->own_given);
+    row_of(n, all->fixed, fixed, a->own_fixed);
+    for (size_t k = 0; lanes > 1 && k < own->given; k++)
+        a->given[k*lanes + lane] = a->own_given[k];
+    for (size_t k = 0; lanes > 1 && k < fixed; k++)
+        a->fixed[k*lanes + lane] = a->own_fixed[k];
+    const double now = start_of(own, &seen);
+    const int begins = begin_path(own, now, values_of_times(own, n), a->own_given, a->own_fixed, a->own_u,
+        a->own_after, &seen);
+    for (size_t i = 0; i < own->states; i++)
+        a->u[i*lanes + lane] = a->own_u[i];
+    resume_after_observation(IN(lanes) own, lane, &seen, a, p);
+    if (!begins) {
+        fail_path(own, &seen, 1);
+        p->live[lane] = 0;
+    }
+    p->sample[lane] = n;
+    p->left[lane] = (double) own->most;
+    p->now[lane] = p->end[lane] = now;
+    p->h[lane] = p->proposed_length[lane] = 0;
+    p->max_growth[lane] = 10;
+    p->before[lane] = 0;
+    p->good[lane] = 0;
+    p->needs_first_step[lane] = FROM_NOTHING;
+}
+
+/* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
+static COLD void fill_lane(OF_LANES const equations *own, size_t lane, const lane_arrays *a, paths *p)
+{
+    for (size_t k = 0; k < own->given; k++)
+        a->given[k*lanes + lane] = a->given[k*lanes];
+    for (size_t k = 0; k < own->fixed; k++)
+        a->fixed[k*lanes + lane] = a->fixed[k*lanes];
+    for (size_t i = 0; i < own->states; i++)
+        a->u[i*lanes + lane] = a->u[i*lanes];
+    p->now[lane] = p->end[lane] = p->now[0];
+    p->last[lane] = p->final[lane] = p->upcoming[lane] = p->last[0];
+    p->h[lane] = p->proposed_length[lane] = p->max_growth[lane] = p->left[lane] = p->live[lane] = 0;
+    p->before[lane] = 0;
+    p->good[lane] = 0;
+    p->needs_first_step[lane] = FROM_NOTHING;
+}
+
+/* Starts the next samples in all lanes whose own has ended, and fills those that never had one. Returns whether any
+   lane has a sample. */
+SHARED HOT int refill_lanes(OF_LANES const equations *own, const method *with, int stops, const path_samples *all,
+    const lane_arrays *a, paths *p)
+{
+    int live = 0, fresh = 0;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        for (; p->live[lane] == 0 && p->begun < all->count; fresh = 1) { /* also the next, where one ends at once */
+            begin_lane(IN(lanes) own, all, p->begun++, lane, a, p);
+            p->lanes = p->lanes > lane ? p->lanes : lane + 1;
+        }
+        live |= p->live[lane] > 0;
+        fresh |= stops && p->live[lane] > 0 && p->needs_first_step[lane];
+    }
+    if (live && fresh) {
+        for (size_t lane = p->lanes; lane < lanes; lane++)
+            fill_lane(IN(lanes) own, lane, a, p);
+        begin_steps(IN(lanes) own, with, a, p);
+    }
+    return live;
+}
+
+/* Ends the lanes that can make no step, after too many steps or where these become too short for the numbers: at the
+   times that are left, states are NaN. */
+SHARED COLD void fail_lanes(OF_LANES const equations *own, const path_samples *all, paths *p)
+{
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
+            continue;
+        const observations seen = observations_of(all, p->sample[lane], p->done[lane]);
+        fail_path(own, &seen, p->left[lane] > 0);
+        p->live[lane] = 0;
+    }
+}
+
+/* Writes the states of the lanes whose accepted step ends at a time of their sample, and lets them jump. Returns
+   whether there is such a lane. */
+SHARED HOT int pass_lanes(OF_LANES const equations *own, const path_samples *all, const lane_arrays *a, paths *p)
+{
+    int any = 0;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (p->live[lane] == 0 || p->good[lane] == 0 || p->end[lane] < p->last[lane])
+            continue;
+        int jumped = 0;
+        observations seen = observations_of(all, p->sample[lane], p->done[lane]);
+        copy_lane(IN(lanes) own, lane, a->after, a);
+        pass_times(own, p->end[lane], values_of_times(own, p->sample[lane]), a->own_given, a->own_fixed, a->own_u,
+            a->own_after, &seen, &jumped);
+        resume_after_observation(IN(lanes) own, lane, &seen, a, p);
+        for (size_t i = 0; i < own->states; i++)
+            a->after[i*lanes + lane] = a->own_u[i];
+        if (jumped) {
+            p->max_growth[lane] = 10;
+            p->before[lane] = 0;
+        }
+        p->needs_first_step[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;
+        any = 1;
+    }
+    return any;
+}
+
+/* Writes the states at all times of each lane that lie within an accepted step, of which there is one. Returns whether
+   any lane has ended. */
+INLINE int write_all_due(OF_LANES size_t stages, size_t degree, const equations *own, const method *with,
+    const path_samples *all, const lane_arrays *a, paths *p)
+{
+    double due[LANES] ALIGNED;
+    real x[LANES] ALIGNED, h[LANES] ALIGNED, weights[MOST_STAGES][LANES] ALIGNED;
+    int ended = 0;
+    do {
+        find_due(IN(lanes) p, due, x);
+        LANES_LOOP
+        for (size_t lane = 0; lane < lanes; lane++)
+            h[lane] = (real) p->h[lane];
+        weights_in_lanes(IN(lanes) stages, degree, with, x, weights);
+        ended |= write_due(IN(lanes) own, stages, all, due, x, h, weights, a, p);
+    } while (is_due(IN(lanes) p));
+    return ended;
+}
+
+/* Does so with constants, which become loops without a count: the number of lanes, and the numbers of tsit5. */
+SHARED HOT int observe_lanes(OF_LANES const equations *own, const method *with, const path_samples *all,
+    const lane_arrays *a, paths *p)
+{
+    const size_t stages = with->stages, degree = with->degree;
+    if (LANES == 1 || lanes == 1)
+        return write_all_due(IN(1) stages, degree, own, with, all, a, p);
+    if (stages == 7 && degree == 4)
+        return lanes == LANES ? write_all_due(IN(LANES) 7, 4, own, with, all, a, p)
+            : write_all_due(IN(NARROW) 7, 4, own, with, all, a, p);
+    return lanes == LANES ? write_all_due(IN(LANES) stages, degree, own, with, all, a, p)
+        : write_all_due(IN(NARROW) stages, degree, own, with, all, a, p);
+}
+#endif
+
+/* The parts of an explicit step. */
+IN_LOOP int step_explicitly(OF_LANES const solver *s, paths *p)
+{
+    step_lanes(IN(lanes) s->own, s->rates, s->with, s->a, p);
     return 1;
 }
 
-/* Returns where a step ends at the latest: at the next time, if steps end at each, or at the last one. */
-INLINE double aim_of(const equations *own, const observations *seen)
+IN_LOOP int observe_accepted(OF_LANES const solver *s, paths *p)
 {
-    const size_t last = seen->times - 1;
-    return (double) seen->time[(has_events(own) && seen->done < last ? seen->done : last)*seen->next_time];
+    return observe_lanes(IN(lanes) s->copy, s->with, s->all, s->shown, p);
 }
 
-/* Tries steps from a begin, at most up to the time aim, until one is accepted as nncodegen/compiler/ir/integrate.py
-   says, and writes its length to the begin. left is the number of steps that may be tried. Returns 0 if none is
-   accepted: after too many steps, or where steps become too short for the numbers. */
-INLINE int next_step(const equations *own, const method *with, double aim, const real *given, const real *fixed,
-    const step_arrays *a, size_t *left, step_begin *from, step_end *to)
+/* The rates at the end of a step are those of its last stage. */
+IN_LOOP int take_rates(OF_LANES const solver *s, paths *p)
 {
-    for (; *left > 0; --*left) {
-        *to = (step_end) {from->now + from->h, 0, 0};
-        if (to->now >= aim) {
-            *to = (step_end) {aim, 0, from->h};
-            from->h = aim - from->now;
-        }
-        if (!(to->now > from->now))
-            return 0;
-        take_step(own, with, from->now, from->h, a->u, given, fixed, a->after, a->error, a->k);
-        to->norm = norm_of(own, a->error, a->u, a->after);
-        if (to->norm <= 1) {
-            --*left;
-            return 1;
-        }
-        from->h *= shorter(with, to->norm);
-        from->rejected = 1;
-    }
+    const size_t size = s->own->states*lanes;
+    keep_chosen(IN(lanes) s->own->states, p->good, s->a->k + (s->with->stages - 1)*size, s->a->k);
     return 0;
 }
 
-/* Writes the states at all times within an accepted step. */
-INLINE void observe_step(const equations *own, const method *with, const step_arrays *a, step_begin from, double end,
-    observations *seen)
+/* Makes steps in all lanes until no sample is left. */
+IN_LOOP void follow_paths(OF_LANES const solver *s, KIND_OF_METHOD, paths *p)
 {
-    for (; seen->done < seen->times && (double) seen->time[seen->done*seen->next_time] <= end; seen->done++) {
-        const double at = (double) seen->time[seen->done*seen->next_time];
-        observe(own, with, at == end ? 1 : (at - from.now)/from.h, from.h, a->u, a->after, a->k,
-            seen->out + seen->done*seen->out_time, seen->out_state);
-    }
+    while (refill_lanes(IN(lanes) s->copy, s->with, s->stops, s->all, s->shown, p))
+        for (int ended = 0; !ended;) {
+            if (!limit_steps(IN(lanes) p) || !step(IN(lanes) s, p)) {
+                fail_lanes(IN(lanes) s->copy, s->all, p);
+                break;
+            }
+            norms_of(IN(lanes) s->own, s->a->error, s->a->u, s->a->after, p->norm);
+            judge_paths(IN(lanes) s->with, s->stops, p);
+            if (s->stops)
+                ended = pass_lanes(IN(lanes) s->copy, s->all, s->shown, p);
+            else if (is_due(IN(lanes) p))
+                ended = observe(IN(lanes) s, p);
+            ended |= accept(IN(lanes) s, p);
+            take_paths(IN(lanes) s->own, s->a, p);
+        }
 }
 
-/* Returns the begin of the step that follows an accepted one of an error of the given norm. */
-INLINE step_begin begin_of_next_step(const method *with, step_begin from, double end, double norm)
+/* Solves equations for all samples, given the arrays of all lanes. */
+IN_LOOP void solve_paths(OF_LANES const equations *own, rates_of_lanes rates, const method *with,
+    KIND_OF_METHOD, const void *besides, const path_samples *all, const lane_arrays *a)
 {
-    const double held = (double) rough_log2((real) larger(norm, 1e-8));
-    return (step_begin) {end, from.h*longer(with, held, from.before, from.rejected), larger(held, STEP_NEAR), 0};
+    const equations copy = *own;
+    const lane_arrays shown = *a;
+    const solver s = {own, &copy, rates, with, has_events(own), all, a, &shown, besides};
+    paths p;
+    begin_paths(IN(lanes) &p);
+    follow_paths(IN(lanes) &s, step, observe, accept, &p);
 }
 
-/* Goes on from the end of an accepted step. One that ends at the time aim leaves the length that the step before asked
-   for, if that is longer. */
-INLINE void accept_step(const equations *own, const method *with, const step_arrays *a, step_end to, step_begin *from)
-{
-    *from = begin_of_next_step(with, *from, to.now, to.norm);
-    from->h = larger(from->h, to.asked);
-    copy_values(own->states, a->after, a->u);
-    copy_values(own->states, a->k + (with->stages - 1)*own->states, a->k);
-}
+#define EXPLICIT_STEPS step_explicitly, observe_accepted, take_rates
 
-/* Goes on from a time at which a step ended, as steps end at each. Returns 0 at the last time. */
-INLINE int resume_at_time(const equations *own, const method *with, const real *values, const real *given, real *fixed,
-    const step_arrays *a, observations *seen, step_begin *from)
+/* The samples of a tile, of which one is observed, and its rows are where arrays have them. */
+INLINE path_samples one_sample(const observations *seen)
 {
-    int jumped = 0;
-    pass_times(own, from->now, values, given, fixed, a->u, a->after, seen, &jumped);
-    if (seen->done == seen->times)
-        return 0;
-    if (jumped || own->at_times.driven)
-        own->rates((real) from->now, a->u, given, fixed, a->k);
-    if (jumped) {
-        from->h = first_length(own, with, from->now, a->u, a->k, given, fixed, aim_of(own, seen) - from->now,
-            a->k + own->states);
-        from->before = 0;
-    }
-    return 1;
+    const places there = {NULL, 0, 0};
+    return (path_samples) {1, seen->times, {seen->time, seen->next_time, 0}, there, there, seen->out, seen->out_time,
+        seen->out_state, 0};
 }
 
 /* Writes the states of one sample at all of its times, which ascend; NaN where that fails: after too many steps, where
    steps become too short for the numbers, and at times before that of the initial values. There is room for stages + 3
    times the states in work. */
-INLINE void solve(const equations *own, const method *with, observations seen, const real *values, const real *given,
-    real *fixed, real *work)
+INLINE void solve(const equations *own, const method *with, observations seen, const real *given, real *fixed,
+    real *work)
 {
-    const int stops = has_events(own);
-    const size_t states = own->states;
-    const step_arrays a = {work, work + states, work + 2*states, work + 3*states};
-    step_begin from = {start_of(own, &seen), 0, 0, 0};
-    step_end to;
-    size_t left = own->most;
-    if (!begin_path(own, from.now, values, given, fixed, a.u, a.after, &seen))
-        left = 0;
-    double aim = aim_of(own, &seen);
-    if (seen.done < seen.times && left) {
-        own->rates((real) from.now, a.u, given, fixed, a.k);
-        from.h = first_length(own, with, from.now, a.u, a.k, given, fixed, aim - from.now, a.k + states);
-    }
-    while (seen.done < seen.times && next_step(own, with, aim, given, fixed, &a, &left, &from, &to)) {
-        if (!stops)
-            observe_step(own, with, &a, from, to.now, &seen);
-        accept_step(own, with, &a, to, &from);
-        if (!stops || to.now < aim)
-            continue;
-        if (!resume_at_time(own, with, values, given, fixed, &a, &seen, &from))
-            break;
-        aim = aim_of(own, &seen);
-    }
-    fail_path(own, &seen, left > 0);
-}
-
-/* Writes count values of the sample n to a row. */
-INLINE void row_of(size_t n, places from, size_t count, real *row)
-{
-    for (size_t p = 0; p < count; p++)
-        row[p] = from.values[p*from.next + n*from.sample];
+    const lane_arrays a = arrays_alone(own, (real *) given, fixed, work);
+    const path_samples all = one_sample(&seen);
+    solve_paths(IN(1) own, NULL, with, EXPLICIT_STEPS, NULL, &all, &a);
 }
 
 /* Gives the samples that pad a tile the states of the last one of count samples. */
@@ -473,18 +713,30 @@ INLINE void pad_samples(const equations *own, size_t count, size_t padded, size_
                 out[k*out_time + i*out_state + n*out_sample] = out[k*out_time + i*out_state + (count - 1)*out_sample];
 }
 
-/* Solves equations for count samples; those that pad a tile get the values of the last one. There is room for both rows
-   and stages + 3 times the states in work. */
+/* Solves equations for count samples, one after the other; those that pad a tile get the values of the last one. There
+   is room for both rows and stages + 3 times the states in work. */
 INLINE void solve_samples(equations own, const method *with, size_t count, size_t padded, size_t times, places time,
     places given, places fixed, real *out, size_t out_time, size_t out_state, size_t out_sample, real *work)
 {
-    real *const row = work, *const other = work + own.given, *const rest = other + own.fixed;
-    for (size_t n = 0; n < count; n++) {
-        row_of(n, given, own.given, row);
-        row_of(n, fixed, own.fixed - own.at_times.count, other);
-        const observations seen = {times, 0, time.next, time.values + n*time.sample, out + n*out_sample, out_time,
-            out_state};
-        solve(&own, with, seen, values_of_times(&own, n), row, other, rest);
+    const path_samples all = {count, times, time, given, fixed, out, out_time, out_state, out_sample};
+    const lane_arrays a = arrays_alone(&own, work, work + own.given, work + own.given + own.fixed);
+    solve_paths(IN(1) &own, NULL, with, EXPLICIT_STEPS, NULL, &all, &a);
+    pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
+}
+
+/* Does so in lanes, a sample alone in those of the shortest vectors if narrow is set. There is room for the arrays of
+   all lanes in work. */
+INLINE void solve_in_lanes(equations own, rates_of_lanes rates, const method *with, int narrow, size_t count,
+    size_t padded, size_t times, places time, places given, places fixed, real *out, size_t out_time,
+    size_t out_state, size_t out_sample, real *work)
+{
+    const path_samples all = {count, times, time, given, fixed, out, out_time, out_state, out_sample};
+    if (narrow && count == 1) {
+        const lane_arrays a = arrays_of(IN(NARROW) &own, with->stages, work);
+        solve_paths(IN(NARROW) &own, rates, with, EXPLICIT_STEPS, NULL, &all, &a);
+    } else {
+        const lane_arrays a = arrays_of(IN(LANES) &own, with->stages, work);
+        solve_paths(IN(LANES) &own, rates, with, EXPLICIT_STEPS, NULL, &all, &a);
     }
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }

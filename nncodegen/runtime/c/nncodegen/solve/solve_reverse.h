@@ -15,8 +15,9 @@
    Records lie in memory of numbers in the precision of the model. So what is wider, times and counts, is copied there
    byte by byte, whatever the alignment of this memory is.
 
-   Needs solve.h. Gives transposed_function, reverse_functions, weight_row, record_sizes, step_record, path_operands,
-   reverse_arrays, NOT_GIVEN, record_of, solve_kept, reverse_path, copy_path, solve_weighted and reverse_weighted. */
+   Needs solve.h, in whose loop steps are taken, in one lane. Gives transposed_function, reverse_functions, weight_row,
+   record_sizes, step_record, path_operands, reverse_arrays, NOT_GIVEN, record_of, solve_kept, reverse_path, copy_path,
+   solve_weighted and reverse_weighted. */
 
 #ifndef NNCODEGEN_SOLVE_REVERSE_H
 #define NNCODEGEN_SOLVE_REVERSE_H
@@ -47,6 +48,13 @@ typedef struct {
     size_t steps, held;
     int solved;
 } path_end;
+
+/* Where a step begins: the time, the length that it is tried with, the logarithm of the norm of the error of the step
+   before, to the base 2, at least STEP_NEAR, and whether a step was rejected since then. */
+typedef struct {
+    double now, h, before;
+    int rejected;
+} step_begin;
 
 /* The record of a path: where it ends, a path_end; the begins of steps, with the states and the rates there, ``length``
    of them on each level; and the rates of all stages of the steps on level 0. */
@@ -79,7 +87,7 @@ typedef struct {
 /* The arrays of one sample: those of a step; the factors of the rates of its stages, the derivatives by the states at
    its end and at its begin, and those of one stage; those by all else. */
 typedef struct {
-    step_arrays step;
+    lane_arrays step;
     real *factors, *bar, *earlier, *sums, *total;
 } reverse_arrays;
 
@@ -128,30 +136,38 @@ INLINE void keep_step(const step_record *kept, size_t levels, size_t states, siz
     }
 }
 
-/* Takes steps as solve does, from the step of a number on, at most to the last time and to the step of the number end,
-   and keeps them on some levels; writes what is observed, if observes is set. left is the number of steps that may be
-   tried. Returns the number of the step after those, and writes its begin. */
-INLINE size_t take_kept_steps(const equations *own, const method *with, const step_record *kept, size_t levels,
-    size_t number, size_t end, const real *values, const real *given, real *fixed, const step_arrays *a, size_t *left,
-    step_begin *from, observations *seen, int observes)
+/* The steps that are kept: the record, the levels that keep them, where the current one begins and its number, and the
+   number after the last one. */
+typedef struct {
+    const step_record *kept;
+    size_t levels;
+    step_begin tried;
+    size_t number, end;
+} kept_steps;
+
+/* Tries a step, as step_explicitly does, and notes where it begins. */
+IN_LOOP int step_kept(OF_LANES const solver *s, paths *p)
 {
-    const int stops = has_events(own);
-    const double last = (double) seen->time[(seen->times - 1)*seen->next_time];
-    step_end to;
-    double aim = aim_of(own, seen);
-    while (number < end && from->now < last && next_step(own, with, aim, given, fixed, a, left, from, &to)) {
-        step_begin tried = *from;
-        if (to.asked > 0)
-            tried.h = to.asked;
-        if (observes && !stops)
-            observe_step(own, with, a, *from, to.now, seen);
-        keep_step(kept, levels, own->states, with->stages, number++, tried, a->u, a->k);
-        accept_step(own, with, a, to, from);
-        if (stops && to.now >= aim && resume_at_time(own, with, values, given, fixed, a, seen, from))
-            aim = aim_of(own, seen);
-    }
-    return number;
+    kept_steps *const steps = (kept_steps *) s->besides;
+    steps->tried = (step_begin) {p->now[0], p->proposed_length[0], p->before[0], p->max_growth[0] < 10};
+    return step_explicitly(IN(lanes) s, p);
 }
+
+/* Keeps an accepted step, and goes on from it; the path ends after the last one. */
+IN_LOOP int take_kept(OF_LANES const solver *s, paths *p)
+{
+    kept_steps *const steps = (kept_steps *) s->besides;
+    if (p->good[0] > 0) {
+        keep_step(steps->kept, steps->levels, s->own->states, s->with->stages, steps->number++, steps->tried, s->a->u,
+            s->a->k);
+        if (steps->number == steps->end)
+            p->live[0] = 0;
+    }
+    take_rates(IN(lanes) s, p);
+    return !(p->live[0] > 0);
+}
+
+#define KEPT_STEPS step_kept, observe_accepted, take_kept
 
 /* Returns the time of a number. */
 INLINE double time_of(const path_operands *path, size_t number)
@@ -166,12 +182,51 @@ INLINE size_t place_of_run(const step_record *kept, size_t number, size_t held)
     return kept->levels > 1 && number/length/length == held/length/length ? length + number/length % length : SIZE_MAX;
 }
 
+/* Makes steps as solve_paths does, and keeps them, from where p begins. */
+INLINE void follow_kept(const equations *own, const method *with, const path_samples *all, kept_steps *steps,
+    const lane_arrays *a, paths *p)
+{
+    const equations copy = *own;
+    const lane_arrays shown = *a;
+    const solver s = {own, &copy, NULL, with, has_events(own), all, a, &shown, steps};
+    follow_paths(IN(1) &s, KEPT_STEPS, p);
+}
+
+/* Takes the steps of a path again that follow a kept one, whose place in a record is given, and keeps them. */
+INLINE void take_again(const equations *own, const method *with, size_t place, kept_steps *steps,
+    const path_operands *path, const lane_arrays *a)
+{
+    const step_begin from = begin_of(steps->kept, place);
+    const places there = {NULL, 0, 0};
+    const path_samples all = {1, path->times, {path->time, path->next_time, 0}, there, there, a->error, 0, 1, 0};
+    size_t done = path->times;
+    while (done > 0 && time_of(path, done - 1) > from.now)
+        done--;
+    const observations seen = {path->times, done, path->next_time, path->time, a->error, 0, 1}; /* nobody reads these */
+    copy_values(own->states, steps->kept->states + 2*place*own->states, a->u);
+    copy_values(own->states, steps->kept->states + (2*place + 1)*own->states, a->k);
+    enter_interval(own, done, path->values, a->fixed);
+    paths p;
+    begin_paths(IN(1) &p);
+    p.begun = p.lanes = 1;
+    p.done[0] = done;
+    p.live[0] = 1;
+    p.left[0] = (double) own->most;
+    p.now[0] = p.end[0] = from.now;
+    p.last[0] = p.final[0] = aim_of(own, &seen);
+    p.upcoming[0] = HUGE_VAL;
+    p.proposed_length[0] = from.h;
+    p.max_growth[0] = from.rejected ? 1 : 10;
+    p.before[0] = from.before;
+    follow_kept(own, with, &all, steps, a, &p);
+}
+
 /* Makes a step known: takes the steps of a run again, or first those of a run of runs, until level 0 has it. Each level
    has the whole run of its size around the step held. */
 INLINE void hold_step(const equations *own, const method *with, const step_record *kept, size_t number, path_end *last,
-    const path_operands *path, const real *given, real *fixed, const step_arrays *a)
+    const path_operands *path, const lane_arrays *a)
 {
-    const size_t states = own->states, length = kept->length;
+    const size_t length = kept->length;
     while (number/length != last->held/length) {
         size_t level = 1, run = length;
         while (number/run/length != last->held/run/length) {
@@ -180,15 +235,8 @@ INLINE void hold_step(const equations *own, const method *with, const step_recor
         }
         const size_t first = number - number % run, place = level*length + first/run % length;
         const size_t end = last->steps - first < run ? last->steps : first + run;
-        step_begin from = begin_of(kept, place);
-        size_t left = own->most, done = path->times;
-        copy_values(states, kept->states + 2*place*states, a->u);
-        copy_values(states, kept->states + (2*place + 1)*states, a->k);
-        while (done > 0 && time_of(path, done - 1) > from.now)
-            done--;
-        enter_interval(own, done, path->values, fixed);
-        observations again = {path->times, done, path->next_time, path->time, a->error, 0, 1}; /* nobody reads these */
-        take_kept_steps(own, with, kept, level, first, end, path->values, given, fixed, a, &left, &from, &again, 0);
+        kept_steps steps = {kept, level, {0, 0, 0, 0}, first, end};
+        take_again(own, with, place, &steps, path, a);
         last->held = end - 1;
     }
 }
@@ -240,8 +288,9 @@ INLINE void reverse_observation(const equations *own, const method *with, double
     size_t next, const reverse_arrays *a)
 {
     const size_t states = own->states;
-    real weights[MOST_STAGES];
-    weights_at(with, x, weights);
+    const real part = (real) x;
+    real weights[MOST_STAGES][LANES];
+    weights_in_lanes(IN(1) with->stages, with->degree, with, &part, weights);
     for (size_t i = 0; i < states; i++) {
         const real factor = adjoint[i*next];
         if (x == 1)
@@ -249,7 +298,7 @@ INLINE void reverse_observation(const equations *own, const method *with, double
         else {
             a->earlier[i] += factor;
             for (size_t j = 0; j < with->stages; j++)
-                a->factors[j*states + i] += (real) h*weights[j]*factor;
+                a->factors[j*states + i] += (real) h*weights[j][0]*factor;
         }
     }
 }
@@ -272,32 +321,28 @@ INLINE void reverse_jump(const equations *own, transposed_function jump, size_t 
 
 /* Writes the states of one sample at all of its times, as solve does, and keeps its steps on some levels. */
 INLINE void solve_kept(const equations *own, const method *with, const step_record *kept, size_t levels,
-    observations seen, const real *values, const real *given, real *fixed, const step_arrays *a)
+    observations seen, const lane_arrays *a)
 {
-    step_begin from = {start_of(own, &seen), 0, 0, 0};
-    size_t steps = 0, left = own->most;
-    if (begin_path(own, from.now, values, given, fixed, a->u, a->after, &seen)) {
-        if (seen.done < seen.times) {
-            own->rates((real) from.now, a->u, given, fixed, a->k);
-            from.h = first_length(own, with, from.now, a->u, a->k, given, fixed, aim_of(own, &seen) - from.now,
-                a->k + own->states);
-        }
-        steps = take_kept_steps(own, with, kept, levels, 0, SIZE_MAX, values, given, fixed, a, &left, &from, &seen, 1);
-    }
+    const path_samples all = one_sample(&seen);
+    kept_steps steps = {kept, levels, {0, 0, 0, 0}, 0, SIZE_MAX};
+    paths p;
+    begin_paths(IN(1) &p);
+    follow_kept(own, with, &all, &steps, a, &p);
     if (levels > 0) {
-        const path_end end = {from.now, steps, steps > 0 ? steps - 1 : 0, seen.done == seen.times};
+        const size_t count = steps.number;
+        const path_end end = {p.now[0], count, count > 0 ? count - 1 : 0, p.done[0] == seen.times};
         copy_bytes(sizeof end, &end, kept->end);
     }
-    fail_path(own, &seen, left > 0);
 }
 
 /* Writes the derivatives of the sum of states, each times its factor at each time, to total: by what is given, and by
    the weights, from the record of a path that is solved. starts has the number of the given value that is the initial
    value of each state. */
 INLINE void reverse_path(const equations *own, const method *with, reverse_functions back, size_t others,
-    const size_t *starts, const step_record *kept, const path_operands *path, const real *given, real *fixed,
-    const reverse_arrays *a)
+    const size_t *starts, const step_record *kept, const path_operands *path, const reverse_arrays *a)
 {
+    const real *const given = a->step.given;
+    real *const fixed = a->step.fixed;
     path_end last = end_of(kept);
     const size_t states = own->states, steps = last.steps;
     const int stops = has_events(own);
@@ -316,7 +361,7 @@ INLINE void reverse_path(const equations *own, const method *with, reverse_funct
             number -= back_in_run + 1;
             continue;
         }
-        hold_step(own, with, kept, number - 1, &last, path, given, fixed, &a->step);
+        hold_step(own, with, kept, number - 1, &last, path, &a->step);
         if (begin_of(kept, back_in_run).now < until)
             break;
         end = begin_of(kept, back_in_run).now;
@@ -325,7 +370,7 @@ INLINE void reverse_path(const equations *own, const method *with, reverse_funct
     while (left > counted && time_of(path, left - 1) > end)
         left--;
     while (number-- > 0) {
-        hold_step(own, with, kept, number, &last, path, given, fixed, &a->step);
+        hold_step(own, with, kept, number, &last, path, &a->step);
         const size_t place = number % kept->length;
         const int cut = stops ? left > 0 && end == time_of(path, left - 1) : number + 1 == steps;
         const step_begin from = begin_of(kept, place);
@@ -386,8 +431,8 @@ INLINE void solve_weighted(equations own, const method *with, record_sizes sizes
     size_t out_state, size_t out_sample, real *work, real *saved, int solved)
 {
     real *const row = work + (keeps ? padded*sizes.values : 0), *const constants = row + own.given + weights.count;
-    real *const u = constants + own.fixed;
-    const step_arrays a = {u, u + own.states, u + 2*own.states, u + 3*own.states};
+    const lane_arrays a = arrays_alone(&own, row, constants, constants + own.fixed);
+    const real *const values = own.at_times.values;
     const size_t returned = own.states - own.first;
     copy_values(weights.count, weights.values, row + own.given);
     for (size_t n = 0; n < count; n++) {
@@ -401,7 +446,8 @@ INLINE void solve_weighted(equations own, const method *with, record_sizes sizes
             out_state};
         row_of(n, given, own.given, row);
         row_of(n, fixed, own.fixed - own.at_times.count, constants);
-        solve_kept(&own, with, &kept, keeps ? sizes.levels : 0, seen, values_of_times(&own, n), row, constants, &a);
+        own.at_times.values = values ? values + n*own.at_times.sample : NULL;
+        solve_kept(&own, with, &kept, keeps ? sizes.levels : 0, seen, &a);
         if (states)
             copy_path(1, times, returned, states, out + n*out_sample, out_time, out_state);
     }
@@ -422,8 +468,9 @@ INLINE void reverse_weighted(equations own, const method *with, reverse_function
     const size_t states = own.states, stages = with->stages, others = own.given + weights.count;
     real *const row = work + padded*sizes.values, *const constants = row + others;
     real *const u = constants + own.fixed, *const k = u + 3*states, *const bar = k + 2*stages*states;
-    const reverse_arrays a = {{u, u + states, u + 2*states, k}, k + stages*states, bar, bar + states, bar + 2*states,
-        bar + 3*states + others};
+    const reverse_arrays a = {arrays_alone(&own, row, constants, u), k + stages*states, bar, bar + states,
+        bar + 2*states, bar + 3*states + others};
+    const real *const values = own.at_times.values;
     copy_values(weights.count, weights.values, row + own.given);
     for (size_t n = 0; n < padded; n++) {
         const step_record kept = record_of(sizes, states, work + n*sizes.values);
@@ -431,10 +478,11 @@ INLINE void reverse_weighted(equations own, const method *with, reverse_function
         if (solved) {
             row_of(n, given, own.given, row);
             row_of(n, fixed, own.fixed - own.at_times.count, constants);
-            const path_operands operands = {times, time.next, time.values + n*time.sample, values_of_times(&own, n),
+            own.at_times.values = values ? values + n*own.at_times.sample : NULL;
+            const path_operands operands = {times, time.next, time.values + n*time.sample, own.at_times.values,
                 path ? path + n*path_sample : NULL, path_time, path_state, adjoint + n*adjoint_sample, adjoint_time,
                 adjoint_state};
-            reverse_path(&own, with, back, others, starts, &kept, &operands, row, constants, &a);
+            reverse_path(&own, with, back, others, starts, &kept, &operands, &a);
         }
         for (size_t p = 0; p < others; p++)
             out[n*out_sample + p*out_place] = n >= count ? 0 : solved ? a.total[p] : (real) NAN;
