@@ -9,7 +9,7 @@
 #define NN_INPUTS 2
 #define NN_TARGETS 1
 #define NN_OUTPUTS 10
-#define NN_OPERATIONS 69
+#define NN_OPERATIONS 68
 
 /* Its loops: the samples of a tile, work memory, where sums over samples are kept, what is read in vectors. */
 #define NN_TILE 64

@@ -62,4 +62,4 @@ def _simplified(task: Task) -> Program:
 def _operations(program: Program, results: tuple[Element, ...]) -> int:
     """Return the operations of the steps on which some results depend."""
     steps = needed(program.steps, results)
-    return operations(replace(program, steps=steps, outputs=results, loss=results[0], gradient=()))
+    return operations(replace(program, steps=steps, outputs=results, loss=None, gradient=()))

@@ -124,7 +124,7 @@ def _differentiated(
         return
     at_rest = before.at_rest
     resting = run(at_rest, bind(at_rest, point.parameters, point.X, point.Y))
-    rest = {step.target.tensor for step in needed(after.steps, (*after.outputs, after.loss))}
+    rest = {step.target.tensor for step in needed(after.steps, after.outputs_and_loss)}
     for step in after.steps:
         name = step.target.tensor
         expected = resting.get(name) if name in rest else stabilized.get(name, stabilized.get(name.removesuffix("_")))
@@ -139,7 +139,8 @@ def _results(
     last = {step.target.tensor: str(step) for step in after.steps}
     outputs = outputs_of(after, dict(values)), outputs_of(before, dict(expected))
     yield Pair(stage, last[after.outputs[0].tensor], *outputs)
-    yield Pair(stage, last[after.loss.tensor], values[after.loss.tensor], expected[before.loss.tensor])
+    if after.loss is not None and before.loss is not None:
+        yield Pair(stage, last[after.loss.tensor], values[after.loss.tensor], expected[before.loss.tensor])
 
 
 def _derivatives(
@@ -147,7 +148,7 @@ def _derivatives(
 ) -> Iterator[Pair]:
     """Yield the derivatives of the loss by parameters, which are equal for formulas with the same value."""
     of_after, of_before = derivatives(after, values), derivatives(before, expected)
-    last = {step.target.tensor: str(step) for step in after.steps}[after.loss.tensor]
+    last = {step.target.tensor: str(step) for step in after.steps}[after.required_loss.tensor]
     for tensor in after.parameters:
         yield Pair("stabilize", last, of_after[tensor.name], of_before[tensor.name])
 

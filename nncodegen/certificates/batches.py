@@ -21,7 +21,7 @@ def halves(programs: Programs) -> tuple[Programs, ...]:
     batch = simplified.batch
     if batch is None:
         return (programs,)
-    steps = needed(simplified.steps, (*simplified.outputs, simplified.loss))
+    steps = needed(simplified.steps, simplified.outputs_and_loss)
     rest = replace(simplified, steps=steps, gradient=(), batch=None, present=None)
     training = _in_training(simplified, batch)
     return (

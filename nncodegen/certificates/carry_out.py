@@ -161,9 +161,10 @@ class Run:
 
     def look_at_results(self) -> None:
         """Raise OtherValueError if outputs, loss, gradient or next parameters are not those of the program."""
-        loss = self.kernel.storage.get(self.program.loss.tensor)
-        if loss and loss.place is Place.SUM and self.holds[When.LOSS]:
-            self.memory.same(self.program.loss, self.memory.flat[Place.SUM][loss.offset], "the place of the loss")
+        loss = self.program.loss
+        storage = self.kernel.storage.get(loss.tensor) if loss is not None else None
+        if loss is not None and storage and storage.place is Place.SUM and self.holds[When.LOSS]:
+            self.memory.same(loss, self.memory.flat[Place.SUM][storage.offset], "the place of the loss")
         if self.memory.descends:
             self._look_in_place()
         elif self.holds[CallerFlag.DESCENT]:

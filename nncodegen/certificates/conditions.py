@@ -88,7 +88,7 @@ def shaken(program: Program, point: Point, digits: int, precision: Precision, se
         shaken_results.append(
             Exact(
                 np.concatenate([outputs_of(program, values) for values in rows]),
-                np.asarray([values[program.loss.tensor].item() for values in rows], dtype=object),
+                np.asarray([values[program.required_loss.tensor].item() for values in rows], dtype=object),
                 np.asarray([_gradient(program, values) for values in rows], dtype=object),
                 digits,
             )

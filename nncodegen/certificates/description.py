@@ -77,7 +77,7 @@ def to_data(program: Program) -> dict[str, Any]:
         "noise": [[_tensor(source.tensor), source.distribution, source.scale] for source in program.noise],
         "steps": [_step(step) for step in program.steps],
         "outputs": [[e.tensor, list(e.indices)] for e in program.outputs],
-        "loss": program.loss.tensor,
+        "loss": program.loss and program.loss.tensor,
         "extents": [list(extent) for extent in program.extents],
         "present": program.present and _tensor(program.present),
         "statistics": [_statistic(statistic) for statistic in program.statistics],
@@ -102,7 +102,7 @@ def from_data(data: Mapping[str, Any]) -> Program:
             noise=tuple(Noise(_to_tensor(tensor), kind, scale) for tensor, kind, scale in data["noise"]),
             steps=tuple(_to_step(row, functions) for row in data["steps"]),
             outputs=tuple(Element(name, indices) for name, indices in data["outputs"]),
-            loss=Element(data["loss"]),
+            loss=data["loss"] and Element(data["loss"]),
             extents=tuple((str(index), int(size)) for index, size in data["extents"]),
             present=data["present"] and _to_tensor(data["present"]),
             statistics=tuple(

@@ -115,7 +115,7 @@ class Diagnosis:
     def _number(self, quantity: str) -> int:
         """Return the number of the step that defines a result."""
         program = self.schedule.program
-        names = {"loss": program.loss.tensor, f"loss {TRAINING}": program.in_training.loss.tensor}
+        names = {"loss": program.required_loss.tensor, f"loss {TRAINING}": program.in_training.loss.tensor}
         names |= {f"d_{t.name}": e.tensor for t, e in zip(program.parameters, program.gradient, strict=False)}
         names |= {e.tensor: f.tensor for e, f in zip(self.algebra.described.outputs, program.outputs, strict=False)}
         targets = [step.target.tensor for step in program.steps]

@@ -85,7 +85,7 @@ def derivatives(
     With ``seeds``, they are those of the sum of other tensors times these numbers.
     """
     lengths = lengths_of(program, len(values[program.weight.name]))
-    seeds = seeds or {program.loss.tensor: np.asarray(mpmath.mpf(1), dtype=object)}
+    seeds = seeds or {program.required_loss.tensor: np.asarray(mpmath.mpf(1), dtype=object)}
     received = received_by(program.steps, values, lengths, seeds)
     for tensor in program.parameters:
         if tensor.name not in received or not tensor.trained:

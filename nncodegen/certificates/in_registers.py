@@ -66,7 +66,7 @@ class _Run:
 
     def _results(self, whole: Mapping[str, Array], how: str) -> Iterator[Fault | None]:
         """Yield the faults of the loss and of the outputs, given the values of the program."""
-        loss, outputs = self.registers.program.loss, self.registers.program.in_training.outputs
+        loss, outputs = self.registers.program.required_loss, self.registers.program.in_training.outputs
         yield self._fault(loss, whole[loss.tensor], loss, how)
         for element, (place, number) in self.registers.numbers.items():
             if place is Place.OUTPUT:

@@ -46,15 +46,15 @@ def _formulas(model: Model, described: Program) -> Program:
         steps = _node_by_node(graph, real, names)
     else:
         steps = [Step(name, formula.xreplace(real)) for name, formula in zip(names, formulas, strict=False)]
-    loss, weight = Element(described.loss.tensor), Element(described.weight.name, (SAMPLE,))
+    loss, weight = described.required_loss, Element(described.weight.name, (SAMPLE,))
     return Program(
         described.name,
         tuple(Tensor(symbol.name, (None,)) for symbol in model.inputs),
-        tuple(Tensor(symbol.name, (None,)) for symbol in model.targets),
-        tuple(Tensor(symbol.name) for symbol in model.parameters),
-        described.weight,
         (*steps, Step(loss, steps[-1].target * weight, "sum", (SAMPLE,))),
         tuple(names[: len(model.outputs)]),
+        tuple(Tensor(symbol.name) for symbol in model.parameters),
+        tuple(Tensor(symbol.name, (None,)) for symbol in model.targets),
+        described.weight,
         loss,
         options=Options(precision=described.precision),
     )

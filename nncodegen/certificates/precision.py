@@ -76,7 +76,7 @@ def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digit
         for rows in parts_of(program, len(X)):
             values = run(program, bind(program, parameters, X[rows], Y[rows]))
             results.append(
-                (outputs_of(program, values), values[program.loss.tensor].item(), gradient_of(program, values))
+                (outputs_of(program, values), values[program.required_loss.tensor].item(), gradient_of(program, values))
             )
             fields += [values[element.tensor].reshape(-1) for element in program.task.fields]
     outputs, losses, gradients = zip(*results, strict=True)

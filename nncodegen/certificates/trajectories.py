@@ -273,7 +273,8 @@ class Exact:
         with mpmath.workdps(DIGITS):
             by_states, _ = self._of_loss
             return Values(
-                _one(self._values()[self._program.loss.tensor].item()), _one(np.sum(abs(by_states) * self.states))
+                _one(self._values()[self._program.required_loss.tensor].item()),
+                _one(np.sum(abs(by_states) * self.states)),
             )
 
     @cached_property
@@ -331,7 +332,10 @@ class Exact:
         """Return the derivatives of the loss by the path, (1, times, states), and by parameters beside it, (1, P)."""
         values = self._values(path)
         received = received_by(
-            self._others, values, lengths_of(self._program, 1), {self._program.loss.tensor: _one(1).reshape(())}
+            self._others,
+            values,
+            lengths_of(self._program, 1),
+            {self._program.required_loss.tensor: _one(1).reshape(())},
         )
         sizes = {tensor.name: tensor.size for tensor in self._program.parameters}
         direct = [received[name].reshape(-1) if name in received else zeros([n]) for name, n in sizes.items()]

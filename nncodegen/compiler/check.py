@@ -95,7 +95,7 @@ def _differences(
 
     def difference(step: float) -> float:
         ends = [evaluate(program, parameters + sign * step * direction, X, Y) for sign in (1, -1)]
-        upper, lower = (end[program.loss.tensor].item() for end in ends)
+        upper, lower = (end[program.required_loss.tensor].item() for end in ends)
         return float((upper - lower) / (2 * step))
 
     if _size(program) * len(X if X is not None else [0]) < EXACT_LIMIT:
@@ -117,7 +117,7 @@ def exact_slopes(
         step = mpmath.mpf(10) ** -15
         here, move = ([mpmath.mpf(float(number)) for number in numbers] for numbers in (parameters, direction))
         points = [[p + side * step * d for p, d in zip(here, move, strict=True)] for side in (-1, 0, 1)]
-        losses = [evaluate(program, point, X, Y, digits=50)[program.loss.tensor].item() for point in points]
+        losses = [evaluate(program, point, X, Y, digits=50)[program.required_loss.tensor].item() for point in points]
         return float((losses[2] - losses[1]) / step), float((losses[1] - losses[0]) / step)
 
 

@@ -88,10 +88,10 @@ def _layers(program: Program) -> Diagram:
     for key, steps in members.items():
         targets = {step.target.tensor for step in steps}
         read = list(dict.fromkeys(element.tensor for step in steps for element in step.operands))
-        if program.loss.tensor in targets:
+        if program.required_loss.tensor in targets:
             for tensor in program.targets:
                 graph.add(tensor.name, "target", tensor.name, "target", _values(tensor.size))
-            before = [step for step in steps if step.target.tensor != program.loss.tensor]
+            before = [step for step in steps if step.target.tensor != program.required_loss.tensor]
             graph.add(key, "loss", "loss", plain_text(_in_outputs(program, _composed(before))) if before else "")
         else:
             shown = next((step for step in reversed(steps) if step.target.tensor in outputs), steps[-1])
@@ -125,7 +125,7 @@ def _groups(program: Program) -> dict[str, str]:
             groups[step.target.tensor] = groups[_last(step, groups)]
         else:
             groups[step.target.tensor] = step.target.tensor
-    loss = program.loss.tensor
+    loss = program.required_loss.tensor
     return {name: loss if group == "loss" or name == loss else group for name, group in groups.items()}
 
 
@@ -218,13 +218,12 @@ def _neurons(described: Program, stable: Program) -> tuple[list[Step], Step]:
     by_outputs = described.task.loss_of_outputs
     results = [known[element] for element in stable.outputs]
     if by_outputs is not None:
-        loss = Step(stable.loss, by_outputs)
         names = dict(zip(described.outputs, results, strict=True))
-        loss = Step(stable.loss, by_outputs.xreplace(names))
+        loss = Step(stable.required_loss, by_outputs.xreplace(names))
     else:
         value = known[output_step.target]
         defined = next((step for step in numbering.steps if step.target == value), None)
-        loss = Step(stable.loss, defined.expression if defined is not None else value)
+        loss = Step(stable.required_loss, defined.expression if defined is not None else value)
         results = [*results, *(e for e in loss.operands)]
     steps = list(needed(numbering.steps, results))
     kept = {element.tensor for element in (*stable.outputs, *results, *loss.operands)}

@@ -58,16 +58,14 @@ def causal(operator, steps=4):
     return Program(
         "causal",
         (Tensor("x", (None, steps, steps)),),
-        (Tensor("y", (None, steps, steps)),),
-        (),
-        Tensor("weight", (None,)),
         (
             Step(result, x, operator, ("s", "b"), where),
             Step(rows, result * y, "sum", ("t", "s")),
             Step(loss, rows * weight, "sum", (SAMPLE,)),
         ),
         (result,),
-        loss,
+        targets=(Tensor("y", (None, steps, steps)),),
+        loss=loss,
         extents=(("b", steps),),
     )
 

@@ -88,7 +88,8 @@ def test_a_maximum_of_parameters():
     """The derivative of a maximum is that of its largest term, also where it does not depend on the samples."""
     a, loss = Element("a", ("i",)), Element("loss")
     steps = (Step(Element("m"), a, "max", ("i",)), Step(loss, Element("m") * Element("w", ("n",)), "sum", ("n",)))
-    program = Program("p", (), (), (Tensor("a", (3,)),), Tensor("w", (None,)), steps, (Element("m"),), loss)
+    a, w = Tensor("a", (3,)), Tensor("w", (None,))
+    program = Program("p", (), steps, (Element("m"),), (a,), weight=w, loss=loss)
     assert float(evaluate(program, [1.0, 5.0, 2.0])["loss"]) == 5
     assert gradient_of(differentiate(program), [1.0, 5.0, 2.0], None, None).tolist() == [0, 1, 0]
 

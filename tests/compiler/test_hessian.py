@@ -357,7 +357,7 @@ def test_normalizations(operator):
         Step(loss, Element("s") * Element("w", ("n",)), "sum", ("n",)),
     )
     tensors = (Tensor("a", (3,)), Tensor("b", (3,)))
-    program = Program("p", (), (), tensors, Tensor("w", (None,)), steps, (), loss)
+    program = Program("p", (), steps, (), tensors, weight=Tensor("w", (None,)), loss=loss)
     values = np.array([0.3, -0.5, 1.2, 2.0, -1.0, 0.7])
     gradient = gradient_of(differentiate(program), values, None, None)
     assert gradient == pytest.approx(differences(program, values, None, None), rel=1e-7)

@@ -18,9 +18,7 @@ STEPS = (
     Step(Element("l", ("n",)), h**2, "sum", ("j",)),
     Step(Element("loss"), Element("l", ("n",)) * w, "sum", ("n",)),
 )
-PROGRAM = Program(
-    "p", (Tensor("x", (None, 4)),), (), (Tensor("W", (3, 4)),), Tensor("weight", (None,)), STEPS, (h,), Element("loss")
-)
+PROGRAM = Program("p", (Tensor("x", (None, 4)),), STEPS, (h,), (Tensor("W", (3, 4)),), loss=Element("loss"))
 
 
 def test_shapes_follow_from_the_declared():

@@ -136,12 +136,9 @@ def test_a_sum_over_an_identity_is_its_only_term():
     program = Program(
         "sums",
         (),
-        (),
-        (Tensor("I", (3, 3)), Tensor("z", (3,)), Tensor("W", (3, 2))),
-        Tensor("weight", (None,)),
         (Step(diagonal, identity * sympy.exp(z)), Step(result, diagonal * w, "sum", ("k",))),
         (result,),
-        Element("weight", ["n"]),
+        (Tensor("I", (3, 3)), Tensor("z", (3,)), Tensor("W", (3, 2))),
     )
     parameters = np.concatenate([np.eye(3).ravel(), np.arange(9) / 8])
     contracted = contract(program, ("I",))

@@ -248,7 +248,7 @@ def test_for_another_machine(compiler, tmp_path, monkeypatch):
         monkeypatch.setattr(cross_compiled, "find_cross_compiler", lambda cross: (f"{cross}-gcc",))
     else:
         pytest.skip("not installed: aarch64-linux-gnu-gcc")
-    told = nn.export(MODEL, "c", tmp_path, parameters=VALUES, cross="aarch64-linux-gnu")
+    exported = nn.export(MODEL, "c", tmp_path, parameters=VALUES, cross="aarch64-linux-gnu")
     assert "classes.o and classes_test are for aarch64-linux-gnu" in exported.report
     program = tmp_path / "classes_test"
     assert program.read_bytes()[18] == 0xB7  # the number of AArch64 in the head of a program

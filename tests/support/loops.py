@@ -35,7 +35,7 @@ def random_program(generator, steps=12):
     scalars = [e for e in known if not e.indices]
     made.append(Step(loss, generator.choice(scalars) * Element("weight", ["n"]) / 2, "sum", ("n",)))
     results = [generator.choice([*known, loss]) for _ in range(generator.choice((1, 2, 4)))]
-    program = Program("random", (), (), tuple(parameters), Tensor("weight", (None,)), tuple(made), tuple(results), loss)
+    program = Program("random", (), tuple(made), tuple(results), tuple(parameters), loss=loss)
     return replace(verify(program), gradient=program.outputs)  # which are of other shapes than parameters
 
 

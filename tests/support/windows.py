@@ -26,12 +26,9 @@ def program(
     forward = Program(
         "moving",
         tuple(inputs),
-        (),
-        tuple(parameters),
-        Tensor("weight", (None,)),
         tuple(steps),
         (output,),
-        WEIGHT,
+        tuple(parameters),
         extents=tuple(sizes.items()),
     )
     target = Tensor("y", forward.shapes[output.tensor])

@@ -18,7 +18,7 @@ from nncodegen.certificates.products import Array, zeros
 from nncodegen.compiler.describe import Network, Sequential
 from nncodegen.compiler.describe.call import PRESENT, Call, Indices, Part, Shape, described
 from nncodegen.compiler.describe.uses import in_order
-from nncodegen.compiler.ir import SAMPLE, Element, Program, Statistic, Step, Tensor
+from nncodegen.compiler.ir import SAMPLE, Element, Program, Statistic, Tensor
 
 
 @dataclass(frozen=True)
@@ -99,16 +99,12 @@ def as_written(layer: Any, use: Use, inputs: Sequence[Array]) -> tuple[Array, ..
     declared = tuple(Tensor(e.tensor, (None, *shape)) for e, shape in zip(elements, shapes, strict=True))
     sizes = {i: n for e, shape in zip(elements, shapes, strict=True) for i, n in zip(e.indices[1:], shape, strict=True)}
     targets = {step.target.tensor: step.target for step in part.steps}
-    loss, weight = Element("loss"), Tensor("weight", (None,))
     program = Program(
         "layer",
         declared,
+        part.steps,
         (),
         part.parameters,
-        weight,
-        (*part.steps, Step(loss, Element(weight.name, (SAMPLE,)), "sum", (SAMPLE,))),
-        (),
-        loss,
         noise=part.noise,
         extents=(*sizes.items(), *part.sizes),
         present=Tensor(PRESENT, (None,)) if part.statistics else None,

@@ -67,12 +67,10 @@ class Graph(ModelBase):
         forward = Program(
             self.name,
             self.inputs,
-            (),
-            self.parameters,
-            Tensor(free("weight"), (None,)),
             self.steps,
             tuple(output.element for output in self.outputs),
-            self.outputs[0].element,
+            self.parameters,
+            weight=Tensor(free("weight"), (None,)),
             extents=self.extents,
         )
         ys = targets_of(self.outputs, free)

@@ -50,7 +50,7 @@ class KernelEmitter:
         calls = [self._emit_part(f"{kernel.name}_part_{number}", tree) for number, (_, tree) in enumerate(parts, 1)]
         *apart, measured = self._trees.metrics
         metrics = [self._emit_part(f"{kernel.name}_metrics_{number}", tree) for number, tree in enumerate(apart, 1)]
-        alone = kernel.name == "gradient" and self._program.loss.tensor not in kernel.storage
+        alone = kernel.name == "gradient" and self._program.required_loss.tensor not in kernel.storage
         lines.add(f"/* {TITLES['direction' if alone else kernel.name]} */")
         phased = kernel.trees.phases > 1
         head = f"static HOT void {kernel.name}_tile({self._declarations})"

@@ -63,7 +63,7 @@ class RegistersEmitter:
     def __init__(self, registers: Registers, lines: Lines) -> None:
         self._registers, self._lines, self._at = registers, lines, ElementsInRegisters(registers)
         self._parameters = self._at.parameters
-        self._loss = registers.program.loss
+        self._loss = registers.program.required_loss
 
     def emit(self) -> None:
         """Write the functions of a sample."""

@@ -69,9 +69,7 @@ def evaluate(
 def outcomes(program: Program, parameters: ArrayLike, X: ArrayLike) -> tuple[str, ...]:
     """Return for each sample in a word how the steps of its differential equations ended (see ``integrate``)."""
     (step,) = (each for each in program.steps if each.operator == INTEGRATE)
-    of_operands = replace(
-        program, steps=needed(program.steps, step.operands), outputs=(), loss=Element(program.weight.name)
-    )
+    of_operands = replace(program, steps=needed(program.steps, step.operands), outputs=(), loss=None)
     values = evaluate(of_operands, parameters, X, results=step.operands)
     with np.errstate(all="ignore"):
         return tuple(outcome for _, outcome in FLOATS.paths(step, values))

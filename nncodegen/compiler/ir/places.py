@@ -17,8 +17,7 @@ from nncodegen.compiler.ir.systems import Formulas, System
 def program_of(system: System, formulas: Formulas, inputs: Iterable[Element], parameters: Iterable[Element]) -> Program:
     """Return the program whose outputs are some formulas of a system, given the names of its inputs and parameters.
 
-    A formula that is not the target of a step, or that is an output already, becomes an output by a step of its own. A
-    program must have a loss: here, it is the time.
+    A formula that is not the target of a step, or that is an output already, becomes an output by a step of its own.
     """
     sizes, steps = dict(system.sizes), [*formulas.steps]
     defined, outputs = {step.target for step in steps}, list[Element]()
@@ -31,13 +30,11 @@ def program_of(system: System, formulas: Formulas, inputs: Iterable[Element], pa
     return Program(
         name=system.name,
         inputs=tuple(Tensor(element.tensor) for element in inputs),
-        targets=(),
         parameters=tuple(
             Tensor(element.tensor, tuple(sizes[index] for index in element.indices)) for element in parameters
         ),
         weight=Tensor("weight"),
         steps=needed(steps, outputs),
         outputs=tuple(outputs),
-        loss=system.time,
         extents=system.sizes,
     )

@@ -1,6 +1,6 @@
 """The one intermediate representation: single-assignment steps in index notation.
 
-    program    = inputs, targets, parameters, steps, outputs, loss, gradient
+    program    = inputs, parameters, steps, outputs [targets, loss [gradient]]
     step       = element "=" [operator "(" indices ")"] expression ["where" equations]
     element    = name | name "[" indices "]"            a real symbol of SymPy
     expression = a scalar SymPy expression over elements
@@ -325,19 +325,21 @@ BESIDE = {
 
 @dataclass(frozen=True)
 class Program:
-    """A model, its loss and (once differentiated) its gradient, as a tuple of steps.
+    """A function from inputs to outputs as a tuple of steps, with a loss, and once differentiated its gradient, if any.
 
-    Its own fields are mathematics. What is asked of it, and how it is made, are records of their own.
+    Its own fields are mathematics. What is asked of it, and how it is made, are records of their own. A program without
+    parameters, targets or loss is one like any other: its values are all that there is to compute.
     """
 
     name: str
     inputs: tuple[Tensor, ...]
-    targets: tuple[Tensor, ...]
-    parameters: tuple[Tensor, ...]
-    weight: Tensor
     steps: tuple[Step, ...]
     outputs: tuple[Element, ...]
-    loss: Element
+    parameters: tuple[Tensor, ...] = ()
+    targets: tuple[Tensor, ...] = ()
+    weight: Tensor = Tensor("weight", (None,))
+    """The tensor with the weight of each sample, whose name nothing else in the program may have."""
+    loss: Element | None = None
     gradient: tuple[Element, ...] = ()
     """The derivatives of the loss by its parameters; the last parameters have none if they are not trained."""
     noise: tuple[Noise, ...] = ()
@@ -402,10 +404,22 @@ class Program:
         return self.options.bits
 
     @property
+    def required_loss(self) -> Element:
+        """Return the loss. Raises ProgramError for a program without one."""
+        if self.loss is None:
+            raise ProgramError(f"{self.name} has no loss, only values")
+        return self.loss
+
+    @property
+    def outputs_and_loss(self) -> tuple[Element, ...]:
+        """Return the outputs, then the loss if there is one."""
+        return self.outputs if self.loss is None else (*self.outputs, self.loss)
+
+    @property
     def results(self) -> tuple[Element, ...]:
         """Return the elements that the compiled module returns: outputs, loss, gradient, then those of training."""
         others = (*self.batch.outputs, self.batch.loss) if self.batch else ()
-        return (*self.outputs, self.loss, *self.gradient, *others)
+        return (*self.outputs_and_loss, *self.gradient, *others)
 
     @property
     def frozen(self) -> int:
@@ -416,8 +430,8 @@ class Program:
 
     @property
     def in_training(self) -> InTraining:
-        """Return the outputs and the loss that the gradient belongs to."""
-        return self.batch or InTraining(self.outputs, self.loss)
+        """Return the outputs and the loss that the gradient belongs to. Raises ProgramError if there is no loss."""
+        return self.batch or InTraining(self.outputs, self.required_loss)
 
     @property
     def at_rest(self) -> Program:
@@ -426,7 +440,7 @@ class Program:
             return self
         known = {statistic.value: statistic.parameter for statistic in self.statistics}
         steps = (Step(s.target, known[s.target]) if s.target in known else s for s in self.steps)
-        kept = needed(steps, (*self.outputs, self.loss, *self.task.residuals, *self.task.fields))
+        kept = needed(steps, (*self.outputs_and_loss, *self.task.residuals, *self.task.fields))
         return replace(self, steps=kept, statistics=(), present=None)
 
     @property
@@ -515,7 +529,8 @@ class Program:
         lines += ["", *(show_step(step, width) for step in self.steps), ""]
         lines += [system.show() for system in systems_of(self.steps)]
         lines.append(f"{'outputs':<12}{'  '.join(map(str, self.outputs))}")
-        lines.append(f"{'loss':<12}{self.loss}")
+        if self.loss is not None:
+            lines.append(f"{'loss':<12}{self.loss}")
         if self.statistics:
             lines.append(f"{'at rest':<12}{'  '.join(map(str, self.statistics))}")
         if self.batch:
@@ -608,7 +623,9 @@ def verify(program: Program) -> Program:
     for parameter, element in zip(program.parameters, program.gradient, strict=False):
         if shapes[element.tensor] != parameter.shape:
             raise ProgramError(f"{element} has the shape {shapes[element.tensor]}, {parameter.name} {parameter.shape}")
-    if program.loss.indices:
+    if program.loss is None and (program.gradient or program.batch):
+        raise ProgramError(f"{program.name} has a gradient, but no loss")
+    if program.loss is not None and program.loss.indices:
         raise ProgramError(f"the loss {program.loss} is not a scalar")
     return program
 

@@ -1,4 +1,4 @@
-"""stabilize -> **differentiate** -> simplify: appends the gradient of its loss to a Program.
+"""stabilize -> **differentiate** -> simplify: appends the gradient of its loss to a Program, if it has a loss.
 
 Steps are first split until each is one function, or one sum of products; then one sweep over them, from the loss back
 to the parameters, finds all derivatives (see ``reverse``).
@@ -22,11 +22,13 @@ def prepare(program: Program) -> Program:
 
 
 def differentiate(program: Program, prepared: Program | None = None) -> Program:
-    """Return the program with the gradient of its loss, one tensor for each parameter.
+    """Return the program with the gradient of its loss, one tensor for each parameter; without a loss, that at rest.
 
     ``prepared`` is the program as ``prepare`` returns it, if that is known.
     """
     program = prepared or prepare(program)
+    if program.loss is None:
+        return program.at_rest
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     rest = split(program.at_rest.steps, numbering)  # first, so that its results keep their names
     known = split(program.steps, numbering) if program.statistics else rest

@@ -28,6 +28,7 @@ OF_A_BATCH = (
 )
 
 NOTHING = "it has no parameters, so there is nothing to fit"
+VALUES = "it has no loss, so there is nothing to fit"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Companions:
     def _fit(self) -> Companion | str:
         """Return the companion for fits, or the reason why there is none. Raises ModelError."""
         program = self.prepared
-        never = NOTHING if not program.parameters else OF_A_BATCH if program.statistics else ""
+        never = NOTHING if not program.parameters else VALUES if program.loss is None else ""
+        never = never or (OF_A_BATCH if program.statistics else "")
         if not never and not self._asked:
             return WITHOUT_FIT
         result = never or fit_of(program)
@@ -100,7 +102,7 @@ class Companions:
         """Yield the companions for the Hessian, the fields, and the steps of a sequence, those that there are."""
         program = self.prepared
         if program.parameters and not program.statistics:
-            if self._asked and all(map(has_second_derivatives, systems_of(program.steps))):
+            if self._asked and program.loss is not None and all(map(has_second_derivatives, systems_of(program.steps))):
                 yield hessian(program)
             if program.task.fields:
                 yield fields(with_field_steps(self.program) if self.program.task.field_steps else program)

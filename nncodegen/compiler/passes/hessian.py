@@ -27,7 +27,7 @@ def hessian(program: Program) -> Companion:
     Its parameters are those of the stabilized program, followed by their directions, which have no gradient.
     """
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
-    loss = split(program.steps, numbering)[program.loss]
+    loss = split(program.steps, numbering)[program.required_loss]
     gradient = reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
     directions = tuple(
         Tensor(numbering.fresh(f"v_{parameter.name}"), parameter.shape, trained=False)

@@ -112,5 +112,4 @@ def _sweep(
 def _of(program: Program, results: Iterable[Element | None], numbering: Numbering) -> Program:
     """Return the program whose outputs are the results that are not None."""
     outputs = tuple(element for element in results if element is not None)
-    weight = Element(program.weight.name, (SAMPLE,))  # replaces the loss
-    return replace(program, steps=needed(numbering.steps, outputs), outputs=outputs, loss=weight)
+    return replace(program, steps=needed(numbering.steps, outputs), outputs=outputs, loss=None)

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import islice
 
 from sympy import Dummy, Eq, Expr, Piecewise, Pow, S, Symbol, count_ops, exp, preorder_traversal
 from sympy.codegen.cfunctions import log1p
@@ -56,9 +57,12 @@ def simplify(program: Program, observe: Observer | None = None) -> Program:
     """
     taken = tuple(tensor.name for tensor in program.declared)
     steps, results = _simplify_steps(program.steps, program.results, taken, observe)
-    count, others = len(program.outputs), len(program.outputs) + 1 + len(program.gradient)
-    outputs, loss, gradient = results[:count], results[count], results[count + 1 : others]
-    batch = InTraining(results[others:-1], results[-1]) if program.batch else None
+    following = iter(results)
+    outputs = tuple(islice(following, len(program.outputs)))
+    loss = None if program.loss is None else next(following)
+    gradient = tuple(islice(following, len(program.gradient)))
+    training = tuple(following)
+    batch = InTraining(training[:-1], training[-1]) if program.batch else None
     task = replace(program.task, updates=tuple(simplify_update(update) for update in program.updates))
     return replace(program, steps=steps, outputs=outputs, loss=loss, gradient=gradient, batch=batch, task=task)
 
@@ -285,7 +289,7 @@ def operations_written_out(program: Program) -> int:
     for step in program.steps:
         inner = sum(costs.get(name, 0) * count for name, count in _occurrences(step.expression).items())
         costs[step.target.tensor] = program.count(_terms_over(program, step)) * (_own_cost(step) + inner)
-    total = sum(costs.get(element.tensor, 0) for element in (*program.outputs, program.loss))
+    total = sum(costs.get(element.tensor, 0) for element in program.outputs_and_loss)
     sizes = {parameter.name: parameter.size for parameter in program.parameters}
     for parameter, element in zip(program.parameters, program.gradient, strict=False):
         total += costs.get(element.tensor, 0) * sizes[parameter.name]

@@ -134,8 +134,6 @@ class _Stepping:
         probabilities = self._probabilities()
         following = tuple(self._following())
         carried, kept = tuple(self._carried.values()), tuple(self._kept.values())
-        weight, total = Element(self._program.weight.name, (SAMPLE,)), Element(self._name("loss"))
-        self._found.append(Step(total, probabilities * weight, "sum", probabilities.indices))
         tensors = [Tensor(self._token.tensor, (None,)), Tensor(self._position.tensor, (None,)), *carried, *kept]
         sizes = {**self._program.sizes, EARLIER: self._steps, LATER: self._steps}
         made = replace(
@@ -143,7 +141,7 @@ class _Stepping:
             inputs=tuple(tensors),
             steps=tuple(self._found),
             outputs=(probabilities, *following),
-            loss=total,
+            loss=None,
             extents=tuple((index, size) for index, size in sizes.items() if size is not None),
             task=self._program.task.of_derived,
         )
@@ -401,7 +399,7 @@ def _of_outputs(program: Program) -> Program:
         targets=(),
         noise=(),
         steps=steps,
-        loss=rest.outputs[0],
+        loss=None,
         task=replace(rest.task.of_derived, fields=(), field_steps=(), residuals=(), terms=()),
     )
 

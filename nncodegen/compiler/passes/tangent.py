@@ -75,14 +75,9 @@ def with_field_steps(program: Program) -> Program:
 
 def fields(program: Program) -> Companion:
     """Return the program of the values that a module returns for every sample in addition to the outputs."""
-    weight = Element(program.weight.name, (SAMPLE,))
-    unread = Step(program.loss, weight, "sum", (SAMPLE,))  # replaces the loss
-    steps = (*needed(program.steps, program.task.fields), unread)
+    outputs = program.task.fields
     derived = replace(
-        program,
-        steps=steps,
-        outputs=program.task.fields,
-        task=program.task.of_derived,
+        program, steps=needed(program.steps, outputs), outputs=outputs, loss=None, task=program.task.of_derived
     )
     return Companion(NAME, ABOUT, derived)
 

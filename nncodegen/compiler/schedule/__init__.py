@@ -101,21 +101,24 @@ def schedule(
     if not layout.one_by_one:
         layout = choose_blas(program, layout, choices)
         layout = choose_segments(program, choose_transposed(program, layout, choices), choices)
-    gradient = _gradient(program, layout)
+    largest = _largest(program, layout)
     if "tile" not in choices and layout.tile == TILE and layout.features:
-        layout, gradient = _with_short_tile(program, layout, gradient)
+        layout, largest = _with_short_tile(program, layout, largest)
     if "tile" not in choices and not program.layered and not systems_of(program.steps):
-        layout, gradient = _with_long_tile(program, layout, gradient)
+        layout, largest = _with_long_tile(program, layout, largest)
     if "tile" not in choices and not (program.gradient or layout.segmented or layout.one_by_one):
-        layout, gradient = _with_tile_of_simulations(program, layout, gradient)
-    kernels = (
-        make_kernel(program, layout, "predict", program.outputs, ()),
-        make_kernel(program, layout, "loss", (), (program.loss,), _measured(program, program.outputs)),
-        gradient,
-    )
-    unrolled, formula = choose_unrolled(program, layout, gradient)
-    side_by_side = formula or choose_layers(program, layout, gradient)
-    side_by_side = side_by_side or choose_trajectories(program, layout, gradient, findings.lazy)
+        layout, largest = _with_tile_of_simulations(program, layout, largest)
+    unrolled, side_by_side = None, None
+    kernels: tuple[Kernel, ...] = (largest,)
+    if program.loss is not None:
+        kernels = (
+            _predict(program, layout),
+            make_kernel(program, layout, "loss", (), (program.loss,), _measured(program, program.outputs)),
+            largest,
+        )
+        unrolled, formula = choose_unrolled(program, layout, largest)
+        side_by_side = formula or choose_layers(program, layout, largest)
+        side_by_side = side_by_side or choose_trajectories(program, layout, largest, findings.lazy)
     moves = program.moves
     single_sample = choose_single_sequence(program, layout) if moves else choose_single_sample(program, layout, kernels)
     decided = tuple(lower(kernel, program, layout) for kernel in kernels)
@@ -127,7 +130,14 @@ def schedule(
     )
 
 
-def _gradient(program: Program, layout: Layout) -> Kernel:
+def _predict(program: Program, layout: Layout) -> Kernel:
+    return make_kernel(program, layout, "predict", program.outputs, ())
+
+
+def _largest(program: Program, layout: Layout) -> Kernel:
+    """Return the kernel that needs the most memory: that of the gradient, or, without a loss, of the predictions."""
+    if program.loss is None:
+        return _predict(program, layout)
     training = program.in_training
     measured = _measured(program, training.outputs)
     return make_kernel(program, layout, "gradient", (), (training.loss, *program.gradient), measured)
@@ -139,34 +149,36 @@ def _measured(program: Program, outputs: tuple[Element, ...]) -> tuple[Element, 
     return outputs if sizes == [tensor.size for tensor in program.targets] else ()
 
 
-def _with_short_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
+def _with_short_tile(program: Program, layout: Layout, largest: Kernel) -> tuple[Layout, Kernel]:
     """Return layout and kernel with short tiles, if only then all data of an update stays in the first-level cache."""
-    usual = _bytes_of_a_tile(program, layout, gradient)
+    usual = _bytes_of_a_tile(program, layout, largest)
     if usual <= CLOSE:
-        return layout, gradient
+        return layout, largest
     short = replace(layout, tile=SHORT_TILE)
-    shorter = _gradient(program, short)
+    shorter = _largest(program, short)
     less = _bytes_of_a_tile(program, short, shorter)
     if less > CLOSE:
-        return layout, gradient
-    why = f"as an update of such a tile goes through {less:,} bytes, one of {TILE} samples through {usual:,}"
+        return layout, largest
+    work = "an update" if program.loss is not None else "a pass"
+    why = f"as {work} of such a tile goes through {less:,} bytes, one of {TILE} samples through {usual:,}"
     return replace(short, reasons=(why, *layout.reasons[1:])), shorter  # the first reason is that of the tile
 
 
-def _with_long_tile(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
+def _with_long_tile(program: Program, layout: Layout, largest: Kernel) -> tuple[Layout, Kernel]:
     """Return layout and kernel with the longest tiles whose arrays stay in the first-level cache."""
     times = 1
-    while 2 * times * layout.tile <= LONGEST_TILE and bytes_of(2 * times * gradient.memory.arrays, program) <= CLOSE:
+    while 2 * times * layout.tile <= LONGEST_TILE and bytes_of(2 * times * largest.memory.arrays, program) <= CLOSE:
         times *= 2
     if times == 1:
-        return layout, gradient
-    longest = bytes_of(times * gradient.memory.arrays, program)
-    why = f"as it has no layers, and its gradient has arrays of {longest:,} bytes"
+        return layout, largest
+    longest = bytes_of(times * largest.memory.arrays, program)
+    whose = "its gradient has" if program.loss is not None else "its values have"
+    why = f"as it has no layers, and {whose} arrays of {longest:,} bytes"
     layout = replace(layout, tile=times * layout.tile, reasons=(why, *layout.reasons[1:]))
-    return layout, _gradient(program, layout)
+    return layout, _largest(program, layout)
 
 
-def _with_tile_of_simulations(program: Program, layout: Layout, gradient: Kernel) -> tuple[Layout, Kernel]:
+def _with_tile_of_simulations(program: Program, layout: Layout, largest: Kernel) -> tuple[Layout, Kernel]:
     """Return layout and kernel with the longest tiles whose arrays stay in the first-level cache, for recurrences.
 
     Without a derivative, which goes back over time, their loops need few arrays where one row has all times.
@@ -174,20 +186,20 @@ def _with_tile_of_simulations(program: Program, layout: Layout, gradient: Kernel
     tile = LONG_TILE if any(step.operator in RECURRENCES for step in program.steps) else 0
     while tile > layout.tile:
         longer = replace(layout, tile=tile)
-        needed = bytes_of(make_kernel(program, longer, "predict", program.outputs, ()).memory.arrays, program)
+        needed = bytes_of(_predict(program, longer).memory.arrays, program)
         if needed <= CLOSE:
             why = f"as it goes over time without a derivative, with arrays of {needed:,} bytes"
             longer = replace(longer, reasons=(why, *layout.reasons[1:]))
-            return longer, _gradient(program, longer)
+            return longer, _largest(program, longer)
         tile //= 2
-    return layout, gradient
+    return layout, largest
 
 
-def _bytes_of_a_tile(program: Program, layout: Layout, gradient: Kernel) -> int:
+def _bytes_of_a_tile(program: Program, layout: Layout, largest: Kernel) -> int:
     """Return the bytes that an update of one tile touches: samples, arrays, the current and the next parameters."""
     columns = sum(tensor.size for tensor in (*program.inputs, *program.targets))
     parameters = program.parameter_count
-    return bytes_of(layout.tile * columns + gradient.memory.arrays + 2 * parameters, program)
+    return bytes_of(layout.tile * columns + largest.memory.arrays + 2 * parameters, program)
 
 
 __all__ = [

@@ -48,7 +48,7 @@ def choose_layers(program: Program, layout: Layout, gradient: Kernel) -> SideByS
     ):
         return None
     layout = Layout(SAMPLES, models, (), ())
-    kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
+    kernel = make_kernel(program, layout, "gradient", (), (program.required_loss, *program.gradient))
     kernel = in_order(without_copies(replace(kernel, plan=LAYERS)), program)
     return SideBySide(layout, lower(kernel, program, layout))
 
@@ -92,7 +92,7 @@ def in_order(kernel: Kernel, program: Program) -> Kernel:
             storage[source.tensor] = Storage(Place.SUM, 1 + target.offset, target.strides)
     for step in (step for tree in trees.without_metrics for step in steps_in(tree)):
         name, place = step.target.tensor, storage[step.target.tensor].place
-        if name == program.loss.tensor:
+        if name == program.required_loss.tensor:
             storage[name] = Storage(Place.SUM)
         elif place is Place.SUM and name not in taken:
             storage[name] = replace(storage[name], offset=total)

@@ -125,7 +125,10 @@ def plan_loss(program: Program) -> OneSample:
     weight = {Element(sample_program.weight.name): S.One}
     steps = tuple(replace(step, expression=step.expression.xreplace(weight)) for step in sample_program.steps)
     return _plan(
-        replace(sample_program, steps=steps), Place.LOCAL, (sample_program.loss,), samples=of_samples(program.steps)
+        replace(sample_program, steps=steps),
+        Place.LOCAL,
+        (sample_program.required_loss,),
+        samples=of_samples(program.steps),
     )
 
 
@@ -158,7 +161,7 @@ def _plan(
     results_in_memory = [
         Element(e.tensor, [index for index in e.indices if sample_program.sizes.get(index)]) for e in results
     ]
-    loss = [] if place is Place.OUTPUT else [sample_program.loss]
+    loss = [] if place is Place.OUTPUT else [sample_program.required_loss]
     read = list(
         needed(
             _in_parameters(
@@ -212,7 +215,7 @@ def _with_results(
         return steps, {}
     defined = {step.target: step for step in steps}
     read = {operand.tensor for step in steps for operand in step.operands}
-    read |= {sample_program.loss.tensor} if place is Place.GRADIENT else set()
+    read |= {sample_program.required_loss.tensor} if place is Place.GRADIENT else set()
     read |= {name for name, times in Counter(element.tensor for element in results).items() if times > 1}
     storage: dict[str, Storage] = {}
     offset = 0

@@ -101,7 +101,7 @@ def in_registers(program: Program, kernel: Kernel) -> Registers:
     known = _ready_times(steps, derivatives, parameters)
     if len(steps) * len(parameters) > SEQUENTIAL:
         return Registers(program, update, numbers, together, known)
-    firsts = (program.loss, *kernel.outputs)
+    firsts = (program.required_loss, *kernel.outputs)
     sequential = tuple(_in_turn(_one_by_one(steps, derivatives, parameters, following, firsts), outputs))
     return Registers(program, update, numbers, together, known, _loads(numbers, read, varies=True), sequential)
 
@@ -153,7 +153,7 @@ def _steps(
         storage = kernel.storage[step.target.tensor]
         if storage.place is Place.GRADIENT:
             derivatives[storage.offset] = step.target
-    results = (program.loss, *kernel.outputs, *derivatives.values())
+    results = (program.required_loss, *kernel.outputs, *derivatives.values())
     return shorten(tuple(steps), results, parameters), tuple(derivatives[k] for k in range(len(parameters)))
 
 

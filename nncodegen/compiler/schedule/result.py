@@ -44,7 +44,7 @@ class Descent:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A program and the kernels that compute its outputs, its loss, and its loss with the gradient.
+    """A program and the kernels that compute its outputs and, if it has one, its loss, and its loss with the gradient.
 
     Where these run in blocks, a single sample has separate kernels. A small program has statements without a loop for
     training on single samples. Many models are trained side by side if the program is a formula or a small network.

@@ -44,7 +44,7 @@ def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel
     """Return the kernels of one sample, given those of a tile; None if these are plain loops over samples."""
     if not any(kernel.shapes for kernel in kernels):
         return None
-    if program.batch:
+    if program.batch or program.loss is None:
         sample_program = without_samples(without_batch(program))
         return SingleSample(sample_program, _predict(sample_program, replace(layout, transposed=())), None, 1)
     sample_program, gradient = without_samples(program), kernels[-1]
@@ -59,8 +59,9 @@ def choose_single_sample(program: Program, layout: Layout, kernels: tuple[Kernel
 
 def without_batch(program: Program) -> Program:
     """Return the program outside of training: a single sample has no statistics of a batch."""
-    results = (*program.outputs, program.loss)
-    return replace(program, steps=needed(program.steps, results), gradient=(), batch=None, present=None)
+    return replace(
+        program, steps=needed(program.steps, program.outputs_and_loss), gradient=(), batch=None, present=None
+    )
 
 
 def without_samples(program: Program) -> Program:
@@ -133,15 +134,15 @@ def _gradient(sample_program: Program, layout: Layout, of_tile: Kernel) -> Kerne
     sums = [element for element in sample_program.gradient if element not in defined or defined[element].over]
     steps, ends = copied(sample_program.gradient, {*read, *shared, *sums}, "gradient {}", steps, sample_program)
     steps = _with_copies(_split(steps, sample_program), sample_program, ends)
-    needed_steps = needed(steps, [sample_program.loss, *ends])
+    needed_steps = needed(steps, [sample_program.required_loss, *ends])
     besides = [step for step in needed(steps, outputs) if step not in needed_steps]
     first, last = [s for s in needed_steps if s.target not in ends], [s for s in needed_steps if s.target in ends]
     changed = {operand.tensor for step in last for operand in step.operands}
     reads = any(parameter.name in changed for parameter in sample_program.parameters)
-    if len(needed_steps) > STATEMENTS or reads or len(defined[sample_program.loss].over) > 1:
+    if len(needed_steps) > STATEMENTS or reads or len(defined[sample_program.required_loss].over) > 1:
         return None
     storage = declared(sample_program, layout) | _places_of_gradient(ends, sample_program, layout)
-    storage[sample_program.loss.tensor] = of_tile.storage[sample_program.loss.tensor]
+    storage[sample_program.required_loss.tensor] = of_tile.storage[sample_program.required_loss.tensor]
     tile, measured, after = (tuple(_fused(part, sample_program, storage)) for part in (first, besides, last))
     targets = {tensor.name for tensor in sample_program.targets}
     compared = {step.target.tensor for step in first if targets & {operand.tensor for operand in step.operands}}

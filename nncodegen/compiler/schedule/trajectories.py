@@ -46,7 +46,7 @@ def choose_trajectories(program: Program, layout: Layout, gradient: Kernel, lazy
     if not gradient.shapes <= SHAPES or not all(map(in_lanes, systems)):
         return None
     layout = Layout(1, models, (), ())
-    kernel = make_kernel(program, layout, "gradient", (), (program.loss, *program.gradient))
+    kernel = make_kernel(program, layout, "gradient", (), (program.required_loss, *program.gradient))
     if not kernel.shapes <= SHAPES:
         return None
     trees = kernel.trees.each(lambda tree: computed(of_one(tree), _in_loops))

@@ -42,7 +42,7 @@ def choose_unrolled(program: Program, layout: Layout, gradient: Kernel) -> tuple
         program = written_out(program)
         outputs = program.outputs if gradient.outputs else ()
         gradient = make_kernel(
-            program, choose_layout(program, {}), "gradient", (), (program.loss, *program.gradient), outputs
+            program, choose_layout(program, {}), "gradient", (), (program.required_loss, *program.gradient), outputs
         )
     if sum(1 for tree in gradient.trees.in_order for _ in steps_in(tree)) > STATEMENTS:
         return None, None

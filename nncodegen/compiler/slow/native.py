@@ -108,7 +108,7 @@ class NumpyNative:
         """Return the mean loss, and write its gradient to an array, unless that is None."""
         weight = _shares(weights, samples)
         if gradient is None:
-            parts = _chunks(self._program, (self._program.loss,), parameters, X, Y, weight)
+            parts = _chunks(self._program, (self._program.required_loss,), parameters, X, Y, weight)
             return float(self._rounded(sum(float(values[0]) for _, values in parts)))
         training = self._program.in_training
         total, loss = np.zeros(len(gradient)), 0.0

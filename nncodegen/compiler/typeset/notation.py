@@ -65,7 +65,10 @@ class Notation:
         self._known = {name for program in programs for name in program.shapes}
         self._names: dict[str, Name] = {}
         for program in programs:
-            self._names |= {program.loss.tensor: LOSS, program.weight.name: WEIGHT}
+            self._names[program.weight.name] = WEIGHT
+            if program.loss is None:
+                continue
+            self._names[program.loss.tensor] = LOSS
             final = next((step for step in program.steps if step.target == program.loss), None)
             for element in final.operands if final is not None else ():
                 if element.tensor.startswith("loss_n"):

@@ -139,7 +139,7 @@ def forward(description: Description) -> Program:
     """Return the program of a network without targets and loss: only the steps that its outputs need."""
     program = description.program
     steps = needed(program.steps, program.outputs)
-    return replace(program.without_updates, targets=(), steps=steps, loss=program.outputs[0])
+    return replace(program.without_updates, targets=(), steps=steps, loss=None)
 
 
 def activation_of(text: str, number: int) -> Activation:

@@ -115,7 +115,7 @@ class Ensemble:
             replace(tensor, name=f"{tensor.name}{suffix}", shape=(*(kind.count for _ in models), *tensor.shape))
             for tensor in program.parameters
         )
-        return replace(program, parameters=parameters, steps=tuple(steps), outputs=(share,), loss=share, noise=())
+        return replace(program, parameters=parameters, steps=tuple(steps), outputs=(share,), noise=())
 
 
 def _times(factor: float, value: Expr) -> Expr:

@@ -115,6 +115,6 @@ def kernel_body(model: PlainModel, kernel: OneSample, helpers: dict[str, None], 
                 lines.add(f"parameters = {model.name}_parameters;")
         emitter.emit()
         if returns:
-            lines.add(f"return {emitter.name(kernel.program.loss)};")
+            lines.add(f"return {emitter.name(kernel.program.required_loss)};")
 
     return body

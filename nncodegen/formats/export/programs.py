@@ -55,13 +55,13 @@ def without_moves(program: Program, destination: str) -> Program:
 def of_outputs(program: Program) -> Program:
     """Return the described program without targets, loss and noise: only the steps that its outputs need."""
     at_rest = _at_rest(program)
-    return replace(at_rest, targets=(), steps=needed(at_rest.steps, program.outputs), loss=program.outputs[0])
+    return replace(at_rest, targets=(), steps=needed(at_rest.steps, program.outputs), loss=None)
 
 
 def of_loss(program: Program) -> Program:
     """Return the described program without outputs and noise: only the steps that its loss needs."""
     at_rest = _at_rest(program)
-    return replace(at_rest, outputs=(), steps=needed(at_rest.steps, [program.loss]))
+    return replace(at_rest, outputs=(), steps=needed(at_rest.steps, [program.required_loss]))
 
 
 def _at_rest(program: Program) -> Program:

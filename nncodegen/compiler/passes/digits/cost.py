@@ -56,15 +56,13 @@ def operations_with_slopes(form: Expr, by: Sequence[Element]) -> int:
     """Return the operations of a form and of its derivatives by some elements, as a module computes them together."""
     value = Element("value of the form", (SAMPLE,))
     read = tuple(Tensor(e.tensor, (None,) * len(e.indices)) for e in elements(form) if e not in by)
-    program = Program(
-        "cost", read, (), tuple(Tensor(e.tensor) for e in by), Tensor("weight of the form", (None,)),
-        (Step(value, form),), (value,), value,
-    )  # fmt: skip
+    parameters, weight = tuple(Tensor(e.tensor) for e in by), Tensor("weight of the form", (None,))
+    program = Program("cost", read, (Step(value, form),), (value,), parameters, weight=weight)
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
     output = split(program.steps, numbering)[value]
     slopes = reverse_sweep(program, needed(numbering.steps, [output]), output, numbering, each_sample=True)
     steps = needed(numbering.steps, (output, *slopes))
-    simplified = simplify(replace(program, steps=steps, outputs=(output,), loss=output, gradient=slopes))
+    simplified = simplify(replace(program, steps=steps, outputs=(output, *slopes)))
     return operations_of_program(simplified)
 
 

@@ -92,7 +92,7 @@ def curvature(program: Program) -> Companion | str:
         sample_loss, _needed_given(u_elements, numbering.steps, sample_loss), u_elements, block, program, numbering
     )
     total = summed(u_elements, seeds, numbering)
-    guards = guards_of(needed(steps, [program.loss]), program)
+    guards = guards_of(needed(steps, [program.required_loss]), program)
     before = (sample_loss, *gradient, *products, *with_guards(guards.expressions, known, numbering))
     forward = runs_forward(program)
     rows = (
@@ -104,9 +104,9 @@ def curvature(program: Program) -> Companion | str:
     derived = replace(
         program,
         targets=(*program.targets, *(Tensor(each.tensor, shape_of(each, program)) for each in (*seeds, *kept))),
-        steps=needed(numbering.steps, (*results, total)),
+        steps=needed(numbering.steps, results),
         outputs=results,
-        loss=total,
+        loss=None,
         task=program.task.of_derived,
     )
     count = sum(program.count(element.indices) for element in u_elements)
@@ -199,7 +199,7 @@ def _replaced(expression: Expr, replaced: dict[Expr, Expr]) -> Expr:
 def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program) -> bool:
     """Return whether the loss depends on nothing but u and the targets."""
     outside = {tensor.name for tensor in (*program.inputs, *program.parameters)}
-    later = _needed_given(inner, steps, program.loss)
+    later = _needed_given(inner, steps, program.required_loss)
     read = _read(later)
     return not read & outside and all(element.tensor in read for element in inner)
 
@@ -217,5 +217,5 @@ def _needed_given(inner: Iterable[Element], steps: Iterable[Step], *results: Ele
 
 def _terms(program: Program) -> tuple[Expr, ...]:
     """Return the factors of the loss, before it is summed: that of one sample, and its weight."""
-    last = next(step for step in program.steps if step.target == program.loss)
+    last = next(step for step in program.steps if step.target == program.required_loss)
     return tuple(last.expression.args)

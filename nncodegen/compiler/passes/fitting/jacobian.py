@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from sympy import S
 
-from nncodegen.compiler.ir import RECURRENCES, SAMPLE, Companion, Element, Program, Step, Tensor, needed
+from nncodegen.compiler.ir import RECURRENCES, Companion, Element, Program, Step, Tensor, needed
 from nncodegen.compiler.ir.systems import INTEGRATE
 from nncodegen.compiler.passes.fitting.affine import linear_of
 from nncodegen.compiler.passes.fitting.guards import guards_of, with_guards
@@ -47,9 +47,9 @@ def jacobian(program: Program) -> Companion:
     derived = replace(
         program,
         targets=tuple(Tensor(seed.tensor, shape_of(seed, program)) for seed in seeds),
-        steps=needed(numbering.steps, (*outputs, total, *guarded, *rows)),
+        steps=needed(numbering.steps, (*outputs, *guarded, *rows)),
         outputs=(*outputs, *guarded, *rows),
-        loss=total,
+        loss=None,
         task=program.task.of_derived,
     )
     count = sum(program.count(output.indices) for output in program.outputs)
@@ -75,13 +75,12 @@ def runs_forward(program: Program) -> bool:
 def _forward(program: Program, outputs: list[Element], numbering: Numbering) -> Companion:
     """Return the program whose rows have the outputs, and the derivatives of all of them by each parameter."""
     rows = forward_rows(program, outputs, outputs, numbering)
-    unread = numbering.define(Element(program.weight.name, (SAMPLE,)), "unread", (), "sum", (SAMPLE,))
     derived = replace(
         program,
         targets=(),
-        steps=needed(numbering.steps, (*outputs, *rows, unread)),
+        steps=needed(numbering.steps, (*outputs, *rows)),
         outputs=(*outputs, *rows),
-        loss=unread,  # in place of the loss, which a fit computes from the outputs
+        loss=None,  # a fit computes it from the outputs
         task=program.task.of_derived,
     )
     count = sum(program.count(output.indices) for output in program.outputs)
