@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,10 @@ class Facts:
 
     arguments: Arguments
     result: Result
-    text: str
-    """The expression, as text."""
+    expression: Any
+    """The expression, as it was given."""
+    limit: int | None
+    """The number of characters of the expression that help shows."""
     options: dict[str, Any]
     """The options of ``lambdify`` that differ from the defaults."""
     precision: str
@@ -43,6 +45,12 @@ class Facts:
     """The call that makes the function again."""
     program: Callable[[], Program]
     """The program after ``simplify``."""
+
+    @cached_property
+    def text(self) -> str:
+        """Return the expression as text, which may be cut."""
+        text = str(self.expression)
+        return text if self.limit is None or len(text) <= self.limit else f"{text[: self.limit]} ..."
 
 
 class Function:

@@ -83,7 +83,8 @@ def lambdify(
     facts = Facts(
         arguments=request.called,
         result=request.result,
-        text=_shortened(expr, docstring_limit),
+        expression=expr,
+        limit=docstring_limit,
         options=options,
         precision=precision,
         threads=threads,
@@ -296,8 +297,3 @@ def _form_of(result: Result) -> Any:
         return None if not shape else (nested(shape[1:]),) * shape[0]
 
     return nested(_shape_of(result, "vjp"))
-
-
-def _shortened(expr: Any, limit: int | None) -> str:
-    text = str(expr)
-    return text if limit is None or len(text) <= limit else f"{text[:limit]} ..."

@@ -37,6 +37,7 @@ from nncodegen.compiler.building.targets import (
     CALLER,
     KERNEL_FLAGS,
     RUNTIME,
+    WRITERS,
     caller_flags,
     caller_object,
     is_same_everywhere,
@@ -118,12 +119,15 @@ def caller() -> Any:
 
 def _shared_caller() -> Path:
     """Return the library of this module: that of the package, or one in the cache."""
-    shipped = shipped_file(caller_object())
-    if shipped:
-        return shipped
+    beside = PACKAGE / "wrappers" / caller_object()
+    if is_kept(beside):
+        return beside
     path = cache_folder() / caller_object(_compilers(os.environ.get("CC"), os.environ.get("PATH")))
     if is_kept(path):
         return path
+    shipped = shipped_file(caller_object())  # of an installed copy that a source folder hides
+    if shipped:
+        return shipped
     compiler = find_compiler()
     include = Path(sysconfig.get_paths()["include"])
     if not (include / "Python.h").exists():
@@ -154,13 +158,16 @@ def _version() -> str:
     from sympy import __version__  # noqa: PLC0415 (which whoever has an expression has imported)
 
     digest = hashlib.sha256(__version__.encode())
-    for folder in (PACKAGE / "compiler", PACKAGE / "functions", RUNTIME):
-        for root, folders, files in os.walk(folder):
-            folders.sort()
-            for file in sorted(files):
-                if file.endswith((".py", ".h", ".c")):
-                    state = os.stat(os.path.join(root, file))
-                    digest.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode())
+    for folder in (*(PACKAGE / "compiler" / room for room in WRITERS), RUNTIME):
+        waiting = [str(folder)]
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    if entry.name.endswith((".py", ".h", ".c")):
+                        state = entry.stat()
+                        digest.update(f"{entry.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+                    elif "." not in entry.name and entry.name != "__pycache__":
+                        waiting.append(entry.path)
     return digest.hexdigest()
 
 
