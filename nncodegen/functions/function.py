@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nncodegen.compiler.building.values import caller, load_function, source_of
+from nncodegen.compiler.describe.describable import Described
 from nncodegen.compiler.ir import Program, evaluate
+from nncodegen.compiler.ir.program import NATIVE
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.functions.arguments import Arguments
 from nncodegen.functions.results import TRUTH, TRUTHS, Result, assembled
 from nncodegen.runtime.python.ground.types import Array
+
+if TYPE_CHECKING:
+    from nncodegen.compiler.pipeline import Compiled
+    from nncodegen.formats.export.subject import Exportable
 
 FEW_POINTS = 8192
 """Points for which no further thread is begun, which takes about as long as these."""
@@ -43,8 +49,15 @@ class Facts:
     threads: int
     again: Callable[[], Function]
     """The call that makes the function again."""
-    program: Callable[[], Program]
-    """The program after ``simplify``."""
+    compiled: Callable[[], Compiled]
+    """The results of all stages, which run again where the function was in the cache."""
+    bits: str = NATIVE
+
+    @property
+    def program(self) -> Program:
+        """Return the program after ``simplify``."""
+        program: Program = self.compiled()["simplify"]
+        return program
 
     @cached_property
     def text(self) -> str:
@@ -163,6 +176,17 @@ class Function:
         except ValueError as error:
             raise ModelError("SciPy calls functions of up to 64 numbers in C: this one has more") from error
 
+    def exportable(self) -> Exportable:
+        """Return the function as ``nncodegen.export`` takes it, with the derivatives that it has.
+
+        Its inputs are the symbols of all arguments, its outputs all numbers of the result, both one after the other.
+        """
+        from nncodegen.formats.export.subject import Exportable  # noqa: PLC0415 (which calls do not need)
+
+        program = self._facts.compiled()["differentiate_by_inputs"]
+        inputs = tuple(map(str, self._facts.arguments.leaves))
+        return Exportable(Described(program), self._facts.precision, (), inputs, bits=self._facts.bits)
+
     @property
     def c(self) -> str:
         """Return the C of the function. Raises BuildError for one that is not compiled."""
@@ -207,7 +231,7 @@ class EvaluatedFunction(Function):
         self._facts = facts
 
     def _run(self, shape: tuple[int, ...], arrays: Sequence[Array], threads: int) -> None:
-        program = self._facts.program()
+        program = self._facts.program
         count = len(program.inputs)
         points = [np.broadcast_to(array, shape).reshape(-1) for array in arrays[:count]]
         X = np.stack(points, axis=1) if points else np.empty((int(np.prod(shape)), 0))

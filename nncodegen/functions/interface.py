@@ -89,7 +89,8 @@ def lambdify(
         precision=precision,
         threads=threads,
         again=partial(lambdify, args, expr, modules, **options),
-        program=lambda: compiled()["simplify"],
+        compiled=compiled,
+        bits=bits,
     )
     library = kept_function(key)
     if library is None:
@@ -108,7 +109,7 @@ def lambdify(
 def _evaluated(facts: Facts, error: CompilerNotFoundError) -> Function:
     from nncodegen.compiler.building.compiler import in_one_line  # noqa: PLC0415 (rarely needed)
 
-    facts.program()  # what cannot be computed is refused now
+    facts.compiled()  # what cannot be computed is refused now
     warn(f"{in_one_line(error)}: NumPy evaluates the function, which is slow", RuntimeWarning)
     return EvaluatedFunction(facts)
 
@@ -191,7 +192,7 @@ class _Request:
         from nncodegen.compiler.passes.by_inputs import ByInputs  # noqa: PLC0415
         from nncodegen.compiler.pipeline import compile_values  # noqa: PLC0415
 
-        values = Values("function", self.arguments.leaves, self.outputs, self.further)
+        values = Values("formula", self.arguments.leaves, self.outputs, self.further)
         known = dict(zip(self.arguments.leaves, values.names, strict=False))
         further = values.names[len(self.arguments.leaves) :]
         directions = further[: len(self.by)] if "jvp" in self.asked else ()

@@ -1,8 +1,10 @@
 """Functions of SymPy's expressions: values, shapes, derivatives, and what is refused."""
 
 import copy
+import ctypes
 import pickle
 import pydoc
+import subprocess
 import warnings
 
 import mpmath
@@ -401,6 +403,23 @@ def test_numpy_stands_in_for_a_compiler(without_compiler):
     assert f(np.ones(5), [3.0, 4.0])[1].shape == (5, 2, 1)
     with pytest.raises(TypeError, match="argument x is complex"):
         f(1j, [1, 2])
+
+
+def test_functions_are_exported(tmp_path):
+    """As plain C, a function has its value and its derivatives; a package of one is refused in words."""
+    f = nn.lambdify((x, [y]), sp.sin(x) * sp.exp(-y), jacobian=[x, y])
+    nn.export(f, "c", tmp_path / "c", name="wave")
+    command = [*compilers.find_compiler().command, "-shared", "-fPIC", "wave.c", "-lm", "-o", "wave.so"]
+    subprocess.run(command, cwd=tmp_path / "c", check=True)
+    values = np.empty(3)
+    numbers = [ctypes.c_void_p(array.ctypes.data) for array in (np.array([0.3, 0.7]), values)]
+    ctypes.CDLL(str(tmp_path / "c" / "wave.so")).wave_predict(None, *numbers, None)
+    value, jacobian = f(0.3, [0.7])
+    np.testing.assert_allclose(values, [value, *jacobian], rtol=1e-14)
+    assert nn.export(f, "onnx", tmp_path / "onnx").paths
+    for target, options in (("wheel", {}), ("c", {"vectors": True})):
+        with pytest.raises(ModelError, match="a function has no loss"):
+            nn.export(f, target, tmp_path / "refused", **options)
 
 
 # --- random expressions ------------------------------------------------------------------------------------------
