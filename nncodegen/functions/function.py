@@ -244,7 +244,7 @@ def compiled_function(library: Any, facts: Facts) -> Function:
     """Return the function of a library in the cache. Raises BuildError."""
     kind = _class()
     table = load_function(library)
-    function: Function = kind(table, facts.arguments.form, facts.result.native(facts.precision), np.empty)
+    function: Function = kind(table, facts.arguments.form, facts.result.native(facts.precision), np.empty, np.ndarray)
     function._facts = facts
     function._library = library  # type: ignore[attr-defined]
     return function

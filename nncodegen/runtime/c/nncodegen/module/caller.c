@@ -49,6 +49,7 @@ typedef struct {
     form arguments;
     result results;
     PyObject *empty; /* numpy.empty */
+    PyTypeObject *array; /* numpy.ndarray: what is derived from it may mean more, as masked arrays do */
 } caller;
 
 /* --- the nesting of arguments ---------------------------------------------------------------------------------- */
@@ -119,9 +120,11 @@ static int holds(const Py_buffer *view, char type)
         && !format[format[0] == type ? 1 : 2];
 }
 
-static int read_array(PyObject *given, const form *f, double *to)
+static int read_array(const caller *self, PyObject *given, const form *f, double *to)
 {
     Py_buffer view;
+    if (!Py_IS_TYPE(given, self->array))
+        return 0;
     if (PyObject_GetBuffer(given, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)) {
         PyErr_Clear();
         return 0;
@@ -140,7 +143,7 @@ static int read_array(PyObject *given, const form *f, double *to)
 
 /* Reads the numbers of an argument. Returns whether it has the nesting, and is so simple that nothing is lost: there is
    no error otherwise. */
-static int read_numbers(PyObject *given, const form *f, double *to)
+static int read_numbers(const caller *self, PyObject *given, const form *f, double *to)
 {
     if (!f->parts) {
         if (PyFloat_Check(given))
@@ -157,11 +160,11 @@ static int read_numbers(PyObject *given, const form *f, double *to)
     }
     const int list = PyList_CheckExact(given), tuple = PyTuple_CheckExact(given);
     if (!list && !tuple)
-        return f->axes > 0 && read_array(given, f, to);
+        return f->axes > 0 && read_array(self, given, f, to);
     if ((list ? PyList_Size(given) : PyTuple_Size(given)) != f->count)
         return 0;
     for (Py_ssize_t k = 0; k < f->count; k++) {
-        if (!read_numbers(list ? PyList_GetItem(given, k) : PyTuple_GetItem(given, k), f->parts + k, to))
+        if (!read_numbers(self, list ? PyList_GetItem(given, k) : PyTuple_GetItem(given, k), f->parts + k, to))
             return 0;
         to += f->parts[k].numbers;
     }
@@ -237,17 +240,14 @@ static PyObject *array_of(const caller *self, const result *r, const void *outpu
     return array;
 }
 
-static PyObject *result_of(const caller *self, const result *r, const void *outputs)
+typedef PyObject *part_builder(const caller *self, const result *r, void *more);
+
+/* Returns a list, a tuple or a dict of parts, each of which a function builds. */
+static PyObject *collection(const caller *self, const result *r, part_builder *build, void *more)
 {
-    if (r->of == NUMBER || r->of == TRUTH) {
-        const double value = output(self->values, outputs, r->place);
-        return r->of == NUMBER ? PyFloat_FromDouble(value) : PyBool_FromLong(value != 0);
-    }
-    if (r->of == ARRAY || r->of == TRUTHS)
-        return array_of(self, r, outputs);
     PyObject *whole = r->of == LIST ? PyList_New(r->count) : r->of == TUPLE ? PyTuple_New(r->count) : PyDict_New();
     for (Py_ssize_t k = 0; whole && k < r->count; k++) {
-        PyObject *part = result_of(self, r->parts + k, outputs);
+        PyObject *part = build(self, r->parts + k, more);
         int failed = !part;
         if (part && r->of == LIST)
             failed = PyList_SetItem(whole, k, part);
@@ -263,57 +263,16 @@ static PyObject *result_of(const caller *self, const result *r, const void *outp
     return whole;
 }
 
-/* --- calls ----------------------------------------------------------------------------------------------------- */
-
-static PyObject *left_to_python(PyObject *self, PyObject *arguments, PyObject *named)
+/* Returns a result of a point, given its outputs. */
+static PyObject *result_of(const caller *self, const result *r, void *outputs)
 {
-    PyObject *method = PyObject_GetAttrString(self, "_call");
-    PyObject *value = method ? PyObject_Call(method, arguments, named) : NULL;
-    Py_XDECREF(method);
-    return value;
-}
-
-static void values_of(const nncodegen_values *v, double *inputs, void *outputs)
-{
-    if (v->bits == 32) /* in place: a float takes less than what it is made from */
-        for (size_t k = 0; k < v->inputs; k++) {
-            const float rounded = (float) inputs[k];
-            memcpy((char *) inputs + k*sizeof rounded, &rounded, sizeof rounded);
-        }
-    v->of_point(inputs, outputs);
-}
-
-static PyObject *call(PyObject *object, PyObject *arguments, PyObject *named)
-{
-    caller *self = (caller *) object;
-    const nncodegen_values *v = self->values;
-    const Py_ssize_t count = PyTuple_Size(arguments);
-    if (!v) {
-        PyErr_SetString(PyExc_TypeError, "this function has no formula: nncodegen.lambdify makes one that has");
-        return NULL;
+    if (r->of == NUMBER || r->of == TRUTH) {
+        const double value = output(self->values, outputs, r->place);
+        return r->of == NUMBER ? PyFloat_FromDouble(value) : PyBool_FromLong(value != 0);
     }
-    if (count != self->arguments.count || (named && PyDict_Size(named)))
-        return left_to_python(object, arguments, named);
-    double few[FEW], *many = NULL, *inputs = few;
-    if (v->inputs + v->outputs > FEW) {
-        inputs = many = malloc((v->inputs + v->outputs)*sizeof *many);
-        if (!many)
-            return PyErr_NoMemory();
-    }
-    double *const outputs = inputs + v->inputs, *to = inputs;
-    PyObject *value = NULL;
-    Py_ssize_t k = 0;
-    for (; k < count; k++) {
-        if (!read_numbers(PyTuple_GetItem(arguments, k), self->arguments.parts + k, to))
-            break;
-        to += self->arguments.parts[k].numbers;
-    }
-    if (k == count) {
-        values_of(v, inputs, outputs);
-        value = result_of(self, &self->results, outputs);
-    }
-    free(many);
-    return k == count ? value : left_to_python(object, arguments, named);
+    if (r->of == ARRAY || r->of == TRUTHS)
+        return array_of(self, r, outputs);
+    return collection(self, r, result_of, outputs);
 }
 
 /* --- many points ----------------------------------------------------------------------------------------------- */
@@ -532,6 +491,212 @@ static PyObject *run(PyObject *object, PyObject *given)
     return fits ? Py_NewRef(Py_None) : NULL;
 }
 
+/* --- some points -------------------------------------------------------------------------------------------------- */
+
+/* Arrays of one axis, and numbers, that are given for the inputs of a call: short ones are computed without Python's
+   help. ``views`` are held until the end of the call. */
+enum { MOST_POINTS = 8192 };
+typedef struct {
+    Py_ssize_t points; /* 0 while no array has been met */
+    size_t taken;
+    Py_buffer *views;
+    char **at;
+    Py_ssize_t *strides;
+    double *numbers;
+} rows;
+
+static int is_number(PyObject *given)
+{
+    return PyFloat_Check(given) || PyLong_Check(given);
+}
+
+/* Takes an array for all numbers of a form, whose last axis are the points. */
+static int take_array(const caller *self, PyObject *given, const form *f, size_t place, rows *r)
+{
+    Py_buffer *const view = r->views + r->taken;
+    if (f->axes < 0 || !Py_IS_TYPE(given, self->array))
+        return 0;
+    if (PyObject_GetBuffer(given, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)) {
+        PyErr_Clear();
+        return 0;
+    }
+    r->taken++;
+    if (view->ndim != f->axes + 1 || !holds(view, 'd'))
+        return 0;
+    for (int axis = 0; axis < f->axes; axis++)
+        if (view->shape[axis] != f->shape[axis])
+            return 0;
+    const Py_ssize_t points = view->shape[f->axes];
+    if (points < 1 || points > MOST_POINTS || (r->points && r->points != points))
+        return 0;
+    r->points = points;
+    for (Py_ssize_t number = 0; number < f->numbers; number++) {
+        char *at = view->buf;
+        Py_ssize_t left = number;
+        for (int axis = f->axes; axis--; left /= f->shape[axis])
+            at += left%f->shape[axis]*view->strides[axis];
+        r->at[place + (size_t) number] = at;
+        r->strides[place + (size_t) number] = view->strides[f->axes];
+    }
+    return 1;
+}
+
+/* Takes an argument; returns whether it was simple enough. */
+static int take(const caller *self, PyObject *given, const form *f, size_t place, rows *r)
+{
+    if (!f->parts && is_number(given)) {
+        r->at[place] = (char *) (r->numbers + place);
+        r->strides[place] = 0;
+        return read_numbers(self, given, f, r->numbers + place);
+    }
+    const int list = PyList_CheckExact(given), tuple = PyTuple_CheckExact(given);
+    if (!f->parts || (!list && !tuple))
+        return take_array(self, given, f, place, r);
+    if ((list ? PyList_Size(given) : PyTuple_Size(given)) != f->count)
+        return 0;
+    for (Py_ssize_t k = 0; k < f->count; k++) {
+        if (!take(self, list ? PyList_GetItem(given, k) : PyTuple_GetItem(given, k), f->parts + k, place, r))
+            return 0;
+        place += (size_t) f->parts[k].numbers;
+    }
+    return 1;
+}
+
+/* Returns whether all results are numbers and arrays of them: conditions are left to Python. */
+static int has_numbers_alone(const result *r)
+{
+    int numbers = r->of != TRUTH && r->of != TRUTHS;
+    for (Py_ssize_t k = 0; numbers && k < r->count; k++)
+        numbers = has_numbers_alone(r->parts + k);
+    return numbers;
+}
+
+/* Returns a new array for a result, and takes the places of its numbers. */
+static PyObject *new_array(const caller *self, const result *r, rows *taken)
+{
+    PyObject *first = NULL, *shape = NULL, *array = NULL;
+    if (r->of == NUMBER)
+        array = PyObject_CallFunction(self->empty, "n", taken->points);
+    else if ((first = Py_BuildValue("(n)", taken->points)) && (shape = PySequence_Concat(first, PyTuple_GetItem(r->what, 0))))
+        array = PyObject_CallFunctionObjArgs(self->empty, shape, NULL);
+    Py_XDECREF(first);
+    Py_XDECREF(shape);
+    Py_buffer *const view = taken->views + taken->taken;
+    if (!array || PyObject_GetBuffer(array, view, PyBUF_WRITABLE)) {
+        Py_XDECREF(array);
+        return NULL;
+    }
+    taken->taken++;
+    const Py_ssize_t stride = view->len/taken->points;
+    for (Py_ssize_t k = 0; k < stride/(Py_ssize_t) sizeof(double); k++) {
+        taken->at[self->values->inputs + r->place + (size_t) k] = (char *) view->buf + (size_t) k*sizeof(double);
+        taken->strides[self->values->inputs + r->place + (size_t) k] = stride;
+    }
+    return array;
+}
+
+static PyObject *of_rows(const caller *self, const result *r, void *taken)
+{
+    return r->of == NUMBER || r->of == ARRAY ? new_array(self, r, taken) : collection(self, r, of_rows, taken);
+}
+
+/* Returns the results for short arrays; NULL without an error for arguments that are left to Python. */
+static PyObject *call_with_rows(const caller *self, PyObject *arguments)
+{
+    const nncodegen_values *const v = self->values;
+    const size_t operands = v->inputs + v->outputs;
+    if (v->bits != 64 || !has_numbers_alone(&self->results))
+        return NULL;
+    char *const memory = calloc(operands + 1, sizeof(Py_buffer) + sizeof(char *) + sizeof(Py_ssize_t) + sizeof(double) + 1);
+    if (!memory)
+        return NULL;
+    rows r = {.views = (Py_buffer *) memory};
+    r.at = (char **) (r.views + operands + 1);
+    r.strides = (Py_ssize_t *) (r.at + operands + 1);
+    r.numbers = (double *) (r.strides + operands + 1);
+    char *const flat = (char *) (r.numbers + operands + 1);
+    size_t place = 0;
+    int fits = 1;
+    for (Py_ssize_t k = 0; fits && k < self->arguments.count; k++) {
+        fits = take(self, PyTuple_GetItem(arguments, k), self->arguments.parts + k, place, &r);
+        place += (size_t) self->arguments.parts[k].numbers;
+    }
+    PyObject *value = fits && r.points ? of_rows(self, &self->results, &r) : NULL;
+    if (value) {
+        for (size_t k = 0; k < operands; k++) {
+            const int follow = r.strides[k] == sizeof(double) && (uintptr_t) r.at[k]%sizeof(double) == 0;
+            flat[k] = follow ? 1 : k < v->inputs && !r.strides[k] ? 2 : 0;
+        }
+        const size_t shape[1] = {(size_t) r.points};
+        task all = {.values = v, .axes = 1, .size = sizeof(double), .operands = operands, .end = shape[0],
+            .shape = shape, .at = r.at, .strides = r.strides, .flat = flat};
+        compute(&all);
+        if (all.failed) {
+            Py_CLEAR(value);
+            PyErr_NoMemory();
+        }
+    }
+    while (r.taken)
+        PyBuffer_Release(r.views + --r.taken);
+    free(memory);
+    return value;
+}
+
+/* --- calls ----------------------------------------------------------------------------------------------------- */
+
+static PyObject *left_to_python(PyObject *self, PyObject *arguments, PyObject *named)
+{
+    PyObject *method = PyObject_GetAttrString(self, "_call");
+    PyObject *value = method ? PyObject_Call(method, arguments, named) : NULL;
+    Py_XDECREF(method);
+    return value;
+}
+
+static void values_of(const nncodegen_values *v, double *inputs, void *outputs)
+{
+    if (v->bits == 32) /* in place: a float takes less than what it is made from */
+        for (size_t k = 0; k < v->inputs; k++) {
+            const float rounded = (float) inputs[k];
+            memcpy((char *) inputs + k*sizeof rounded, &rounded, sizeof rounded);
+        }
+    v->of_point(inputs, outputs);
+}
+
+static PyObject *call(PyObject *object, PyObject *arguments, PyObject *named)
+{
+    caller *self = (caller *) object;
+    const nncodegen_values *v = self->values;
+    const Py_ssize_t count = PyTuple_Size(arguments);
+    if (!v) {
+        PyErr_SetString(PyExc_TypeError, "this function has no formula: nncodegen.lambdify makes one that has");
+        return NULL;
+    }
+    if (count != self->arguments.count || (named && PyDict_Size(named)))
+        return left_to_python(object, arguments, named);
+    double few[FEW], *many = NULL, *inputs = few;
+    if (v->inputs + v->outputs > FEW) {
+        inputs = many = malloc((v->inputs + v->outputs)*sizeof *many);
+        if (!many)
+            return PyErr_NoMemory();
+    }
+    double *const outputs = inputs + v->inputs, *to = inputs;
+    PyObject *value = NULL;
+    Py_ssize_t k = 0;
+    for (; k < count; k++) {
+        if (!read_numbers(self, PyTuple_GetItem(arguments, k), self->arguments.parts + k, to))
+            break;
+        to += self->arguments.parts[k].numbers;
+    }
+    if (k == count) {
+        values_of(v, inputs, outputs);
+        value = result_of(self, &self->results, outputs);
+    }
+    free(many);
+    if (k < count)
+        value = call_with_rows(self, arguments);
+    return value || k == count || PyErr_Occurred() ? value : left_to_python(object, arguments, named);
+}
+
 /* --- functions that SciPy calls -------------------------------------------------------------------------------- */
 
 static double of_numbers(int count, double *numbers, void *table)
@@ -608,7 +773,7 @@ static PyObject *low_level(PyObject *object, PyObject *name)
 static int begin(PyObject *object, PyObject *arguments, PyObject *named)
 {
     caller *self = (caller *) object;
-    PyObject *library, *form_of_arguments, *form_of_results, *empty;
+    PyObject *library, *form_of_arguments, *form_of_results, *empty, *array;
     if (named && PyDict_Size(named)) {
         PyErr_SetString(PyExc_TypeError, "it takes no keyword arguments");
         return -1;
@@ -617,7 +782,8 @@ static int begin(PyObject *object, PyObject *arguments, PyObject *named)
         PyErr_SetString(PyExc_TypeError, "a function has its formula already");
         return -1;
     }
-    if (!PyArg_ParseTuple(arguments, "OOOO", &library, &form_of_arguments, &form_of_results, &empty))
+    if (!PyArg_ParseTuple(arguments, "OOOOO!", &library, &form_of_arguments, &form_of_results, &empty,
+            &PyType_Type, &array))
         return -1;
     const nncodegen_values *v = PyCapsule_GetPointer(library, CAPSULE);
     if (!v || !read_form(form_of_arguments, &self->arguments) || !read_result(form_of_results, &self->results))
@@ -628,6 +794,7 @@ static int begin(PyObject *object, PyObject *arguments, PyObject *named)
     }
     self->library = Py_NewRef(library);
     self->empty = Py_NewRef(empty);
+    self->array = (PyTypeObject *) Py_NewRef(array);
     self->values = v;
     return 0;
 }
@@ -640,6 +807,7 @@ static void end(PyObject *object)
     forget_result(&self->results);
     Py_CLEAR(self->library);
     Py_CLEAR(self->empty);
+    Py_CLEAR(self->array);
     ((freefunc) PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF((PyObject *) type);
 }
