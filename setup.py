@@ -88,6 +88,7 @@ class BuildExtension(build_ext):
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 list(pool.map(lambda each: self.library(*each), objects))
             self.python_files()
+            self.made(TARGETS["caller_object"], (), self.caller)
         for path in OBJECTS.glob("*"):
             if path.name.removesuffix(".sha256") not in self.kept:  # of an earlier version
                 path.unlink()
@@ -178,6 +179,16 @@ class BuildExtension(build_ext):
             return built
 
         self.made(TARGETS["python_object"], (EMBEDDED["source"](),), compiled)
+
+    def caller(self):
+        """Compile and link the library with the type that calls functions, and return it."""
+        source = (TARGETS["RUNTIME"] / "nncodegen" / "module" / "caller.c").relative_to(Path(__file__).parent.resolve())
+        flags = [*TARGETS["caller_flags"](), "-g0"]
+        folder = f"{self.build_temp}/caller"
+        include = [sysconfig.get_paths()["include"]]
+        objects = self.compiler.compile([source.as_posix()], folder, include_dirs=include, extra_postargs=flags)
+        self.compiler.link_shared_object(objects, f"{folder}/caller.so", extra_postargs=["-pthread"])
+        return f"{folder}/caller.so"
 
     def made(self, name_of, parts, compile_it, *arguments):
         """Return an object, compiled if no earlier build has left it, and put it into the package.

@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     from nncodegen.formats.tensors import load_safetensors, save_safetensors
     from nncodegen.formats.torch.from_torch import from_torch
     from nncodegen.formats.weights import with_weights
+    from nncodegen.functions import lambdify
     from nncodegen.reports import Report, report
     from nncodegen.runtime.module import Module
     from nncodegen.runtime.python import (
@@ -142,9 +143,9 @@ __all__ = [
     "PositionEmbedding", "Program", "ProgramError", "Progress", "RMSNormalization", "Report", "Reshape", "Result",
     "RotaryEmbedding", "Sequential", "SimpleRNN", "Subtract", "TableError", "UserFileError", "WideAndDeep", "add",
     "average", "before", "build", "certify", "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export",
-    "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include", "leaky_relu", "load_safetensors", "log_cosh",
-    "maximum", "minimum", "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu", "softplus",
-    "softsign", "subtract", "tanh", "verify", "with_weights", "xlogy",
+    "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include", "lambdify", "leaky_relu", "load_safetensors",
+    "log_cosh", "maximum", "minimum", "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu",
+    "softplus", "softsign", "subtract", "tanh", "verify", "with_weights", "xlogy",
 ]  # fmt: skip
 
 _NAMES = {
@@ -164,6 +165,7 @@ _NAMES = {
     "runtime.module": "Module",
     "compiler.motion": "Dynamics before",
     "compiler.pipeline": "build compile_model",
+    "functions": "lambdify",
     "reports": "Report report",
     "runtime.python": "FitProgress FitResult FitWithErrors GroupedFit ManyFits ManyResult Outcomes Points Progress "
     "Result",

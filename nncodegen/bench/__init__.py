@@ -12,6 +12,7 @@ measuring   runs the peers in turn and compares their results
 accuracy/   formulas, and the bits that they lose as written and compiled
 nist        scores the peers on NIST's problems
 builds      measures builds and growth, in a worker; solving trains until a solution is right; growing asks for both
+functions   measures SymPy's expressions as functions, by nncodegen and its peers
 machine     the machine and the versions of everything that takes part
 report      prints tables; plot draws a chart
 command     the command ``bench``

@@ -30,6 +30,8 @@ from nncodegen.bench.workloads import MODELS, WORKLOADS
 from nncodegen.runtime.python.ground.missing import missing_package
 
 ALONE = ("build", "growth", "solution", "accuracy")
+FUNCTIONS = "lambdify"
+"""The workload of functions, whose peers are others: functions.py."""
 NIST = "nist"
 TABLE = 132
 """The width of the widest table, in characters."""
@@ -59,7 +61,7 @@ def bench(
     console.width = max(console.width, TABLE)  # no figure must be cut off in a pipe or a narrow window
     with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder, _Bar(plan, against, settings) as bar:
         session = _Session(settings, against, Path(folder), console, bar)
-        session.peaks(dict.fromkeys(precision for name, _, precision in plan if name not in (*ALONE, NIST)))
+        session.peaks(dict.fromkeys(precision for name, _, precision in plan if name not in (*ALONE, NIST, FUNCTIONS)))
         for name, case, precision in plan:
             session.measure(name, case, precision)
             if json_file:
@@ -92,6 +94,7 @@ class _Session:
             "growth": {},
             "solutions": {},
             "accuracy": {},
+            "functions": {},
         }
 
     def peaks(self, precisions: Iterable[str]) -> None:
@@ -118,6 +121,11 @@ class _Session:
             lost = measure_accuracy(self.settings.quick, self.bar.watch)
             self.results["accuracy"] = {name: [asdict(loss) for loss in losses] for name, losses in lost.items()}
             report.print_accuracy(self.console, lost, WORKLOADS[name].what)
+        elif name == FUNCTIONS:
+            with Process(OURS, 1, self.folder / "functions") as process:
+                measured = process.ask(do="functions", quick=self.settings.quick)
+            self.results["functions"] = measured
+            report.print_functions(self.console, measured, WORKLOADS[name].what)
         elif name == NIST:
             self._nist(precision)
         else:
@@ -224,6 +232,8 @@ def _size(name: str, precision: str, peers: tuple[str, ...], settings: Measuring
         return sum(map(len, (QUICK_SIZES if settings.quick else SIZES).values()))
     if name == "solution":
         return 1 if settings.quick else len(SEEDS)
+    if name == FUNCTIONS:
+        return 1
     if name == "accuracy":
         return count_of_problems(settings.quick)
     if name == NIST:

@@ -152,6 +152,26 @@ def print_growth(console: Console, precision: str, rows: list[dict[str, Any]]) -
     console.print(table)
 
 
+def print_functions(console: Console, measured: dict[str, Any], what: str) -> None:
+    """Print the time of a call of each function, and that of making it, for nncodegen and its peers."""
+    console.print(f"\n[bold]lambdify[/bold]: {what}; processor time, ratios to nncodegen, time until the first result")
+    names = [*measured["versions"]]
+    console.print(", ".join(f"{name} {number}" for name, number in measured["versions"].items()))
+    table = _table("", *names)
+    for row in measured["rows"]:
+        ours = row["seconds"][names[0]]
+        cells = []
+        for name in names:
+            taken = row["seconds"].get(name)
+            ratio = "" if taken is None or name == names[0] else f" ({taken / ours:.2f})"
+            cells.append("failed" if taken is None else f"{_time(taken)}{ratio}\n{_time(row['made'][name])}")
+        table.add_row(row["case"], *cells)
+    console.print(table)
+    for row in measured["rows"]:
+        for name, reason in row["failed"].items():
+            console.print(f"{row['case']}, {name}: {reason[:200]}", markup=False)
+
+
 def print_solutions(console: Console, precision: str, rows: list[dict[str, Any]], what: str) -> None:
     """Print the time and the result of each training, and the median time of those that reached ERROR."""
     console.print(f"\n[bold]solution, {precision}[/bold]: {what}")

@@ -10,6 +10,7 @@ printed goes to standard error.
     {"do": "peak", "precision": P, "folder": F}               -> {"flops": a second, of one core}
     {"do": "compile" or "grow", ...}                          -> see builds.py
     {"do": "solve", "seed": S, "rounds": R}                   -> see solving.py
+    {"do": "functions", "quick": Q}                           -> see functions.py
 
 An error is answered as {"error": text}.
 """
@@ -31,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.bench import builds, native, solving
+from nncodegen.bench import builds, functions, native, solving
 
 Answer = dict[str, Any]
 
@@ -53,6 +54,7 @@ class Worker:
             "compile": builds.compile_once,
             "grow": builds.grow_once,
             "solve": solving.solve_once,
+            "functions": functions.measure_functions,
         }
         arguments = dict(request)
         return actions[arguments.pop("do")](**arguments)

@@ -265,6 +265,7 @@ WORKLOADS: dict[str, Workload] = {
                          "derivatives, and further expressions", DOUBLE),
     "build": Workload("cold and cached build of each model, stage by stage", DOUBLE),
     "solution": Workload("Burgers' equation, trained until the relative L2 error is 6.7e-4, from five seeds", DOUBLE),
+    "lambdify": Workload("expressions of SymPy as functions: 2^20 points, or a call with floats", DOUBLE),
     "growth": Workload("build time, C size and time per sample against width, depth and formula size", DOUBLE),
 }  # fmt: skip
 

@@ -17,16 +17,19 @@ from nncodegen.compiler.building.parts import offer, offer_errors
 from nncodegen.compiler.building.searches import Searches
 from nncodegen.compiler.describe import Describable, Model, check_program, describe
 from nncodegen.compiler.describe.checks import bounded
+from nncodegen.compiler.describe.values import Values
 from nncodegen.compiler.emit import MARK, Sources, emit, facts, identifier
 from nncodegen.compiler.ir import Program, verify
 from nncodegen.compiler.ir.program import DEFAULT, NATIVE, OFF, PORTABLE
 from nncodegen.compiler.naming import check_free
+from nncodegen.compiler.passes.by_inputs import NOTHING_ASKED, ByInputs, differentiate_by_inputs
 from nncodegen.compiler.passes.differentiate import differentiate
 from nncodegen.compiler.passes.digits.answers import Answers
 from nncodegen.compiler.passes.findings import NO_FINDINGS, Companions, Findings
 from nncodegen.compiler.passes.simplify import counts_of_operations, simplify
 from nncodegen.compiler.passes.stabilize import stabilize
 from nncodegen.compiler.schedule import NO_CHOICES, Schedule, schedule
+from nncodegen.compiler.schedule.values import schedule_values
 from nncodegen.compiler.slow import slow_module
 from nncodegen.compiler.trial import TRIALS, check_built
 from nncodegen.compiler.without_gc import without_collector
@@ -39,6 +42,11 @@ from nncodegen.runtime.python.interface import BUILT_FROM
 STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, simplify, schedule, emit, build)
 """The stages from a model to a compiled module; each takes the result of the one before it."""
 
+
+STAGES_OF_VALUES: tuple[Callable[..., Any], ...] = (
+    describe, stabilize, differentiate_by_inputs, simplify, schedule_values, emit,
+)  # fmt: skip
+"""The stages from a function to its C, which computes values and the derivatives that are asked for."""
 
 ANSWERS = Answers(Searches())
 """The results of searches for forms of formulas, those of other processes included."""
@@ -166,6 +174,37 @@ def compile_model(
         if function.__name__ == until:
             break
     return Compiled(tuple(stages), written)
+
+
+def compile_values(
+    function: Values,
+    asked: ByInputs = NOTHING_ASKED,
+    precision: str = "float64",
+    bits: str = NATIVE,
+    digits: str = OFF,
+    choices: Mapping[str, object] = NO_CHOICES,
+) -> Compiled:
+    """Take a function through the stages up to its C: it has no loss, and nothing trains or fits it.
+
+    ``asked`` are derivatives by its inputs. No search for forms that keep more digits is made, unless ``digits`` is
+    "fast" or "best". Raises ModelError for a function that cannot be compiled.
+    """
+    stages: list[Stage] = []
+    options: dict[Any, tuple[Any, ...]] = {
+        describe: (precision, digits, bits),
+        stabilize: (None, ANSWERS),
+        differentiate_by_inputs: (asked,),
+        schedule_values: (choices,),
+    }
+    value: Any = function
+    for stage in STAGES_OF_VALUES:
+        start = time.perf_counter()
+        with without_collector(), bounded(f"the function, in the stage {stage.__name__},"):
+            value = stage(value, *options.get(stage, ()))
+            if isinstance(value, Program):
+                check_program(verify(value))
+        stages.append(Stage(stage.__name__, value, time.perf_counter() - start))
+    return Compiled(tuple(stages))
 
 
 def _ask_compiler(march: str, cross: str | None) -> None:

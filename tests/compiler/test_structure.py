@@ -24,7 +24,7 @@ HOUSE = (
     "compiler",
     "perceptron",
     "certificates curves formats",
-    "estimators",
+    "estimators functions",
     "reports table",
     "__init__",
     "bench",

@@ -170,7 +170,9 @@ def directives_of_kernels(kept):
 def of_any_model(line):
     """Return a directive that does not depend on the numbers, ranges and name of a model, but on its features."""
     defined = re.match(r"#define NN_(\w+)", line)
-    if not defined or re.match(r"HAS_|(BITS|SAME_BITS|FITS|FIT_OUTPUTS|DESCENDS|SINGLE_SAMPLES)$", defined[1]):  # headers ask these
+    if not defined or re.match(
+        r"HAS_|(BITS|SAME_BITS|FITS|FIT_OUTPUTS|DESCENDS|SINGLE_SAMPLES)$", defined[1]
+    ):  # headers ask these
         return line
     line = re.sub(r"\w+_##name", "model_##name", line)
     return re.sub(r"(?<![\w.])[1-9]\d*\b", "16", re.sub(r"\}.*", "}", line))

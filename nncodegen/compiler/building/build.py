@@ -127,10 +127,10 @@ def build(
     key = f"{APART}{_key(sources, compiler)}" if apart else _key(sources, compiler)
     folder = cache_folder() / key
     path = folder / f"{sources.module}{suffix_of(cross)}"
-    if not force and _is_kept(path):
+    if not force and is_kept(path):
         return Built(sources.module, path, cached=True)
-    with _work_folder(key) as work:
-        if not force and _is_kept(path):  # another process has built it meanwhile
+    with work_folder(key) as work:
+        if not force and is_kept(path):  # another process has built it meanwhile
             return Built(sources.module, path, cached=True)
         compiled = _compile(sources, compiler, work, apart=apart, meanwhile=meanwhile)
         folder.mkdir(exist_ok=True)
@@ -150,10 +150,10 @@ def compile_part(
     """
     folder = module.parent / f"{PARTS}{compiler_digest()}"
     path, of_fits = folder / f"{part}{PART_SUFFIX}", part in PARTS_OF_FITS
-    if _is_kept(path):
+    if is_kept(path):
         return path, False
-    with _work_folder(f"{module.parent.name}_{part}") as work:
-        if _is_kept(path):  # another process has compiled it meanwhile
+    with work_folder(f"{module.parent.name}_{part}") as work:
+        if is_kept(path):  # another process has compiled it meanwhile
             return path, False
         name = module.name.split(".")[0]
         written = folder / ("fits" if of_fits else "all")
@@ -173,12 +173,12 @@ def compile_part(
             shutil.copy(file, work)
         linked, real = f"{part}.linked", "float" if "#define NN_REAL float" in header.read_text() else "double"
         effort, same_bits = compiler.effort(source.read_text()), is_same_everywhere(source.read_text())
-        flags = [*KERNEL_FLAGS, *_bits(same_bits), *_linked(compiler), *effort, *compiler.target]
-        options = [*flags, "-DNNCODEGEN_APART", "-fPIC", *_shared()]
+        flags = [*KERNEL_FLAGS, *bits_flags(same_bits), *_linked(compiler), *effort, *compiler.target]
+        options = [*flags, "-DNNCODEGEN_APART", "-fPIC", *shared_options()]
         needed = product(linked_parts(part, source.read_text()), compiler.linked)
         library = [str(_library(each, real, variant, compiler, same_bits)) for each, variant in needed]
         command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
-        _run(command, work)
+        run_command(command, work)
         keep(work / linked, path)
     return path, True
 
@@ -191,8 +191,8 @@ def build_plainly(sources: Sources) -> Built:
     compiler = replace(find_compiler("portable"), target=(), variants=())
     key = hashlib.sha256("\0".join([_key(sources, compiler), *PLAIN_FLAGS]).encode()).hexdigest()[:32]
     path = cache_folder() / key / f"{sources.module}{suffix_of(None)}"
-    if not _is_kept(path):
-        with _work_folder(key) as work:
+    if not is_kept(path):
+        with work_folder(key) as work:
             compiled = _compile(sources, compiler, work, PLAIN_FLAGS)
             path.parent.mkdir(exist_ok=True)
             keep(compiled, path)
@@ -202,7 +202,7 @@ def build_plainly(sources: Sources) -> Built:
 def kept(sources: Sources, march: str = "native") -> Path | None:
     """Return the path of the undamaged module of some sources in the cache, or None. Raises BuildError."""
     path = cache_folder() / _key(sources, find_compiler(march)) / f"{sources.module}{suffix_of(None)}"
-    return path if _is_kept(path) else None
+    return path if is_kept(path) else None
 
 
 def is_any_kept(module: str) -> bool:
@@ -253,7 +253,7 @@ def load_again(path: str) -> Module | None:
     A library that was cut short would end the process. Raises BuildError.
     """
     library = Path(path)
-    if not _is_kept(library):
+    if not is_kept(library):
         return None
     return load(Built(library.name.partition(".")[0], library, cached=True))
 
@@ -338,7 +338,7 @@ def _compile(
     """
     same_bits = is_same_everywhere(sources.files[f"{sources.module}.c"])
     optimized, flags = flags is None, (*KERNEL_FLAGS, *_linked(compiler)) if flags is None else flags
-    flags = (*flags, *_bits(same_bits))
+    flags = (*flags, *bits_flags(same_bits))
     flags, companions = ((*flags, "-DNNCODEGEN_APART"), ()) if apart else (flags, sources.companions)
     name, cc = sources.module, compiler.command
     kernels = {"kernel": f"{name}.c"} | {Path(file).stem.removeprefix(f"{name}_"): file for file in companions}
@@ -363,16 +363,16 @@ def _compile(
             meanwhile()
     linked = work / f"{name}.linked"
     files = [*commands.written, *map(str, shared)]
-    _run([*cc, *_shared(), *files, "-lm", "-pthread", "-o", linked.name], work)
+    run_command([*cc, *shared_options(), *files, "-lm", "-pthread", "-o", linked.name], work)
     return linked
 
 
-def _shared() -> tuple[str, ...]:
+def shared_options() -> tuple[str, ...]:
     """Return the options that link a library that Python can load, without the names of what is only used inside."""
     return ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared", "-s")
 
 
-def _bits(same_bits: bool) -> tuple[str, ...]:
+def bits_flags(same_bits: bool) -> tuple[str, ...]:
     """Return the further flags where results must not depend on the CPU and the compiler."""
     return SAME_BITS_FLAGS if same_bits else ()
 
@@ -384,7 +384,7 @@ def _linked(compiler: Compiler) -> tuple[str, ...]:
     return LINKED if compiler.variants else linked_with(*compiler.linked)
 
 
-def _shipped(file: str) -> Path | None:
+def shipped_file(file: str) -> Path | None:
     """Return an object that came with the package, or None.
 
     It is in an installed copy, even if a source folder hides that.
@@ -402,19 +402,19 @@ def _library(part: str, real: str, variant: str, compiler: Compiler, same_bits: 
 
     It is compiled if it is missing, for a compiler that the user has named, and for the same bits everywhere.
     """
-    shipped = None if compiler.named or same_bits else _shipped(library_object(part, real, variant))
+    shipped = None if compiler.named or same_bits else shipped_file(library_object(part, real, variant))
     if shipped:
         return shipped
     flags = {each.name: each.flags for each in compiler.variants}.get(variant, compiler.target)
     path = cache_folder() / library_object(part, real, variant, (*compiler.command, *flags, compiler.macros), same_bits)
-    if _is_kept(path):
+    if is_kept(path):
         return path
-    with _work_folder(path.stem) as work:
-        if _is_kept(path):  # another process has made it meanwhile
+    with work_folder(path.stem) as work:
+        if is_kept(path):  # another process has made it meanwhile
             return path
         shutil.copy(RUNTIME / "nncodegen" / "module" / "library.c", work)  # for whoever reads of an error
         options = [*library_flags(part, real, variant, same_bits), *flags, "-fPIC"]
-        _run([*compiler.command, *options, "-c", "library.c", "-o", "library.o"], work)
+        run_command([*compiler.command, *options, "-c", "library.c", "-o", "library.o"], work)
         keep(work / "library.o", path)
     return path
 
@@ -422,11 +422,11 @@ def _library(part: str, real: str, variant: str, compiler: Compiler, same_bits: 
 def _wrapper(real: str, compiler: Compiler) -> Path:
     """Return the object of the wrapper: from the package, or from the cache, where it is compiled if it is missing."""
     source = embedded.wrapper_source()
-    shipped = None if compiler.cross else _shipped(wrapper_object(source, real, version("cython")))
+    shipped = None if compiler.cross else shipped_file(wrapper_object(source, real, version("cython")))
     if shipped:
         return shipped
     path = cache_folder() / wrapper_object(source, real, version("cython"), compiler.command)
-    if _is_kept(path):
+    if is_kept(path):
         return path
     include = Path(sysconfig.get_paths()["include"])
     if not (include / "Python.h").exists():
@@ -434,15 +434,15 @@ def _wrapper(real: str, compiler: Compiler) -> Path:
             f"the headers of Python are missing ({include / 'Python.h'}): install them "
             f"(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
         )
-    with _work_folder(path.stem) as work:
-        if _is_kept(path):  # another process has made it meanwhile
+    with work_folder(path.stem) as work:
+        if is_kept(path):  # another process has made it meanwhile
             return path
         for name, text in embedded.wrapper_files().items():
             (work / name).write_text(text)
         _cythonize(work / embedded.NATIVE[0], work / f"{WRAPPER}.c")
         macros = [f"-D{name}={value}" for name, value in wrapper_macros(real)]
         options = [*WRAPPER_FLAGS, *macros, f"-I{include}", "-I.", "-fPIC", *headers_of(compiler, include, work)]
-        _run([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work)
+        run_command([*compiler.command, *options, "-c", f"{WRAPPER}.c", "-o", "wrapper.o"], work)
         keep(work / "wrapper.o", path)
     return path
 
@@ -453,17 +453,17 @@ def _python(compiler: Compiler) -> Path:
     To compress these files, and to read them as C, takes 0.07 s, and gives the same for every model.
     """
     source = embedded.source()
-    shipped = None if compiler.cross else _shipped(python_object(source))
+    shipped = None if compiler.cross else shipped_file(python_object(source))
     if shipped:
         return shipped
     path = cache_folder() / python_object(source, compiler.command)
-    if _is_kept(path):
+    if is_kept(path):
         return path
-    with _work_folder(path.stem) as work:
-        if _is_kept(path):  # another process has made it meanwhile
+    with work_folder(path.stem) as work:
+        if is_kept(path):  # another process has made it meanwhile
             return path
         (work / "python.c").write_text(embedded.object_source())
-        _run([*compiler.command, *PYTHON_FLAGS, "-fPIC", "-c", "python.c", "-o", "python.o"], work)
+        run_command([*compiler.command, *PYTHON_FLAGS, "-fPIC", "-c", "python.c", "-o", "python.o"], work)
         keep(work / "python.o", path)
     return path
 
@@ -482,16 +482,18 @@ def shared_wrapper(real: str, compiler: Compiler) -> Path:
     """
     made_by = hashlib.sha256("\0".join(compiler.command).encode()).hexdigest()[:16]
     path = cache_folder() / f"wrapper_{wrapper_name(real)}_{made_by}{suffix_of(None)}"
-    if _is_kept(path):
+    if is_kept(path):
         return path
     wrapper = _wrapper(real, compiler)
-    with _work_folder(path.name) as work:
-        if _is_kept(path):  # another process has linked it meanwhile
+    with work_folder(path.name) as work:
+        if is_kept(path):  # another process has linked it meanwhile
             return path
         shutil.copy(RUNTIME / "nncodegen" / "module" / "wrapper.c", work)
         (work / embedded.PYTHON).write_text(embedded.header(with_texts=False))
-        options = [*INCLUDE, f"-DNNCODEGEN_REAL={real}", "-std=c11", "-fPIC", *_shared()]
-        _run([*compiler.command, *options, "wrapper.c", str(wrapper), "-lm", "-pthread", "-o", "wrapper.linked"], work)
+        options = [*INCLUDE, f"-DNNCODEGEN_REAL={real}", "-std=c11", "-fPIC", *shared_options()]
+        run_command(
+            [*compiler.command, *options, "wrapper.c", str(wrapper), "-lm", "-pthread", "-o", "wrapper.linked"], work
+        )
         keep(work / "wrapper.linked", path)
     return path
 
@@ -522,7 +524,7 @@ def _commands(work: Path) -> Commands:
     return Commands(work, zig_environment(cache_folder()))
 
 
-def _run(command: list[str], work: Path) -> None:
+def run_command(command: list[str], work: Path) -> None:
     """Run one command of a compiler."""
     with _commands(work) as commands:
         commands.start(command)
@@ -541,7 +543,7 @@ def cache_folder() -> Path:
     return user_cache_path("nncodegen", appauthor=False)
 
 
-def _is_kept(path: Path) -> bool:
+def is_kept(path: Path) -> bool:
     """Return whether the cache holds a file, undamaged. Raises BuildError where it cannot be read."""
     with _errors_of(cache_folder(), CACHE_ADVICE, "read"):
         return is_intact(path)
@@ -573,7 +575,7 @@ def _lock(key: str) -> Iterator[None]:
 
 
 @contextmanager
-def _work_folder(key: str) -> Iterator[Path]:
+def work_folder(key: str) -> Iterator[Path]:
     """Yield an empty folder to build in, for one process at a time.
 
     The folder stays, with its logs, where a compiler failed. It is removed in any other case, such as Ctrl-C or a full

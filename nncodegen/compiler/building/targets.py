@@ -333,6 +333,26 @@ def library_object(part: str, real: str, variant: str, compiler: Sequence[str] =
     return f"library_{part}_{real}_{variant}_{hashlib.sha256(digested.encode()).hexdigest()[:32]}.o"
 
 
+CALLER = "nncodegen_caller"
+"""The module with the type of Python that calls the kernels of functions (caller.c)."""
+
+
+def caller_flags() -> tuple[str, ...]:
+    """Return the options for the library of this module."""
+    stable = ("-DPy_LIMITED_API=0x030b0000",) if STABLE else ()
+    return ("-std=c11", "-O2", "-w", "-fvisibility=hidden", *stable, *INCLUDE)
+
+
+def caller_object(compiler: Sequence[str] = ()) -> str:
+    """Return the name of this library, with the hash of everything that it depends on.
+
+    The one that comes with the package names no compiler.
+    """
+    texts = [(RUNTIME / "nncodegen" / file).read_text() for file in ("module/caller.c", "values/table.h")]
+    parts = (*texts, *without_paths(caller_flags()), *compiler, *interface_of_python(), platform.machine())
+    return f"caller_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
+
+
 PYTHON_FLAGS = ("-std=c11", "-fvisibility=hidden")
 """The options for the object of the Python files that modules hold."""
 

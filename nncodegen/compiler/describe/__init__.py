@@ -91,9 +91,10 @@ def describe(model: Describable, precision: str = "float64", digits: str = DEFAU
     check_digits(digits, bits)
     check_name(model.name, "the name of a model")  # which may have been changed
     own_updates = tuple(optimizer.update for optimizer in model.optimizers)
-    updates = (*(describe_update(name) for name in OPTIMIZERS), *own_updates)
     options = Options(precision=precision, digits=digits, bits=bits)
     program = replace(model.describe(), options=options)
+    trains = program.loss is not None
+    updates = (*(describe_update(name) for name in OPTIMIZERS), *own_updates) if trains else ()
     check_precision(program.parameters, precision)
     return replace(program, task=replace(program.task, updates=updates, identity=identity_of(program)))
 

@@ -10,6 +10,7 @@ from nncodegen.compiler.emit.model import (
     emit_kernel,
     emit_many,
     emit_module,
+    emit_values,
     emit_variants,
 )
 from nncodegen.compiler.emit.names import MARK, identifier
@@ -43,6 +44,8 @@ def emit(schedule: Schedule) -> Sources:
     A program whose companions are left for later (``Findings.lazy``) has no file of models side by side yet either.
     """
     name = identifier(schedule.program.name)
+    if schedule.point:
+        return Sources(name, REAL_TYPES[schedule.program.precision][0], {f"{name}.c": emit_values(schedule)})
     texts = {
         f"{name}.c": emit_kernel(schedule), f"{name}.h": emit_header(schedule),
         f"{name}_variants.c": emit_variants(schedule), f"{name}_module.c": emit_module(schedule),

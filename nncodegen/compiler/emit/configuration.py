@@ -99,6 +99,13 @@ def configuration_of_step(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     return {**_sizes(schedule), "It is that of one sample.": {"TILE": 1}}
 
 
+def configuration_of_values(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
+    """Return in the same way what the kernels of values alone must know."""
+    (kernel,) = schedule.kernels
+    loops = {"TILE": schedule.tile, **_set(ARRAYS=kernel.memory.arrays)}
+    return {**_sizes(schedule), "Its loops: the points of a tile, and work memory.": loops}
+
+
 def _solves(schedule: Schedule) -> bool:
     """Return whether differential equations are solved in steps that are chosen at run time."""
     return any(Shape.PATH in kernel.shapes for kernel in schedule.kernels)

@@ -68,6 +68,9 @@ def calls(names: Mapping[str, str], argument: str = "{}") -> dict[str, str]:
 IN_MODULES = Dialect(calls(OWN_FUNCTIONS))
 """The dialect of the kernels of modules."""
 
+OF_A_POINT = Dialect({**IN_MODULES.functions, "exp": "exp_scalar({})"})
+"""The dialect of the values of one point, each of which is computed once."""
+
 ANY_TYPE = Dialect({**IN_MODULES.functions, "Abs": "magnitude({})", "sqrt": "root({})"}, any_type=True)
 """The dialect of the common update rules in the runtime, which is compiled for either floating-point type."""
 

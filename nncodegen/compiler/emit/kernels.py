@@ -17,6 +17,7 @@ from nncodegen.compiler.schedule.tree import Group, Tree
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
+    "values": "The outputs of a tile of points.",
     "jacobian": "For each sample of a tile, a row: values, if any, and then derivatives by the parameters.",
     "loss": "Adds the losses of a tile of samples to the sums.",
     "gradient": "Adds the losses of a tile of samples and their derivatives to the sums.",
@@ -27,12 +28,17 @@ TITLES = {
 OF_ALL = ("parameters", "inputs", "targets", "weights", "count", "work")
 """The arguments that all kernels have, which come first."""
 
-WITHOUT_SUMS = ("predict", "jacobian")
+WITHOUT_SUMS = ("predict", "jacobian", "values")
 """The kernels that return a row for each sample."""
 
 
 class KernelEmitter:
     """Writer of the functions of a kernel."""
+
+    of_all: tuple[str, ...] = OF_ALL
+    """The arguments that all kernels have."""
+    begin = "WITHIN_TILE(count);"
+    """The statement that tells the compiler how many samples there can be."""
 
     def __init__(self, elements: Elements, lines: Lines, parts: dict[tuple[str, str], str] | None = None) -> None:
         """Remember what to write. ``parts`` are the names of functions that kernels share, by their text."""
@@ -55,7 +61,7 @@ class KernelEmitter:
         phased = kernel.trees.phases > 1
         head = f"static HOT void {kernel.name}_tile({self._declarations})"
         with lines.function(head):
-            lines.add("WITHIN_TILE(count);")
+            lines.add(self.begin)
             for call, (phase, _) in zip(calls, parts, strict=True):
                 if phased:
                     lines.add(f"if (more->first_phase <= {phase} && {phase} <= more->last_phase)")
@@ -76,10 +82,10 @@ class KernelEmitter:
         """
         lines, begin = self._lines, len(self._lines)
         with lines.function(""):
-            lines.add("WITHIN_TILE(count);")
+            lines.add(self.begin)
             self._emit_loops(tree)
         body = lines.cut(begin)
-        further_arguments = self._arguments[len(OF_ALL) :]
+        further_arguments = self._arguments[len(self.of_all) :]
         shared = not set(re.findall(r"\w+", body)).intersection(further_arguments)
         declarations = self._declared_for_all if shared else self._declarations
         known = self._parts.get((declarations, body)) if shared else None
@@ -90,7 +96,7 @@ class KernelEmitter:
             lines.add("")
             if shared:
                 self._parts[declarations, body] = name
-        return f"{known or name}({', '.join(OF_ALL if shared else self._arguments)});"
+        return f"{known or name}({', '.join(self.of_all if shared else self._arguments)});"
 
     def _emit_twice(self) -> None:
         """Write the functions of groups that are compiled twice: for calls that ask for the loss, and for others."""
@@ -157,14 +163,19 @@ class KernelEmitter:
         kernel, measured = self._kernel, self._trees.metrics[-1] if measures else ()
         here = (*_here(tree), *measured)
         if kernel.padded and here:
-            pad = str(kernel.vector) if kernel.vector else "PAD"
-            whole = f"(count + {pad} - 1)/{pad}*{pad}"  # with portable bits, sums may have more lanes than vectors
-            same = self._program.bits == PORTABLE and not kernel.vector
-            self._lines.add(f"const size_t padded = {'PADDED(count)' if same else whole};")
+            self._lines.add(self._padded())
         if measures:
             self._emit_tree(tree, measured, self._compared())
         else:
             self._emit_tree(tree)
+
+    def _padded(self) -> str:
+        """Return the declaration of the number of samples with those that pad a tile."""
+        kernel = self._kernel
+        pad = str(kernel.vector) if kernel.vector else "PAD"
+        whole = f"(count + {pad} - 1)/{pad}*{pad}"  # with portable bits, sums may have more lanes than vectors
+        same = self._program.bits == PORTABLE and not kernel.vector
+        return f"const size_t padded = {'PADDED(count)' if same else whole};"
 
     def _compared(self) -> list[Element]:
         """Return the arrays that metrics compare: the outputs, and the copies of targets."""

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nncodegen.compiler.emit.configuration import configuration, configuration_of_many, configuration_of_step, offers
+from nncodegen.compiler.emit.configuration import (
+    configuration,
+    configuration_of_many,
+    configuration_of_step,
+    configuration_of_values,
+    offers,
+)
 from nncodegen.compiler.emit.elements import elements_of
 from nncodegen.compiler.emit.facts import facts, pieces
 from nncodegen.compiler.emit.fits import emit_rows
@@ -22,6 +28,7 @@ from nncodegen.compiler.emit.registers import RegistersEmitter
 from nncodegen.compiler.emit.single_sample import emit_single_sample
 from nncodegen.compiler.emit.stepwise import declared, emit_step_kernel
 from nncodegen.compiler.emit.systems import emit_systems
+from nncodegen.compiler.emit.values import emit_values_kernels
 from nncodegen.compiler.emit.weighted import emit_weighted
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.schedule import Schedule, SideBySide
@@ -61,6 +68,20 @@ def emit_many(schedule: Schedule, group: SideBySide) -> str:
     emitter.emit()
     _emit_own_rules(schedule.program, kernels)
     return _file(schedule, configuration_of_many(schedule, emitter), kernels, "many")
+
+
+def emit_values(schedule: Schedule) -> str:
+    """Return the kernels of a program of values alone, between the headers that they need: NAME.c."""
+    kernels = Lines()
+    emit_values_kernels(schedule, kernels)
+    lines = Lines()
+    lines.add(HEAD, "")
+    for about, settings in configuration_of_values(schedule).items():
+        lines.add(f"/* {about} */", *(f"#define NN_{key} {value}" for key, value in settings.items()), "")
+    lines.add('#include "nncodegen/formula.h"', "")
+    lines.include(str(kernels))
+    lines.add('#include "nncodegen/values.h"')
+    return str(lines)
 
 
 def _emit_own_rules(program: Program, kernels: Lines) -> None:

@@ -11,6 +11,7 @@ from nncodegen.compiler.ir import SAMPLE, Companion, Program, Tensor, slices_of
 from nncodegen.compiler.passes.findings import NO_FINDINGS, Findings
 from nncodegen.compiler.schedule.kernel import Kernel
 from nncodegen.compiler.schedule.layout import Layout, bytes_of
+from nncodegen.compiler.schedule.plain import OneSample
 from nncodegen.compiler.schedule.rates import Rates
 from nncodegen.compiler.schedule.registers import Registers
 from nncodegen.compiler.schedule.shapes import Shape
@@ -66,6 +67,8 @@ class Schedule:
     """The kernels of the rates of differential equations with networks."""
     findings: Findings = NO_FINDINGS
     """The findings of the stages before this one."""
+    point: OneSample | None = None
+    """The kernel of one point, of a program of values alone."""
 
     @property
     def fits_apart(self) -> SideBySide | None:

@@ -17,7 +17,7 @@ from nncodegen.errors import ModelError
 from nncodegen.formats.export.folder import check_folder, write_files
 from nncodegen.formats.export.options import OPTIONS, ExportOptions
 from nncodegen.formats.export.request import Exported, Exporter, Request
-from nncodegen.formats.export.subject import exportable
+from nncodegen.formats.export.subject import Exportable, exportable
 from nncodegen.runtime.python.arguments.calls import tell_options
 from nncodegen.runtime.python.ground.missing import missing_package
 
@@ -53,6 +53,10 @@ DESTINATIONS = {
     "wheel": Destination("nncodegen.formats.wheel.wheel", ("python",), ("train", "cross", "bits")),
 }
 """The destinations by name. A module is imported when it is needed. A package (sdist, wheel) can always train."""
+
+
+PACKAGES = ("sdist", "wheel")
+"""The destinations that hold a module of Python, which can train."""
 
 
 def _able(name: str) -> list[str]:
@@ -124,6 +128,8 @@ def export(
         raise ModelError(
             f"{subject.model.name} has no parameters, so there is nothing to train: export it without train"
         )
+    if target in PACKAGES or options.vectors:
+        _check_trains(subject)
     check_free(chosen, *DESTINATIONS[target].uses)
     folder = Path(out) if out is not None else Path(f"{request.name}_{target}")
     check_folder(folder, [name.format(request.name) for name in DESTINATIONS[target].names])  # before the work
@@ -134,6 +140,15 @@ def export(
             exported, report=f"{exported.report}\nresults differ by rounding from those of the estimator"
         )
     return replace(exported, folder=folder)
+
+
+def _check_trains(subject: Exportable) -> None:
+    """Raise ModelError for a function without a loss, where a destination is for models that train."""
+    if describe(subject.model, subject.precision).loss is None:
+        raise ModelError(
+            "a function has no loss: packages, and C with vectors, are of models, which have one; export it as c, "
+            "wasm, onnx or casadi, or take its own C, whose loops have vectors (f.c)"
+        )
 
 
 def _checked(model: Any, target: str, values: dict[str, Any]) -> ExportOptions:
