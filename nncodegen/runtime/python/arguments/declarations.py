@@ -70,7 +70,7 @@ class Option(NamedTuple):
     help: str
     """The help of its flag, if that is not the meaning, but shorter, or about a command line."""
     metavar: str
-    """What stands for its value in the help of its flag, if the type of the value does not say enough."""
+    """The word for its value in the help of its flag, if the type of the value does not say enough."""
 
     def flag(self, name: str) -> str:
         """Return its flag in commands, by its name; the flag turns off what is on by default."""
