@@ -57,9 +57,15 @@ class _Bench(click.Command):
         super().format_help_text(ctx, formatter)
 
 
-RENAMED = "0.3.0", {
-    "--start": "--p0", "--starts": "--n-starts", "--robust": "--loss", "--robust-scale": "--f-scale",
-}  # fmt: skip
+RENAMED = (
+    "0.3.0",
+    {
+        "--start": "--p0",
+        "--starts": "--n-starts",
+        "--robust": "--loss",
+        "--robust-scale": "--f-scale",
+    },
+)
 """The version in which old names of options of ``curve`` go, and the present names."""
 
 
@@ -91,8 +97,13 @@ def command() -> None:
 @click.option("--name", help="Name of the module, instead of the model's own.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
 @click.option("--dump", is_flag=True, help="Also write the text of every stage to stages/.")
-@click.option("--march", type=click.Choice(tuple(TARGETS)), default="native", show_default=True,
-              help="For this CPU, or for all CPUs of its family: the module then holds several variants.")  # fmt: skip
+@click.option(
+    "--march",
+    type=click.Choice(tuple(TARGETS)),
+    default="native",
+    show_default=True,
+    help="For this CPU, or for all CPUs of its family: the module then holds several variants.",
+)
 @click.option(
     "--segment-length",
     type=click.IntRange(1),
@@ -114,9 +125,19 @@ def command() -> None:
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def build(
-    model: str | None, out: Path | None, name: str | None, precision: str, dump: bool, march: str,
-    segment_length: int | None, digits: str | None, bits: str, force: bool, certify: bool, quiet: bool,
-) -> None:  # fmt: skip
+    model: str | None,
+    out: Path | None,
+    name: str | None,
+    precision: str,
+    dump: bool,
+    march: str,
+    segment_length: int | None,
+    digits: str | None,
+    bits: str,
+    force: bool,
+    certify: bool,
+    quiet: bool,
+) -> None:
     """Compile the model of a Python file.
 
     Without one, the perceptron that nncodegen ships is built with the text of its stages, checked and trained.
@@ -134,9 +155,15 @@ def build(
     is_perceptron = model is None
     with _working(console, "compiling"):
         compiled = compile_model(
-            chosen, precision, force, lambda stage: _report(console, stage), choices=choices, march=march, bits=bits,
+            chosen,
+            precision,
+            force,
+            lambda stage: _report(console, stage),
+            choices=choices,
+            march=march,
+            bits=bits,
             dump=dump or is_perceptron,
-        )  # fmt: skip
+        )
     module = load(compiled.built)
     start = time.perf_counter()
     data = (perceptron.X, perceptron.Y) if is_perceptron else (None, None)
@@ -178,17 +205,32 @@ def verify(module: Path, quiet: bool) -> None:
 @command.command()
 @click.argument("model", required=False, metavar="[MODEL.py[:NAME]]")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="float64", show_default=True)
-@click.option("--stage", "stages", multiple=True, type=click.Choice(tuple(ABOUT)),
-              help="Only this stage; may be repeated. The last is the C.  [default: all others]")  # fmt: skip
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    type=click.Choice(tuple(ABOUT)),
+    help="Only this stage; may be repeated. The last is the C.  [default: all others]",
+)
 @click.option("--optimizers", default="", metavar="NAME,...", help="The update rules of these as well, or of all.")
-@click.option("--digits", type=click.Choice(DIGITS), default=DEFAULT, show_default=True,
-              help="What a form of a formula may cost that keeps more digits.")  # fmt: skip
+@click.option(
+    "--digits",
+    type=click.Choice(DIGITS),
+    default=DEFAULT,
+    show_default=True,
+    help="What a form of a formula may cost that keeps more digits.",
+)
 @click.option("--fits", is_flag=True, help="The programs for fits and for the Hessian as well.")
 @click.option("--width", type=click.IntRange(40), help="[default: that of the terminal, or 120]")
 def show(
-    model: str | None, precision: str, stages: tuple[str, ...], optimizers: str, digits: str, fits: bool,
+    model: str | None,
+    precision: str,
+    stages: tuple[str, ...],
+    optimizers: str,
+    digits: str,
+    fits: bool,
     width: int | None,
-) -> None:  # fmt: skip
+) -> None:
     """Print the program of a model after every stage; without a model, of the perceptron."""
     chosen = perceptron.model if model is None else load_model(model)
     until = "emit" if "emit" in stages else "schedule"
@@ -218,9 +260,14 @@ def show(
 )
 @click.option("--quick", is_flag=True, help="Small tasks and short runs, for a first look. Do not quote these figures.")
 def bench(
-    workloads: tuple[str, ...], peers: tuple[str, ...], threads: int, precision: tuple[str, ...],
-    json_file: Path | None, plot_file: Path | None, quick: bool,
-) -> None:  # fmt: skip
+    workloads: tuple[str, ...],
+    peers: tuple[str, ...],
+    threads: int,
+    precision: tuple[str, ...],
+    json_file: Path | None,
+    plot_file: Path | None,
+    quick: bool,
+) -> None:
     """Measure nncodegen against its peers, on the same arithmetic.
 
     Workloads: @WORKLOADS@; all by default.
@@ -270,8 +317,13 @@ def _of_file(function: Any) -> Any:
     help="Overrides the guess from the values of the target.",
 )
 @with_flags({name: option for name, option in SETTINGS.items() if name != "class_weight"})
-@click.option(SETTINGS["class_weight"].flag("class_weight"), multiple=True, callback=_class_weight,
-              metavar=SETTINGS["class_weight"].metavar, help=SETTINGS["class_weight"].help)  # fmt: skip
+@click.option(
+    SETTINGS["class_weight"].flag("class_weight"),
+    multiple=True,
+    callback=_class_weight,
+    metavar=SETTINGS["class_weight"].metavar,
+    help=SETTINGS["class_weight"].help,
+)
 @click.option("--category", multiple=True, help="A column of numbers that stand for categories. May be repeated.")
 @click.option("--drop", multiple=True, help="A column to leave out. May be repeated.")
 @click.option("--keep", multiple=True, help="A column to use, though it identifies rows. May be repeated.")
@@ -282,9 +334,19 @@ def _of_file(function: Any) -> Any:
     "--quiet", is_flag=True, help="Print only errors, and a warning if the model is no better than the baseline."
 )
 def fit(
-    data: Path, target: str, task: str | None, category: tuple[str, ...], drop: tuple[str, ...], keep: tuple[str, ...],
-    out: Path | None, overwrite: bool, encoding: str | None, sheet: str | None, quiet: bool, **options: Any,
-) -> None:  # fmt: skip
+    data: Path,
+    target: str,
+    task: str | None,
+    category: tuple[str, ...],
+    drop: tuple[str, ...],
+    keep: tuple[str, ...],
+    out: Path | None,
+    overwrite: bool,
+    encoding: str | None,
+    sheet: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Learn to predict one column of a table from the others.
 
     The table is a CSV file with a header (or .csv.gz), a Parquet file, or a sheet of an Excel file (.xlsx). Linear
@@ -303,8 +365,13 @@ def fit(
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
 @click.argument("data", type=click.Path(path_type=Path), metavar="DATA.csv")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write to.  [default: the standard output]")
-@click.option("--unknown", type=click.Choice(["error", "ignore"]), default="error", show_default=True,
-              help="What to do about a category, or a text among numbers, that did not occur in training.")  # fmt: skip
+@click.option(
+    "--unknown",
+    type=click.Choice(["error", "ignore"]),
+    default="error",
+    show_default=True,
+    help="What to do about a category, or a text among numbers, that did not occur in training.",
+)
 @_of_file
 def predict(model: Path, data: Path, out: Path | None, unknown: str, encoding: str | None, sheet: str | None) -> None:
     """Predict with a model that `fit` has written.
@@ -325,8 +392,13 @@ def predict(model: Path, data: Path, out: Path | None, unknown: str, encoding: s
 @click.option(
     "--seeds", type=click.IntRange(2, 10_000), help="The number of splits of each.  [default: 10; with --tables: 5]"
 )
-@click.option("--max-iter", type=click.IntRange(1, MOST_EPOCHS), default=200, show_default=True,
-              help="The largest number of epochs of the estimators.")  # fmt: skip
+@click.option(
+    "--max-iter",
+    type=click.IntRange(1, MOST_EPOCHS),
+    default=200,
+    show_default=True,
+    help="The largest number of epochs of the estimators.",
+)
 @click.option("--skrub", is_flag=True, help="With --tables: skrub encodes the columns for the other models.")
 @click.argument("names", nargs=-1, metavar="[DATASET]...")
 def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: int, skrub: bool) -> None:
@@ -388,14 +460,34 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
     type=click.Path(path_type=Path),
     help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.",
 )
-@click.option("--dask", is_flag=False, flag_value="local", metavar="[ADDRESS]",
-              help="Spread the groups of Parquet files over Dask's workers.")  # fmt: skip
+@click.option(
+    "--dask",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Spread the groups of Parquet files over Dask's workers.",
+)
 @_of_file
 def curve(
-    data: Path, equation: str | None, models: str | None, p0: str, bounds: str, tie: tuple[str, ...],
-    derived: tuple[str, ...], sigma: str | None, sigma_x: str, by: str, shared: str, n_starts: int | None,
-    out: Path | None, plot: Path | None, dask: str | None, encoding: str | None, sheet: str | None, **options: Any,
-) -> None:  # fmt: skip
+    data: Path,
+    equation: str | None,
+    models: str | None,
+    p0: str,
+    bounds: str,
+    tie: tuple[str, ...],
+    derived: tuple[str, ...],
+    sigma: str | None,
+    sigma_x: str,
+    by: str,
+    shared: str,
+    n_starts: int | None,
+    out: Path | None,
+    plot: Path | None,
+    dask: str | None,
+    encoding: str | None,
+    sheet: str | None,
+    **options: Any,
+) -> None:
     """Fit a formula to the columns of a table, by least squares.
 
     The names in the formula that are columns are data, all others are parameters. After ~ there are curves by name,
@@ -416,9 +508,15 @@ def curve(
     from nncodegen.table.curves.settings import FitSettings  # noqa: PLC0415
 
     settings = FitSettings(
-        read_starts(p0), read_bounds(bounds), n_starts, options, read_formulas(tie, "--tie"),
-        read_formulas(derived, "--derived"), read_names(shared), read_sigma_x(sigma_x),
-    )  # fmt: skip
+        read_starts(p0),
+        read_bounds(bounds),
+        n_starts,
+        options,
+        read_formulas(tie, "--tie"),
+        read_formulas(derived, "--derived"),
+        read_names(shared),
+        read_sigma_x(sigma_x),
+    )
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:
@@ -453,9 +551,14 @@ def curve(
     "-o", "--out", type=click.Path(path_type=Path), default="report.html", show_default=True, help="File to write to."
 )
 def report(
-    model: str | None, data: Path | None, parameters: Path | None, certificate: Path | None, certify: bool,
-    precision: str, out: Path,
-) -> None:  # fmt: skip
+    model: str | None,
+    data: Path | None,
+    parameters: Path | None,
+    certificate: Path | None,
+    certify: bool,
+    precision: str,
+    out: Path,
+) -> None:
     """Write a page that shows what a model computes.
 
     Its graph and formulas, every derivative with the step that it comes from, what each stage did, the C, and the

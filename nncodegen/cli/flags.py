@@ -66,8 +66,11 @@ FIT_FLAGS = {
 """The options of ``fit`` whose values are numbers in a range, names of a list, or yes and no."""
 
 TYPES: dict[str, click.ParamType[Any]] = {
-    "Sequence[str]": Names(), "Sequence[int] | None": Layers(), "int | None": click.INT, "str | None": click.STRING,
-}  # fmt: skip
+    "Sequence[str]": Names(),
+    "Sequence[int] | None": Layers(),
+    "int | None": click.INT,
+    "str | None": click.STRING,
+}
 """The values of flags by the types of options that have neither a range nor a list of values."""
 
 
@@ -91,9 +94,14 @@ def _flag(name: str, option: Option) -> Callable[[Function], Function]:
             flag, name, is_flag=True, default=False, callback=lambda ctx, param, given: given != default, help=text
         )
     return click.option(
-        flag, name, type=_type_of(kind), default=default, show_default=default is not None, help=text,
+        flag,
+        name,
+        type=_type_of(kind),
+        default=default,
+        show_default=default is not None,
+        help=text,
         metavar=option.metavar or None,
-    )  # fmt: skip
+    )
 
 
 def _type_of(kind: Kind) -> click.ParamType[Any]:

@@ -44,8 +44,13 @@ STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, si
 
 
 STAGES_OF_VALUES: tuple[Callable[..., Any], ...] = (
-    describe, stabilize, differentiate_by_inputs, simplify, schedule_values, emit,
-)  # fmt: skip
+    describe,
+    stabilize,
+    differentiate_by_inputs,
+    simplify,
+    schedule_values,
+    emit,
+)
 """The stages from a function to its C, which computes values and the derivatives that are asked for."""
 
 ANSWERS = Answers(Searches())

@@ -42,11 +42,16 @@ class Formulas(RegexHighlighter):
     ]
 
 
-THEME = Theme({
-    "shown.number": Style(color="cyan"), "shown.function": Style(color="blue"), "shown.target": Style(bold=True),
-    "shown.word": Style(color="magenta"), "shown.title": Style(color="green", bold=True),
-    "shown.comment": Style(color="green"),
-})  # fmt: skip
+THEME = Theme(
+    {
+        "shown.number": Style(color="cyan"),
+        "shown.function": Style(color="blue"),
+        "shown.target": Style(bold=True),
+        "shown.word": Style(color="magenta"),
+        "shown.title": Style(color="green", bold=True),
+        "shown.comment": Style(color="green"),
+    }
+)
 """The colours of the highlighted parts."""
 
 
@@ -94,6 +99,11 @@ def _parts(line: str, width: int) -> Iterator[str]:
     begin = re.match(r" *(\w+(\[[^\]]*\])? +=|\w+ {2,}|) *", line)
     indent = min(begin.end() if begin else 0, width // 2)
     yield from wrap(
-        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False,
-        drop_whitespace=True, replace_whitespace=False,
-    )  # fmt: skip
+        line,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+        replace_whitespace=False,
+    )

@@ -236,6 +236,8 @@ def _summed(terms: Array) -> tuple[float, float]:
 
 
 TRIALS: dict[str, Callable[[_Trial], str]] = {
-    "": _Trial.gradient, "fitting": _Trial.jacobian, "hessian": _Trial.hessian,
-}  # fmt: skip
+    "": _Trial.gradient,
+    "fitting": _Trial.jacobian,
+    "hessian": _Trial.hessian,
+}
 """The derivatives of a module and of its parts that are tried."""

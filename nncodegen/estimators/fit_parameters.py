@@ -24,9 +24,9 @@ MEANINGS = {
     "absolute_sigma": "whether 1/sample_weight are the variances of y; else they are known up to a common factor",
     "f_scale": "the residual, times the root of its weight, beyond which a robust loss grows slower than its square",
     "n_starts": "the number of additional starting points, which are drawn within the bounds; each free parameter\n"
-                'needs bounds then. "auto": points are drawn from the scales of the data, without bounds',
+    'needs bounds then. "auto": points are drawn from the scales of the data, without bounds',
     "threads": "the number of threads that share the starting points",
-}  # fmt: skip
+}
 """The parameters whose descriptions differ from those of the options, since estimators have weights, not sigma."""
 
 

@@ -13,8 +13,11 @@ from nncodegen.compiler.describe.losses import LossFunction
 from nncodegen.errors import ModelError
 
 LOSSES = {
-    "identity": "mse", "logistic": "binary_crossentropy", "softmax": "categorical_crossentropy", "exp": "poisson",
-}  # fmt: skip
+    "identity": "mse",
+    "logistic": "binary_crossentropy",
+    "softmax": "categorical_crossentropy",
+    "exp": "poisson",
+}
 """The loss that belongs to an activation of the last layer, by ``out_activation_``."""
 
 HIDDEN = ("identity", "logistic", "tanh", "relu")

@@ -27,10 +27,15 @@ MISSING = Markup(
 """The text in place of a missing certificate."""
 
 _FACTS = (
-    ("date", "date"), ("compiler", "compiler"), ("machine", "machine"), ("digits", "exact digits"),
-    ("rows", "samples at each point"), ("reference", "compared with"), ("method", "solved by"),
+    ("date", "date"),
+    ("compiler", "compiler"),
+    ("machine", "machine"),
+    ("digits", "exact digits"),
+    ("rows", "samples at each point"),
+    ("reference", "compared with"),
+    ("method", "solved by"),
     ("version", "nncodegen"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,16 @@ from nncodegen.reports.path import Path, path_plots, train_perceptron
 from nncodegen.reports.results import output_plots, weight_plots
 
 SECTIONS = (
-    ("graph", "Graph"), ("formulas", "Formulas"), ("sweep", "Reverse sweep"), ("stages", "Stages"),
-    ("schedule", "Schedule"), ("c", "The kernel in C"), ("certificate", "Certificate"), ("numbers", "Numbers"),
+    ("graph", "Graph"),
+    ("formulas", "Formulas"),
+    ("sweep", "Reverse sweep"),
+    ("stages", "Stages"),
+    ("schedule", "Schedule"),
+    ("c", "The kernel in C"),
+    ("certificate", "Certificate"),
+    ("numbers", "Numbers"),
     ("train", "Training in the page"),
-)  # fmt: skip
+)
 
 
 def make(
@@ -189,9 +195,11 @@ def _training(model: Describable, program: Program, data: GivenData | None, path
     chosen: dict[str, Any] = {"optimizer": "adam"}
     if path is not None:
         chosen = {
-            "optimizer": "sgd", "learning_rate": perceptron.LEARNING_RATE, "epochs": perceptron.EPOCHS,
+            "optimizer": "sgd",
+            "learning_rate": perceptron.LEARNING_RATE,
+            "epochs": perceptron.EPOCHS,
             "update": "sequential",
-        }  # fmt: skip
+        }
     page_training, reason = in_page(model, program, data, chosen)
     return {"training": page_training, "no_training": reason}
 

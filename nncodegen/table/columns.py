@@ -43,8 +43,16 @@ from nncodegen.table.numbers import PLAIN
 from nncodegen.table.read import Table
 
 __all__ = [
-    "Category", "Column", "Date", "Number", "Skipped", "column_from_dict", "column_to_dict", "encode", "understand",
-]  # fmt: skip
+    "Category",
+    "Column",
+    "Date",
+    "Number",
+    "Skipped",
+    "column_from_dict",
+    "column_to_dict",
+    "encode",
+    "understand",
+]
 
 MOST_LEVELS = 20
 """The most categories of a column that have an input each. With more, only the frequent ones have one, and the others

@@ -111,7 +111,10 @@ TABLES_OF_TEXTS = {
     "Auto_names": Source("mpg", "ISLR", "Auto", tuned=True),
     "blizzard": Source("current_salary", "openintro", "blizzard_salary", drop=("timestamp",), tuned=True),
     "fastfood": Source(
-        "calories", "openintro", "fastfood", tuned=True,
+        "calories",
+        "openintro",
+        "fastfood",
+        tuned=True,
         drop=("cal_fat", "total_fat", "sat_fat", "trans_fat", "total_carb", "protein", "sodium", "cholesterol"),
     ),
     "GrinnellHouses": Source("SalePrice", "Stat2Data", drop=("OrigPrice", "ListPrice"), tuned=True),
@@ -119,7 +122,7 @@ TABLES_OF_TEXTS = {
     "Journals": Source("price", "AER"),
     "cpu": Source("tdp", "openintro", "cpu"),
     "epa2021": Source("comb_mpg", "openintro", "epa2021", drop=("city_mpg", "hwy_mpg", "guzzler")),
-}  # fmt: skip
+}
 """Tables with a column of texts: names of cars and products, titles, addresses. They are compared if they are named."""
 
 _SOURCES = {**TABLES, **TABLES_OF_TEXTS}

@@ -61,56 +61,75 @@ class Settings:
     """
 
     layers: tuple[int, ...] | None = _declared(
-        optional(Kind("Sequence[int]", _check_layers)), None,
+        optional(Kind("Sequence[int]", _check_layers)),
+        None,
         "the units of the hidden layers: only these are tried, without a linear path; () for a linear\nmodel",
-        help="Units of hidden layers, such as 32,16; no others are tried. Empty for none.", metavar="UNITS,...",
-    )  # fmt: skip
+        help="Units of hidden layers, such as 32,16; no others are tried. Empty for none.",
+        metavar="UNITS,...",
+    )
     activation: str | None = _declared(
         unchecked("str | None"), None, "the activation of the hidden layers: a name, or a formula in z"
     )
     loss: str | None = _declared(
-        unchecked("str | None"), None, "a name, or a formula in output and target",
+        unchecked("str | None"),
+        None,
+        "a name, or a formula in output and target",
         help="A name, or a formula in output and target.  [default: log loss, or mse]",
-    )  # fmt: skip
+    )
     learning_rate: float | None = _declared(
-        optional(RATE), None, "the learning rate of candidates with hidden layers",
+        optional(RATE),
+        None,
+        "the learning rate of candidates with hidden layers",
         help="The learning rate of networks with hidden layers.",
-    )  # fmt: skip
+    )
     l2: float | None = _declared(
-        optional(WEIGHT), None, "the penalty of all candidates: l2/2*sum w**2 is added to the mean loss",
+        optional(WEIGHT),
+        None,
+        "the penalty of all candidates: l2/2*sum w**2 is added to the mean loss",
         help="The penalty l2/2*sum w**2 on weights.",
-    )  # fmt: skip
+    )
     dropout: float = _declared(
-        real(0.0, 1.0), 0.0, "the share of the units of each hidden layer that is set to 0 in training",
+        real(0.0, 1.0),
+        0.0,
+        "the share of the units of each hidden layer that is set to 0 in training",
         help="The share of the hidden units that is set to 0 in training.",
-    )  # fmt: skip
+    )
     class_weight: str | Mapping[str, float] | None = _declared(
-        optional(Kind("str | Mapping[str, float]", _check_class_weight)), None,
+        optional(Kind("str | Mapping[str, float]", _check_class_weight)),
+        None,
         'the weights of classes: "balanced", or {class: weight}',
-        help="The weights of the classes. May be repeated.", metavar="balanced|NAME=WEIGHT",
-    )  # fmt: skip
+        help="The weights of the classes. May be repeated.",
+        metavar="balanced|NAME=WEIGHT",
+    )
     epochs: int | None = _declared(
-        optional(whole(1, MOST_EPOCHS)), None, "the largest number of epochs of candidates with hidden layers",
+        optional(whole(1, MOST_EPOCHS)),
+        None,
+        "the largest number of epochs of candidates with hidden layers",
         help="The largest number of epochs of networks with hidden layers.",
-    )  # fmt: skip
+    )
     time_limit: float | None = _declared(
-        optional(RATE), None,
+        optional(RATE),
+        None,
         "seconds after which no more candidates are tried; what was chosen then learns again from all\n"
         "rows. The result depends on the machine",
-        help="Try nothing more after this time.", metavar="SECONDS",
-    )  # fmt: skip
+        help="Try nothing more after this time.",
+        metavar="SECONDS",
+    )
     seed: int = _declared(
-        whole(0, 2**64 - 1), 0, "the seed of all random numbers: splits, orders, initial parameters",
+        whole(0, 2**64 - 1),
+        0,
+        "the seed of all random numbers: splits, orders, initial parameters",
         help="The seed of all random numbers.",
-    )  # fmt: skip
+    )
     precision: str = _declared(
         Kind("str", _check_precision, choices=PRECISIONS), "float64", '"float64" or "float32"', help="That of numbers."
     )
     threads: int | None = _declared(
-        optional(whole(1, 10_000)), None,
+        optional(whole(1, 10_000)),
+        None,
         "the number of threads that share the work; None for one for each core. No result depends on it",
         help="The number of threads.  [default: one for each core]",
-    )  # fmt: skip
+    )
 
     def __post_init__(self) -> None:
         """Check all settings that are not the defaults. Raises TableError."""

@@ -128,8 +128,10 @@ def test_a_part_of_a_task():
 
 def test_what_is_not_counted_is_not_printed():
     """A measurement without a count of operations has no columns for them, and JSON has null."""
-    timings = [Timing("nncodegen", 1.0, 1.0, 1, None, 0.0, 1, [1.0]),
-               Timing("curve_fit", 1.0, 1.0, 1, "500 fits", 0.0, 1, [2.0])]  # fmt: skip
+    timings = [
+        Timing("nncodegen", 1.0, 1.0, 1, None, 0.0, 1, [1.0]),
+        Timing("curve_fit", 1.0, 1.0, 1, "500 fits", 0.0, 1, [2.0]),
+    ]
     measured = Measurement("fits", "", "float64", "", "fit", None, 1.0, 1e-3, 1, timings, {})
     assert [timing["share_of_peak"] for timing in measured.as_json()["timings"]] == [None, None]
     console = Console(width=140, soft_wrap=True, file=StringIO())

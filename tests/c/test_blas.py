@@ -135,8 +135,11 @@ def test_what_was_there_before_does_not_count():
 
 
 class Poll(ctypes.Structure):
-    _fields_ = [("stop", ctypes.c_void_p), ("context", ctypes.c_void_p),
-                *((name, ctypes.c_double) for name in ("interval", "spent", "asked"))]  # fmt: skip
+    _fields_ = [
+        ("stop", ctypes.c_void_p),
+        ("context", ctypes.c_void_p),
+        *((name, ctypes.c_double) for name in ("interval", "spent", "asked")),
+    ]
 
 
 def routine_of(precision, calls):

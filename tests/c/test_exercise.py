@@ -27,20 +27,27 @@ CASES = {
     "no data": (nn.Model("exercised", parameters={a: 0.5, b: 0.3}, loss=(1 - a) ** 2 + (b - a**2) ** 2), "float64", {}),
     "small": (network(nn.Dense(3, "tanh"), nn.Dense(1), inputs=2), "float64", {}),
     "blocks": (
-        network(nn.Dense(20, "tanh"), nn.Dense(7, "softmax"), inputs=11, loss=CLASSES), "float64", {},
+        network(nn.Dense(20, "tanh"), nn.Dense(7, "softmax"), inputs=11, loss=CLASSES),
+        "float64",
+        {},
     ),
     "features": (
-        network(nn.Dense(33, "relu"), nn.Dense(5, "softmax"), inputs=20, loss=CLASSES), "float32", {},
+        network(nn.Dense(33, "relu"), nn.Dense(5, "softmax"), inputs=20, loss=CLASSES),
+        "float32",
+        {},
     ),
     "blas": (network(nn.Dense(17, "elu"), nn.Dense(3), inputs=7), "float64", {"blas": True}),
     "noise": (
-        network(nn.GaussianNoise(0.1), nn.Dense(19, "gelu"), nn.Dropout(0.3), nn.Dense(2), inputs=9), "float32", {},
+        network(nn.GaussianNoise(0.1), nn.Dense(19, "gelu"), nn.Dropout(0.3), nn.Dense(2), inputs=9),
+        "float32",
+        {},
     ),
     "phases": (  # with a large epsilon, as the parameters are drawn, and a variance among them may be below 0
         network(nn.Dense(9), nn.BatchNormalization(epsilon=4), nn.Dropout(0.3), nn.Dense(2), inputs=5),
-        "float64", {"tile": 16},
+        "float64",
+        {"tile": 16},
     ),
-}  # fmt: skip
+}
 
 ALIKE = ("library", "small", "features", "blas", "phases")
 """Cases whose entry points are those of others."""

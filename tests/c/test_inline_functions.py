@@ -55,8 +55,10 @@ ALONE = ("erf_of", "erfc_of")
 FLAGS = {"vector": ["-O3", "-march=native", "-ffp-contract=fast"], "plain": ["-O1", "-ffp-contract=off"]}
 PORTABLE = [*FLAGS["vector"][:2], "-ffp-contract=off", "-DNN_SAME_BITS=1"]
 """The flags of modules whose bits are the same everywhere, which have sines of their own as well."""
-SINES = {64: {"sine": "sin(x)", "cosine": "cos(x)", "tangent": "tan(x)"},
-         32: {"sine": "sinf(x)", "cosine": "cosf(x)", "tangent": "tanf(x)"}}  # fmt: skip
+SINES = {
+    64: {"sine": "sin(x)", "cosine": "cos(x)", "tangent": "tan(x)"},
+    32: {"sine": "sinf(x)", "cosine": "cosf(x)", "tangent": "tanf(x)"},
+}
 ALL_FLAGS = {**FLAGS, "portable": PORTABLE}
 LARGEST_ODDS = {64: 650.0, 32: 60.0}  # their logarithm: beyond, odds stay what they are
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, -2.0]

@@ -95,9 +95,15 @@ def test_which_networks():
 
 
 ALIKE = (
-    "one layer", "small without bias", "one layer without bias", "softplus", "many sigmoids",
-    "two parameters with one gradient", "deep", "own formulas",
-)  # fmt: skip
+    "one layer",
+    "small without bias",
+    "one layer without bias",
+    "softplus",
+    "many sigmoids",
+    "two parameters with one gradient",
+    "deep",
+    "own formulas",
+)
 """Networks whose loops others have as well, or that ``test_states_of_their_own`` trains."""
 
 

@@ -18,10 +18,17 @@ pytestmark = pytest.mark.usefixtures("vector_compiler")
 RNG = np.random.default_rng(0)
 COUNTS = [1, 2, 7, 33]
 OPTIONS = [
-    {}, {"optimizer": "momentum"}, {"optimizer": "nesterov", "momentum": 0.5}, {"optimizer": "adam"},
-    {"batch_size": 3, "shuffle": False}, {"batch_size": 3}, {"tolerance": 2e-3}, {"weight_decay": 0.1},
-    {"l2": 0.2}, {"l2": 0.2, "weight_decay": 0.1, "batch_size": 3},
-]  # fmt: skip
+    {},
+    {"optimizer": "momentum"},
+    {"optimizer": "nesterov", "momentum": 0.5},
+    {"optimizer": "adam"},
+    {"batch_size": 3, "shuffle": False},
+    {"batch_size": 3},
+    {"tolerance": 2e-3},
+    {"weight_decay": 0.1},
+    {"l2": 0.2},
+    {"l2": 0.2, "weight_decay": 0.1, "batch_size": 3},
+]
 
 
 def alone(module, result, m, X, Y, start, rate, seed, **options):

@@ -201,10 +201,14 @@ def test_fits_end_where_steps_tell_nothing(rtol, tolerance):
 def test_errors_of_solutions_hide_the_rest_of_a_fall():
     """A fit is at its minimum where steps promise no more than what the error of solutions changes the cost by."""
     model = nn.Dynamics(
-        ["T' = -b*T*V", "I' = b*T*V - d*I", "V' = p*I - c*V"], {"T": 1, "I": 0, "V": "v0"},
-        {"b": 2, "d": 1, "p": 5, "c": 3, "v0": 0.01}, times=21, observed={"virus": "1000*V"}, rtol=1e-3,
+        ["T' = -b*T*V", "I' = b*T*V - d*I", "V' = p*I - c*V"],
+        {"T": 1, "I": 0, "V": "v0"},
+        {"b": 2, "d": 1, "p": 5, "c": 3, "v0": 0.01},
+        times=21,
+        observed={"virus": "1000*V"},
+        rtol=1e-3,
         name="virus",
-    )  # fmt: skip
+    )
     module, times = built(model), np.linspace(0, 12, 21)
 
     def rates(t, state, b, d, p, c):
@@ -223,10 +227,15 @@ def test_errors_of_solutions_hide_the_rest_of_a_fall():
 def test_errors_of_solutions_hide_what_is_not_determined():
     """Combinations of parameters that change outputs by less than their error promise nothing where a fit ends."""
     model = nn.Dynamics(
-        ["a' = -k*a", "b' = r*s*a - e*b/(1 + b)"], {"a": "a0", "b": "b0"},
-        {"k": 25, "r": 3, "s": 2, "e": 1, "a0": 2, "b0": 1}, start=0, times=25, observed={"o": "b"}, rtol=1e-7,
+        ["a' = -k*a", "b' = r*s*a - e*b/(1 + b)"],
+        {"a": "a0", "b": "b0"},
+        {"k": 25, "r": 3, "s": 2, "e": 1, "a0": 2, "b0": 1},
+        start=0,
+        times=25,
+        observed={"o": "b"},
+        rtol=1e-7,
         name="transient",
-    )  # fmt: skip
+    )
     module, times, truth = built(model), np.linspace(0.6, 4, 25), np.array([25, 3, 2, 1, 2, 1.0])
     y = module.predict(truth, times[None])
     for seed in range(20):

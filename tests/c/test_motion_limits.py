@@ -45,10 +45,13 @@ CASES = {
     "tsit5": (lambda most: prey("tsit5", most), "float64", np.vstack([TIMES, TIMES / 9, 4 * TIMES]), TRUTH, STEPS),
     "rodas5p": (lambda most: prey("rodas5p", most), "float32", np.vstack([TIMES, TIMES / 9, 4 * TIMES]), TRUTH, STEPS),
     "network": (
-        with_network, "float64", np.hstack([np.vstack([TIMES, TIMES / 9, 3 * TIMES]), np.ones((3, 2))]),
-        np.random.default_rng(3).normal(size=18) / 2 + np.eye(18)[0], 30,
+        with_network,
+        "float64",
+        np.hstack([np.vstack([TIMES, TIMES / 9, 3 * TIMES]), np.ones((3, 2))]),
+        np.random.default_rng(3).normal(size=18) / 2 + np.eye(18)[0],
+        30,
     ),
-}  # fmt: skip
+}
 
 
 def bits(values):

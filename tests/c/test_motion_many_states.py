@@ -22,9 +22,13 @@ def ring(states, zones, observed, times, name):
     ]
     parameters = {f"k{z}": 0.3 + 0.02 * z for z in range(zones)} | {f"r{z}": 0.2 + 0.01 * z for z in range(zones)}
     return nn.Dynamics(
-        equations, {f"u{i}": (i % 5) / 5 for i in range(states)}, parameters, times=times,
-        observed=[f"u{i}" for i in observed], name=name,
-    )  # fmt: skip
+        equations,
+        {f"u{i}": (i % 5) / 5 for i in range(states)},
+        parameters,
+        times=times,
+        observed=[f"u{i}" for i in observed],
+        name=name,
+    )
 
 
 def ring_solution(parameters, states, zones, observed, times):
@@ -80,5 +84,9 @@ def test_many_states_are_predicted_and_fitted(states, zones):
     assert result.converged
     assert (abs(result.parameters - true) < 5 * result.standard_errors).all()
     slopes = changes(lambda p: module.predict(p, times[None])[0], result.parameters)
-    np.testing.assert_allclose(np.linalg.inv(result.covariance), slopes @ slopes.T / result.reduced_chi2, rtol=1e-3,
-                               atol=1e-3 * np.linalg.inv(result.covariance).max())  # fmt: skip
+    np.testing.assert_allclose(
+        np.linalg.inv(result.covariance),
+        slopes @ slopes.T / result.reduced_chi2,
+        rtol=1e-3,
+        atol=1e-3 * np.linalg.inv(result.covariance).max(),
+    )

@@ -18,9 +18,13 @@ from tests.support.plain import COMPILERS, compiled, exported, loaded
 from tests.support.stiff import STIFF
 
 PULLED = {
-    "equations": "u' = -k*(u - cos(w*t)) + f*sin(t)", "initial": {"u": "f"}, "parameters": {"k": 3, "w": 1.1},
-    "inputs": "f", "start": 0, "times": 6,
-}  # fmt: skip
+    "equations": "u' = -k*(u - cos(w*t)) + f*sin(t)",
+    "initial": {"u": "f"},
+    "parameters": {"k": 3, "w": 1.1},
+    "inputs": "f",
+    "start": 0,
+    "times": 6,
+}
 """Rates that read the time and an input, from an initial value at the time 0 that is an input."""
 
 OWN = {"libm": False}

@@ -20,24 +20,43 @@ MODELS = [
     nn.Model("no_targets", [x], (), {a: 0.3, b: 0.1, c: 0.2}, a, (sympy.exp(b * x) - c * sympy.tanh(a * x)) ** 2),
     nn.Model("curve", [x], [y], {a: 1, b: -0.5, c: 0.1}, f := a * sympy.exp(b * x) + c, (f - y) ** 2),
     nn.Model("idle", [x], [y], {a: 1.0, b: 2.0}, a * x, (a * x - y) ** 2),
-    nn.Model("long", [x], [y], dict.fromkeys(P := sympy.symbols("p:40"), 0.1),
-             f := sum(p * sympy.cos(k * x) for k, p in enumerate(P)), (f - y) ** 2),
-    nn.Model("names", [x], [y], dict(zip(W := sympy.symbols("learning_rate odds_t1 total_t1 check not_finite next"),
-                                         (0.3, -0.2, 0.5, 0.1, 0.7, -0.4), strict=True)),
-             f := W[0] / (1 + sympy.exp(-W[1] * x - W[2])) + W[3] / (1 + sympy.exp(-W[4] * x)) + W[5], (f - y) ** 2),
+    nn.Model(
+        "long",
+        [x],
+        [y],
+        dict.fromkeys(P := sympy.symbols("p:40"), 0.1),
+        f := sum(p * sympy.cos(k * x) for k, p in enumerate(P)),
+        (f - y) ** 2,
+    ),
+    nn.Model(
+        "names",
+        [x],
+        [y],
+        dict(
+            zip(
+                W := sympy.symbols("learning_rate odds_t1 total_t1 check not_finite next"),
+                (0.3, -0.2, 0.5, 0.1, 0.7, -0.4),
+                strict=True,
+            )
+        ),
+        f := W[0] / (1 + sympy.exp(-W[1] * x - W[2])) + W[3] / (1 + sympy.exp(-W[4] * x)) + W[5],
+        (f - y) ** 2,
+    ),
     nn.Sequential([nn.Dense(3, "tanh"), nn.Dense(4, "relu"), nn.Dense(2)], 2, name="network"),
     nn.Sequential(
         [nn.Dense(3, "gelu", use_bias=False), nn.Dense(1, "sigmoid")], 5, "binary_crossentropy", name="shares"
     ),
     nn.Sequential([nn.Dense(1)], 3, "log_cosh", name="line"),
     nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(3, "softmax")], 2, "categorical_crossentropy", name="classes"),
-]  # fmt: skip
+]
 
 
 PRIMITIVES = {
-    "exp_plus_1": lambda t: 1 + sympy.exp(t), "decay": lambda t: sympy.exp(-t), "odds": lambda t: sympy.exp(-t),
+    "exp_plus_1": lambda t: 1 + sympy.exp(t),
+    "decay": lambda t: sympy.exp(-t),
+    "odds": lambda t: sympy.exp(-t),
     "odds_plus_1": lambda t: 1 + sympy.exp(-t),
-}  # fmt: skip
+}
 
 
 def data(module, samples=1):

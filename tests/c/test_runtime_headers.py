@@ -46,9 +46,15 @@ FEW = ("float64, C11, this CPU", "float32, C99")
 """Those that are tried in every run."""
 
 NOTHING = [
-    "-DSAMPLE_HAS_BLOCKS=0", "-DSAMPLE_HAS_BLAS=0", "-DSAMPLE_HAS_MANY=0", "-DSAMPLE_HAS_NOISE=0",
-    "-DSAMPLE_HAS_METRICS=0", "-DSAMPLE_HAS_CLASSES=0", "-DSAMPLE_HAS_SINGLE_GRADIENT=0", "-DSAMPLE_DESCENDS=0",
-]  # fmt: skip
+    "-DSAMPLE_HAS_BLOCKS=0",
+    "-DSAMPLE_HAS_BLAS=0",
+    "-DSAMPLE_HAS_MANY=0",
+    "-DSAMPLE_HAS_NOISE=0",
+    "-DSAMPLE_HAS_METRICS=0",
+    "-DSAMPLE_HAS_CLASSES=0",
+    "-DSAMPLE_HAS_SINGLE_GRADIENT=0",
+    "-DSAMPLE_DESCENDS=0",
+]
 MODELS = {
     "everything": (),
     "nothing": NOTHING,

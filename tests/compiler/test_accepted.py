@@ -66,11 +66,20 @@ def test_values(formula, loss, gradient):
 SUPPORTED = [f for f in accepted() if f not in (StableFunction, sympy.Piecewise)]
 TWO = (sympy.atan2, hypot, sympy.Min, sympy.Max)
 OPERATIONS = [
-    lambda u, v: u + v, lambda u, v: u - v, lambda u, v: u * v, lambda u, v: u / v, lambda u, v: u**2,
-    lambda u, v: 1 / u, lambda u, v: sympy.sqrt(u), lambda u, v: abs(u) ** v, lambda u, v: u ** sympy.Rational(7, 3),
-    lambda u, v: sympy.Piecewise((u, x > 0.5), (v, True)), lambda u, v: sympy.Piecewise((u, u > v), (v, u < 1)),
-    lambda u, v: nn.sigmoid(u), lambda u, v: sympy.exp(-u) / (1 + sympy.exp(v)),
-]  # fmt: skip
+    lambda u, v: u + v,
+    lambda u, v: u - v,
+    lambda u, v: u * v,
+    lambda u, v: u / v,
+    lambda u, v: u**2,
+    lambda u, v: 1 / u,
+    lambda u, v: sympy.sqrt(u),
+    lambda u, v: abs(u) ** v,
+    lambda u, v: u ** sympy.Rational(7, 3),
+    lambda u, v: sympy.Piecewise((u, x > 0.5), (v, True)),
+    lambda u, v: sympy.Piecewise((u, u > v), (v, u < 1)),
+    lambda u, v: nn.sigmoid(u),
+    lambda u, v: sympy.exp(-u) / (1 + sympy.exp(v)),
+]
 LEAVES = [
     a,
     b,

@@ -52,10 +52,21 @@ def test_operators_of_onnx_are_read():
 
 @pytest.mark.parametrize(
     ("spelling", "name"),
-    [("ReLU", "relu"), ("LeakyReLU", "leaky_relu"), ("swish", "silu"), ("hardswish", "hard_swish"),
-     ("hard_silu", "hard_swish"), ("ReLU6", "relu6"), ("LogSigmoid", "log_sigmoid"), ("identity", "linear"),
-     ("logistic", "sigmoid"), ("Softshrink", "soft_shrink"), ("exp", "exponential"), ("tanhshrink", "tanh_shrink")],
-)  # fmt: skip
+    [
+        ("ReLU", "relu"),
+        ("LeakyReLU", "leaky_relu"),
+        ("swish", "silu"),
+        ("hardswish", "hard_swish"),
+        ("hard_silu", "hard_swish"),
+        ("ReLU6", "relu6"),
+        ("LogSigmoid", "log_sigmoid"),
+        ("identity", "linear"),
+        ("logistic", "sigmoid"),
+        ("Softshrink", "soft_shrink"),
+        ("exp", "exponential"),
+        ("tanhshrink", "tanh_shrink"),
+    ],
+)
 def test_spellings(spelling, name):
     """Names of Keras, PyTorch and scikit-learn mean the same here."""
     assert usual_activation(spelling) == name

@@ -304,7 +304,7 @@ def bad():
         (made(nn.MultiHeadAttention(1, 2, rotary=True)(x), x), "rotary of layer 1 is a RotaryEmbedding or None, not"),
         (made(nn.RMSNormalization(scale=2)(x), x), "scale of layer 1 is True or False, not 2"),
         (made(nn.RMSNormalization(epsilon=0)(x), x), "epsilon of layer 1 is a number above 0"),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("number", range(22))

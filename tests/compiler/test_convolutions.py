@@ -190,17 +190,19 @@ def test_global_pools() -> None:
 
 STACKS: dict[str, tuple[list[nn.Layer], tuple[int, ...]]] = {
     "strides, groups, means": (
-        [nn.Conv2D(4, 3, 2, "same", groups=2, activation="tanh"), nn.AveragePooling2D(2, 1, "same")], (5, 6, 2),
+        [nn.Conv2D(4, 3, 2, "same", groups=2, activation="tanh"), nn.AveragePooling2D(2, 1, "same")],
+        (5, 6, 2),
     ),
     "transposes, the largest": (
-        [nn.Conv2DTranspose(3, 3, 2, "same"), nn.Activation("tanh"), nn.MaxPooling2D(3, 2, 1)], (3, 4, 2),
+        [nn.Conv2DTranspose(3, 3, 2, "same"), nn.Activation("tanh"), nn.MaxPooling2D(3, 2, 1)],
+        (3, 4, 2),
     ),
     "one axis, dense after it": (
         [nn.Conv1D(3, 2, 1, "causal", "channels_first", 2), nn.GlobalMaxPooling1D("channels_first"), nn.Dense(2)],
         (2, 7),
     ),
     "flattened": ([nn.Conv1DTranspose(2, 3, 2, 1, groups=2), nn.Flatten(), nn.Dense(2, "tanh")], (4, 2)),
-}  # fmt: skip
+}
 
 
 def derived(name: str) -> Program:

@@ -280,25 +280,33 @@ def network(*layers, shape):
 
 PLANTED = {
     "padding": Planted(
-        shifted_padding, lambda: Sequential([Dense(1), nn.Conv1D(1, 2, padding="same"), Dense(1)], (2, 1)),
-        "h2[n, l, m] = ", "layer 2 (Conv1D) differs from its definition",
+        shifted_padding,
+        lambda: Sequential([Dense(1), nn.Conv1D(1, 2, padding="same"), Dense(1)], (2, 1)),
+        "h2[n, l, m] = ",
+        "layer 2 (Conv1D) differs from its definition",
     ),
     "places": Planted(
-        one_place_less, lambda: Sequential([nn.Conv1D(1, 2), nn.Flatten(), Dense(1)], (4, 1)),
-        "h1[n, ", "layer 1 (Conv1D) differs from its definition: its values have the shape (2, 1), and not (3, 1)",
+        one_place_less,
+        lambda: Sequential([nn.Conv1D(1, 2), nn.Flatten(), Dense(1)], (4, 1)),
+        "h1[n, ",
+        "layer 1 (Conv1D) differs from its definition: its values have the shape (2, 1), and not (3, 1)",
     ),
     "gates": Planted(
-        swapped_gates, lambda: network(nn.GRU(1, name="gru1"), Dense(1), shape=(2, 1)),
-        "last_gru1[n, ", "layer gru1 (GRU) differs from its definition",
+        swapped_gates,
+        lambda: network(nn.GRU(1, name="gru1"), Dense(1), shape=(2, 1)),
+        "last_gru1[n, ",
+        "layer gru1 (GRU) differs from its definition",
     ),
     "mean": Planted(
-        other_count, lambda: network(Dense(2), nn.GlobalAveragePooling1D(), shape=(3, 1)),
-        "h2[n, ", "layer 2 (GlobalAveragePooling1D) differs from its definition",
+        other_count,
+        lambda: network(Dense(2), nn.GlobalAveragePooling1D(), shape=(3, 1)),
+        "h2[n, ",
+        "layer 2 (GlobalAveragePooling1D) differs from its definition",
     ),
     "loss": Planted(
         other_loss, lambda: network(Dense(1), shape=2), "loss_n[n] = ", "the loss differs from its definition"
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", PLANTED)

@@ -14,9 +14,13 @@ from tests.support.models import differences, gradient_of, random_data
 
 @pytest.mark.parametrize(
     ("activation", "loss"),
-    [(name, loss) for name in (*ACTIVATIONS, "sine") for loss in LOSSES
-     if name in ("tanh", "relu", "softsign", "gelu", "sine") or loss in ("mse", "categorical_crossentropy")],
-)  # fmt: skip
+    [
+        (name, loss)
+        for name in (*ACTIVATIONS, "sine")
+        for loss in LOSSES
+        if name in ("tanh", "relu", "softsign", "gelu", "sine") or loss in ("mse", "categorical_crossentropy")
+    ],
+)
 def test_networks(activation, loss):
     """For every activation and loss the gradient agrees with central differences of the described program."""
     hidden = sympy.sin if activation == "sine" else activation

@@ -111,9 +111,13 @@ def concrete(function):
 
 
 FUNCTIONS = [
-    *(record.function for record in RECORDS), *concrete(StableFunction),
-    polynomial(1, (sympy.S.One, sympy.Integer(2), sympy.Integer(3))), under(sin), over(sin), apart(sin),
-]  # fmt: skip
+    *(record.function for record in RECORDS),
+    *concrete(StableFunction),
+    polynomial(1, (sympy.S.One, sympy.Integer(2), sympy.Integer(3))),
+    under(sin),
+    over(sin),
+    apart(sin),
+]
 """The elementary functions, those with stable forms, and one of each kind that is made for single functions."""
 
 WHOLE = {faddeeva_derivative: (sympy.S.One, sympy.S.Zero)}
@@ -170,10 +174,18 @@ def test_long_decimals_are_not_factored():
 
 
 SELDOM = {
-    "quotient_of_expm1", "half_angle_tangent", "sine_over_one_and_cosine", "expm1_of_both_signs", "double_angle",
-    "cosine_of_arctangent", "powers_of_roots", "factor_out", "squares_of_products", "logarithm_of_power",
+    "quotient_of_expm1",
+    "half_angle_tangent",
+    "sine_over_one_and_cosine",
+    "expm1_of_both_signs",
+    "double_angle",
+    "cosine_of_arctangent",
+    "powers_of_roots",
+    "factor_out",
+    "squares_of_products",
+    "logarithm_of_power",
     "root_of_square",
-}  # fmt: skip
+}
 """Alternatives that follow only other rules."""
 
 
@@ -287,10 +299,17 @@ def test_derivatives_of_functions(form):
 
 
 KEPT = [
-    a * exp(-b * x) + c, a / (1 + exp(-b * (x - c))), a * x / (b + x), exp(-((x - a) ** 2) / (2 * b**2)),
-    a * sin(b * x) + c, c + (a - c) / (1 + (x / b) ** a),
-    a * x**2 + b * x + c, sympy.tanh(a * x + b), log(1 + exp(a * x + b)), a * (1 - exp(-b * x)),
-]  # fmt: skip
+    a * exp(-b * x) + c,
+    a / (1 + exp(-b * (x - c))),
+    a * x / (b + x),
+    exp(-((x - a) ** 2) / (2 * b**2)),
+    a * sin(b * x) + c,
+    c + (a - c) / (1 + (x / b) ** a),
+    a * x**2 + b * x + c,
+    sympy.tanh(a * x + b),
+    log(1 + exp(a * x + b)),
+    a * (1 - exp(-b * x)),
+]
 
 
 @pytest.mark.parametrize("digits", [FAST, BEST])
@@ -518,8 +537,14 @@ def test_the_choice():
         conjugate("much", until="stabilize")
 
 
-COSTLY = [a * (1 - (1 + b * x / 2) ** -2), sqrt(a * x + 1) - sqrt(a * x), (-x - sqrt(x**2 - 4 * a * c)) / (2 * a),
-          1 / sqrt(a * x) - 1 / sqrt(a * x + 1), Cbrt(x + a) - Cbrt(x), x * sympy.tanh(a * y / x)]  # fmt: skip
+COSTLY = [
+    a * (1 - (1 + b * x / 2) ** -2),
+    sqrt(a * x + 1) - sqrt(a * x),
+    (-x - sqrt(x**2 - 4 * a * c)) / (2 * a),
+    1 / sqrt(a * x) - 1 / sqrt(a * x + 1),
+    Cbrt(x + a) - Cbrt(x),
+    x * sympy.tanh(a * y / x),
+]
 
 
 @pytest.mark.parametrize("formula", COSTLY, ids=str)

@@ -36,10 +36,17 @@ FORMULAS = {
     "permuted": permuted("mse"),
 }
 CURVED = {
-    "logistic": Model("m", x, y, {a: 1.3, b: 0.4}, 1 / (1 + sympy.exp(-a * x - b)),
-        -y * sympy.log(1 / (1 + sympy.exp(-a * x - b))) - (1 - y) * sympy.log(1 - 1 / (1 + sympy.exp(-a * x - b)))),
-    "poisson_of_logarithm": Model("m", x, y, {a: 1.3, b: 0.4}, sympy.exp(a + b * x),
-        sympy.exp(a + b * x) - y * (a + b * x)),
+    "logistic": Model(
+        "m",
+        x,
+        y,
+        {a: 1.3, b: 0.4},
+        1 / (1 + sympy.exp(-a * x - b)),
+        -y * sympy.log(1 / (1 + sympy.exp(-a * x - b))) - (1 - y) * sympy.log(1 - 1 / (1 + sympy.exp(-a * x - b))),
+    ),
+    "poisson_of_logarithm": Model(
+        "m", x, y, {a: 1.3, b: 0.4}, sympy.exp(a + b * x), sympy.exp(a + b * x) - y * (a + b * x)
+    ),
     "poisson": Model("m", x, y, {a: 1.3, b: 0.4}, DECAY, DECAY - y * sympy.log(DECAY)),
     "huber": Sequential([Dense(3, "tanh"), Dense(2, "sigmoid")], inputs=2, loss="huber", name="m"),
     "log_cosh": Sequential([Dense(2)], inputs=2, loss="log_cosh", name="m"),
@@ -48,7 +55,7 @@ CURVED = {
     "logits": Sequential([Dense(3)], inputs=2, loss="categorical_crossentropy_from_logits", name="m"),
     "steps": Sequential([Dense(3, "softmax")], inputs=(4, 2), loss="categorical_crossentropy", name="m"),
     "alike": two_outputs(["categorical_crossentropy_from_logits"] * 2, 3),
-}  # fmt: skip
+}
 
 BLOCKS = {
     "huber": (1, CURVED["huber"]),

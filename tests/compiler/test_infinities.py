@@ -68,10 +68,15 @@ CASES = [
     (log(1 - exp(-a)), {a: 30.0}, 0.0, -9.357622968840613e-14, [9.357622968840613e-14]),
     (log(exp(-(x**2) / (2 * a**2)) / (a * sqrt(2 * sympy.pi))), {a: 1.0}, 39.0, -761.4189385332047, [1520]),
     (log(a * exp(b)), {a: 2.0, b: 800.0}, 0.0, 800 + np.log(2), [0.5, 1]),
-    (exp(a) / (exp(a) + exp(b) + exp(c)), {a: 800.0, b: -800.0, c: 799.0}, 0.0, 1 / (1 + np.exp(-1)),
-     [0.19661193324148185, 0, -0.19661193324148185]),
+    (
+        exp(a) / (exp(a) + exp(b) + exp(c)),
+        {a: 800.0, b: -800.0, c: 799.0},
+        0.0,
+        1 / (1 + np.exp(-1)),
+        [0.19661193324148185, 0, -0.19661193324148185],
+    ),
     (log(exp(a) / (exp(a) + exp(b) + exp(c))), {a: -900.0, b: 800.0, c: 10.0}, 0.0, -1700, [1, -1, 0]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("formula", "values", "at", "loss", "gradient"), CASES, ids=[str(case[0]) for case in CASES])
@@ -95,8 +100,11 @@ def limits(formula, values, at):
                 mpmath.mpf(v) + sign * k * mpmath.mpf(10) ** -60 for v, k in zip((*values, at), (1, 2, 3), strict=True)
             )
             try:
-                rows = [function(p, q, r), (function(p + step, q, r) - function(p - step, q, r)) / (2 * step),
-                        (function(p, q + step, r) - function(p, q - step, r)) / (2 * step)]  # fmt: skip
+                rows = [
+                    function(p, q, r),
+                    (function(p + step, q, r) - function(p - step, q, r)) / (2 * step),
+                    (function(p, q + step, r) - function(p, q - step, r)) / (2 * step),
+                ]
             except (ZeroDivisionError, OverflowError, TypeError, ValueError):
                 return None
             if any(isinstance(row, mpmath.mpc) or not abs(row) < mpmath.mpf("1e20") for row in rows):

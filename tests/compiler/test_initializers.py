@@ -12,10 +12,17 @@ from nncodegen.compiler.pipeline import evaluated_module
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 VARIANCE = {
-    "glorot_uniform": 2 / 500, "glorot_normal": 2 / 500, "he_uniform": 2 / 200, "he_normal": 2 / 200,
-    "lecun_uniform": 1 / 200, "lecun_normal": 1 / 200, "random_uniform": 0.05**2 / 3, "random_normal": 0.05**2,
-    "zeros": 0.0, "ones": 0.0,
-}  # fmt: skip
+    "glorot_uniform": 2 / 500,
+    "glorot_normal": 2 / 500,
+    "he_uniform": 2 / 200,
+    "he_normal": 2 / 200,
+    "lecun_uniform": 1 / 200,
+    "lecun_normal": 1 / 200,
+    "random_uniform": 0.05**2 / 3,
+    "random_normal": 0.05**2,
+    "zeros": 0.0,
+    "ones": 0.0,
+}
 
 
 @pytest.mark.filterwarnings("ignore:.*not compiled:RuntimeWarning")

@@ -27,13 +27,15 @@ EXPECTED = {
     "poisson": (P, T, (P - T * np.log(P)).mean()),
     "hinge": (P, 2 * ONE_HOT - 1, np.maximum(0, 1 - (2 * ONE_HOT - 1) * P).mean()),
     "binary_crossentropy": (P, T, -(T * np.log(P) + (1 - T) * np.log(1 - P)).mean()),
-    "binary_crossentropy_from_logits": (
-        9 * P, T, (np.logaddexp(0, 9 * P) - T * 9 * P).mean()),
+    "binary_crossentropy_from_logits": (9 * P, T, (np.logaddexp(0, 9 * P) - T * 9 * P).mean()),
     "categorical_crossentropy": (P, ONE_HOT, -(ONE_HOT * np.log(P)).sum(axis=1).mean()),
     "categorical_crossentropy_from_logits": (
-        9 * P, ONE_HOT, (np.log(np.exp(9 * P).sum(axis=1)) - (ONE_HOT * 9 * P).sum(axis=1)).mean()),
+        9 * P,
+        ONE_HOT,
+        (np.log(np.exp(9 * P).sum(axis=1)) - (ONE_HOT * 9 * P).sum(axis=1)).mean(),
+    ),
     "nll": (np.log(P), ONE_HOT, -(ONE_HOT * np.log(P)).sum(axis=1).mean()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -45,10 +45,17 @@ def test_a_method_has_its_order(name):
         3: [(c**2, 3), (A @ c, 6)],
         4: [(c**3, 4), (c * (A @ c), 8), (A @ c**2, 12), (A @ A @ c, 24)],
         5: [
-            (c**4, 5), (c**2 * (A @ c), 10), (c * (A @ c**2), 15), (c * (A @ A @ c), 30), ((A @ c) ** 2, 20),
-            (A @ c**3, 20), (A @ (c * (A @ c)), 40), (A @ A @ c**2, 60), (A @ A @ A @ c, 120),
+            (c**4, 5),
+            (c**2 * (A @ c), 10),
+            (c * (A @ c**2), 15),
+            (c * (A @ A @ c), 30),
+            ((A @ c) ** 2, 20),
+            (A @ c**3, 20),
+            (A @ (c * (A @ c)), 40),
+            (A @ A @ c**2, 60),
+            (A @ A @ A @ c, 120),
         ],
-    }  # fmt: skip
+    }
     for order in range(1, method.order + 1):
         for values, divisor in conditions[order]:
             assert abs(b @ values - 1 / divisor) < 2e-14
@@ -364,10 +371,12 @@ DELAYED = {
     "another time": ({u.diff(t): -k * u.subs(t, s)}, "has u(s)", 'if s is the time, say so: time="s"'),
     "a delay on the left": ({u.subs(t, t - 1): -k * u.diff(t)}, "the left side", "has u(t - 1)"),
     "an equation of places": (
-        {sympy.Function("u")(t, s).diff(t): k * sympy.Function("u")(t, s).diff(s, 2)}, "the left side", "u(t)",
+        {sympy.Function("u")(t, s).diff(t): k * sympy.Function("u")(t, s).diff(s, 2)},
+        "the left side",
+        "u(t)",
     ),
     "a derivative by something else": ({u.diff(t): k * sympy.Function("u")(s).diff(s)}, "has u(s)", "the time is t"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", DELAYED)

@@ -31,9 +31,15 @@ def conditions(A, b):
     """The order conditions of all rooted trees up to order 4, as pairs: the order, and what must be 1/number."""
     c = A.sum(axis=1)
     return [
-        (1, b.sum(), 1), (2, b @ c, 2), (3, b @ c**2, 3), (3, b @ A @ c, 6), (4, b @ c**3, 4),
-        (4, b @ (c * (A @ c)), 8), (4, b @ A @ c**2, 12), (4, b @ A @ A @ c, 24),
-    ]  # fmt: skip
+        (1, b.sum(), 1),
+        (2, b @ c, 2),
+        (3, b @ c**2, 3),
+        (3, b @ A @ c, 6),
+        (4, b @ c**3, 4),
+        (4, b @ (c * (A @ c)), 8),
+        (4, b @ A @ c**2, 12),
+        (4, b @ A @ A @ c, 24),
+    ]
 
 
 @pytest.mark.parametrize("method", ADAPTIVE, ids=lambda method: method.name)

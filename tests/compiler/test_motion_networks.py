@@ -161,11 +161,16 @@ WRONG = {
     "no mapping": (U, [perceptron()], {}, 'maps names to networks, as in networks={"force": nncodegen.Sequential('),
     "a list of layers": (U, {"force": [nn.Dense(1)]}, {}, "the network force of dynamics is a Sequential or a Network"),
     "many weights": (
-        U, {"force": perceptron(500)}, {"steps": None, "method": "rodas5p"}, "2,001 weights. rodas5p solves"
+        U,
+        {"force": perceptron(500)},
+        {"steps": None, "method": "rodas5p"},
+        "2,001 weights. rodas5p solves",
     ),
     "more than sums": (
-        U, {"force": nn.Sequential([nn.Dense(3, "softmax"), nn.Dense(1)], inputs=2)},
-        {"steps": None, "method": "auto"}, "has softmax, which methods that read the Jacobian of the rates do not take",
+        U,
+        {"force": nn.Sequential([nn.Dense(3, "softmax"), nn.Dense(1)], inputs=2)},
+        {"steps": None, "method": "auto"},
+        "has softmax, which methods that read the Jacobian of the rates do not take",
     ),
     "too few arguments": (["u' = v", "v' = c*force(u)"], None, {}, "force is a network with 2 inputs: give it as"),
     "no call": (["u' = v", "v' = -c*u"], None, {}, "no equation of dynamics has the network force: call it, as in"),
@@ -181,13 +186,16 @@ WRONG = {
     "noise": (U, {"force": nn.Sequential([nn.Dropout(0.5), nn.Dense(1)], 2)}, {}, "has noise, as that of Dropout"),
     "a batch": (U, {"force": nn.Sequential([nn.BatchNormalization(), nn.Dense(1)], 2)}, {}, "statistics of a batch"),
     "a layer that joins times": (
-        U, {"force": nn.Sequential([nn.Dense(3), nn.Flatten(), nn.Dense(1)], 2)}, {}, "not one function of its inputs",
+        U,
+        {"force": nn.Sequential([nn.Dense(3), nn.Flatten(), nn.Dense(1)], 2)},
+        {},
+        "not one function of its inputs",
     ),
     "a weight for each time": (U, {"force": nn.Sequential([nn.PReLU(), nn.Dense(1)], 2)}, {}, "not one function"),
     "numbers alone": (["u' = v", "v' = c*force(1, 2)"], None, {}, "force(1, 2) is not a number"),
     "a circle": (["r = force(r, v)", "u' = r", "v' = -c*u"], None, {}, "go in a circle: r"),
     "a condition": (["u' = v", "v' = c*force(u > 0, v)"], None, {}, "force takes numbers"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

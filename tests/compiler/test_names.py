@@ -22,8 +22,16 @@ AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ evil();", "", "1", "do
            "__import__('os')", '"', "\\", "\n", "match"]  # fmt: skip
 
 
-RESEMBLANCE = [("w13", "w13"), ("x[0]", "x_0"), ("lambda", "lambda_"), ("if", "if_"), ("2x", "v2x"), ("W1", "W1"),
-               ("HUGE_VAL", "HUGE_VAL_"), ("α", "symbol")]  # fmt: skip
+RESEMBLANCE = [
+    ("w13", "w13"),
+    ("x[0]", "x_0"),
+    ("lambda", "lambda_"),
+    ("if", "if_"),
+    ("2x", "v2x"),
+    ("W1", "W1"),
+    ("HUGE_VAL", "HUGE_VAL_"),
+    ("α", "symbol"),
+]
 
 
 @pytest.mark.parametrize(("name", "expected"), RESEMBLANCE)

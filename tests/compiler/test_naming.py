@@ -17,12 +17,20 @@ from tests.support.models import classifier
 exporting = sys.modules["nncodegen.formats.export.command"]
 MODEL = classifier(2, name="model", classes=2, inputs=2)
 OF_PYTHON = {
-    "json": "a module of Python's standard library", "os": "standard library", "Queue": "standard library",
-    "distutils": "standard library", "annotationlib": "standard library", "test": "standard library",
-    "numpy": "a well-known package", "Num-Py": "a well-known package", "NUMPY": "a well-known package",
-    "sklearn": "a well-known package", "scikit.learn": "a well-known package", "pip": "a well-known package",
+    "json": "a module of Python's standard library",
+    "os": "standard library",
+    "Queue": "standard library",
+    "distutils": "standard library",
+    "annotationlib": "standard library",
+    "test": "standard library",
+    "numpy": "a well-known package",
+    "Num-Py": "a well-known package",
+    "NUMPY": "a well-known package",
+    "sklearn": "a well-known package",
+    "scikit.learn": "a well-known package",
+    "pip": "a well-known package",
     "nncodegen": "a well-known package",
-}  # fmt: skip
+}
 """Names that no module or package can have, and why."""
 WORDS = ("class", "lambda", "match", "None", "type")
 

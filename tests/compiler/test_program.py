@@ -40,8 +40,11 @@ def test_slices():
     assert output == Tensor("h", (None, 3))
     tensors = (*PROGRAM.inputs, *PROGRAM.parameters, Tensor("b"), output)
     assert [(tensor.name, place.start, place.stop) for tensor, place in slices_of(tensors)] == [
-        ("x", 0, 4), ("W", 4, 16), ("b", 16, 17), ("h", 17, 20),
-    ]  # fmt: skip
+        ("x", 0, 4),
+        ("W", 4, 16),
+        ("b", 16, 17),
+        ("h", 17, 20),
+    ]
 
 
 def test_show():

@@ -147,8 +147,12 @@ def test_both_directions(mode):
     predicted, named = outputs(of(nn.Bidirectional(nn.GRU(4, return_sequences=True), merge_mode=mode)), X)
     first = run(CELLS["GRU"], X, weights(named, "f1"), [0.0])
     second = run(CELLS["GRU"], X, weights(named, "b1"), [0.0], backwards=True)[:, ::-1]
-    merged = {"concat": np.concatenate([first, second], 2), "sum": first + second, "mul": first * second,
-              "ave": (first + second) / 2}  # fmt: skip
+    merged = {
+        "concat": np.concatenate([first, second], 2),
+        "sum": first + second,
+        "mul": first * second,
+        "ave": (first + second) / 2,
+    }
     np.testing.assert_allclose(predicted, merged[mode], atol=1e-13)
 
 
@@ -196,8 +200,12 @@ def test_weights_of_keras_and_pytorch_by_name():
     """Rows of gates are brought into the order that they have here; two biases of PyTorch are added, or kept."""
     kernel, recurrent, bias = RNG.normal(size=(3, 16)), RNG.normal(size=(4, 16)), RNG.normal(size=16)
     keras = {"rnn/lstm_cell/kernel": kernel, "rnn/lstm_cell/recurrent_kernel": recurrent, "rnn/lstm_cell/bias": bias}
-    torch = {"rnn.weight_ih_l0": kernel.T, "rnn.weight_hh_l0": recurrent.T, "rnn.bias_ih_l0": bias / 2,
-             "rnn.bias_hh_l0": bias / 2}  # fmt: skip
+    torch = {
+        "rnn.weight_ih_l0": kernel.T,
+        "rnn.weight_hh_l0": recurrent.T,
+        "rnn.bias_ih_l0": bias / 2,
+        "rnn.bias_hh_l0": bias / 2,
+    }
     model = of(nn.LSTM(4, name="rnn"))
     initial = [
         nn.with_weights(model, weights_elsewhere, origin).initial
@@ -207,8 +215,12 @@ def test_weights_of_keras_and_pytorch_by_name():
         np.testing.assert_array_equal(values, initial[1][name])
     np.testing.assert_array_equal(initial[0]["W_rnn"][2], kernel[:, 8:12].T)
     rows, biases = RNG.normal(size=(12, 3)), RNG.normal(size=(2, 12))
-    weights_of_torch = {"g.weight_ih_l0": rows, "g.weight_hh_l0": RNG.normal(size=(12, 4)), "g.bias_ih_l0": biases[0],
-             "g.bias_hh_l0": biases[1]}  # fmt: skip
+    weights_of_torch = {
+        "g.weight_ih_l0": rows,
+        "g.weight_hh_l0": RNG.normal(size=(12, 4)),
+        "g.bias_ih_l0": biases[0],
+        "g.bias_hh_l0": biases[1],
+    }
     taken = nn.with_weights(of(nn.GRU(4, name="g")), weights_of_torch, "torch").initial
     np.testing.assert_array_equal(taken["W_g"], rows.reshape(3, 4, 3)[[1, 0, 2]])
     np.testing.assert_array_equal(taken["b_g"], biases.reshape(2, 3, 4)[:, [1, 0, 2]])

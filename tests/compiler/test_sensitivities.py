@@ -37,10 +37,8 @@ MODELS = {
     "relu_alone": nn.Sequential([nn.Dense(3, "relu"), nn.Dense(2)], inputs=2, loss="mse", name="relu"),
     "ensemble": Ensemble(KINDS, scale=2.0, shift=-0.5),
     "linear": nn.Sequential([nn.Dense(2)], inputs=2, loss="mse", name="linear"),
-    "elementwise": nn.Model(
-        "formula", [x1, x2], [y1, y2], {a: 1}, [sympy.exp(-a * x1) * sympy.sin(x2), x1**2 * x2]
-    ),
-}  # fmt: skip
+    "elementwise": nn.Model("formula", [x1, x2], [y1, y2], {a: 1}, [sympy.exp(-a * x1) * sympy.sin(x2), x1**2 * x2]),
+}
 
 
 def given(program, seed=0):

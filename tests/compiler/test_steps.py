@@ -35,14 +35,20 @@ expressions = st.sampled_from(
 steps = st.builds(
     lambda expression, how: Step(Element("r", how[1]), expression, how[0], how[2]),
     expressions,
-    st.sampled_from([
-        (None, ("n", "i", "j"), ()), (None, ("j", "n", "i"), ()),
-        ("sum", ("j", "n"), ("i",)), ("sum", (), ("i", "n", "j")), ("max", ("i",), ("n", "j")),
-        ("first", ("n",), ("i", "j")),
-        ("softmax", ("n", "i", "j"), ("i",)), ("log_softmax", ("n", "j", "i"), ("j", "i")),
-        ("softmax_complement", ("n", "i", "j"), ("j",)),
-    ]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            (None, ("n", "i", "j"), ()),
+            (None, ("j", "n", "i"), ()),
+            ("sum", ("j", "n"), ("i",)),
+            ("sum", (), ("i", "n", "j")),
+            ("max", ("i",), ("n", "j")),
+            ("first", ("n",), ("i", "j")),
+            ("softmax", ("n", "i", "j"), ("i",)),
+            ("log_softmax", ("n", "j", "i"), ("j", "i")),
+            ("softmax_complement", ("n", "i", "j"), ("j",)),
+        ]
+    ),
+)
 
 
 @examples(80)

@@ -118,9 +118,12 @@ LAYERS = {
 }
 CASES = [(name, order) for name in LAYERS for order in ORDERS]
 FEW = {
-    ("softmax", ORDERS[4]), ("softmax first", ORDERS[3]), ("windows", ORDERS[3]), ("transposed windows", ORDERS[2]),
+    ("softmax", ORDERS[4]),
+    ("softmax first", ORDERS[3]),
+    ("windows", ORDERS[3]),
+    ("transposed windows", ORDERS[2]),
     ("recurrence", ORDERS[2]),
-}  # fmt: skip
+}
 """Those that are tried in every run; with --thorough, every order of every kind of layer."""
 
 
@@ -213,8 +216,10 @@ def test_outputs_of_layers_that_cannot_be_cut(name):
     program = nn.compile_model(model, until="simplify", fit=False)["simplify"]
     parameters, h = parameters_of(program, 1), 1e-6
     values = nn.evaluate(program, parameters, [[0.3, 0.2]], np.ones((1, 1)))
-    near = [nn.evaluate(program, parameters, [[0.3 + i * h, 0.2 + j * h]], np.ones((1, 1)))
-            for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1))]  # fmt: skip
+    near = [
+        nn.evaluate(program, parameters, [[0.3 + i * h, 0.2 + j * h]], np.ones((1, 1)))
+        for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1))
+    ]
     first, second = ([near_values[element.tensor].item() for near_values in near] for element in program.outputs)
     expected = (first[0] - first[1] - second[2] + second[3]) / (2 * h)
     assert values[program.loss.tensor].item() == pytest.approx(expected**2, rel=1e-6, abs=1e-12)

@@ -66,9 +66,12 @@ GIVEN = {
     "layer alone": lambda bad: nn.Sequential([Own(bad, bad)], 1, lambda output, target: sympy.exp(output)),
     "estimator": loss_text,
     "estimator's function": lambda bad: to_text(lambda z: bad, {"z": z}, "it"),
-    "sigmoid": nn.sigmoid, "xlogy": lambda bad: nn.xlogy(x, bad), "elu": nn.elu, "softsign": nn.softsign,
+    "sigmoid": nn.sigmoid,
+    "xlogy": lambda bad: nn.xlogy(x, bad),
+    "elu": nn.elu,
+    "softsign": nn.softsign,
     "silu": nn.silu,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("place", GIVEN)
@@ -285,11 +288,14 @@ def test_what_people_write_instead(text, message):
 LONG = " + ".join(f"a*x**{k}" for k in range(200))
 
 PLACES = [
-    ("a*exp(-x) + * x", "    a*exp(-x) + * x\n                ^"), ("a*x + b", "    a*x + b\n          ^"),
-    ("x + (a*x)^2", "    x + (a*x)^2\n             ^"), ("a + lambda", "    a + lambda\n        ^"),
-    ("(a +\n frob(x))", "     frob(x))\n     ^"), ("\N{GREEK SMALL LETTER ALPHA} = x", "    α = x\n      ^"),
+    ("a*exp(-x) + * x", "    a*exp(-x) + * x\n                ^"),
+    ("a*x + b", "    a*x + b\n          ^"),
+    ("x + (a*x)^2", "    x + (a*x)^2\n             ^"),
+    ("a + lambda", "    a + lambda\n        ^"),
+    ("(a +\n frob(x))", "     frob(x))\n     ^"),
+    ("\N{GREEK SMALL LETTER ALPHA} = x", "    α = x\n      ^"),
     (f"{LONG} + frob(x) + {LONG}", " + a*x**198 + a*x**199 + frob(x) + a*x**0 + a*x**1 + "),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "lines"), PLACES)

@@ -23,10 +23,13 @@ X, Y = Element("x", ("n",)), Element("y", ("n",))
 leaves = st.sampled_from([X, Y, sympy.Integer(2), sympy.Rational(1, 3), sympy.Float(0.7), sympy.pi])
 UNARY = (sympy.exp, sympy.sin, sympy.atan, sympy.Abs, sympy.tanh, sigmoid, softplus, lambda z: 1 / (1 + z**2))
 BINARY = (
-    lambda u, v: u + v, lambda u, v: u * v, lambda u, v: (1 + u**2) ** v,
-    lambda u, v: sympy.Max(u + X, v - Y), lambda u, v: sympy.atan2(u + X, v - Y),
+    lambda u, v: u + v,
+    lambda u, v: u * v,
+    lambda u, v: (1 + u**2) ** v,
+    lambda u, v: sympy.Max(u + X, v - Y),
+    lambda u, v: sympy.atan2(u + X, v - Y),
     lambda u, v: sympy.Piecewise((u, u < v + X), (sympy.cos(v), sympy.Or(v > Y, u > 2 * Y)), (v, True)),
-)  # fmt: skip
+)
 """Those that compare have elements on both sides: SymPy does not know which of two written numbers is larger."""
 formulas = st.recursive(
     leaves,

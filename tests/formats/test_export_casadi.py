@@ -34,9 +34,14 @@ NORMALIZED = [nn.Dense(2), nn.BatchNormalization(), nn.BatchNormalization(frozen
 AT_REST = nn.Sequential(NORMALIZED, 1, loss="mse", name="at_rest")
 """Its parameters are also moving statistics, which training does not change by their derivatives."""
 MODELS = {
-    "relu": RELU, "formula": FORMULA, "classes": CLASSES, "curve": CURVE, "linear": LINEAR, "tiny": TINY,
+    "relu": RELU,
+    "formula": FORMULA,
+    "classes": CLASSES,
+    "curve": CURVE,
+    "linear": LINEAR,
+    "tiny": TINY,
     "at_rest": AT_REST,
-}  # fmt: skip
+}
 NAMES = ["formula", "formula_trained", "classes_trained", "curve_trained", "linear", "tiny", "relu", "at_rest"]
 FUNCTIONS = ("{}", "jac_{}", "adj1_{}", "jac_adj1_{}", "jac_jac_{}")
 DIGITS, STEP = 50, mpmath.mpf("1e-16")

@@ -21,9 +21,11 @@ from tests.support.stepping import NETWORKS, STEPS, TOKENS
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 PROMPT = [1, 3]
 CALLS = (
-    {"steps": 6, "temperature": 0.0}, {"steps": 6, "seed": 3}, {"steps": 5, "temperature": 0.5, "top_k": 3, "seed": 9},
+    {"steps": 6, "temperature": 0.0},
+    {"steps": 6, "seed": 3},
+    {"steps": 5, "temperature": 0.5, "top_k": 3, "seed": 9},
     {"steps": 6, "stop": 2, "seed": 2**40},
-)  # fmt: skip
+)
 
 DRIVER = """
 #include <stdio.h>
@@ -125,10 +127,16 @@ def test_webassembly(tmp_path):
     assert [first, second] == [sequence.tolist() for sequence in several]
     np.testing.assert_allclose(last, probabilities, atol=1e-14)
     messages = (
-        "a prompt is at least one token", r"prompt\[0\] is 5, not a whole number from 0 to 4", "prompt and steps need",
-        "token is 0.5", "topK is 0, not", "temperature is -1, not", "stop is 5, not", "a state is what a step",
+        "a prompt is at least one token",
+        r"prompt\[0\] is 5, not a whole number from 0 to 4",
+        "prompt and steps need",
+        "token is 0.5",
+        "topK is 0, not",
+        "temperature is -1, not",
+        "stop is 5, not",
+        "a state is what a step",
         "prompt is 1, not an array",
-    )  # fmt: skip
+    )
     for message, expected in zip(wrong, messages, strict=True):
         assert re.search(expected, message), message
 

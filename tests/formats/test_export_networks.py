@@ -90,11 +90,14 @@ def test_equations_in_a_package(tmp_path):
 
 
 KERAS = {
-    "hidden/kernel:0": np.arange(12.0).reshape(4, 3) / 10, "tower/hidden/bias": np.array([0.1, 0.2, 0.3]),
-    "norm/gamma": np.array([1.0, 2.0, 3.0]), "norm/beta": np.array([0.0, 1.0, -1.0]),
-    "norm/moving_mean": np.array([0.5, 0.0, 1.0]), "norm/moving_variance": np.array([1.0, 4.0, 0.25]),
+    "hidden/kernel:0": np.arange(12.0).reshape(4, 3) / 10,
+    "tower/hidden/bias": np.array([0.1, 0.2, 0.3]),
+    "norm/gamma": np.array([1.0, 2.0, 3.0]),
+    "norm/beta": np.array([0.0, 1.0, -1.0]),
+    "norm/moving_mean": np.array([0.5, 0.0, 1.0]),
+    "norm/moving_variance": np.array([1.0, 4.0, 0.25]),
     "out/kernel": np.array([[1.0, -1.0], [2.0, 0.5], [0.0, 3.0]]),
-}  # fmt: skip
+}
 """Weights as Keras has them: (inputs, units)."""
 
 

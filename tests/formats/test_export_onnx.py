@@ -126,11 +126,17 @@ def test_tokens_are_whole_numbers():
     rows = nn.Flatten()(nn.Embedding(6, 3)(tokens))
     cases = (
         (nn.Network(tokens, nn.Dense(2)(rows), name="alone"), onnx.TensorProto.INT64, {"Gather": 1, "Cast": 0}),
-        (nn.Network(tokens, nn.Dense(2)(nn.concatenate([rows, nn.Dense(2)(tokens)])), name="both"),
-         onnx.TensorProto.INT64, {"Gather": 1, "Cast": 1}),
-        (nn.Network([tokens, level], nn.Dense(2)(nn.concatenate([rows, level])), name="beside"),
-         onnx.TensorProto.DOUBLE, {"Gather": 1, "Cast": 1}),
-    )  # fmt: skip
+        (
+            nn.Network(tokens, nn.Dense(2)(nn.concatenate([rows, nn.Dense(2)(tokens)])), name="both"),
+            onnx.TensorProto.INT64,
+            {"Gather": 1, "Cast": 1},
+        ),
+        (
+            nn.Network([tokens, level], nn.Dense(2)(nn.concatenate([rows, level])), name="beside"),
+            onnx.TensorProto.DOUBLE,
+            {"Gather": 1, "Cast": 1},
+        ),
+    )
     for model, kind, counts in cases:
         parameters, _, _ = random_data(describe(model))
         X = np.random.default_rng(1).integers(0, 6, (5, sum(tensor.size for tensor in describe(model).inputs)))

@@ -44,25 +44,41 @@ NETWORKS = {
     "a mask for all steps": (attending(nn.MultiHeadAttention(2, 3), attention_mask=(1, 4)), 1, 0, 0),
     "lengths": (attending(nn.MultiHeadAttention(2, 3), lengths=(1,)), 1, 0, 0),
     "a mask, lengths, causal": (
-        attending(nn.MultiHeadAttention(2, 3), attention_mask=(4, 4), lengths=(1,), use_causal_mask=True), 1, 0, 0),
+        attending(nn.MultiHeadAttention(2, 3), attention_mask=(4, 4), lengths=(1,), use_causal_mask=True),
+        1,
+        0,
+        0,
+    ),
     "dropout": (attending(nn.MultiHeadAttention(2, 3, dropout=0.5)), 1, 0, 0),
     "groups": (attending(nn.GroupQueryAttention(2, 6, 3), normal=True), 1, 1, 0),
     "groups, causal, rotated": (
-        attending(nn.GroupQueryAttention(4, 4, 2, rotary=nn.RotaryEmbedding(100)), use_causal_mask=True), 1, 0, 2),
+        attending(nn.GroupQueryAttention(4, 4, 2, rotary=nn.RotaryEmbedding(100)), use_causal_mask=True),
+        1,
+        0,
+        2,
+    ),
     "two axes": (attending(nn.MultiHeadAttention(2, 3), ((3, 2, 4),)), 1, 0, 0),
     "one of two axes": (attending(nn.MultiHeadAttention(2, 3, attention_axes=2), ((3, 4, 4),)), 1, 0, 0),
     "one axis, causal": (
-        attending(nn.MultiHeadAttention(2, 3, attention_axes=1), ((3, 4, 4),), use_causal_mask=True), 1, 0, 0),
+        attending(nn.MultiHeadAttention(2, 3, attention_axes=1), ((3, 4, 4),), use_causal_mask=True),
+        1,
+        0,
+        0,
+    ),
     "its weights as well": (attending(nn.MultiHeadAttention(2, 3), return_attention_scores=True), 1, 0, 0),
     "one step": (attending(nn.MultiHeadAttention(2, 3), ((1, 6), (5, 6))), 1, 0, 0),
     "rotated by itself": (nn.Sequential([nn.RotaryEmbedding(), nn.Dense(2)], (5, 4), name="turned"), 0, 0, 1),
     "all axes normalized": (nn.Sequential([nn.RMSNormalization((1, 2)), nn.Dense(2)], (5, 4), name="normal"), 0, 1, 0),
     "normalized without weights": (
-        nn.Sequential([nn.RMSNormalization(scale=False, epsilon=1e-3), nn.Dense(2)], (5, 4), name="normal"), 0, 1, 0),
+        nn.Sequential([nn.RMSNormalization(scale=False, epsilon=1e-3), nn.Dense(2)], (5, 4), name="normal"),
+        0,
+        1,
+        0,
+    ),
     "another axis normalized": (nn.Sequential([nn.RMSNormalization(1), nn.Dense(2)], (5, 4), name="normal"), 0, 1, 0),
     "a network of tokens": (tokens_network(), 1, 1, 0),
     "everything": (everything(), 3, 1, 2),
-}  # fmt: skip
+}
 """Networks, and how often each of the operators is in their files in float32."""
 
 

@@ -13,9 +13,14 @@ from nncodegen.formats.export.options import OPTIONS
 x, y, w = symbols("x y w")
 MODEL = nn.Model("line", x, y, {w: 1}, w * x)
 ASKED = {
-    "train": True, "libm": False, "vectors": True, "cross": "aarch64-linux-gnu", "generate": True, "bits": "portable",
+    "train": True,
+    "libm": False,
+    "vectors": True,
+    "cross": "aarch64-linux-gnu",
+    "generate": True,
+    "bits": "portable",
     "opset": 13,
-}  # fmt: skip
+}
 """A value of each option that not every destination has."""
 
 
@@ -45,8 +50,13 @@ def test_flags():
     given = "--no-libm --train --optimizers sgd,,adam, --opset 23 --cross arm --bits native".split()
     context = command.commands["export"].make_context("export", ["--target", "c", *given, "model.py"])
     chosen = {
-        "libm": False, "train": True, "optimizers": ("sgd", "adam"), "opset": 23, "cross": "arm", "bits": "native",
-    }  # fmt: skip
+        "libm": False,
+        "train": True,
+        "optimizers": ("sgd", "adam"),
+        "opset": 23,
+        "cross": "arm",
+        "bits": "native",
+    }
     assert {name: context.params[name] for name in chosen} == chosen
 
 

@@ -86,9 +86,11 @@ def test_memory_and_code_of_c_do_not_grow_with_a_sequence(tmp_path):
 
 
 CHAINS = {
-    "recurrent": PROGRAMS["recurrent"], "backwards": PROGRAMS["backwards"], "gated": PROGRAMS["gated"],
+    "recurrent": PROGRAMS["recurrent"],
+    "backwards": PROGRAMS["backwards"],
+    "gated": PROGRAMS["gated"],
     "shifted": chain([("recurrence", 1, 1, 1), ("cut", 1, 1, 1), ("recurrence", 1, 1, 2), ("window", 1, 1, 1)]),
-}  # fmt: skip
+}
 NUMBERS = (st.integers(1, 3), st.integers(1, 2), st.integers(1, 2))
 RANDOM = st.lists(st.tuples(st.sampled_from(("recurrence", *OPERATIONS)), *NUMBERS), min_size=2, max_size=4)
 

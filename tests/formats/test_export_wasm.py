@@ -325,11 +325,15 @@ def test_what_loads(perceptron_folder):
 
 
 VALUES_REFUSED = {
-    "NaN": "RangeError: {0} is NaN, not a finite", "-Infinity": "RangeError: {0} is -Infinity, not a finite",
-    "undefined": "TypeError: {0} is undefined, not a number", "null": "TypeError: {0} is null, not a number",
-    "'3'": 'TypeError: {0} is "3", not a number', "3n": "TypeError: {0} is 3, not a number",
-    "[3]": "TypeError: {0} is [object Array], not a number", "{}": "TypeError: {0} is [object Object], not a number",
-}  # fmt: skip
+    "NaN": "RangeError: {0} is NaN, not a finite",
+    "-Infinity": "RangeError: {0} is -Infinity, not a finite",
+    "undefined": "TypeError: {0} is undefined, not a number",
+    "null": "TypeError: {0} is null, not a number",
+    "'3'": 'TypeError: {0} is "3", not a number',
+    "3n": "TypeError: {0} is 3, not a number",
+    "[3]": "TypeError: {0} is [object Array], not a number",
+    "{}": "TypeError: {0} is [object Object], not a number",
+}
 """What is no number for a model, in JavaScript, and what is said of it in a place."""
 
 
@@ -592,9 +596,16 @@ def test_the_script_of_the_page_is_a_module(folder, request, tmp_path):
 def browse(address, folder, *options):
     """The text of a page after its scripts have ended, with the tags."""
     command = [
-        CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--no-first-run",
-        "--virtual-time-budget=30000", *options, address,
-    ]  # fmt: skip
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={folder}",
+        "--no-first-run",
+        "--virtual-time-budget=30000",
+        *options,
+        address,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return done.stdout
 

@@ -63,10 +63,13 @@ def _unconverged():
 HEADS = {
     "two classes": (CLASSES == "red", {}, ("probability of True, else False",)),
     "margins": (CLASSES, {"loss": "hinge"}, ("margin of blue", "margin of green", "margin of red")),
-    "several labels": (np.stack([X[:, 0] > 0, X[:, 1] > 0], 1).astype(int), {},
-                       ("probability of 0", "probability of 1")),
+    "several labels": (
+        np.stack([X[:, 0] > 0, X[:, 1] > 0], 1).astype(int),
+        {},
+        ("probability of 0", "probability of 1"),
+    ),
     "one class": (np.full(30, 7), {}, ("not used, as the class is always 7",)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -266,11 +269,15 @@ def test_what_the_inputs_of_a_table_are(columns):
     days = pd.to_datetime(frame()["seen"]) - pd.Timestamp("1970-01-01")
     dates = pd.to_datetime(frame()["seen"])
     values = {
-        "age": pd.to_numeric(frame()["age"]).to_numpy(), "shift": frame()["shift"].to_numpy(),
-        "days": days.dt.total_seconds().to_numpy() / 86400, "month": dates.dt.month.to_numpy(),
+        "age": pd.to_numeric(frame()["age"]).to_numpy(),
+        "shift": frame()["shift"].to_numpy(),
+        "days": days.dt.total_seconds().to_numpy() / 86400,
+        "month": dates.dt.month.to_numpy(),
         "hour": dates.dt.hour.to_numpy() + dates.dt.minute.to_numpy() / 60,
-        "pi": np.pi, "sin": np.sin, "cos": np.cos,
-    }  # fmt: skip
+        "pi": np.pi,
+        "sin": np.sin,
+        "cos": np.cos,
+    }
     assert sum(" at most 1; " in text for text in texts) >= 4
     followed = 0
     for text, column in zip(texts, encoded.T, strict=True):

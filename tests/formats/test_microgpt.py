@@ -14,9 +14,14 @@ from tests.support import ROOT
 EXAMPLE = ROOT / "docs" / "gallery" / "13_microgpt.py"
 NAMES = Path(__file__).parents[3] / "shared/reference/names.txt"
 LOSSES = {
-    1: 3.3659669476, 2: 3.4242727839, 3: 3.1778021255, 200: 2.3097433038, 400: 2.3428473754, 800: 2.2632177001,
+    1: 3.3659669476,
+    2: 3.4242727839,
+    3: 3.1778021255,
+    200: 2.3097433038,
+    400: 2.3428473754,
+    800: 2.2632177001,
     1000: 2.6496944697,
-}  # fmt: skip
+}
 """The losses of the steps of a training, which an independent program in NumPy gives."""
 
 INVENTED = (

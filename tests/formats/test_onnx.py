@@ -298,9 +298,11 @@ def test_shapes_are_computed():
 def onnx_of_integers(kind, attributes, numbers):
     """A file that adds what an operator computes of integers to an input."""
     nodes = [
-        (kind, "p q", "m", attributes), ("Cast", "m", "c", {"to": DOUBLE}), ("MatMul", "x W", "t", {}),
+        (kind, "p q", "m", attributes),
+        ("Cast", "m", "c", {"to": DOUBLE}),
+        ("MatMul", "x W", "t", {}),
         ("Add", "t c", "y", {}),
-    ]  # fmt: skip
+    ]
     return model(nodes, integers(**numbers) | weights(W=(1, 4)), inputs=[("x", ("N", 1))])
 
 
@@ -327,8 +329,11 @@ def test_copies():
 
 def test_several_inputs():
     """The columns of X are those of one input after the other."""
-    proto = model([("MatMul", "b W", "p", {}), ("Add", "p a", "q", {}), ("Mul", "q c", "y", {})],
-                  weights(W=(3, 2)), [("a", ("N", 2)), ("b", ("N", 3)), ("c", ("N", 1))])  # fmt: skip
+    proto = model(
+        [("MatMul", "b W", "p", {}), ("Add", "p a", "q", {}), ("Mul", "q c", "y", {})],
+        weights(W=(3, 2)),
+        [("a", ("N", 2)), ("b", ("N", 3)), ("c", ("N", 1))],
+    )
     a, b, c = RNG.normal(size=(5, 2)), RNG.normal(size=(5, 3)), RNG.normal(size=(5, 1))
     graph = nn.from_onnx(proto)
     assert predicted(graph, np.hstack([a, b, c])) == pytest.approx(reference(proto, a, b, c), rel=1e-13)
@@ -338,13 +343,22 @@ def test_several_inputs():
 def test_batch_normalization_is_folded():
     """At rest, mean and variance go into scale and bias, which are trained; a Dropout does nothing."""
     arrays = weights(W=(4, 5), s=(5,), b=(5,), m=(5,)) | {"v": RNG.uniform(0.5, 2, 5)}
-    proto = model([("MatMul", "x W", "h", {}), ("BatchNormalization", "h s b m v", "n", {"epsilon": 0.01}),
-                   ("Dropout", "n", "d mask", {}), ("Relu", "d", "y", {})], arrays)  # fmt: skip
+    proto = model(
+        [
+            ("MatMul", "x W", "h", {}),
+            ("BatchNormalization", "h s b m v", "n", {"epsilon": 0.01}),
+            ("Dropout", "n", "d mask", {}),
+            ("Relu", "d", "y", {}),
+        ],
+        arrays,
+    )
     graph = nn.from_onnx(proto)
     assert predicted(graph, X) == pytest.approx(reference(proto, X), rel=1e-12, abs=1e-14)
     assert [(str(parameter), parameter.trained) for parameter in graph.describe().parameters] == [
-        ("W[4, 5]", True), ("s[5]", True), ("b[5]", True),
-    ]  # fmt: skip
+        ("W[4, 5]", True),
+        ("s[5]", True),
+        ("b[5]", True),
+    ]
 
 
 def test_weights_that_are_shared():
@@ -379,15 +393,22 @@ def test_versions(opset):
     """Operators mean what they do in the version of the file: where axes stand, and what a softmax runs over."""
     axes = {"axes": [1]}
     by_attribute = opset < 13
-    nodes = [("Unsqueeze", "x" if by_attribute else "x one", "u", axes if by_attribute else {}),
-             ("MatMul", "u W", "m", {}),
-             ("Squeeze", "m" if by_attribute else "m one", "s", axes if by_attribute else {}),
-             ("Clip", "s" if opset < 11 else "s low high", "c", {"min": -1.0, "max": 1.5} if opset < 11 else {}),
-             ("ReduceSum", "c" if by_attribute else "c one", "r", axes if by_attribute else {}),
-             ("ReduceMean", "c" if opset < 18 else "c one", "a", axes if opset < 18 else {}),
-             ("Slice", "c" if opset < 10 else "c one three one", "t", {"starts": [1], "ends": [3], "axes": [1]}
-              if opset < 10 else {}),
-             ("Concat", "t r a", "k", {"axis": 1}), ("Softmax", "k", "y", {})]  # fmt: skip
+    nodes = [
+        ("Unsqueeze", "x" if by_attribute else "x one", "u", axes if by_attribute else {}),
+        ("MatMul", "u W", "m", {}),
+        ("Squeeze", "m" if by_attribute else "m one", "s", axes if by_attribute else {}),
+        ("Clip", "s" if opset < 11 else "s low high", "c", {"min": -1.0, "max": 1.5} if opset < 11 else {}),
+        ("ReduceSum", "c" if by_attribute else "c one", "r", axes if by_attribute else {}),
+        ("ReduceMean", "c" if opset < 18 else "c one", "a", axes if opset < 18 else {}),
+        (
+            "Slice",
+            "c" if opset < 10 else "c one three one",
+            "t",
+            {"starts": [1], "ends": [3], "axes": [1]} if opset < 10 else {},
+        ),
+        ("Concat", "t r a", "k", {"axis": 1}),
+        ("Softmax", "k", "y", {}),
+    ]
     constants = weights(W=(4, 3)) | integers(one=[1], three=[3]) | {"low": np.array(-1.0), "high": np.array(1.5)}
     proto = model(nodes, constants, opset=opset)
     assert predicted(nn.from_onnx(proto), X) == pytest.approx(reference(proto, X), rel=1e-12)
@@ -412,8 +433,11 @@ def test_usual_losses(operator):
 
 def test_chosen_outputs():
     """``outputs`` names tensors of the graph, such as the logits; whole numbers and texts are no outputs by default."""
-    proto = model([("MatMul", "x W", "z", {}), ("Softmax", "z", "y", {}), ("ArgMax", "y", "label", {"axis": 1})],
-                  weights(W=(4, 3)), outputs=[("label", INT64), ("y", FLOAT)])  # fmt: skip
+    proto = model(
+        [("MatMul", "x W", "z", {}), ("Softmax", "z", "y", {}), ("ArgMax", "y", "label", {"axis": 1})],
+        weights(W=(4, 3)),
+        outputs=[("label", INT64), ("y", FLOAT)],
+    )
     assert predicted(nn.from_onnx(proto, outputs=["z"]), X) == pytest.approx(X @ weights(W=(4, 3))["W"], rel=1e-13)
     assert predicted(nn.from_onnx(proto), X) == pytest.approx(reference(proto, X, output=1), rel=1e-13)
     with pytest.raises(ModelError, match="no node of the ONNX file gives 'w'; its outputs are: label, y"):
@@ -502,9 +526,13 @@ def test_estimators_of_sklearn(estimator, classes):
     assert predicted(graph, inputs) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-CLASSIFIERS = [(MLPClassifier((5,), random_state=0), 2), (MLPClassifier((5,), random_state=0), 3),
-               (LogisticRegression(), 2), (LogisticRegression(), 3),
-               (SGDClassifier(loss="log_loss", random_state=0), 2)]  # fmt: skip
+CLASSIFIERS = [
+    (MLPClassifier((5,), random_state=0), 2),
+    (MLPClassifier((5,), random_state=0), 3),
+    (LogisticRegression(), 2),
+    (LogisticRegression(), 3),
+    (SGDClassifier(loss="log_loss", random_state=0), 2),
+]
 
 
 @pytest.mark.parametrize(("estimator", "classes"), CLASSIFIERS, ids=str)
@@ -535,8 +563,12 @@ def test_classifiers_of_sklearn_train_on(estimator, classes):
 
 def test_probabilities_of_two_classes():
     """1 - p and p, as skl2onnx writes them, are two classes: the loss is theirs, and labels are targets."""
-    nodes = [("Gemm", "x W b", "z", {}), ("Sigmoid", "z", "p", {}), ("Sub", "unity p", "q", {}),
-             ("Concat", "q p", "y", {"axis": 1})]  # fmt: skip
+    nodes = [
+        ("Gemm", "x W b", "z", {}),
+        ("Sigmoid", "z", "p", {}),
+        ("Sub", "unity p", "q", {}),
+        ("Concat", "q p", "y", {"axis": 1}),
+    ]
     proto = model(nodes, weights(W=(4, 1), b=(1,)) | {"unity": np.array([1.0])})
     graph = nn.from_onnx(proto, name="two_classes")
     assert predicted(graph, X) == pytest.approx(reference(proto, X), rel=1e-12)

@@ -79,10 +79,12 @@ def mutated_graph(rng, proto):
         elif kind == 1:
             node.input.insert(0, str(rng.choice(names)))
         elif kind == 2:
-            node.attribute.append(helper.make_attribute(str(rng.choice(["axis", "axes", "perm", "alpha", "keepdims",
-                                                                        "pads", "kernel_shape"])),
-                                                        [int(rng.choice(NUMBERS))] if rng.integers(2)
-                                                        else int(rng.choice(NUMBERS))))  # fmt: skip
+            node.attribute.append(
+                helper.make_attribute(
+                    str(rng.choice(["axis", "axes", "perm", "alpha", "keepdims", "pads", "kernel_shape"])),
+                    [int(rng.choice(NUMBERS))] if rng.integers(2) else int(rng.choice(NUMBERS)),
+                )
+            )
         elif kind == 3:
             constant.dims[:] = [int(rng.choice(NUMBERS)) for _ in range(rng.integers(4))]
         elif kind == 4:
@@ -125,8 +127,16 @@ def test_mutations(count):
 
 def test_unknown_operators():
     """A graph with operators that are not known is refused with all of them, of the nodes that its outputs need."""
-    proto = model([("DeformConv", "x W", "c", {}), ("LpPool", "c", "l", {}), ("ml/TreeEnsembleRegressor", "l", "t", {}),
-                   ("Relu", "t", "y", {}), ("Det", "x", "z", {})], W)  # fmt: skip
+    proto = model(
+        [
+            ("DeformConv", "x W", "c", {}),
+            ("LpPool", "c", "l", {}),
+            ("ml/TreeEnsembleRegressor", "l", "t", {}),
+            ("Relu", "t", "y", {}),
+            ("Det", "x", "z", {}),
+        ],
+        W,
+    )
     with pytest.raises(
         ModelError, match=r"not know: DeformConv, LpPool, ai\.onnx\.ml\.TreeEnsembleRegressor; it knows"
     ):

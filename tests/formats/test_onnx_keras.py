@@ -44,12 +44,25 @@ X = RNG.normal(size=(6, 4))
 def test_gelu_and_celu():
     """Erfc and Expm1 are no operators of ONNX; tf2onnx takes them from TensorFlow as they are."""
     z = X @ W["W"]
-    nodes = [("MatMul", "x W", "z", {}), ("Mul", "half z", "h", {}), ("Neg", "z", "m", {}), ("Mul", "m root", "s", {}),
-             ("Erfc", "s", "e", {}), ("Mul", "h e", "g", {}), ("MatMul", "g V", "y", {})]  # fmt: skip
+    nodes = [
+        ("MatMul", "x W", "z", {}),
+        ("Mul", "half z", "h", {}),
+        ("Neg", "z", "m", {}),
+        ("Mul", "m root", "s", {}),
+        ("Erfc", "s", "e", {}),
+        ("Mul", "h e", "g", {}),
+        ("MatMul", "g V", "y", {}),
+    ]
     proto = graph(nodes, W | {"half": np.float64(0.5), "root": np.sqrt(np.float64(0.5))})
     assert evaluated(proto, X)[0] == pytest.approx(z * ndtr(z) @ W["V"], rel=1e-13)
-    nodes = [("MatMul", "x W", "z", {}), ("Max", "z zero", "p", {}), ("Min", "z zero", "q", {}),
-             ("Expm1", "q", "e", {}), ("Add", "p e", "g", {}), ("MatMul", "g V", "y", {})]  # fmt: skip
+    nodes = [
+        ("MatMul", "x W", "z", {}),
+        ("Max", "z zero", "p", {}),
+        ("Min", "z zero", "q", {}),
+        ("Expm1", "q", "e", {}),
+        ("Add", "p e", "g", {}),
+        ("MatMul", "g V", "y", {}),
+    ]
     proto = graph(nodes, W | {"zero": np.float64(0)})
     assert evaluated(proto, X)[0] == pytest.approx(np.where(z > 0, z, np.expm1(z)) @ W["V"], rel=1e-13)
 
@@ -173,14 +186,21 @@ def looped(reset, backwards=False, until=5.0):
         helper.make_node("Gather", ["shape", "zero"], ["rows"]),
         helper.make_node("Concat", ["rows", "units"], ["states"], axis=0),
         helper.make_node("Expand", ["nothing", "states"], ["begin"]),
-        helper.make_node("ReverseSequence" if backwards else "Identity",
-                         ["times", "lengths"] if backwards else ["times"], ["sequence"]),
-        helper.make_node("Loop", ["rounds", "", "start", "begin", "K", "R", "b"],
-                         ["end_time", "end", "k", "r_", "b_", "all"], body=body),
+        helper.make_node(
+            "ReverseSequence" if backwards else "Identity",
+            ["times", "lengths"] if backwards else ["times"],
+            ["sequence"],
+        ),
+        helper.make_node(
+            "Loop",
+            ["rounds", "", "start", "begin", "K", "R", "b"],
+            ["end_time", "end", "k", "r_", "b_", "all"],
+            body=body,
+        ),
         helper.make_node("Transpose", ["all"], ["outputs"], perm=[1, 0, 2]),
         helper.make_node("Reshape", ["outputs", "flat"], ["joined"]),
         helper.make_node("Concat", ["joined", "end"], ["y"], axis=1),
-    ]  # fmt: skip
+    ]
     if backwards:
         outer.insert(3, helper.make_node("Expand", ["rounds_", "rows"], ["lengths"]))
     constants = {

@@ -114,8 +114,12 @@ def test_recurrent_nodes(kind, options):
 def test_axes_that_other_nodes_cut():
     """Features may be two axes or two parts, and nodes after the layer may take units and steps apart."""
     rng = np.random.default_rng(4)
-    arrays = {"flat": np.array([3, 0, -1]), "start": np.array([1, 0]),
-              "end": np.array([3, 3]), "axes": np.array([0, 3])}  # fmt: skip
+    arrays = {
+        "flat": np.array([3, 0, -1]),
+        "start": np.array([1, 0]),
+        "end": np.array([3, 3]),
+        "axes": np.array([0, 3]),
+    }
     arrays |= {"W": rng.normal(size=(1, 16, 11)), "R": rng.normal(size=(1, 16, 4)), "B": rng.normal(size=(1, 32))}
     nodes = [
         helper.make_node("Transpose", ["x"], ["moved"], perm=[1, 0, 2, 3]),

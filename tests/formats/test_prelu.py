@@ -11,8 +11,15 @@ from tests.support.models import differences, gradient_of, random_data
 from tests.support.plain import loaded
 
 RNG = np.random.default_rng(2)
-layers = [nn.Conv1D(3, 2), nn.PReLU(shared_axes=[1]), nn.Dense(3), nn.PReLU(0.25), nn.Flatten(), nn.Dense(2),
-          nn.PReLU(0.5, shared_axes=1)]  # fmt: skip
+layers = [
+    nn.Conv1D(3, 2),
+    nn.PReLU(shared_axes=[1]),
+    nn.Dense(3),
+    nn.PReLU(0.25),
+    nn.Flatten(),
+    nn.Dense(2),
+    nn.PReLU(0.5, shared_axes=1),
+]
 network = nn.Sequential(layers, (4, 2), name="slopes")
 
 

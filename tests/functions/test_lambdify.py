@@ -347,8 +347,10 @@ def test_precision_bits_march_and_threads():
     points = np.linspace(0.1, 1, 40_000)
     exact = np.sin(points) + np.sqrt(2.0) / 3
     for options, rtol in (
-        ({"precision": "float32"}, 1e-6), ({"bits": "portable"}, 1e-14), ({"march": "portable", "threads": 2}, 1e-14),
-    ):  # fmt: skip
+        ({"precision": "float32"}, 1e-6),
+        ({"bits": "portable"}, 1e-14),
+        ({"march": "portable", "threads": 2}, 1e-14),
+    ):
         f = nn.lambdify((x, y), formula, **options)
         values = f(points, 2.0)
         assert values.dtype == options.get("precision", "float64")
@@ -398,9 +400,12 @@ def test_the_cache_has_the_function_again(monkeypatch, product):
     assert nn.lambdify((x, y), x * y + 1)(2.0, 5.0) == 11
     assert nn.lambdify((x, y), y * x + 1, threads=2).c == product.c
     for arguments, expression, options in (
-        ((x, y), x * y + 2, {}), ((x, y, z), x * y + 1, {}), ((x, y), x * y + 1, {"precision": "float32"}),
-        ((x, y), x * y + 1, {"jacobian": x}), ((x, y), [x * y + 1], {"vjp": x}),
-    ):  # fmt: skip
+        ((x, y), x * y + 2, {}),
+        ((x, y, z), x * y + 1, {}),
+        ((x, y), x * y + 1, {"precision": "float32"}),
+        ((x, y), x * y + 1, {"jacobian": x}),
+        ((x, y), [x * y + 1], {"vjp": x}),
+    ):
         with pytest.raises(AssertionError, match="a stage runs"):
             nn.lambdify(arguments, expression, **options)
 

@@ -195,8 +195,10 @@ def test_code_fits_its_box(name):
 def test_two_commands():
     """The set-up is two commands, the ones that CI runs."""
     text = README.read_text()
-    commands = ["python3 -m pip install . && python3 -m nncodegen build",
-                "python3 -m pip install '.[test]' && python3 -m pytest -n auto --dist loadfile"]  # fmt: skip
+    commands = [
+        "python3 -m pip install . && python3 -m nncodegen build",
+        "python3 -m pip install '.[test]' && python3 -m pytest -n auto --dist loadfile",
+    ]
     for line in commands:
         assert text.count(f"\n{line}\n") == 1
     assert len(re.findall(r"^python3 -m pip install .* && ", text, flags=re.MULTILINE)) == 2  # what .ci/run looks for

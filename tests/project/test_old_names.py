@@ -40,15 +40,19 @@ def parameters_of(result):
 FITS = {
     "fit, p0": (lambda m: m.fit, {"parameters": [2, 1]}, {"p0": [2, 1]}),
     "fit, loss": (
-        lambda m: m.fit, {"robust": "huber", "robust_scale": 0.01}, {"loss": "huber", "f_scale": 0.01},
+        lambda m: m.fit,
+        {"robust": "huber", "robust_scale": 0.01},
+        {"loss": "huber", "f_scale": 0.01},
     ),
     "fit, no robust loss": (lambda m: m.fit, {"robust": None}, {}),
     "fit, n_starts": (
-        lambda m: m.fit, {"starts": 2, "bounds": (0, 4)}, {"n_starts": 2, "bounds": (0, 4)},
+        lambda m: m.fit,
+        {"starts": 2, "bounds": (0, 4)},
+        {"n_starts": 2, "bounds": (0, 4)},
     ),
     "fit_many": (lambda m: m.fit_many, {"parameters": [2, 1]}, {"p0": [2, 1]}),
     "curve_fit": (lambda m: partial(nn.curve_fit, "a*exp(-b*x)"), {"robust": "cauchy"}, {"loss": "cauchy"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FITS)

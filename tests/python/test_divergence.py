@@ -14,10 +14,14 @@ pytestmark = pytest.mark.usefixtures("vector_compiler")
 
 a, b, x, y = sympy.symbols("a b x y")
 FORMULAS = {
-    "saturated": sympy.tanh(x**2 / expm1(a * x)), "tanh": b * sympy.tanh(a * x**2), "bell": b * sympy.exp(-a * x**2),
-    "softplus": sympy.log(1 + sympy.exp(-a * x**2)) - b, "growth": a * sympy.exp(b * x),
-    "quotient": b / (1 + a * x**2), "neurons": nn.sigmoid(a * nn.sigmoid(b * x**2 + a) + b),
-}  # fmt: skip
+    "saturated": sympy.tanh(x**2 / expm1(a * x)),
+    "tanh": b * sympy.tanh(a * x**2),
+    "bell": b * sympy.exp(-a * x**2),
+    "softplus": sympy.log(1 + sympy.exp(-a * x**2)) - b,
+    "growth": a * sympy.exp(b * x),
+    "quotient": b / (1 + a * x**2),
+    "neurons": nn.sigmoid(a * nn.sigmoid(b * x**2 + a) + b),
+}
 MODELS = {
     name: nn.Model(name, [x], [y], {a: 0.5, b: 0.5}, formula, (formula - y) ** 2) for name, formula in FORMULAS.items()
 }

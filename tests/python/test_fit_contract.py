@@ -238,11 +238,13 @@ def test_forms(door):
     alike = {
         "p0": [{"a": 3, "c": 0.0}, {c: 0.0, a: 3.0}, [3, 1, 0], (3, 1, 0.0), np.array([3.0, 1, 0])],
         "bounds": [
-            {"b": (1.6, 2), "c": (None, 0.4)}, {c: (-np.inf, 0.4), b: (1.6, 2)},
-            ([-np.inf, 1.6, -np.inf], (np.inf, 2, 0.4)), (np.array([-np.inf, 1.6, -np.inf]), [np.inf, 2, 0.4]),
+            {"b": (1.6, 2), "c": (None, 0.4)},
+            {c: (-np.inf, 0.4), b: (1.6, 2)},
+            ([-np.inf, 1.6, -np.inf], (np.inf, 2, 0.4)),
+            (np.array([-np.inf, 1.6, -np.inf]), [np.inf, 2, 0.4]),
         ],
         "fixed": [["b"], [b], [1], "b", {"b"}, np.array([1]), ("b", 1), {"b": 1.0}, {b: 1}, {1: np.array([1.0])}],
-    }  # fmt: skip
+    }
     for name, forms in alike.items():
         begin = {"p0": [3, 1.8, 0.2]} if name == "bounds" else {}
         first, *others = (fitted(**{name: form}, **begin) for form in forms)

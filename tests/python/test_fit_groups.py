@@ -468,16 +468,24 @@ def test_other_losses_have_no_groups(quick_compiler):
 
 ASTRAY = {
     "peak": (
-        "h*exp(-((x - c)/w)**2) + b", {"h": (1, 3, 1.5), "c": (3, 7, 5), "b": (0, 1, 0.5)}, {"w": (1.2, 2.6)}, 20,
+        "h*exp(-((x - c)/w)**2) + b",
+        {"h": (1, 3, 1.5), "c": (3, 7, 5), "b": (0, 1, 0.5)},
+        {"w": (1.2, 2.6)},
+        20,
     ),
     "wave": (
-        "a*sin(f*x + p) + b", {"a": (1, 2, 1), "f": (1, 1.6, 1.3), "p": (-1, 1, 0)}, {"b": (0.3, 0)}, 20,
+        "a*sin(f*x + p) + b",
+        {"a": (1, 2, 1), "f": (1, 1.6, 1.3), "p": (-1, 1, 0)},
+        {"b": (0.3, 0)},
+        20,
     ),
     "two peaks": (
         "h*exp(-((x - c)/w)**2) + g/(1 + ((x - d)/w)**2) + b",
-        {"h": (1, 3, 1), "c": (2, 4, 3), "g": (1, 3, 1), "d": (6, 8, 7)}, {"w": (0.7, 1.8), "b": (0.2, 0)}, 40,
+        {"h": (1, 3, 1), "c": (2, 4, 3), "g": (1, 3, 1), "d": (6, 8, 7)},
+        {"w": (0.7, 1.8), "b": (0.2, 0)},
+        40,
     ),
-}  # fmt: skip
+}
 """Formulas, the range and the common start of own parameters, the value and the start of shared ones, and samples."""
 
 
@@ -694,9 +702,12 @@ def test_a_valley_ends_as_in_one_plain_fit(seed):
     amplitudes = [f"a{g}" for g in range(3)]
     amplitude = " + ".join(f"g{g}*{name}" for g, name in enumerate(amplitudes))
     whole = nn.Model(
-        "written_out", ["x", "g0", "g1", "g2"], "y", dict.fromkeys(amplitudes, 1) | start,
+        "written_out",
+        ["x", "g0", "g1", "g2"],
+        "y",
+        dict.fromkeys(amplitudes, 1) | start,
         formula.replace("a*", f"({amplitude})*", 1),
-    )  # fmt: skip
+    )
     plain = nn.build(whole)
     labels, x = np.repeat(np.arange(3), 8), np.tile(np.linspace(0.2, 4, 8), 3)
     noise = np.random.default_rng(seed).normal(size=24)

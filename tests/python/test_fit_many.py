@@ -272,13 +272,15 @@ REFUSED = {
     "sigma[2, 4] is -1.0; expected a number above 0": {"sigma": np.where(np.arange(60).reshape(3, -1) == 44, -1, 1)},
     "Y is for 3 fits, but sigma for 2": {"sigma": np.ones((2, SAMPLES))},
     "covariance must be True or False": {"covariance": None},
-    "the start of fit 2 is outside of the bounds: a is -4, below its lower bound 0":
-        {"bounds": (0, None), "p0": [[1, 1, 1], [1, 1, 1], [-4, 1, 1]]},
+    "the start of fit 2 is outside of the bounds: a is -4, below its lower bound 0": {
+        "bounds": (0, None),
+        "p0": [[1, 1, 1], [1, 1, 1], [-4, 1, 1]],
+    },
     "lengths[1] is 21; expected (M,) integers from 0 to 20": {"lengths": [20, 21, 3]},
     "lengths[0] is 1.5; expected (M,) integers": {"lengths": [1.5, 2, 3]},
     "lengths has the shape (); expected (M,)": {"lengths": 3},
     "Y is for 3 fits, but lengths for 2": {"lengths": [1, 2]},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("message", REFUSED)

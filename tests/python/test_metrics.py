@@ -54,8 +54,10 @@ def expected(name, y, p, weight, decided):
 
 CLASSES = [
     *(f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_macro", "_micro", "_weighted")),
-    "auc", "auc_weighted", "auc_micro",
-]  # fmt: skip
+    "auc",
+    "auc_weighted",
+    "auc_micro",
+]
 
 
 @pytest.mark.parametrize("model", [CHAIN, LOGITS], ids=lambda model: model.name)

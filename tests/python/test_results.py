@@ -25,8 +25,16 @@ pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(150, 4)), RNG.integers(0, 3, 150)
 CHAIN = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="chain")
-OPTIONS = {"batch_size": 16, "learning_rate": 0.05, "schedule": "cosine", "metrics": ("accuracy",), "patience": 9,
-           "validation_split": 0.2, "sample_weight": RNG.uniform(0.5, 1, 150), "seed": 4}  # fmt: skip
+OPTIONS = {
+    "batch_size": 16,
+    "learning_rate": 0.05,
+    "schedule": "cosine",
+    "metrics": ("accuracy",),
+    "patience": 9,
+    "validation_split": 0.2,
+    "sample_weight": RNG.uniform(0.5, 1, 150),
+    "seed": 4,
+}
 
 
 def same(first, second):
@@ -209,12 +217,17 @@ def test_refused_files(chain, tmp_path, monkeypatch):
     damaged = bytearray(whole)
     damaged[whole.index(b"state.last.npy") + 300] ^= 0xFF
     cases = {
-        b"": "no archive", b"hello": "no archive", npy.getvalue(): "no archive", pickle.dumps(Bomb()): "no archive",
-        whole[: len(whole) // 2]: "no archive", whole[:-1]: "(damaged|no archive)",
+        b"": "no archive",
+        b"hello": "no archive",
+        npy.getvalue(): "no archive",
+        pickle.dumps(Bomb()): "no archive",
+        whole[: len(whole) // 2]: "no archive",
+        whole[:-1]: "(damaged|no archive)",
         whole[:-10] + b"\xff\xff\xff\x7f" + whole[-6:]: "no result that was saved",  # the size of its directory
         archive.getvalue(): "it holds 'notes.txt', which is no array",
         rewritten(path, format=None): "it lacks 'format'",
-        bytes(damaged): "damaged", rewritten(path, format=np.array("other")): "its format is 'other'",
+        bytes(damaged): "damaged",
+        rewritten(path, format=np.array("other")): "its format is 'other'",
         rewritten(path, format=np.array("nncodegen result, version 99")): "saved by another version of nncodegen: its",
         rewritten(path, parameters=bomb): "no result that was saved",
         rewritten(path, numbers=None): "it lacks 'numbers'",
@@ -224,7 +237,7 @@ def test_refused_files(chain, tmp_path, monkeypatch):
         rewritten(path, **{"state.counters": np.zeros(8, int)}): "counters has the shape",
         rewritten(path, names=np.array(["los"])): "its parts do not fit together",
         rewritten(path, learning_rate=np.ones(2)): "its parts do not fit together",
-    }  # fmt: skip
+    }
     for content, message in cases.items():
         path.write_bytes(content)
         with pytest.raises(ValueError, match=message) as caught:

@@ -199,10 +199,16 @@ SCHEDULES = [
     (("polynomial", {"final": 0.1, "power": 2}), lambda k: 0.1 + 0.9 * (1 - k / 21) ** 2),
     (("cosine", {"final": 0.1}), lambda k: 0.1 + 0.9 * (1 + np.cos(np.pi * k / 21)) / 2),
     (("warm_up", {"epochs": 2, "start": 0.1}), lambda k: min(1, 0.1 + 0.9 * (k + 1) / 6)),
-    (("one_cycle", {"rise": 1 / 3}), lambda k: (0.04 + 0.96 * (1 - np.cos(np.pi * k / 7)) / 2) if k < 7
-     else 4e-6 + (1 - 4e-6) * (1 + np.cos(np.pi * (k - 7) / 14)) / 2),
+    (
+        ("one_cycle", {"rise": 1 / 3}),
+        lambda k: (
+            (0.04 + 0.96 * (1 - np.cos(np.pi * k / 7)) / 2)
+            if k < 7
+            else 4e-6 + (1 - 4e-6) * (1 + np.cos(np.pi * (k - 7) / 14)) / 2
+        ),
+    ),
     ([1, 0.5, 0, 2, 1, 0.1, 0.3], lambda k: [1, 0.5, 0, 2, 1, 0.1, 0.3][k // 3]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("schedule", "factor"), SCHEDULES, ids=lambda value: str(value)[:20])

@@ -10,10 +10,18 @@ from contextlib import contextmanager
 
 CHROMIUM = shutil.which("chromium")
 OPTIONS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
-    "--remote-debugging-port=0", "--remote-allow-origins=*", "--disable-background-networking", "--mute-audio",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--remote-debugging-port=0",
+    "--remote-allow-origins=*",
+    "--disable-background-networking",
+    "--mute-audio",
     "--proxy-server=127.0.0.1:1",
-)  # fmt: skip
+)
 """The last one lets nothing leave the machine: what a page asks for elsewhere fails, and stands in the console."""
 
 

@@ -9,8 +9,11 @@ from nncodegen.compiler.ir import Element
 from nncodegen.compiler.ir.evaluate import interpret
 
 UP, POSITIVE, DOSE, TIME = (
-    np.linspace(-5, 5, 80), np.linspace(0.1, 8, 60), np.array([0, *np.geomspace(0.01, 100, 29)]), np.linspace(0, 10, 60)
-)  # fmt: skip
+    np.linspace(-5, 5, 80),
+    np.linspace(0.1, 8, 60),
+    np.array([0, *np.geomspace(0.01, 100, 29)]),
+    np.linspace(0, 10, 60),
+)
 TEMPERATURE = np.linspace(270, 380, 30)
 
 EXAMPLES = {

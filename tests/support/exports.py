@@ -50,10 +50,17 @@ def deep(name):
 
 
 HEADS = {
-    "mse": "linear", "mae": "linear", "huber": "linear", "log_cosh": "tanh", "poisson": "softplus",
-    "binary_crossentropy": "sigmoid", "binary_crossentropy_from_logits": "linear",
-    "hinge": "linear", "categorical_crossentropy": "softmax", "categorical_crossentropy_from_logits": "linear",
-}  # fmt: skip
+    "mse": "linear",
+    "mae": "linear",
+    "huber": "linear",
+    "log_cosh": "tanh",
+    "poisson": "softplus",
+    "binary_crossentropy": "sigmoid",
+    "binary_crossentropy_from_logits": "linear",
+    "hinge": "linear",
+    "categorical_crossentropy": "softmax",
+    "categorical_crossentropy_from_logits": "linear",
+}
 """Losses, each with the activation of the last layer that belongs to it."""
 
 _odd = sympy.symbols("n real work p parameters i x_now e1 gamma x[0] x_0 */")
@@ -66,8 +73,13 @@ _library = sympy.sin(a * x) / (a * x) + abs(x) ** a * sympy.atan2(b, x)
 FORMULAS = {
     "perceptron": perceptron,
     "surreal": formula(
-        "surreal", [_n, _real, _first, _second, _comment], [y], _odd_output, (_odd_output - y) ** 2,
-        symbols=(_p, _parameters, _work, _i, _now, _e1, _gamma), first=(1.0, 0.5, 0.2, 0.3, 0.4, 0.1, 0.7),
+        "surreal",
+        [_n, _real, _first, _second, _comment],
+        [y],
+        _odd_output,
+        (_odd_output - y) ** 2,
+        symbols=(_p, _parameters, _work, _i, _now, _e1, _gamma),
+        first=(1.0, 0.5, 0.2, 0.3, 0.4, 0.1, 0.7),
     ),
     "several": formula("several", [x, z], [y], (a * x, b * z, a * x, x, sympy.Integer(3), a), (a * x + b * z - y) ** 2),
     "exponential": formula("exponential", [x], [y], sympy.exp(a), sympy.exp(a) * b),
@@ -75,7 +87,7 @@ FORMULAS = {
     "without_targets": formula("without_targets", [x], [], sympy.erf(a * x), (a * b * x) ** 2 + sympy.erfc(a * x)),
     "choices": formula("choices", [x, z], [y], (_root, _most), (_root + _most - y) ** 2),
     "double": formula("double", [x], [y], _library, (_library * b - y) ** 2),
-}  # fmt: skip
+}
 
 WIDE = network(
     "wide", nn.WideAndDeep([nn.Dense(4, "relu"), nn.Dense(3, "tanh")], 3, "softmax"), loss="categorical_crossentropy"
@@ -87,13 +99,18 @@ EXPORTS = {
     "deep32": (deep("deep"), {"precision": "float32"}),
     "own64": (deep("deep"), {"libm": False}),
     "own32": (deep("deep"), MINE),
-    **{f"{loss}_{kind[:4]}": (network("head", nn.Dense(4, "relu"), nn.Dense(3, kind), loss=loss),
-                              MINE if number % 2 else {}) for number, (loss, kind) in enumerate(HEADS.items())},
+    **{
+        f"{loss}_{kind[:4]}": (
+            network("head", nn.Dense(4, "relu"), nn.Dense(3, kind), loss=loss),
+            MINE if number % 2 else {},
+        )
+        for number, (loss, kind) in enumerate(HEADS.items())
+    },
     **{name: (model, MINE if name in ("choices", "perceptron") else {}) for name, model in FORMULAS.items()},
     "wide": (WIDE, MINE),
     "noisy64": (NOISY, {}),
     "noisy32": (NOISY, MINE),
-}  # fmt: skip
+}
 RULES = (
     "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "adamax", "lion", "rprop", *RULES_OF_ONES_OWN
 )  # fmt: skip

@@ -9,15 +9,32 @@ import nncodegen as nn
 a, b, x = sympy.symbols("a b x")
 
 HIDING = [
-    tanh, nn.sigmoid, erf, atan, lambda u: exp(-u), lambda u: exp(-(u**2)), lambda u: 1 / (1 + u),
+    tanh,
+    nn.sigmoid,
+    erf,
+    atan,
+    lambda u: exp(-u),
+    lambda u: exp(-(u**2)),
+    lambda u: 1 / (1 + u),
     lambda u: 1 / (2 + u**2),
-    lambda u: Min(u, 5), lambda u: Max(u, -5), lambda u: Piecewise((u, u < 5), (5, True)), lambda u: b * exp(-exp(u)),
-]  # fmt: skip
+    lambda u: Min(u, 5),
+    lambda u: Max(u, -5),
+    lambda u: Piecewise((u, u < 5), (5, True)),
+    lambda u: b * exp(-exp(u)),
+]
 GROWING = [
-    exp(a * x), sinh(a * x), cosh(a * x), exp(a * x) - 1, exp(exp(a * x)), (x / a) ** b, Abs(x * a) ** (-b),
+    exp(a * x),
+    sinh(a * x),
+    cosh(a * x),
+    exp(a * x) - 1,
+    exp(exp(a * x)),
+    (x / a) ** b,
+    Abs(x * a) ** (-b),
     a * exp(x) + b,
-    1 / (exp(a * x) - 1), sqrt(Abs(a * x)), x * exp(a * x),
-]  # fmt: skip
+    1 / (exp(a * x) - 1),
+    sqrt(Abs(a * x)),
+    x * exp(a * x),
+]
 
 
 def exponential(z):

@@ -5,8 +5,12 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-FLOAT, DOUBLE, INT64, STRING = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64,
-                                onnx.TensorProto.STRING)  # fmt: skip
+FLOAT, DOUBLE, INT64, STRING = (
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.INT64,
+    onnx.TensorProto.STRING,
+)
 
 
 def model(nodes, constants, inputs=(("x", ("N", 4)),), outputs=(("y", FLOAT),), opset=17, kind=FLOAT):
@@ -79,9 +83,12 @@ def keras(rng, opset):
         constants["axes"] = np.array([-1])
         last, along = {"keepdims": 1, "noop_with_empty_axes": 1}, " axes"
     nodes = [
-        ("Reshape", "in0 flatten/shape", "flat:0", {}), ("MatMul", "flat:0 dense/W:0", "dense/MatMul:0", {}),
-        ("Add", "dense/MatMul:0 dense/b:0", "dense/BiasAdd:0", {}), ("Relu", "dense/BiasAdd:0", "p_re_lu/Relu:0", {}),
-        ("Neg", "dense/BiasAdd:0", "p_re_lu/Neg_1:0", {}), ("Relu", "p_re_lu/Neg_1:0", "p_re_lu/Relu_1:0", {}),
+        ("Reshape", "in0 flatten/shape", "flat:0", {}),
+        ("MatMul", "flat:0 dense/W:0", "dense/MatMul:0", {}),
+        ("Add", "dense/MatMul:0 dense/b:0", "dense/BiasAdd:0", {}),
+        ("Relu", "dense/BiasAdd:0", "p_re_lu/Relu:0", {}),
+        ("Neg", "dense/BiasAdd:0", "p_re_lu/Neg_1:0", {}),
+        ("Relu", "p_re_lu/Neg_1:0", "p_re_lu/Relu_1:0", {}),
         ("Mul", "p_re_lu/Relu_1:0 slope:0", "p_re_lu/mul:0", {}),
         ("Add", "p_re_lu/Relu:0 p_re_lu/mul:0", "p_re_lu:0", {}),
         ("MatMul", "p_re_lu:0 dense_1/W:0", "dense_1/MatMul:0", {}),
@@ -99,13 +106,17 @@ def keras(rng, opset):
         ("Sub", "dense_2/BiasAdd:0 moments/mean:0", "moments/difference:0", {}),
         ("Mul", "moments/difference:0 moments/difference:0", "moments/square:0", {}),
         ("ReduceMean", f"moments/square:0{along}", "moments/variance:0", last),
-        ("Add", "moments/variance:0 epsilon:0", "norm/add:0", {}), ("Sqrt", "norm/add:0", "norm/Rsqrt:0", {}),
-        ("Reciprocal", "norm/Rsqrt:0", "norm/Rsqrt__11:0", {}), ("Mul", "norm/Rsqrt__11:0 gamma:0", "norm/mul:0", {}),
-        ("Mul", "dense_2/BiasAdd:0 norm/mul:0", "norm/mul_2:0", {}), ("Neg", "moments/mean:0", "norm/Neg:0", {}),
-        ("Mul", "norm/Neg:0 norm/mul:0", "norm/mul_1:0", {}), ("Add", "norm/mul_1:0 beta:0", "norm/add_1:0", {}),
+        ("Add", "moments/variance:0 epsilon:0", "norm/add:0", {}),
+        ("Sqrt", "norm/add:0", "norm/Rsqrt:0", {}),
+        ("Reciprocal", "norm/Rsqrt:0", "norm/Rsqrt__11:0", {}),
+        ("Mul", "norm/Rsqrt__11:0 gamma:0", "norm/mul:0", {}),
+        ("Mul", "dense_2/BiasAdd:0 norm/mul:0", "norm/mul_2:0", {}),
+        ("Neg", "moments/mean:0", "norm/Neg:0", {}),
+        ("Mul", "norm/Neg:0 norm/mul:0", "norm/mul_1:0", {}),
+        ("Add", "norm/mul_1:0 beta:0", "norm/add_1:0", {}),
         ("Add", "norm/mul_2:0 norm/add_1:0", "norm/add_2:0", {}),
         ("MatMul", "norm/add_2:0 dense_3/W:0", "dense_3/MatMul:0", {}),
         ("Add", "dense_3/MatMul:0 dense_3/b:0", "dense_3/BiasAdd:0", {}),
         ("Softmax", "dense_3/BiasAdd:0", "Identity:0", {}),
-    ]  # fmt: skip
+    ]
     return model(nodes, constants, [("in0", ("N", 4, 3))], [("Identity:0", DOUBLE)], opset=opset, kind=DOUBLE)

@@ -208,8 +208,10 @@ class Changes:
 
     def lines(self):
         """Return the report: how many texts are alike, which are not, and the differences of the first few."""
-        lines = [f"replay: {self.alike} texts are alike, {len(self.changed)} changed, {len(self.new)} are new, "
-                 f"{len(self.gone)} are gone"]  # fmt: skip
+        lines = [
+            f"replay: {self.alike} texts are alike, {len(self.changed)} changed, {len(self.new)} are new, "
+            f"{len(self.gone)} are gone"
+        ]
         changed = [("changed", item, self.now) for _, item in self.changed]
         rows = [*changed, *(("new", i, self.now) for i in self.new), *(("gone", i, self.before) for i in self.gone)]
         for word, item, kept in rows[:LISTED]:

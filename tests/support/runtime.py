@@ -44,14 +44,22 @@ LIGHT_BUILDS = {
 
 MODELS = {
     "network": (
-        "-DSAMPLE_OPERATIONS=1000000", "-DSAMPLE_HAS_NOISE=0", "-DSAMPLE_HAS_TRANSPOSED=1", "-DSAMPLE_SINGLE_SAMPLES=4",
+        "-DSAMPLE_OPERATIONS=1000000",
+        "-DSAMPLE_HAS_NOISE=0",
+        "-DSAMPLE_HAS_TRANSPOSED=1",
+        "-DSAMPLE_SINGLE_SAMPLES=4",
         "-DSAMPLE_DESCENDS=1",
     ),
     "formula": (
-        "-DSAMPLE_OPERATIONS=1000000", "-DSAMPLE_HAS_NOISE=0", "-DSAMPLE_HAS_REGISTERS=1", "-DSAMPLE_HAS_BLOCKS=0",
-        "-DSAMPLE_HAS_BLAS=0", "-DSAMPLE_HAS_CLASSES=0", "-DSAMPLE_HAS_SINGLE_GRADIENT=0",
+        "-DSAMPLE_OPERATIONS=1000000",
+        "-DSAMPLE_HAS_NOISE=0",
+        "-DSAMPLE_HAS_REGISTERS=1",
+        "-DSAMPLE_HAS_BLOCKS=0",
+        "-DSAMPLE_HAS_BLAS=0",
+        "-DSAMPLE_HAS_CLASSES=0",
+        "-DSAMPLE_HAS_SINGLE_GRADIENT=0",
     ),
-}  # fmt: skip
+}
 """The sample model as it would be made of layers, and of a formula; it asks after every tile whether to end."""
 PRECISIONS = {"network": 64, "formula": 32}
 """What each of them is tested in: they take long to compile."""

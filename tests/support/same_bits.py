@@ -149,9 +149,12 @@ FITTED = {name: True for name in MODELS if name.startswith(("equation", "network
 """The networks that are built with fits."""
 
 FAST = (
-    ("decay", "float64"), ("tanh", "float32"), ("fit_decay", "float64"), ("attending", "float32"),
+    ("decay", "float64"),
+    ("tanh", "float32"),
+    ("fit_decay", "float64"),
+    ("attending", "float32"),
     ("motion_tsit5", "float64"),
-)  # fmt: skip
+)
 """The models and precisions that every run of the tests builds."""
 
 

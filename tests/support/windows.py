@@ -144,11 +144,19 @@ def gated(times: int = 3) -> Program:
 
 
 PROGRAMS = {
-    "window": window(1, 0, 1, 7), "padding": window(1, -1, 1, 9), "stride": window(2, -1, 1, 5),
-    "dilation": window(1, 0, 3, 3), "beyond": window(3, -2, 2, 4), "pool": pool(2, 2, 3), "overlap": pool(1, 3, 5),
-    "joined": joined(), "gathered": gathered_rows(), "recurrent": recurrent(), "backwards": recurrent(forward=False),
+    "window": window(1, 0, 1, 7),
+    "padding": window(1, -1, 1, 9),
+    "stride": window(2, -1, 1, 5),
+    "dilation": window(1, 0, 3, 3),
+    "beyond": window(3, -2, 2, 4),
+    "pool": pool(2, 2, 3),
+    "overlap": pool(1, 3, 5),
+    "joined": joined(),
+    "gathered": gathered_rows(),
+    "recurrent": recurrent(),
+    "backwards": recurrent(forward=False),
     "gated": gated(),
-}  # fmt: skip
+}
 
 
 def data(model: Program, samples: int = 3, seed: int = 0) -> tuple[NDArray[np.float64], ...]:

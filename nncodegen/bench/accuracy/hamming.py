@@ -28,9 +28,12 @@ HAMMING = (
     AccuracyProblem("2log", "log(x + 1) - log(x)", "(1 < x) & (x < 1e40)"),
     AccuracyProblem("exp2", "exp(x) - 2 + exp(-x)", "abs(x) <= 710"),
     AccuracyProblem("cos2", "(1 - cos(x))/(x*x)"),
-    AccuracyProblem("expq3", "eps*(exp((a + b)*eps) - 1)/((exp(a*eps) - 1)*(exp(b*eps) - 1))",
-            "(abs(a) <= 710) & (abs(b) <= 710) & (1e-27*minimum(abs(a), abs(b)) <= eps)"
-            " & (eps <= minimum(abs(a), abs(b)))", factor="eps"),
+    AccuracyProblem(
+        "expq3",
+        "eps*(exp((a + b)*eps) - 1)/((exp(a*eps) - 1)*(exp(b*eps) - 1))",
+        "(abs(a) <= 710) & (abs(b) <= 710) & (1e-27*minimum(abs(a), abs(b)) <= eps) & (eps <= minimum(abs(a), abs(b)))",
+        factor="eps",
+    ),
     AccuracyProblem("logq", "log((1 - x)/(1 + x))", "abs(x) < 1"),
     AccuracyProblem("sqrtexp", "sqrt((exp(2*x) - 1)/(exp(x) - 1))", "x < 710"),
     AccuracyProblem("sintan", "(x - sin(x))/(x - tan(x))", SMALL_ANGLE),
@@ -41,4 +44,4 @@ HAMMING = (
     AccuracyProblem("qlog", "log(1 - x)/log(1 + x)", "abs(x) < 1"),
     AccuracyProblem("expax", "exp(c*x) - 1", "c*x < 710"),
     AccuracyProblem("expq2", "exp(x)/(exp(x) - 1)", "x < 710"),
-)  # fmt: skip
+)

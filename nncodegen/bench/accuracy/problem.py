@@ -24,14 +24,22 @@ FUNCTIONS = (
 NUMPY: dict[str, Any] = {
     **{name: getattr(np, name) for name in FUNCTIONS if hasattr(np, name)},
     **{name: getattr(np, name.replace("a", "arc", 1)) for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
-    "atan2": np.arctan2, "abs": np.abs, "pi": np.pi,
-}  # fmt: skip
+    "atan2": np.arctan2,
+    "abs": np.abs,
+    "pi": np.pi,
+}
 
 SYMPY: dict[str, Any] = {
     **{name: getattr(sympy, name) for name in FUNCTIONS if hasattr(sympy, name)},
-    "cbrt": Cbrt, "expm1": expm1, "log1p": log1p, "hypot": hypot, "abs": sympy.Abs, "minimum": sympy.Min,
-    "maximum": sympy.Max, "pi": sympy.pi,
-}  # fmt: skip
+    "cbrt": Cbrt,
+    "expm1": expm1,
+    "log1p": log1p,
+    "hypot": hypot,
+    "abs": sympy.Abs,
+    "minimum": sympy.Min,
+    "maximum": sympy.Max,
+    "pi": sympy.pi,
+}
 
 PRECISIONS = (2400, 5000, 12000)
 """The bits with which an exact value is computed, until two of them agree."""
@@ -48,11 +56,16 @@ def _limited(function: Callable[[Any], Any], above: float, below: float) -> Call
 
 MPMATH: dict[str, Any] = {
     **{name: getattr(mpmath, name) for name in FUNCTIONS if hasattr(mpmath, name)},
-    "cbrt": _real_root, "minimum": min, "maximum": max, "abs": abs,
-    "exp": _limited(mpmath.exp, np.inf, 0), "sinh": _limited(mpmath.sinh, np.inf, -np.inf),
-    "cosh": _limited(mpmath.cosh, np.inf, np.inf), "expm1": _limited(mpmath.expm1, np.inf, -1),
+    "cbrt": _real_root,
+    "minimum": min,
+    "maximum": max,
+    "abs": abs,
+    "exp": _limited(mpmath.exp, np.inf, 0),
+    "sinh": _limited(mpmath.sinh, np.inf, -np.inf),
+    "cosh": _limited(mpmath.cosh, np.inf, np.inf),
+    "expm1": _limited(mpmath.expm1, np.inf, -1),
     "tanh": _limited(mpmath.tanh, 1, -1),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

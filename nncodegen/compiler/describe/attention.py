@@ -39,11 +39,13 @@ class Attention(Standard):
     elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {
         f"{of}{letter}": (f"{keras}/{in_keras}", f"{torch}.{in_torch}")
         for letter, keras, torch in (
-            ("q", "query", "q_proj"), ("k", "key", "k_proj"), ("v", "value", "v_proj"),
+            ("q", "query", "q_proj"),
+            ("k", "key", "k_proj"),
+            ("v", "value", "v_proj"),
             ("o", "attention_output", "out_proj"),
         )
         for of, in_keras, in_torch in (("W", "kernel", "weight"), ("b", "bias", "bias"))
-    }  # fmt: skip
+    }
 
     def taken_over(self, letters: str, values: Array, origin: str) -> Array:
         """Return the values with outputs first and inputs last: Keras has (features, heads, size) and the reverse."""

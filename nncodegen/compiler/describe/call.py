@@ -276,11 +276,17 @@ class Call:
         The formula of the result is the element itself, unless it is given. further are additional results.
         """
         return Part(
-            tuple(self._parameters), tuple(self._steps), output, output if formula is None else formula,
-            self.shape_of(output), tuple(self._noise), tuple(self._copies),
+            tuple(self._parameters),
+            tuple(self._steps),
+            output,
+            output if formula is None else formula,
+            self.shape_of(output),
+            tuple(self._noise),
+            tuple(self._copies),
             tuple((index, size) for index, size in self._sizes.items() if index not in self._given),
-            further=tuple((element, self.shape_of(element)) for element in further), statistics=tuple(self._statistics),
-        )  # fmt: skip
+            further=tuple((element, self.shape_of(element)) for element in further),
+            statistics=tuple(self._statistics),
+        )
 
     def shape_of(self, element: Element) -> Shape:
         """Return the sizes of the indices of an element, without that of the samples."""

@@ -52,9 +52,16 @@ class _Convolution(Standard):
         """Write the steps s = windows of the input times W, z = s + b, h = activation(z)."""
         kind = type(self).__name__
         windows = windows_of(
-            call, kind, self.axes, ("kernel_size", self.kernel_size), self.strides, self.padding, self.data_format,
-            self.dilation_rate, causal=self.axes == 1 and not self.transposed,
-        )  # fmt: skip
+            call,
+            kind,
+            self.axes,
+            ("kernel_size", self.kernel_size),
+            self.strides,
+            self.padding,
+            self.data_format,
+            self.dilation_rate,
+            causal=self.axes == 1 and not self.transposed,
+        )
         sources, channel = windows.split(call)
         groups, filters = groups_of(call, self.groups, call.size(channel), self.filters, kind)
         along = [self._along(call, windows, axis, call.size(source)) for axis, source in enumerate(sources)]

@@ -117,13 +117,15 @@ class Model(ModelBase):
             taken.add(changes[-1].name)
         moved = {x: x + change for x, change in zip(self.inputs, changes, strict=True)}
         made = Model(
-            f"{self.name}_with_errors", self.inputs, self.targets,
+            f"{self.name}_with_errors",
+            self.inputs,
+            self.targets,
             {**self.parameters, **dict.fromkeys(changes, 0.0)},
             tuple(
                 Read(replaced(output, moved), None if typed is None else replaced(typed, moved))
                 for output, typed in zip(self.outputs, self._in_order, strict=True)
             ),
-        )  # fmt: skip
+        )
         task = made._program.task
         fits = replace(task.fits, input_shifts=len(changes))
         made._program = replace(made._program, task=replace(task, fits=fits))

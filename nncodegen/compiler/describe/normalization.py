@@ -115,9 +115,11 @@ class BatchNormalization(Standard):
     frozen: bool = False
 
     elsewhere: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "gamma": ("gamma", "weight"), "beta": ("beta", "bias"),
-        "moving_mean": ("moving_mean", "running_mean"), "moving_variance": ("moving_variance", "running_var"),
-    }  # fmt: skip
+        "gamma": ("gamma", "weight"),
+        "beta": ("beta", "bias"),
+        "moving_mean": ("moving_mean", "running_mean"),
+        "moving_variance": ("moving_variance", "running_var"),
+    }
 
     def describe(self, call: Call) -> Part:
         """Write the layer with the statistics of a batch, which moving ones follow; if frozen, with moving ones.

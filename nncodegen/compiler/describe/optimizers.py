@@ -214,9 +214,16 @@ def rmsprop(
 
 
 def adam(
-    parameter: Expr, gradient: Expr, m: Expr, v: Expr, t: Expr,
-    learning_rate: Expr, beta_1: Expr, beta_2: Expr, epsilon: Expr,
-) -> tuple[Expr, ...]:  # fmt: skip
+    parameter: Expr,
+    gradient: Expr,
+    m: Expr,
+    v: Expr,
+    t: Expr,
+    learning_rate: Expr,
+    beta_1: Expr,
+    beta_2: Expr,
+    epsilon: Expr,
+) -> tuple[Expr, ...]:
     """Return the update of Adam (Kingma and Ba, 2015, algorithm 1)."""
     m = beta_1 * m + (1 - beta_1) * gradient
     v = beta_2 * v + (1 - beta_2) * gradient**2
@@ -225,9 +232,17 @@ def adam(
 
 
 def adamw(
-    parameter: Expr, gradient: Expr, m: Expr, v: Expr, t: Expr,
-    learning_rate: Expr, beta_1: Expr, beta_2: Expr, epsilon: Expr, weight_decay: Expr,
-) -> tuple[Expr, ...]:  # fmt: skip
+    parameter: Expr,
+    gradient: Expr,
+    m: Expr,
+    v: Expr,
+    t: Expr,
+    learning_rate: Expr,
+    beta_1: Expr,
+    beta_2: Expr,
+    epsilon: Expr,
+    weight_decay: Expr,
+) -> tuple[Expr, ...]:
     """Return the update of Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
 
     Every parameter decays, as in PyTorch.
@@ -237,9 +252,18 @@ def adamw(
 
 
 def nadam(
-    parameter: Expr, gradient: Expr, m: Expr, v: Expr, rest: Expr, t: Expr,
-    learning_rate: Expr, beta_1: Expr, beta_2: Expr, epsilon: Expr, momentum_decay: Expr,
-) -> tuple[Expr, ...]:  # fmt: skip
+    parameter: Expr,
+    gradient: Expr,
+    m: Expr,
+    v: Expr,
+    rest: Expr,
+    t: Expr,
+    learning_rate: Expr,
+    beta_1: Expr,
+    beta_2: Expr,
+    epsilon: Expr,
+    momentum_decay: Expr,
+) -> tuple[Expr, ...]:
     """Return the update of Adam with Nesterov's momentum (Dozat, 2016), as PyTorch writes it.
 
     ``rest`` is 1 minus the product of the momenta of all updates so far. It starts at 0, and is computed without
@@ -259,9 +283,16 @@ def nadam(
 
 
 def adamax(
-    parameter: Expr, gradient: Expr, m: Expr, u: Expr, t: Expr,
-    learning_rate: Expr, beta_1: Expr, beta_2: Expr, epsilon: Expr,
-) -> tuple[Expr, ...]:  # fmt: skip
+    parameter: Expr,
+    gradient: Expr,
+    m: Expr,
+    u: Expr,
+    t: Expr,
+    learning_rate: Expr,
+    beta_1: Expr,
+    beta_2: Expr,
+    epsilon: Expr,
+) -> tuple[Expr, ...]:
     """Return the update of Adam with the infinity norm (Kingma and Ba, 2015, algorithm 2).
 
     epsilon stands inside the maximum, as in PyTorch.
@@ -281,9 +312,15 @@ def lion(parameter: Expr, gradient: Expr, m: Expr, learning_rate: Expr, beta_1: 
 
 
 def rprop(
-    parameter: Expr, gradient: Expr, direction: Expr, step: Expr,
-    eta_minus: Expr, eta_plus: Expr, min_step: Expr, max_step: Expr,
-) -> tuple[Expr, ...]:  # fmt: skip
+    parameter: Expr,
+    gradient: Expr,
+    direction: Expr,
+    step: Expr,
+    eta_minus: Expr,
+    eta_plus: Expr,
+    min_step: Expr,
+    max_step: Expr,
+) -> tuple[Expr, ...]:
     """Return the update of iRPROP- (Igel and Hüsken, 2000).
 
     Each parameter has its own step size, which starts as the learning rate. A parameter whose gradient has changed its

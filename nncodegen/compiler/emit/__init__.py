@@ -47,10 +47,12 @@ def emit(schedule: Schedule) -> Sources:
     if schedule.point:
         return Sources(name, REAL_TYPES[schedule.program.precision][0], {f"{name}.c": emit_values(schedule)})
     texts = {
-        f"{name}.c": emit_kernel(schedule), f"{name}.h": emit_header(schedule),
-        f"{name}_variants.c": emit_variants(schedule), f"{name}_module.c": emit_module(schedule),
+        f"{name}.c": emit_kernel(schedule),
+        f"{name}.h": emit_header(schedule),
+        f"{name}_variants.c": emit_variants(schedule),
+        f"{name}_module.c": emit_module(schedule),
         f"{name}.pyi": emit_stub(schedule),
-    }  # fmt: skip
+    }
     group = schedule.side_by_side
     companions = {f"{name}_many.c": emit_many(schedule, group)} if group and not schedule.findings.lazy else {}
     for each in schedule.companions:

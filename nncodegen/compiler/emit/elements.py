@@ -198,9 +198,15 @@ class Elements:
 
 
 OF_MODELS = {
-    Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.SUM: "sums",
-    Place.GRADIENT: "gradient", Place.OUTPUT: "rows", Place.NEXT: "next", Place.OPTION: "learning_rates",
-}  # fmt: skip
+    Place.PARAMETER: "parameters",
+    Place.INPUT: "inputs",
+    Place.TARGET: "targets",
+    Place.SUM: "sums",
+    Place.GRADIENT: "gradient",
+    Place.OUTPUT: "rows",
+    Place.NEXT: "next",
+    Place.OPTION: "learning_rates",
+}
 """The arrays with the values of several models, side by side, that functions have as arguments."""
 
 

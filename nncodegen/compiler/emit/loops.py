@@ -54,10 +54,16 @@ from nncodegen.compiler.schedule.tree_walks import walk
 from nncodegen.errors import ProgramError
 
 CONDITIONS = {
-    When.LOSS: "with_loss", When.SINGLE: "count == 1", When.FEW: "count < FEW", When.MANY: "samples >= FEW",
-    When.BLAS: "gemm", When.NO_BLAS: "!gemm", When.ADDED: "scale != 0",
-    CallerFlag.NEW: "!add", CallerFlag.DESCENT: "descends",
-}  # fmt: skip
+    When.LOSS: "with_loss",
+    When.SINGLE: "count == 1",
+    When.FEW: "count < FEW",
+    When.MANY: "samples >= FEW",
+    When.BLAS: "gemm",
+    When.NO_BLAS: "!gemm",
+    When.ADDED: "scale != 0",
+    CallerFlag.NEW: "!add",
+    CallerFlag.DESCENT: "descends",
+}
 
 
 FEW_TERMS = 32

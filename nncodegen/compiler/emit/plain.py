@@ -19,9 +19,12 @@ from nncodegen.compiler.schedule.tree_walks import elements, walk
 from nncodegen.errors import ProgramError
 
 ARRAYS = {
-    Place.PARAMETER: "parameters", Place.INPUT: "inputs", Place.TARGET: "targets", Place.OUTPUT: "outputs",
+    Place.PARAMETER: "parameters",
+    Place.INPUT: "inputs",
+    Place.TARGET: "targets",
+    Place.OUTPUT: "outputs",
     Place.GRADIENT: "gradient",
-}  # fmt: skip
+}
 """The array arguments of functions, each of which holds the tensors of a kind one after the other."""
 
 

@@ -18,8 +18,13 @@ from nncodegen.compiler.ir.functions import NAN, StableFunction
 from nncodegen.compiler.ir.walk import Arithmetic, Asking
 
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
-}  # fmt: skip
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
 
 LOGIC: Mapping[str, Callable[..., Any]] = {"And": np.logical_and, "Or": np.logical_or, "Not": np.logical_not}
 

@@ -302,8 +302,17 @@ MOVED = {
     **{
         name: ("task", name)
         for name in (
-            "labels", "label_targets", "threshold", "least_squares", "loss_of_outputs", "terms", "fields",
-            "field_steps", "residuals", "identity", "updates",
+            "labels",
+            "label_targets",
+            "threshold",
+            "least_squares",
+            "loss_of_outputs",
+            "terms",
+            "fields",
+            "field_steps",
+            "residuals",
+            "identity",
+            "updates",
         )
     },
     **{name: ("task", "fits", name) for name in ("quantities", "own", "curves", "starts_from_data")},
@@ -313,13 +322,17 @@ MOVED = {
     "fitted": ("task", "fits", "has_fit_by_default"),
     "changes": ("task", "fits", "input_shifts"),
     "of_pairs": ("options", "has_attention_pairs"),
-}  # fmt: skip
+}
 """Attributes that a program had before its records, each with its place in them; they still can be read."""
 
 BESIDE = {
-    "companions": "companions", "operations": "operations", "not_fitted": "not_fitted",
-    "not_generated": "not_generated", "kept": "digits_report", "apart": "lazy",
-}  # fmt: skip
+    "companions": "companions",
+    "operations": "operations",
+    "not_fitted": "not_fitted",
+    "not_generated": "not_generated",
+    "kept": "digits_report",
+    "apart": "lazy",
+}
 """Attributes that a program had, and that pass beside it by now: in the findings of the stages, under these names."""
 
 
@@ -522,8 +535,11 @@ class Program:
     def show(self, notes: Iterable[str] = ()) -> str:
         """Return the program as text: its tensors, its steps in order, its results; then notes, a line for each."""
         roles: tuple[tuple[str, tuple[Any, ...]], ...] = (
-            ("inputs", self.inputs), ("targets", self.targets), ("parameters", self.parameters), ("noise", self.noise),
-        )  # fmt: skip
+            ("inputs", self.inputs),
+            ("targets", self.targets),
+            ("parameters", self.parameters),
+            ("noise", self.noise),
+        )
         lines = [f"{role:<12}{'  '.join(str(tensor) for tensor in tensors)}" for role, tensors in roles if tensors]
         width = min(24, max((len(str(step.target)) for step in self.steps), default=0))
         lines += ["", *(show_step(step, width) for step in self.steps), ""]

@@ -131,11 +131,18 @@ def _through_log_softmax(terms: Array, received: Array, axes: Axes) -> Array:
 REDUCTIONS: dict[str, Reduction] = {
     "sum": Reduction(joined(np.add), passed_on, np.add, onnx="ReduceSum", latex="\\sum", written=sympy.Add),
     "max": Reduction(
-        joined(np.maximum), shared_by(np.maximum), np.maximum, -np.inf, True, c="maximum", onnx="ReduceMax",
-        latex="\\max\\limits", written=sympy.Max,
+        joined(np.maximum),
+        shared_by(np.maximum),
+        np.maximum,
+        -np.inf,
+        True,
+        c="maximum",
+        onnx="ReduceMax",
+        latex="\\max\\limits",
+        written=sympy.Max,
     ),
     "first": Reduction(_first),
-}  # fmt: skip
+}
 """Operators that remove the indices they run over. ``first`` returns the number of the first term that is not 0, or the
 number of terms if all are 0: they are counted from 0, row by row, along the indices that no equation gives."""
 

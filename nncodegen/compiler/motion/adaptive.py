@@ -109,11 +109,14 @@ def path_of(
     blocks = _blocks(problem.networks, layers, numbers[GIVEN])
     elements = [
         _row(
-            writer, name, (index,), [value.xreplace(at) for value in [*row][: numbers.get(index)]],
+            writer,
+            name,
+            (index,),
+            [value.xreplace(at) for value in [*row][: numbers.get(index)]],
             blocks if index == GIVEN else (),
         )
         for index, name, row in rows
-    ]  # fmt: skip
+    ]
     if course:
         rows.append((COURSE, "course", course))
         elements.append(_row(writer, "course", (OBSERVATION, COURSE), [*problem.course.values()]))

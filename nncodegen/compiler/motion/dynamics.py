@@ -131,9 +131,11 @@ class Dynamics(ModelBase):
                 "samples"
             )
         self.times = _count(times, "times", 1, f"the number of times of {name}")
-        self.steps = None if steps is None else _count(
-            steps, "steps", 1, f"the number of steps of {name} from a time to the next"
-        )  # fmt: skip
+        self.steps = (
+            None
+            if steps is None
+            else _count(steps, "steps", 1, f"the number of steps of {name} from a time to the next")
+        )
         self._check_options(method, steps, start, interpolation)
         self.start = None if start is None else float(start)
         self._check_chosen(rtol, atol, max_steps)
@@ -263,10 +265,14 @@ class Dynamics(ModelBase):
         """Raise ModelError for a name that is given twice."""
         roles: dict[str, str] = {}
         names_by_role = {
-            "the time": [self.time], "inputs": self.inputs, "columns": self.columns, "parameters": self.parameters,
-            "the equations": [equation.name for equation in self.equations], "networks": self.networks.names,
+            "the time": [self.time],
+            "inputs": self.inputs,
+            "columns": self.columns,
+            "parameters": self.parameters,
+            "the equations": [equation.name for equation in self.equations],
+            "networks": self.networks.names,
             "the weights of networks": [parameter.name for parameter in self.networks.parameters],
-        }  # fmt: skip
+        }
         for role, names in names_by_role.items():
             for name in names:
                 check_name(name, f"a name in {role} of {self.name}")
@@ -389,8 +395,10 @@ class Dynamics(ModelBase):
         """Return how many times back the equations look, for each state and column of which they read ``before``."""
         looks = {node for right in self._rights.values() for node in right.atoms(before)}
         ordered = sorted(looks, key=lambda node: (node.lag, str(node)))
-        return {what: max(node.lag for node in looks if node.args[0] == what)
-                for what in dict.fromkeys(node.args[0] for node in ordered)}  # fmt: skip
+        return {
+            what: max(node.lag for node in looks if node.args[0] == what)
+            for what in dict.fromkeys(node.args[0] for node in ordered)
+        }
 
     def _initial_key(self, key: Any, reader: Reader) -> Expr:
         """Return what an entry of ``initial`` is for: a state, or an earlier value."""
@@ -404,9 +412,11 @@ class Dynamics(ModelBase):
             observed = [equation.name for equation in self._moving]
         role = f"what is observed of {self.name}"
         declared = {
-            self.time: "the time", **dict.fromkeys(self.inputs, "an input"),
-            **dict.fromkeys(self.columns, "a column"), **dict.fromkeys(self.parameters, "a parameter"),
-        }  # fmt: skip
+            self.time: "the time",
+            **dict.fromkeys(self.inputs, "an input"),
+            **dict.fromkeys(self.columns, "a column"),
+            **dict.fromkeys(self.parameters, "a parameter"),
+        }
         if isinstance(observed, Mapping):
             keys = [left_side(key, f"a name of observed of {self.name}") for key in observed]
             for key in keys:

@@ -162,10 +162,12 @@ def solved(
             value = begins[state] + h * moved
             at[state] = begins[state] if moved == 0 else writer.define(f"{names[state]}_{stage + 1}", index, value)
         call(at, str(stage + 1))
-        stage_rates.append({
-            state: writer.define(f"rate_{names[state]}_{stage + 1}", index, rate.xreplace(at))
-            for state, rate in rates.items()
-        })  # fmt: skip
+        stage_rates.append(
+            {
+                state: writer.define(f"rate_{names[state]}_{stage + 1}", index, rate.xreplace(at))
+                for state, rate in rates.items()
+            }
+        )
     for state, end in ends.items():
         moved = Add(*(b * rate[state] for b, rate in zip(method.last, stage_rates, strict=True)))
         writer.put(end, begins[state] + h * moved)

@@ -224,4 +224,4 @@ __all__ = [
     "Storage",
     "When",
     "schedule",
-]  # fmt: skip
+]

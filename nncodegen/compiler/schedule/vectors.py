@@ -42,9 +42,14 @@ def check_functions(program: Program) -> None:
 
 
 WRITTEN = {
-    "exp2": "2**x", "log2": "log(x)/log(2)", "log10": "log(x)/log(10)", "hypot": "sqrt(x**2 + y**2)",
-    "Cbrt": "x**(1/3), for x that are not negative", "sinh": "(expm1(x) - expm1(-x))/2", "cosh": "(exp(x) + exp(-x))/2",
-}  # fmt: skip
+    "exp2": "2**x",
+    "log2": "log(x)/log(2)",
+    "log10": "log(x)/log(10)",
+    "hypot": "sqrt(x**2 + y**2)",
+    "Cbrt": "x**(1/3), for x that are not negative",
+    "sinh": "(expm1(x) - expm1(-x))/2",
+    "cosh": "(exp(x) + exp(-x))/2",
+}
 """Functions of the C library -> formulas in their place, of functions that are the same everywhere."""
 
 

@@ -91,9 +91,7 @@ class NumpyNative:
 
     # --- outputs, losses, derivatives
 
-    def predict(
-        self, parameters: Array, X: Array | None, samples: int, outputs: Array, max_steps: int = 0
-    ) -> None:  # fmt: skip
+    def predict(self, parameters: Array, X: Array | None, samples: int, outputs: Array, max_steps: int = 0) -> None:
         """Write the outputs of some rows. Raise CompilerNotFoundError for a limit of steps, which only fits have."""
         if max_steps:
             self._refuse("fitted")
@@ -102,9 +100,14 @@ class NumpyNative:
             outputs[rows] = self._rounded(columns_of(values, program.outputs, rows.stop - rows.start))
 
     def loss(
-        self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
+        self,
+        parameters: Array,
+        X: Array | None,
+        Y: Array | None,
+        weights: Array | None,
+        samples: int,
         gradient: Array | None,
-    ) -> float:  # fmt: skip
+    ) -> float:
         """Return the mean loss, and write its gradient to an array, unless that is None."""
         weight = _shares(weights, samples)
         if gradient is None:
@@ -121,7 +124,7 @@ class NumpyNative:
 
     def jacobian(
         self, parameters: Array, X: Array | None, samples: int, derivatives: Array, max_steps: int = 0
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write the derivatives of the outputs of some rows, (N, outputs, P), with a limit of steps as for them."""
         if max_steps:
             self._refuse("fitted")
@@ -145,9 +148,16 @@ class NumpyNative:
                 derivatives[rows, number] = self._rounded(columns[:, -program.parameter_count :])
 
     def hessian_products(
-        self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,
-        weights: Array | None, samples: int, products: Array,
-    ) -> None:  # fmt: skip
+        self,
+        parameters: Array,
+        directions: Array,
+        count: int,
+        X: Array | None,
+        Y: Array | None,
+        weights: Array | None,
+        samples: int,
+        products: Array,
+    ) -> None:
         """Write the products of the Hessian of the mean loss with some directions."""
         if self._hessian is None:
             raise ValueError("the model has no second derivatives")
@@ -180,9 +190,19 @@ class NumpyNative:
         states[...] = self._rounded(now)
 
     def generate(
-        self, parameters: Array, prompts: Array, lengths: Array, rows: int, steps: int, temperature: float,
-        top_k: int, stop: int, seed: int, tokens: Array, counts: Array,
-    ) -> None:  # fmt: skip
+        self,
+        parameters: Array,
+        prompts: Array,
+        lengths: Array,
+        rows: int,
+        steps: int,
+        temperature: float,
+        top_k: int,
+        stop: int,
+        seed: int,
+        tokens: Array,
+        counts: Array,
+    ) -> None:
         """Generate a sequence after each of some prompts, up to the token ``stop``, if that is not -1."""
         assert self._steps
         for row, prompt in enumerate(np.split(prompts, np.cumsum(lengths)[:-1])):

@@ -163,8 +163,9 @@ def _about(model: PlainModel) -> list[str]:
     lines = [
         f"/* {model.name}: {model.request.precision}, matrices row by row. No memory is allocated, nothing is kept",
         "   between calls, and calls with separate work memory may run at the same time. Arrays do not",
-        "   overlap, and are not NULL where nothing is said of it.", "",
-    ]  # fmt: skip
+        "   overlap, and are not NULL where nothing is said of it.",
+        "",
+    ]
     for name, texts in rows:
         lines_of_text = wrapped("; ".join(texts), "[,;]" if name != "noise" else "")
         lines += [f"   {name if not number else '':<12}{text.strip()}" for number, text in enumerate(lines_of_text)]

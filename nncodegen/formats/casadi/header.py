@@ -55,13 +55,16 @@ def _about(model: CasadiModel) -> list[str]:
         rows["p"] = listed(model.program.parameters, ())
     rows["y"] = listed(model.program.output_tensors, subject.outputs)
     lines = [
-        f"/* {name}: a function for CasADi 3.6 and later, with exact first and second derivatives, in double.", "",
+        f"/* {name}: a function for CasADi 3.6 and later, with exact first and second derivatives, in double.",
+        "",
         f"       cc -O2 -shared -fPIC {name}.c -o {name}.so -lm        (or: make)",
         f'       {name} = casadi.external("{name}", "./{name}.so")     in Python',
-        f"       y = {name}({', '.join(model.variables)})", "",
+        f"       y = {name}({', '.join(model.variables)})",
+        "",
         f"   acados calls it in the expressions of a model: it links lib{name}.so (make lib{name}.so). What it calls",
-        "   directly it wants compiled with -Dcasadi_int=int. Threads may call these functions at the same time.", "",
-    ]  # fmt: skip
+        "   directly it wants compiled with -Dcasadi_int=int. Threads may call these functions at the same time.",
+        "",
+    ]
     for row, texts in rows.items():
         lines_of_text = wrapped("; ".join(texts), "[,;]")
         lines += [f"   {row if not number else '':<4}{text.strip()}" for number, text in enumerate(lines_of_text)]

@@ -98,10 +98,14 @@ def stacked(rows: Sequence[Part], columns: Sequence[Part]) -> tuple[Part, ...]:
     """Return the blocks of a matrix as parts of its columns, one below the other: for each row, one for each column."""
     height = sum(part.size for part in rows)
     return tuple(
-        Part(row.shape + column.shape, row.offset + height * column.offset,
-             row.strides + tuple(height * stride for stride in column.strides))
-        for row in rows for column in columns
-    )  # fmt: skip
+        Part(
+            row.shape + column.shape,
+            row.offset + height * column.offset,
+            row.strides + tuple(height * stride for stride in column.strides),
+        )
+        for row in rows
+        for column in columns
+    )
 
 
 def vector(program: Program, entries: Sequence[Element | None], rows: Sequence[Part]) -> Matrix:

@@ -25,9 +25,15 @@ class Workbench:
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command, which may fail. Raises OSError where it cannot be run at all."""
         return subprocess.run(
-            command, cwd=self.folder, env=zig_environment(cache_folder()), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
+            command,
+            cwd=self.folder,
+            env=zig_environment(cache_folder()),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""

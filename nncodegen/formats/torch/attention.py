@@ -16,9 +16,13 @@ from nncodegen.formats.torch.modules import ACTIVATION_OF, FUNCTIONS, activation
 from nncodegen.formats.torch.trace import Turned, refused
 
 TRANSFORMERS = (
-    "MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer", "TransformerEncoder",
-    "TransformerDecoder", "Transformer",
-)  # fmt: skip
+    "MultiheadAttention",
+    "TransformerEncoderLayer",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerDecoder",
+    "Transformer",
+)
 """Modules of PyTorch that contain attention."""
 
 SEQUENCES = ("query", "key", "value", "src", "tgt", "memory")

@@ -70,11 +70,17 @@ from nncodegen.formats.torch.trace import (
 )
 
 MODULES = FUNCTIONS | {
-    "softmax": "Softmax", "dropout": "Dropout", "max_pool1d": "MaxPool1d", "max_pool2d": "MaxPool2d",
-    "avg_pool1d": "AvgPool1d", "avg_pool2d": "AvgPool2d", "adaptive_avg_pool1d": "AdaptiveAvgPool1d",
-    "adaptive_avg_pool2d": "AdaptiveAvgPool2d", "adaptive_max_pool1d": "AdaptiveMaxPool1d",
+    "softmax": "Softmax",
+    "dropout": "Dropout",
+    "max_pool1d": "MaxPool1d",
+    "max_pool2d": "MaxPool2d",
+    "avg_pool1d": "AvgPool1d",
+    "avg_pool2d": "AvgPool2d",
+    "adaptive_avg_pool1d": "AdaptiveAvgPool1d",
+    "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
+    "adaptive_max_pool1d": "AdaptiveMaxPool1d",
     "adaptive_max_pool2d": "AdaptiveMaxPool2d",
-}  # fmt: skip
+}
 """Functions and methods that compute the same as modules, with equal arguments after the first."""
 
 ATTRIBUTES = ("shape", "ndim", "dtype", "device", "is_cuda", "requires_grad")

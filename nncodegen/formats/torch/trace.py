@@ -290,9 +290,14 @@ def _followed_sizes(fx: Any) -> Iterator[None]:
 
 
 def _values(
-    traced: Any, module: Any, inputs: Sequence[Any], shapes: Sequence[tuple[int, ...]], left: dict[str, Any],
-    samples: int, kind: str,
-) -> dict[Any, Any]:  # fmt: skip
+    traced: Any,
+    module: Any,
+    inputs: Sequence[Any],
+    shapes: Sequence[tuple[int, ...]],
+    left: dict[str, Any],
+    samples: int,
+    kind: str,
+) -> dict[Any, Any]:
     """Return all values of a graph for some samples of zeros, as they are at its end, with the tensors of a module.
 
     The meta "changed" of a node says whether it changes its first argument in place.
@@ -343,10 +348,17 @@ def is_mask(node: Any) -> bool:
     """Return whether a value is read as a mask, true or false."""
     for user in node.users:
         name = str(getattr(user.target, "__name__", user.target)).strip("_").lower()
-        masks = [user.kwargs.get(key) for key in (
-            "attn_mask", "key_padding_mask", "src_key_padding_mask", "tgt_key_padding_mask", "memory_key_padding_mask",
-            "mask",
-        )]  # fmt: skip
+        masks = [
+            user.kwargs.get(key)
+            for key in (
+                "attn_mask",
+                "key_padding_mask",
+                "src_key_padding_mask",
+                "tgt_key_padding_mask",
+                "memory_key_padding_mask",
+                "mask",
+            )
+        ]
         if name in ("masked_fill", "scaled_dot_product_attention"):
             masks += user.args[1:2] if name == "masked_fill" else user.args[3:4]
         if user.op == "call_module":

@@ -36,9 +36,15 @@ def _convolution(kind: type[Conv1D] | type[Conv2D], module: Any) -> Layer:
         _numbers(getattr(module, name)) for name in ("kernel_size", "stride", "padding", "dilation")
     )
     return kind(
-        int(module.out_channels), size, stride, padding, FIRST, dilation, int(module.groups),
+        int(module.out_channels),
+        size,
+        stride,
+        padding,
+        FIRST,
+        dilation,
+        int(module.groups),
         use_bias=module.bias is not None,
-    )  # fmt: skip
+    )
 
 
 def _transpose(kind: type[Conv1DTranspose] | type[Conv2DTranspose], module: Any) -> Layer:
@@ -47,9 +53,16 @@ def _transpose(kind: type[Conv1DTranspose] | type[Conv2DTranspose], module: Any)
         _numbers(getattr(module, name)) for name in ("kernel_size", "stride", "padding", "dilation", "output_padding")
     )
     return kind(
-        int(module.out_channels), size, stride, padding, FIRST, dilation, int(module.groups),
-        use_bias=module.bias is not None, output_padding=more,
-    )  # fmt: skip
+        int(module.out_channels),
+        size,
+        stride,
+        padding,
+        FIRST,
+        dilation,
+        int(module.groups),
+        use_bias=module.bias is not None,
+        output_padding=more,
+    )
 
 
 def _largest(kind: type[MaxPooling1D] | type[MaxPooling2D], module: Any) -> Layer:

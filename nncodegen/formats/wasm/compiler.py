@@ -13,9 +13,17 @@ from nncodegen.errors import BuildError
 from nncodegen.formats.export.workbench import said, workbench
 
 OPTIONS = (
-    "-std=c99", "-O2", "-g0", "-ffreestanding", "-nostdlib", "-mbulk-memory", "-mnontrapping-fptoint",
-    "-Wl,--no-entry", "-Wl,--strip-all", "-Wl,-z,stack-size=16384",
-)  # fmt: skip
+    "-std=c99",
+    "-O2",
+    "-g0",
+    "-ffreestanding",
+    "-nostdlib",
+    "-mbulk-memory",
+    "-mnontrapping-fptoint",
+    "-Wl,--no-entry",
+    "-Wl,--strip-all",
+    "-Wl,-z,stack-size=16384",
+)
 """Options: no library and no start function; the memory from ``__heap_base`` on belongs to JavaScript."""
 
 OF_STEPS = ("-mllvm", "-unroll-threshold=40")

@@ -40,9 +40,13 @@ def package(model: WasmModel) -> str:
     """Return the text of package.json: Node and bundlers see an ES module with types."""
     name = model.name
     content = {
-        "name": name.lower(), "version": "1.0.0", "description": f"{MARK}", "private": True, "type": "module",
+        "name": name.lower(),
+        "version": "1.0.0",
+        "description": f"{MARK}",
+        "private": True,
+        "type": "module",
         "exports": {".": {"types": f"./{name}.d.ts", "default": f"./{name}.js"}, "./*": "./*"},
-    }  # fmt: skip
+    }
     return json.dumps(content, indent=2) + "\n"
 
 

@@ -57,8 +57,11 @@ def _sources(request: Request, package: Package) -> dict[str, bytes]:
     sources = package.compiled.sources
     model = {"name": request.name, "title": package.title, "real": sources.real, "companions": sources.companions}
     terms = {
-        "title": package.title, "version": VERSION, "requires": REQUIRES, "documentation": package.documentation,
-    }  # fmt: skip
+        "title": package.title,
+        "version": VERSION,
+        "requires": REQUIRES,
+        "documentation": package.documentation,
+    }
     texts = {
         "PKG-INFO": INFO.format(summary=package.summary, **terms),
         "pyproject.toml": PROJECT.format(summary=json.dumps(package.summary), **terms),

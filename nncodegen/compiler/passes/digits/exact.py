@@ -139,9 +139,12 @@ class _Limited(Exact):
 
 
 _GROWING = {
-    sympy.exp: (mpmath.inf, 0), expm1: (mpmath.inf, -1), exp2: (mpmath.inf, 0),
-    sympy.sinh: (mpmath.inf, -mpmath.inf), sympy.cosh: (mpmath.inf, mpmath.inf),
-}  # fmt: skip
+    sympy.exp: (mpmath.inf, 0),
+    expm1: (mpmath.inf, -1),
+    exp2: (mpmath.inf, 0),
+    sympy.sinh: (mpmath.inf, -mpmath.inf),
+    sympy.cosh: (mpmath.inf, mpmath.inf),
+}
 """Functions that grow like exponentials, with their values far above 0 and far below."""
 
 _LOGARITHMS = (sympy.log, log1p, log2, log10)

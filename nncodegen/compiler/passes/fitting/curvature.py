@@ -111,10 +111,17 @@ def curvature(program: Program) -> Companion | str:
     )
     count = sum(program.count(element.indices) for element in u_elements)
     return Companion(
-        NAME, ABOUT_FORWARD if forward else ABOUT, derived, count, curved=True, of_outputs=of_outputs,
-        guards=guards.texts, forward=forward, block=block,
+        NAME,
+        ABOUT_FORWARD if forward else ABOUT,
+        derived,
+        count,
+        curved=True,
+        of_outputs=of_outputs,
+        guards=guards.texts,
+        forward=forward,
+        block=block,
         apart=program.width(kept),
-    )  # fmt: skip
+    )
 
 
 def _is_zero(element: Element, steps: Sequence[Step]) -> bool:

@@ -90,7 +90,7 @@ def _forward(program: Program, outputs: list[Element], numbering: Numbering) -> 
 
 def forward_rows(
     program: Program, outputs: Sequence[Element], before: Sequence[Element], numbering: Numbering
-) -> list[Element]:  # fmt: skip
+) -> list[Element]:
     """Return the derivatives of all outputs by the first parameter, by the second, and so on, by forward sweeps.
 
     ``before`` are the values before them in a row.

@@ -94,8 +94,10 @@ def normalizer(call: OnnxCall) -> Value:
     x = call.builder.held(call.value(0), "t")
     kind, axis = call.text("norm", "MAX"), len(x.axes) - 1
     powers: dict[str, tuple[str, Callable[[Any], Any]]] = {
-        "L1": ("sum", Abs), "L2": ("sum", lambda z: z**2), "MAX": ("max", lambda z: z),
-    }  # fmt: skip
+        "L1": ("sum", Abs),
+        "L2": ("sum", lambda z: z**2),
+        "MAX": ("max", lambda z: z),
+    }
     if kind not in powers or axis < 0:
         raise ModelError(f"{call.node} has the norm {kind!r}; there are: {', '.join(powers)}")
     operator, function = powers[kind]

@@ -23,10 +23,18 @@ from nncodegen.formats.onnx.reading.values import Value, Weights
 
 COUNTED: dict[str, tuple[Callable[..., Any], int]] = {
     **dict.fromkeys(("Cast", "Identity", "Squeeze", "Unsqueeze"), (np.asarray, 1)),
-    "Add": (np.add, 2), "And": (np.logical_and, 2), "Equal": (np.equal, 2), "Greater": (np.greater, 2),
-    "GreaterOrEqual": (np.greater_equal, 2), "Less": (np.less, 2), "LessOrEqual": (np.less_equal, 2),
-    "Mul": (np.multiply, 2), "Not": (np.logical_not, 1), "Or": (np.logical_or, 2), "Sub": (np.subtract, 2),
-}  # fmt: skip
+    "Add": (np.add, 2),
+    "And": (np.logical_and, 2),
+    "Equal": (np.equal, 2),
+    "Greater": (np.greater, 2),
+    "GreaterOrEqual": (np.greater_equal, 2),
+    "Less": (np.less, 2),
+    "LessOrEqual": (np.less_equal, 2),
+    "Mul": (np.multiply, 2),
+    "Not": (np.logical_not, 1),
+    "Or": (np.logical_or, 2),
+    "Sub": (np.subtract, 2),
+}
 """Functions of the numbers of rounds that are supported, each with its number of operands."""
 
 

@@ -461,8 +461,12 @@ def _nearest(k: int, size: int, wanted: int, scale: float, where: str, rule: str
     }.get(where)
     if at is None:
         raise ModelError(f"a Resize has the coordinate_transformation_mode {where!r}, which nncodegen does not know")
-    near = {"floor": math.floor(at), "ceil": math.ceil(at), "round_prefer_floor": math.ceil(at - 0.5),
-            "round_prefer_ceil": math.floor(at + 0.5)}.get(rule)  # fmt: skip
+    near = {
+        "floor": math.floor(at),
+        "ceil": math.ceil(at),
+        "round_prefer_floor": math.ceil(at - 0.5),
+        "round_prefer_ceil": math.floor(at + 0.5),
+    }.get(rule)
     if near is None:
         raise ModelError(f"a Resize has the nearest_mode {rule!r}, which nncodegen does not know")
     return min(max(near, 0), size - 1)

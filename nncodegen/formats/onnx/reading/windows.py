@@ -92,9 +92,13 @@ class _Axes:
         return [of_others for of_others, _ in axes], [whole[0] for _, whole in axes]
 
     def value(
-        self, element: Expr, places: Sequence[tuple[str, ...]], axes: Sequence[Sections],
-        channels: Sequence[tuple[str, ...]] = (), of_channels: Sequence[Sections] = (),
-    ) -> Value:  # fmt: skip
+        self,
+        element: Expr,
+        places: Sequence[tuple[str, ...]],
+        axes: Sequence[Sections],
+        channels: Sequence[tuple[str, ...]] = (),
+        of_channels: Sequence[Sections] = (),
+    ) -> Value:
         """Return the output of the windows, (N, channels, ...), with its axes as other nodes see them.
 
         ``channels`` are the indices of groups and of the filters of each group, ``of_channels`` the axes of these for

@@ -122,9 +122,13 @@ def _model(
         doc_string=_about(input_info, output_info),
     )
     model = helper.make_model(
-        made, opset_imports=[helper.make_opsetid("", opset)], ir_version=VERSIONS[opset], producer_name=PRODUCER,
-        producer_version=_version(), doc_string=f"{request.subject.model.name}: {_about(input_info, output_info)}",
-    )  # fmt: skip
+        made,
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=VERSIONS[opset],
+        producer_name=PRODUCER,
+        producer_version=_version(),
+        doc_string=f"{request.subject.model.name}: {_about(input_info, output_info)}",
+    )
     return model, graph
 
 

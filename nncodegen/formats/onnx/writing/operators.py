@@ -237,9 +237,15 @@ def _scores(expression: Expr, steps: Steps) -> tuple[Step, float, Element | None
 
 
 def _axes(
-    target: Element, weights: Element, query: Element, key: Element, value: Element, places: tuple[str, ...],
-    features: tuple[str, ...], causal: Equation | None,
-) -> tuple[tuple[str, ...], ...] | None:  # fmt: skip
+    target: Element,
+    weights: Element,
+    query: Element,
+    key: Element,
+    value: Element,
+    places: tuple[str, ...],
+    features: tuple[str, ...],
+    causal: Equation | None,
+) -> tuple[tuple[str, ...], ...] | None:
     """Return the indices of heads that keys have, and of those that queries have too, of queries, and of results."""
     both = {SAMPLE, *places}
     heads = tuple(index for index in weights.indices if index in key.indices and index not in both)
@@ -250,9 +256,11 @@ def _axes(
     if causal and (len(places) != 1 or (places[0], -1) not in causal.terms or not {*queries} <= {*rest}):
         return None
     fits = (
-        (key, (SAMPLE, *heads, *places, *features)), (query, (SAMPLE, *heads, *rest, *features)),
-        (value, (SAMPLE, *heads, *places, *results)), (target, (SAMPLE, *heads, *rest, *results)),
-    )  # fmt: skip
+        (key, (SAMPLE, *heads, *places, *features)),
+        (query, (SAMPLE, *heads, *rest, *features)),
+        (value, (SAMPLE, *heads, *places, *results)),
+        (target, (SAMPLE, *heads, *rest, *results)),
+    )
     if not results or not features or any(sorted(element.indices) != sorted(indices) for element, indices in fits):
         return None
     return heads, more, queries, results

@@ -67,9 +67,12 @@ def scanned(group: Group, program: Program, outside: Sequence[str], writer: Writ
             body.add_output(graph, state.name, _shape(state.indices, program))
     backwards = {"scan_input_directions": [1] * len(sequences), "scan_output_directions": [1] * len(outside)}
     results = graph.scan(
-        body, [*(value.name for value in begun), *sequences], [*(f"{name}_end" for name in states), *outside],
-        num_scan_inputs=len(sequences), **({} if group.forward else backwards),
-    )  # fmt: skip
+        body,
+        [*(value.name for value in begun), *sequences],
+        [*(f"{name}_end" for name in states), *outside],
+        num_scan_inputs=len(sequences),
+        **({} if group.forward else backwards),
+    )
     ends = zip(outside, results[len(states) :], strict=True)
     return {
         name: graph.transposed(Value(graph, result, (t, *_without(targets[name].indices, t))), targets[name].indices)

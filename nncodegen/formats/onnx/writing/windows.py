@@ -116,9 +116,15 @@ def window_form(step: Step, program: Program) -> Form | None:
 
 
 def _form(
-    step: Step, x: Element, W: Element | None, axes: tuple[Axis, ...], groups: list[Equation], transposed: bool,
-    factor: float, precision: str,
-) -> Form | None:  # fmt: skip
+    step: Step,
+    x: Element,
+    W: Element | None,
+    axes: tuple[Axis, ...],
+    groups: list[Equation],
+    transposed: bool,
+    factor: float,
+    precision: str,
+) -> Form | None:
     """Return the form, or None if the step has other indices than the form has."""
     order = {index: place for place, index in enumerate(x.indices)}
     axes = tuple(sorted(axes, key=lambda axis: order[axis.source]))

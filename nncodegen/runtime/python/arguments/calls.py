@@ -23,15 +23,28 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 Settings = TypeVar("Settings", CheckedOptions, CheckedFitOptions)
 
-RENAMED = "0.3.0", {
-    "clip_norm": "clipnorm", "clip_value": "clipvalue", "restore_best": "restore_best_weights",
-    "validation_fraction": "validation_split", "weights": "loss_weights",
-}  # fmt: skip
+RENAMED = (
+    "0.3.0",
+    {
+        "clip_norm": "clipnorm",
+        "clip_value": "clipvalue",
+        "restore_best": "restore_best_weights",
+        "validation_fraction": "validation_split",
+        "weights": "loss_weights",
+    },
+)
 """The version in which old names of options of trainings go, and the present names."""
 
-RENAMED_IN_FITS = "0.3.0", {
-    "parameters": "p0", "starts": "n_starts", "robust": "loss", "robust_scale": "f_scale", "weights": "loss_weights",
-}  # fmt: skip
+RENAMED_IN_FITS = (
+    "0.3.0",
+    {
+        "parameters": "p0",
+        "starts": "n_starts",
+        "robust": "loss",
+        "robust_scale": "f_scale",
+        "weights": "loss_weights",
+    },
+)
 """The version in which old names of options of fits go, and the present names."""
 
 
@@ -210,9 +223,12 @@ MINIMIZE = Keywords(
 )  # fmt: skip
 
 FIT = Keywords(
-    "fit", CheckedFitOptions, tuple(name for name in DECLARED if name not in ("lengths", "covariance")), "FitResult",
+    "fit",
+    CheckedFitOptions,
+    tuple(name for name in DECLARED if name not in ("lengths", "covariance")),
+    "FitResult",
     renamed=RENAMED_IN_FITS,
-)  # fmt: skip
+)
 
 FIT_MANY = Keywords(
     "fit_many", CheckedFitOptions,

@@ -47,117 +47,136 @@ class CheckedFitOptions(Options):
     """
 
     X: Any = option(
-        ARRAY, None,
+        ARRAY,
+        None,
         "(N, inputs); with one input also (N,). Or a table, such as a DataFrame, or a mapping, whose\n"
         "columns are taken by the names of the inputs",
-    )  # fmt: skip
+    )
     Y: Any = option(
-        ARRAY, None,
+        ARRAY,
+        None,
         "(N, targets); with one target also (N,), or a table as in X. NaN means missing; with a loss that\n"
         "sees several outputs together, such as those of a softmax, they are all missing then. Labels\n"
         "(N,), if train takes them",
-    )  # fmt: skip
+    )
     p0: Any = option(
-        unchecked("ArrayLike | Mapping[Any, Any] | str | None"), None,
+        unchecked("ArrayLike | Mapping[Any, Any] | str | None"),
+        None,
         "the start, within the bounds: (P,), or {name: value} of some; the others begin at the initial\n"
         "parameters, moved into the bounds if necessary, or, of a model whose output is a curve by name\n"
         'without values of its parameters, at estimates from the data. "auto": no start is needed, since\n'
         'one is looked for, as with n_starts="auto"',
-    )  # fmt: skip
+    )
     sigma: Any = option(ARRAY, None, "standard deviations of the targets, above 0: a number, (N,), or the shape of Y")
     absolute_sigma: bool = option(
-        FLAG, False,
+        FLAG,
+        False,
         "whether sigma is in the units of the targets; by default it is right up to a factor, and the\n"
         "covariance is scaled by the reduced chi-square, as in scipy.optimize.curve_fit",
         help="The column of --sigma is in the units of the data; else it is right up to a factor.",
-    )  # fmt: skip
+    )
     bounds: Any = option(
-        unchecked("Any"), None,
+        unchecked("Any"),
+        None,
         "(lower, upper), each a number or (P,); or {name: (lower, upper)}; None or infinity: no bound.\n"
         "Parameters of curves by name that a mapping leaves out have the bounds of the curve",
-    )  # fmt: skip
+    )
     fixed: Any = option(
-        unchecked("Iterable[Any] | Mapping[Any, Any]"), (),
-        "names or indices of parameters that keep their starting values; or {name: value}, the values\n"
-        "that they keep",
-    )  # fmt: skip
+        unchecked("Iterable[Any] | Mapping[Any, Any]"),
+        (),
+        "names or indices of parameters that keep their starting values; or {name: value}, the values\nthat they keep",
+    )
     lengths: Any = option(
         ARRAY, None, "(M,), the number of samples of each fit, which are the first of its N; by default all"
     )
     covariance: bool = option(
-        FLAG, False,
+        FLAG,
+        False,
         "whether to keep the covariances of the parameters, M*P*P numbers; standard errors always are",
-    )  # fmt: skip
+    )
     loss: str = option(
-        Kind("str | None", _check_loss, choices=tuple(LOSSES)), "linear",
+        Kind("str | None", _check_loss, choices=tuple(LOSSES)),
+        "linear",
         '"linear": residuals count as their squares; or a robust loss, "huber", "soft_l1" or "cauchy":\n'
         "residuals beyond f_scale count less, as in scipy.optimize.least_squares",
         help="How residuals count; all but the first bear outliers.",
-    )  # fmt: skip
+    )
     f_scale: float = option(
-        real(0.0, excludes_low=True), 1.0,
+        real(0.0, excludes_low=True),
+        1.0,
         "the residual, divided by sigma, beyond which a robust loss grows slower than its square",
         help="The residual, divided by sigma, from which on that counts less.",
-    )  # fmt: skip
+    )
     n_starts: Any = option(
-        unchecked("int | str | None"), None,
+        unchecked("int | str | None"),
+        None,
         "the number of additional starting points, a Sobol sequence within the bounds, which all free\n"
         'parameters need; the best of all fits is the result. This needs SciPy. "auto": starting points\n'
         "are drawn from the scales of the data, without bounds; parameters that enter the formula\n"
         "linearly are projected out, and the best of many short fits is continued. This is for formulas",
-    )  # fmt: skip
+    )
     seed: int = option(
-        whole(0, SEED)._replace(checks_later=True), 0,
+        whole(0, SEED)._replace(checks_later=True),
+        0,
         "the seed of starting points, and of the initial parameters of a network",
         help="Of starting points.",
-    )  # fmt: skip
+    )
     tolerance: float = option(
-        optional(real(0.0, 1.0)), cast("float", None),
+        optional(real(0.0, 1.0)),
+        cast("float", None),
         "the fit ends if a step changes the cost or the parameters by less than this fraction, or if the\n"
         "cosine between residuals and derivatives is below it; by default 1e-8, in float32 1e-5, and not\n"
         "less than rtol/10 where steps of differential equations are chosen",
         help="The fit ends if a step changes cost or parameters by less than this fraction.  [default: 1e-8]",
-    )  # fmt: skip
+    )
     max_iterations: int = option(
-        optional(whole(0, 2**31 - 1)), cast("int", None),
+        optional(whole(0, 2**31 - 1)),
+        cast("int", None),
         "the most steps that are tried; by default 1,000 plus 100 for each parameter",
         help="The most steps that are tried.  [default: 1,000 plus 100 for each parameter]",
-    )  # fmt: skip
+    )
     threads: int = option(
-        whole(1, THREADS), 1, "1 to 64 threads, which share the starting points",
+        whole(1, THREADS),
+        1,
+        "1 to 64 threads, which share the starting points",
         help="Threads that share the groups, or the starting points.",
-    )  # fmt: skip
+    )
     data: Any = _shared("data")
     loss_weights: Any = _shared("loss_weights")
     time_limit: float | None = option(
-        optional(real(0.0, excludes_low=True)), None,
+        optional(real(0.0, excludes_low=True)),
+        None,
         "the seconds after which to stop, with the best parameters so far. They do not count the\n"
         "compilation of a part of the module, which the first fit may need",
-    )  # fmt: skip
+    )
     callback: Any = option(
-        optional(Kind("Callable[[FitProgress], Any]", check_callback)), None,
+        optional(Kind("Callable[[FitProgress], Any]", check_callback)),
+        None,
         "a function of one argument, with the attributes iterations, cost, seconds and parameters, called\n"
         "after each iteration; it ends the fit if it returns something true",
-    )  # fmt: skip
+    )
     progress: bool = option(FLAG, False, "show a bar on the standard error, as train does")
     groups: Any = option(
-        unchecked("Any"), None,
+        unchecked("Any"),
+        None,
         "a label for each sample, (N,): the samples of a label are a group, which has some parameters of\n"
         "its own and shares the others. Labels are numbers, texts, dates or tuples, none of them missing.\n"
         'Then threads share the groups, and p0="auto" or n_starts finds a start for each',
-    )  # fmt: skip
+    )
     own: Any = option(
-        unchecked("Any"), None,
+        unchecked("Any"),
+        None,
         "the names of the parameters that each group has for itself; by default those of the model. Their\n"
         "values in p0 and fixed may be numbers, (G,) in the order in which groups first occur, or\n"
         "mappings from labels to numbers",
-    )  # fmt: skip
+    )
     sigma_x: Any = option(
-        unchecked("Any"), None,
+        unchecked("Any"),
+        None,
         "standard deviations of the inputs, 0 for an exact one: a number, (N,) with one input,\n"
         "(N, inputs), or {name: values}. The fit then estimates the true inputs, too (orthogonal\n"
         "distances), also in groups. The model must have been built in this process",
-    )  # fmt: skip
+    )
 
     @classmethod
     def of(cls, **values: Any) -> CheckedFitOptions:

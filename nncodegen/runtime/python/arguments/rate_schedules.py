@@ -91,10 +91,11 @@ SCHEDULES = {
     "one_cycle": Entry(
         _one_cycle,
         {"rise": Number(0.3, high=1, excludes_low=True), "start": Number(0.04), "final": Number(4e-6)},
-        True, True,
+        True,
+        True,
     ),
     "warm_up": Entry(_warm_up, {"epochs": Number(5, excludes_low=True), "start": Number(0, high=1)}, True),
-}  # fmt: skip
+}
 
 
 EXACT = ("warm_up",)

@@ -122,9 +122,14 @@ KINDS = (
 
 
 def automatic_start(
-    problem: Problem, start: Array, held: Array | None, seed: int, threads: int, watch: FitWatch | None,
+    problem: Problem,
+    start: Array,
+    held: Array | None,
+    seed: int,
+    threads: int,
+    watch: FitWatch | None,
     is_given: Array | None = None,
-) -> tuple[Array, Array]:  # fmt: skip
+) -> tuple[Array, Array]:
     """Return where the best of many short fits began, and the parameters that it reached: (P,) each.
 
     ``start`` competes with the points that are drawn; fixed parameters keep its values. The starts of curves by name

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 SCOPE = {
     **{name: function for name, function in vars(estimates).items() if callable(function)},
-    "__builtins__": {"abs": abs, "max": max, "min": min}, "sqrt": np.sqrt, "pi": np.pi,
-}  # fmt: skip
+    "__builtins__": {"abs": abs, "max": max, "min": min},
+    "sqrt": np.sqrt,
+    "pi": np.pi,
+}
 """The names that the texts of estimates may use, in addition to x, y and the parameters before their own."""
 
 SWEEPS = 2

@@ -103,9 +103,15 @@ def fit(model: Model, /, *positional: Any, **named: Any) -> FitResult:
     if sharing is not None:
         starts = starts_of(model, sharing, start, p0, fixed, limits)
         grouped = fit_in_groups(
-            problem, sharing, starts, held, options.threads, watch, errors,
+            problem,
+            sharing,
+            starts,
+            held,
+            options.threads,
+            watch,
+            errors,
             _search_of(model, n_starts, seed, given_in(model, p0, fixed)),
-        )  # fmt: skip
+        )
         return _after_warnings(with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:

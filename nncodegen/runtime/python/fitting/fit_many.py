@@ -83,10 +83,17 @@ def fit_many(model: Model, /, *positional: Any, **named: Any) -> ManyFits:
 
     def fit(first: int, last: int) -> None:
         model.native.fit_many(
-            (data.X, data.Y, data.sigma, data.starts, data.lengths, None), data.strides(), data.samples,
-            (*(limits or (None, None)), held if held.any() else None), wanted, steps, absolute, first, last,
+            (data.X, data.Y, data.sigma, data.starts, data.lengths, None),
+            data.strides(),
+            data.samples,
+            (*(limits or (None, None)), held if held.any() else None),
+            wanted,
+            steps,
+            absolute,
+            first,
+            last,
             fits.arrays(),
-        )  # fmt: skip
+        )
         fit_one_by_one(model, data, steps, fits.doubtful(first, last), fits)
 
     def fit_others(first: int, last: int) -> None:
@@ -142,9 +149,15 @@ def _search_of(
 
 
 def _find_starts(
-    model: Model, data: FitData, limits: Bounds | None, held: Array | None, looks: bool, is_given: Array, first: int,
+    model: Model,
+    data: FitData,
+    limits: Bounds | None,
+    held: Array | None,
+    looks: bool,
+    is_given: Array,
+    first: int,
     last: int,
-) -> None:  # fmt: skip
+) -> None:
     """Replace the starts of the fits first <= m < last by those that are found in their data.
 
     They are looked for, or else they are those of curves by name. Parameters of ``is_given`` keep their starts.

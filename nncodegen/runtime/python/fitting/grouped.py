@@ -171,9 +171,17 @@ class GroupedProblem:
         sizes = begins[places + 1] - begins[places]
         some = of_samples(self, rows)
         return GroupedProblem(
-            self.model, some.X, some.Y, some.sigma, np.concatenate([[0], np.cumsum(sizes)]).astype(np.uintp), self.own,
-            self.shared, self.layout.own, self.options, self.threads,
-        )  # fmt: skip
+            self.model,
+            some.X,
+            some.Y,
+            some.sigma,
+            np.concatenate([[0], np.cumsum(sizes)]).astype(np.uintp),
+            self.own,
+            self.shared,
+            self.layout.own,
+            self.options,
+            self.threads,
+        )
 
     def alone(self, place: int) -> Problem:
         """Return the problem of one group by itself."""
@@ -223,8 +231,17 @@ class GroupedProblem:
 
         def work(first: int, last: int) -> None:
             model.native.fit_groups(
-                data, self.begins, *self.options.native_loss, parameters, columns, signs, first, last, results, errors,
-            )  # fmt: skip
+                data,
+                self.begins,
+                *self.options.native_loss,
+                parameters,
+                columns,
+                signs,
+                first,
+                last,
+                results,
+                errors,
+            )
 
         share(work, self.groups, PART, self.threads)
 
@@ -277,9 +294,16 @@ class GroupedProblem:
             np.zeros(self.groups),
         )
         return GroupedSolution(
-            start.copy(), rows, "not_finite", 0, 1, np.empty(0), at[:, self.own], at[0, self.shared],
+            start.copy(),
+            rows,
+            "not_finite",
+            0,
+            1,
+            np.empty(0),
+            at[:, self.own],
+            at[0, self.shared],
             np.ones(self.groups, bool),
-        )  # fmt: skip
+        )
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some fixed; both are those of the result: shared, then own.
@@ -387,9 +411,13 @@ class _Descent:
     """The longest steps of the own parameters of each group, (G,), and of the shared ones"""
 
     def __init__(
-        self, problem: GroupedProblem, start: Array, watch: FitWatch | None, pinned: tuple[Array, Array] | None,
+        self,
+        problem: GroupedProblem,
+        start: Array,
+        watch: FitWatch | None,
+        pinned: tuple[Array, Array] | None,
         looks_for_strays: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.problem, self.watch = problem, watch
         few = not looks_for_strays or not len(problem.own) or not len(problem.shared)
         self.strays = None if few else Strays(problem, start)

@@ -124,9 +124,16 @@ class _TrialsWithErrors(Trials):
         return rows._replace(triangles=folded.triangles, own_falls=folded.own_falls)
 
     def _call(
-        self, parameters: Array, signs: Array | None, task: int, controlled: bool = False, changes: Array | None = None,
-        steps: Array | None = None, falls: Array | None = None, squares: Array | None = None,
-    ) -> Rows:  # fmt: skip
+        self,
+        parameters: Array,
+        signs: Array | None,
+        task: int,
+        controlled: bool = False,
+        changes: Array | None = None,
+        steps: Array | None = None,
+        falls: Array | None = None,
+        squares: Array | None = None,
+    ) -> Rows:
         own_falls = np.zeros(self.problem.groups)
         errors = (
             self.problem.sigma_x, self._memory, task, self._turned, controlled, changes, steps, falls, squares,

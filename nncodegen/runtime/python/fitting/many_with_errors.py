@@ -68,10 +68,17 @@ def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: in
     strides[3] += inputs if strides[3] else 0
     try:
         second.native.fit_many(
-            (data.X, data.Y, data.sigma, starts, data.lengths, data.sigma_x), strides, data.samples,
-            (lower, upper, held), options.tolerance, steps, options.absolute_sigma, first, last,
+            (data.X, data.Y, data.sigma, starts, data.lengths, data.sigma_x),
+            strides,
+            data.samples,
+            (lower, upper, held),
+            options.tolerance,
+            steps,
+            options.absolute_sigma,
+            first,
+            last,
             (*wide, *arrays[3:]),  # those without an axis of parameters are written at once: they tell the progress
-        )  # fmt: skip
+        )
     finally:  # fits that have ended count where the others are stopped
         for to, made in zip(arrays, wide, strict=False):
             if to is not None and made is not None:

@@ -31,9 +31,14 @@ class Problem:
     __slots__ = ("X", "Y", "max_steps", "model", "options", "samples", "sigma")
 
     def __init__(
-        self, model: Model, X: Array | None, Y: Array, sigma: Array | None, options: CheckedFitOptions,
+        self,
+        model: Model,
+        X: Array | None,
+        Y: Array,
+        sigma: Array | None,
+        options: CheckedFitOptions,
         max_steps: int = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.model = model
         self.X = X
         self.Y = Y
@@ -55,9 +60,14 @@ class Problem:
         return limited
 
     def solve(
-        self, start: Array, fixed: Array | None, with_residuals: bool = True, kept: int = KEPT,
-        watch: FitWatch | None = None, errors: tuple[Array, Array] | None = None,
-    ) -> Solution:  # fmt: skip
+        self,
+        start: Array,
+        fixed: Array | None,
+        with_residuals: bool = True,
+        kept: int = KEPT,
+        watch: FitWatch | None = None,
+        errors: tuple[Array, Array] | None = None,
+    ) -> Solution:
         """Solve the problem from a start, (P,); ``fixed`` is a mask (P,) of the fixed parameters.
 
         The costs after the last ``kept`` iterations are kept. A watch may end the fit. ``errors`` are those of the
@@ -80,10 +90,27 @@ class Problem:
             watch.mean_over = values
         try:
             numbers = self.model.native.fit(
-                self.X, self.Y, self.samples, self.sigma, options.bounds, fixed, loss, scale,
-                options.tolerance, options.max_iterations, parameters, residuals, triangle, active, changed, costs,
-                watch, errors, self.max_steps, self.model.facts.steps.rtol,
-            )  # fmt: skip
+                self.X,
+                self.Y,
+                self.samples,
+                self.sigma,
+                options.bounds,
+                fixed,
+                loss,
+                scale,
+                options.tolerance,
+                options.max_iterations,
+                parameters,
+                residuals,
+                triangle,
+                active,
+                changed,
+                costs,
+                watch,
+                errors,
+                self.max_steps,
+                self.model.facts.steps.rtol,
+            )
         finally:
             if watch is not None:
                 watch.show(last=True)
@@ -126,9 +153,20 @@ class Problem:
         residuals = None if curved else (self.outputs(start) - self.Y).astype(float)
         active = at_bounds(start, self.options.bounds) * (1 if fixed is None else fixed == 0)
         return Solution(
-            start.copy(), residuals, np.zeros((free, free)), active.astype(np.int8), math.nan, math.nan,
-            int(np.count_nonzero(~np.isnan(self.Y))), 0, 0, 1, ENDS.index("not_finite"), 0, np.empty(0),
-        )  # fmt: skip
+            start.copy(),
+            residuals,
+            np.zeros((free, free)),
+            active.astype(np.int8),
+            math.nan,
+            math.nan,
+            int(np.count_nonzero(~np.isnan(self.Y))),
+            0,
+            0,
+            1,
+            ENDS.index("not_finite"),
+            0,
+            np.empty(0),
+        )
 
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""

@@ -111,10 +111,18 @@ class _SideBySide:
 
         def fit(first: int, last: int) -> None:
             model.native.fit_many(
-                (problem.X, problem.Y, sigma, points, None, None), strides, problem.samples, (low, high, self._held),
-                beyond_rounding(model, problem.options.tolerance), STEPS, False, first, last, self._fits.arrays(),
+                (problem.X, problem.Y, sigma, points, None, None),
+                strides,
+                problem.samples,
+                (low, high, self._held),
+                beyond_rounding(model, problem.options.tolerance),
+                STEPS,
+                False,
+                first,
+                last,
+                self._fits.arrays(),
                 problem.max_steps,
-            )  # fmt: skip
+            )
 
         share(fit, len(points), model.native.fits_lanes, self._threads)
 

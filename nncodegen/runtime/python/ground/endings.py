@@ -5,26 +5,29 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import NamedTuple
 
-STATUSES = MappingProxyType({
-    "completed": "all epochs that were asked for are done",
-    "converged": "a test of convergence is met",
-    "stopped_early": "the monitored figure was not better for as many epochs as patience allows",
-    "stopped": "a callback ended it",
-    "time_limit": "the time limit was reached",
-    "interrupted": "it was interrupted by Ctrl-C, or by an error of a callback",
-    "max_iterations": "the iterations that were allowed are used up",
-    "stalled": "no step lowers the loss any more, though no test of convergence is met",
-    "stationary": "the derivatives by some parameters are 0 here, but this is no minimum: choose another start",
-    "singular": "it converged, but the data do not determine all parameters",
-    "too_few_data": "it converged, but there are fewer data than free parameters",
-    "no_data": "all data are missing: the parameters are those at the start",
-    "not_finite": "outputs, derivatives or their sum of squares are not finite at the start: change it, or large data",
-    "diverged": "the loss or a parameter is no longer finite: try a lower learning_rate, or scale X and Y",
-    "solved": "the equations are solved at all times of the sample",
-    "max_steps": "the steps that were allowed are used up before the last time of the sample",
-    "short_steps": "steps became too short: the solution leaves the range of numbers, or a rate jumps",
-    "early_times": "the times of the sample begin before the start of the equations",
-})  # fmt: skip
+STATUSES = MappingProxyType(
+    {
+        "completed": "all epochs that were asked for are done",
+        "converged": "a test of convergence is met",
+        "stopped_early": "the monitored figure was not better for as many epochs as patience allows",
+        "stopped": "a callback ended it",
+        "time_limit": "the time limit was reached",
+        "interrupted": "it was interrupted by Ctrl-C, or by an error of a callback",
+        "max_iterations": "the iterations that were allowed are used up",
+        "stalled": "no step lowers the loss any more, though no test of convergence is met",
+        "stationary": "the derivatives by some parameters are 0 here, but this is no minimum: choose another start",
+        "singular": "it converged, but the data do not determine all parameters",
+        "too_few_data": "it converged, but there are fewer data than free parameters",
+        "no_data": "all data are missing: the parameters are those at the start",
+        "not_finite": "outputs, derivatives or their sum of squares are not finite at the start: change it, "
+        "or large data",
+        "diverged": "the loss or a parameter is no longer finite: try a lower learning_rate, or scale X and Y",
+        "solved": "the equations are solved at all times of the sample",
+        "max_steps": "the steps that were allowed are used up before the last time of the sample",
+        "short_steps": "steps became too short: the solution leaves the range of numbers, or a rate jumps",
+        "early_times": "the times of the sample begin before the start of the equations",
+    }
+)
 """The meaning of each status, the same for a training, a fit, a minimizer, and each of many of them; then those of the
 samples of equations of motion."""
 
@@ -44,16 +47,20 @@ class Ending(NamedTuple):
         return self.status == "converged"
 
 
-ENDINGS = MappingProxyType({
-    "cost": Ending("converged", "a step changed the cost by less than the tolerance"),
-    "step": Ending("converged", "a step changed the parameters by less than the tolerance"),
-    "gradient": Ending("converged", "the gradient is below the tolerance"),
-    "stalled": Ending("stalled", "no step lowers the cost any more, though no test of convergence is met"),
-    **{status: Ending(status, STATUSES[status])
-       for status in ("max_iterations", "not_finite", "no_data", "time_limit", "stationary")},
-    "stopped": Ending("stopped", "the callback ended the fit"),
-    "interrupted": Ending("interrupted", "the fit was interrupted"),
-})  # fmt: skip
+ENDINGS = MappingProxyType(
+    {
+        "cost": Ending("converged", "a step changed the cost by less than the tolerance"),
+        "step": Ending("converged", "a step changed the parameters by less than the tolerance"),
+        "gradient": Ending("converged", "the gradient is below the tolerance"),
+        "stalled": Ending("stalled", "no step lowers the cost any more, though no test of convergence is met"),
+        **{
+            status: Ending(status, STATUSES[status])
+            for status in ("max_iterations", "not_finite", "no_data", "time_limit", "stationary")
+        },
+        "stopped": Ending("stopped", "the callback ended the fit"),
+        "interrupted": Ending("interrupted", "the fit was interrupted"),
+    }
+)
 """The endings of a fit, by the names that the fitting code uses."""
 
 UNFINISHED = MappingProxyType({"max_iterations": "raise max_iterations", "time_limit": "raise time_limit"})

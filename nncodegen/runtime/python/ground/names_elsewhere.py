@@ -64,11 +64,16 @@ RESULTS = {
 KEPT = "parameters are not kept in it: train and fit return them, and other functions take them"
 OPTIONS = "optimizer, learning_rate and metrics are arguments of train, the loss is one of the model"
 MODULES = {
-    "compile": f"it is compiled already; {OPTIONS}", "curve_fit": "use fit",
-    "score": "use evaluate(parameters, X, Y, metrics=...)", "weights": KEPT, "params": KEPT, "parameters": KEPT,
-    "get_weights": KEPT, "state_dict": KEPT,
+    "compile": f"it is compiled already; {OPTIONS}",
+    "curve_fit": "use fit",
+    "score": "use evaluate(parameters, X, Y, metrics=...)",
+    "weights": KEPT,
+    "params": KEPT,
+    "parameters": KEPT,
+    "get_weights": KEPT,
+    "state_dict": KEPT,
     "save": "results are saved: result.save(path); build(model, out=FOLDER) writes the module",
-}  # fmt: skip
+}
 """Attributes that others have in place of those of a module."""
 
 BUILD = "build it first, module = nncodegen.build(model)"

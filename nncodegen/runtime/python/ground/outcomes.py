@@ -29,9 +29,12 @@ NOT_FINITE = "not a number"
 """The outcome of a sample whose predictions are NaN, but not because its steps have failed, as far as these tell."""
 
 STATUS = {
-    SOLVED: "solved", TOO_MANY: "max_steps", TOO_SHORT: "short_steps", TOO_EARLY: "early_times",
+    SOLVED: "solved",
+    TOO_MANY: "max_steps",
+    TOO_SHORT: "short_steps",
+    TOO_EARLY: "early_times",
     NOT_FINITE: "not_finite",
-}  # fmt: skip
+}
 """The status of each outcome, a word of the one vocabulary."""
 
 REASONS = (UNTOLD, TOO_MANY, TOO_SHORT, TOO_EARLY)

@@ -35,13 +35,17 @@ RULES: dict[str, Rule] = {
     "adamax": Rule(ADAM, {"m": 0.0, "u": 0.0}),
     "lion": Rule((LEARNING_RATE, BETA1, Hyperparameter("beta_2", 0.99, high=1.0)), {"m": 0.0}),
     "rprop": Rule(
-        (LEARNING_RATE, Hyperparameter("eta_minus", 0.5, high=1.0, excludes_low=True),
-         Hyperparameter("eta_plus", 1.2, low=1.0), Hyperparameter("min_step", 1e-6),
-         Hyperparameter("max_step", 50.0, excludes_low=True)),
+        (
+            LEARNING_RATE,
+            Hyperparameter("eta_minus", 0.5, high=1.0, excludes_low=True),
+            Hyperparameter("eta_plus", 1.2, low=1.0),
+            Hyperparameter("min_step", 1e-6),
+            Hyperparameter("max_step", 50.0, excludes_low=True),
+        ),
         {"direction": 0.0, "step": "learning_rate"},
         scheduled=False,
     ),
-}  # fmt: skip
+}
 
 
 BY_SIGN = ("rprop",)

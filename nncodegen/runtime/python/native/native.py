@@ -111,12 +111,28 @@ class Native(Protocol):
         """Write the derivatives of the outputs of some rows."""
 
     def fit(
-        self, X: Array | None, Y: Array, samples: int, sigma: Array | None, bounds: tuple[Array, Array] | None,
-        fixed: Array | None, robust: int, robust_scale: float, tolerance: float, max_iterations: int,
-        parameters: Array, residuals: Array | None, triangle: Array, active: Array, poles: bytearray | None,
-        costs: Array, watch: Watch | None, errors: tuple[Array, Array] | None = None, max_steps: int = 0,
+        self,
+        X: Array | None,
+        Y: Array,
+        samples: int,
+        sigma: Array | None,
+        bounds: tuple[Array, Array] | None,
+        fixed: Array | None,
+        robust: int,
+        robust_scale: float,
+        tolerance: float,
+        max_iterations: int,
+        parameters: Array,
+        residuals: Array | None,
+        triangle: Array,
+        active: Array,
+        poles: bytearray | None,
+        costs: Array,
+        watch: Watch | None,
+        errors: tuple[Array, Array] | None = None,
+        max_steps: int = 0,
         output_error: float = 0.0,
-    ) -> tuple[float, float, int, int, int, int, int, int]:  # fmt: skip
+    ) -> tuple[float, float, int, int, int, int, int, int]:
         """Fit the model to data, starting from the given parameters, and overwrite these with the best ones.
 
         fixed and active are masks of eight bits (P,), poles is a mask for the guards of the facts. residuals (N,
@@ -129,10 +145,19 @@ class Native(Protocol):
         """
 
     def fit_groups(
-        self, data: tuple[Array | None, ...], begins: Array, robust: int, robust_scale: float, parameters: Array,
-        columns: Array, signs: Array | None, first: int, last: int, results: tuple[Array | None, ...],
+        self,
+        data: tuple[Array | None, ...],
+        begins: Array,
+        robust: int,
+        robust_scale: float,
+        parameters: Array,
+        columns: Array,
+        signs: Array | None,
+        first: int,
+        last: int,
+        results: tuple[Array | None, ...],
         errors: tuple[Any, ...] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Compute the triangles of the groups first <= g < last of G, for a fit in which groups have own parameters.
 
         data        X, Y and sigma, sorted by groups
@@ -154,9 +179,16 @@ class Native(Protocol):
         """Return the memory of a fit in groups with errors in its inputs, which stays from one call to the next."""
 
     def hessian_products(
-        self, parameters: Array, directions: Array, count: int, X: Array | None, Y: Array | None,
-        weights: Array | None, samples: int, products: Array,
-    ) -> None:  # fmt: skip
+        self,
+        parameters: Array,
+        directions: Array,
+        count: int,
+        X: Array | None,
+        Y: Array | None,
+        weights: Array | None,
+        samples: int,
+        products: Array,
+    ) -> None:
         """Write the products of the Hessian of the mean loss with some directions."""
 
     def step_sizes(self) -> tuple[int, int, int, int] | None:
@@ -169,9 +201,19 @@ class Native(Protocol):
         """
 
     def generate(
-        self, parameters: Array, prompts: Array, lengths: Array, rows: int, steps: int, temperature: float,
-        top_k: int, stop: int, seed: int, tokens: Array, counts: Array,
-    ) -> None:  # fmt: skip
+        self,
+        parameters: Array,
+        prompts: Array,
+        lengths: Array,
+        rows: int,
+        steps: int,
+        temperature: float,
+        top_k: int,
+        stop: int,
+        seed: int,
+        tokens: Array,
+        counts: Array,
+    ) -> None:
         """Generate a sequence after each of some prompts, which lie one after the other, of these lengths.
 
         tokens (rows, steps) and prompts are int32, lengths and counts, the numbers of tokens before ``stop``, int64. A
@@ -201,9 +243,14 @@ class Native(Protocol):
         """Write the roots of the sums of squares (S,) of rows (S, N) in double precision."""
 
     def loss(
-        self, parameters: Array, X: Array | None, Y: Array | None, weights: Array | None, samples: int,
+        self,
+        parameters: Array,
+        X: Array | None,
+        Y: Array | None,
+        weights: Array | None,
+        samples: int,
         gradient: Array | None,
-    ) -> float:  # fmt: skip
+    ) -> float:
         """Return the mean loss; its gradient is written to an array, unless that is None."""
 
     def loss_short(self, parameters: Any, X: Any, Y: Any, gradient: Array | None) -> float | None:
@@ -216,18 +263,47 @@ class Native(Protocol):
         """Return the ``Result`` of a short training; None for arguments that need closer checks."""
 
     def train_many(
-        self, X: Array | None, Y: Array | None, own_X: bool, own_Y: bool, samples: int, batch: int, optimizer: int,
-        options: Array, rates: Array, initial_state: Array, weight_decay: float, l2: Array | None, tolerance: float,
-        shuffle: bool, random: Array, first: int, last: int, epochs: int, parameters: Array, loss: Array,
-        history: Array | None, done: Array, status: Array,
-    ) -> None:  # fmt: skip
+        self,
+        X: Array | None,
+        Y: Array | None,
+        own_X: bool,
+        own_Y: bool,
+        samples: int,
+        batch: int,
+        optimizer: int,
+        options: Array,
+        rates: Array,
+        initial_state: Array,
+        weight_decay: float,
+        l2: Array | None,
+        tolerance: float,
+        shuffle: bool,
+        random: Array,
+        first: int,
+        last: int,
+        epochs: int,
+        parameters: Array,
+        loss: Array,
+        history: Array | None,
+        done: Array,
+        status: Array,
+    ) -> None:
         """Train the models first <= m < last side by side; their parameters are changed in place."""
 
     def fit_many(
-        self, data: tuple[Array | None, ...], strides: Array, samples: int, limits: tuple[Array | None, ...],
-        tolerance: float, max_iterations: int, absolute_sigma: bool, first: int, last: int,
-        results: tuple[Array | None, ...], max_steps: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        data: tuple[Array | None, ...],
+        strides: Array,
+        samples: int,
+        limits: tuple[Array | None, ...],
+        tolerance: float,
+        max_iterations: int,
+        absolute_sigma: bool,
+        first: int,
+        last: int,
+        results: tuple[Array | None, ...],
+        max_steps: int = 0,
+    ) -> None:
         """Make the fits first <= m < last side by side.
 
         data      X, Y, sigma, the parameters at the start, the lengths (uintp) of the fits, and the standard

@@ -42,8 +42,15 @@ WITH_ANSWERS = ("trust-constr",)
 """The minimizers that a true value of the callback ends; StopIteration ends all."""
 
 WITH_BOUNDS = ("l-bfgs-b", "tnc", "slsqp", "trust-constr")
-OUT_OF_ITERATIONS = {"nelder-mead": (1, 2), "powell": (1, 2), "tnc": (3,), "slsqp": (9,), "cobyla": (2,),
-                     "cobyqa": (5, 6), "trust-constr": (0,)}  # fmt: skip
+OUT_OF_ITERATIONS = {
+    "nelder-mead": (1, 2),
+    "powell": (1, 2),
+    "tnc": (3,),
+    "slsqp": (9,),
+    "cobyla": (2,),
+    "cobyqa": (5, 6),
+    "trust-constr": (0,),
+}
 """The statuses of a minimizer that has used up its iterations or evaluations; 1 for all others."""
 
 USED_UP = "MAXFUN"
