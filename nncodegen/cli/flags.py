@@ -91,7 +91,7 @@ def _flag(name: str, option: Option) -> Callable[[Function], Function]:
     flag, default, kind = option.flag(name), option.default, option.kind
     if kind is FLAG:
         return click.option(
-            flag, name, is_flag=True, default=False, callback=lambda ctx, param, given: given != default, help=text
+            flag, name, is_flag=True, default=False, callback=lambda ctx, param, value: value != default, help=text
         )
     return click.option(
         flag,

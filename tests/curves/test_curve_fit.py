@@ -193,14 +193,14 @@ def test_pearson7_with_a_large_exponent():
     x = np.linspace(-2, 4, 7)
     for m in (0.5, 2.2, 1e3, 1e9, 1e15):
         values = {"height": 3.0, "centre": 0.8, "gamma": 0.6, "m": m}
-        found = formulas.module_of(formula).predict([values[name] for name in formula.parameters], x)
+        predicted = formulas.module_of(formula).predict([values[name] for name in formula.parameters], x)
         with mpmath.workdps(50):
             height, centre, gamma, exponent = (mpmath.mpf(value) for value in values.values())
             expected = [
                 height / (1 + ((each - centre) / gamma) ** 2 * (2 ** (1 / exponent) - 1)) ** exponent
                 for each in x.tolist()
             ]
-        np.testing.assert_allclose(found[:, 0], np.array(expected, float), rtol=1e-13)
+        np.testing.assert_allclose(predicted[:, 0], np.array(expected, float), rtol=1e-13)
 
 
 # --- parameters, and building ------------------------------------------------------------------------------------

@@ -47,8 +47,8 @@ def test_flags():
     """The command has a flag for each option, with its default; what is on by default is turned off by its flag."""
     context = command.commands["export"].make_context("export", ["--target", "c", "model.py"])
     assert {name: context.params[name] for name in OPTIONS} == {name: each.default for name, each in OPTIONS.items()}
-    given = "--no-libm --train --optimizers sgd,,adam, --opset 23 --cross arm --bits native".split()
-    context = command.commands["export"].make_context("export", ["--target", "c", *given, "model.py"])
+    arguments = "--no-libm --train --optimizers sgd,,adam, --opset 23 --cross arm --bits native".split()
+    context = command.commands["export"].make_context("export", ["--target", "c", *arguments, "model.py"])
     chosen = {
         "libm": False,
         "train": True,

@@ -563,7 +563,7 @@ def test_dropout(exported):
 @in_node
 def test_without_inputs_or_targets(exported):
     """A formula may have no inputs, or no targets: what it has says how many rows there are."""
-    y, one = sympy.symbols("y one")
+    y, u = sympy.symbols("y u")
     constant = nn.Model("constant", (), y, {a: 0.0}, a)
     outcome = run(
         exported(constant, train=True),
@@ -573,7 +573,7 @@ def test_without_inputs_or_targets(exported):
     )
     assert outcome[0] == pytest.approx([3.0])
     assert outcome[1:] == [[[4], [4]], [5]]
-    valley = nn.Model("valley", one, (), {a: 0.0}, a * one, (a - 2 * one) ** 2)
+    valley = nn.Model("valley", u, (), {a: 0.0}, a * u, (a - 2 * u) ** 2)
     assert run(
         exported(valley, train=True), "return model.train([1], undefined, { learningRate: 0.25 }).parameters"
     ) == (pytest.approx([2.0]))

@@ -232,10 +232,10 @@ def test_edges_of_functions():
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1.5), ("float32", 1.6)])
 def test_sines(precision, bound):
     """Sines and cosines are within their bound, with 40 digits, for small and for large angles; huge ones give NaN."""
-    x, one = symbols("x one")
+    x, scale = symbols("x scale")
     outputs = {
         sine: nn.build(
-            nn.Model(f"{sine}es", x, y, {one: 1.0}, getattr(sympy, sine)(x * one)), precision, bits="portable"
+            nn.Model(f"{sine}es", x, y, {scale: 1.0}, getattr(sympy, sine)(x * scale)), precision, bits="portable"
         )
         for sine in ("sin", "cos")
     }
@@ -276,8 +276,8 @@ def test_any_number_of_samples(name, monkeypatch):
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1.1), ("float32", 0.52)])
 def test_powers(precision, bound):
     """Powers in C are within their bound, with 40 digits; zeros, infinity, NaN and bases below 0 give NumPy's."""
-    x, power, one = symbols("x power one")
-    model = nn.Model("powers", (x, power), y, {one: 1.0}, x ** (power * one))
+    x, power, scale = symbols("x power scale")
+    model = nn.Model("powers", (x, power), y, {scale: 1.0}, x ** (power * scale))
     module = nn.build(model, precision, bits="portable")
     random, largest = np.random.default_rng(3), math.log(np.finfo(precision).max)
     for spread in (0.36, 3, largest):

@@ -34,14 +34,14 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
     Missing folders are created. Raises OSError; then neither temporary files nor new folders are left, and no file has
     changed, unless the system crashed or others changed the folder meanwhile.
     """
-    made: list[Path] = []
+    new_folders: list[Path] = []
     waiting: list[tuple[Path, Path]] = []
     try:
         for name, content in contents.items():
             path = folder / name
             missing = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
-            made += reversed(missing)
+            new_folders += reversed(missing)
             try:
                 handle, beside = mkstemp(dir=path.parent, prefix=".")
             except OSError as error:  # which names the temporary file
@@ -58,7 +58,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
         for written, _ in waiting:
             with suppress(OSError):
                 written.unlink()
-        for parent in reversed(made):
+        for parent in reversed(new_folders):
             with suppress(OSError):  # others have written to the folder meanwhile
                 parent.rmdir()
         raise

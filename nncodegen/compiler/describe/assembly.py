@@ -47,7 +47,7 @@ def assembled(
     Where two indices of one tensor would become one, this is impossible: the values are copied by a step. So they are
     if indices of inputs are kept ``apart`` from all others.
     """
-    kept = {index for element in inputs for index in element.indices[1:]} if apart else set[str]()
+    input_indices = {index for element in inputs for index in element.indices[1:]} if apart else set[str]()
     sizes = {
         index: size
         for element, shape in zip(inputs, shapes, strict=True)
@@ -59,10 +59,10 @@ def assembled(
     for number in range(len(copies)):
         copy = copies[number]
         pairs = dict(zip(copy.target.indices, copy.source.indices, strict=True))
-        rest = tuple(step for step in assembly.steps if step.target != copy.target)
-        if kept.isdisjoint((*pairs, *pairs.values())) and _may_unite(pairs, assembly.inputs, rest):
+        other_steps = tuple(step for step in assembly.steps if step.target != copy.target)
+        if input_indices.isdisjoint((*pairs, *pairs.values())) and _may_unite(pairs, assembly.inputs, other_steps):
             rename = Renaming(pairs, {copy.target.tensor: copy.source.tensor})
-            assembly = rename.assembly(assembly._replace(steps=rest))
+            assembly = rename.assembly(assembly._replace(steps=other_steps))
             copies = [Copy(rename.element(entry.target), rename.element(entry.source)) for entry in copies]
     if any(part.unflattened or part.further for part in parts):  # further outputs may not all be read
         read = [e for output in assembly.outputs for e in (output.element, *elements(output.formula))]
@@ -111,9 +111,9 @@ def _check_sums(name: str, followed: Container[str], assembly: Assembly, present
     for step in assembly.steps:
         if SAMPLE in step.over and implicit not in step.operands:
             raise ModelError(f"{step.target} of {name} is a sum over samples: multiply its terms by call.present")
-    rest = [step for step in assembly.steps if step.target.tensor not in followed]
+    unfollowed = [step for step in assembly.steps if step.target.tensor not in followed]
     read = [e for output in assembly.outputs for e in (output.element, *elements(output.formula))]
-    for step in needed(rest, read):
+    for step in needed(unfollowed, read):
         if implicit in step.operands:
             raise ModelError(
                 f"{step.target} of {name} is made of all samples of a batch, and nothing has its place at rest: a "

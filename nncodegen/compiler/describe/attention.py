@@ -264,11 +264,11 @@ def attended(
     if bias != 0:
         z = call.step("z_biased", every, z + bias)
     weights = rows.softmax(call, z)
-    kept: Expr = weights
+    applied_weights: Expr = weights
     if dropout:
         noise = call.noise("dropout", every, "dropout", dropout)
-        kept = call.step("kept", every, weights * (1 + noise))
-    return call.step("a", result, kept * value, "sum", over, where), weights
+        applied_weights = call.step("kept", every, weights * (1 + noise))
+    return call.step("a", result, applied_weights * value, "sum", over, where), weights
 
 
 def _axes(axes: Any, call: Call) -> tuple[int, ...] | None:

@@ -37,7 +37,7 @@ class Bidirectional(Standard):
         weight_names: dict[str, tuple[str, str | tuple[str, ...]]] = {}
         for letter, word, suffix in (("f", "forward", ""), ("b", "backward", "_reverse")):
             names = self.layer.elsewhere_in(f"{word}_{kind}/", suffix)
-            weight_names |= {f"{letters}{letter}": both for letters, both in names.items()}
+            weight_names |= {f"{letters}{letter}": pair_of_names for letters, pair_of_names in names.items()}
         return weight_names
 
     def __call__(self, *inputs: Node, initial_state: Node | Sequence[Node] = ()) -> Any:

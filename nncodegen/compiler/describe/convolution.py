@@ -90,9 +90,9 @@ class _Convolution(Standard):
         group, within_group = call.index(groups), call.index(channels // groups)
         pair = (within_group, filter_index) if self.transposed else (filter_index, within_group)
         W = call.parameter("W", (group, *pair, *taps), self.kernel_initializer, fans)
-        both = (call.x.indices[0], group, filter_index, *places)
+        part_indices = (call.x.indices[0], group, filter_index, *places)
         of_group = Groups(group, (within_group,), channels // groups)
-        parts = convolved(call, "part", both, call.x, W, moving, (channel,), of_group)
+        parts = convolved(call, "part", part_indices, call.x, W, moving, (channel,), of_group)
         result = call.index(filters)
         indices = (call.x.indices[0], *windows.joined(places, result))
         numbered = [Equation(result, ((group, filters // groups), (filter_index, 1)))]
@@ -143,8 +143,8 @@ class _Transpose(_Convolution):
     transposed: ClassVar[bool] = True
 
     def _along(self, call: Call, windows: Windows, axis: int, length: int) -> Window:
-        more = windows.more(self.output_padding)
-        return windows.spread(call, axis, length, more[axis] if more else None)
+        output_padding = windows.more(self.output_padding)
+        return windows.spread(call, axis, length, output_padding[axis] if output_padding else None)
 
 
 @with_old_names

@@ -133,9 +133,9 @@ class Uses:
         """Describe a further use under the indices of the first, so that its parameters are the same elements."""
         name = layer_name(layer)
         if shapes != uses.shapes:
-            both = " and ".join(", ".join(map(told, each)) for each in (uses.shapes, shapes))
+            both_shapes = " and ".join(", ".join(map(told, each)) for each in (uses.shapes, shapes))
             role = f"layer {uses.number}{f' ({name})' if name else ''}"
-            raise ModelError(f"{role} is called with the shapes {both}: what it shares is for one of them")
+            raise ModelError(f"{role} is called with the shapes {both_shapes}: what it shares is for one of them")
         fresh = iter(uses.indices).__next__
         call = Call(uses.inputs, shapes, uses.number, fresh, feeds_loss, name, uses.count, None, of_input, arguments)
         call.inputs = tuple(

@@ -116,7 +116,7 @@ class Model(ModelBase):
             changes.append(Symbol(unused(f"change_of_{symbol.name}", taken)))
             taken.add(changes[-1].name)
         moved = {x: x + change for x, change in zip(self.inputs, changes, strict=True)}
-        made = Model(
+        model = Model(
             f"{self.name}_with_errors",
             self.inputs,
             self.targets,
@@ -126,10 +126,10 @@ class Model(ModelBase):
                 for output, typed in zip(self.outputs, self._in_order, strict=True)
             ),
         )
-        task = made._program.task
+        task = model._program.task
         fits = replace(task.fits, input_shifts=len(changes))
-        made._program = replace(made._program, task=replace(task, fits=fits))
-        return made
+        model._program = replace(model._program, task=replace(task, fits=fits))
+        return model
 
     def __repr__(self) -> str:
         outputs = ", ".join(map(formula_text, self.outputs))
@@ -223,8 +223,8 @@ class Model(ModelBase):
             return False
         squares = (self._squares(), Add(*(Pow(y - f, 2) for f, y in zip(self.outputs, self.targets, strict=True))))
         factor, rest = self.loss.as_coeff_Mul()
-        loss_root, *others = graph_of((rest, *squares)).roots
-        return bool(factor > 0 and loss_root in others)
+        loss_root, *square_roots = graph_of((rest, *squares)).roots
+        return bool(factor > 0 and loss_root in square_roots)
 
     def _check_constants(self) -> None:
         """Raise ModelError if a symbol occurs nowhere, but a number of SymPy's with its name does: E or pi."""

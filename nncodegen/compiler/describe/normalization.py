@@ -32,13 +32,13 @@ def normalized(
     the squares. ``indices`` are those of x, of which those in ``over`` are normalized together.
     """
     operator = "sum" if over else None
-    rest = tuple(index for index in indices if index not in over)
+    remaining_indices = tuple(index for index in indices if index not in over)
     mean: Element | None = None
     if centered:
-        mean = write.step("mean", rest, x / count, operator, over)
+        mean = write.step("mean", remaining_indices, x / count, operator, over)
         x = write.step("deviation", indices, x - mean)
-    squares = write.step("variance" if centered else "squares", rest, x**2 / count, operator, over)
-    factor = write.step("factor", rest, 1 / sqrt(squares + epsilon))
+    squares = write.step("variance" if centered else "squares", remaining_indices, x**2 / count, operator, over)
+    factor = write.step("factor", remaining_indices, 1 / sqrt(squares + epsilon))
     return x * factor, mean, factor
 
 
@@ -151,13 +151,13 @@ def _of_a_batch(call: Call, over: Sequence[str]) -> tuple[Element, Element, Elem
     variance, and the reverse sweep needs one sum over the samples less.
     """
     x, present = call.x, call.present
-    rest = tuple(index for index in x.indices if index not in over)
-    values = math.prod(call.size(index) for index in rest if index != SAMPLE)
+    remaining_indices = tuple(index for index in x.indices if index not in over)
+    values = math.prod(call.size(index) for index in remaining_indices if index != SAMPLE)
     count = call.step("samples", (), present, "sum", (SAMPLE,))
-    total = call.step("total", over, present * x, "sum", rest)
+    total = call.step("total", over, present * x, "sum", remaining_indices)
     mean = call.step("mean", over, total / (values * count))
     deviation = call.step("deviation", x.indices, x - mean)
-    squares = call.step("squares", over, present * (x - constant(mean)) ** 2, "sum", rest)
+    squares = call.step("squares", over, present * (x - constant(mean)) ** 2, "sum", remaining_indices)
     return mean, deviation, call.step("variance", over, squares / (values * count))
 
 

@@ -215,8 +215,8 @@ class Recurrence:
 
     def define(self, letters: str, value: Expr, old: Element) -> Element:
         """Define a state; where a step is left out, it keeps the old value."""
-        kept = value if self._exists is None else Piecewise((value, self._exists > 0), (old, True))
-        return self.step(letters, self.own, kept)
+        next_state = value if self._exists is None else Piecewise((value, self._exists > 0), (old, True))
+        return self.step(letters, self.own, next_state)
 
     def _state(self, letters: str) -> Element:
         return Element(self._call.named(self._named(letters)), self.own)

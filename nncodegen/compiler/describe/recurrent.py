@@ -145,8 +145,8 @@ class GRU(Recurrent):
         """Return the values in the order z, r, h; that of PyTorch is r, z, h. Both of its biases are kept."""
         if letters[0] != "b" or not self.reset_after:
             return super().taken_over(letters, values, origin)
-        both = values.reshape(2, -1)
-        return both if both.shape[1] % 3 else self._in_order(both.T, origin).transpose(2, 0, 1)
+        both_biases = values.reshape(2, -1)
+        return both_biases if both_biases.shape[1] % 3 else self._in_order(both_biases.T, origin).transpose(2, 0, 1)
 
     def _in_order(self, values: Array, origin: str) -> Array:
         gates = super()._in_order(values, origin)

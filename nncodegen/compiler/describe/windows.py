@@ -138,10 +138,10 @@ class Windows:
             return None
         if self.padding == "same":
             raise ModelError(f"{self.role} has an output_padding, which goes with the padding 'valid' or numbers")
-        more = _numbers(output_padding, f"the output_padding of {self.role}", self.axes, 0)
-        if any(added >= max(pair) for added, *pair in zip(more, self.stride, self.dilation, strict=True)):
+        paddings = _numbers(output_padding, f"the output_padding of {self.role}", self.axes, 0)
+        if any(added >= max(pair) for added, *pair in zip(paddings, self.stride, self.dilation, strict=True)):
             raise ModelError(f"the output_padding of {self.role} is below its strides, not {output_padding!r}")
-        return more
+        return paddings
 
     def spread(self, call: Call, axis: int, length: int, more: int | None) -> Window:
         """Return the windows that a transposed layer adds up along one axis, one for each value of the input.

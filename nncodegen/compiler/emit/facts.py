@@ -42,21 +42,21 @@ def facts(schedule: Schedule) -> str:
         "fits_outputs": _literal(fitting is None or fitting.of_outputs),
         "rules": "{" + "".join(f"\n{_rule(update)}" for update in _own(program)) + "}",
     }
-    others = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
-    others |= {"guards": fitting.guards, "linear": fitting.linear} if fitting else {}
+    members = {"shapes": _shapes(program), "ranges": ranges_of(program), "following": schedule.following}
+    members |= {"guards": fitting.guards, "linear": fitting.linear} if fitting else {}
     task, fits = program.task, program.task.fits
-    others |= {"quantities": fits.quantities, "label_targets": task.label_targets, "threshold": task.threshold}
-    others |= {"frozen": program.frozen, "not_generated": findings.not_generated, "bits": program.bits}
-    others |= {"rising": task.sorted_inputs, "over_times": task.output_is_series, "own": fits.own}
-    others |= {"curves": fits.curves, "starts_from_data": fits.starts_from_data}
-    others["mean_over"] = task.losses_per_sample if fitting and fitting.curved else 1
-    others |= {"apart": fitting.apart or 1} if fitting else {}
+    members |= {"quantities": fits.quantities, "label_targets": task.label_targets, "threshold": task.threshold}
+    members |= {"frozen": program.frozen, "not_generated": findings.not_generated, "bits": program.bits}
+    members |= {"rising": task.sorted_inputs, "over_times": task.output_is_series, "own": fits.own}
+    members |= {"curves": fits.curves, "starts_from_data": fits.starts_from_data}
+    members["mean_over"] = task.losses_per_sample if fitting and fitting.curved else 1
+    members |= {"apart": fitting.apart or 1} if fitting else {}
     solvers = [each.control for each in systems_of(program.steps)]
-    others["solver"] = "; ".join(map(str, solvers[:1]))
-    others["rtol"] = max((each.rtol for each in solvers), default=0.0)
-    others["max_steps"] = max((each.most for each in solvers), default=0)
-    others["lanes"] = schedule.side_by_side.models if schedule.side_by_side and solvers else 0
-    entries |= {name: _literal(value) for name, value in others.items() if value != DEFAULTS[name]}
+    members["solver"] = "; ".join(map(str, solvers[:1]))
+    members["rtol"] = max((each.rtol for each in solvers), default=0.0)
+    members["max_steps"] = max((each.most for each in solvers), default=0)
+    members["lanes"] = schedule.side_by_side.models if schedule.side_by_side and solvers else 0
+    entries |= {name: _literal(value) for name, value in members.items() if value != DEFAULTS[name]}
     if task.terms:
         entries |= {"terms": _literal(task.terms), "fields": _literal(tuple(e.tensor for e in task.fields))}
     return "{\n" + "".join(f"{key!r}: {text},\n" for key, text in entries.items()) + "}\n"

@@ -89,17 +89,17 @@ class RulePrinter:
     def steps(self) -> Iterator[str]:
         """Yield the steps of one parameter, and the stores of the values that they change."""
         yield from (f"const real {self.name(name)} = state[{self._place(number)}];" for number, name in self._state)
-        following, *kept = self._update.results
-        direct = self._frame.stored and not kept and [step.target for step in self._steps[-1:]] == [following]
+        following, *next_states = self._update.results
+        direct = self._frame.stored and not next_states and [step.target for step in self._steps[-1:]] == [following]
         for step in self._steps[:-1] if direct else self._steps:
             yield from self._assigned(f"const real {self.name(step.target.tensor)}", step)
         if direct:
             yield from self._assigned(self._frame.stored, self._steps[-1])
             return
-        changes = [f"state[{self._place(number)}] = {self._real(result)};" for number, result in enumerate(kept)]
+        changes = [f"state[{self._place(number)}] = {self._real(result)};" for number, result in enumerate(next_states)]
         value = self._real(following)
         end = f"{self._frame.stored} = {value};" if self._frame.stored else f"return {value};"
-        needed = any(result.tensor == "parameter" for result in kept)  # as it is before the update
+        needed = any(result.tensor == "parameter" for result in next_states)  # as it is before the update
         yield from [*changes, end] if needed or not self._frame.stored else [end, *changes]
 
     def _assigned(self, target: str, step: Step) -> list[str]:

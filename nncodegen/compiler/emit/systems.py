@@ -87,7 +87,7 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
     call_arguments += [_array(course, (index, course.indices[-1]), at)] if course is not None else []
     count, padded = ("count", call.end(SAMPLE)) if at.kernel.plan.models is Role.ABSENT else (at.group, at.group)
     head = f"{count}, {padded}, {at.size(index)}"
-    kept = any(isinstance(each_step.expression, swept) for each_step in steps_in(at.kernel.trees.tile))
+    reads_swept = any(isinstance(each_step.expression, swept) for each_step in steps_in(at.kernel.trees.tile))
     work = [f"work + {at.kernel.memory.arrays}"] if read.weights else []
     if isinstance(read, swept):
         state = read.adjoint.indices[-1]
@@ -100,7 +100,7 @@ def path_call(call: Call, at: Elements) -> tuple[str, ...]:
         stride != inner * at.size(each) for stride, inner, each in zip(strides, strides[1:], states[1:], strict=False)
     ):
         raise ProgramError(f"the states of {step.target} do not follow each other in memory")
-    work += [str(int(kept))] * len(work)
+    work += [str(int(reads_swept))] * len(work)
     work.append(LIMITS.get(at.kernel.name, "0"))
     if read.weights:
         room, end = room_of_states(at.kernel, at.program, at.layout), at.kernel.memory.arrays + at.kernel.memory.paths

@@ -111,10 +111,10 @@ class _WeightedEmitter(SystemEmitter):
         system, lines = self._system, self._lines
         at = ElementsOfSample(place_kernel.program, place_kernel.layout, place_kernel.kernel)
         factors = system.transposed.factors if system.transposed and what == "transposed" else ()
-        others = ", const real *restrict factors" * bool(factors)
+        factors_argument = ", const real *restrict factors" * bool(factors)
         with lines.function(
             f"static HOT void {self._name}_{what}(real now, const real *restrict states,\n"
-            f"    {ARGUMENTS}{others}, real *restrict outputs)"
+            f"    {ARGUMENTS}{factors_argument}, real *restrict outputs)"
         ):
             lines.add(f"const real *const restrict parameters = given + {len(system.given)};")
             lines.add(*_inputs(system, factors))
@@ -228,8 +228,10 @@ class _PlainWeightedEmitter(PlainSystemEmitter):
         """Write the function of rates, or of the derivatives of their weighted sum."""
         system, lines = self._system, self._lines
         factors = system.transposed.factors if system.transposed and what == "transposed" else ()
-        others = ", const real *factors" * bool(factors)
-        head = f"static void {self._name}_{what}(real now, const real *states, {PLAIN}{others}, real *outputs)"
+        factors_argument = ", const real *factors" * bool(factors)
+        head = (
+            f"static void {self._name}_{what}(real now, const real *states, {PLAIN}{factors_argument}, real *outputs)"
+        )
         lines.add(*wrapped(head, "[,(]")[:-1])
         with lines.function(wrapped(head, "[,(]")[-1]):
             lines.add(f"const real *const parameters = given + {len(system.given)};")

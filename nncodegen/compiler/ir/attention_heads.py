@@ -16,16 +16,18 @@ MOST_PLACES = 16
 
 def attending(program: Program) -> list[Step]:
     """Return the steps that define weights of attention: softmaxes of products of queries and keys."""
-    made = {step.target.tensor: step for step in program.steps}
+    steps_by_tensor = {step.target.tensor: step for step in program.steps}
     known = {tensor.name for tensor in program.parameters}
     softmaxes = []
     for step in program.steps:
         places = [index for index in step.over if index in step.target.indices]
         if step.operator != "softmax" or len(places) != 1 or step.target.indices[-1] != places[0]:
             continue
-        scores = made.get(step.expression.tensor) if isinstance(step.expression, Element) else None
+        scores = steps_by_tensor.get(step.expression.tensor) if isinstance(step.expression, Element) else None
         if scores is not None and scores.operator is None:  # numbers are added to the scores
-            inner = [made[element.tensor] for element in scores.operands if element.tensor in made]
+            inner = [
+                steps_by_tensor[element.tensor] for element in scores.operands if element.tensor in steps_by_tensor
+            ]
             scores = next((definition for definition in inner if definition.operator == "sum"), None)
         factors = factors_of(scores.expression) if scores is not None and scores.operator == "sum" else []
         if len(factors) == 2 and not known & {element.tensor for element in factors} and len(step.target.indices) > 2:

@@ -158,11 +158,11 @@ def _far(z: Any) -> Any:
 
 def _in_full(compute: Callable[[], tuple[Any, ...]]) -> tuple[Any, Any]:
     """Return two numbers in the precision of mpmath. ``compute`` gives the size of what may cancel, and both."""
-    more = 20
+    extra_bits = 20
     while True:
-        with mpmath.extraprec(more):
+        with mpmath.extraprec(extra_bits):
             size, real, imaginary = compute()
         lost = max((mpmath.mag(size) - mpmath.mag(part) for part in (real, imaginary) if part), default=0)
-        if lost + 15 <= more:
+        if lost + 15 <= extra_bits:
             return +real, +imaginary
-        more = lost + 40
+        extra_bits = lost + 40

@@ -453,8 +453,8 @@ class Program:
             return self
         known = {statistic.value: statistic.parameter for statistic in self.statistics}
         steps = (Step(s.target, known[s.target]) if s.target in known else s for s in self.steps)
-        kept = needed(steps, (*self.outputs_and_loss, *self.task.residuals, *self.task.fields))
-        return replace(self, steps=kept, statistics=(), present=None)
+        needed_steps = needed(steps, (*self.outputs_and_loss, *self.task.residuals, *self.task.fields))
+        return replace(self, steps=needed_steps, statistics=(), present=None)
 
     @property
     def declared(self) -> tuple[Tensor, ...]:

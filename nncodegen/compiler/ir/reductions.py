@@ -82,8 +82,8 @@ def _softmax_complement(z: Array, axes: Axes) -> Array:
 
 def _first(z: Array, axes: Axes) -> Array:
     """Return the number of the first nonzero value, row by row along the axes; the number of values if all are 0."""
-    kept = [axis for axis in range(z.ndim) if axis not in axes]
-    rows = np.transpose(z, (*kept, *axes)).reshape([*(z.shape[axis] for axis in kept), -1])
+    remaining_axes = [axis for axis in range(z.ndim) if axis not in axes]
+    rows = np.transpose(z, (*remaining_axes, *axes)).reshape([*(z.shape[axis] for axis in remaining_axes), -1])
     is_one = (rows != 0).astype(bool)
     numbers = np.where(is_one.any(axis=-1), np.argmax(is_one, axis=-1), rows.shape[-1])
     return np.asarray(np.frompyfunc(mpmath.mpf, 1, 1)(numbers) if z.dtype == object else numbers.astype(float))

@@ -101,22 +101,22 @@ def needed(steps: Iterable[Step], results: Iterable[Element]) -> tuple[Step, ...
     steps = tuple(steps)
     while True:
         known = len(wanted)
-        kept = []
+        needed_steps = []
         for step in reversed(steps):  # reversed: every use is visited before its definition, but that by a recurrence
             if step.target.tensor in wanted:
                 wanted.update(element.tensor for element in step.operands)
-                kept.append(step)
-        if len(wanted) == known or not any(step.operator in RECURRENCES for step in kept):
-            return tuple(reversed(kept))
+                needed_steps.append(step)
+        if len(wanted) == known or not any(step.operator in RECURRENCES for step in needed_steps):
+            return tuple(reversed(needed_steps))
 
 
 def only_shifts(largest: Element, steps: Iterable[Step]) -> bool:
     """Return whether a largest term is only subtracted in a normalization, whose sum is NaN if a term is."""
     steps = list(steps)
-    kept = {
+    differences = {
         step.expression.args[-1].args[0]
         for step in steps
         if step.operator == "sum" and isinstance(step.expression, Piecewise)
     }
     readers = [step.target for step in steps if largest in step.operands]
-    return bool(readers) and all(below in kept for below in readers)
+    return bool(readers) and all(below in differences for below in readers)

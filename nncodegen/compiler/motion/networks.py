@@ -98,8 +98,8 @@ class Networks:
         if networks is not None and not isinstance(networks, Mapping):
             raise ModelError(f"networks of {model} maps names to networks, as in {EXAMPLE}, not {networks!r}")
         self._of: dict[str, Inner] = {}
-        others = (SAMPLE, OBSERVATION, STEP, *ROWS, SWEPT, DIRECTED)
-        letters = (letter for letter in iter(Indices().next, None) if letter not in others)
+        reserved = (SAMPLE, OBSERVATION, STEP, *ROWS, SWEPT, DIRECTED)
+        letters = (letter for letter in iter(Indices().next, None) if letter not in reserved)
         self.all = tuple(self._inner(key, network, letters) for key, network in (networks or {}).items())
 
     @property

@@ -73,8 +73,8 @@ class _Sweeps:
 
     def _of(self, names: Sequence[str]) -> Program:
         """Return the program whose inputs of some names are parameters, by which sweeps take derivatives."""
-        rest = tuple(tensor for tensor in self._program.inputs if tensor.name not in names)
-        return replace(self._program, inputs=rest, parameters=tuple(Tensor(name, (None,)) for name in names))
+        other_inputs = tuple(tensor for tensor in self._program.inputs if tensor.name not in names)
+        return replace(self._program, inputs=other_inputs, parameters=tuple(Tensor(name, (None,)) for name in names))
 
     def _steps(self, results: Sequence[Element]) -> tuple[Step, ...]:
         return needed(self.numbering.steps, results)
@@ -106,8 +106,8 @@ class _Sweeps:
         steps = self._steps(gradient)
         second: dict[tuple[int, int], Element] = {}
         for row, name in enumerate(names):
-            rest = gradient[row:]
-            derived = forward_sweep(self._of([name]), steps, {name: S.One}, rest, self.numbering)
+            from_diagonal = gradient[row:]
+            derived = forward_sweep(self._of([name]), steps, {name: S.One}, from_diagonal, self.numbering)
             second |= {(row, row + k): value for k, value in enumerate(derived)}
         for row in range(len(names)):
             yield from (second[min(row, column), max(row, column)] for column in range(len(names)))

@@ -30,12 +30,12 @@ def differentiate(program: Program, prepared: Program | None = None) -> Program:
     if program.loss is None:
         return program.at_rest
     numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
-    rest = split(program.at_rest.steps, numbering)  # first, so that its results keep their names
-    known = split(program.steps, numbering) if program.statistics else rest
-    outputs, training = (tuple(values[output] for output in program.outputs) for values in (rest, known))
+    at_rest = split(program.at_rest.steps, numbering)  # first, so that its results keep their names
+    known = split(program.steps, numbering) if program.statistics else at_rest
+    outputs, training = (tuple(values[output] for output in program.outputs) for values in (at_rest, known))
     loss = known[program.loss]
     gradient = reverse_sweep(program, needed(numbering.steps, [loss]), loss, numbering)
-    derived = replace(program, outputs=outputs, loss=rest[program.loss], gradient=gradient)
+    derived = replace(program, outputs=outputs, loss=at_rest[program.loss], gradient=gradient)
     if program.statistics:
         followed = {statistic.parameter.tensor: known[statistic.value] for statistic in program.statistics}
         pairs = zip(program.parameters, gradient, strict=True)

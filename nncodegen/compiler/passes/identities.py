@@ -50,8 +50,8 @@ def _contracted(step: Step, identities: Sequence[str]) -> Step:
     expression, over = step.expression, step.over
     while seed := _summed(expression, over, identities):
         row, column = seed.indices
-        others = Mul(*(factor for factor in Mul.make_args(expression) if factor != seed))
-        expression = renamed(others, {column: row})
+        other_factors = Mul(*(factor for factor in Mul.make_args(expression) if factor != seed))
+        expression = renamed(other_factors, {column: row})
         over = tuple(index for index in over if index != column)
     return Step(step.target, expression, "sum" if over else None, over)
 
@@ -60,8 +60,8 @@ def _summed(expression: Expr, over: Sequence[str], identities: Sequence[str]) ->
     """Return a factor of a product, an identity whose column is summed over and whose row nothing else has, or None."""
     factors = Mul.make_args(expression)
     for seed in _split(expression, identities)[0]:
-        others = (factor for factor in factors if factor != seed)
-        if seed.indices[1] in over and not any(seed.indices[0] in _indices(other) for other in others):
+        other_factors = (factor for factor in factors if factor != seed)
+        if seed.indices[1] in over and not any(seed.indices[0] in _indices(other) for other in other_factors):
             return seed
     return None
 

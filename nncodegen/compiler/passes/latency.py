@@ -109,10 +109,10 @@ def unbranched(steps: tuple[Step, ...], results: tuple[Element, ...]) -> tuple[S
 def rename(steps: tuple[Step, ...], results: tuple[Element, ...], _: tuple[Element, ...]) -> Iterable[Step]:
     """Yield the steps with definitions that only rename a value, or change its sign, written out."""
     renamed: dict[Element, Expr] = {}
-    kept = frozenset(results)
+    named_results = frozenset(results)
     for step in steps:
         value = step.expression.xreplace(renamed)
-        if step.target not in kept and not step.over and (value.is_Atom or (-value).is_Atom):
+        if step.target not in named_results and not step.over and (value.is_Atom or (-value).is_Atom):
             renamed[step.target] = value
         yield replace(step, expression=value)
 
@@ -129,11 +129,11 @@ def join(steps: tuple[Step, ...], _: tuple[Element, ...], __: tuple[Element, ...
         value = step.expression
         if isinstance(value, Add) and not step.over:
             inner = [term for term in value.args if sums.keys() & {term, -term}]
-            others = [term for term in value.args if term not in inner]
-            if len(inner) == 1 and not any(other.is_Number or defined & other.atoms(Element) for other in others):
+            outer_terms = [term for term in value.args if term not in inner]
+            if len(inner) == 1 and not any(other.is_Number or defined & other.atoms(Element) for other in outer_terms):
                 (term,) = inner
                 joined = sums[term].args if term in sums else [-part for part in sums[-term].args]
-                value = Add(*others, *joined)
+                value = Add(*outer_terms, *joined)
             if not any(term.is_Number for term in value.args):
                 sums[step.target] = value
         yield replace(step, expression=value)
@@ -332,8 +332,8 @@ def _multiples(steps: Iterable[Step], late: Element, tame: set[Element]) -> set[
 def _is_multiple(term: Expr, multiples: set[Element], tame: set[Element]) -> bool:
     """Return whether a term is a product of one of some values and tame factors."""
     factors = Mul.make_args(term)
-    others = [part for part in factors if part not in multiples]
-    return len(others) == len(factors) - 1 and all(part.is_Number or part in tame for part in others)
+    other_factors = [part for part in factors if part not in multiples]
+    return len(other_factors) == len(factors) - 1 and all(part.is_Number or part in tame for part in other_factors)
 
 
 def _factored(steps: Iterable[Step], late: Element, multiples: set[Element], names: _Fresh) -> Iterable[Step]:

@@ -237,10 +237,10 @@ def _normalization(step: Step, name: str | None, numbering: Numbering) -> Elemen
     m = numbering.reduced(step, z, "max")
     below = _existing(step, z - m, None, numbering)
     e = numbering.define(decay(-below), None, indices)
-    others = numbering.reduced(step, Piecewise((e, below < 0), (below, True)), "sum")  # NaN, if a term is NaN
+    sum_of_others = numbering.reduced(step, Piecewise((e, below < 0), (below, True)), "sum")  # NaN, if a term is NaN
     largest = numbering.reduced(step, Piecewise((S.Zero, below < 0), (S.One, True)), "sum")
-    ties = numbering.define(largest - 1)  # a separate step: others + largest - 1 would lose the small others
-    r = numbering.define(others + ties)
+    ties = numbering.define(largest - 1)  # a separate step: sum_of_others + largest - 1 would lose the small ones
+    r = numbering.define(sum_of_others + ties)
     if step.operator == "log_softmax":
         return numbering.define(below - log1p(r), name, indices)
     share = numbering.define(1 / (1 + r))

@@ -133,10 +133,10 @@ class _Stepping:
                 self._version(step.target, frozenset(axes))
         probabilities = self._probabilities()
         following = tuple(self._following())
-        carried, kept = tuple(self._carried.values()), tuple(self._kept.values())
-        tensors = [Tensor(self._token.tensor, (None,)), Tensor(self._position.tensor, (None,)), *carried, *kept]
+        carried, kept_tensors = tuple(self._carried.values()), tuple(self._kept.values())
+        tensors = [Tensor(self._token.tensor, (None,)), Tensor(self._position.tensor, (None,)), *carried, *kept_tensors]
         sizes = {**self._program.sizes, EARLIER: self._steps, LATER: self._steps}
-        made = replace(
+        step_program = replace(
             self._program,
             inputs=tuple(tensors),
             steps=tuple(self._found),
@@ -145,10 +145,10 @@ class _Stepping:
             extents=tuple((index, size) for index, size in sizes.items() if size is not None),
             task=self._program.task.of_derived,
         )
-        positions = self._steps if kept or self._reads_position else 0
+        positions = self._steps if kept_tensors or self._reads_position else 0
         logits = self._normalization != "softmax"
-        step_facts = Stepwise(self._tokens, positions, self._position, carried, kept, logits)
-        return Companion(NAME, ABOUT, made, stepwise=step_facts)
+        step_facts = Stepwise(self._tokens, positions, self._position, carried, kept_tensors, logits)
+        return Companion(NAME, ABOUT, step_program, stepwise=step_facts)
 
     def _probabilities(self) -> Element:
         """Return the probabilities of the next token: the output, or the softmax of an output that is logits."""

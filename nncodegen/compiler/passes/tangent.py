@@ -204,15 +204,15 @@ class _Tangents:
                 for factor, blocks in structures(order)
                 if len(blocks) > 1
             )
-            rest = self._held(plain, Add(*products), f"{name}_products")
-            g = self._held(plain, self.of(z, order) + rest, f"{name}_g")
+            sum_of_products = self._held(plain, Add(*products), f"{name}_products")
+            g = self._held(plain, self.of(z, order) + sum_of_products, f"{name}_g")
             factor: Expr = S.Zero
             if g != 0:  # subtracting the mean changes nothing, but keeps digits where a p is close to 1
                 mean, sums = f"{name}_mean", replace(step, operator="sum")
                 apart = self._held(plain, g - self._define(sums, p * g, mean), f"{name}_apart")
-                others = self._define(sums, p * apart, mean) - p * apart
-                factor = self._held(plain, q * apart - others, f"{name}_factor")
-            self._shares[key] = self._held(plain, factor - rest, f"{name}_log"), factor
+                correction = self._define(sums, p * apart, mean) - p * apart
+                factor = self._held(plain, q * apart - correction, f"{name}_factor")
+            self._shares[key] = self._held(plain, factor - sum_of_products, f"{name}_log"), factor
         return self._shares[key]
 
     def _other(self, step: Step, operator: str) -> Element:

@@ -51,8 +51,8 @@ def formula_group(program: Program, kernel: Kernel) -> SideBySide:
     gradient = in_loops(of_gradient)
     arrays = shared(gradient)
     costly = [step.target.tensor for step in of_gradient if cost(step) >= CALL]
-    rest = [step for step in steps if step.target.tensor not in {*arrays, *costly}]
-    of_loss = needed(rest, [program.required_loss])
+    cheap_steps = [step for step in steps if step.target.tensor not in {*arrays, *costly}]
+    of_loss = needed(cheap_steps, [program.required_loss])
     read = {element.tensor for step in of_loss for element in step.operands}
     arrays += [name for name in costly if name in read and name not in arrays]
     of_loss = _renamed(of_loss, {step.target.tensor for step in of_gradient}, "again")

@@ -120,8 +120,8 @@ class Kernel:
         lines.append(f"  {self.plan.show()}")
         lines += [f"  in {len(self.trees.parts)} functions"] if len(self.trees.parts) > 1 else []
         before = [step.target for tree in self.trees.before[:1] for step in steps_in(tree)]
-        kept = [element.tensor for element in before if self.place(element) is Place.ARRAY]
-        lines += [f"  once for all tiles: {', '.join(kept)}"] if kept else []
+        array_names = [element.tensor for element in before if self.place(element) is Place.ARRAY]
+        lines += [f"  once for all tiles: {', '.join(array_names)}"] if array_names else []
         for title, tree in self.trees.functions:
             lines.append(f"  {title}")
             lines += [f"    {line}" for line in show(tree).splitlines()]

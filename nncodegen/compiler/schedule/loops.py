@@ -170,17 +170,17 @@ def _in_loops(chosen: _Chosen, program: Program, layout: Layout, name: str) -> t
     phases = _phases(loss_steps, chosen.storage, phased)
     besides = _phases([s for s in chosen.steps if s.target.tensor not in names], chosen.storage, phased)
 
-    def fused(some: list[Step], index: str) -> Iterator[Compute]:
-        return fuse(some, program, forms, chosen.apart, chosen.few, index)
+    def fused(loop_steps: list[Step], index: str) -> Iterator[Compute]:
+        return fuse(loop_steps, program, forms, chosen.apart, chosen.few, index)
 
-    def in_time(some: list[Step]) -> Tree:
-        return in_groups(some, program, forms, fused)
+    def in_time(loop_steps: list[Step]) -> Tree:
+        return in_groups(loop_steps, program, forms, fused)
 
-    def of_block(some: list[Step], index: str) -> Iterator[Compute]:
-        return fuse(some, program, forms, chosen.apart, tuple(each for each in chosen.few if each != index))
+    def of_block(loop_steps: list[Step], index: str) -> Iterator[Compute]:
+        return fuse(loop_steps, program, forms, chosen.apart, tuple(each for each in chosen.few if each != index))
 
-    def without_samples(some: list[Step]) -> Tree:
-        return tuple(fuse(some, program, forms, chosen.apart, ()))
+    def without_samples(loop_steps: list[Step]) -> Tree:
+        return tuple(fuse(loop_steps, program, forms, chosen.apart, ()))
 
     metrics = tuple(each for some in phased.in_turn(besides[1]) for each in in_time(some))
     segmented = Segmented()

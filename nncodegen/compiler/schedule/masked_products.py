@@ -45,7 +45,7 @@ def _whole(step: Step, program: Program, known: dict[tuple[Element, tuple[Equati
     equations = _mask_equations(step)
     of_result = tuple(each for each in equations if {*each.indices} <= {*step.target.indices})
     of_terms = tuple(each for each in equations if {*each.indices} <= {SAMPLE, *step.over})
-    rest = tuple(each for each in step.where if each not in (*of_result, *of_terms))
+    other_equations = tuple(each for each in step.where if each not in (*of_result, *of_terms))
     if of_terms:
         indices = {index for each in of_terms for index in each.indices}
         able = sorted((e for e in step.expression.args if indices <= {*e.indices}), key=lambda e: _count(e, program))
@@ -59,10 +59,10 @@ def _whole(step: Step, program: Program, known: dict[tuple[Element, tuple[Equati
             yield Step(known[factor, of_terms], factor, None, (), of_terms)
         step = replace(step, expression=step.expression.xreplace({factor: known[factor, of_terms]}))
     if not of_result:
-        yield replace(step, where=rest)
+        yield replace(step, where=other_equations)
         return
     whole = Element(unused(f"{step.target.tensor} whole", program.shapes), step.target.indices)
-    yield replace(step, target=whole, where=rest)
+    yield replace(step, target=whole, where=other_equations)
     yield Step(step.target, whole, None, (), of_result)
 
 

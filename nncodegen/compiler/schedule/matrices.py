@@ -80,8 +80,8 @@ def choose_matrices(program: Program, layout: Layout, choices: Mapping[str, obje
     if not program.moves or recurs or program.batch or any(choices.get(name) for name in OTHERWISE):
         return layout
     products = [(step, matrices_of(step, program)) for step in program.steps]
-    others = (step for step, matrices in products if not matrices and step.where and step.target.indices)
-    if not _attends(program) or any(window_of(step, program) for step in others if step.expression.is_Mul):
+    with_equations = (step for step, matrices in products if not matrices and step.where and step.target.indices)
+    if not _attends(program) or any(window_of(step, program) for step in with_equations if step.expression.is_Mul):
         return layout
     reason = "as products of two arrays of samples are products of matrices"
     return replace(layout, tile=1, features=(), reasons=(reason, *layout.reasons[1:]), one_by_one=True)

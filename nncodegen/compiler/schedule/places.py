@@ -161,9 +161,9 @@ def _strides_in_time(
         of_sample = [1 if other == SAMPLE else size for other, size in zip(target.indices, sizes, strict=True)]
         strides = tuple(0 if k == SAMPLE else prod(of_sample[at + 1 :]) for at, k in enumerate(target.indices))
         return strides, prod(of_sample)
-    rest = Element(target.tensor, [other for other in target.indices if other != index])
-    strides, size = strides_of(program, layout, rest, innermost)
-    known = {**dict(zip(rest.indices, strides, strict=True)), index: size if values else 0}
+    row_element = Element(target.tensor, [other for other in target.indices if other != index])
+    strides, size = strides_of(program, layout, row_element, innermost)
+    known = {**dict(zip(row_element.indices, strides, strict=True)), index: size if values else 0}
     return tuple(known[other] for other in target.indices), size * (values or 1)
 
 

@@ -275,17 +275,17 @@ def _arrays(root: OpenLoop, sample_program: Program, known: Mapping[str, Storage
     around |= {item.step.target.tensor: () for _, item, _ in uses if isinstance(item, Clear)}
     first = {item.step.target.tensor: number for number, item, _ in reversed(uses)}
     last = {item.step.target.tensor: number for number, item, _ in uses}
-    kept: set[str] = set()
+    lasting: set[str] = set()
     steps = [(number, item.step, chain) for number, item, chain in uses if isinstance(item, Compute)]
     for number, step, chain in steps:
         for operand in (operand for operand in step.operands if operand.tensor in targets):
             name = operand.tensor
             last[name] = max(last[name], number)
             if step.operator in RECURRENCES:
-                kept.add(name)
+                lasting.add(name)
                 chain = chain[:1]
             elif number > first[name] and around[name] and _is_final(operand, step, around[name], sample_program):
-                kept.add(name)
+                lasting.add(name)
                 chain = around[name][:1]
             shared = zip(around[name], chain, strict=False)
             around[name] = around[name][: sum(1 for loop, other in shared if loop is other)]
@@ -317,7 +317,7 @@ def _arrays(root: OpenLoop, sample_program: Program, known: Mapping[str, Storage
             storage[solver_of(target)] = Storage(Place.ARRAY, offset, (1,))
         shared_indices = {node.index for node in around[name]}
         inside = [index for index in target.indices if index not in shared_indices]
-        if not inside and name not in kept:
+        if not inside and name not in lasting:
             storage[name] = Storage(Place.LOCAL)
             continue
         offset = place_of(sample_program.count(inside), first[name], last[name])

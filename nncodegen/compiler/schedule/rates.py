@@ -91,10 +91,10 @@ def room_of_states(kernel: Kernel, program: Program, layout: Layout) -> int:
     They are solved once for all seeds: their steps are kept, and the memory of the path has other values by then.
     """
     called = [step for step in steps_in(kernel.trees.tile) if step.operator == INTEGRATE]
-    kept = [step for step in called if not isinstance(step.expression, swept)]
-    if kernel.name != "jacobian" or len(kept) != 1 or len(called) < 2:
+    computed_steps = [step for step in called if not isinstance(step.expression, swept)]
+    if kernel.name != "jacobian" or len(computed_steps) != 1 or len(called) < 2:
         return 0
-    return layout.tile * prod(program.sizes[index] or 0 for index in kept[0].target.indices[1:])
+    return layout.tile * prod(program.sizes[index] or 0 for index in computed_steps[0].target.indices[1:])
 
 
 def with_room(kernel: Kernel, program: Program, rates: tuple[Rates, ...], layout: Layout) -> Kernel:

@@ -69,9 +69,9 @@ def around_groups(items: Iterable[Step | Group], program: Program, fuse: Fuse, i
 def _in_time(group: Group, program: Program, fuse: Fuse, in_segments: bool) -> Statements:
     """Return the loop over time of a group; in segments, the rows before the first come from the loop over segments."""
     recurrences = tuple(step for step in group.steps if step.operator in RECURRENCES)
-    rest = [step for step in group.steps if step not in recurrences]
+    other_steps = [step for step in group.steps if step not in recurrences]
     index, size = group.index, program.sizes[group.index] or 1
-    body: Tree = (*map(Carry, recurrences), *fuse(rest, index))
+    body: Tree = (*map(Carry, recurrences), *fuse(other_steps, index))
     if in_segments:
         return Statements((Loop(index, END, body, Way.IN_ORDER, BEGIN, backward=not group.forward),))
     first = str(0 if group.forward else size - 1)
@@ -87,15 +87,15 @@ def with_picks(items: Sequence[Step | Group], program: Program) -> tuple[Step | 
     groups = {number: item for number, item in enumerate(items) if isinstance(item, Group)}
     homes = {step.target.tensor: number for number, group in groups.items() for step in group.steps}
     picks: dict[str, list[Step]] = {}
-    kept: set[str] = set()
+    read_elsewhere: set[str] = set()
     for number, item in enumerate(items):
         for step in steps_of(item):
             home = groups.get(homes.get(step.operands[0].tensor, -1)) if step.operands else None
             if isinstance(item, Step) and home and step.over == (home.index,) and picked(step, program):
                 picks.setdefault(step.operands[0].tensor, []).append(step)
             else:
-                kept |= {operand.tensor for operand in step.operands if homes.get(operand.tensor) != number}
-    taken = [step for name, pick_steps in picks.items() if name not in kept for step in pick_steps]
+                read_elsewhere |= {operand.tensor for operand in step.operands if homes.get(operand.tensor) != number}
+    taken = [step for name, pick_steps in picks.items() if name not in read_elsewhere for step in pick_steps]
     moved = {step.target.tensor for step in taken}
     return tuple(
         replace(item, steps=(*item.steps, *(s for s in taken if homes[s.operands[0].tensor] == number)))

@@ -92,8 +92,8 @@ class Schedule:
     def sharing(self) -> tuple[Kernel, ...]:
         """Return all kernels that share work memory: those of tiles, and those of single samples."""
         single = self.single_sample
-        others = (single.predict, single.gradient) if single else ()
-        return (*self.kernels, *(kernel for kernel in others if kernel))
+        single_kernels = (single.predict, single.gradient) if single else ()
+        return (*self.kernels, *(kernel for kernel in single_kernels if kernel))
 
     @property
     def loops(self) -> int:
@@ -211,9 +211,9 @@ class Schedule:
         notes = {"single samples in registers": bool(self.unrolled), "many models in the lanes of vectors": self.many}
         small = [", ".join(note for note, holds in notes.items() if holds) + "\n"] if any(notes.values()) else []
         plans = (self.single_sample, self.unrolled, self.side_by_side, self.fits, *self.rates)
-        others = [plan.show() for plan in plans if plan]
+        plan_texts = [plan.show() for plan in plans if plan]
         kernels = (kernel.show() for kernel in self.kernels)
-        sections = [self.layout.show(), self._show_training(), *small, *kernels, *others]
+        sections = [self.layout.show(), self._show_training(), *small, *kernels, *plan_texts]
         derived = (f"-- {each.companion.name}\n\n{each.show()}" for each in self.companions if each.companion)
         return "\n".join([*sections, *derived])
 

@@ -367,13 +367,13 @@ class _Plan:
         """Add the moves for the rows that a recurrence has at the begin of its segments."""
         computed_in_sweep, name = self._home[old.target.tensor] in self._sweeps[place].own, old.target.tensor
         t = self._sweeps[place].index
-        kept = Element(unused(f"{self._recurrences[name]} kept", self._program.shapes), step.target.indices)
+        kept_row = Element(unused(f"{self._recurrences[name]} kept", self._program.shapes), step.target.indices)
         if not computed_in_sweep:
-            moves.restore(step, kept, t, forward)
+            moves.restore(step, kept_row, t, forward)
             return
         moves.carry(step, t, forward, name in self._whole)
         if self._is_kept(name, place):
-            moves.keep(step, kept, t, forward, name in self._whole)
+            moves.keep(step, kept_row, t, forward, name in self._whole)
 
 
 class _Moves:
@@ -402,17 +402,17 @@ class _Moves:
             next_, left = ("0", LAST_ROW) if forward else (str(self._length - 1), "0")
             self.end.append(Move.of(u, next_, v, left, t))
 
-    def keep(self, step: Step, kept: Element, t: str, forward: bool, whole: bool) -> None:
+    def keep(self, step: Step, kept_row: Element, t: str, forward: bool, whole: bool) -> None:
         """Add the move that keeps the row of each segment."""
         in_all = BEGIN if forward else f"({END} - 1)"
         row = in_all if whole else _first_row(forward)
-        self.begin.append(Move.of(kept, SEGMENTS, step.target, row, t))
-        self.kept.append(kept)
+        self.begin.append(Move.of(kept_row, SEGMENTS, step.target, row, t))
+        self.kept.append(kept_row)
 
-    def restore(self, step: Step, kept: Element, t: str, forward: bool) -> None:
+    def restore(self, step: Step, kept_row: Element, t: str, forward: bool) -> None:
         """Add the move that restores a kept row, for steps that are computed again."""
-        self.begin.append(Move.of(step.target, _first_row(forward), kept, SEGMENTS, t))
-        self.kept.append(kept)
+        self.begin.append(Move.of(step.target, _first_row(forward), kept_row, SEGMENTS, t))
+        self.kept.append(kept_row)
 
 
 def _first_row(forward: bool) -> str:

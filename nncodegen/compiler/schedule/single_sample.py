@@ -198,7 +198,7 @@ def _with_copies(steps: Iterable[Step], sample_program: Program, ends: Container
     noise = {source.tensor.name for source in sample_program.noise}
     rows = {tensor.name for tensor in (*sample_program.inputs, *sample_program.targets)}
     copies: dict[str, Step] = {}
-    others: list[Step] = []
+    other_steps: list[Step] = []
     for step in steps:
         outside = noise if is_product(step) or step.target in ends else noise | rows
         read = [element for element in step.operands if element.tensor in outside and element.indices]
@@ -206,8 +206,8 @@ def _with_copies(steps: Iterable[Step], sample_program: Program, ends: Container
             copy = Element(unused(f"{element.tensor} row", sample_program.shapes), element.indices)
             copies.setdefault(element.tensor, Step(copy, element))
         copied = {element: Element(copies[element.tensor].target.tensor, element.indices) for element in read}
-        others.append(replace(step, expression=step.expression.xreplace(copied)))
-    return [*copies.values(), *others]
+        other_steps.append(replace(step, expression=step.expression.xreplace(copied)))
+    return [*copies.values(), *other_steps]
 
 
 def is_product(step: Step) -> bool:

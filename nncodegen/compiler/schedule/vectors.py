@@ -83,8 +83,8 @@ def calls_library(step: Step) -> bool:
 def has_library(expression: Expr) -> bool:
     """Return whether an expression has a function of the C library."""
     functions = (call for call in expression.atoms(Function) if not isinstance(call, Abs | Piecewise | sign))
-    others = any(function.func.__name__ not in INLINE for function in functions)
-    return others or any(map(_is_called, expression.atoms(Pow)))
+    has_calls = any(function.func.__name__ not in INLINE for function in functions)
+    return has_calls or any(map(_is_called, expression.atoms(Pow)))
 
 
 def _is_called(power: Pow) -> bool:

@@ -149,13 +149,13 @@ def header(model: PlainModel) -> str:
 def _about(model: PlainModel) -> list[str]:
     """Return the comment that describes the arguments and results of the model, in their order."""
     program = model.program
-    kept = f"NULL for {model.name}_parameters" + (", but not in updates" if model.train else "")
+    null_text = f"NULL for {model.name}_parameters" + (", but not in updates" if model.train else "")
     work = f"{model.upper}_PREDICT_WORK values to predict"
     work += f", {model.upper}_TRAIN_WORK for losses and gradients" if model.train else ""
     work += f", {model.upper}_STEP_WORK for steps of sequences" if model.step else ""
     rows = [
         *((name, texts if texts != ["none"] else ["none: NULL"]) for name, texts in columns(model).items()),
-        ("parameters", [*listed(program.parameters, ()), *([kept] if model.trained else [])]),
+        ("parameters", [*listed(program.parameters, ()), *([null_text] if model.trained else [])]),
         *([("gradient", [f"{model.upper}_PARAMETERS values, in the order of the parameters"])] if model.train else []),
         *([("noise", [NOISE])] if model.train and program.noise else []),
         ("work", [f"{work}; what is in them does not matter; NULL where that is 0"]),

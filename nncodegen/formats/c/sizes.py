@@ -94,11 +94,11 @@ def _linked(
     wanted = [word for name in others for word in ("-u", name)]
     _run(bench, tools["ld"], "-r", "--gc-sections", "-e", first, *wanted, "model.o", "-o", "linked.o")
     symbols = [line.split() for line in _run(bench, tools["nm"], "-S", "linked.o").splitlines()]
-    kept = {words[-1]: int(words[1], 16) for words in symbols if len(words) == 4}
-    code = sum(size for name, size in kept.items() if not name.endswith("_parameters"))
+    sizes = {words[-1]: int(words[1], 16) for words in symbols if len(words) == 4}
+    code = sum(size for name, size in sizes.items() if not name.endswith("_parameters"))
     called = {line.split()[-1] for line in _run(bench, tools["objdump"], "-r", "linked.o").splitlines() if line}
     calls = sorted({_library(words[-1]) for words in symbols if words[-2] == "U" and words[-1] in called})
-    helpers = sum(stacks.get(_function(name), 0) for name in kept if name not in names)
+    helpers = sum(stacks.get(_function(name), 0) for name in sizes if name not in names)
     return Size(code, max(stacks.get(name, 0) for name in names) + helpers, tuple(calls))
 
 

@@ -170,10 +170,10 @@ def _of_heads(at: Layers, mask: Any, written: Any) -> Any:
     if not isinstance(mask, Node):
         return mask
     shape = shape_of(written) or ()
-    kept = list(shape)
-    while len(kept) > 1 and kept[0] == 1:
-        kept.pop(0)
-    return mask if tuple(kept) == shape else alike(at, Reshape(kept)(mask), mask)
+    shorter = list(shape)
+    while len(shorter) > 1 and shorter[0] == 1:
+        shorter.pop(0)
+    return mask if tuple(shorter) == shape else alike(at, Reshape(shorter)(mask), mask)
 
 
 def masked(at: Layers, node: Any, x: Any, operands: Sequence[Any]) -> Masked:

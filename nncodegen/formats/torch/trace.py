@@ -92,12 +92,12 @@ def traced_module(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     """
     torch = sys.modules["torch"]
     with _ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        kept = torch.get_default_dtype()
+        default_dtype = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
             return _traced(module, shapes)
         finally:
-            torch.set_default_dtype(kept)
+            torch.set_default_dtype(default_dtype)
 
 
 def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
@@ -129,9 +129,9 @@ def _traced(module: Any, shapes: Sequence[tuple[int, ...]]) -> Any:
     inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
     if len(inputs) - len(left) != len(shapes):
         raise ModelError(f"{kind} takes {len(inputs)} arguments, but inputs has {len(shapes)} shapes")
-    kept = (*traced.parameters(), *(item for item in traced.buffers() if item.requires_grad))
+    shared_tensors = (*traced.parameters(), *(item for item in traced.buffers() if item.requires_grad))
     # each run has constants of its own, since it may change them in place
-    again, compared = (copy.deepcopy(traced, {id(item): item for item in kept}) for _ in range(2))
+    again, compared = (copy.deepcopy(traced, {id(item): item for item in shared_tensors}) for _ in range(2))
     values = [
         _values(traced, module, inputs, shapes, left, samples, kind)
         for module, samples in ((traced, SAMPLES), (again, OTHERS))
@@ -230,12 +230,12 @@ def _check_trace(module: Any, traced: Any, inputs: Sequence[Any], shapes: Sequen
     )
 
 
-def _results(module: Any, examples: Sequence[Any], more: tuple[Any, ...], named: Any) -> list[Any]:
+def _results(module: Any, examples: Sequence[Any], further: tuple[Any, ...], named: Any) -> list[Any]:
     """Return the tensors that a module gives for copies of examples, with the same random numbers at each call."""
     torch = sys.modules["torch"]
     with torch.no_grad():
         torch.manual_seed(0)
-        return _tensors(module(*(example.clone() for example in examples), *more, **named))
+        return _tensors(module(*(example.clone() for example in examples), *further, **named))
 
 
 def _drawn(node: Any, shape: tuple[int, ...], traced: Any) -> Any:
@@ -267,26 +267,26 @@ def _followed_sizes(fx: Any) -> Iterator[None]:
     fx replaces functions of PyTorch in the same way while it traces.
     """
     torch = sys.modules["torch"]
-    kept = {name: getattr(torch, name) for name in MAKERS}
+    makers = {name: getattr(torch, name) for name in MAKERS}
 
-    def following(made: Any) -> Any:
-        @functools.wraps(made)
+    def following(maker: Any) -> Any:
+        @functools.wraps(maker)
         def call(*arguments: Any, **options: Any) -> Any:
             flat = [argument for each in arguments for argument in (each if isinstance(each, list | tuple) else [each])]
             proxies = [argument for argument in flat if isinstance(argument, fx.Proxy)]
             if not proxies:
-                return made(*arguments, **options)
-            return proxies[0].tracer.create_proxy("call_function", made, arguments, options)
+                return maker(*arguments, **options)
+            return proxies[0].tracer.create_proxy("call_function", maker, arguments, options)
 
         return call
 
     try:
-        for name, made in kept.items():
-            setattr(torch, name, following(made))
+        for name, function in makers.items():
+            setattr(torch, name, following(function))
         yield
     finally:
-        for name, made in kept.items():
-            setattr(torch, name, made)
+        for name, function in makers.items():
+            setattr(torch, name, function)
 
 
 def _values(

@@ -49,7 +49,7 @@ def _convolution(kind: type[Conv1D] | type[Conv2D], module: Any) -> Layer:
 
 def _transpose(kind: type[Conv1DTranspose] | type[Conv2DTranspose], module: Any) -> Layer:
     only(module, padding_mode="zeros")
-    size, stride, padding, dilation, more = (
+    size, stride, padding, dilation, output_padding = (
         _numbers(getattr(module, name)) for name in ("kernel_size", "stride", "padding", "dilation", "output_padding")
     )
     return kind(
@@ -61,7 +61,7 @@ def _transpose(kind: type[Conv1DTranspose] | type[Conv2DTranspose], module: Any)
         dilation,
         int(module.groups),
         use_bias=module.bias is not None,
-        output_padding=more,
+        output_padding=output_padding,
     )
 
 

@@ -269,10 +269,10 @@ class _Keeping:
         points = draw(self._read, self._starts, wide, ordinary, self._dtype, *how)
         defined = np.isfinite(Sample(points).values(self.form))
         if defined.sum() < FEW_DEFINED * len(defined):  # as of a sum of roots, whose arguments are seldom all positive
-            more = draw(self._read, self._starts, MORE * wide, MORE * ordinary, self._dtype, *how)
-            places = np.flatnonzero(np.isfinite(Sample(more).values(self.form)))
+            further_points = draw(self._read, self._starts, MORE * wide, MORE * ordinary, self._dtype, *how)
+            places = np.flatnonzero(np.isfinite(Sample(further_points).values(self.form)))
             few = places[:: max(1, len(places) // (len(defined) // 2))]
-            points = joined(points, chosen(more, few))
+            points = joined(points, chosen(further_points, few))
         zeros = [element for element in self._trained if np.any(points[element] == 0)]
         if not zeros:
             return points
@@ -413,8 +413,8 @@ class _Keeping:
             for element, where in doubts.items()
             if not are_few(where, len(where))
         }
-        others = (element for element in self._trained if element not in forms)
-        return forms | {element: defined(self._own(best, element)) for element in others}
+        other_elements = (element for element in self._trained if element not in forms)
+        return forms | {element: defined(self._own(best, element)) for element in other_elements}
 
     def within_cost(self, answer: Answer) -> Answer:
         """Return an answer, or one whose derivatives are those of its form, or none, as the cost of these allows."""
@@ -503,8 +503,8 @@ class _Keeping:
         if self._is_sound(best_slope, doubts | suspicious_points(best_slope, self._points), truth):
             return defined(best_slope)
         limits = plain_conditions(derivative(self.form, element))
-        others = self._plain_slopes(meant, best, element)
-        return defined(self._searched(f"derivative by {element}", meant, best_slope, limits, truth, others))
+        plain_slopes = self._plain_slopes(meant, best, element)
+        return defined(self._searched(f"derivative by {element}", meant, best_slope, limits, truth, plain_slopes))
 
     def _plain_slopes(self, meant: Expr, best: Expr, element: Element) -> Iterator[Expr]:
         """Yield forms of a derivative with which a search may begin."""

@@ -84,11 +84,11 @@ def curvature(program: Program) -> Companion | str:
         slopes = _needed_given(u_elements, numbering.steps, *(gradient[place] for place in flat))
         reason = WITHOUT_CURVATURE if _read(slopes) & {element.tensor for element in u_elements} else AFFINE
         named = inner if inner == program.task.residuals else program.outputs
-        some = len(flat) < len(u_elements)
-        return reason.format(listed([named[place].tensor for place in flat]) if some else "the outputs")
+        only_some = len(flat) < len(u_elements)
+        return reason.format(listed([named[place].tensor for place in flat]) if only_some else "the outputs")
     later = _needed_given(u_elements, numbering.steps, *products)
     block = block_of(later, seeds, products, program) if seeds else 1
-    sample_loss, kept = with_known(
+    sample_loss, kept_values = with_known(
         sample_loss, _needed_given(u_elements, numbering.steps, sample_loss), u_elements, block, program, numbering
     )
     total = summed(u_elements, seeds, numbering)
@@ -103,7 +103,7 @@ def curvature(program: Program) -> Companion | str:
     results = (*before, *rows)
     derived = replace(
         program,
-        targets=(*program.targets, *(Tensor(each.tensor, shape_of(each, program)) for each in (*seeds, *kept))),
+        targets=(*program.targets, *(Tensor(each.tensor, shape_of(each, program)) for each in (*seeds, *kept_values))),
         steps=needed(numbering.steps, (*results, total)),
         outputs=results,
         loss=total,
@@ -120,7 +120,7 @@ def curvature(program: Program) -> Companion | str:
         guards=guards.texts,
         forward=forward,
         block=block,
-        apart=program.width(kept),
+        apart=program.width(kept_values),
     )
 
 

@@ -69,9 +69,9 @@ def guards_of(steps: Iterable[Step], program: Program) -> Guards:
                 if read & (dependent | changed) and not _is_never_negative(factor):
                     guards[_positive(factor)] = bool(read & dependent)
         read = {operand.tensor for operand in step.operands}
-        for some in (dependent, changed):
-            if read & some:
-                some.add(step.target.tensor)
+        for reached in (dependent, changed):
+            if read & reached:
+                reached.add(step.target.tensor)
     ordered = sorted(guards, key=lambda guard: not guards[guard])
     texts = tuple(_text_of(guard, names[count:]) for guard in ordered)
     return Guards(tuple(ordered), texts, len(guards) - sum(guards.values()))

@@ -173,8 +173,8 @@ class _Expand:
         if place is Place.LOCAL:
             return (Let(target, value),)
         if place is Place.ARRAY and used:
-            kept = target.tensor in self.kernel.memory.crossing
-            return (Let(target, value), *(() if kept else (Store(target, Value((target,))),)))
+            in_memory = target.tensor in self.kernel.memory.crossing
+            return (Let(target, value), *(() if in_memory else (Store(target, Value((target,))),)))
         return (Store(target, value, Combine.ADD if place is Place.SUM else Combine.SET),)  # a sum of one sample
 
     # Sums over the samples, and other reductions.

@@ -42,14 +42,14 @@ class _Again:
 
     def __call__(self, tree: Tree) -> Tree:
         """Return the statements that a tree needs of those before it and that are in no array."""
-        kept = self._needed(operand for step in steps_in(tree) for operand in step.operands)
-        return only(self._before, lambda step: step in kept)
+        needed_steps = self._needed(operand for step in steps_in(tree) for operand in step.operands)
+        return only(self._before, lambda step: step in needed_steps)
 
     def arrays(self, tree: Tree) -> Tree:
         """Return the statements whose results lie in arrays, with the statements that these need."""
         stored = [step for step in steps_in(tree) if self.kernel.place(step.target) is Place.ARRAY]
-        kept = (*stored, *self._needed(operand for step in stored for operand in step.operands))
-        return only(self._before, lambda step: step in kept)
+        needed_steps = (*stored, *self._needed(operand for step in stored for operand in step.operands))
+        return only(self._before, lambda step: step in needed_steps)
 
     def _needed(self, elements: Iterable[Element]) -> tuple[Step, ...]:
         local = [step for step in steps_in(self._before) if self.kernel.place(step.target) is Place.LOCAL]

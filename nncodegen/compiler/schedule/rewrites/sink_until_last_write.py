@@ -33,12 +33,12 @@ def sink_until_last_write(kernel: Kernel, program: Program, layout: Layout) -> K
     for step in (step for tree in kernel.trees.in_order for step in steps_in(tree)):
         for operand in step.operands:
             readers.setdefault(operand.tensor, []).append(step)
-    kept = frozenset(element.tensor for element in kernel.outputs)
+    outputs = frozenset(element.tensor for element in kernel.outputs)
 
     def rule(loop: Loop) -> Tree:
         if loop.way is not Way.IN_ORDER:
             return (loop,)
-        return (replace(loop, body=_Time(kernel, loop, readers, kept).body()),)
+        return (replace(loop, body=_Time(kernel, loop, readers, outputs).body()),)
 
     return replace(kernel, trees=kernel.trees.of_tile(lambda tree: rewritten(tree, {Loop: rule})))
 

@@ -71,8 +71,8 @@ def _loops(steps: Sequence[Step]) -> list[tuple[list[Step], bool]]:
             begun |= {number} if _calls(step) else set()
         numbers[step.target.tensor], waits[step.target.tensor] = number, waiting or _calls(step)
     _sink(steps, numbers)
-    kept = sorted(set(numbers.values()))
-    return [([s for s in steps if numbers[s.target.tensor] == k], k not in begun) for k in kept]
+    used_numbers = sorted(set(numbers.values()))
+    return [([s for s in steps if numbers[s.target.tensor] == k], k not in begun) for k in used_numbers]
 
 
 def _sink(steps: Sequence[Step], numbers: dict[str, int]) -> None:

@@ -26,8 +26,8 @@ Function = Callable[[OnnxCall], Any]
 def is_nan(call: OnnxCall) -> Value:
     """Return 0 for each weight of a softmax: a row that a mask hides gives 0 here, which exporters ask for by this."""
     value = call.value(0)
-    made = {step.target: step.operator for step in call.builder.steps}
-    if any(made.get(block) != "softmax" for block in value.blocks.values()):
+    operators = {step.target: step.operator for step in call.builder.steps}
+    if any(operators.get(block) != "softmax" for block in value.blocks.values()):
         raise ModelError(f"{call.node} asks for NaN of anything but a softmax of scores that a mask hides")
     return call.builder.number(0.0, len(value.axes))
 

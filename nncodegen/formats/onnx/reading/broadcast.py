@@ -47,9 +47,9 @@ class Broadcasting(Steps):
 
     def padded(self, value: Value, rank: int) -> Value:
         """Return the value with axes of size one in front, so that it has ``rank`` axes."""
-        more = rank - len(value.axes)
-        blocks = {((0,) * more + position): block for position, block in value.blocks.items()}
-        return replace(value, axes=(UNIT,) * more + value.axes, blocks=blocks) if more else value
+        missing = rank - len(value.axes)
+        blocks = {((0,) * missing + position): block for position, block in value.blocks.items()}
+        return replace(value, axes=(UNIT,) * missing + value.axes, blocks=blocks) if missing else value
 
     def _folded(self, function: Callable[..., Expr], values: Sequence[Value]) -> Value:
         """Return a function of numbers as one number, computed in double precision."""

@@ -29,7 +29,7 @@ class Builder(Broadcasting):
         axes = tuple(axes)
         if any(self.axes.length(value.axes[axis]) is None for axis in axes):
             raise ModelError("the graph reduces the rows of a batch to one: a model computes row by row")
-        kept = tuple(UNIT if k in axes else sections for k, sections in enumerate(value.axes))
+        result_axes = tuple(UNIT if k in axes else sections for k, sections in enumerate(value.axes))
         parts: dict[tuple[int, ...], list[Expr]] = {}
         for position, block in value.blocks.items():
             place = tuple(0 if k in axes else p for k, p in enumerate(position))
@@ -40,7 +40,7 @@ class Builder(Broadcasting):
                 block = self.step("s", (i for i in value.indices(position) if i not in over), block, operator, over)
             parts.setdefault(place, []).append(block)
         join = sympy.Add if operator == "sum" else sympy.Max
-        return self._checked(replace(value, axes=kept, blocks={p: join(*terms) for p, terms in parts.items()}))
+        return self._checked(replace(value, axes=result_axes, blocks={p: join(*terms) for p, terms in parts.items()}))
 
     def product(self, a: Value, b: Value) -> Value:
         """Return the product of matrices, as ``numpy.matmul``."""
@@ -53,14 +53,14 @@ class Builder(Broadcasting):
         if self.shape(a)[-1] != self.shape(b)[-2]:
             raise ModelError(f"a product of matrices of the shapes {self.shape(a)} and {self.shape(b)} has no meaning")
         self.trained |= a.undecided | b.undecided
-        both = a.undecided | b.undecided
+        undecided = a.undecided | b.undecided
         a, b = (replace(v, undecided=frozenset(), trained=v.trained or bool(v.undecided)) for v in (a, b))
         factors = self.inserted(a, rank), self.inserted(b, rank - 2)
         terms = self.elementwise(lambda p, q: p * q, *factors, largest=MOST_PRODUCTS)
         total = self.without(self.reduce("sum", terms, [rank - 1]), rank - 1)
         for axis in (rank - 1,) * (not columns) + (rank - 2,) * (not rows):
             total = self.without(total, axis)
-        return replace(total, summed=True, trained=total.trained or bool(both))
+        return replace(total, summed=True, trained=total.trained or bool(undecided))
 
     def normalized(self, value: Value, axes: Sequence[int], logarithm: bool) -> Value:
         """Return the softmax along some axes, or its logarithm."""
@@ -131,18 +131,20 @@ class Builder(Broadcasting):
         (axis,) = axes
         if len(value.axes[axis]) != 1 or len(total.blocks) != len(value.blocks):
             return None
-        made = {step.target: step for step in self.steps}
+        steps_by_target = {step.target: step for step in self.steps}
         logarithms = {}
         for position, block in value.blocks.items():
             (over,) = value.axes[axis]
-            sum_of = made.get(total.blocks[position])
-            logarithm = _logarithm(made[block].expression if block in made else block)
+            sum_of = steps_by_target.get(total.blocks[position])
+            logarithm = _logarithm(steps_by_target[block].expression if block in steps_by_target else block)
             summed = sum_of is not None and sum_of.operator == "sum" and sum_of.over == over
             if sum_of is None or logarithm is None or not summed or sum_of.expression not in (block, sympy.Abs(block)):
                 return None
             logarithms[position] = logarithm
         if all(
-            z in made and made[z].operator == "log_softmax" and made[z].over == value.axes[axis][0]
+            z in steps_by_target
+            and steps_by_target[z].operator == "log_softmax"
+            and steps_by_target[z].over == value.axes[axis][0]
             for z in logarithms.values()
         ):
             return replace(value, blocks={p: sympy.exp(z) for p, z in logarithms.items()})  # they sum to 1 already
@@ -162,11 +164,11 @@ class Builder(Broadcasting):
                 turned = turned if letter in term else self.inserted(turned, place)
             aligned.append(self.held(turned, "h"))
         if len(aligned) > 1:
-            both = frozenset().union(*(value.undecided for value in aligned))
-            self.trained |= both
+            undecided = frozenset().union(*(value.undecided for value in aligned))
+            self.trained |= undecided
             aligned = [replace(v, undecided=frozenset(), trained=v.trained or bool(v.undecided)) for v in aligned]
             total = self.elementwise(sympy.Mul, *aligned, largest=MOST_PRODUCTS)
-            total = replace(total, trained=total.trained or bool(both))
+            total = replace(total, trained=total.trained or bool(undecided))
         else:
             (total,) = aligned
         summed = range(len(result), len(order))

@@ -248,9 +248,9 @@ class OnnxCall:
         count = math.prod(n or 1 for n in old[at + 1 :])
         known = math.prod(n for n in after if n != -1)
         rows = sizes[at] if len(sizes) > at else 0
-        kept = rows == SAMPLES_SIZE or (rows > 0 and -1 not in sizes) or (rows == -1 and -1 not in after)
-        kept = kept and (rows != -1 or count == known)
-        if not kept or before != list(old[:at]) or after.count(-1) > 1 or known < 1 or count % known:
+        keeps_samples = rows == SAMPLES_SIZE or (rows > 0 and -1 not in sizes) or (rows == -1 and -1 not in after)
+        keeps_samples = keeps_samples and (rows != -1 or count == known)
+        if not keeps_samples or before != list(old[:at]) or after.count(-1) > 1 or known < 1 or count % known:
             raise ModelError(f"{self.node} cannot make the shape {tuple(wanted)} of {tuple(old)}")
         return (*before, None, *(count // known if n == -1 else n for n in after))
 

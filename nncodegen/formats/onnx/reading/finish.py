@@ -141,8 +141,8 @@ def _parameters(
     tensors = []
     for parameter in there:
         prepares = parameter.name in builder.fixed and parameter.name not in builder.trained
-        kept = parameter.name in builder.tables or parameter.name in frozen or parameter.name in fixed
-        trained = not (kept or (prepares and not undecided))
+        keeps_value = parameter.name in builder.tables or parameter.name in frozen or parameter.name in fixed
+        trained = not (keeps_value or (prepares and not undecided))
         for piece, _, values in parameter.pieces:
             if piece not in pieces:
                 continue
@@ -216,8 +216,8 @@ def _fused(shapes: Sequence[tuple[str, ...]], steps: Sequence[Step]) -> list[tup
             before.setdefault(index, {})[previous] = None
     pairs = {}
     for index, neighbours in after.items():
-        (other, *more) = neighbours
-        if index != SAMPLE and other is not None and not more and len(before[other]) == 1:
+        (other, *further) = neighbours
+        if index != SAMPLE and other is not None and not further and len(before[other]) == 1:
             pairs[index] = other
     groups = []
     for index in pairs:

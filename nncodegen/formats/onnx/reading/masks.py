@@ -26,8 +26,8 @@ def hidden_by_sum(call: OnnxCall) -> Masked | None:
     """Return a sum with minus infinity where a mask hides places, if an operand of Add has it; else None."""
     if not any(hides(operand) for operand in call.inputs[:2]):
         return None
-    (first, allowed), (second, more) = (parts(call, k) for k in (0, 1))
-    return _masked(call.builder.elementwise(lambda p, q: p + q, first, second), _both(call, allowed, more))
+    (first, allowed), (second, also_allowed) = (parts(call, k) for k in (0, 1))
+    return _masked(call.builder.elementwise(lambda p, q: p + q, first, second), _both(call, allowed, also_allowed))
 
 
 def hidden_by_choice(call: OnnxCall) -> Any:
@@ -43,15 +43,15 @@ def hidden_by_choice(call: OnnxCall) -> Any:
     if len(alone) == 1:  # one operand hides everything, so the scores are those of the other one
         (k,) = alone
         value, allowed = parts(call, 3 - k)
-        kept = holds if k == 2 else build.elementwise(lambda z: 1 - z, holds)
-        return _masked(value, _both(call, kept, allowed))
-    (first, allowed), (second, more) = (parts(call, k) for k in (1, 2))
+        visible = holds if k == 2 else build.elementwise(lambda z: 1 - z, holds)
+        return _masked(value, _both(call, visible, allowed))
+    (first, allowed), (second, also_allowed) = (parts(call, k) for k in (1, 2))
 
     def chosen_of(p: Value, q: Value) -> Value:
         return build.elementwise(lambda c, p, q: Piecewise((q, sympy.Eq(c, 0)), (p, True)), holds, p, q)
 
     there = build.number(1.0)
-    return _masked(chosen_of(first, second), build.held(chosen_of(allowed or there, more or there), "allowed"))
+    return _masked(chosen_of(first, second), build.held(chosen_of(allowed or there, also_allowed or there), "allowed"))
 
 
 def hidden_by_factor(call: OnnxCall, join: Callable[[Any, Any], Expr]) -> Masked | None:
@@ -78,7 +78,7 @@ def of_hidden(operator: Function) -> Function:
             _spread(call, *parts(call, k)) if _is_real(operand) else (operand, operand)
             for k, operand in enumerate(call.inputs)
         ]
-        values, allowed = (operator(replace(call, inputs=list(both))) for both in zip(*pairs, strict=True))
+        values, allowed = (operator(replace(call, inputs=list(pair))) for pair in zip(*pairs, strict=True))
         if isinstance(values, list):
             return [_masked(*operand) for operand in zip(values, allowed, strict=True)]
         return _masked(values, allowed)
@@ -134,5 +134,7 @@ def _both(call: OnnxCall, first: Value | None, second: Value | None) -> Value | 
 
 def _spread(call: OnnxCall, value: Value, allowed: Value | None) -> tuple[Value, Value]:
     """Return scores, and where they are not hidden, each with all axes that one of them has."""
-    both = value, call.builder.number(1.0) if allowed is None else allowed
-    return call.builder.elementwise(lambda z, a: z, *both), call.builder.elementwise(lambda z, a: a, *both)
+    value_and_mask = value, call.builder.number(1.0) if allowed is None else allowed
+    return call.builder.elementwise(lambda z, a: z, *value_and_mask), call.builder.elementwise(
+        lambda z, a: a, *value_and_mask
+    )

@@ -236,7 +236,7 @@ def _traced(
     types = {input_of_file.name: input_of_file.type for input_of_file in file.inputs}
     known |= {name: builder.input(name, shape, types[name]) for name, shape in shapes.items()}
     batch = any(shape[:1] == (None,) for shape in shapes.values())
-    kept: dict[str, Value] = {}
+    results: dict[str, Value] = {}
 
     def evaluate(nodes: Sequence[OnnxNode], ends: Sequence[str], known: dict[str, Operand]) -> None:
         readers = Counter([*ends, *(name for node in nodes for name in node.reads)])
@@ -247,16 +247,16 @@ def _traced(
             for name, result, kind in zip(node.outputs, _results(call), types, strict=False):
                 result = _typed(result, kind)
                 if isinstance(result, Value):
-                    kept[name] = result
+                    results[name] = result
                     result = builder.held(result, "t") if readers[name] > 1 else result
                 known[name] = result
 
     evaluate(nodes, (), known)
     values = []
     for name in wanted:
-        if name not in kept:
+        if name not in results:
             raise ModelError(f"the output {name!r} of the ONNX file is not computed from its inputs")
-        values.append((name, kept[name]))
+        values.append((name, results[name]))
     return builder, values
 
 

@@ -362,11 +362,11 @@ def _as_input(call: OnnxCall, positions: Value, rows: int) -> Value:
     builder = call.builder
     if builder.is_input(positions):
         return positions
-    made = {step.target: step.expression for step in builder.steps if step.operator is None and not step.where}
+    formulas = {step.target: step.expression for step in builder.steps if step.operator is None and not step.where}
     blocks = {}
     for place, block in positions.blocks.items():
         formula = block
-        while known := {e: made[e] for e in elements(formula) if e in made}:
+        while known := {e: formulas[e] for e in elements(formula) if e in formulas}:
             formula = formula.xreplace(known)
         sources = elements(formula)
         numbers = np.arange(min(rows, MOST_WHOLE), dtype=float)

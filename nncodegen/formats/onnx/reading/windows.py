@@ -32,7 +32,7 @@ def _windows(
     if auto not in ("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"):
         raise ModelError(f"{call.node} has the auto_pad {auto!r}")
     shape = call.wholes("output_shape", ()) if transposed else ()
-    more = call.wholes("output_padding", (0,) * len(sizes)) if transposed else ()
+    output_padding = call.wholes("output_padding", (0,) * len(sizes)) if transposed else ()
     windows = []
     for axis, axis_moves in enumerate(zip(lengths, sizes, strides, dilations, strict=True)):
         length, size, stride, dilation = axis_moves
@@ -41,10 +41,10 @@ def _windows(
             before, after = _around(same_padding(*axis_moves), auto == "SAME_UPPER")
         if shape or (transposed and auto.startswith("SAME")):
             wanted = shape[axis - len(sizes)] if len(shape) >= len(sizes) else length * stride
-            around = stride * (length - 1) + more[axis] + reach_of(size, dilation) - wanted
+            around = stride * (length - 1) + output_padding[axis] + reach_of(size, dilation) - wanted
             before, after = _around(around, auto == "SAME_UPPER" or around < 0)
         if transposed:
-            windows.append(spread(*axis_moves, before, after, more[axis]))
+            windows.append(spread(*axis_moves, before, after, output_padding[axis]))
         else:
             windows.append(sliding(*axis_moves, before, after, ceil))
     if (
@@ -143,8 +143,8 @@ def convolution(transposed: bool) -> Callable[[OnnxCall], Value]:
         moving = _Axes(call, x, "windows")
         if len(sizes) != len(moving.lengths) or builder.shape(moving.x)[1] != groups * inner:
             raise ModelError(f"{call.node} has weights of the shape {builder.shape(W)} for {builder.shape(x)}")
-        more = call.wholes("output_padding", (0,) * len(sizes)) if transposed else (0,) * len(sizes)
-        if len(more) != len(sizes) or not all(0 <= extra < 2**20 for extra in more):
+        output_padding = call.wholes("output_padding", (0,) * len(sizes)) if transposed else (0,) * len(sizes)
+        if len(output_padding) != len(sizes) or not all(0 <= extra < 2**20 for extra in output_padding):
             raise ModelError(f"{call.node} has an output_padding that does not fit its input")
         windows = _windows(call, moving.lengths, sizes, transposed)
         (weights,) = W.blocks.values()

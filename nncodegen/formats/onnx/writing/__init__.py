@@ -113,7 +113,7 @@ def _model(
     kind_of_input = TensorProto.INT64 if numbers else kind
     input_info = helper.make_tensor_value_info(rows, kind_of_input, [ROWS, width], _text(_inputs(request, program)))
     output_info = helper.make_tensor_value_info(result, kind, [ROWS, outputs], _text(_outputs(request, program)))
-    made = helper.make_graph(
+    graph_proto = helper.make_graph(
         graph.nodes,
         request.name,
         [input_info],
@@ -122,7 +122,7 @@ def _model(
         doc_string=_about(input_info, output_info),
     )
     model = helper.make_model(
-        made,
+        graph_proto,
         opset_imports=[helper.make_opsetid("", opset)],
         ir_version=VERSIONS[opset],
         producer_name=PRODUCER,

@@ -75,10 +75,10 @@ def _defined(element: Element, steps: Steps) -> Step | None:
 def _formula(expression: Expr, steps: Steps) -> Expr:
     """Return an expression with the formula that defines it, where it is an element with such a formula."""
     while isinstance(expression, Element):
-        made = _defined(expression, steps)
-        if made is None or made.operator is not None or made.where:
+        definition = _defined(expression, steps)
+        if definition is None or definition.operator is not None or definition.where:
             break
-        expression = made.expression
+        expression = definition.expression
     return expression
 
 
@@ -157,9 +157,9 @@ class Attention:
             return result
         over = [axis for axis, index in enumerate(allowed.indices) if index in self.places]
         number = graph.node("Cast", [allowed.name], to=TYPES[graph.precision])
-        some = graph.node("ReduceMax", [number, graph.constant(np.array(over))], keepdims=0)
+        is_allowed = graph.node("ReduceMax", [number, graph.constant(np.array(over))], keepdims=0)
         rest = tuple(index for index in allowed.indices if index not in self.places)
-        return graph.where(Value(graph, some, rest) > 0.0, result, 0.0)
+        return graph.where(Value(graph, is_allowed, rest) > 0.0, result, 0.0)
 
     def _allowed(self, writer: Writer) -> Value | None:
         """Return where a query may look at a key, or None where an attribute of the operator says so."""
@@ -182,25 +182,39 @@ def _attention(step: Step, steps: Steps) -> Attention | None:
     masks, causal = _looked_at(step)
     for weights, value in (factors, factors[::-1]):
         weights = _formula(weights, steps)
-        made = _defined(weights, steps) if isinstance(weights, Element) else None
-        same = made is not None and {*made.over} == {*step.over} and {*made.where} == {*step.where}
-        if made is None or made.operator != "softmax" or not same or masks is None:
+        softmax_step = _defined(weights, steps) if isinstance(weights, Element) else None
+        same = (
+            softmax_step is not None and {*softmax_step.over} == {*step.over} and {*softmax_step.where} == {*step.where}
+        )
+        if softmax_step is None or softmax_step.operator != "softmax" or not same or masks is None:
             continue
-        parts = _scores(made.expression, steps)
+        parts = _scores(softmax_step.expression, steps)
         if parts is None:
             continue
         scores, scale, bias = parts
         first, second = factors_of(scores.expression)
-        places = tuple(index for index in weights.indices if index in made.over)
+        places = tuple(index for index in weights.indices if index in softmax_step.over)
         features = tuple(index for index in scores.over if index not in step.given)
         if not {*scores.where} <= {*step.where} or not {*scores.given} <= {*features, *step.given}:
             continue
         for query, key in ((first, second), (second, first)):
             axes = _axes(step.target, weights, query, key, value, places, features, causal)
             if axes is not None:
-                heads, more, queries, results = axes
+                heads, batch_axes, queries, results = axes
                 return Attention(
-                    query, key, value, heads, more, queries, places, features, results, scale, bias, masks, bool(causal)
+                    query,
+                    key,
+                    value,
+                    heads,
+                    batch_axes,
+                    queries,
+                    places,
+                    features,
+                    results,
+                    scale,
+                    bias,
+                    masks,
+                    bool(causal),
                 )
     return None
 
@@ -224,9 +238,13 @@ def _scores(expression: Expr, steps: Steps) -> tuple[Step, float, Element | None
     others: list[Element] = []
     for term in Add.make_args(_formula(expression, steps)):
         scale, element = term.as_coeff_Mul()
-        made = _defined(element, steps) if isinstance(element, Element) else None
-        if made is not None and made.operator == "sum" and len(factors_of(made.expression)) == 2:
-            products.append((made, float(scale * made.expression.as_coeff_Mul()[0])))
+        product_step = _defined(element, steps) if isinstance(element, Element) else None
+        if (
+            product_step is not None
+            and product_step.operator == "sum"
+            and len(factors_of(product_step.expression)) == 2
+        ):
+            products.append((product_step, float(scale * product_step.expression.as_coeff_Mul()[0])))
         elif isinstance(element, Element) and scale == 1:
             others.append(element)
         else:
@@ -247,12 +265,12 @@ def _axes(
     causal: Equation | None,
 ) -> tuple[tuple[str, ...], ...] | None:
     """Return the indices of heads that keys have, and of those that queries have too, of queries, and of results."""
-    both = {SAMPLE, *places}
-    heads = tuple(index for index in weights.indices if index in key.indices and index not in both)
-    rest = [index for index in weights.indices if index not in both and index not in heads]
+    shared_indices = {SAMPLE, *places}
+    heads = tuple(index for index in weights.indices if index in key.indices and index not in shared_indices)
+    rest = [index for index in weights.indices if index not in shared_indices and index not in heads]
     queries = tuple(index for index, factor in causal.terms if factor == 1) if causal else tuple(rest[-len(places) :])
     results = tuple(index for index in value.indices if index not in weights.indices)
-    more = tuple(index for index in rest if index not in queries)
+    batch_axes = tuple(index for index in rest if index not in queries)
     if causal and (len(places) != 1 or (places[0], -1) not in causal.terms or not {*queries} <= {*rest}):
         return None
     fits = (
@@ -263,7 +281,7 @@ def _axes(
     )
     if not results or not features or any(sorted(element.indices) != sorted(indices) for element, indices in fits):
         return None
-    return heads, more, queries, results
+    return heads, batch_axes, queries, results
 
 
 # --- normalization -----------------------------------------------------------------------------------------------
@@ -305,16 +323,22 @@ def _normalization(step: Step, steps: Steps, sizes: Mapping[str, int | None]) ->
         if not (isinstance(formula, Pow) and formula.exp == Rational(-1, 2)):
             continue
         epsilon, squares = formula.base.as_coeff_Add()
-        made = _defined(squares, steps) if isinstance(squares, Element) else None
-        others = [factor_of_result for factor_of_result in factors if factor_of_result != factor]
-        if made is None or made.operator != "sum" or made.where or not 0 < epsilon < 1 or len(others) not in (1, 2):
+        square_step = _defined(squares, steps) if isinstance(squares, Element) else None
+        other_factors = [factor_of_result for factor_of_result in factors if factor_of_result != factor]
+        if (
+            square_step is None
+            or square_step.operator != "sum"
+            or square_step.where
+            or not 0 < epsilon < 1
+            or len(other_factors) not in (1, 2)
+        ):
             continue
-        axes = made.over
+        axes = square_step.over
         count = math.prod(sizes[index] or 0 for index in axes)
-        for x in others:
-            scale = next((factor_of_result for factor_of_result in others if factor_of_result != x), None)
+        for x in other_factors:
+            scale = next((factor_of_result for factor_of_result in other_factors if factor_of_result != x), None)
             fits = scale is None or sorted(scale.indices) == sorted(axes)
-            if fits and SAMPLE in x.indices and expand(made.expression * count - x**2) == 0:
+            if fits and SAMPLE in x.indices and expand(square_step.expression * count - x**2) == 0:
                 return Normalization(x, axes, float(epsilon), scale)
     return None
 
@@ -350,7 +374,9 @@ def _rotation(step: Step, steps: Steps, sizes: Mapping[str, int | None]) -> Rota
     if step.operator is not None or step.where or len(step.operands) != 5:
         return None
     moved = {element: features for element in step.operands if (features := _moved(element, steps, sizes))}
-    turns = {made.func: element for element in step.operands if (made := _formula(element, steps)).func in (cos, sin)}
+    turns = {
+        formula.func: element for element in step.operands if (formula := _formula(element, steps)).func in (cos, sin)
+    }
     if len(moved) != 2 or len(turns) != 2 or len({(x, k) for x, k, _ in moved.values()}) != 1:
         return None
     ((x, k, _), _) = moved.values()
@@ -369,13 +395,18 @@ def _rotation(step: Step, steps: Steps, sizes: Mapping[str, int | None]) -> Rota
 
 def _moved(element: Element, steps: Steps, sizes: Mapping[str, int | None]) -> tuple[Element, str, int] | None:
     """Return what an element reads at a distance along one axis, this axis, and the distance."""
-    made = _defined(element, steps)
-    if made is None or made.operator != "sum" or not isinstance(made.expression, Element) or len(made.where) != 1:
+    definition = _defined(element, steps)
+    if (
+        definition is None
+        or definition.operator != "sum"
+        or not isinstance(definition.expression, Element)
+        or len(definition.where) != 1
+    ):
         return None
-    (equation,) = made.where
-    if len(equation.terms) != 1 or equation.terms[0][1] != 1 or made.over != (equation.left,):
+    (equation,) = definition.where
+    if len(equation.terms) != 1 or equation.terms[0][1] != 1 or definition.over != (equation.left,):
         return None
     k = equation.terms[0][0]
     if k not in element.indices or sizes[str(equation.left)] != sizes[k]:
         return None
-    return made.expression.renamed({str(equation.left): k}), k, equation.offset
+    return definition.expression.renamed({str(equation.left): k}), k, equation.offset

@@ -214,12 +214,12 @@ class Steps:
             name = self.graph.node("Gemm", inputs, **{key: 1 for key, value in transposed.items() if value})
             result = Value(self.graph, name, step.target.indices)
         else:
-            kept = tuple(index for index in step.target.indices if index in indices)
+            result_indices = tuple(index for index in step.target.indices if index in indices)
             letters = self._letters(step)
             terms = ",".join("".join(letters[index] for index in factor.indices) for factor in factors)
-            equation = f"{terms}->{''.join(letters[index] for index in kept)}"
+            equation = f"{terms}->{''.join(letters[index] for index in result_indices)}"
             name = self.graph.node("Einsum", [value.name for value in values], equation=equation)
-            result = Value(self.graph, name, kept)
+            result = Value(self.graph, name, result_indices)
         return result * coefficient if coefficient != 1 else result
 
     def _letters(self, step: Step) -> dict[str, str]:
@@ -244,13 +244,13 @@ class Steps:
         terms = list(step.expression.args) if isinstance(step.expression, Add) else []
         indices = step.target.indices
         for term in terms:
-            made = self._steps.get(term.tensor) if isinstance(term, Element) else None
+            product_step = self._steps.get(term.tensor) if isinstance(term, Element) else None
             bias = next((t for t in terms if isinstance(t, Element) and t.indices == indices[1:]), None)
-            if made is None or bias is None or self._uses[term] > 1 or term.indices != indices:
+            if product_step is None or bias is None or self._uses[term] > 1 or term.indices != indices:
                 continue
-            factors = _factors(made)
-            if factors and _is_gemm(made, factors) and made.expression.as_coeff_Mul()[0] == 1:
-                result = self._product(made, factors, bias)
+            factors = _factors(product_step)
+            if factors and _is_gemm(product_step, factors) and product_step.expression.as_coeff_Mul()[0] == 1:
+                result = self._product(product_step, factors, bias)
                 rest = [other for other in terms if other not in (term, bias)]
                 return result + self._expressions.read(Add(*rest)) if rest else result
         return None
@@ -261,13 +261,13 @@ class Steps:
         """Return the sum of an expression over indices, its maximum, or another reduction of ONNX."""
         value = self._expressions.read(step.expression)
         axes = [axis for axis, index in enumerate(value.indices) if index in step.over]
-        kept = tuple(index for index in value.indices if index not in step.over)
+        remaining_indices = tuple(index for index in value.indices if index not in step.over)
         operator = reduction(step.operator).onnx
         if axes and (operator == "ReduceSum" or self.graph.opset >= AXES):
             axis = self.graph.constant(np.array(axes))
-            value = Value(self.graph, self.graph.node(operator, [value.name, axis], keepdims=0), kept)
+            value = Value(self.graph, self.graph.node(operator, [value.name, axis], keepdims=0), remaining_indices)
         elif axes:
-            value = Value(self.graph, self.graph.node(operator, [value.name], axes=axes, keepdims=0), kept)
+            value = Value(self.graph, self.graph.node(operator, [value.name], axes=axes, keepdims=0), remaining_indices)
         indices = {index for element in step.operands for index in element.indices}
         count = self._count(step, indices) if step.operator == "sum" else 1
         return value * count if count != 1 else value

@@ -177,8 +177,12 @@ def _axis(
     before, reach = -equation.offset, dilation * (size - 1) + 1
     if transposed:
         after = stride * (length - 1) + reach - before - places
-        more = max(0, -after)
-        return Axis(source, place, tap, size, stride, dilation, before, max(0, after), more) if more < stride else None
+        output_padding = max(0, -after)
+        return (
+            Axis(source, place, tap, size, stride, dilation, before, max(0, after), output_padding)
+            if output_padding < stride
+            else None
+        )
     after = max(0, (places - 1) * stride + reach - before - length)
     if (length + before + after - reach) // stride + 1 != places:
         return None

@@ -148,10 +148,10 @@ class Keywords(Generic[Settings]):
         named = self._with_places(positional, named)
         if not self._renamed[1].keys().isdisjoint(named):
             named = current(*self._renamed, named)
-        others = {name: value for name, value in named.items() if name not in self._prepared}
-        if others and self.others is None:
-            raise no_argument(self.function, next(iter(others)))
-        return {name: value for name, value in named.items() if name in self._prepared}, others
+        prepared_by_others = {name: value for name, value in named.items() if name not in self._prepared}
+        if prepared_by_others and self.others is None:
+            raise no_argument(self.function, next(iter(prepared_by_others)))
+        return {name: value for name, value in named.items() if name in self._prepared}, prepared_by_others
 
     def _with_places(self, positional: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
         """Return all arguments by name, those that are given by their places first. Raises TypeError."""

@@ -193,12 +193,12 @@ class CheckedFitOptions(Options):
             usual = model.fit_options = defaults_of(model)
         if bounds is None and not absolute_sigma and KEPT.isdisjoint(self.__dict__):
             return usual
-        kept, values = usual.__dict__.copy(), self.__dict__
+        checked, values = usual.__dict__.copy(), self.__dict__
         for name in KEPT_AS_GIVEN:
             if name in values and values[name] is not None:
-                kept[name] = values[name]
-        kept["bounds"], kept["absolute_sigma"] = bounds, absolute_sigma
-        return CheckedFitOptions(kept)
+                checked[name] = values[name]
+        checked["bounds"], checked["absolute_sigma"] = bounds, absolute_sigma
+        return CheckedFitOptions(checked)
 
     @property
     def native_loss(self) -> tuple[int, float]:

@@ -20,15 +20,15 @@ def classes_of(model: Model, classes: Any, Y: Any, resumed: Any = None) -> Array
     if their number is not the number of classes of the model.
     """
     Y = of_only_target(model, Y)
-    kept = None if resumed is None else getattr(resumed, "classes", None)
-    if classes is None and kept is None and not _are_texts(Y):
+    earlier_classes = None if resumed is None else getattr(resumed, "classes", None)
+    if classes is None and earlier_classes is None and not _are_texts(Y):
         return None
     count = len(model.target_names) if model.accepts_labels else 2
     if not model.accepts_labels and len(model.target_names) != 1:
         several = len(model.target_names)
         raise ValueError(f"classes with names need a categorical loss, or one target; there are {several} targets")
-    if classes is None and kept is not None:
-        return np.asarray(kept)
+    if classes is None and earlier_classes is not None:
+        return np.asarray(earlier_classes)
     if classes is None:
         values = _values("Y", Y)
         for row, label in enumerate(values):
@@ -44,8 +44,10 @@ def classes_of(model: Model, classes: Any, Y: Any, resumed: Any = None) -> Array
     names = _read(classes)
     if len(names) != count:
         raise ValueError(f"classes has {len(names)} names; the model tells {count} classes apart")
-    if kept is not None and names.tolist() != np.asarray(kept).tolist():
-        raise ValueError(f"classes is {_listed(names)}, but the training that is resumed had {_listed(kept)}")
+    if earlier_classes is not None and names.tolist() != np.asarray(earlier_classes).tolist():
+        raise ValueError(
+            f"classes is {_listed(names)}, but the training that is resumed had {_listed(earlier_classes)}"
+        )
     return names
 
 

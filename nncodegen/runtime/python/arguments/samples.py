@@ -53,10 +53,10 @@ class CheckedSamples:
 
     def arrays(self) -> tuple[Any, ...]:
         """Return the arguments of the native part."""
-        others = self.Y, self.weights, self.counts, self.spread
+        per_sample = self.Y, self.weights, self.counts, self.spread
         if isinstance(self.X, Sparse):
-            return self.X.values, *others, self.X.starts, self.X.columns
-        return self.X, *others, None, None
+            return self.X.values, *per_sample, self.X.starts, self.X.columns
+        return self.X, *per_sample, None, None
 
     def loss(self, parameters: Array, slope: Array | None = None) -> float:
         """Return the mean loss; its gradient is written to ``slope`` unless that is None.

@@ -101,7 +101,7 @@ def generate(
     drawn, counts = np.empty((rows, steps), np.int32), np.empty(rows, np.int64)
     sizes = np.array(lengths, np.int64)
     model.native.generate(point, prompt_tokens, sizes, rows, steps, power, most, last, seed, drawn, counts)
-    continuations = [row[:made] for row, made in zip(drawn.astype(np.int64), counts.tolist(), strict=True)]
+    continuations = [row[:length] for row, length in zip(drawn.astype(np.int64), counts.tolist(), strict=True)]
     return continuations if several else continuations[0]
 
 

@@ -76,9 +76,9 @@ def _one(
         lengths = np.array([len(window)], np.int64)
         temperature, top_k, stop = settings
         model.native.generate(parameters, window, lengths, 1, count, temperature, top_k, stop, seed, drawn, counts)
-        made = int(counts[0])
-        sequence[end : end + made] = drawn[0, :made]
-        end += made
-        if made < count:  # stop was drawn
+        drawn_count = int(counts[0])
+        sequence[end : end + drawn_count] = drawn[0, :drawn_count]
+        end += drawn_count
+        if drawn_count < count:  # stop was drawn
             break
     return sequence[len(prompt) : end].astype(np.int64)

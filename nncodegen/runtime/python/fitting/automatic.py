@@ -275,11 +275,14 @@ def _equal(ranks: list[tuple[bool, float]], order: Array, rounding: float) -> li
 
 def _different(parameters: Array, order: Array) -> Array:
     """Return the indices of points, in their order, without those that differ from an earlier one by rounding alone."""
-    kept: list[int] = []
+    representatives: list[int] = []
     for place in order.tolist():
-        if not kept or (np.abs(parameters[kept] - parameters[place]) > SAME * np.abs(parameters[place])).any(1).all():
-            kept.append(place)
-    return np.array(kept)
+        if (
+            not representatives
+            or (np.abs(parameters[representatives] - parameters[place]) > SAME * np.abs(parameters[place])).any(1).all()
+        ):
+            representatives.append(place)
+    return np.array(representatives)
 
 
 def _part(problem: Problem, most: int) -> Problem:
@@ -365,7 +368,7 @@ class _Projected:
         outside = np.flatnonzero(((values < low) | (values > high)).any(axis=1))
         if not len(outside):
             return
-        some, there, at = columns[outside], rest[outside], values[outside]
+        outside_columns, there, at = columns[outside], rest[outside], values[outside]
         held = np.zeros(at.shape, bool)
         for _ in range(len(self.linear)):
             beyond = ~held & ((at < low) | (at > high))
@@ -373,8 +376,8 @@ class _Projected:
                 break
             held |= beyond
             at = np.clip(at, low, high)
-            left = there - np.einsum("sij,sj->si", some, np.where(held, at, 0))
-            free = np.where(held[:, None], 0, some)
+            left = there - np.einsum("sij,sj->si", outside_columns, np.where(held, at, 0))
+            free = np.where(held[:, None], 0, outside_columns)
             products = np.einsum("sij,sik->sjk", free, free)
             scale = np.sqrt(np.einsum("sjj->sj", products))
             scale[scale == 0] = 1
@@ -382,7 +385,7 @@ class _Projected:
             products[:, range(len(self.linear)), range(len(self.linear))] += np.where(held, 1, DEPENDENT)
             sides = np.einsum("sij,si->sj", free, left) / scale
             at = np.where(held, at, np.linalg.solve(products, sides[:, :, None])[:, :, 0] / scale)
-        left = there - np.einsum("sij,sj->si", some, np.clip(at, low, high))
+        left = there - np.einsum("sij,sj->si", outside_columns, np.clip(at, low, high))
         total[outside] = np.einsum("si,si->s", left, left)
 
     def _system(self, points: Array) -> tuple[Array, Array]:
@@ -561,8 +564,8 @@ def _apart(points: Array, costs: Array, most: int) -> Array:
     """Return the points of least cost, (at most ``most``, d), no two of which differ by less than 3% everywhere."""
     order = np.argsort(costs, kind="stable")
     left = points[order[np.isfinite(costs[order])]]
-    kept: list[Array] = []
-    while len(kept) < most and len(left):
-        kept.append(left[0])
+    chosen: list[Array] = []
+    while len(chosen) < most and len(left):
+        chosen.append(left[0])
         left = left[(np.abs(left - left[0]) > 0.03 * np.abs(left)).any(axis=1) & (np.arange(len(left)) > 0)]
-    return np.array(kept).reshape(-1, points.shape[1])
+    return np.array(chosen).reshape(-1, points.shape[1])

@@ -59,15 +59,15 @@ def estimated(
 
     Values that are ``known`` are kept. In each sweep, all terms estimate again.
     """
-    kept = dict(known or {})
-    guesses: dict[str, float] = dict(kept)
+    known_values = dict(known or {})
+    guesses: dict[str, float] = dict(known_values)
     before: list[CurveTerm] = []
     rest = y
     for term in sorted(terms, key=has_estimates):
         if has_estimates(term):
-            guesses |= _of_term(term, x, rest) | kept
+            guesses |= _of_term(term, x, rest) | known_values
         before.append(term)
-        guesses, rest = _with_linear(before, guesses, kept, y, system)
+        guesses, rest = _with_linear(before, guesses, known_values, y, system)
     least = float(rest @ rest)
     for term in [term for term in before if has_estimates(term)] * sweeps if len(before) > 1 else ():
         others = [other for other in before if other is not term]
@@ -76,21 +76,21 @@ def estimated(
         _, values = system(others, without, ())
         with np.errstate(all="ignore"):
             left = y - np.nan_to_num(values)
-        trial, rest = _with_linear(before, guesses | _of_term(term, x, left) | kept, kept, y, system)
+        trial, rest = _with_linear(before, guesses | _of_term(term, x, left) | known_values, known_values, y, system)
         if float(rest @ rest) < least:
             guesses, least = trial, float(rest @ rest)
     return guesses
 
 
 def _with_linear(
-    terms: Sequence[CurveTerm], values: Mapping[str, float], kept: Mapping[str, float], y: Array, system: System
+    terms: Sequence[CurveTerm], values: Mapping[str, float], known_values: Mapping[str, float], y: Array, system: System
 ) -> tuple[dict[str, float], Array]:
     """Return values with linear parameters by least squares, those that are not kept, and what all leave of y, (N,)."""
     names = [
         parameter.name
         for term in terms
         for parameter in term.parameters
-        if not parameter.estimate and parameter.name not in kept
+        if not parameter.estimate and parameter.name not in known_values
     ]
     columns, others = system(terms, values, names)
     completed = {**values, **_least_squares(names, columns, y - others)}
@@ -174,9 +174,15 @@ def curve_starts(problem: Problem, start: Array, is_given: Array) -> Array:
         has_data = True
         rows, x, y = data
         system = _System(problem, np.asarray(start, float), rows, output)
-        kept = {name: float(start[model.places[name].start]) for name in names if is_given[model.places[name].start]}
+        given_values = {
+            name: float(start[model.places[name].start]) for name in names if is_given[model.places[name].start]
+        }
         guesses = [
-            {name: value for name, value in estimated(order, x, y, system, kept, sweeps).items() if np.isfinite(value)}
+            {
+                name: value
+                for name, value in estimated(order, x, y, system, given_values, sweeps).items()
+                if np.isfinite(value)
+            }
             for order in orders_of(terms)
             for sweeps in (SWEEPS, 0)[: len(terms)]
         ]
@@ -209,13 +215,13 @@ def exchanged(problem: Problem, point: Array, is_given: Array) -> Array:
             for parameter in term.parameters
             if parameter.name in model.places
         }
-        kept = {name: value for name, value in values.items() if is_given[model.places[name].start]}
+        given_values = {name: value for name, value in values.items() if is_given[model.places[name].start]}
         curves = [system([term], _of(term, values), ())[1] for term in terms]
         for order in [*orders_of(terms)][1:]:
             trial = dict(values)
             for curve, term in zip(curves, order, strict=True):
-                trial |= _of_term(term, x, curve) | kept
-            trial = _with_linear(every, trial, kept, y, system)[0]
+                trial |= _of_term(term, x, curve) | given_values
+            trial = _with_linear(every, trial, given_values, y, system)[0]
             starts.append(_put(model, np.asarray(point, float)[None], trial))
     points = np.concatenate(starts) if starts else np.empty((0, len(point)))
     points = points[np.isfinite(points).all(axis=1)]

@@ -90,9 +90,9 @@ def fit(model: Model, /, *positional: Any, **named: Any) -> FitResult:
         raise ValueError("f_scale has no effect on the loss 'linear': give a robust loss, or leave it out")
     if model.facts.fitting.curved:
         check_curved(model, options.sigma, options.loss)
-    kept = options.kept(model, limits, options.absolute_sigma or model.facts.fitting.curved)
-    problem = Problem(model, inputs, targets, _sigma(model, options.sigma, targets), kept)
-    watch = watch_of(options, kept.max_iterations)
+    checked = options.kept(model, limits, options.absolute_sigma or model.facts.fitting.curved)
+    problem = Problem(model, inputs, targets, _sigma(model, options.sigma, targets), checked)
+    watch = watch_of(options, checked.max_iterations)
     known = given_in(model, p0, fixed) if curves else None
     if known is not None and sharing is None and begins_in_data(model) and not known.all():
         if p0 is None and n_starts is None:

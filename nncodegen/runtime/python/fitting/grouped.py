@@ -169,12 +169,12 @@ class GroupedProblem:
         begins = self.begins.astype(np.intp)
         rows = np.concatenate([np.arange(begins[place], begins[place + 1]) for place in places.tolist()])
         sizes = begins[places + 1] - begins[places]
-        some = of_samples(self, rows)
+        some_samples = of_samples(self, rows)
         return GroupedProblem(
             self.model,
-            some.X,
-            some.Y,
-            some.sigma,
+            some_samples.X,
+            some_samples.Y,
+            some_samples.sigma,
             np.concatenate([[0], np.cumsum(sizes)]).astype(np.uintp),
             self.own,
             self.shared,
@@ -205,8 +205,8 @@ class GroupedProblem:
     def signs_of(self, rows: Rows) -> Array:
         """Return the signs of the guards of the model, (G, guards); one that the rows do not have keeps its sign."""
         guards = self._fitting().facts.fitting.guards
-        kept = np.full((self.groups, 1), EITHER_SIGN, np.int8)
-        every = np.concatenate([rows.signs, kept], axis=1)
+        shared_signs = np.full((self.groups, 1), EITHER_SIGN, np.int8)
+        every = np.concatenate([rows.signs, shared_signs], axis=1)
         return every[
             :, [guards.index(guard) if guard in guards else len(guards) for guard in self.model.facts.fitting.guards]
         ]
@@ -558,8 +558,8 @@ class _Descent:
         is_short = length <= tolerance * (size + tolerance * math.sqrt(2 * cost))
         is_flat = expected <= least
         taken = ratio > 1e-4 or (gain >= 0 and (is_short or is_flat))
-        kept = self._control(gains, falls, ratio, cost)
-        self._change_reach(step, kept, ratio)
+        gain_ratios = self._control(gains, falls, ratio, cost)
+        self._change_reach(step, gain_ratios, ratio)
         only_strays = self.strays is not None and self.strays.are_left(self.rows.costs, falls, self._noise())
         if taken:
             self._take(trial, rows)
@@ -618,14 +618,14 @@ class _Descent:
         """Change the dampings after a step, by how much of its promise each group kept, (G,), which is returned."""
         with np.errstate(invalid="ignore", divide="ignore"):
             ratios = np.where(falls > 1e-12 * cost, gains / falls, 1.0)
-        kept = np.nan_to_num(ratios, nan=-1.0, posinf=1.0, neginf=-1.0)
+        gain_ratios = np.nan_to_num(ratios, nan=-1.0, posinf=1.0, neginf=-1.0)
         if ratio > 1e-4:
-            factors, factor = _factor(kept), float(_factor(np.array(ratio)))
+            factors, factor = _factor(gain_ratios), float(_factor(np.array(ratio)))
         else:
-            factors, factor = np.where(kept < 0.25, 8.0, 1.0), 8.0
+            factors, factor = np.where(gain_ratios < 0.25, 8.0, 1.0), 8.0
         self.damping = np.clip(self.damping * factors, LEAST_DAMPING, 10 * MOST_DAMPING)
         self.shared_damping = min(max(self.shared_damping * factor, LEAST_DAMPING), 10 * MOST_DAMPING)
-        return kept
+        return gain_ratios
 
     def _first_reach(self) -> tuple[Array, float]:
         """Return the longest first steps: a part of the length of the parameters of each group, and of shared ones."""
@@ -659,7 +659,7 @@ class _Descent:
         """Return lengths of steps of each group, (G,), and of the shared parameters that are small, but not 0."""
         return 1e-3 * np.sqrt(2 * self.rows.costs), 1e-3 * math.sqrt(2 * self.cost)
 
-    def _change_reach(self, step: _Step, kept: Array, ratio: float) -> None:
+    def _change_reach(self, step: _Step, gain_ratios: Array, ratio: float) -> None:
         """Change how far steps of each group are trusted, by how much of its promise the last one kept: see fit.h."""
         lengths, (rest, rest_shared) = self.algebra.lengths, self._least_reach()
         (longest, longest_shared), own_lengths, shared_length = (
@@ -668,10 +668,10 @@ class _Descent:
             float(lengths(step.shared, 0)),
         )
         shorter = np.minimum(longest, 10 * own_lengths) / 4
-        further = np.where(kept > 0.75, np.maximum(longest, np.maximum(2 * own_lengths, rest)), longest)
+        further = np.where(gain_ratios > 0.75, np.maximum(longest, np.maximum(2 * own_lengths, rest)), longest)
         far = max(longest_shared, 2 * shared_length, rest_shared) if ratio > 0.75 else longest_shared
         near = min(longest_shared, 10 * shared_length) / 4
-        self.reach = np.where(kept > 0.25, further, shorter), far if ratio > 0.25 else near
+        self.reach = np.where(gain_ratios > 0.25, further, shorter), far if ratio > 0.25 else near
 
     def _is_ended_by_watch(self) -> bool:
         assert self.watch is not None

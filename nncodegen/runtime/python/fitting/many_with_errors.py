@@ -61,7 +61,7 @@ def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: in
         endless = np.full(inputs, np.inf, lower.dtype)
         lower, upper = np.concatenate([lower, -endless]), np.concatenate([upper, endless])
     held = np.concatenate([options.fixed, np.ones(inputs, bool)])
-    some = slice(first, last)
+    fit_range = slice(first, last)
     wide = ManyFits(second, len(results), results.free_count, results.covariance is not None).arrays()[:3]
     arrays = results.arrays()
     strides = data.strides()
@@ -80,6 +80,6 @@ def _side_by_side(second: Model, data: FitData, steps: int, first: int, last: in
             (*wide, *arrays[3:]),  # those without an axis of parameters are written at once: they tell the progress
         )
     finally:  # fits that have ended count where the others are stopped
-        for to, made in zip(arrays, wide, strict=False):
-            if to is not None and made is not None:
-                to[some] = made[(some, *map(slice, to.shape[1:]))]
+        for to, result in zip(arrays, wide, strict=False):
+            if to is not None and result is not None:
+                to[fit_range] = result[(fit_range, *map(slice, to.shape[1:]))]

@@ -77,21 +77,21 @@ class FixedOrder(Algebra):
             directions, singular, U = self.svd(np.swapaxes(matrices, -1, -2))
             return np.swapaxes(U, -1, -2), singular, np.swapaxes(directions, -1, -2)
         unit = np.broadcast_to(np.eye(columns), (*matrices.shape[:-2], columns, columns))
-        both = np.concatenate([matrices, unit], axis=-2)  # columns, and below them the rotations so far
+        stacked = np.concatenate([matrices, unit], axis=-2)  # columns, and below them the rotations so far
         order = _rounds(columns)
         for _ in range(MOST_SWEEPS):
-            if not sum(self._rotate(both, rows, left, right) for left, right in order):
+            if not sum(self._rotate(stacked, rows, left, right) for left, right in order):
                 break
-        singular = self.lengths(both[..., :rows, :], -2)
+        singular = self.lengths(stacked[..., :rows, :], -2)
         place = np.argsort(-singular, axis=-1, kind="stable")
-        both = np.take_along_axis(both, place[..., None, :], axis=-1)
+        stacked = np.take_along_axis(stacked, place[..., None, :], axis=-1)
         singular = np.take_along_axis(singular, place, axis=-1)
-        U = both[..., :rows, :] / np.where(singular > 0, singular, 1)[..., None, :]
-        return U, singular, np.swapaxes(both[..., rows:, :], -1, -2)
+        U = stacked[..., :rows, :] / np.where(singular > 0, singular, 1)[..., None, :]
+        return U, singular, np.swapaxes(stacked[..., rows:, :], -1, -2)
 
-    def _rotate(self, both: Array, rows: int, left: Array, right: Array) -> bool:
+    def _rotate(self, stacked: Array, rows: int, left: Array, right: Array) -> bool:
         """Rotate pairs of columns, of which none is in two, so that they are orthogonal; return if any was not."""
-        p, q = both[..., left], both[..., right]
+        p, q = stacked[..., left], stacked[..., right]
         a, b = p[..., :rows, :], q[..., :rows, :]
         aa, bb, ab = self.total(a * a, -2), self.total(b * b, -2), self.total(a * b, -2)
         turns = abs(ab) > 2.0**-51 * np.sqrt(aa) * np.sqrt(bb)
@@ -101,8 +101,8 @@ class FixedOrder(Algebra):
         tangent, turns = tangent[..., None, :], turns[..., None, :]
         cosine = 1 / np.sqrt(1 + tangent * tangent)
         sine = cosine * tangent
-        both[..., left] = np.where(turns, cosine * p - sine * q, p)
-        both[..., right] = np.where(turns, sine * p + cosine * q, q)
+        stacked[..., left] = np.where(turns, cosine * p - sine * q, p)
+        stacked[..., right] = np.where(turns, sine * p + cosine * q, q)
         return bool(turns.any())
 
     def triangles(self, rows: Array) -> Array:
@@ -195,9 +195,9 @@ class _Contraction(NamedTuple):
 
 @cache
 def _contraction(subscripts: str) -> _Contraction:
-    names, kept = subscripts.split("->")
-    summed = "".join(name for name in dict.fromkeys(names.replace(",", "")) if name not in kept)
-    every = summed[::-1] + kept
+    names, result_axes = subscripts.split("->")
+    summed = "".join(name for name in dict.fromkeys(names.replace(",", "")) if name not in result_axes)
+    every = summed[::-1] + result_axes
     (axes_of_a, place_of_a), (axes_of_b, place_of_b) = (
         (
             tuple(names_of_array.index(name) for name in every if name in names_of_array),

@@ -28,14 +28,14 @@ CONDITION = 1e5
 def advice_of(result: Fitted) -> str:
     """Return advice for a fit that has not finished, from how its cost fell over the last iterations."""
     costs = np.empty(0) if result._costs is None else result._costs[-KEPT:]
-    more = UNFINISHED[result._ending]
+    remedy = UNFINISHED[result._ending]
     if len(costs) < 2 or not math.isfinite(result.cost):
-        return more
+        return remedy
     steps, size = len(costs) - 1, abs(float(costs[0]))
     fall = float(costs[0] - costs[-1]) / size if size > 0 else 0.0
     over = f"over the last {steps} iterations" if steps > 1 else "in the last iteration"
     if fall >= STILL:
-        return f"{over} the cost fell by {100 * fall:.2g} %, so it still falls: {more}"
+        return f"{over} the cost fell by {100 * fall:.2g} %, so it still falls: {remedy}"
     fell = f"{over} the cost fell by {100 * fall:.2g} % alone" if fall > 0 else f"{over} the cost did not fall"
     ways = [*reasons_of(result), *_looser(fall / steps)]
     return f"{fell}, so more of them gain little: {'; or '.join(ways)}"

@@ -93,8 +93,8 @@ def inverses(algebra: Algebra, blocks: Array, count: int, least: float) -> Array
     roots = np.empty(unit.shape)
     roots[good] = back(np.concatenate([blocks[good, :count, :count], unit[good]], axis=2), count)
     if not good.all():
-        _, singular, directions, kept = _decomposed(algebra, blocks[~good, :, :count], least)
-        roots[~good] = np.swapaxes(directions, 1, 2) * np.where(kept, 1 / np.where(kept, singular, 1), 0)[:, None]
+        _, singular, directions, regular = _decomposed(algebra, blocks[~good, :, :count], least)
+        roots[~good] = np.swapaxes(directions, 1, 2) * np.where(regular, 1 / np.where(regular, singular, 1), 0)[:, None]
     return roots
 
 
@@ -146,13 +146,13 @@ def _decomposed(algebra: Algebra, columns: Array, least: float) -> tuple[Array, 
 
 def _by_singular_values(algebra: Algebra, blocks: Array, count: int, least: float) -> tuple[Array, Array, Array]:
     """Eliminate own columns that may depend on each other: return their solutions, the remaining rows, and ``lost``."""
-    U, singular, directions, kept = _decomposed(algebra, blocks[:, :, :count], least)
-    U = np.where(kept[:, None], U, 0)
+    U, singular, directions, regular = _decomposed(algebra, blocks[:, :, :count], least)
+    U = np.where(regular[:, None], U, 0)
     others = blocks[:, :, count:]
     parts = algebra.product(np.swapaxes(U, 1, 2), others)
-    scaled = np.where(kept, 1 / np.where(kept, singular, 1), 0)
+    scaled = np.where(regular, 1 / np.where(regular, singular, 1), 0)
     own_solutions = algebra.product(-np.swapaxes(directions, 1, 2), scaled[:, :, None] * parts)
-    null = np.where(kept[:, :, None], 0, directions)
+    null = np.where(regular[:, :, None], 0, directions)
     return own_solutions, others - algebra.product(U, parts), algebra.product(np.swapaxes(null, 1, 2), null)
 
 
@@ -170,8 +170,8 @@ def _combined(algebra: Algebra, parts: tuple[Array, ...], shared: int, damping: 
     stacked = np.concatenate(rows)
     while len(stacked) > 4 * TOGETHER * width:
         whole = len(stacked) // (TOGETHER * width) * TOGETHER * width
-        some = algebra.triangles(stacked[:whole].reshape(-1, TOGETHER * width, width)).reshape(-1, width)
-        stacked = np.concatenate([some, stacked[whole:]])
+        triangles = algebra.triangles(stacked[:whole].reshape(-1, TOGETHER * width, width)).reshape(-1, width)
+        stacked = np.concatenate([triangles, stacked[whole:]])
     return algebra.triangles(np.concatenate([stacked, np.zeros((width, width))]))[:shared]
 
 

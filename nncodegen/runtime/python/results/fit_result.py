@@ -180,10 +180,10 @@ class FitResult(Shown, Fitted):
         derived = self.derived
         if derived.names:
             none = np.zeros(len(derived), bool)
-            others = (derived.values, derived.standard_errors, np.full(len(derived), np.nan), none, none)
+            derived_columns = (derived.values, derived.standard_errors, np.full(len(derived), np.nan), none, none)
             columns = {
                 name: np.concatenate([column, other])
-                for (name, column), other in zip(columns.items(), others, strict=True)
+                for (name, column), other in zip(columns.items(), derived_columns, strict=True)
             }
         return frame_of(columns, (*self.names, *derived.names), "parameter")
 

@@ -430,12 +430,12 @@ class GroupedFit(FitResult):
         model: Any = self._model
         for rows in np.split(order, ends):
             place = int(numbers[rows[0]])
-            some = None if inputs is None else inputs[rows]
+            group_inputs = None if inputs is None else inputs[rows]
             if interval is None and sigma is None and level == LEVEL:
-                outputs[0, rows] = model.predict(self.group_parameters[place], some)
+                outputs[0, rows] = model.predict(self.group_parameters[place], group_inputs)
                 continue
             group_fit = self.group(self.labels[place])
-            predicted = group_fit.predict(some, interval, level, np.asarray(sigma)[rows] if per_row else sigma)
+            predicted = group_fit.predict(group_inputs, interval, level, np.asarray(sigma)[rows] if per_row else sigma)
             outputs[:, rows] = predicted
         return outputs[0] if interval is None else Predicted(*outputs)
 
@@ -475,8 +475,8 @@ class GroupedFit(FitResult):
             "i": ("whole_labels", np.int64),
             "f": ("real_labels", np.float64),
         }
-        kept = all(type(label) in (str, int, float) for label in self.labels)
-        if not kept or labels.ndim != 1 or labels.dtype.kind not in kinds or labels.tolist() != self.labels:
+        plain_labels = all(type(label) in (str, int, float) for label in self.labels)
+        if not plain_labels or labels.ndim != 1 or labels.dtype.kind not in kinds or labels.tolist() != self.labels:
             raise ValueError("labels that are neither texts nor numbers are not saved: pickle the result")
         name, kind = kinds[labels.dtype.kind]
         is_own, free = (np.zeros(self._model.parameter_count, bool) for _ in range(2))

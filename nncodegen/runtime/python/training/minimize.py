@@ -125,8 +125,8 @@ def minimize(model: Model, /, *positional: Any, **named: Any) -> Result:
         with model.native.blas_held(), np.errstate(invalid="ignore"):
             optimum = optimize.minimize(function, search.last, jac=gradient, method=called, callback=search, **options)
         lost = not math.isfinite(objective.value(optimum.x))
-        kept = "constraints" in options or (optimum.success and not lost)
-        reached = search.result(search.kept(optimum.x, lost, not kept), "converged", str(optimum.message))
+        accepted = "constraints" in options or (optimum.success and not lost)
+        reached = search.result(search.kept(optimum.x, lost, not accepted), "converged", str(optimum.message))
         reached.loss, reached.classes = objective.loss(reached.parameters), classes
     except BaseException as interrupt:  # Ctrl-C, or an error of a callback
         interrupt.result = search.result(search.last, "interrupted", "")  # type: ignore[attr-defined]

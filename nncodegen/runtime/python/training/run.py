@@ -266,7 +266,7 @@ class Training:
         metrics = self._history.metrics(self.native.epochs, self._resumed)
         loss = float(metrics["loss"][-1]) if len(metrics["loss"]) else math.nan
         state = model.rules[self._optimizer].state
-        kept = {
+        resumable = {
             "identity": model.facts.identity,
             "optimizer": self._optimizer,
             "variables": list(state),
@@ -280,11 +280,11 @@ class Training:
             "measures": self._measures.copy(),
         }
         if self._schedule.plateau is not None:
-            kept |= self._schedule.plateau.state()
+            resumable |= self._schedule.plateau.state()
         reached = self._buffers[1].copy() if best and settings.restore_best_weights else last
         rate = self._rates.of_all(self.native.epochs, self._resumed)
         classes = None if self.data is None else self.data.classes
-        return Result(model, reached, loss, metrics, status, best or None, self.seconds(), "", kept, rate, classes)
+        return Result(model, reached, loss, metrics, status, best or None, self.seconds(), "", resumable, rate, classes)
 
     def __enter__(self) -> None:
         pass
