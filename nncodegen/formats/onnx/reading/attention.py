@@ -86,6 +86,15 @@ def normalization(centered: bool) -> Function:
 
 # --- opset 23 ----------------------------------------------------------------------------------------------------
 
+# The softmax of these operators is the one of the layers (describe.attention's Rows); their two products and their
+# pairs of features are products of matrices and formulas of graphs. A layer computes scores and means only where a
+# query may look, so what is not finite elsewhere does not reach them; ONNX multiplies all queries by all keys, hides
+# scores after softcap and an added mask, and multiplies the values that are hidden by 0, which is NaN where they are
+# not finite. A layer computes its angles from places, and reads the other feature of each pair along an axis that is
+# whole; ONNX takes cosines and sines of half the features from the file or the graph, for any positions, pairs that are
+# interleaved, and a part of the features, and its axes may be in sections, so that the halves of the pairs cost no
+# steps.
+
 
 def rotary_embedding(call: OnnxCall) -> Value:
     """Return features in pairs, turned by angles whose cosines and sines are in the file."""
