@@ -188,7 +188,7 @@ INLINE void follow_kept(const equations *own, const method *with, const path_sam
 {
     const equations copy = *own;
     const lane_arrays shown = *a;
-    const solver s = {own, &copy, NULL, with, has_events(own), all, a, &shown, steps};
+    const solver s = {own, &copy, BY(NULL) with, has_events(own), all, a, &shown, steps};
     follow_paths(IN(1) &s, KEPT_STEPS, p);
 }
 
@@ -206,8 +206,7 @@ INLINE void take_again(const equations *own, const method *with, size_t place, k
     copy_values(own->states, steps->kept->states + 2*place*own->states, a->u);
     copy_values(own->states, steps->kept->states + (2*place + 1)*own->states, a->k);
     enter_interval(own, done, path->values, a->fixed);
-    paths p;
-    begin_paths(IN(1) &p);
+    paths p = NO_PATHS;
     p.begun = p.lanes = 1;
     p.done[0] = done;
     p.live[0] = 1;
@@ -325,8 +324,7 @@ INLINE void solve_kept(const equations *own, const method *with, const step_reco
 {
     const path_samples all = one_sample(&seen);
     kept_steps steps = {kept, levels, {0, 0, 0, 0}, 0, SIZE_MAX};
-    paths p;
-    begin_paths(IN(1) &p);
+    paths p = NO_PATHS;
     follow_kept(own, with, &all, &steps, a, &p);
     if (levels > 0) {
         const size_t count = steps.number;
