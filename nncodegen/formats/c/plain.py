@@ -87,7 +87,7 @@ def _prelude(model: PlainModel, helpers: dict[str, None], callers: str) -> Itera
     yield from helper_texts([*(helper for helper in helpers if helper not in defined), *roots])
     if systems:
         yield from (["#undef sqrt", "#define sqrt(x) root_of(x)"] if roots else [])
-        parts = ["plain/solving", "solve/equations", "solve/times", "solve/solve"]
+        parts = ["plain/solving", *(f"solve/{part}" for part in ("controller", "equations", "times", "solve"))]
         parts += ["solve/rosenbrock"] * any(system.implicit for system in systems)
         parts += ["solve/solve_reverse"] * any(system.transposed is not None for system in systems)
         yield from ("", *solver_text(parts, model.request.precision[-2:], callers))

@@ -471,7 +471,7 @@ INLINE void step_implicitly(OF_LANES const equations *own, OF_RATES const lane_a
 }
 
 /* Tries a step in each lane, an explicit one where the bound of eigenvalues allows that: where the length times it is
-   at most 2, explicit steps are stable. The stages that an explicit step does not have are 0. */
+   at most STEP_REACH, explicit steps are stable. The stages that an explicit step does not have are 0. */
 IN_LOOP int step_linearly(OF_LANES const solver *s, paths *p)
 {
     const implicit_solver *const l = s->besides;
@@ -484,7 +484,7 @@ IN_LOOP int step_linearly(OF_LANES const solver *s, paths *p)
         return 0;
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
-        steps->chosen[lane] = other && p->h[lane]*(double) steps->bound[lane] <= 2 ? 1 : 0;
+        steps->chosen[lane] = other && p->h[lane]*(double) steps->bound[lane] <= STEP_REACH ? 1 : 0;
         steps->before[lane] = p->before[lane];
     }
     if (other) {

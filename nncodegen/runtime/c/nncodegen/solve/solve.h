@@ -17,11 +17,12 @@
 #include "nncodegen/base/vectors.h"
 #include "nncodegen/solve/times.h"
 
-/* The lanes of the shortest vectors of all instruction sets. Each lane has a time, a length of steps and an error of its
-   own, and takes the next sample when its own one ends. What computes has the number of lanes as a constant: as many as
-   the longest vectors have, or as the shortest for a sample alone, or 1, where vectors run along the states instead
-   (layout.py says when). Loops over several lanes become the same operations on vectors in either case, so that a
-   sample has the same bits alone and among others. */
+/* The lanes of the shortest vectors of all instruction sets.
+
+   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends.
+   What computes has the number of lanes as a constant: as many as the longest vectors have, or as the shortest for a
+   sample alone, or 1, where vectors run along the states instead (layout.py says when). Loops over several lanes become
+   the same operations on vectors in either case, so that a sample has the same bits alone and among others. */
 enum { NARROW = 16/sizeof(real) };
 
 #define ALIGNED __attribute__((aligned(64)))
@@ -247,12 +248,12 @@ INLINE void judge_path(const method *with, int stops, paths *p)
     const int good = norm <= 1;
     p->good[0] = good ? 1 : 0;
     if (good) {
-        const double held = (double) rough_log2((real) larger(norm, 1e-8));
+        const double held = (double) rough_log2((real) larger(norm, STEP_TINY));
         p->proposed_length[0] = p->h[0]*longer(with, held, p->before[0], p->max_growth[0]);
         p->before[0] = larger(held, STEP_NEAR);
     } else
         p->proposed_length[0] = p->h[0]*shorter(with, norm);
-    p->max_growth[0] = good ? 10 : 1;
+    p->max_growth[0] = good ? STEP_MOST : 1;
     if (stops && good)
         p->proposed_length[0] = larger(p->proposed_length[0], asked);
 }
@@ -260,19 +261,19 @@ INLINE void judge_path(const method *with, int stops, paths *p)
 /* The same for the steps of several lanes. Logarithms are those of squares. */
 INLINE void judge_squares(OF_LANES const method *with, int stops, paths *p)
 {
-    const real share = (real) (0.5/with->exponent), tiny = (real) 1e-16, near = (real) (2*STEP_NEAR);
+    const real share = (real) (0.5/with->exponent), tiny = (real) TINY_SQUARE, near = (real) (2*STEP_NEAR);
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
         const real norm = (real) p->norm[lane], held = rough_log2(norm > tiny ? norm : tiny);
         const real power = share*(norm <= 1 ? (real) STEP_BEFORE*(real) p->before[lane] - held : -held);
         const real small = power > 4 ? 4 : power, within = small < -4 ? -4 : small;
         const double factor = STEP_SAFE*(double) rough_exp2(within), most = norm <= 1 ? p->max_growth[lane] : 1;
-        const double least = factor < 0.2 ? 0.2 : factor;
-        const double scale = p->norm[lane] < HUGE_VAL ? (least > most ? most : least) : 0.2; /* 0.2 for NaN */
+        const double least = factor < STEP_LEAST ? STEP_LEAST : factor;
+        const double scale = p->norm[lane] < HUGE_VAL ? (least > most ? most : least) : STEP_LEAST; /* also for NaN */
         const double next = p->h[lane]*scale;
         const double asked = norm <= 1 && p->end[lane] == p->last[lane] ? p->proposed_length[lane] : 0;
         p->proposed_length[lane] = stops && next < asked ? asked : next;
-        p->max_growth[lane] = norm <= 1 ? 10 : 1;
+        p->max_growth[lane] = norm <= 1 ? STEP_MOST : 1;
         p->before[lane] = norm <= 1 ? (double) (held > near ? held : near) : p->before[lane];
         p->good[lane] = norm <= 1 ? 1 : 0;
     }
@@ -508,7 +509,7 @@ static COLD void begin_lane(OF_LANES const equations *own, const path_samples *a
     p->left[lane] = (double) own->most;
     p->now[lane] = p->end[lane] = now;
     p->h[lane] = p->proposed_length[lane] = 0;
-    p->max_growth[lane] = 10;
+    p->max_growth[lane] = STEP_MOST;
     p->before[lane] = 0;
     p->good[lane] = 0;
     p->needs_first_step[lane] = FROM_NOTHING;
@@ -585,7 +586,7 @@ SHARED HOT int pass_lanes(OF_LANES const equations *own, const path_samples *all
             for (size_t i = 0; i < own->states; i++)
                 a->after[i*lanes + lane] = a->own_u[i];
             if (jumped) {
-                p->max_growth[lane] = 10;
+                p->max_growth[lane] = STEP_MOST;
                 p->before[lane] = 0;
             }
             p->needs_first_step[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;

@@ -149,7 +149,7 @@ typedef struct {
 IN_LOOP int step_kept(OF_LANES const solver *s, paths *p)
 {
     kept_steps *const steps = (kept_steps *) s->besides;
-    steps->tried = (step_begin) {p->now[0], p->proposed_length[0], p->before[0], p->max_growth[0] < 10};
+    steps->tried = (step_begin) {p->now[0], p->proposed_length[0], p->before[0], p->max_growth[0] < STEP_MOST};
     return step_explicitly(IN(lanes) s, p);
 }
 
@@ -215,7 +215,7 @@ INLINE void take_again(const equations *own, const method *with, size_t place, k
     p.last[0] = p.final[0] = aim_of(own, &seen);
     p.upcoming[0] = HUGE_VAL;
     p.proposed_length[0] = from.h;
-    p.max_growth[0] = from.rejected ? 1 : 10;
+    p.max_growth[0] = from.rejected ? 1 : STEP_MOST;
     p.before[0] = from.before;
     follow_kept(own, with, &all, steps, a, &p);
 }
