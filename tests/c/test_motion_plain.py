@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import re
 import subprocess
 
 import numpy as np
@@ -242,3 +243,15 @@ def test_functions_that_only_a_library_has(tmp_path):
     model = nn.Dynamics("u' = -k*sin(u)", {"u": 1}, {"k": 1}, times=3, name="swing")
     with pytest.raises(nn.ModelError, match="swing needs sin of the C library"):
         nn.export(model, "c", tmp_path, libm=False)
+
+
+@pytest.mark.parametrize("name", ["prey", "dosing", "pulled_auto", "robertson32"])
+def test_one_lane(name, tmp_path):
+    """The text has one lane: no loop or argument for several, and no function that nothing calls."""
+    model, options = (MODELS | SINGLES)[name]
+    text = exported(model, tmp_path, tested=False, name=name, **options)[f"{name}.c"]
+    code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    defined = re.findall(r"^(?:INLINE|IN_LOOP|static) .*?\b(\w+)\(", code, re.MULTILINE)
+    assert not re.search(r"\blane\b|LANES", code)
+    assert {"norm_of", "add_stages"} <= set(defined)
+    assert [function for function in defined if len(re.findall(rf"\b{function}\b", code)) < 2] == []

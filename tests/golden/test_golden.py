@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nncodegen.compiler.describe.optimizers import OPTIMIZERS, describe_update
+from nncodegen.compiler.emit.controller import emit_controller
 from nncodegen.compiler.emit.optimizers import emit_optimizers
 from nncodegen.compiler.emit.options import emit_options
 from nncodegen.compiler.emit.stub import emit_protocol
@@ -57,6 +58,7 @@ def printed_rules():
 
 EMITTED = {
     "runtime/c/nncodegen/train/options.h": emit_options,
+    "runtime/c/nncodegen/solve/controller.h": emit_controller,
     "runtime/c/nncodegen/train/optimizers.h": lambda: emit_optimizers(
         [simplify_update(describe_update(name)) for name in OPTIMIZERS]
     ),
@@ -67,7 +69,7 @@ EMITTED = {
 
 @pytest.mark.parametrize("file", EMITTED)
 def test_what_follows_from_declarations(file, request):
-    """Options and update rules in C, and the protocol of modules, follow from declarations in Python."""
+    """Options, update rules and lengths of steps in C, and the protocol of modules, follow from Python."""
     path = ROOT / "nncodegen" / file
     if request.config.getoption("--update-golden"):
         path.write_text(EMITTED[file]())

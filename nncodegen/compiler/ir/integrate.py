@@ -45,11 +45,12 @@ from nncodegen.runtime.python.ground.outcomes import SOLVED, TOO_EARLY, TOO_MANY
 
 Array = NDArray[Any]
 
+# C has these numbers from here: see emit/controller.py
 SAFE, LEAST, MOST = 0.85, 0.2, 10.0
 BEFORE = 0.2
-NEAR, TINY = math.log2(0.1), 1e-8
-"""The logarithm, to the base 2, of the smallest norm of a step that the controller remembers, and the smallest norm
-whose logarithm it takes."""
+NEAR, TINY = -3.3219280948873626, 1e-8
+"""The logarithm, to the base 2, of the smallest norm of a step that the controller remembers, 0.1 (its last digit
+decides bits of results), and the smallest norm whose logarithm it takes."""
 
 Rates = Callable[[Any, Array], Array]
 """The rates at a time and states."""

@@ -17,6 +17,7 @@ from nncodegen.formats.c.dialects import BESIDES, exported
 from nncodegen.formats.c.functions import Function, functions
 from nncodegen.formats.c.kernels import HELPERS
 from nncodegen.formats.c.model import PlainModel
+from nncodegen.formats.c.one_lane import solver_text
 from nncodegen.formats.c.runtime_headers import runtime_text
 from nncodegen.formats.c.stepwise import step_functions, step_source
 from nncodegen.formats.export.first_line import HEAD
@@ -48,8 +49,9 @@ def source(model: PlainModel) -> str:
             function.body(bodies)
         bodies.add("")
     lines = Lines()
-    lines.add(HEAD, "", f'#include "{model.name}.h"', "", *_prelude(model, helpers), "")
-    lines.include(str(bodies).rstrip("\n"))
+    callers = str(bodies).rstrip("\n")
+    lines.add(HEAD, "", f'#include "{model.name}.h"', "", *_prelude(model, helpers, callers), "")
+    lines.include(callers)
     lines.add(*constants(model))
     return str(lines)
 
@@ -61,8 +63,11 @@ def _all_functions(model: PlainModel, helpers: dict[str, None]) -> Iterator[Func
         yield from step_functions(model)
 
 
-def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
-    """Yield the lines before the functions: the floating-point type, the library of mathematics, helpers."""
+def _prelude(model: PlainModel, helpers: dict[str, None], callers: str) -> Iterator[str]:
+    """Yield the lines before the functions: the floating-point type, the library of mathematics, helpers.
+
+    ``callers`` is the text that follows, which calls solvers.
+    """
     libm, systems = model.request.options.libm, model.systems
     inline = bool(systems or not libm or "functions" in helpers)
     yield from ["#include <math.h>"] * libm
@@ -81,15 +86,11 @@ def _prelude(model: PlainModel, helpers: dict[str, None]) -> Iterator[str]:
     defined = BESIDES if "functions" in helpers else ()
     yield from helper_texts([*(helper for helper in helpers if helper not in defined), *roots])
     if systems:
-        yield from ("", f"#define NN_BITS {model.request.precision[-2:]}")
         yield from (["#undef sqrt", "#define sqrt(x) root_of(x)"] if roots else [])
-        yield from ("", *runtime_text("plain/solving"))
-        for part in "equations", "times", "solve":
-            yield from ("", *runtime_text(f"solve/{part}"))
-        if any(system.implicit for system in systems):
-            yield from ("", *runtime_text("solve/rosenbrock"))
-        if any(system.transposed for system in systems):
-            yield from ("", *runtime_text("solve/solve_reverse"))
+        parts = ["plain/solving", *(f"solve/{part}" for part in ("controller", "equations", "times", "solve"))]
+        parts += ["solve/rosenbrock"] * any(system.implicit for system in systems)
+        parts += ["solve/solve_reverse"] * any(system.transposed is not None for system in systems)
+        yield from ("", *solver_text(parts, model.request.precision[-2:], callers))
 
 
 def helper_texts(helpers: Iterable[str]) -> Iterator[str]:

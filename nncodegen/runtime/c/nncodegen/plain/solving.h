@@ -1,20 +1,11 @@
-/* What the solvers of differential equations read of their headers' beginning: one lane, the bits of a number, and
-   small functions. */
-enum { LANES = 1, lanes = 1 };
-#define OF_LANES
-#define IN(number)
+/* The solver of differential equations begins here. It solves samples in several lanes of vectors as well, but here
+   there is one lane, and arrays over lanes have one value. The loop over steps is inline, so that it calls its parts
+   directly. */
 #ifdef __GNUC__
 #define IN_LOOP INLINE __attribute__((always_inline))
+#else
+#define IN_LOOP INLINE
 #endif
-#define ALIGNED
-#define LANES_LOOP
-#define LARGEST_LOOP(variable)
-#define FEW_ROUNDS
-#define INDEPENDENT
-#define HOT
-#define COLD
-#define SHARED INLINE
-#define NN(name) name
 
 #if NN_BITS == 64
 typedef uint64_t word;

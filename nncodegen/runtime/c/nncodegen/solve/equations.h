@@ -1,13 +1,14 @@
 /* Differential equations, methods, and the lengths of steps.
 
-   Needs base.h. Gives the types rates_function, starts_function, method, events, equations and places, MOST_STAGES,
-   MOST_DEGREE, NO_EVENTS, plus_product, the numbers of the controller, the reasons why a path has no states,
-   rough_log2 and rough_exp2, fewer_steps, norm_of, first_length, shorter, longer, copy_values and row_of. */
+   Needs base.h and controller.h. Gives the types rates_function, starts_function, method, events, equations and places,
+   MOST_STAGES, MOST_DEGREE, NO_EVENTS, plus_product, the reasons why a path has no states, rough_log2 and rough_exp2,
+   fewer_steps, norm_of, first_length, shorter, longer, copy_values and row_of. */
 
 #ifndef NNCODEGEN_EQUATIONS_H
 #define NNCODEGEN_EQUATIONS_H
 
 #include "nncodegen/base/base.h"
+#include "nncodegen/solve/controller.h"
 
 enum { MOST_STAGES = 8, MOST_DEGREE = 5 };
 
@@ -65,12 +66,6 @@ typedef struct {
     const real *values;
     size_t next, sample;
 } places;
-
-/* The controller of lengths (nncodegen/compiler/ir/integrate.py): the factor that keeps steps from being rejected, the
-   exponent of the norm of the step before, and the logarithm of the smallest norm that is remembered, log2(0.1). */
-#define STEP_SAFE 0.85
-#define STEP_BEFORE 0.2
-#define STEP_NEAR (-3.3219280948873626)
 
 #if NN_BITS == 64
 #define ROOT_HALF UINT64_C(0x3fe6a09e667f3bcd)
@@ -177,7 +172,7 @@ INLINE double first_length(const equations *own, const method *with, double now,
 /* Returns the factor of the length of a step that was rejected. */
 INLINE double shorter(const method *with, double norm)
 {
-    return norm < HUGE_VAL ? larger(0.2, STEP_SAFE/rough_root(norm, with->exponent)) : 0.2;
+    return norm < HUGE_VAL ? larger(STEP_LEAST, STEP_SAFE/rough_root(norm, with->exponent)) : STEP_LEAST;
 }
 
 /* Returns the factor from the length of an accepted step to that of the next one: held and before are the logarithms,
@@ -185,7 +180,7 @@ INLINE double shorter(const method *with, double norm)
 INLINE double longer(const method *with, double held, double before, double most)
 {
     const double factor = STEP_SAFE*(double) rough_exp2((real) ((STEP_BEFORE*before - held)/with->exponent));
-    return factor < 0.2 ? 0.2 : factor > most ? most : factor;
+    return factor < STEP_LEAST ? STEP_LEAST : factor > most ? most : factor;
 }
 
 /* Copies values. */

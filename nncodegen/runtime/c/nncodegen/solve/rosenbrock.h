@@ -186,10 +186,6 @@ static HOT void swap_rows(OF_LANES size_t count, size_t row, const real *pivots,
 INLINE int factorize_lanes(OF_LANES size_t n, const real *shift, const real *jacobian, real *a, real *pivots)
 {
     int swapped = 0;
-    if (lanes == 1) {
-        factorize(n, jacobian, shift[0], a, pivots);
-        return 1;
-    }
     for (size_t i = 0; i < n*n; i++) {
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++)
@@ -242,10 +238,6 @@ INLINE int factorize_lanes(OF_LANES size_t n, const real *shift, const real *jac
 /* Replaces right-hand sides by the solutions of the linear equations that factorize_lanes has prepared. */
 INLINE void substitute_lanes(OF_LANES size_t n, const implicit_steps *own, real *b)
 {
-    if (lanes == 1) {
-        substitute(n, own->matrix, own->pivots, b);
-        return;
-    }
     const real *const a = own->matrix;
     for (size_t k = 0; own->swapped && k < n; k++)
         swap_rows(IN(lanes) 1, k, own->pivots + k*lanes, b);
@@ -267,6 +259,15 @@ INLINE void substitute_lanes(OF_LANES size_t n, const implicit_steps *own, real 
     }
 }
 
+/* Replaces right-hand sides of one block by the solutions of the linear equations of a step. */
+INLINE void solve_block(OF_LANES size_t n, const implicit_steps *steps, real *b)
+{
+    if (lanes == 1)
+        substitute(n, steps->matrix, steps->pivots, b);
+    else
+        substitute_lanes(IN(lanes) n, steps, b);
+}
+
 /* Replaces right-hand sides of all blocks by the solution of the linear equations of a step. There is room for the
    states of all blocks but the first in change. */
 INLINE void solve_blocks(OF_LANES const equations *own, const implicit_solver *l, const lane_arrays *a,
@@ -274,10 +275,10 @@ INLINE void solve_blocks(OF_LANES const equations *own, const implicit_solver *l
 {
     const implicit_steps *const steps = l->steps;
     const size_t states = own->states, block = own->block;
-    substitute_lanes(IN(lanes) block, steps, b);
+    solve_block(IN(lanes) block, steps, b);
     if (states == block)
         return;
-    if (l->alone)
+    if (lanes == 1)
         l->alone->bend(steps->now[0], a->u, a->given, a->fixed, b, change);
     else
         l->together->bend(lanes, steps->now, a->u, a->given, a->fixed, b, change);
@@ -287,7 +288,7 @@ INLINE void solve_blocks(OF_LANES const equations *own, const implicit_solver *l
             b[i*lanes + lane] += change[(i - block)*lanes + lane];
     }
     for (size_t i = block; i < states; i += block)
-        substitute_lanes(IN(lanes) block, steps, b + i*lanes);
+        solve_block(IN(lanes) block, steps, b + i*lanes);
 }
 
 /* Writes two weighted sums of some stages; u is added to the first one. */
@@ -309,15 +310,15 @@ INLINE void add_two_sums(OF_LANES size_t states, size_t stages, const real *firs
     }
 }
 
-/* Writes these sums for any number of stages, which is a constant up to 8 in several lanes. */
-INLINE void combine_stages(OF_LANES size_t states, size_t stages, const real *first, const real *second,
+/* The same for any number of stages, which is a constant up to 8. */
+INLINE void add_any_two_sums(OF_LANES size_t states, size_t stages, const real *first, const real *second,
     const real *u, const real *k, real *one, real *two)
 {
 #define CASE(number) \
     case number: \
         add_two_sums(IN(lanes) states, number, first, second, u, k, one, two); \
         break;
-    switch (lanes > 1 ? stages : 0) {
+    switch (stages) {
         CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
     default:
         add_two_sums(IN(lanes) states, stages, first, second, u, k, one, two);
@@ -325,15 +326,21 @@ INLINE void combine_stages(OF_LANES size_t states, size_t stages, const real *fi
 #undef CASE
 }
 
-/* Writes a bound of the absolute values of the eigenvalues in each lane: see bound_of. There is room for a matrix
-   in square, which several lanes leave, and for a row in sums. */
-INLINE void bounds_of(OF_LANES size_t n, const real *jacobian, real *square, real *sums, real *bounds)
+/* Writes these sums. */
+INLINE void combine_stages(OF_LANES size_t states, size_t stages, const real *first, const real *second,
+    const real *u, const real *k, real *one, real *two)
+{
+    if (lanes == 1)
+        add_two_sums(IN(lanes) states, stages, first, second, u, k, one, two);
+    else
+        add_any_two_sums(IN(lanes) states, stages, first, second, u, k, one, two);
+}
+
+/* Writes a bound of the absolute values of the eigenvalues in each lane: see bound_of. There is room for a row in
+   sums. */
+INLINE void bounds_of(OF_LANES size_t n, const real *jacobian, real *sums, real *bounds)
 {
     real rows[LANES] ALIGNED = {0}, columns[LANES] ALIGNED = {0};
-    if (lanes == 1) {
-        bounds[0] = (real) bound_of(n, jacobian, square, sums);
-        return;
-    }
     for (size_t i = 0; i < n*lanes; i++)
         sums[i] = 0;
     for (size_t i = 0; i < n; i++) {
@@ -371,7 +378,7 @@ INLINE void bounds_of(OF_LANES size_t n, const real *jacobian, real *square, rea
 /* Computes the rates and their derivatives where the steps begin. Where these are not finite, no implicit step leads
    on: the lane makes no step, or an explicit one. Returns whether all lanes can make one. In one lane, nothing has
    changed after a step that was rejected; among several, hardly ever all of them have been. */
-INLINE int derive_lanes(OF_LANES const equations *own, rates_of_lanes rates, const lane_arrays *a,
+INLINE int derive_lanes(OF_LANES const equations *own, OF_RATES const lane_arrays *a,
     const implicit_solver *l, paths *p)
 {
     implicit_steps *const steps = l->steps;
@@ -386,8 +393,8 @@ INLINE int derive_lanes(OF_LANES const equations *own, rates_of_lanes rates, con
     for (size_t lane = 0; lane < lanes; lane++)
         steps->now[lane] = (real) p->now[lane];
     if (lanes > 1 || begins || !steps->rated)
-        rates_at(IN(lanes) own, rates, steps->now, a->u, a, steps->rate);
-    if (l->alone)
+        rates_at(IN(lanes) own, BY(rates) steps->now, a->u, a, steps->rate);
+    if (lanes == 1)
         l->alone->slopes(steps->now[0], a->u, a->given, a->fixed, steps->jacobian, steps->drift);
     else
         l->together->slopes(lanes, steps->now, a->u, a->given, a->fixed, steps->jacobian, steps->drift);
@@ -401,8 +408,12 @@ INLINE int derive_lanes(OF_LANES const equations *own, rates_of_lanes rates, con
         for (size_t lane = 0; lane < lanes; lane++)
             none[lane] += 0*steps->drift[i*lanes + lane];
     }
-    if (explicit)
-        bounds_of(IN(lanes) block, steps->jacobian, steps->matrix, a->after, steps->bound);
+    if (explicit) {
+        if (lanes == 1)
+            steps->bound[0] = (real) bound_of(block, steps->jacobian, steps->matrix, a->after);
+        else
+            bounds_of(IN(lanes) block, steps->jacobian, a->after, steps->bound);
+    }
     LARGEST_LOOP(stuck)
     for (size_t lane = 0; lane < lanes; lane++) {
         const int able = explicit || none[lane] == 0;
@@ -415,7 +426,7 @@ INLINE int derive_lanes(OF_LANES const equations *own, rates_of_lanes rates, con
 
 /* Makes an implicit step in each lane from its rates, which are those of the first stage: writes its stages, the states
    after it, and its error. */
-INLINE void step_implicitly(OF_LANES const equations *own, rates_of_lanes rates, const lane_arrays *a,
+INLINE void step_implicitly(OF_LANES const equations *own, OF_RATES const lane_arrays *a,
     const implicit_solver *l, const paths *p)
 {
     implicit_steps *const steps = l->steps;
@@ -428,7 +439,10 @@ INLINE void step_implicitly(OF_LANES const equations *own, rates_of_lanes rates,
         part[lane] = (real) (1/p->h[lane]);
         shift[lane] = (real) (1/((double) with->gamma*p->h[lane]));
     }
-    steps->swapped = factorize_lanes(IN(lanes) own->block, shift, steps->jacobian, steps->matrix, steps->pivots);
+    if (lanes == 1)
+        factorize(own->block, steps->jacobian, shift[0], steps->matrix, steps->pivots);
+    else
+        steps->swapped = factorize_lanes(IN(lanes) own->block, shift, steps->jacobian, steps->matrix, steps->pivots);
     for (size_t s = 0; s < stages; s++) {
         real *const stage = a->k + s*states*lanes;
         if (s > 0) {
@@ -437,7 +451,7 @@ INLINE void step_implicitly(OF_LANES const equations *own, rates_of_lanes rates,
             LANES_LOOP
             for (size_t lane = 0; lane < lanes; lane++)
                 at[lane] = (real) (p->now[lane] + (double) with->common.times[s]*p->h[lane]);
-            rates_at(IN(lanes) own, rates, at, a->after, a, stage);
+            rates_at(IN(lanes) own, BY(rates) at, a->after, a, stage);
             for (size_t i = 0; i < states; i++) {
                 LANES_LOOP
                 for (size_t lane = 0; lane < lanes; lane++)
@@ -457,7 +471,7 @@ INLINE void step_implicitly(OF_LANES const equations *own, rates_of_lanes rates,
 }
 
 /* Tries a step in each lane, an explicit one where the bound of eigenvalues allows that: where the length times it is
-   at most 2, explicit steps are stable. The stages that an explicit step does not have are 0. */
+   at most STEP_REACH, explicit steps are stable. The stages that an explicit step does not have are 0. */
 IN_LOOP int step_linearly(OF_LANES const solver *s, paths *p)
 {
     const implicit_solver *const l = s->besides;
@@ -466,11 +480,11 @@ IN_LOOP int step_linearly(OF_LANES const solver *s, paths *p)
     const method *const other = l->other;
     const size_t size = s->own->states, stages = l->with->common.stages;
     double some = 0, others = 0;
-    if (!derive_lanes(IN(lanes) s->own, s->rates, a, l, p))
+    if (!derive_lanes(IN(lanes) s->own, BY(s->rates) a, l, p))
         return 0;
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
-        steps->chosen[lane] = other && p->h[lane]*(double) steps->bound[lane] <= 2 ? 1 : 0;
+        steps->chosen[lane] = other && p->h[lane]*(double) steps->bound[lane] <= STEP_REACH ? 1 : 0;
         steps->before[lane] = p->before[lane];
     }
     if (other) {
@@ -486,9 +500,9 @@ IN_LOOP int step_linearly(OF_LANES const solver *s, paths *p)
     else if (other && some > 0)
         copy_values(size*lanes, a->k, e->k);
     if (!other || others > 0)
-        step_implicitly(IN(lanes) s->own, s->rates, a, l, p);
+        step_implicitly(IN(lanes) s->own, BY(s->rates) a, l, p);
     if (other && some > 0) {
-        step_lanes(IN(lanes) s->own, s->rates, other, e, p);
+        step_lanes(IN(lanes) s->own, BY(s->rates) other, e, p);
         if (lanes > 1) {
             keep_chosen(IN(lanes) size, steps->chosen, e->after, a->after);
             keep_chosen(IN(lanes) size, steps->chosen, e->error, a->error);
@@ -509,7 +523,7 @@ IN_LOOP int step_linearly(OF_LANES const solver *s, paths *p)
    estimate is the solution of (1/(gamma*h) - J) error = f(at, v) - dv/dt, with the interpolant v: a step of Newton's
    method where J is large, and gamma*h times the defect where it is small. A lane where it is too large is not due: its
    step is taken again, to end there. */
-INLINE void look_within(OF_LANES const equations *own, rates_of_lanes rates, const real *x, real weights[][LANES],
+INLINE void look_within(OF_LANES const equations *own, OF_RATES const real *x, real weights[][LANES],
     const lane_arrays *a, const implicit_solver *l, double *due, paths *p)
 {
     const implicit_steps *const steps = l->steps;
@@ -550,7 +564,7 @@ INLINE void look_within(OF_LANES const equations *own, rates_of_lanes rates, con
             a->error[i*lanes + lane] = a->u[i*lanes + lane] + (inside[lane] > 0 ? sum : 0);
         }
     }
-    rates_at(IN(lanes) own, rates, at, a->error, a, steps->within);
+    rates_at(IN(lanes) own, BY(rates) at, a->error, a, steps->within);
     for (size_t i = 0; i < states; i++) {
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++) {
@@ -590,7 +604,7 @@ IN_LOOP int observe_linearly(OF_LANES const solver *s, paths *p)
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++)
             h[lane] = steps->chosen[lane] > 0 ? (real) p->h[lane] : 1;
-        look_within(IN(lanes) s->own, s->rates, x, weights, s->a, l, due, p);
+        look_within(IN(lanes) s->own, BY(s->rates) x, weights, s->a, l, due, p);
         if (other) {
             real explicit[MOST_STAGES][LANES] ALIGNED;
             weights_in_lanes(IN(lanes) other->stages, other->degree, other, x, explicit);
@@ -623,9 +637,9 @@ IN_LOOP int take_linearly(OF_LANES const solver *s, paths *p)
 
 #define IMPLICIT_STEPS step_linearly, observe_linearly, take_linearly
 
-/* Gives implicit steps their parts of memory, and returns the rest: the explicit step has further arrays in several
-   lanes, and the rates where a step begins in one, where those of its first stage are replaced. */
-INLINE real *parts_of_steps(OF_LANES const equations *own, const method *other, real *work, implicit_steps *steps)
+/* Gives implicit steps their parts of memory, and returns the rest. They take further values at the rates where a step
+   begins. */
+INLINE real *parts_of_steps(OF_LANES const equations *own, size_t further, real *work, implicit_steps *steps)
 {
     const size_t size = own->states*lanes, elements = own->block*own->block*lanes;
     real *const drift = work + 2*elements + own->block*lanes, *const taken = drift + 2*size;
@@ -639,38 +653,39 @@ INLINE real *parts_of_steps(OF_LANES const equations *own, const method *other, 
     steps->rated = steps->swapped = 0;
     for (size_t i = 0; i < elements; i++)
         steps->jacobian[i] = 0;
-    return taken + (lanes == 1 ? size : other ? (other->stages + 2)*size : 0);
+    return taken + further;
 }
 
 /* Solves equations for the samples of a batch. There is room in work for the arrays of implicit steps, and for those of
    all lanes. */
-INLINE void solve_stiff_paths(OF_LANES const equations *own, rates_of_lanes rates, const linear_lanes *local,
+INLINE void solve_stiff_paths(OF_LANES const equations *own, OF_RATES const linear_lanes *local,
     const rosenbrock_method *with, const method *other, const path_samples *all, real *work)
 {
     implicit_steps steps;
+    const size_t size = own->states*lanes, further = other ? (other->stages + 2)*size : 0; /* for the explicit step */
     const lane_arrays a = arrays_of(IN(lanes) own, with->common.stages,
-        parts_of_steps(IN(lanes) own, other, work, &steps));
-    const size_t size = own->states*lanes;
-    const implicit_solver l = {NULL, local, local->driven, with, other, &steps};
+        parts_of_steps(IN(lanes) own, further, work, &steps));
+    const implicit_solver l = {NULL, BY(local) local->driven, with, other, &steps};
     real *const taken = steps.rate;
     steps.rate = a.k;
     steps.explicit = a;
     steps.explicit.after = taken;
     steps.explicit.error = taken + size;
     steps.explicit.k = taken + 2*size;
-    solve_paths(IN(lanes) own, rates, &with->common, IMPLICIT_STEPS, &l, all, &a);
+    solve_paths(IN(lanes) own, BY(rates) &with->common, IMPLICIT_STEPS, &l, all, &a);
 }
 
-/* The same in one lane, whose rows lie elsewhere. There is room in work for stages + 6 times the states, two matrices
+/* The same in one lane, whose rows lie elsewhere. The rates where a step begins have memory of their own, as those of
+   its first stage are replaced. There is room in work for stages + 6 times the states, two matrices
    and the order of their rows. */
 INLINE void solve_stiff_alone(const equations *own, const linear_parts *local, const rosenbrock_method *with,
     const method *other, const path_samples *all, real *given, real *fixed, real *work)
 {
     implicit_steps steps;
-    const lane_arrays a = arrays_alone(own, given, fixed, parts_of_steps(IN(1) own, other, work, &steps));
-    const implicit_solver l = {local, NULL, local->driven, with, other, &steps};
+    const lane_arrays a = arrays_alone(own, given, fixed, parts_of_steps(IN(1) own, own->states, work, &steps));
+    const implicit_solver l = {local, BY(NULL) local->driven, with, other, &steps};
     steps.explicit = a;
-    solve_paths(IN(1) own, NULL, &with->common, IMPLICIT_STEPS, &l, all, &a);
+    solve_paths(IN(1) own, BY(NULL) &with->common, IMPLICIT_STEPS, &l, all, &a);
 }
 
 /* Like solve, with a linearly implicit method, and for some steps with an explicit one, unless it is NULL, which has no
@@ -701,9 +716,9 @@ INLINE void solve_stiff_in_lanes(equations own, rates_of_lanes rates, linear_lan
 {
     const path_samples all = {count, times, time, given, fixed, out, out_time, out_state, out_sample};
     if (narrow && count == 1)
-        solve_stiff_paths(IN(NARROW) &own, rates, &local, with, other, &all, work);
+        solve_stiff_paths(IN(NARROW) &own, BY(rates) &local, with, other, &all, work);
     else
-        solve_stiff_paths(IN(LANES) &own, rates, &local, with, other, &all, work);
+        solve_stiff_paths(IN(LANES) &own, BY(rates) &local, with, other, &all, work);
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }
 

@@ -1,19 +1,14 @@
 /* Solves differential equations in steps that are chosen by an estimate of their error: several samples at once, each
    in a lane of vectors, or one after the other.
 
-   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends.
-   What computes has the number of lanes as a constant: as many as the longest vectors have, or as the shortest for a
-   sample alone, or 1, where vectors run along the states instead (layout.py says when). Loops over several lanes become
-   the same operations on vectors in either case, so that a sample has the same bits alone and among others.
-
    The loop is the same for all methods. A kind of method has a function that tries a step in each lane, one that writes
    states between steps, and one that goes on from accepted steps: those of explicit methods are here. Others may keep
    steps before they go on from them.
 
-   Needs times.h and, but in plain C, calls.h and vectors.h. Gives rates_of_lanes, NARROW, ALIGNED, the types paths,
-   lane_arrays, path_samples and solver, added, rates_at, norms_of, step_lanes, keep_chosen, observe_accepted,
-   take_rates, the parts of the loop, solve_paths, arrays_of, arrays_alone, solve, solve_samples and
-   solve_in_lanes. */
+   Needs times.h and, but in plain C, calls.h and vectors.h. Gives rates_of_lanes, NARROW, ALIGNED, OF_LANES and
+   OF_RATES, the types paths, lane_arrays, path_samples and solver, NO_PATHS, added, rates_at, norms_of, step_lanes,
+   keep_chosen, observe_accepted, take_rates, the parts of the loop, solve_paths, arrays_of, arrays_alone, solve,
+   solve_samples and solve_in_lanes. */
 
 #ifndef NNCODEGEN_SOLVE_H
 #define NNCODEGEN_SOLVE_H
@@ -22,22 +17,26 @@
 #include "nncodegen/base/vectors.h"
 #include "nncodegen/solve/times.h"
 
-/* The lanes of the shortest vectors of all instruction sets. */
+/* The lanes of the shortest vectors of all instruction sets.
+
+   Each lane has a time, a length of steps and an error of its own, and takes the next sample when its own one ends.
+   What computes has the number of lanes as a constant: as many as the longest vectors have, or as the shortest for a
+   sample alone, or 1, where vectors run along the states instead (layout.py says when). Loops over several lanes become
+   the same operations on vectors in either case, so that a sample has the same bits alone and among others. */
 enum { NARROW = 16/sizeof(real) };
 
-#ifndef ALIGNED
 #define ALIGNED __attribute__((aligned(64)))
-#endif
 
-/* The number of lanes, as the first parameter of a function and as its argument. Plain C, where it is always 1, has a
-   constant instead. */
-#ifndef OF_LANES
+/* The number of lanes, as the first parameter of a function and as its argument. Plain C has the text for one lane, in
+   which there is none (nncodegen/formats/c/one_lane.py). */
 #define OF_LANES size_t lanes,
 #define IN(number) number,
-#endif
 
-/* The loop over steps and its parts, which are arguments of it: inline, so that they are called directly. */
-#ifndef IN_LOOP
+/* Likewise the function of the rates in several lanes, of which one lane has none. */
+#define OF_RATES rates_of_lanes rates,
+#define BY(function) function,
+
+#ifndef IN_LOOP /* the loop over steps and its parts, which are arguments of it: inline, so that calls are direct */
 #define IN_LOOP INLINE
 #endif
 
@@ -124,39 +123,23 @@ typedef int (*part_of_step)(OF_LANES const solver *s, paths *p);
    accept   goes on from accepted steps, but for the states; returns whether to look for lanes that have ended */
 #define KIND_OF_METHOD part_of_step step, part_of_step observe, part_of_step accept
 
-/* Begins with no sample in any lane. */
-INLINE void begin_paths(OF_LANES paths *p)
-{
-    for (size_t lane = 0; lane < lanes; lane++) {
-        p->live[lane] = p->now[lane] = p->end[lane] = p->last[lane] = p->final[lane] = p->upcoming[lane] = 0;
-        p->h[lane] = p->proposed_length[lane] = p->max_growth[lane] = p->left[lane] = p->norm[lane] = 0;
-        p->before[lane] = 0;
-        p->good[lane] = 0;
-        p->sample[lane] = p->done[lane] = 0;
-        p->needs_first_step[lane] = 0;
-    }
-    p->begun = p->lanes = 0;
-}
+/* No sample in any lane. */
+#define NO_PATHS {.begun = 0}
 
-/* Computes the rates in all lanes, at a time in each. */
-INLINE void rates_at(OF_LANES const equations *own, rates_of_lanes rates, const real *times, const real *u,
+/* Computes the rates in all lanes, at a time in each; one lane has those of the equations. */
+INLINE void rates_at(OF_LANES const equations *own, OF_RATES const real *times, const real *u,
     const lane_arrays *a, real *values)
 {
-    if (rates)
-        rates(lanes, times, u, a->given, a->fixed, values);
-    else
+    if (lanes == 1)
         own->rates(times[0], u, a->given, a->fixed, values);
+    else
+        rates(lanes, times, u, a->given, a->fixed, values);
 }
 
-/* Writes the norms of the errors of steps: of one lane that of norm_of, of several its squares, in the precision of the
-   model. */
-INLINE void norms_of(OF_LANES const equations *own, const real *error, const real *u, const real *after,
+/* Writes the squares of the norms of the errors of steps, in the precision of the model. */
+INLINE void squared_norms(OF_LANES const equations *own, const real *error, const real *u, const real *after,
     double *norms)
 {
-    if (lanes == 1) {
-        norms[0] = norm_of(own, error, u, after);
-        return;
-    }
     const real rtol = (real) own->rtol, atol = (real) larger(own->atol, NN_BITS == 64 ? 0 : 1e-37);
     real largest[LANES] ALIGNED = {0};
     for (size_t first = 0; first < own->states; first += own->block) {
@@ -176,6 +159,15 @@ INLINE void norms_of(OF_LANES const equations *own, const real *error, const rea
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++)
         norms[lane] = (double) (largest[lane]/(real) own->block);
+}
+
+/* Writes the norms of the errors of steps: of one lane that of norm_of, of several their squares. */
+INLINE void norms_of(OF_LANES const equations *own, const real *error, const real *u, const real *after, double *norms)
+{
+    if (lanes == 1)
+        norms[0] = norm_of(own, error, u, after);
+    else
+        squared_norms(IN(lanes) own, error, u, after, norms);
 }
 
 /* Computes the ends and lengths of the next steps. Returns whether all lanes can make one. */
@@ -209,15 +201,15 @@ INLINE void add_stages(OF_LANES size_t states, size_t stages, const real *weight
     }
 }
 
-/* The same for any number of stages, which is a constant up to 6 in several lanes. */
-INLINE void combine_rates(OF_LANES size_t states, size_t stages, const real *weights, const real *h, const real *u,
+/* The same for any number of stages, which is a constant up to 6. */
+INLINE void add_any_stages(OF_LANES size_t states, size_t stages, const real *weights, const real *h, const real *u,
     const real *k, real *after)
 {
 #define CASE(number) \
     case number: \
         add_stages(IN(lanes) states, number, weights, h, u, k, after); \
         break;
-    switch (lanes > 1 ? stages : 0) {
+    switch (stages) {
         CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
     default:
         add_stages(IN(lanes) states, stages, weights, h, u, k, after);
@@ -226,7 +218,7 @@ INLINE void combine_rates(OF_LANES size_t states, size_t stages, const real *wei
 }
 
 /* Makes an explicit step in each lane: writes its stages, the states after it, and its error. */
-INLINE void step_lanes(OF_LANES const equations *own, rates_of_lanes rates, const method *with,
+INLINE void step_lanes(OF_LANES const equations *own, OF_RATES const method *with,
     const lane_arrays *a, const paths *p)
 {
     const size_t states = own->states, stages = with->stages;
@@ -235,54 +227,53 @@ INLINE void step_lanes(OF_LANES const equations *own, rates_of_lanes rates, cons
     for (size_t lane = 0; lane < lanes; lane++)
         h[lane] = (real) p->h[lane];
     for (size_t s = 1; s < stages; s++) {
-        combine_rates(IN(lanes) states, s, with->rows[s], h, a->u, a->k, a->after);
+        if (lanes == 1)
+            add_stages(IN(lanes) states, s, with->rows[s], h, a->u, a->k, a->after);
+        else
+            add_any_stages(IN(lanes) states, s, with->rows[s], h, a->u, a->k, a->after);
         LANES_LOOP
         for (size_t lane = 0; lane < lanes; lane++)
             at[lane] = (real) (p->now[lane] + (double) with->times[s]*p->h[lane]);
-        rates_at(IN(lanes) own, rates, at, a->after, a, a->k + s*states*lanes);
+        rates_at(IN(lanes) own, BY(rates) at, a->after, a, a->k + s*states*lanes);
     }
     add_stages(IN(lanes) states, stages, with->errors, h, NULL, a->k, a->error);
 }
 
-/* Decides whether the step of one lane is accepted, and the length that follows. */
-INLINE void judge_path(const method *with, paths *p)
+/* Decides whether the step of one lane is accepted, and the length that follows. Where steps end at each time, as stops
+   says, the step to a time leaves a length that was asked for before. */
+INLINE void judge_path(const method *with, int stops, paths *p)
 {
+    const double asked = p->end[0] == p->last[0] ? p->proposed_length[0] : 0;
     const double norm = p->norm[0];
     const int good = norm <= 1;
     p->good[0] = good ? 1 : 0;
     if (good) {
-        const double held = (double) rough_log2((real) larger(norm, 1e-8));
+        const double held = (double) rough_log2((real) larger(norm, STEP_TINY));
         p->proposed_length[0] = p->h[0]*longer(with, held, p->before[0], p->max_growth[0]);
         p->before[0] = larger(held, STEP_NEAR);
     } else
         p->proposed_length[0] = p->h[0]*shorter(with, norm);
-    p->max_growth[0] = good ? 10 : 1;
+    p->max_growth[0] = good ? STEP_MOST : 1;
+    if (stops && good)
+        p->proposed_length[0] = larger(p->proposed_length[0], asked);
 }
 
-/* Decides which steps are accepted, and the lengths that follow. In several lanes, logarithms are those of squares.
-   Where steps end at each time, as stops says, the step to a time leaves a length that was asked for before. */
-INLINE void judge_paths(OF_LANES const method *with, int stops, paths *p)
+/* The same for the steps of several lanes. Logarithms are those of squares. */
+INLINE void judge_squares(OF_LANES const method *with, int stops, paths *p)
 {
-    const real share = (real) (0.5/with->exponent), tiny = (real) 1e-16, near = (real) (2*STEP_NEAR);
-    if (lanes == 1) {
-        const double asked = p->end[0] == p->last[0] ? p->proposed_length[0] : 0;
-        judge_path(with, p);
-        if (stops && p->good[0] > 0)
-            p->proposed_length[0] = larger(p->proposed_length[0], asked);
-        return;
-    }
+    const real share = (real) (0.5/with->exponent), tiny = (real) TINY_SQUARE, near = (real) (2*STEP_NEAR);
     LANES_LOOP
     for (size_t lane = 0; lane < lanes; lane++) {
         const real norm = (real) p->norm[lane], held = rough_log2(norm > tiny ? norm : tiny);
         const real power = share*(norm <= 1 ? (real) STEP_BEFORE*(real) p->before[lane] - held : -held);
         const real small = power > 4 ? 4 : power, within = small < -4 ? -4 : small;
         const double factor = STEP_SAFE*(double) rough_exp2(within), most = norm <= 1 ? p->max_growth[lane] : 1;
-        const double least = factor < 0.2 ? 0.2 : factor;
-        const double scale = p->norm[lane] < HUGE_VAL ? (least > most ? most : least) : 0.2; /* 0.2 for NaN */
+        const double least = factor < STEP_LEAST ? STEP_LEAST : factor;
+        const double scale = p->norm[lane] < HUGE_VAL ? (least > most ? most : least) : STEP_LEAST; /* also for NaN */
         const double next = p->h[lane]*scale;
         const double asked = norm <= 1 && p->end[lane] == p->last[lane] ? p->proposed_length[lane] : 0;
         p->proposed_length[lane] = stops && next < asked ? asked : next;
-        p->max_growth[lane] = norm <= 1 ? 10 : 1;
+        p->max_growth[lane] = norm <= 1 ? STEP_MOST : 1;
         p->before[lane] = norm <= 1 ? (double) (held > near ? held : near) : p->before[lane];
         p->good[lane] = norm <= 1 ? 1 : 0;
     }
@@ -423,22 +414,26 @@ INLINE lane_arrays arrays_of(OF_LANES const equations *own, size_t stages, real 
 #define fail_lanes NN(fail_lanes)
 #define pass_lanes NN(pass_lanes)
 #define observe_lanes NN(observe_lanes)
+#ifdef NNCODEGEN_LINKED
 SHARED int refill_lanes(OF_LANES const equations *own, const method *with, int stops, const path_samples *all,
     const lane_arrays *a, paths *p);
 SHARED void fail_lanes(OF_LANES const equations *own, const path_samples *all, paths *p);
 SHARED int pass_lanes(OF_LANES const equations *own, const path_samples *all, const lane_arrays *a, paths *p);
 SHARED int observe_lanes(OF_LANES const equations *own, const method *with, const path_samples *all,
     const lane_arrays *a, paths *p);
+#endif
 
 #if !defined(NNCODEGEN_LINKED) || defined(NNCODEGEN_LIBRARY)
 /* Copies the rows of a lane, and its states, which are those of u, to the arrays of one sample; of one lane, these hold
    its rows already, in memory that may be constant. */
 INLINE void copy_lane(OF_LANES const equations *own, size_t lane, const real *u, const lane_arrays *a)
 {
-    for (size_t k = 0; lanes > 1 && k < own->given; k++)
-        a->own_given[k] = a->given[k*lanes + lane];
-    for (size_t k = 0; lanes > 1 && k < own->fixed; k++)
-        a->own_fixed[k] = a->fixed[k*lanes + lane];
+    if (lanes > 1) {
+        for (size_t k = 0; k < own->given; k++)
+            a->own_given[k] = a->given[k*lanes + lane];
+        for (size_t k = 0; k < own->fixed; k++)
+            a->own_fixed[k] = a->fixed[k*lanes + lane];
+    }
     for (size_t i = 0; i < own->states; i++)
         a->own_u[i] = u[i*lanes + lane];
 }
@@ -450,17 +445,17 @@ static void begin_steps(OF_LANES const equations *own, const method *with, const
 {
     real *const rate = a->error, *const room = a->k + own->states*lanes;
     for (size_t lane = 0; lane < lanes; lane++) {
-        if (!p->needs_first_step[lane])
-            continue;
-        copy_lane(IN(lanes) own, lane, a->u, a);
-        const double now = p->now[lane], most = p->last[lane] - now;
-        own->rates((real) now, a->own_u, a->own_given, a->own_fixed, rate);
-        if (p->needs_first_step[lane] == FROM_NOTHING)
-            p->proposed_length[lane] = first_length(own, with, now, a->own_u, rate, a->own_given, a->own_fixed, most,
-                room);
-        p->needs_first_step[lane] = 0;
-        for (size_t i = 0; i < own->states; i++)
-            a->k[i*lanes + lane] = rate[i];
+        if (p->needs_first_step[lane]) {
+            copy_lane(IN(lanes) own, lane, a->u, a);
+            const double now = p->now[lane], most = p->last[lane] - now;
+            own->rates((real) now, a->own_u, a->own_given, a->own_fixed, rate);
+            if (p->needs_first_step[lane] == FROM_NOTHING)
+                p->proposed_length[lane] = first_length(own, with, now, a->own_u, rate, a->own_given, a->own_fixed,
+                    most, room);
+            p->needs_first_step[lane] = 0;
+            for (size_t i = 0; i < own->states; i++)
+                a->k[i*lanes + lane] = rate[i];
+        }
     }
 }
 
@@ -494,10 +489,12 @@ static COLD void begin_lane(OF_LANES const equations *own, const path_samples *a
     const size_t fixed = own->fixed - own->at_times.count;
     row_of(n, all->given, own->given, a->own_given);
     row_of(n, all->fixed, fixed, a->own_fixed);
-    for (size_t k = 0; lanes > 1 && k < own->given; k++)
-        a->given[k*lanes + lane] = a->own_given[k];
-    for (size_t k = 0; lanes > 1 && k < fixed; k++)
-        a->fixed[k*lanes + lane] = a->own_fixed[k];
+    if (lanes > 1) {
+        for (size_t k = 0; k < own->given; k++)
+            a->given[k*lanes + lane] = a->own_given[k];
+        for (size_t k = 0; k < fixed; k++)
+            a->fixed[k*lanes + lane] = a->own_fixed[k];
+    }
     const double now = start_of(own, &seen);
     const int begins = begin_path(own, now, values_of_times(own, n), a->own_given, a->own_fixed, a->own_u,
         a->own_after, &seen);
@@ -512,27 +509,29 @@ static COLD void begin_lane(OF_LANES const equations *own, const path_samples *a
     p->left[lane] = (double) own->most;
     p->now[lane] = p->end[lane] = now;
     p->h[lane] = p->proposed_length[lane] = 0;
-    p->max_growth[lane] = 10;
+    p->max_growth[lane] = STEP_MOST;
     p->before[lane] = 0;
     p->good[lane] = 0;
     p->needs_first_step[lane] = FROM_NOTHING;
 }
 
-/* Makes a lane that has had no sample repeat that of the first lane, so that its numbers are harmless. */
-static COLD void fill_lane(OF_LANES const equations *own, size_t lane, const lane_arrays *a, paths *p)
+/* Makes lanes that have had no sample repeat that of the first lane, so that their numbers are harmless. */
+static COLD void fill_lanes(OF_LANES const equations *own, const lane_arrays *a, paths *p)
 {
-    for (size_t k = 0; k < own->given; k++)
-        a->given[k*lanes + lane] = a->given[k*lanes];
-    for (size_t k = 0; k < own->fixed; k++)
-        a->fixed[k*lanes + lane] = a->fixed[k*lanes];
-    for (size_t i = 0; i < own->states; i++)
-        a->u[i*lanes + lane] = a->u[i*lanes];
-    p->now[lane] = p->end[lane] = p->now[0];
-    p->last[lane] = p->final[lane] = p->upcoming[lane] = p->last[0];
-    p->h[lane] = p->proposed_length[lane] = p->max_growth[lane] = p->left[lane] = p->live[lane] = 0;
-    p->before[lane] = 0;
-    p->good[lane] = 0;
-    p->needs_first_step[lane] = FROM_NOTHING;
+    for (size_t lane = p->lanes; lane < lanes; lane++) {
+        for (size_t k = 0; k < own->given; k++)
+            a->given[k*lanes + lane] = a->given[k*lanes];
+        for (size_t k = 0; k < own->fixed; k++)
+            a->fixed[k*lanes + lane] = a->fixed[k*lanes];
+        for (size_t i = 0; i < own->states; i++)
+            a->u[i*lanes + lane] = a->u[i*lanes];
+        p->now[lane] = p->end[lane] = p->now[0];
+        p->last[lane] = p->final[lane] = p->upcoming[lane] = p->last[0];
+        p->h[lane] = p->proposed_length[lane] = p->max_growth[lane] = p->left[lane] = p->live[lane] = 0;
+        p->before[lane] = 0;
+        p->good[lane] = 0;
+        p->needs_first_step[lane] = FROM_NOTHING;
+    }
 }
 
 /* Starts the next samples in all lanes whose own has ended, and fills those that never had one. Returns whether any
@@ -544,14 +543,15 @@ SHARED HOT int refill_lanes(OF_LANES const equations *own, const method *with, i
     for (size_t lane = 0; lane < lanes; lane++) {
         for (; p->live[lane] == 0 && p->begun < all->count; fresh = 1) { /* also the next, where one ends at once */
             begin_lane(IN(lanes) own, all, p->begun++, lane, a, p);
-            p->lanes = p->lanes > lane ? p->lanes : lane + 1;
+            if (lanes > 1)
+                p->lanes = p->lanes > lane ? p->lanes : lane + 1;
         }
         live |= p->live[lane] > 0;
         fresh |= stops && p->live[lane] > 0 && p->needs_first_step[lane];
     }
     if (live && fresh) {
-        for (size_t lane = p->lanes; lane < lanes; lane++)
-            fill_lane(IN(lanes) own, lane, a, p);
+        if (lanes > 1)
+            fill_lanes(IN(lanes) own, a, p);
         begin_steps(IN(lanes) own, with, a, p);
     }
     return live;
@@ -562,11 +562,11 @@ SHARED HOT int refill_lanes(OF_LANES const equations *own, const method *with, i
 SHARED COLD void fail_lanes(OF_LANES const equations *own, const path_samples *all, paths *p)
 {
     for (size_t lane = 0; lane < lanes; lane++) {
-        if (p->live[lane] == 0 || (p->left[lane] > 0 && p->end[lane] > p->now[lane]))
-            continue;
-        const observations seen = observations_of(all, p->sample[lane], p->done[lane]);
-        fail_path(own, &seen, p->left[lane] > 0);
-        p->live[lane] = 0;
+        if (p->live[lane] > 0 && !(p->left[lane] > 0 && p->end[lane] > p->now[lane])) {
+            const observations seen = observations_of(all, p->sample[lane], p->done[lane]);
+            fail_path(own, &seen, p->left[lane] > 0);
+            p->live[lane] = 0;
+        }
     }
 }
 
@@ -576,22 +576,22 @@ SHARED HOT int pass_lanes(OF_LANES const equations *own, const path_samples *all
 {
     int any = 0;
     for (size_t lane = 0; lane < lanes; lane++) {
-        if (p->live[lane] == 0 || p->good[lane] == 0 || p->end[lane] < p->last[lane])
-            continue;
-        int jumped = 0;
-        observations seen = observations_of(all, p->sample[lane], p->done[lane]);
-        copy_lane(IN(lanes) own, lane, a->after, a);
-        pass_times(own, p->end[lane], values_of_times(own, p->sample[lane]), a->own_given, a->own_fixed, a->own_u,
-            a->own_after, &seen, &jumped);
-        resume_after_observation(IN(lanes) own, lane, &seen, a, p);
-        for (size_t i = 0; i < own->states; i++)
-            a->after[i*lanes + lane] = a->own_u[i];
-        if (jumped) {
-            p->max_growth[lane] = 10;
-            p->before[lane] = 0;
+        if (p->live[lane] > 0 && p->good[lane] > 0 && p->end[lane] >= p->last[lane]) {
+            int jumped = 0;
+            observations seen = observations_of(all, p->sample[lane], p->done[lane]);
+            copy_lane(IN(lanes) own, lane, a->after, a);
+            pass_times(own, p->end[lane], values_of_times(own, p->sample[lane]), a->own_given, a->own_fixed, a->own_u,
+                a->own_after, &seen, &jumped);
+            resume_after_observation(IN(lanes) own, lane, &seen, a, p);
+            for (size_t i = 0; i < own->states; i++)
+                a->after[i*lanes + lane] = a->own_u[i];
+            if (jumped) {
+                p->max_growth[lane] = STEP_MOST;
+                p->before[lane] = 0;
+            }
+            p->needs_first_step[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;
+            any = 1;
         }
-        p->needs_first_step[lane] = jumped ? FROM_NOTHING : own->at_times.driven ? RATES_ALONE : 0;
-        any = 1;
     }
     return any;
 }
@@ -620,20 +620,21 @@ SHARED HOT int observe_lanes(OF_LANES const equations *own, const method *with, 
     const lane_arrays *a, paths *p)
 {
     const size_t stages = with->stages, degree = with->degree;
-    if (LANES == 1 || lanes == 1)
+    if (lanes == 1)
         return write_all_due(IN(1) stages, degree, own, with, all, a, p);
-    if (stages == 7 && degree == 4)
+    else if (stages == 7 && degree == 4)
         return lanes == LANES ? write_all_due(IN(LANES) 7, 4, own, with, all, a, p)
             : write_all_due(IN(NARROW) 7, 4, own, with, all, a, p);
-    return lanes == LANES ? write_all_due(IN(LANES) stages, degree, own, with, all, a, p)
-        : write_all_due(IN(NARROW) stages, degree, own, with, all, a, p);
+    else
+        return lanes == LANES ? write_all_due(IN(LANES) stages, degree, own, with, all, a, p)
+            : write_all_due(IN(NARROW) stages, degree, own, with, all, a, p);
 }
 #endif
 
 /* The parts of an explicit step. */
 IN_LOOP int step_explicitly(OF_LANES const solver *s, paths *p)
 {
-    step_lanes(IN(lanes) s->own, s->rates, s->with, s->a, p);
+    step_lanes(IN(lanes) s->own, BY(s->rates) s->with, s->a, p);
     return 1;
 }
 
@@ -660,7 +661,10 @@ IN_LOOP void follow_paths(OF_LANES const solver *s, KIND_OF_METHOD, paths *p)
                 break;
             }
             norms_of(IN(lanes) s->own, s->a->error, s->a->u, s->a->after, p->norm);
-            judge_paths(IN(lanes) s->with, s->stops, p);
+            if (lanes == 1)
+                judge_path(s->with, s->stops, p);
+            else
+                judge_squares(IN(lanes) s->with, s->stops, p);
             if (s->stops)
                 ended = pass_lanes(IN(lanes) s->copy, s->all, s->shown, p);
             else if (is_due(IN(lanes) p))
@@ -671,14 +675,13 @@ IN_LOOP void follow_paths(OF_LANES const solver *s, KIND_OF_METHOD, paths *p)
 }
 
 /* Solves equations for all samples, given the arrays of all lanes. */
-IN_LOOP void solve_paths(OF_LANES const equations *own, rates_of_lanes rates, const method *with,
+IN_LOOP void solve_paths(OF_LANES const equations *own, OF_RATES const method *with,
     KIND_OF_METHOD, const void *besides, const path_samples *all, const lane_arrays *a)
 {
     const equations copy = *own;
     const lane_arrays shown = *a;
-    const solver s = {own, &copy, rates, with, has_events(own), all, a, &shown, besides};
-    paths p;
-    begin_paths(IN(lanes) &p);
+    const solver s = {own, &copy, BY(rates) with, has_events(own), all, a, &shown, besides};
+    paths p = NO_PATHS;
     follow_paths(IN(lanes) &s, step, observe, accept, &p);
 }
 
@@ -700,7 +703,7 @@ INLINE void solve(const equations *own, const method *with, observations seen, c
 {
     const lane_arrays a = arrays_alone(own, (real *) given, fixed, work);
     const path_samples all = one_sample(&seen);
-    solve_paths(IN(1) own, NULL, with, EXPLICIT_STEPS, NULL, &all, &a);
+    solve_paths(IN(1) own, BY(NULL) with, EXPLICIT_STEPS, NULL, &all, &a);
 }
 
 /* Gives the samples that pad a tile the states of the last one of count samples. */
@@ -720,7 +723,7 @@ INLINE void solve_samples(equations own, const method *with, size_t count, size_
 {
     const path_samples all = {count, times, time, given, fixed, out, out_time, out_state, out_sample};
     const lane_arrays a = arrays_alone(&own, work, work + own.given, work + own.given + own.fixed);
-    solve_paths(IN(1) &own, NULL, with, EXPLICIT_STEPS, NULL, &all, &a);
+    solve_paths(IN(1) &own, BY(NULL) with, EXPLICIT_STEPS, NULL, &all, &a);
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }
 
@@ -733,10 +736,10 @@ INLINE void solve_in_lanes(equations own, rates_of_lanes rates, const method *wi
     const path_samples all = {count, times, time, given, fixed, out, out_time, out_state, out_sample};
     if (narrow && count == 1) {
         const lane_arrays a = arrays_of(IN(NARROW) &own, with->stages, work);
-        solve_paths(IN(NARROW) &own, rates, with, EXPLICIT_STEPS, NULL, &all, &a);
+        solve_paths(IN(NARROW) &own, BY(rates) with, EXPLICIT_STEPS, NULL, &all, &a);
     } else {
         const lane_arrays a = arrays_of(IN(LANES) &own, with->stages, work);
-        solve_paths(IN(LANES) &own, rates, with, EXPLICIT_STEPS, NULL, &all, &a);
+        solve_paths(IN(LANES) &own, BY(rates) with, EXPLICIT_STEPS, NULL, &all, &a);
     }
     pad_samples(&own, count, padded, times, out, out_time, out_state, out_sample);
 }

@@ -149,7 +149,7 @@ typedef struct {
 IN_LOOP int step_kept(OF_LANES const solver *s, paths *p)
 {
     kept_steps *const steps = (kept_steps *) s->besides;
-    steps->tried = (step_begin) {p->now[0], p->proposed_length[0], p->before[0], p->max_growth[0] < 10};
+    steps->tried = (step_begin) {p->now[0], p->proposed_length[0], p->before[0], p->max_growth[0] < STEP_MOST};
     return step_explicitly(IN(lanes) s, p);
 }
 
@@ -188,7 +188,7 @@ INLINE void follow_kept(const equations *own, const method *with, const path_sam
 {
     const equations copy = *own;
     const lane_arrays shown = *a;
-    const solver s = {own, &copy, NULL, with, has_events(own), all, a, &shown, steps};
+    const solver s = {own, &copy, BY(NULL) with, has_events(own), all, a, &shown, steps};
     follow_paths(IN(1) &s, KEPT_STEPS, p);
 }
 
@@ -206,8 +206,7 @@ INLINE void take_again(const equations *own, const method *with, size_t place, k
     copy_values(own->states, steps->kept->states + 2*place*own->states, a->u);
     copy_values(own->states, steps->kept->states + (2*place + 1)*own->states, a->k);
     enter_interval(own, done, path->values, a->fixed);
-    paths p;
-    begin_paths(IN(1) &p);
+    paths p = NO_PATHS;
     p.begun = p.lanes = 1;
     p.done[0] = done;
     p.live[0] = 1;
@@ -216,7 +215,7 @@ INLINE void take_again(const equations *own, const method *with, size_t place, k
     p.last[0] = p.final[0] = aim_of(own, &seen);
     p.upcoming[0] = HUGE_VAL;
     p.proposed_length[0] = from.h;
-    p.max_growth[0] = from.rejected ? 1 : 10;
+    p.max_growth[0] = from.rejected ? 1 : STEP_MOST;
     p.before[0] = from.before;
     follow_kept(own, with, &all, steps, a, &p);
 }
@@ -325,8 +324,7 @@ INLINE void solve_kept(const equations *own, const method *with, const step_reco
 {
     const path_samples all = one_sample(&seen);
     kept_steps steps = {kept, levels, {0, 0, 0, 0}, 0, SIZE_MAX};
-    paths p;
-    begin_paths(IN(1) &p);
+    paths p = NO_PATHS;
     follow_kept(own, with, &all, &steps, a, &p);
     if (levels > 0) {
         const size_t count = steps.number;
