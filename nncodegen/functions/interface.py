@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sympy import Basic, Expr, Symbol, srepr
 from sympy.core.function import AppliedUndef
@@ -16,6 +16,10 @@ from nncodegen.functions.arguments import Argument, Arguments, read_arguments
 from nncodegen.functions.function import EvaluatedFunction, Facts, Function, compiled_function
 from nncodegen.functions.results import ARRAY, LIST, NUMBER, TUPLE, Result, read_results
 from nncodegen.runtime.python.ground.warn import warn
+
+if TYPE_CHECKING:
+    from nncodegen.compiler.describe.values import Values
+    from nncodegen.compiler.passes.by_inputs import ByInputs
 
 LIBRARIES = ("math", "numpy", "scipy", "sympy", "numexpr")
 """The libraries that SymPy's lambdify may take functions from; here they are compiled, whatever their library."""
@@ -90,6 +94,8 @@ def lambdify(
         threads=threads,
         again=partial(lambdify, args, expr, modules, **options),
         compiled=compiled,
+        described=request.described,
+        march=march,
         bits=bits,
     )
     library = kept_function(key)
@@ -188,9 +194,14 @@ class _Request:
     def compiled(self, making: Mapping[str, str]) -> Any:
         """Return the results of all stages up to the C. Raises ModelError."""
         # imported here: what is in the cache needs none of the stages
+        from nncodegen.compiler.pipeline import compile_values  # noqa: PLC0415
+
+        return compile_values(*self.described(), making["precision"], making["bits"], making["digits"])
+
+    def described(self) -> tuple[Values, ByInputs]:
+        """Return the formulas, and the derivatives asked for, as the stages take them."""
         from nncodegen.compiler.describe.values import Values  # noqa: PLC0415
         from nncodegen.compiler.passes.by_inputs import ByInputs  # noqa: PLC0415
-        from nncodegen.compiler.pipeline import compile_values  # noqa: PLC0415
 
         values = Values("formula", self.arguments.leaves, self.outputs, self.further)
         known = dict(zip(self.arguments.leaves, values.names, strict=False))
@@ -203,7 +214,7 @@ class _Request:
             directions,
             further[len(directions) :],
         )
-        return compile_values(values, asked, making["precision"], making["bits"], making["digits"])
+        return values, asked
 
 
 def _check_options(printer: Any, use_imps: Any, threads: Any, precision: Any, march: Any) -> None:
