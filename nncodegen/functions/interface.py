@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sympy import Basic, Expr, Symbol, srepr
 from sympy.core.function import AppliedUndef
 
-from nncodegen.compiler.building.values import build_function, kept_function, key_of
+from nncodegen.compiler.building.values import Kernels, build_function, discard_function, kept_function, key_of
 from nncodegen.compiler.ir.graphs import contains, graph_of, rewritten
-from nncodegen.errors import CompilerNotFoundError, ModelError
+from nncodegen.errors import CheckError, CompilerNotFoundError, ModelError
 from nncodegen.functions.arguments import Argument, Arguments, read_arguments
 from nncodegen.functions.function import EvaluatedFunction, Facts, Function, compiled_function
 from nncodegen.functions.results import ARRAY, LIST, NUMBER, TUPLE, Result, read_results
@@ -102,6 +103,7 @@ def lambdify(
     if library is None:
         try:
             library = build_function(compiled().sources, key, march)
+            request.try_derivatives(library, compiled())
         except CompilerNotFoundError as error:
             if bits != "native":
                 raise
@@ -197,6 +199,18 @@ class _Request:
         from nncodegen.compiler.pipeline import compile_values  # noqa: PLC0415
 
         return compile_values(*self.described(), making["precision"], making["bits"], making["digits"])
+
+    def try_derivatives(self, library: Path, compiled: Any) -> None:
+        """Try the derivatives of a library that has just been compiled. If one is wrong, discard it, and raise."""
+        if not self.asked:
+            return
+        from nncodegen.compiler.trial import check_function  # noqa: PLC0415
+
+        try:
+            check_function(Kernels(library, compiled["simplify"]), compiled["describe"], self.described()[1])
+        except CheckError:
+            discard_function(library)
+            raise
 
     def described(self) -> tuple[Values, ByInputs]:
         """Return the formulas, and the derivatives asked for, as the stages take them."""

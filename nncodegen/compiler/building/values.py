@@ -34,7 +34,7 @@ from nncodegen.compiler.building.build import (
     work_folder,
 )
 from nncodegen.compiler.building.compiler import Compiler, find_compiler, headers_of
-from nncodegen.compiler.building.files import keep, write_together
+from nncodegen.compiler.building.files import keep, reason_of, write_together
 from nncodegen.compiler.building.targets import (
     CALLER,
     KERNEL_FLAGS,
@@ -105,6 +105,14 @@ def build_function(sources: Sources, key: str, march: str, plainly: bool = False
         write_together(path.parent, {path.with_suffix(".c").name: text.encode()})
         keep(work / "function.linked", path)
     return path
+
+
+def discard_function(library: Path) -> None:
+    """Remove a function from the cache, so that it is compiled again. Raises BuildError."""
+    try:
+        library.unlink(missing_ok=True)
+    except OSError as error:
+        raise BuildError(f"cannot remove {library}: {reason_of(error)}") from error
 
 
 class Kernels:
