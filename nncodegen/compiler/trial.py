@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncodegen.compiler.building.values import Kernels
 from nncodegen.compiler.check import exact_slopes, random_data, trained
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.ir.systems import systems_of
@@ -37,6 +36,9 @@ Array = NDArray[Any]
 
 Slope = Callable[[Array], tuple[float, float]]
 """The change of a value with a small change of the parameters, and the sum of the sizes of all terms in it."""
+
+Predict = Callable[[Any, Array], Array]
+"""A function that returns the outputs of points (N, inputs), (N, outputs), given parameters."""
 
 SAMPLES = 4
 
@@ -251,9 +253,10 @@ class _Trial(_AtPoint):
         return error > 100 * abs(sum(beside) - sum(sides))
 
 
-def check_function(kernels: Kernels, described: Program, asked: ByInputs) -> None:
+def check_function(predict: Predict, described: Program, asked: ByInputs) -> None:
     """Try the derivatives of a function that has just been compiled, at a point where its values are finite.
 
+    ``predict`` takes parameters, of which there are none, and points, and returns their outputs, as a module does.
     Nothing is said of a function whose call takes long, or that has no such point among a few. Raises CheckError, which
     names the derivatives, if one is wrong.
     """
@@ -264,7 +267,7 @@ def check_function(kernels: Kernels, described: Program, asked: ByInputs) -> Non
     X, _ = random_data(described, 1)
     assert X is not None
     for factor in FACTORS:
-        trial = _TrialOfFunction(kernels, described, asked, (X[0] * factor).astype(kernels.dtype), columns)
+        trial = _TrialOfFunction(predict, described, asked, (X[0] * factor).astype(described.precision), columns)
         if trial.may_begin():
             break
     else:
@@ -281,10 +284,10 @@ class _TrialOfFunction(_AtPoint):
     """A function at a point, whose arguments with derivatives move; the others stay."""
 
     def __init__(
-        self, kernels: Kernels, described: Program, asked: ByInputs, arguments: Array, columns: NDArray[np.int_]
+        self, predict: Predict, described: Program, asked: ByInputs, arguments: Array, columns: NDArray[np.int_]
     ) -> None:
         super().__init__(arguments[columns], ACCURACY[described.precision], np.random.default_rng(0))
-        self._kernels, self._asked, self._arguments, self._columns = kernels, asked, arguments, columns
+        self._predict, self._asked, self._arguments, self._columns = predict, asked, arguments, columns
         names = [tensor.name for tensor in described.inputs]
         self._direction = [names.index(name) for name in asked.directions]
         self._factors = [names.index(name) for name in asked.factors]
@@ -323,7 +326,7 @@ class _TrialOfFunction(_AtPoint):
             arguments[self._direction] = change
         if self._factors and len(self._parts):
             arguments[self._factors] = self._parts
-        outputs: Array = self._kernels.predict(None, arguments[None])[0].astype(float)
+        outputs: Array = self._predict(None, arguments[None])[0].astype(float)
         return outputs
 
     def _value(self, point: Array) -> float:

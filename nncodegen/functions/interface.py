@@ -207,7 +207,7 @@ class _Request:
         from nncodegen.compiler.trial import check_function  # noqa: PLC0415
 
         try:
-            check_function(Kernels(library, compiled["simplify"]), compiled["describe"], self.described()[1])
+            check_function(Kernels(library, compiled["simplify"]).predict, compiled["describe"], self.described()[1])
         except CheckError:
             discard_function(library)
             raise
