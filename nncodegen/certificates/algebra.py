@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nncodegen.certificates.exact import bind, derivatives, run
 from nncodegen.certificates.examination_points import Point
 from nncodegen.certificates.precision import norm_of, outputs_of
-from nncodegen.certificates.results import Examined
+from nncodegen.certificates.results import AT_BRANCHES, HESSIAN, Examined, quantity_of
 from nncodegen.certificates.ulps import Precision, bound, distance
 from nncodegen.compiler.ir import Element, Program, needed
 from nncodegen.compiler.passes.simplify import simplify
@@ -92,7 +92,10 @@ def _pairs(algebra: Algebra, examined: Examined) -> Iterator[Pair]:
     yield from _same_names("stabilize", algebra.stabilized, stabilized, algebra.described, described)
     yield from _derivatives(algebra.stabilized, stabilized, algebra.given, reference)
     yield from _differentiated(algebra, differentiated, stabilized, point)
-    yield from _reverse(algebra, differentiated, reference)
+    if algebra.given.loss is None:
+        yield from _by_inputs(algebra, differentiated, reference, point)
+    else:
+        yield from _reverse(algebra, differentiated, reference)
     for step in algebra.differentiated.steps:
         held, name = algebra.places[step.target.tensor], step.target.tensor
         machine_value = watched[held.tensor]
@@ -137,8 +140,8 @@ def _results(
 ) -> Iterator[Pair]:
     """Yield outputs and loss, whatever their names are."""
     last = {step.target.tensor: str(step) for step in after.steps}
-    outputs = outputs_of(after, dict(values)), outputs_of(before, dict(expected))
-    yield Pair(stage, last[after.outputs[0].tensor], *outputs)
+    actual, outputs = outputs_of(after, dict(values)), outputs_of(before, dict(expected))
+    yield Pair(stage, last[after.outputs[0].tensor], actual, outputs[:, : actual.shape[1]])  # derivatives come later
     if after.loss is not None and before.loss is not None:
         yield Pair(stage, last[after.loss.tensor], values[after.loss.tensor], expected[before.loss.tensor])
 
@@ -147,10 +150,24 @@ def _derivatives(
     after: Program, values: Mapping[str, Array], before: Program, expected: Mapping[str, Array]
 ) -> Iterator[Pair]:
     """Yield the derivatives of the loss by parameters, which are equal for formulas with the same value."""
+    if after.loss is None:
+        return
     of_after, of_before = derivatives(after, values), derivatives(before, expected)
     last = {step.target.tensor: str(step) for step in after.steps}[after.required_loss.tensor]
     for tensor in after.parameters:
         yield Pair("stabilize", last, of_after[tensor.name], of_before[tensor.name])
+
+
+def _by_inputs(
+    algebra: Algebra, values: Mapping[str, Array], expected: Mapping[str, Array], point: Point
+) -> Iterator[Pair]:
+    """Yield the outputs of a function, the derivatives by inputs among them; second ones may jump at branches."""
+    program = algebra.differentiated
+    last = {step.target.tensor: str(step) for step in program.steps}
+    for output, reference in zip(program.outputs, algebra.given.outputs, strict=True):
+        if not (quantity_of(reference.tensor) == HESSIAN and point.kind == AT_BRANCHES):
+            step = last.get(output.tensor, output.tensor)
+            yield Pair("differentiate", step, values[output.tensor], expected[reference.tensor])
 
 
 def _reverse(algebra: Algebra, values: Mapping[str, Array], bound: Mapping[str, Array]) -> Iterator[Pair]:
@@ -208,8 +225,9 @@ def _approximation(examined: Examined, precision: Precision) -> float:
     """
     with mpmath.workdps(examined.exact.digits):
         (first, *others), _ = examined.shaken
-        unit = precision.ulp(norm_of(first.losses))
-        return bound(max(distance(other.losses, first.losses, unit) for other in others))
+        results = [each.losses if each.losses.size else each.outputs.reshape(-1) for each in (first, *others)]
+        unit = precision.ulp(norm_of(results[0]))
+        return bound(max(distance(other, results[0], unit) for other in results[1:]))
 
 
 def _shown(array: Any) -> str:

@@ -15,9 +15,8 @@ from nncodegen.certificates.layer_definitions import Defined
 from nncodegen.certificates.origins import Companions, origin_of
 from nncodegen.certificates.results import TRAINING, Examined, Found
 from nncodegen.certificates.scheduled import carried_out
-from nncodegen.certificates.steps import DRAWN, Watch, compare_steps, watch
+from nncodegen.certificates.steps import DRAWN, Watch, compare_steps, plain_kernels, watch
 from nncodegen.certificates.updates_and_hessians import compare_all
-from nncodegen.compiler.building.build import build_plainly, load
 from nncodegen.compiler.emit import Sources
 from nncodegen.compiler.schedule import Schedule
 from nncodegen.runtime.python.ground.certificate import DEFINITIONS, HOLDS, OUT_OF_RANGE, WRONG, Fault, StepFigure
@@ -102,7 +101,7 @@ class Diagnosis:
     def _is_wrong_plainly(self, wrong: Sequence[Found], begins: tuple[StepFigure, Examined] | None) -> bool:
         """Return whether the same C is wrong if it is compiled without any optimization."""
         if wrong:
-            plain = load(build_plainly(self.sources))
+            plain = plain_kernels(self.schedule, self.sources)
             points = {id(result.examined): result.examined for result in wrong}.values()
             return any(result.figure.verdict == WRONG for examined in points for result in compare_all(plain, examined))
         plainly = watch(self.schedule.program, self.march, plainly=True)
@@ -115,7 +114,9 @@ class Diagnosis:
     def _number(self, quantity: str) -> int:
         """Return the number of the step that defines a result."""
         program = self.schedule.program
-        names = {"loss": program.required_loss.tensor, f"loss {TRAINING}": program.in_training.loss.tensor}
+        names = {}
+        if program.loss is not None:
+            names = {"loss": program.loss.tensor, f"loss {TRAINING}": program.in_training.loss.tensor}
         names |= {f"d_{t.name}": e.tensor for t, e in zip(program.parameters, program.gradient, strict=False)}
         names |= {e.tensor: f.tensor for e, f in zip(self.algebra.described.outputs, program.outputs, strict=False)}
         targets = [step.target.tensor for step in program.steps]

@@ -3,6 +3,9 @@
 The derivatives are accumulated in reverse, by the chain rule over the steps as they are, with the functions and
 derivatives of ``ir.elementary``. This module uses no stage of the compiler, as it judges these. Steps that depend on
 each other are computed for one value of their index after the other, and back in the other order.
+
+The last steps of a program may contain derivatives of other steps by inputs: those are accumulated in the same way, and
+second ones are differences of these at a distance of 10**-60.
 """
 
 from __future__ import annotations
@@ -12,11 +15,18 @@ from typing import Any
 
 import mpmath
 import numpy as np
+from sympy import Derivative
 
 from nncodegen.certificates.one_step import CERTAIN, backward, compute
 from nncodegen.certificates.products import Array, array_of, zeros
-from nncodegen.compiler.ir import Group, Program, Step, grouped, slices_of, steps_of
+from nncodegen.compiler.ir import SAMPLE, Element, Group, Program, Step, grouped, slices_of, steps_of
 from nncodegen.compiler.ir.steps import as_computed, part_of, times_of
+
+DISTANCE = "1e-60"
+"""The distance of the inputs between which first derivatives are subtracted."""
+
+MORE_DIGITS = 200
+"""The digits that such a difference takes in addition to those of a first derivative."""
 
 
 def bind(program: Program, parameters: Array, X: Array, Y: Array) -> dict[str, Array]:
@@ -53,7 +63,66 @@ def run(
     program: Program, bound: Mapping[str, Array], then: Callable[[Step, Array], Array] = as_computed
 ) -> dict[str, Array]:
     """Return the values of all given tensors and of all steps; ``then`` may change the value of a step."""
-    return computed(program.steps, bound, lengths_of(program, len(bound[program.weight.name])), then)
+    lengths = lengths_of(program, len(bound[program.weight.name]))
+    count = len(program.steps)
+    while count and program.steps[count - 1].expression.has(Derivative):
+        count -= 1
+    values = computed(program.steps[:count], bound, lengths, then)
+    derived = _ByInputs(program.steps[:count], bound, values, lengths)
+    for step in program.steps[count:]:
+        values[step.target.tensor] = derived.of(step)
+    return values
+
+
+class _ByInputs:
+    """Derivatives of steps by inputs, one for each sample; those of a step by all inputs come from one sweep."""
+
+    def __init__(
+        self,
+        steps: tuple[Step, ...],
+        bound: Mapping[str, Array],
+        values: Mapping[str, Array],
+        lengths: Mapping[str, int],
+    ) -> None:
+        self._steps, self._bound, self._values, self._lengths = steps, bound, values, lengths
+        self._first: dict[str, dict[str, Array]] = {}
+        self._ends: dict[tuple[str, str], tuple[dict[str, Array], dict[str, Array]]] = {}
+
+    def of(self, step: Step) -> Array:
+        """Return the value of a step that contains derivatives."""
+        nodes = sorted(step.expression.atoms(Derivative), key=str)
+        known = {node: Element(f"derivative {k}", (SAMPLE,)) for k, node in enumerate(nodes)}
+        values = dict(self._values) | {known[node].tensor: self._derivative(node) for node in nodes}
+        return compute(step.xreplace(known), values, self._lengths)
+
+    def _derivative(self, node: Derivative) -> Array:
+        """Return a derivative of first or second order."""
+        by = [variable.tensor for variable, order in node.variable_count for _ in range(int(order))]
+        tensor = node.expr.tensor
+        if len(by) == 1:
+            if tensor not in self._first:
+                self._first[tensor] = self._received(tensor, self._values)
+            return self._of_input(by[0], self._first[tensor])
+        first, moved = by
+        with mpmath.workdps(mpmath.mp.dps + MORE_DIGITS):
+            if (tensor, moved) not in self._ends:
+                upper, lower = (self._beside(tensor, moved, side) for side in (1, -1))
+                self._ends[tensor, moved] = upper, lower
+            above, below = (self._of_input(first, end) for end in self._ends[tensor, moved])
+            return np.asarray((above - below) / mpmath.mpf(DISTANCE), dtype=object)
+
+    def _beside(self, tensor: str, moved: str, side: int) -> dict[str, Array]:
+        """Return the first derivatives of a step where an input is moved by half the distance."""
+        bound = {**self._bound, moved: self._bound[moved] + side * mpmath.mpf(DISTANCE) / 2}
+        return self._received(tensor, computed(self._steps, bound, self._lengths))
+
+    def _received(self, tensor: str, values: Mapping[str, Array]) -> dict[str, Array]:
+        ones = np.full(values[tensor].shape, mpmath.mpf(1), dtype=object)
+        return received_by(self._steps, values, self._lengths, {tensor: ones})
+
+    def _of_input(self, name: str, received: Mapping[str, Array]) -> Array:
+        shape = self._bound[name].shape
+        return np.broadcast_to(received[name], shape) if name in received else zeros(shape)
 
 
 def computed(

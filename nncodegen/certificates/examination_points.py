@@ -1,9 +1,9 @@
 """The points at which a module is examined: of five kinds, drawn from a seed.
 
 Ordinary points lie near the initial parameters, with inputs between 0 and 1. Saturated ones have many times larger
-parameters. Huge and tiny ones have inputs or parameters of other orders of magnitude. Those at branches have a value of
-0, or next to it, for the argument of a condition, an absolute value, a maximum or the like. Index-valued inputs, such
-as the rows of an embedding, are whole numbers in their range at all points.
+parameters, or inputs where there are none. Huge and tiny ones have inputs or parameters of other orders of magnitude.
+Those at branches have a value of 0, or next to it, for the argument of a condition, an absolute value, a maximum or the
+like. Index-valued inputs, such as the rows of an embedding, are whole numbers in their range at all points.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Points:
             "huge": 10 ** random.uniform(2, 5),
             "tiny": 10 ** -random.uniform(3, 12),
         }.get(kind, 1.0)
-        if kind == "saturated" or (kind in ("huge", "tiny") and random.random() < 0.5):
+        if len(parameters) and (kind == "saturated" or (kind in ("huge", "tiny") and random.random() < 0.5)):
             parameters = parameters * scale
         else:
             X = X * scale

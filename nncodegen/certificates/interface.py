@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ from nncodegen.certificates.layer_definitions import defined, unwrapped
 from nncodegen.certificates.orders import violation
 from nncodegen.certificates.precision import DIGITS
 from nncodegen.certificates.results import REST, Examined, Found, Programs, figures
-from nncodegen.certificates.scope import left_out
+from nncodegen.certificates.scope import left_out, left_out_of_function
 from nncodegen.certificates.steps import watch
 from nncodegen.certificates.tolerances import (
     REFERENCE,
@@ -40,10 +40,12 @@ from nncodegen.certificates.tolerances import (
 )
 from nncodegen.certificates.trajectories import step_of
 from nncodegen.certificates.updates_and_hessians import compare_all
+from nncodegen.certificates.values import CertifiableFunction, given_function, with_derivatives
 from nncodegen.compiler.building.build import Built, load, load_variant
 from nncodegen.compiler.building.compiler import Compiler, find_compiler
 from nncodegen.compiler.building.files import MODULES, reason_of, write_at_once
 from nncodegen.compiler.building.targets import KERNEL_FLAGS, without_paths
+from nncodegen.compiler.building.values import Kernels
 from nncodegen.compiler.describe import Describable, identity_of
 from nncodegen.compiler.describe.describable import Described
 from nncodegen.compiler.describe.hints import cut
@@ -52,6 +54,7 @@ from nncodegen.compiler.emit import Sources
 from nncodegen.compiler.ir import Program
 from nncodegen.compiler.ir.program import DEFAULT
 from nncodegen.compiler.motion import METHODS, Dynamics
+from nncodegen.compiler.passes.by_inputs import ByInputs, differentiate_by_inputs
 from nncodegen.compiler.passes.differentiate import differentiate
 from nncodegen.compiler.passes.simplify import simplify
 from nncodegen.compiler.passes.stabilize import stabilize
@@ -70,9 +73,12 @@ from nncodegen.runtime.python.ground.certificate import (
     file_of,
 )
 
+BY_INPUTS = "by_inputs"
+"""The member of the program in a certificate of a function that says which derivatives were asked for."""
+
 
 def certify(
-    model: Describable | Module,
+    model: Describable | Module | Any,
     of: Describable | None = None,
     precision: str = "float64",
     march: str = "native",
@@ -84,7 +90,8 @@ def certify(
     """Compare the outputs, the loss and every derivative of a compiled model with exact ones, to fifty digits.
 
     model        a model, which is built for it as ``nn.build`` does, with these values of precision, march and fit;
-                 or a built module, and the model that it is ``of``, unless the module has a certificate already
+                 or a built module, and the model that it is ``of``, unless the module has a certificate already;
+                 or a function of ``nn.lambdify``, of which values and the derivatives asked for are examined
     points       how many points of each kind are drawn: by default 3 for formulas and small networks, 1 for others
     seed         the seed from which they are drawn
     digits       the choice ``digits`` with which the model is built, or the module has been
@@ -98,10 +105,15 @@ def certify(
     if isinstance(model, Describable):
         compiled = compile_model(model, precision, choices={"digits": digits}, march=march, fit=fit)
         return certify_compiled(compiled, model, march, points, seed)
+    if hasattr(model, "certifiable"):
+        if of is not None or fit or (precision, march, digits) != ("float64", "native", DEFAULT):
+            raise ModelError("a function is certified as it was made: nncodegen.certify(f, points=..., seed=...)")
+        return _of_function(model.certifiable(), points, seed)
     module = model
     if not hasattr(module, "loss_and_gradient"):
         raise ModelError(
-            f"{cut(repr(model))} is neither a model nor a module: give what nncodegen.build takes or returns"
+            f"{cut(repr(model))} is neither a model nor a module: give what nncodegen.build takes or returns, or a "
+            f"function of nncodegen.lambdify"
         )
     if of is None:
         known = module.certificate
@@ -137,19 +149,21 @@ def verify(module: Module | str | Path) -> Certificate:
         raise ModelError(f"{file_of(path)} cannot be read: {error}") from error
     if stated.module != digest_of(path):
         raise ModelError(f"{file_of(path)} is the certificate of another file than {path.name}: certify it again")
-    loaded = load(Built(path.name.split(".")[0], path, cached=True))
-    described = from_data(stated.program)
-    _check_identity(loaded, stated.identity)
-    _check_identity(loaded, identity_of(described))
-    count = max(stated.points.values())
-    if system_of(described):
-        solved, counts = compared_at(_variants(loaded, path), described, count, stated.rows, stated.seed)
-        worst = figures([result.figure for result in solved], tuple(counts))
+    described, count = from_data(stated.program), max(stated.points.values())
+    loaded: Module | Kernels
+    if (asked := stated.program.get(BY_INPUTS)) is not None:
+        programs = _programs_of_function(described, _from_lists(asked))
+        loaded = Kernels(path, programs.simplified)
+        worst, counts = _worst(loaded, path, programs, count, stated)
     else:
-        programs = _programs(described)
-        extent = Extent(count, stated.rows, extent_of(programs, None).pairs)
-        results, counts = _examine(loaded, path, programs, extent, stated.seed)
-        worst = figures([result.figure for result in results], tuple(counts))
+        loaded = load(Built(path.name.split(".")[0], path, cached=True))
+        _check_identity(loaded, stated.identity)
+        _check_identity(loaded, identity_of(described))
+        if system_of(described):
+            solved, counts = compared_at(_variants(loaded, path), described, count, stated.rows, stated.seed)
+            worst = figures([result.figure for result in solved], tuple(counts))
+        else:
+            worst, counts = _worst(loaded, path, _programs(described), count, stated)
     bounds = {(figure.quantity, figure.kind): figure.bound for figure in stated.figures}
     again = tuple(_held(figure, bounds) for figure in worst)
     conditions = replace(
@@ -160,6 +174,15 @@ def verify(module: Module | str | Path) -> Certificate:
     )
     faults = tuple(dict.fromkeys((*stated.faults, *_of_table(described))))
     return replace(stated, conditions=conditions, figures=again, steps=(), faults=faults)
+
+
+def _worst(
+    module: Module | Kernels, path: Path, programs: Programs, count: int, stated: Certificate
+) -> tuple[tuple[Figure, ...], dict[str, int]]:
+    """Return the worst errors at the points of a certificate, and the number of points of each kind."""
+    extent = Extent(count, stated.rows, extent_of(programs, None).pairs)
+    results, counts = _examine(module, path, programs, extent, stated.seed)
+    return figures([result.figure for result in results], tuple(counts)), counts
 
 
 def _held(figure: Figure, bounds: dict[tuple[str, str], float]) -> Figure:
@@ -197,6 +220,23 @@ def _programs(described: Program) -> Programs:
     return Programs(plain, plain, simplify(differentiate(stabilize(described))), updates)
 
 
+def _to_lists(asked: ByInputs) -> dict[str, Any]:
+    """Return the derivatives asked for as JSON has them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(asked).items()}
+
+
+def _from_lists(data: Mapping[str, Any]) -> ByInputs:
+    """Return the derivatives asked for in such data."""
+    members: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return ByInputs(**members)
+
+
+def _programs_of_function(described: Program, asked: ByInputs) -> Programs:
+    """Return the programs of a function from a certificate."""
+    whole = with_derivatives(described, asked)
+    return Programs(whole, whole, simplify(differentiate_by_inputs(stabilize(described), asked)))
+
+
 def _check_identity(module: Any, identity: str) -> None:
     module_identity = module._model.facts.identity
     if module_identity != identity:
@@ -206,10 +246,15 @@ def _check_identity(module: Any, identity: str) -> None:
 
 
 def _examine(
-    module: Module, path: Path, programs: Programs, extent: Extent, seed: int, diagnosis: Diagnosis | None = None
+    module: Module | Kernels,
+    path: Path,
+    programs: Programs,
+    extent: Extent,
+    seed: int,
+    diagnosis: Diagnosis | None = None,
 ) -> tuple[list[Found], dict[str, int]]:
     """Return the errors at all points, of all variants of the kernel that this CPU runs, and the number of points."""
-    modules = _variants(module, path)
+    modules = [module] if isinstance(module, Kernels) else _variants(module, path)
     results: list[Found] = []
 
     def at(examined: Examined) -> None:
@@ -283,7 +328,9 @@ def _certificate(
     return _written(path, certificate)
 
 
-def _conditions(module: Module, seed: int, points: Mapping[str, int], reference: str, digits: int) -> Conditions:
+def _conditions(
+    module: Module | Kernels, seed: int, points: Mapping[str, int], reference: str, digits: int
+) -> Conditions:
     """Return the conditions under which a module is examined now, on this machine, at points of ROWS samples."""
     return Conditions(_machine(), tuple(module.variants), reference, digits, points, ROWS, seed, _now())
 
@@ -334,6 +381,49 @@ def _of_method(
         faults=(*_of_table(described), *faults_of(results, described, sources)),
         program=to_data(described),
     )
+
+
+def _of_function(function: CertifiableFunction, points: int | None, seed: int) -> Certificate:
+    """Return the certificate of a function: of its values, and of the derivatives asked for."""
+    compiled, path, march = function.compiled, function.library, function.march
+    described, simplified = compiled["describe"], compiled["simplify"]
+    if not described.inputs:
+        raise ModelError("the function has no arguments: its values are constants, and there are no points to examine")
+    derived, scheduled = compiled["differentiate_by_inputs"], compiled["schedule_values"]
+    reference, what = given_function(function.values, described, function.asked)
+    programs = Programs(reference, reference, simplified)
+    algebra = algebra_of(reference, described, compiled["stabilize"], derived)
+    steps = watch(simplified, march)
+    diagnosis = Diagnosis(algebra, scheduled, compiled.sources, march, steps)
+    extent = extent_of(programs, points)
+    kernels = Kernels(path, simplified)
+    results, counts = _examine(kernels, path, programs, extent, seed, diagnosis)
+    faults = diagnosis.conclude(results)
+    compiler = find_compiler(march)
+    build = CertifiedBuild(
+        name=described.name,
+        precision=described.precision,
+        identity=identity_of(with_derivatives(described, function.asked)),
+        module=digest_of(path),
+        version=_version(),
+        compiler=_said_by(compiler),
+        flags=(*without_paths(KERNEL_FLAGS), *compiler.target),
+    )
+    conditions = replace(
+        _conditions(kernels, seed, counts, what, DIGITS),
+        rows=extent.rows,
+        compared=diagnosis.compared,
+        left_out=left_out_of_function(function.asked.hessian, steps is not None),
+    )
+    certificate = Certificate(
+        build,
+        conditions,
+        figures=figures([each.figure for each in results], tuple(counts)),
+        steps=tuple(figure for figure, _ in diagnosis.figures),
+        faults=faults,
+        program={**to_data(described), BY_INPUTS: _to_lists(function.asked)},
+    )
+    return _written(path, certificate)
 
 
 def _written(path: Path, certificate: Certificate) -> Certificate:

@@ -78,6 +78,8 @@ def evaluate_rows(program: Program, parameters: Array, X: Array, Y: Array, digit
             values = run(program, bind(program, parameters, X[rows], Y[rows]))
             results.append((outputs_of(program, values), losses_of(program, values), gradient_of(program, values)))
             fields += [values[element.tensor].reshape(-1) for element in program.task.fields]
+            if program.loss is None:  # the outputs of a function, derivatives among them, may differ in size
+                fields += [*results[-1][0].reshape(-1, 1)]
     outputs, losses, gradients = zip(*results, strict=True)
     sizes = tuple(tensor.size for tensor in program.parameters)
     parts = np.concatenate(outputs), np.asarray([*chain(*losses)], dtype=object), np.asarray(gradients, dtype=object)

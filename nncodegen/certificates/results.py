@@ -17,6 +17,7 @@ from nncodegen.certificates.exact import many
 from nncodegen.certificates.examination_points import Point
 from nncodegen.certificates.precision import Exact, norm_of, parts_of
 from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
+from nncodegen.compiler.building.values import Kernels
 from nncodegen.compiler.ir import Companion, Program, Update, slices_of
 from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import DIGITS_LOST, HOLDS, OUT_OF_RANGE, WRONG, Figure
@@ -31,6 +32,8 @@ MORE = 12
 
 REST, TRAINING = "at rest", "in training"
 """The parts of a model that trains with statistics of a batch."""
+
+HESSIAN, AT_BRANCHES = "hessian", "at branches"
 
 SEVERITY = (HOLDS, OUT_OF_RANGE, DIGITS_LOST, WRONG)
 """The verdicts, the worst last."""
@@ -122,7 +125,7 @@ class _OfGradients:
         return _mean(exact.gradients[self.rows][:, self.places])
 
 
-def compare(module: Module, examined: Examined) -> Iterator[Found]:
+def compare(module: Module | Kernels, examined: Examined) -> Iterator[Found]:
     """Yield all quantities of a module at a point: for each sample separately, and for all together."""
     described, part = examined.programs.described, examined.programs.part
     count = len(examined.point.X)
@@ -131,12 +134,21 @@ def compare(module: Module, examined: Examined) -> Iterator[Found]:
         for rows in views:
             outputs, losses, gradients = machine(module, examined.point, rows, part)
             for tensor, columns in slices_of(described.output_tensors) if outputs else ():
-                parts = [matrix[:, columns] for matrix in outputs]
-                yield _found(tensor.name, parts, _OfOutputs(rows, columns), examined)
+                quantity = quantity_of(tensor.name)
+                if not (quantity == HESSIAN and examined.point.kind == AT_BRANCHES):
+                    parts = [matrix[:, columns] for matrix in outputs]
+                    yield _found(quantity, parts, _OfOutputs(rows, columns), examined)
+            if described.loss is None:
+                continue
             yield _found(f"loss {part}".strip(), losses, _OfLosses(rows), examined)
             for tensor, places in slices_of(described.parameters) if gradients else ():
                 parts = [vector[places] for vector in gradients]
                 yield _found(f"d_{tensor.name}", parts, _OfGradients(rows, places), examined)
+
+
+def quantity_of(name: str) -> str:
+    """Return the quantity of an output: a derivative by an input, of which there are many, is one of a Jacobian."""
+    return name.partition(" ")[0]
 
 
 def figures(all_figures: Sequence[Figure], kinds: Sequence[str]) -> tuple[Figure, ...]:
@@ -153,18 +165,20 @@ def figures(all_figures: Sequence[Figure], kinds: Sequence[str]) -> tuple[Figure
 # --- the machine -------------------------------------------------------------------------------------------------
 
 
-def machine(module: Module, point: Point, rows: slice, part: str) -> tuple[list[Array], list[Array], list[Array]]:
+def machine(
+    module: Module | Kernels, point: Point, rows: slice, part: str
+) -> tuple[list[Array], list[Array], list[Array]]:
     """Return the outputs, losses and gradients that a module computes of some rows, each in all available ways.
 
-    At rest there is no gradient, and in training there are no outputs. A long batch repeats several rows again and
-    again, which does not change the mean.
+    At rest there is no gradient, and in training there are no outputs; a function has outputs alone. A long batch
+    repeats several rows again and again, which does not change the mean.
     """
     parameters, X, Y = (_typed(part, module) for part in (point.parameters, point.X[rows], point.Y[rows]))
     count = len(point.X[rows])
     outputs, losses, gradients = [], [], []
     for times in (1,) if count == 1 else (1, -(-LONG // count)):
         x, y = (None if not part.size else np.tile(part, (times, 1)) for part in (X, Y))
-        if part != REST:
+        if part != REST and not isinstance(module, Kernels):
             loss, gradient = module.loss_and_gradient(parameters, x, y)
             losses.append(many(np.asarray([loss])))
             gradients.append(many(gradient))
@@ -173,11 +187,12 @@ def machine(module: Module, point: Point, rows: slice, part: str) -> tuple[list[
         predicted = module.predict(parameters, x)
         ends = (0, len(predicted) // count // 2 * count, len(predicted) - count) if len(predicted) > count else (0,)
         outputs += [many(np.resize(predicted[k : k + count], (count, predicted.shape[1]))) for k in ends]
-        losses.append(many(np.asarray([module.loss(parameters, x, y)])))
+        if not isinstance(module, Kernels):
+            losses.append(many(np.asarray([module.loss(parameters, x, y)])))
     return outputs, losses, gradients
 
 
-def _typed(array: Array, module: Module) -> Array:
+def _typed(array: Array, module: Module | Kernels) -> Array:
     with np.errstate(over="ignore", under="ignore"):
         return array.astype(module.dtype)
 

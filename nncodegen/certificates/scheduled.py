@@ -148,6 +148,9 @@ def _kernels(schedule: Schedule, parameters: Array, X: Array, Y: Array) -> Itera
                 yield from (point, *point.otherwise())
                 if known is single.gradient and schedule.descent:
                     yield point.descending()
+    if schedule.point and (a_batch := batch(1)):
+        sample_batch = of_one_sample(a_batch, program)
+        yield _Point("a single point", schedule.point.kernel, schedule.point.program, sample_batch)
     for group, named in ((schedule.side_by_side, "models"), (schedule.fits, "fits")):
         if not group:
             continue

@@ -19,6 +19,15 @@ def left_out(
     return tuple(_left_out(described, {companion.name for companion in companions}, steps, network))
 
 
+def left_out_of_function(hessian: bool, steps: bool) -> tuple[str, ...]:
+    """Return the parts of a function that are not examined; ``steps`` says whether its steps were compared."""
+    return (
+        *(() if steps else ("the steps one by one, which have very many values",)),
+        *(("the Hessian at branches, where first derivatives may jump",) if hessian else ()),
+        "the nesting of arguments and results, and threads",
+    )
+
+
 def _left_out(described: Program, companions: set[str], steps: bool, network: Defined | None) -> Iterator[str]:
     if network and network.as_written:
         yield f"what is taken as you wrote it, since nothing else defines it: {', '.join(network.as_written)}"

@@ -24,11 +24,13 @@ from nncodegen.certificates.precision import norm_of
 from nncodegen.certificates.products import zeros
 from nncodegen.certificates.ulps import LARGEST, Precision, bound, distance
 from nncodegen.compiler.building.build import build, build_plainly, load
-from nncodegen.compiler.emit import emit
+from nncodegen.compiler.building.values import Kernels, build_function, key_of
+from nncodegen.compiler.emit import Sources, emit
 from nncodegen.compiler.ir import RECURRENCES, SAMPLE, Element, Program, Step, Tensor, slices_of
 from nncodegen.compiler.ir.names import take
 from nncodegen.compiler.ir.steps import ALL, part_of
-from nncodegen.compiler.schedule import schedule
+from nncodegen.compiler.schedule import NO_CHOICES, Schedule, schedule
+from nncodegen.compiler.schedule.values import schedule_values
 from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.certificate import HOLDS, OUT_OF_RANGE, WRONG, StepFigure
 
@@ -58,7 +60,7 @@ class Watch:
     """A module whose outputs are steps, and the columns of each; and whether values are drawn."""
 
     program: Program
-    module: Module
+    module: Module | Kernels
     columns: Mapping[str, slice]
     drawn: bool = False
 
@@ -102,9 +104,23 @@ def watch(simplified: Program, march: str, plainly: bool = False) -> Watch | Non
     size = program.width(program.outputs)
     if not program.outputs or size > LARGEST_WATCH:
         return None
-    sources = emit(schedule(program))
-    module = load(build_plainly(sources) if plainly else build(sources, False, march))
+    scheduled = schedule(program) if program.loss is not None else schedule_values(program, NO_CHOICES)
+    sources = emit(scheduled)
+    if plainly:
+        module: Module | Kernels = plain_kernels(scheduled, sources)
+    elif scheduled.point:
+        module = Kernels(build_function(sources, key_of([*sources.files.values()], march), march), program)
+    else:
+        module = load(build(sources, False, march))
     return Watch(simplified, module, columns_of(program), size > MOST)
+
+
+def plain_kernels(scheduled: Schedule, sources: Sources) -> Module | Kernels:
+    """Return what was scheduled, compiled without any optimization."""
+    if not scheduled.point:
+        return load(build_plainly(sources))
+    key = key_of(["without optimization", *sources.files.values()], "portable")
+    return Kernels(build_function(sources, key, "portable", plainly=True), scheduled.program)
 
 
 def columns_of(program: Program) -> dict[str, slice]:

@@ -15,7 +15,7 @@ import mpmath
 import numpy as np
 
 from nncodegen.certificates.conditions import shaken
-from nncodegen.certificates.exact import bind, derivatives, many, run
+from nncodegen.certificates.exact import DISTANCE, MORE_DIGITS, bind, derivatives, many, run
 from nncodegen.certificates.examination_points import Point
 from nncodegen.certificates.neighbouring_values import Beside, Lost, arguments
 from nncodegen.certificates.precision import Exact, evaluate_rows, norm_of
@@ -23,14 +23,10 @@ from nncodegen.certificates.products import Array, zeros
 from nncodegen.certificates.results import REST, TRAINING, Examined, Found, Programs, compare
 from nncodegen.certificates.ulps import LARGEST, bound, distance
 from nncodegen.certificates.updates import Updates
+from nncodegen.compiler.building.values import Kernels
 from nncodegen.compiler.ir import Program, slices_of
 from nncodegen.compiler.passes.tangent import NAME as FIELDS
 from nncodegen.runtime.module import Module
-
-MORE_DIGITS = 200
-"""The digits that a difference of gradients takes in addition to those of a gradient."""
-
-DISTANCE = "1e-60"
 
 WHOLE = 200
 """Number of parameters up to which the whole Hessian is examined; with more, this number of drawn rows."""
@@ -45,9 +41,11 @@ LARGEST_HESSIAN = 2_000
 """Number of parameters up to which the Hessian is examined, and not only its product with a vector."""
 
 
-def compare_all(module: Module, examined: Examined) -> Iterator[Found]:
+def compare_all(module: Module | Kernels, examined: Examined) -> Iterator[Found]:
     """Yield outputs, loss and derivatives of a module at a point, and all its further results."""
     yield from compare(module, examined)
+    if isinstance(module, Kernels):
+        return
     others, programs = _Others(examined), examined.programs
     with mpmath.workdps(examined.exact.digits), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of trainings that diverge in their only update

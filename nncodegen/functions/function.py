@@ -16,9 +16,13 @@ from nncodegen.compiler.ir.program import NATIVE
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.functions.arguments import Arguments
 from nncodegen.functions.results import TRUTH, TRUTHS, Result, assembled
+from nncodegen.runtime.python.ground.certificate import Certificate, certificate_beside
 from nncodegen.runtime.python.ground.types import Array
 
 if TYPE_CHECKING:
+    from nncodegen.certificates.values import CertifiableFunction
+    from nncodegen.compiler.describe.values import Values
+    from nncodegen.compiler.passes.by_inputs import ByInputs
     from nncodegen.compiler.pipeline import Compiled
     from nncodegen.formats.export.subject import Exportable
 
@@ -51,6 +55,9 @@ class Facts:
     """The call that makes the function again."""
     compiled: Callable[[], Compiled]
     """The results of all stages, which run again where the function was in the cache."""
+    described: Callable[[], tuple[Values, ByInputs]]
+    """The formulas, and the derivatives asked for, as the stages take them."""
+    march: str = "native"
     bits: str = NATIVE
 
     @property
@@ -187,6 +194,10 @@ class Function:
         inputs = tuple(map(str, self._facts.arguments.leaves))
         return Exportable(Described(program), self._facts.precision, (), inputs, bits=self._facts.bits)
 
+    def certifiable(self) -> CertifiableFunction:
+        """Return the function as ``nncodegen.certify`` takes it. Raises ModelError for one that is not compiled."""
+        raise ModelError("NumPy evaluates the function, so that there is nothing compiled to certify")
+
     @property
     def c(self) -> str:
         """Return the C of the function. Raises BuildError for one that is not compiled."""
@@ -258,6 +269,24 @@ def _class() -> Any:
         """A function that is compiled."""
 
         __doc__ = Function.__doc__
+
+        @property
+        def __file__(self) -> str:
+            """Return the path of the library."""
+            return str(self._library)
+
+        @property
+        def certificate(self) -> Certificate | None:
+            """Return the certificate beside the library; None if there is none, or it belongs to another file."""
+            return certificate_beside(str(self._library))
+
+        def certifiable(self) -> CertifiableFunction:
+            """Return the function as ``nncodegen.certify`` takes it."""
+            from nncodegen.certificates.values import CertifiableFunction  # noqa: PLC0415 (which calls do not need)
+
+            facts = self._facts
+            values, asked = facts.described()
+            return CertifiableFunction(self._library, values, asked, facts.compiled(), facts.march)
 
         @property
         def c(self) -> str:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sympy import Basic, Expr, Symbol, srepr
 from sympy.core.function import AppliedUndef
 
-from nncodegen.compiler.building.values import build_function, kept_function, key_of
+from nncodegen.compiler.building.values import Kernels, build_function, discard_function, kept_function, key_of
 from nncodegen.compiler.ir.graphs import contains, graph_of, rewritten
-from nncodegen.errors import CompilerNotFoundError, ModelError
+from nncodegen.errors import CheckError, CompilerNotFoundError, ModelError
 from nncodegen.functions.arguments import Argument, Arguments, read_arguments
 from nncodegen.functions.function import EvaluatedFunction, Facts, Function, compiled_function
 from nncodegen.functions.results import ARRAY, LIST, NUMBER, TUPLE, Result, read_results
 from nncodegen.runtime.python.ground.warn import warn
+
+if TYPE_CHECKING:
+    from nncodegen.compiler.describe.values import Values
+    from nncodegen.compiler.passes.by_inputs import ByInputs
 
 LIBRARIES = ("math", "numpy", "scipy", "sympy", "numexpr")
 """The libraries that SymPy's lambdify may take functions from; here they are compiled, whatever their library."""
@@ -90,12 +95,15 @@ def lambdify(
         threads=threads,
         again=partial(lambdify, args, expr, modules, **options),
         compiled=compiled,
+        described=request.described,
+        march=march,
         bits=bits,
     )
     library = kept_function(key)
     if library is None:
         try:
             library = build_function(compiled().sources, key, march)
+            request.try_derivatives(library, compiled())
         except CompilerNotFoundError as error:
             if bits != "native":
                 raise
@@ -188,9 +196,26 @@ class _Request:
     def compiled(self, making: Mapping[str, str]) -> Any:
         """Return the results of all stages up to the C. Raises ModelError."""
         # imported here: what is in the cache needs none of the stages
+        from nncodegen.compiler.pipeline import compile_values  # noqa: PLC0415
+
+        return compile_values(*self.described(), making["precision"], making["bits"], making["digits"])
+
+    def try_derivatives(self, library: Path, compiled: Any) -> None:
+        """Try the derivatives of a library that has just been compiled. If one is wrong, discard it, and raise."""
+        if not self.asked:
+            return
+        from nncodegen.compiler.trial import check_function  # noqa: PLC0415
+
+        try:
+            check_function(Kernels(library, compiled["simplify"]).predict, compiled["describe"], self.described()[1])
+        except CheckError:
+            discard_function(library)
+            raise
+
+    def described(self) -> tuple[Values, ByInputs]:
+        """Return the formulas, and the derivatives asked for, as the stages take them."""
         from nncodegen.compiler.describe.values import Values  # noqa: PLC0415
         from nncodegen.compiler.passes.by_inputs import ByInputs  # noqa: PLC0415
-        from nncodegen.compiler.pipeline import compile_values  # noqa: PLC0415
 
         values = Values("formula", self.arguments.leaves, self.outputs, self.further)
         known = dict(zip(self.arguments.leaves, values.names, strict=False))
@@ -203,7 +228,7 @@ class _Request:
             directions,
             further[len(directions) :],
         )
-        return compile_values(values, asked, making["precision"], making["bits"], making["digits"])
+        return values, asked
 
 
 def _check_options(printer: Any, use_imps: Any, threads: Any, precision: Any, march: Any) -> None:

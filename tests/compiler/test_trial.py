@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 import nncodegen as nn
-from nncodegen.compiler import pipeline
+from nncodegen.compiler import pipeline, trial
 from nncodegen.compiler.ir import functions
 from nncodegen.compiler.trial import check_built
 from nncodegen.errors import CheckError
@@ -145,3 +145,69 @@ def test_every_derivative_counts():
     for factors in ([0, 1], [1, 0], [1, 1.01], [-1, 1], [0, 0]):
         with pytest.raises(CheckError):
             check_built(Wrong(factors), described)
+
+
+# --- functions ---------------------------------------------------------------------------------------------------
+
+X, Y = sympy.symbols("X Y")
+
+DERIVATIVES = {
+    "jacobian": "Jacobian",
+    "hessian": "Hessian",
+    "jvp": "derivative along a direction",
+    "vjp": "weighted sum of derivatives",
+}
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(("asked", "kind"), DERIVATIVES.items())
+def test_wrong_derivatives_of_a_function_are_refused(asked, kind, precision, monkeypatch, tmp_path, forget_derivatives):
+    """Each kind of them is tried when a function is compiled, which is not kept in the cache."""
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "wrong"))
+
+    def make():
+        return nn.lambdify((X, Y), sympy.tanh(X * Y) * Y, precision=precision, **{asked: [X, Y]})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(functions.tanh, "fdiff", lambda self, argindex=1: 2 * functions.sech2(self.args[0]))
+        forget_derivatives()
+        for _ in range(2):
+            with pytest.raises(CheckError, match=f"the {kind} of the function is wrong.*please report"):
+                make()
+    assert not [*tmp_path.glob("**/function_*.so")]
+    forget_derivatives()
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "right"))  # a library that was loaded stays loaded
+    make()
+    assert [*tmp_path.glob("**/function_*.so")]
+
+
+def test_a_function_in_the_cache_is_not_tried(monkeypatch, tmp_path):
+    """A function is tried when it is compiled, and never again; without derivatives, not at all."""
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path))
+    tried = []
+    monkeypatch.setattr(trial, "check_function", lambda *_: tried.append(1))
+    for _ in range(2):
+        nn.lambdify(X, sympy.sin(X), jacobian=X)
+    nn.lambdify(X, sympy.sin(X))
+    assert tried == [1]
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        abs(X - Y) + sympy.Max(X, Y, 0),
+        sympy.log(X - 3) * Y,
+        sympy.sqrt(-X) + Y**2,
+        sympy.log(-X - Y),
+        sympy.Piecewise((X**2, X < Y), (Y, True)),
+        sympy.exp(1000 * X * Y),
+        sympy.sin(1e9 * X) * Y,
+        1 + 1e-18 * X * Y,
+        X * 0 + Y**3,
+    ],
+    ids=str,
+)
+def test_right_derivatives_of_a_function_are_not_refused(formula, monkeypatch, tmp_path):
+    """Corners, branches, values that are not defined or overflow, and what changes fast or little, cause no alarm."""
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path))
+    nn.lambdify((X, Y), formula, jacobian=[X, Y], hessian=[X, Y])

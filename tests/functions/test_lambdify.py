@@ -11,7 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sympy.physics.mechanics import dynamicsymbols
 
@@ -472,6 +472,29 @@ def test_random_expressions_have_the_values_of_mpmath(expressions, a, b):
         for value, output in zip(exact(mpmath.mpf(a), mpmath.mpf(b)), program.outputs, strict=True):
             ours = np.broadcast_to(values[output.tensor], (1,))[0]
             assert ours == pytest.approx(float(value), rel=1e-9, abs=1e-9)
+
+
+@given(st.lists(EXPRESSIONS, min_size=1, max_size=2), st.floats(-1.5, 1.5), st.floats(-1.5, 1.5))
+def test_random_expressions_have_the_derivatives_of_sympy(expressions, a, b):
+    """Jacobians, products with them and the Hessian of random expressions are SymPy's derivatives in 30 digits."""
+    factors, direction = [0.75, -1.25][: len(expressions)], [1.5, -0.5]
+    asked = {"jacobian": [x, y], "jvp": [x, y], "vjp": [x, y]}
+    asked |= {"hessian": [x, y]} if len(expressions) == 1 else {}
+    arguments, result, outputs = _read((x, y), expressions)
+    request = door._Request(arguments, result.parts[0] if len(outputs) == 1 else result, outputs, asked)
+    program = request.compiled({"precision": "float64", "bits": "native", "digits": "off"})["simplify"]
+    values = nn.evaluate(program, np.empty(0), np.array([[a, b, *direction, *factors]]))
+    ours = [np.broadcast_to(values[output.tensor], (1,))[0] for output in program.outputs]
+
+    formulas, matrix = sp.Matrix(expressions), sp.Matrix(expressions).jacobian([x, y])
+    expected = [*formulas, *matrix]
+    if "hessian" in asked:
+        expected += [*matrix.jacobian([x, y])]
+    expected += [*matrix * sp.Matrix(direction), *matrix.T * sp.Matrix(factors)]
+    with mpmath.workdps(30):
+        exact = [float(value) for value in sp.lambdify((x, y), expected, "mpmath")(mpmath.mpf(a), mpmath.mpf(b))]
+    assume(np.isfinite(exact).all())
+    np.testing.assert_allclose(ours, exact, rtol=1e-8, atol=1e-9 * max(1, *map(abs, exact)))
 
 
 def _read(arguments, expressions):

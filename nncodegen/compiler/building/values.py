@@ -22,6 +22,8 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from nncodegen.compiler.building.build import (
     bits_flags,
     cache_folder,
@@ -32,10 +34,11 @@ from nncodegen.compiler.building.build import (
     work_folder,
 )
 from nncodegen.compiler.building.compiler import Compiler, find_compiler, headers_of
-from nncodegen.compiler.building.files import keep, write_together
+from nncodegen.compiler.building.files import keep, reason_of, write_together
 from nncodegen.compiler.building.targets import (
     CALLER,
     KERNEL_FLAGS,
+    PLAIN_FLAGS,
     RUNTIME,
     WRITERS,
     caller_flags,
@@ -43,12 +46,16 @@ from nncodegen.compiler.building.targets import (
     is_same_everywhere,
 )
 from nncodegen.compiler.emit import Sources
+from nncodegen.compiler.ir import Program
 from nncodegen.errors import BuildError
 
 PACKAGE = Path(__file__).parents[2]
 
 CANDIDATES = ("gcc", "clang", "cc")
 """The commands of compilers, as ``find_compiler`` looks for them."""
+
+NUMBER, TUPLE = 0, 3
+"""Two kinds of results, as caller.c numbers them."""
 
 _CALLERS: list[ModuleType] = []
 _LOCK = Lock()
@@ -78,8 +85,11 @@ def source_of(library: Path) -> str:
         raise BuildError(f"{library.with_suffix('.c')} cannot be read: make the function again") from error
 
 
-def build_function(sources: Sources, key: str, march: str) -> Path:
-    """Compile the C of a function, and return its library in the cache. Raises BuildError."""
+def build_function(sources: Sources, key: str, march: str, plainly: bool = False) -> Path:
+    """Compile the C of a function, and return its library in the cache. Raises BuildError.
+
+    ``plainly`` compiles it without any optimization.
+    """
     compiler = find_compiler(march)
     path = _path(key)
     name = f"{sources.module}.c"
@@ -88,12 +98,45 @@ def build_function(sources: Sources, key: str, march: str) -> Path:
         if is_kept(path):  # another process has built it meanwhile
             return path
         (work / name).write_text(text, encoding="utf-8")
-        flags = [*KERNEL_FLAGS, *bits_flags(is_same_everywhere(text)), *compiler.effort(text), *compiler.target]
+        effort = PLAIN_FLAGS if plainly else (*KERNEL_FLAGS, *compiler.effort(text), *compiler.target)
+        flags = [*effort, *bits_flags(is_same_everywhere(text))]
         command = [*compiler.command, *flags, "-fvisibility=hidden", "-fPIC", *shared_options(), name, "-lm"]
         run_command([*command, "-o", "function.linked"], work)
         write_together(path.parent, {path.with_suffix(".c").name: text.encode()})
         keep(work / "function.linked", path)
     return path
+
+
+def discard_function(library: Path) -> None:
+    """Remove a function from the cache, so that it is compiled again. Raises BuildError."""
+    try:
+        library.unlink(missing_ok=True)
+    except OSError as error:
+        raise BuildError(f"cannot remove {library}: {reason_of(error)}") from error
+
+
+class Kernels:
+    """The kernels of a function in its library, without the nesting of its arguments and results."""
+
+    variant = "native"
+    variants = ("native",)
+
+    def __init__(self, library: Path, program: Program) -> None:
+        self.name, self.precision = program.name, program.precision
+        self.dtype: np.dtype[Any] = np.dtype(program.precision)
+        self._outputs = len(program.outputs)
+        numbers = tuple((NUMBER, place, (), None) for place in range(self._outputs))
+        form = (None,) * len(program.inputs)
+        self._caller = caller().Caller(load_function(library), form, (TUPLE, 0, numbers, None), np.empty, np.ndarray)
+
+    def predict(self, _parameters: Any, X: Any) -> Any:
+        """Return the outputs of some points, (N, outputs): of a single one, those of the kernel of one point."""
+        points = np.asarray(X, self.dtype)
+        if len(points) == 1:
+            return np.asarray([self._caller(*points[0].tolist())], self.dtype)
+        outputs = np.empty((len(points), self._outputs), self.dtype)
+        self._caller._run((len(points),), (*points.T, *outputs.T), 1)
+        return outputs
 
 
 def load_function(library: Path) -> Any:

@@ -53,6 +53,11 @@ class Values:
         except ModelError as error:
             raise ModelError(str(error).replace(f"[{SAMPLE}]", "")) from error
 
+    def formulas(self, known: Mapping[Basic, Element]) -> tuple[Expr, ...] | None:
+        """Return the outputs as they were given, with the elements of a program; None if they are large together."""
+        formulas = tuple(map(_formula, self._replaced(known)))
+        return None if graph_of(formulas).is_large else formulas
+
     def _described(self) -> Program:
         known = {argument: Element(name, (SAMPLE,)) for argument, name in zip(self.arguments, self.names, strict=False)}
         several = len(self.outputs) > 1

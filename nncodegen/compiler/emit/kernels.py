@@ -39,6 +39,8 @@ class KernelEmitter:
     """The arguments that all kernels have."""
     begin = "WITHIN_TILE(count);"
     """The statement that tells the compiler how many samples there can be."""
+    kind = "static HOT"
+    """The words before the functions of a tile."""
 
     def __init__(self, elements: Elements, lines: Lines, parts: dict[tuple[str, str], str] | None = None) -> None:
         """Remember what to write. ``parts`` are the names of functions that kernels share, by their text."""
@@ -59,7 +61,7 @@ class KernelEmitter:
         alone = kernel.name == "gradient" and self._program.required_loss.tensor not in kernel.storage
         lines.add(f"/* {TITLES['direction' if alone else kernel.name]} */")
         phased = kernel.trees.phases > 1
-        head = f"static HOT void {kernel.name}_tile({self._declarations})"
+        head = f"{self.kind} void {kernel.name}_tile({self._declarations})"
         with lines.function(head):
             lines.add(self.begin)
             for call, (phase, _) in zip(calls, parts, strict=True):
@@ -90,7 +92,7 @@ class KernelEmitter:
         declarations = self._declared_for_all if shared else self._declarations
         known = self._parts.get((declarations, body)) if shared else None
         if known is None:
-            head = f"static HOT void {name}({declarations})"
+            head = f"{self.kind} void {name}({declarations})"
             lines.add("/* A part of the loops for a tile. */", *head.splitlines())
             lines.include(body)
             lines.add("")

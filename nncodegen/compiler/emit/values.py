@@ -45,6 +45,7 @@ class RowsEmitter(KernelEmitter):
 
     of_all: tuple[str, ...] = ("inputs", "outputs", "count", "work")
     begin = "WHOLE_VECTORS(count);"
+    kind = "static HOT BLENDED"
 
     @property
     def _arguments(self) -> list[str]:

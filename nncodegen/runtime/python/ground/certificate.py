@@ -510,8 +510,11 @@ QUANTITIES = {
     "has no part in. Both are exact, so that the error is next to 0, or there is a fault",
     "d_": "before the name of a parameter: the derivative of the loss by it",
     "update": "parameters after an update of an optimizer with the learning rate 1",
-    "jacobian": "derivatives of the outputs by all parameters",
-    "hessian": "second derivatives of the loss: the product with a vector, and the matrix",
+    "jacobian": "derivatives of the outputs by all parameters; of a function, each of those by the arguments asked for",
+    "hessian": "second derivatives of the loss: the product with a vector, and the matrix; of a function, each of "
+    "those by the arguments asked for",
+    "jvp": "the derivatives of a function along a direction",
+    "vjp": "the derivatives of the sum of the values of a function, each times a factor",
     "derivatives": "derivatives of an output by inputs",
 }
 """The meanings of quantities, by the beginnings of their names; the others are outputs and losses."""
