@@ -20,7 +20,7 @@ WITH_KERNELS = [
     "fits.h", "fits_apart.h", "fits_state.h", "fits_steps.h", "fits_sums.h", "fitting.h", "generate.h",
     "gradient.h", "group_kernels.h", "guards.h", "hessian.h", "jacobian.h", "many.h", "outputs.h", "pivots.h",
     "polish.h", "predict.h", "registers.h", "residuals.h", "step.h", "threads.h", "train.h", "training.h",
-    "update.h",
+    "update.h", "values.h",
 ]  # fmt: skip
 """Those that call the loops of a model, which stand before them."""
 PUBLIC = ["entry_points.h", "interface.h", "names.h"]

@@ -107,7 +107,7 @@ def test_groups(run):
 def test_the_variable_of_curves():
     """It is x, the only other column, or the one that is named."""
     assert read_equation("y ~ gaussian", ["t", "x", "y"])[1].columns == ("x",)
-    assert read_equation("y ~ gaussian", ["t", "y", "s"], others=["s"])[1].columns == ("t",)
+    assert read_equation("y ~ gaussian", ["t", "y", "s"], reserved=["s"])[1].columns == ("t",)
     assert read_equation("y ~ gaussian(x=t)", ["t", "u", "y"])[1].columns == ("t",)
     with pytest.raises(
         ModelError, match=r"does not tell the column of its variable: name it, as in gaussian\(x=time\)"

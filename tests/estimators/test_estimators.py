@@ -498,7 +498,7 @@ def test_without_scikit_learn(tmp_path):
         else:
             raise AssertionError
         try:
-            import nncodegen.table
+            from nncodegen.table import Settings, read_table
         except nncodegen.MissingDependencyError as error:
             assert "pip install 'nncodegen[table]'" in str(error)
         else:

@@ -6,7 +6,8 @@
 #ifndef NNCODEGEN_VALUES_H
 #define NNCODEGEN_VALUES_H
 
-#include "nncodegen/values/table.h"
+#include "nncodegen/base/values_table.h"
+#include "nncodegen/formula.h"
 
 static void of_tile(const void *const *inputs, void *const *outputs, size_t count, void *work)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nncodegen/values/table.h"
+#include "nncodegen/base/values_table.h"
 
 #define CAPSULE "nncodegen.formula"
 
