@@ -348,7 +348,7 @@ def caller_object(compiler: Sequence[str] = ()) -> str:
 
     The one that comes with the package names no compiler.
     """
-    texts = [(RUNTIME / "nncodegen" / file).read_text() for file in ("module/caller.c", "values/table.h")]
+    texts = [(RUNTIME / "nncodegen" / file).read_text() for file in ("module/caller.c", "values/formula_table.h")]
     parts = (*texts, *without_paths(caller_flags()), *compiler, *interface_of_python(), platform.machine())
     return f"caller_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
 
