@@ -254,7 +254,7 @@ def _examine(
     diagnosis: Diagnosis | None = None,
 ) -> tuple[list[Found], dict[str, int]]:
     """Return the errors at all points, of all variants of the kernel that this CPU runs, and the number of points."""
-    modules = [module] if isinstance(module, Kernels) else _variants(module, path)
+    modules = module.each if isinstance(module, Kernels) else _variants(module, path)
     results: list[Found] = []
 
     def at(examined: Examined) -> None:

@@ -20,9 +20,22 @@ WITH_KERNELS = [
     "fits.h", "fits_apart.h", "fits_state.h", "fits_steps.h", "fits_sums.h", "fitting.h", "generate.h",
     "gradient.h", "group_kernels.h", "guards.h", "hessian.h", "jacobian.h", "many.h", "outputs.h", "pivots.h",
     "polish.h", "predict.h", "registers.h", "residuals.h", "step.h", "threads.h", "train.h", "training.h",
-    "update.h", "values.h",
+    "update.h",
 ]  # fmt: skip
 """Those that call the loops of a model, which stand before them."""
+KERNELS_OF_VALUES = """#include "nncodegen/formula.h"
+static BLENDED void values_tile(const real *const *inputs, real *const *outputs, size_t count, real *restrict work)
+{
+    WHOLE_VECTORS(count);
+    *work = inputs[0][0];
+    outputs[0][0] = *work;
+}
+static void values_of_point(const real *restrict inputs, real *restrict outputs)
+{
+    outputs[0] = inputs[0];
+}
+"""
+"""The kernels of a formula without a loss."""
 PUBLIC = ["entry_points.h", "interface.h", "names.h"]
 ALTERNATIVES = {"functions32.h", "functions64.h"}
 """Those of which a module includes one, so that all have the same names."""
@@ -82,6 +95,8 @@ def alone(name, folder):
         lines[-1] = f"struct options {{\n#define OPTION(type, name, meaning) type name;\n{lines[-1]}}};\n"
     if name == "part.h":  # a table, for whoever defines what is in it
         lines[-1] = f"#define NN_PART 0\n{lines[-1]}"
+    if name == "values.h":  # after the kernels of a formula
+        lines[-1] = f"{KERNELS_OF_VALUES}{lines[-1]}"
     source.write_text("".join(lines))
     return source
 

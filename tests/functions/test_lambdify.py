@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import pickle
+import platform
 import pydoc
 import subprocess
 import warnings
@@ -18,7 +19,7 @@ from sympy.physics.mechanics import dynamicsymbols
 import nncodegen as nn
 from nncodegen.compiler.building import compiler as compilers
 from nncodegen.compiler.building import values as building
-from nncodegen.errors import CompilerNotFoundError, ModelError
+from nncodegen.errors import BuildError, CompilerNotFoundError, ModelError
 from nncodegen.functions import interface as door
 from nncodegen.functions.function import EvaluatedFunction
 
@@ -356,6 +357,23 @@ def test_precision_bits_march_and_threads():
         assert values.dtype == options.get("precision", "float64")
         np.testing.assert_allclose(values, exact, rtol=rtol)
         assert f(0.1, 2.0) == pytest.approx(exact[0], rel=rtol)
+
+
+def test_a_portable_function_has_kernels_for_several_cpus():
+    """It takes the fastest that this CPU can run; each of them computes the same, of one point and of many."""
+    f = nn.lambdify((x, y), sp.tanh(x) * y + sp.sin(x), march="portable")
+    kernels = building.Kernels(f._library, f._facts.program)
+    assert kernels.variants[-1] == "plain" or platform.machine() not in ("x86_64", "AMD64")
+    points = RNG.uniform(-2, 2, (200, 2))
+    expected = f(*points.T)
+    np.testing.assert_allclose(
+        expected, np.tanh(points[:, 0]) * points[:, 1] + np.sin(points[:, 0]), rtol=1e-14, atol=1e-14
+    )
+    for each in kernels.each:
+        np.testing.assert_allclose(each.predict(None, points)[:, 0], expected, rtol=1e-14, atol=1e-14)
+        assert each.predict(None, points[:1])[0, 0] == pytest.approx(expected[0], abs=1e-14)
+    with pytest.raises(BuildError, match="no kernel of_tomorrow that this CPU can run"):
+        building.load_function(f._library, "of_tomorrow")
 
 
 def test_functions_are_pickled_copied_and_shown(product):

@@ -49,21 +49,6 @@ INLINE void outputs_of(const real *parameters, const real *x, real *outputs)
     }
 }
 
-/* The kernels of a formula without a loss (values.h): its inputs, as far as there are outputs. */
-static UNUSED void values_tile(const real *const *inputs, real *const *outputs, size_t count, real *work)
-{
-    for (size_t j = 0; j < OUTPUTS; j++)
-        for (size_t n = 0; n < count; n++)
-            outputs[j][n] = inputs[j][n];
-    (void) work;
-}
-
-static UNUSED void values_of_point(const real *inputs, real *outputs)
-{
-    for (size_t j = 0; j < OUTPUTS; j++)
-        outputs[j] = inputs[j];
-}
-
 static UNUSED void predict_tile(const real *parameters, const real *inputs, const real *targets, const real *weights,
     size_t count, real *work, real *outputs)
 {

@@ -64,13 +64,9 @@ LONG_FILE = 4000
 """Lines from which a file of kernels is a long one: a formula of some two hundred parameters, written out."""
 
 LONG_FILE_FLAGS = (
-    "-O2",
-    "-fvect-cost-model=dynamic",
-    "-fno-tree-slp-vectorize",
-    "--param=vect-epilogues-nomask=0",
-    "-fno-gcse",
-    "--param=sccvn-max-alias-queries-per-access=50",
-)
+    "-O2", "-fvect-cost-model=dynamic", "-fno-tree-slp-vectorize", "--param=vect-epilogues-nomask=0",
+    "-fno-gcse", "--param=sccvn-max-alias-queries-per-access=50",
+)  # fmt: skip
 """Further flags of GCC for a long file, whose loops have a hundred statements each, over whole vectors of samples: they
 become loops over vectors as with -O3, and are as fast, but are not copied for what is left of the samples. 990
 parameters (330 tanh) take 11 s instead of 16.
@@ -80,14 +76,8 @@ loop too, since simplify computes every value once; and it looks at fifty stores
 the pointers are restrict already."""
 
 PLAIN_FLAGS = (
-    "-std=c11",
-    "-O0",
-    "-fno-fast-math",
-    "-ffp-contract=off",
-    "-pthread",
-    "-DNNCODEGEN_THREADS",
-    *INCLUDE,
-)
+    "-std=c11", "-O0", "-fno-fast-math", "-ffp-contract=off", "-pthread", "-DNNCODEGEN_THREADS", *INCLUDE,
+)  # fmt: skip
 """Flags for a kernel compiled without any optimization, to be compared with the optimized one."""
 
 STABLE = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -99,15 +89,9 @@ STABLE_SINCE, STABLE_SUFFIX = "cp311", ".abi3.so"
 """The oldest Python of such modules, as wheels name it, and how their files end."""
 
 WRAPPER_FLAGS = (
-    "-Og",
-    "-w",
-    "-DCYTHON_CLINE_IN_TRACEBACK=0",
-    "-fvisibility=hidden",
-    "-DCYTHON_NO_PYINIT_EXPORT",
-    "-fno-lto",
-    "-ffp-contract=off",
-    *INCLUDE,
-)
+    "-Og", "-w", "-DCYTHON_CLINE_IN_TRACEBACK=0", "-fvisibility=hidden", "-DCYTHON_NO_PYINIT_EXPORT",
+    "-fno-lto", "-ffp-contract=off", *INCLUDE,
+)  # fmt: skip
 """Flags for the wrapper, which Cython wrote: -O1 takes half as long again to compile, and makes calls no faster. Its
 names are hidden, since they are the same in all modules. Any compiler can link it. It computes covariances, whose bits
 may not depend on what a compiler fuses."""
@@ -364,7 +348,7 @@ def caller_object(compiler: Sequence[str] = ()) -> str:
 
     The one that comes with the package names no compiler.
     """
-    texts = [(RUNTIME / "nncodegen" / file).read_text() for file in ("module/caller.c", "base/values_table.h")]
+    texts = [(RUNTIME / "nncodegen" / file).read_text() for file in ("module/caller.c", "base/formula_table.h")]
     parts = (*texts, *without_paths(caller_flags()), *compiler, *interface_of_python(), platform.machine())
     return f"caller_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
 

@@ -14,7 +14,7 @@ import os
 import platform
 import shutil
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -38,12 +38,16 @@ from nncodegen.compiler.building.files import keep, reason_of, write_together
 from nncodegen.compiler.building.targets import (
     CALLER,
     KERNEL_FLAGS,
+    NATIVE,
     PLAIN_FLAGS,
     RUNTIME,
+    VARIANT_NAMES,
     WRITERS,
+    Variant,
     caller_flags,
     caller_object,
     is_same_everywhere,
+    kernel_objects,
 )
 from nncodegen.compiler.emit import Sources
 from nncodegen.compiler.ir import Program
@@ -99,12 +103,27 @@ def build_function(sources: Sources, key: str, march: str, plainly: bool = False
             return path
         (work / name).write_text(text, encoding="utf-8")
         effort = PLAIN_FLAGS if plainly else (*KERNEL_FLAGS, *compiler.effort(text), *compiler.target)
-        flags = [*effort, *bits_flags(is_same_everywhere(text))]
-        command = [*compiler.command, *flags, "-fvisibility=hidden", "-fPIC", *shared_options(), name, "-lm"]
-        run_command([*command, "-o", "function.linked"], work)
+        command = [*compiler.command, *effort, *bits_flags(is_same_everywhere(text)), "-fvisibility=hidden", "-fPIC"]
+        variants = () if plainly else compiler.variants
+        files = [name]
+        if variants:
+            files = _compile_variants(sources.module, variants, command, work)
+        run_command([*command, *shared_options(), *files, "-lm", "-o", "function.linked"], work)
         write_together(path.parent, {path.with_suffix(".c").name: text.encode()})
         keep(work / "function.linked", path)
     return path
+
+
+def _compile_variants(module: str, variants: Sequence[Variant], command: Sequence[str], work: Path) -> list[str]:
+    """Compile a function for several CPUs, and the choice among these. Return the objects."""
+    choice = f'#define NN_MODEL(name) {module}_##name\n#include "nncodegen/base/variants.h"\n'
+    (work / f"{module}_variants.c").write_text(choice, encoding="utf-8")
+    objects = []
+    for part, source, options in kernel_objects(module, variants):
+        if source != f"{module}_module.c":
+            run_command([*command, *options, "-c", source, "-o", f"{part}.o"], work)
+            objects.append(f"{part}.o")
+    return objects
 
 
 def discard_function(library: Path) -> None:
@@ -118,16 +137,27 @@ def discard_function(library: Path) -> None:
 class Kernels:
     """The kernels of a function in its library, without the nesting of its arguments and results."""
 
-    variant = "native"
-    variants = ("native",)
-
-    def __init__(self, library: Path, program: Program) -> None:
+    def __init__(self, library: Path, program: Program, variant: str = "") -> None:
+        self._library, self._program = library, program
         self.name, self.precision = program.name, program.precision
         self.dtype: np.dtype[Any] = np.dtype(program.precision)
         self._outputs = len(program.outputs)
         numbers = tuple((NUMBER, place, (), None) for place in range(self._outputs))
         form = (None,) * len(program.inputs)
-        self._caller = caller().Caller(load_function(library), form, (TUPLE, 0, numbers, None), np.empty, np.ndarray)
+        table = load_function(library, variant)
+        self._caller = caller().Caller(table, form, (TUPLE, 0, numbers, None), np.empty, np.ndarray)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Return the names of the kernels in the library that this CPU can run, the fastest first."""
+        return tuple(name for name in VARIANT_NAMES if _has_variant(self._library, name)) or (NATIVE,)
+
+    @property
+    def each(self) -> list[Kernels]:
+        """Return the kernels of each variant."""
+        if self.variants == (NATIVE,):
+            return [self]
+        return [Kernels(self._library, self._program, variant) for variant in self.variants]
 
     def predict(self, _parameters: Any, X: Any) -> Any:
         """Return the outputs of some points, (N, outputs): of a single one, those of the kernel of one point."""
@@ -139,10 +169,22 @@ class Kernels:
         return outputs
 
 
-def load_function(library: Path) -> Any:
-    """Return the table of the kernels of a library, for ``Caller``. Raises BuildError."""
+def _has_variant(library: Path, variant: str) -> bool:
+    """Return whether a library has kernels for several CPUs, and one of a name that this CPU can run."""
     try:
-        return caller().load(str(library))
+        caller().load(str(library), variant)
+    except ImportError:
+        return False
+    return True
+
+
+def load_function(library: Path, variant: str = "") -> Any:
+    """Return the table of the kernels of a library, for ``Caller``: of those for several CPUs, the fastest ones.
+
+    ``variant`` names others. Raises BuildError.
+    """
+    try:
+        return caller().load(str(library), variant)
     except ImportError as error:
         raise BuildError(f"{library} cannot be loaded: {error}; remove it, and make the function again") from error
 

@@ -40,10 +40,10 @@ TOKENS = {
     r"\[LANES\]": "[1]",
     r"\[lane\]": "[0]",
 }
-"""What becomes of parts of other lines."""
+"""For parts of other lines, what they become."""
 
 NEEDS = re.compile(r"\n\n +Needs .*?(?=\n\n| \*/)", re.DOTALL)
-"""What a header needs and gives, as its first comment says."""
+"""The sentences on what a header needs and gives, in its first comment."""
 
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 

@@ -1,9 +1,10 @@
 /* Calls of compiled formulas from Python: a type whose objects are called with numbers, at the cost of a call.
 
-   The type is the same for all formulas; each has a library of its own, in which there is only its table (table.h). A
-   call with floats, integers, and lists or short arrays of them is carried out here. Everything else, such as long
-   arrays, keyword arguments and errors, is left to the method _call of the object, which checks it and comes back with
-   arrays that have equal axes (run). Uses the stable interface of Python, unless it is compiled without it. */
+   The type is the same for all formulas; each has a library of its own, in which there is only its table
+   (formula_table.h). A call with floats, integers, and lists or short arrays of them is carried out here. Everything
+   else, such as long arrays, keyword arguments and errors, is left to the method _call of the object, which checks it
+   and comes back with arrays that have equal axes (run). Uses the stable interface of Python, unless it is compiled
+   without it. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nncodegen/base/values_table.h"
+#include "nncodegen/base/formula_table.h"
 
 #define CAPSULE "nncodegen.formula"
 
@@ -831,25 +832,34 @@ static PyType_Spec SPEC = {
     "nncodegen_caller.Caller", sizeof(caller), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, SLOTS,
 };
 
-/* Returns the table of a library, which stays loaded until the process ends: SciPy may keep its functions. */
-static PyObject *load(PyObject *module, PyObject *name)
+/* Returns the table of a library, which stays loaded until the process ends: SciPy may keep its functions. Of a library
+   for several CPUs, it is that of a variant, or of the fastest one. */
+static PyObject *load(PyObject *module, PyObject *arguments)
 {
     (void) module;
     PyObject *path;
-    if (!PyUnicode_FSConverter(name, &path))
+    const char *variant = "";
+    if (!PyArg_ParseTuple(arguments, "O&|s", PyUnicode_FSConverter, &path, &variant))
         return NULL;
     void *const library = dlopen(PyBytes_AsString(path), RTLD_NOW | RTLD_LOCAL);
     Py_DECREF(path);
-    void *const table = library ? dlsym(library, "nncodegen_formula") : NULL;
+    const void *(*of)(const char *) = NULL;
+    if (library)
+        *(void **) &of = dlsym(library, "nncodegen_formula_of");
+    const int of_one = library && !of && !*variant;
+    void *const table = of ? (void *) of(variant) : of_one ? dlsym(library, "nncodegen_formula") : NULL;
     if (!table) {
-        PyErr_SetString(PyExc_ImportError, dlerror());
+        if (!library || of_one)
+            PyErr_SetString(PyExc_ImportError, dlerror());
+        else
+            PyErr_Format(PyExc_ImportError, "it has no kernel %s that this CPU can run", variant);
         return NULL;
     }
     return PyCapsule_New(table, CAPSULE, NULL);
 }
 
 static PyMethodDef FUNCTIONS[] = {
-    {"load", load, METH_O, "Return the table of the library of a formula."},
+    {"load", load, METH_VARARGS, "Return the table of the library of a formula, or of a variant in it."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -2,8 +2,8 @@
 
    Needs nothing. Gives nncodegen_values, which the C of a formula fills (values.h) and the caller reads (caller.c). */
 
-#ifndef NNCODEGEN_VALUES_TABLE_H
-#define NNCODEGEN_VALUES_TABLE_H
+#ifndef NNCODEGEN_FORMULA_TABLE_H
+#define NNCODEGEN_FORMULA_TABLE_H
 
 #include <stddef.h>
 
