@@ -340,8 +340,9 @@ BESIDE = {
 class Program:
     """A function from inputs to outputs as a tuple of steps, with a loss, and once differentiated its gradient, if any.
 
-    Its own fields are mathematics. What is asked of it, and how it is made, are records of their own. A program without
-    parameters, targets or loss is one like any other: its values are all that there is to compute.
+    Its own fields are mathematics. What is asked of it, and how it is made, are records of their own. They travel with
+    the program, since a task names its tensors: a pass that rewrites steps rewrites fields and residuals with them. A
+    program without parameters, targets or loss is one like any other: its values are all that there is to compute.
     """
 
     name: str
