@@ -177,22 +177,6 @@ def test_attention_of_opset_23(how):
     compared(file.model(y, [SEQUENCE], 23), given())
 
 
-@pytest.mark.parametrize("how", ["operator", "products"])
-def test_hidden_values_that_are_not_finite(how):
-    """Infinity at a place that a mask hides gives NaN where ONNX multiplies it by 0, and other samples keep theirs."""
-    file = File()
-    q, k, v = heads_of(file, "x")
-    if how == "operator":
-        y = file.add("Attention", q, k, v, is_causal=1)
-    else:
-        scores = file.add("MatMul", q, file.add("Transpose", k, perm=[0, 1, 3, 2]))
-        weights = file.add("Softmax", file.add("Where", LOWER, scores, np.array(-np.inf)), axis=-1)
-        y = file.add("MatMul", weights, v)
-    x = given()
-    x[0, -1] = np.inf
-    compared(file.model(joined(file, y), [SEQUENCE], 23), x)
-
-
 @pytest.mark.parametrize(
     ("build", "message"),
     [
