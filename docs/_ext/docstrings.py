@@ -127,7 +127,8 @@ def owner_of(thing: Any) -> type | None:
 
 def told(owner: type) -> set[str]:
     """Return the names in the tables of a class's docstring."""
-    rows = (ROW.match(line.strip()) for line in (owner.__doc__ or "").splitlines())
+    text = owner.__doc__  # a property, where each object has a text of its own
+    rows = (ROW.match(line.strip()) for line in (text if isinstance(text, str) else "").splitlines())
     return {name.strip() for row in rows if row for name in row[1].split(",")}
 
 
