@@ -278,21 +278,12 @@ def _variants(module: Module, path: Path) -> list[Module]:
 def _certificate(
     module: Module, path: Path, compiled: Compiled, model: Describable, march: str, points: int | None, seed: int
 ) -> Certificate:
-    compiler = find_compiler(march)
     described, simplified = compiled["describe"], compiled["simplify"]
     if isinstance(model, Described):  # its own optimizers are rules without a function
         updates = (*described.updates, *model.program.updates)
         described = replace(described, task=replace(described.task, updates=updates))
     _check_identity(module, identity_of(described))
-    build = CertifiedBuild(
-        name=module.name,
-        precision=module.precision,
-        identity=identity_of(described),
-        module=digest_of(path),
-        version=_version(),
-        compiler=_said_by(compiler),
-        flags=(*without_paths(KERNEL_FLAGS), *compiler.target),
-    )
+    build = _build(module, path, identity_of(described), march)
     kept = compiled.findings.digits_report
     if system_of(described):
         check_examined(described)
@@ -354,6 +345,20 @@ def _of_table(described: Program, model: Describable | None = None) -> tuple[Fau
     return (Fault(TABLE, step, "ordinary", 0.0, missed),) if missed else ()
 
 
+def _build(module: Module | Kernels, path: Path, identity: str, march: str) -> CertifiedBuild:
+    """Return what a certificate says of a module or function: what it computes, its file, and how that was compiled."""
+    compiler = find_compiler(march)
+    return CertifiedBuild(
+        name=module.name,
+        precision=module.precision,
+        identity=identity,
+        module=digest_of(path),
+        version=_version(),
+        compiler=_said_by(compiler),
+        flags=(*without_paths(KERNEL_FLAGS), *compiler.target),
+    )
+
+
 def _of_method(
     module: Module,
     path: Path,
@@ -399,16 +404,7 @@ def _of_function(function: CertifiableFunction, points: int | None, seed: int) -
     kernels = Kernels(path, simplified)
     results, counts = _examine(kernels, path, programs, extent, seed, diagnosis)
     faults = diagnosis.conclude(results)
-    compiler = find_compiler(march)
-    build = CertifiedBuild(
-        name=described.name,
-        precision=described.precision,
-        identity=identity_of(with_derivatives(described, function.asked)),
-        module=digest_of(path),
-        version=_version(),
-        compiler=_said_by(compiler),
-        flags=(*without_paths(KERNEL_FLAGS), *compiler.target),
-    )
+    build = _build(kernels, path, identity_of(with_derivatives(described, function.asked)), march)
     conditions = replace(
         _conditions(kernels, seed, counts, what, DIGITS),
         rows=extent.rows,

@@ -257,9 +257,9 @@ def _name_text(leaf: Any) -> str:
 
 def _with_formulas(outputs: tuple[Basic, ...], modules: Any) -> tuple[Basic, ...]:
     """Return the outputs with the formulas of functions in ``modules``. Raises ModelError for other modules."""
-    given = modules if isinstance(modules, list | tuple) else () if modules is None else (modules,)
+    parts = modules if isinstance(modules, list | tuple) else () if modules is None else (modules,)
     formulas: dict[str, Callable[..., Any]] = {}
-    for part in given:
+    for part in parts:
         if isinstance(part, Mapping):
             for name, formula in part.items():
                 if not callable(formula):

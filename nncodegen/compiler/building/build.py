@@ -18,7 +18,6 @@ import os
 import re
 import shutil
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from types import ModuleType
 from typing import cast
 
 from nncodegen.compiler.building.commands import Commands, CompilerError
-from nncodegen.compiler.building.compiler import Compiler, find_compiler, headers_of, suffix_of
+from nncodegen.compiler.building.compiler import Compiler, find_compiler, headers_of, python_headers, suffix_of
 from nncodegen.compiler.building.files import MODULES, is_intact, keep, reason_of, write_together
 from nncodegen.compiler.building.targets import (
     GCC_FLAGS,
@@ -428,12 +427,7 @@ def _wrapper(real: str, compiler: Compiler) -> Path:
     path = cache_folder() / wrapper_object(source, real, version("cython"), compiler.command)
     if is_kept(path):
         return path
-    include = Path(sysconfig.get_paths()["include"])
-    if not (include / "Python.h").exists():
-        raise BuildError(
-            f"the headers of Python are missing ({include / 'Python.h'}): install them "
-            f"(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
-        )
+    include = python_headers()
     with work_folder(path.stem) as work:
         if is_kept(path):  # another process has made it meanwhile
             return path

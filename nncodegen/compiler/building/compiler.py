@@ -143,6 +143,17 @@ def suffix_of(cross: str | None) -> str:
     return re.sub(r"-[^-]+-linux-gnu\.so$", f"-{family}-linux-gnu.so", suffix)
 
 
+def python_headers() -> Path:
+    """Return the folder of Python's headers. Raises BuildError where they are not installed."""
+    include = Path(sysconfig.get_paths()["include"])
+    if not (include / "Python.h").exists():
+        raise BuildError(
+            f"the headers of Python are missing ({include / 'Python.h'}): install them "
+            f"(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
+        )
+    return include
+
+
 def headers_of(compiler: Compiler, include: Path, work: Path) -> list[str]:
     """Return options for Debian's headers of Python, one of which depends on the CPU: ours stands in for another's."""
     if compiler.cross is None:

@@ -33,7 +33,7 @@ from nncodegen.compiler.building.build import (
     shipped_file,
     work_folder,
 )
-from nncodegen.compiler.building.compiler import Compiler, find_compiler, headers_of
+from nncodegen.compiler.building.compiler import Compiler, find_compiler, headers_of, python_headers
 from nncodegen.compiler.building.files import keep, reason_of, write_together
 from nncodegen.compiler.building.targets import (
     CALLER,
@@ -214,12 +214,7 @@ def _shared_caller() -> Path:
     if shipped:
         return shipped
     compiler = find_compiler()
-    include = Path(sysconfig.get_paths()["include"])
-    if not (include / "Python.h").exists():
-        raise BuildError(
-            f"the headers of Python are missing ({include / 'Python.h'}): install them "
-            f"(Debian, Ubuntu: apt install python3-dev; Fedora: dnf install python3-devel)"
-        )
+    include = python_headers()
     with work_folder(path.stem) as work:
         if not is_kept(path):  # by another process meanwhile
             _compile_caller(compiler, include, work)

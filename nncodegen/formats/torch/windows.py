@@ -30,7 +30,9 @@ def _numbers(value: Any) -> Any:
     return tuple(int(size) for size in value) if isinstance(value, list | tuple) else value
 
 
-def _convolution(kind: type[Conv1D] | type[Conv2D], module: Any) -> Layer:
+def _convolution(
+    kind: type[Conv1D] | type[Conv2D] | type[Conv1DTranspose] | type[Conv2DTranspose], module: Any, **further: Any
+) -> Layer:
     only(module, padding_mode="zeros")
     size, stride, padding, dilation = (
         _numbers(getattr(module, name)) for name in ("kernel_size", "stride", "padding", "dilation")
@@ -44,25 +46,12 @@ def _convolution(kind: type[Conv1D] | type[Conv2D], module: Any) -> Layer:
         dilation,
         int(module.groups),
         use_bias=module.bias is not None,
+        **further,
     )
 
 
 def _transpose(kind: type[Conv1DTranspose] | type[Conv2DTranspose], module: Any) -> Layer:
-    only(module, padding_mode="zeros")
-    size, stride, padding, dilation, output_padding = (
-        _numbers(getattr(module, name)) for name in ("kernel_size", "stride", "padding", "dilation", "output_padding")
-    )
-    return kind(
-        int(module.out_channels),
-        size,
-        stride,
-        padding,
-        FIRST,
-        dilation,
-        int(module.groups),
-        use_bias=module.bias is not None,
-        output_padding=output_padding,
-    )
+    return _convolution(kind, module, output_padding=_numbers(module.output_padding))
 
 
 def _largest(kind: type[MaxPooling1D] | type[MaxPooling2D], module: Any) -> Layer:
