@@ -15,7 +15,7 @@ from nncodegen.compiler.ir import Program, evaluate
 from nncodegen.compiler.ir.program import NATIVE
 from nncodegen.errors import BuildError, ModelError
 from nncodegen.functions.arguments import Arguments
-from nncodegen.functions.results import TRUTH, TRUTHS, Result, assembled
+from nncodegen.functions.results import Result, assembled
 from nncodegen.runtime.python.ground.certificate import Certificate, certificate_beside
 from nncodegen.runtime.python.ground.types import Array
 
@@ -117,13 +117,13 @@ class Function:
             if len(shape) > 1 and _is_fortran(inputs, shape) and not any(leaf.shape for leaf in leaves):
                 return [np.empty(shape[::-1], self._facts.precision).T for _ in leaves]
             return [np.empty((*shape, *leaf.shape), self._facts.precision) for leaf in leaves]
-        outs = [*_flattened(out)] if len(leaves) > 1 or isinstance(out, tuple | list) else [out]
+        outs = _outs(out, leaves)
         if len(outs) != len(leaves):
             raise ValueError(f"out has {len(outs)} arrays, and the function has {len(leaves)} results")
         for array, leaf in zip(outs, leaves, strict=True):
             _check_out(array, (*shape, *leaf.shape), leaf, self._facts.precision)
         return [
-            np.empty(array.shape, self._facts.precision) if leaf.kind in (TRUTH, TRUTHS) else array
+            np.empty(array.shape, self._facts.precision) if leaf.holds_truths else array
             for array, leaf in zip(outs, leaves, strict=True)
         ]
 
@@ -146,14 +146,12 @@ class Function:
     def _finished(self, arrays: Sequence[Array], shape: tuple[int, ...], out: Any) -> Any:
         leaves = [*self._facts.result.leaves()]
         if out is not None:
-            outs = [*_flattened(out)] if len(leaves) > 1 or isinstance(out, tuple | list) else [out]
+            outs = _outs(out, leaves)
             for array, leaf, target in zip(arrays, leaves, outs, strict=True):
-                if leaf.kind in (TRUTH, TRUTHS):
+                if leaf.holds_truths:
                     target[...] = array != 0
             return out
-        values = [
-            array != 0 if leaf.kind in (TRUTH, TRUTHS) else array for array, leaf in zip(arrays, leaves, strict=True)
-        ]
+        values = [array != 0 if leaf.holds_truths else array for array, leaf in zip(arrays, leaves, strict=True)]
         return assembled(self._facts.result, values, shape)
 
     def low_level_callable(self, use: str = "quad") -> Any:
@@ -305,6 +303,11 @@ def _made_again(again: Callable[[], Function]) -> Function:
     return again()
 
 
+def _outs(out: Any, leaves: Sequence[Result]) -> list[Any]:
+    """Return the arrays of a nesting for results; of a single result, whatever stands for it."""
+    return [*_flattened(out)] if len(leaves) > 1 or isinstance(out, tuple | list) else [out]
+
+
 def _flattened(out: Any) -> Iterator[Any]:
     if isinstance(out, dict):
         out = list(out.values())
@@ -317,7 +320,7 @@ def _flattened(out: Any) -> Iterator[Any]:
 
 def _check_out(array: Any, shape: tuple[int, ...], leaf: Result, precision: str) -> None:
     """Raise TypeError or ValueError for an array that cannot take a result."""
-    dtype = "bool" if leaf.kind in (TRUTH, TRUTHS) else precision
+    dtype = "bool" if leaf.holds_truths else precision
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         kind = getattr(array, "dtype", type(array).__name__)
         raise TypeError(f"out must be an array of {dtype}, not of {kind}")

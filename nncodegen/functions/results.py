@@ -35,6 +35,11 @@ class Result:
         """Return the number of outputs."""
         return sum(part.size for part in self.parts) if self.kind in (LIST, TUPLE, DICT) else prod(self.shape)
 
+    @property
+    def holds_truths(self) -> bool:
+        """Return whether the values are those of conditions."""
+        return self.kind in (TRUTH, TRUTHS)
+
     def native(self, dtype: str) -> tuple[Any, ...]:
         """Return the result as caller.c reads it."""
         what: Any = self.keys if self.kind == DICT else None

@@ -55,6 +55,7 @@ class _Sweeps:
         self.numbering = Numbering((tensor.name for tensor in program.declared), to_differentiate=True)
         known = split(program.steps, self.numbering)
         self.outputs = tuple(known[output] for output in program.outputs)
+        self._gradients: dict[Element, tuple[Element, ...]] = {}
 
     def derived(self) -> Iterator[Element]:
         """Yield the derivatives, in the order that ``ByInputs`` documents."""
@@ -95,8 +96,11 @@ class _Sweeps:
 
     def _gradient(self, output: Element) -> tuple[Element, ...]:
         """Return the derivatives of a value by all names."""
-        program = self._of(self._asked.names)
-        return reverse_sweep(program, self._steps([output]), output, self.numbering, each_sample=True)
+        if output not in self._gradients:  # that of the only output serves the Jacobian and the Hessian
+            program = self._of(self._asked.names)
+            gradient = reverse_sweep(program, self._steps([output]), output, self.numbering, each_sample=True)
+            self._gradients[output] = gradient
+        return self._gradients[output]
 
     def _hessian(self) -> Iterator[Element]:
         """Yield the second derivatives of the only output, row by row; one of two that are equal is derived."""
