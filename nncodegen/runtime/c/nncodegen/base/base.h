@@ -176,11 +176,11 @@ static UNUSED int all_finite(const real *v, size_t count)
 static UNUSED int few_finite(const real *v, size_t count)
 {
     enum { AT_ONCE = 64 };
+    const size_t rest = count%AT_ONCE;
     real sum = 0;
-    size_t k = 0;
     if (count >= AT_ONCE) {
         real sums[AT_ONCE] = {0};
-        for (; k + AT_ONCE <= count; k += AT_ONCE)
+        for (size_t k = 0; k < count - rest; k += AT_ONCE)
             for (size_t j = 0; j < AT_ONCE; j++)
                 sums[j] += v[k + j]*0;
         EXACT_SUM_LOOP(sum)
@@ -188,8 +188,8 @@ static UNUSED int few_finite(const real *v, size_t count)
             sum += sums[j];
     }
     EXACT_SUM_LOOP(sum)
-    for (size_t j = k; j < count; j++)
-        sum += v[j]*0;
+    for (size_t j = 0; j < rest; j++)
+        sum += v[count - rest + j]*0;
     return sum == 0;
 }
 
