@@ -34,6 +34,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 TARGETS = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "compiler" / "building" / "targets.py"))
+PERMUTATIONS = runpy.run_path(str(Path(TARGETS["__file__"]).with_name("permutations.py")))
 FILES = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "compiler" / "building" / "files.py"))
 EMBEDDED = runpy.run_path(str(Path(__file__).parent / "nncodegen" / "runtime" / "embedded.py"))
 WRAPPER = TARGETS["WRAPPER"]
@@ -96,8 +97,21 @@ class BuildExtension(build_ext):
     @cached_property
     def identity(self):
         """The command of the compiler, what it says of itself, and this file, which has options of its own."""
-        command = self.compiler.compiler_so
-        return (*command, TARGETS["macros_of"](command), Path(__file__).read_text(encoding="utf-8"))
+        return (*self.compiler.compiler_so, self.macros, Path(__file__).read_text(encoding="utf-8"))
+
+    @cached_property
+    def macros(self):
+        """The macros that the compiler defines."""
+        return TARGETS["macros_of"](self.compiler.compiler_so)
+
+    def compile_kernels(self, source, folder, flags, **named):
+        """Compile a file of kernels, and return its objects. The names of folders stay out of them."""
+
+        def compile_with(options):
+            extra = [*flags, *options, "-g0"]
+            return self.compiler.compile([source], output_dir=folder, extra_postargs=extra, **named)
+
+        return PERMUTATIONS["compiled_rightly"](compile_with, self.macros, folder)
 
     def build_extension(self, extension):
         """Add the objects of the kernel and the wrapper to those from which the extension is linked."""
@@ -106,11 +120,11 @@ class BuildExtension(build_ext):
         variants = TARGETS["supported"](self.compiler.compiler_so)
         companions = [f"{name}_{part}.c" for part in TARGETS["COMPANIONS"] if Path(folder, f"{name}_{part}.c").exists()]
         for part, source, options in TARGETS["kernel_objects"](name, variants, companions):
-            extension.extra_objects += self.compiler.compile(
-                [f"{folder}/{source}"],
-                output_dir=f"{self.build_temp}/{name}/{part}",
+            extension.extra_objects += self.compile_kernels(
+                f"{folder}/{source}",
+                f"{self.build_temp}/{name}/{part}",
+                [*TARGETS["KERNEL_FLAGS"], *options],
                 include_dirs=[str(self.python())],
-                extra_postargs=[*TARGETS["KERNEL_FLAGS"], *options, "-g0"],  # debug information names folders
             )
         single = SINGLE in Path(folder, f"{name}_module.c").read_text().splitlines()
         extension.extra_objects.append(self.wrapper("float" if single else "double"))
@@ -159,11 +173,8 @@ class BuildExtension(build_ext):
         name, flags = variant
 
         def compiled():
-            (built,) = self.compiler.compile(
-                [LIBRARY.as_posix()],
-                output_dir=f"{self.build_temp}/{part}_{real}_{name}",
-                extra_postargs=[*TARGETS["library_flags"](part, real, name), *flags, "-g0"],
-            )
+            options = [*TARGETS["library_flags"](part, real, name), *flags]
+            (built,) = self.compile_kernels(LIBRARY.as_posix(), f"{self.build_temp}/{part}_{real}_{name}", options)
             return built
 
         self.made(TARGETS["library_object"], (part, real, name), compiled)

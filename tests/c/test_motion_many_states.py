@@ -69,7 +69,7 @@ def test_jumps_by_the_reverse(monkeypatch):
 def test_many_states_are_predicted_and_fitted(states, zones):
     """Hundreds of states with dozens of parameters: predictions are SciPy's, gradients differences, and fits end there.
 
-    GCC has made wrong vectors of such rates, which stand without a loop: see PATHS_GCC_FLAGS.
+    GCC has made wrong vectors of such rates, which stand without a loop: see permutations.py.
     """
     observed, times = range(0, states, states // 40), np.linspace(0, 2, 6)
     module = built(ring(states, zones, observed, 6, f"ring_{states}"))

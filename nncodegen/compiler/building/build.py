@@ -29,6 +29,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import cast
 
+from nncodegen.compiler.building import permutations
 from nncodegen.compiler.building.commands import Commands, CompilerError
 from nncodegen.compiler.building.compiler import Compiler, find_compiler, headers_of, python_headers, suffix_of
 from nncodegen.compiler.building.files import MODULES, is_intact, keep, reason_of, write_together
@@ -39,7 +40,6 @@ from nncodegen.compiler.building.targets import (
     LIBRARY,
     LINKED,
     LONG_FILE_FLAGS,
-    PATHS_GCC_FLAGS,
     PLAIN_FLAGS,
     PYTHON_FLAGS,
     RUNTIME,
@@ -177,7 +177,7 @@ def compile_part(
         needed = product(linked_parts(part, source.read_text()), compiler.linked)
         library = [str(_library(each, real, variant, compiler, same_bits)) for each, variant in needed]
         command = [*compiler.command, *options, source.name, *library, "-lm", "-pthread", "-o", linked]
-        run_command(command, work)
+        run_command(command, work, compiler.is_looked_at)
         keep(work / linked, path)
     return path, True
 
@@ -351,7 +351,8 @@ def _compile(
         for part, source, options in kernel_objects(name, compiler.variants, companions):
             effort = compiler.effort(sources.files[source]) if optimized else ()
             command = [*cc, *flags, *effort, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
-            commands.start(command)
+            start = commands.start_compiler if optimized and compiler.is_looked_at else commands.start
+            start(command)
         if apart:
             shared_wrapper(sources.real, compiler)  # which the module asks for when it is imported
         shared = [] if apart else [_wrapper(sources.real, compiler), _python(compiler)]
@@ -413,7 +414,7 @@ def _library(part: str, real: str, variant: str, compiler: Compiler, same_bits: 
             return path
         shutil.copy(RUNTIME / "nncodegen" / "module" / "library.c", work)  # for whoever reads of an error
         options = [*library_flags(part, real, variant, same_bits), *flags, "-fPIC"]
-        run_command([*compiler.command, *options, "-c", "library.c", "-o", "library.o"], work)
+        run_command([*compiler.command, *options, "-c", "library.c", "-o", "library.o"], work, compiler.is_looked_at)
         keep(work / "library.o", path)
     return path
 
@@ -518,10 +519,10 @@ def _commands(work: Path) -> Commands:
     return Commands(work, zig_environment(cache_folder()))
 
 
-def run_command(command: list[str], work: Path) -> None:
-    """Run one command of a compiler."""
+def run_command(command: list[str], work: Path, looked_at: bool = False) -> None:
+    """Run one command of a compiler, whose vectors are looked at: see permutations.py."""
     with _commands(work) as commands:
-        commands.start(command)
+        (commands.start_compiler if looked_at else commands.start)(command)
 
 
 # --- the cache and the disk --------------------------------------------------------------------------------------
@@ -546,7 +547,7 @@ def is_kept(path: Path) -> bool:
 def _key(sources: Sources, compiler: Compiler) -> str:
     parts = [
         *(part for file in sources.files.items() for part in file), runtime_digest(), embedded.source(),
-        *without_paths(KERNEL_FLAGS), *GCC_FLAGS, *LONG_FILE_FLAGS, *PATHS_GCC_FLAGS, *SAME_BITS_FLAGS,
+        *without_paths(KERNEL_FLAGS), *GCC_FLAGS, *LONG_FILE_FLAGS, *permutations.HALF, *SAME_BITS_FLAGS,
         *SAME_BITS_GCC_FLAGS, *LINKED, *without_paths(WRAPPER_FLAGS), *compiler.command, *compiler.target,
         compiler.macros, repr(compiler.variants), *interface_of_python(), version("cython"),
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from nncodegen.compiler.building import permutations
 from nncodegen.errors import BuildError
 
 
@@ -31,6 +32,7 @@ class Commands:
     def __init__(self, work: Path, environment: dict[str, str]) -> None:
         self._work, self._environment = work, environment
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._looked_at: list[list[str]] = []
         self._handler: Any = None  # of Ctrl-C before, if this context has set another one
         self._pressed = self._held = False  # whether Ctrl-C was pressed; whether it must not raise now
 
@@ -41,6 +43,11 @@ class Commands:
                 self._handler = handler
                 signal.signal(signal.SIGINT, self._press)
         return self
+
+    def start_compiler(self, command: list[str]) -> None:
+        """Start a command that ends with ``-o`` and the file; GCC compiles it again if it has wrong permutations."""
+        self._looked_at.append(command)
+        self.start([*command[:-2], permutations.asking(_permutations(command)), *command[-2:]])
 
     def start(self, command: list[str]) -> None:
         """Start a command whose last word is the file that it writes; the log is that file's name with ``.log``."""
@@ -57,7 +64,8 @@ class Commands:
     @property
     def written(self) -> list[str]:
         """The names of the files that the commands write."""
-        return [str(process.args[-1]) for process in self._processes]  # type: ignore[index]
+        names = (str(process.args[-1]) for process in self._processes)  # type: ignore[index]
+        return [*dict.fromkeys(names)]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -67,6 +75,8 @@ class Commands:
             self._end()
         try:
             self._wait()
+            if kind is None:
+                self._compile_again()
         except BaseException:  # of a handler that a program has set
             self._end()
             self._wait()
@@ -88,6 +98,16 @@ class Commands:
         if raising:
             raise KeyboardInterrupt
 
+    def _compile_again(self) -> None:
+        """Compile again what has wrong permutations."""
+        if any(process.returncode for process in self._processes):
+            return
+        for command in self._looked_at:
+            if not permutations.are_right(self._work / _permutations(command)):
+                self.start([*command[:-2], *permutations.HALF, *command[-2:]])
+                self._held = True
+        self._wait()
+
     def _wait(self) -> None:
         for process in self._processes:
             process.wait()
@@ -100,6 +120,11 @@ class Commands:
         outer = getattr(self._handler, "__self__", None)
         if isinstance(outer, Commands):
             outer._end()
+
+
+def _permutations(command: list[str]) -> str:
+    """Return the file to which GCC writes the permutations of what it compiles."""
+    return f"{command[-1]}.permutations"
 
 
 def _check(process: subprocess.Popen[bytes], work: Path) -> None:

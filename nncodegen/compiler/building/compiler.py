@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from nncodegen.compiler.building import permutations
 from nncodegen.compiler.building.targets import (
     PLAIN,
     TUNING,
@@ -76,6 +77,11 @@ class Compiler:
     def effort(self, text: str) -> tuple[str, ...]:
         """Return the further flags for a file of kernels, which only GCC has."""
         return effort(self.macros, text)
+
+    @property
+    def is_looked_at(self) -> bool:
+        """True if its vectors may be wrong, and have to be looked at: see permutations.py."""
+        return permutations.may_be_wrong(self.macros)
 
     @property
     def linked(self) -> tuple[str, ...]:

@@ -52,11 +52,6 @@ calls of fma unlike products and sums. It makes many loops of a loop with many o
 memory and read it again: the gradient of two GRUs of 5 and 4 units took a quarter longer in single precision. The
 schedule decides what has a loop of its own."""
 
-PATHS_GCC_FLAGS = ("-fno-tree-slp-vectorize",)
-"""Further flags of GCC for a file that solves differential equations in steps that are chosen. The rates of many states
-are statements without a loop, which GCC 12 makes vectors of, and some of them wrong: of a chain of 200 states of the
-kind k*(u99 - 2*u100 + u101), two rates where the value of k changes were off by a tenth, with -O2 as with -O3."""
-
 SOLVES = "\n#define NN_HAS_PATHS 1\n"
 """The line of a file of C that solves differential equations."""
 
@@ -218,8 +213,7 @@ def effort(macros: str, text: str) -> tuple[str, ...]:
     if "__GNUC__" not in defined or "__clang__" in defined:
         return ()
     same_bits = SAME_BITS_GCC_FLAGS if is_same_everywhere(text) else ()
-    paths = PATHS_GCC_FLAGS if SOLVES in text else ()
-    return (*GCC_FLAGS, *same_bits, *paths, *(LONG_FILE_FLAGS if text.count("\n") > LONG_FILE else ()))
+    return (*GCC_FLAGS, *same_bits, *(LONG_FILE_FLAGS if text.count("\n") > LONG_FILE else ()))
 
 
 def kernel_objects(

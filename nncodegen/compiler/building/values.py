@@ -43,7 +43,6 @@ from nncodegen.compiler.building.targets import (
     RUNTIME,
     VARIANT_NAMES,
     WRITERS,
-    Variant,
     caller_flags,
     caller_object,
     is_same_everywhere,
@@ -105,23 +104,24 @@ def build_function(sources: Sources, key: str, march: str, plainly: bool = False
         effort = PLAIN_FLAGS if plainly else (*KERNEL_FLAGS, *compiler.effort(text), *compiler.target)
         command = [*compiler.command, *effort, *bits_flags(is_same_everywhere(text)), "-fvisibility=hidden", "-fPIC"]
         variants = () if plainly else compiler.variants
-        files = [name]
+        files, looked_at = [name], not plainly and compiler.is_looked_at
         if variants:
-            files = _compile_variants(sources.module, variants, command, work)
-        run_command([*command, *shared_options(), *files, "-lm", "-o", "function.linked"], work)
+            files = _compile_variants(sources.module, compiler, command, work)
+        link = [*command, *shared_options(), *files, "-lm", "-o", "function.linked"]
+        run_command(link, work, looked_at and not variants)
         write_together(path.parent, {path.with_suffix(".c").name: text.encode()})
         keep(work / "function.linked", path)
     return path
 
 
-def _compile_variants(module: str, variants: Sequence[Variant], command: Sequence[str], work: Path) -> list[str]:
+def _compile_variants(module: str, compiler: Compiler, command: Sequence[str], work: Path) -> list[str]:
     """Compile a function for several CPUs, and the choice among these. Return the objects."""
     choice = f'#define NN_MODEL(name) {module}_##name\n#include "nncodegen/base/variants.h"\n'
     (work / f"{module}_variants.c").write_text(choice, encoding="utf-8")
     objects = []
-    for part, source, options in kernel_objects(module, variants):
+    for part, source, options in kernel_objects(module, compiler.variants):
         if source != f"{module}_module.c":
-            run_command([*command, *options, "-c", source, "-o", f"{part}.o"], work)
+            run_command([*command, *options, "-c", source, "-o", f"{part}.o"], work, compiler.is_looked_at)
             objects.append(f"{part}.o")
     return objects
 

@@ -6,12 +6,14 @@ It is copied into the source distribution as ``setup.py``, beside ``model.json``
 import json
 import runpy
 import sysconfig
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-TARGETS = runpy.run_path("targets.py")
+TARGETS, PERMUTATIONS = runpy.run_path("targets.py"), runpy.run_path("permutations.py")
 MODEL = json.loads(Path("model.json").read_text())
 NAME = MODEL["name"]
 SAME_BITS = TARGETS["is_same_everywhere"](Path(f"c/{NAME}.c").read_text(encoding="utf-8"))
@@ -28,12 +30,16 @@ class BuildExtension(build_ext):
         variants, macros = TARGETS["supported"](command), TARGETS["macros_of"](command)
         for part, source, options in TARGETS["kernel_objects"](NAME, variants, MODEL["companions"]):
             effort = TARGETS["effort"](macros, Path(f"c/{source}").read_text(encoding="utf-8"))
-            extension.extra_objects += self.compiler.compile(
-                [f"c/{source}"],
-                output_dir=f"{self.build_temp}/{part}",
-                extra_postargs=[*TARGETS["KERNEL_FLAGS"], *SAME_BITS_FLAGS, *effort, *options],
-            )
+            flags = [*TARGETS["KERNEL_FLAGS"], *SAME_BITS_FLAGS, *effort, *options]
+            folder = f"{self.build_temp}/{part}"
+            compile_with = partial(self.compile_kernels, f"c/{source}", folder, flags)
+            extension.extra_objects += PERMUTATIONS["compiled_rightly"](compile_with, macros, folder)
         super().build_extension(extension)
+
+    def compile_kernels(self, source: str, folder: str, flags: list[str], options: Sequence[str]) -> list[str]:
+        """Compile a file of kernels into a folder, and return its objects."""
+        objects: list[str] = self.compiler.compile([source], output_dir=folder, extra_postargs=[*flags, *options])
+        return objects
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from nncodegen.compiler.building import targets
+from nncodegen.compiler.building import permutations, targets
 from nncodegen.compiler.building.build import wrapper_in_c
 from nncodegen.formats.export.request import Exported, Request
 from nncodegen.formats.wheel.package import REQUIRES, VERSION, Package, package_of
@@ -67,6 +67,7 @@ def _sources(request: Request, package: Package) -> dict[str, bytes]:
         "pyproject.toml": PROJECT.format(summary=json.dumps(package.summary), **terms),
         "setup.py": SETUP.read_text(encoding="utf-8"),
         "targets.py": Path(targets.__file__).read_text(encoding="utf-8"),
+        "permutations.py": Path(permutations.__file__).read_text(encoding="utf-8"),
         "model.json": json.dumps(model, indent=1) + "\n",
     }
     in_c = {name: text for name, text in sources.files.items() if name.endswith((".c", ".h"))} | wrapper_in_c()
