@@ -44,6 +44,10 @@ _networks = {}
 _begins = {}
 """For each file of tests with a generator RNG, its state after the file was imported."""
 
+CORE = ("compiler", "functions", "golden")
+"""The folders whose tests are run with ``-m core``: the stages of the compiler, what they print, and small functions
+through all of them."""
+
 DURATIONS = Path(__file__).with_name("durations.json")
 """The seconds of CPU time that each file of tests takes, as ``--store-durations`` has measured them."""
 
@@ -59,6 +63,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "thorough: takes long; skipped without --thorough")
+    config.addinivalue_line("markers", "core: what to run while one works on the compiler")
     config.option.loadscopereorder = False  # of pytest-xdist: first the files that have most tests
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in the background like that
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -74,7 +79,11 @@ def pytest_configure(config):
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(bytecode))
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by markers
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.path.parent.name in CORE:
+            item.add_marker("core")
     if not config.getoption("--thorough"):
         skip = pytest.mark.skip(reason="takes long: --thorough runs it")
         for item in items:
