@@ -1,5 +1,6 @@
 """The C that is emitted: without warnings, of a size that does not grow, and safe from names."""
 
+import platform
 import re
 import shutil
 from pathlib import Path
@@ -167,3 +168,16 @@ def test_sums_that_a_step_reads_more_than_once(units, monkeypatch):
 def test_the_folder_of_the_runtime():
     """A C compiler finds what the C of a model includes in the folder that the package names."""
     assert (Path(nn.get_include()) / "nncodegen" / "interface.h").exists()
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="asks GCC what it did")
+@pytest.mark.skipif(platform.machine() != "x86_64" or not Path("/proc/cpuinfo").exists(), reason="libmvec of x86-64")
+def test_choices_of_functions_are_vectorized(tmp_path):
+    """Predictions that choose among functions of the C library become a loop over vectors, which computes them all."""
+    choice = "Piecewise((a*exp(-b*x), x < 0.5), (sqrt(x)*log(c*x), x < 1), (a*cos(x)/x, True))"
+    model = nn.Model("choice", "x", "y", {"a": 1, "b": 0.5, "c": 1.2}, choice)
+    lines, in_vectors = vectorized(emitted(model, fit=False), tmp_path)
+    begin = next(number for number, line in enumerate(lines, 1) if "predict_tile(" in line)
+    end = lines.index("}", begin)
+    (loop,) = (number for number in range(begin, end) if "size_t n = 0; n < padded" in lines[number - 1])
+    assert loop in in_vectors

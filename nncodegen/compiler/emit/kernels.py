@@ -14,6 +14,7 @@ from nncodegen.compiler.ir import SAMPLE, Element, Tensor, slices_of
 from nncodegen.compiler.ir.program import PORTABLE
 from nncodegen.compiler.schedule.storage import Place
 from nncodegen.compiler.schedule.tree import Group, Tree
+from nncodegen.compiler.schedule.vectors import chooses_functions
 
 TITLES = {
     "predict": "The outputs of a tile of samples.",
@@ -32,6 +33,10 @@ WITHOUT_SUMS = ("predict", "jacobian", "values")
 """The kernels that return a row for each sample."""
 
 
+BLENDED = "static HOT BLENDED"
+"""The words before a function whose loops compute all branches of a choice (base.h)."""
+
+
 class KernelEmitter:
     """Writer of the functions of a kernel."""
 
@@ -46,6 +51,8 @@ class KernelEmitter:
         """Remember what to write. ``parts`` are the names of functions that kernels share, by their text."""
         self._parts = {} if parts is None else parts
         self._program, self._kernel, self._at, self._lines = elements.program, elements.kernel, elements, lines
+        if chooses_functions(self._program.steps):
+            self.kind = BLENDED
         self._trees = elements.kernel.trees
         self._loops = LoopPrinter(elements, CallsOfTile(elements), lines)
 

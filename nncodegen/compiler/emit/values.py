@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from nncodegen.compiler.emit.dialects import OF_A_POINT
 from nncodegen.compiler.emit.elements import Elements
-from nncodegen.compiler.emit.kernels import KernelEmitter
+from nncodegen.compiler.emit.kernels import BLENDED, KernelEmitter
 from nncodegen.compiler.emit.lines import Lines
 from nncodegen.compiler.emit.loops import LoopPrinter
 from nncodegen.compiler.emit.plain import PlainElements
@@ -45,7 +45,7 @@ class RowsEmitter(KernelEmitter):
 
     of_all: tuple[str, ...] = ("inputs", "outputs", "count", "work")
     begin = "WHOLE_VECTORS(count);"
-    kind = "static HOT BLENDED"
+    kind = BLENDED
 
     @property
     def _arguments(self) -> list[str]:

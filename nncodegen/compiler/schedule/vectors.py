@@ -13,6 +13,7 @@ kernels run in several functions has padded tiles instead, as programs of blocks
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from sympy import Abs, Expr, Function, Max, Min, Piecewise, Pow, Rational, ceiling, cos, floor, sign, sin, tan
 
@@ -78,6 +79,12 @@ def calls_functions(step: Step) -> bool:
 def calls_library(step: Step) -> bool:
     """Return whether a step over the samples calls a function of the C library."""
     return SAMPLE in step.indices and has_library(step.expression)
+
+
+def chooses_functions(steps: Iterable[Step]) -> bool:
+    """Return whether steps over the samples choose among values, and call functions of the C library."""
+    over_samples = [step for step in steps if SAMPLE in step.indices]
+    return any(step.expression.has(Piecewise) for step in over_samples) and any(map(calls_library, over_samples))
 
 
 def has_library(expression: Expr) -> bool:
