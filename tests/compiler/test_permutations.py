@@ -168,3 +168,17 @@ def test_results_of_a_function_have_the_right_order(march):
     X = np.random.default_rng(0).normal(size=(100, 8))
     np.testing.assert_array_equal(f(*X[0]), 3 * X[0, PLACES])
     np.testing.assert_array_equal(f(*X.T), 3 * X.T[PLACES])
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_exported_c_has_the_right_order(gcc, vectors, tmp_path):
+    """Plain C of eight outputs, of a model and of a function, does without the instruction that GCC takes wrongly."""
+    model = nn.Model("permuted", INPUTS, [f"y{k}" for k in range(8)], {"k": 3}, OUTPUTS)
+    nn.export(model, "c", tmp_path, vectors=vectors)
+    function = nn.lambdify(INPUTS, [text.replace("k", "3") for text in OUTPUTS])
+    nn.export(function, "c", tmp_path / "function")
+    sources = [path for path in tmp_path.rglob("*.c") if not path.stem.endswith("_test")]
+    assert len(sources) == 2
+    for source in sources:
+        subprocess.run([*gcc, "-O3", *WIDE[1:], "-S", source, "-o", "out.s"], cwd=tmp_path, check=True)
+        assert not re.search(r"vpermilpd\s+\$\d+, .*zmm", (tmp_path / "out.s").read_text())

@@ -25,6 +25,9 @@ from nncodegen.formats.export.first_line import HEAD
 NEEDS_LIBM = ("half_expm1", "normal", "generate")
 """The helpers that call functions of the C library in the precision of the model."""
 
+EIGHT = re.compile(r"(\[|\+ )([7-9]|\d\d+)\] [-+*]?= ")
+"""A statement that writes the last of eight neighbors, or a later one: a compiler may make a vector of them."""
+
 INLINE = """\
 #ifdef __GNUC__
 #define INLINE static inline __attribute__((unused))
@@ -66,12 +69,13 @@ def _all_functions(model: PlainModel, helpers: dict[str, None]) -> Iterator[Func
 def _prelude(model: PlainModel, helpers: dict[str, None], callers: str) -> Iterator[str]:
     """Yield the lines before the functions: the floating-point type, the library of mathematics, helpers.
 
-    ``callers`` is the text that follows, which calls solvers.
+    ``callers`` is the text that follows, with the functions of the model.
     """
     libm, systems = model.request.options.libm, model.systems
     inline = bool(systems or not libm or "functions" in helpers)
     yield from ["#include <math.h>"] * libm
     yield from ["#include <stdint.h>"] * inline
+    yield from short_vectors(model, callers)
     yield from ("", f"typedef {model.real} real;")
     if libm and any(name in helpers for name in NEEDS_LIBM):
         yield f"#define LIBM(function) function{'##f' if model.real == 'float' else ''}"
@@ -91,6 +95,12 @@ def _prelude(model: PlainModel, helpers: dict[str, None], callers: str) -> Itera
         parts += ["solve/rosenbrock"] * any(system.implicit for system in systems)
         parts += ["solve/solve_reverse"] * any(system.transposed is not None for system in systems)
         yield from ("", *solver_text(parts, model.request.precision[-2:], callers))
+
+
+def short_vectors(model: PlainModel, text: str) -> Iterator[str]:
+    """Yield the lines that ask for shorter vectors, where a text has some that GCC may get wrong."""
+    if model.real == "double" and EIGHT.search(text):
+        yield from ("", *runtime_text("plain/short_vectors"))
 
 
 def helper_texts(helpers: Iterable[str]) -> Iterator[str]:

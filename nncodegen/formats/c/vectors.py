@@ -13,7 +13,7 @@ from nncodegen.compiler.ir.program import PORTABLE
 from nncodegen.compiler.pipeline import compile_model
 from nncodegen.formats.c.amalgamation import Held, amalgamated
 from nncodegen.formats.c.model import PlainModel
-from nncodegen.formats.c.plain import constants
+from nncodegen.formats.c.plain import constants, short_vectors
 from nncodegen.formats.c.self_test import COMPARE, SUMS, begun, parameters_of, tables_of
 from nncodegen.formats.export.first_line import EXPORTED, HEAD
 
@@ -37,7 +37,8 @@ def vector_files(model: PlainModel) -> dict[str, str]:
     header = amalgamated(sources[f"{name}.h"], held).replace(BUILT, HEAD, 1)
     guarded: Held = {each: [frozenset()] for each in held}  # the header comes first, and is guarded as a whole
     other = "math/functions64.h" if model.real == "float" else "math/functions32.h"
-    source = amalgamated(sources[f"{name}.c"], guarded, (other,)).replace(BUILT, HEAD, 1)
+    head = "\n".join((HEAD, *short_vectors(model, sources[f"{name}.c"])))
+    source = amalgamated(sources[f"{name}.c"], guarded, (other,)).replace(BUILT, head, 1)
     if model.constants is not None:
         source += "\n".join(constants(model)) + "\n"
         declared = (
