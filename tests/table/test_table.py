@@ -1,19 +1,23 @@
 """Tables: what is read, what is understood, what is learned, and what is said about that which is wrong."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 import textwrap
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 pd = pytest.importorskip("pandas")
 
+from rich.console import Console
+
 import nncodegen as nn
-from nncodegen.table import Settings, TableError, fit, load_model, read_table
+from nncodegen.table import Settings, TableError, command, fit, load_model, read_table
 from nncodegen.table.columns import (
     Category,
     Number,
@@ -25,7 +29,7 @@ from nncodegen.table.columns import (
     widths,
 )
 from nncodegen.table.fit import split_rows
-from nncodegen.table.metrics import class_metrics, confusion, measure
+from nncodegen.table.metrics import ClassMetrics, class_metrics, confusion, measure
 from nncodegen.table.target import Target, understand_target
 from nncodegen.table.trained import _checksum
 from tests.support import ROOT
@@ -581,3 +585,18 @@ def test_hostile_descriptions(written, flowers, tmp_path):
                 except nn.NncodegenError:
                     pass
     assert accepted
+
+
+@pytest.mark.parametrize("letters", [3, 60])
+def test_classes_of_long_names_have_numbers_in_the_confusion_matrix(letters):
+    """Columns are named by their classes where a line has room for the names, and otherwise by their numbers."""
+    names = [letter * letters for letter in "abc"]
+    classes = [ClassMetrics(name, 0.5, 0.25, 1 / 3, 4) for name in names]
+    counts = np.arange(9).reshape(3, 3)
+    text = io.StringIO()
+    fitted = SimpleNamespace(held_out=12, metrics=[], classes=classes, confusion=counts)
+    command._judge(Console(file=text, width=1000), fitted)
+    *_, head, first, second, third = (line.split() for line in text.getvalue().splitlines())
+    assert head[-3:] == (names if letters == 3 else ["1", "2", "3"])
+    for number, row in enumerate((first, second, third)):
+        assert row == [*([] if letters == 3 else [str(number + 1)]), names[number], *map(str, counts[number])]
