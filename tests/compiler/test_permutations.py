@@ -53,20 +53,20 @@ def gcc():
 
 def orders(count):
     """Return orders of eight numbers of two vectors, most of them near the order within pairs."""
-    chosen, found = random.Random(5), []
+    chosen, drawn = random.Random(5), []
     for _ in range(count):
         swap = chosen.choice([lambda k: k, lambda k: k ^ 1, lambda k: k // 2 * 2, lambda k: k | 1, lambda k: k ^ 2])
         order = [swap(k) for k in range(8)]
         for _ in range(chosen.choice([0, 1, 1, 2, 3, 8])):
             order[chosen.choice([2, 3, 2, 3, *range(8)])] = chosen.randrange(chosen.choice([8, 8, 16]))
-        found.append(order)
-    return found
+        drawn.append(order)
+    return drawn
 
 
 def made(instructions, default):
     """Return the order of the numbers that a function returns: by vpermilpd, or the one that was asked for."""
-    found = re.search(r"vpermilpd\s+\$(\d+), .*%zmm0$", instructions, re.MULTILINE)
-    return [k // 2 * 2 + (int(found[1]) >> k & 1) for k in range(8)] if found else default
+    within_pairs = re.search(r"vpermilpd\s+\$(\d+), .*%zmm0$", instructions, re.MULTILINE)
+    return [k // 2 * 2 + (int(within_pairs[1]) >> k & 1) for k in range(8)] if within_pairs else default
 
 
 def test_the_wrong_orders_are_known(gcc, tmp_path):
@@ -128,18 +128,18 @@ def test_orders_of_other_numbers_count_for_nothing():
 def test_objects_of_a_setup_script(gcc, tmp_path):
     """What setup.py compiles is compiled again where it is wrong, and as it is by a compiler without the fault."""
     (tmp_path / "kernel.c").write_text(LOOP)
-    given = []
+    calls = []
 
     def compile_with(options):
-        given.append(options)
+        calls.append(options)
         subprocess.run([*gcc, "-O3", *WIDE[1:], *options, "-c", "kernel.c"], cwd=tmp_path, check=True)
         return ["kernel.o"]
 
     assert permutations.compiled_rightly(compile_with, find_compiler().macros, str(tmp_path)) == ["kernel.o"]
-    assert len(given) == 2
-    assert given[1] == permutations.HALF
+    assert len(calls) == 2
+    assert calls[1] == permutations.HALF
     assert permutations.compiled_rightly(compile_with, "#define __clang__ 1\n", str(tmp_path)) == ["kernel.o"]
-    assert given[2:] == [()]
+    assert calls[2:] == [()]
 
 
 @pytest.fixture

@@ -351,8 +351,7 @@ def _compile(
         for part, source, options in kernel_objects(name, compiler.variants, companions):
             effort = compiler.effort(sources.files[source]) if optimized else ()
             command = [*cc, *flags, *effort, *compiler.target, *options, "-fPIC", "-c", source, "-o", f"{part}.o"]
-            start = commands.start_compiler if optimized and compiler.is_looked_at else commands.start
-            start(command)
+            commands.start(command, optimized and compiler.is_looked_at)
         if apart:
             shared_wrapper(sources.real, compiler)  # which the module asks for when it is imported
         shared = [] if apart else [_wrapper(sources.real, compiler), _python(compiler)]
@@ -520,9 +519,9 @@ def _commands(work: Path) -> Commands:
 
 
 def run_command(command: list[str], work: Path, looked_at: bool = False) -> None:
-    """Run one command of a compiler, whose vectors are looked at: see permutations.py."""
+    """Run one command of a compiler, whose vectors are looked at if they may be wrong: see permutations.py."""
     with _commands(work) as commands:
-        (commands.start_compiler if looked_at else commands.start)(command)
+        commands.start(command, looked_at)
 
 
 # --- the cache and the disk --------------------------------------------------------------------------------------

@@ -44,13 +44,15 @@ class Commands:
                 signal.signal(signal.SIGINT, self._press)
         return self
 
-    def start_compiler(self, command: list[str]) -> None:
-        """Start a command that ends with ``-o`` and the file; GCC compiles it again if it has wrong permutations."""
-        self._looked_at.append(command)
-        self.start([*command[:-2], permutations.asking(_permutations(command)), *command[-2:]])
+    def start(self, command: list[str], looked_at: bool = False) -> None:
+        """Start a command whose last word is the file that it writes; the log is that file's name with ``.log``.
 
-    def start(self, command: list[str]) -> None:
-        """Start a command whose last word is the file that it writes; the log is that file's name with ``.log``."""
+        ``looked_at`` is for a compiler whose vectors may be wrong: it ends with ``-o`` and the file, and compiles again
+        what has wrong permutations.
+        """
+        if looked_at:
+            self._looked_at.append(command)
+            command = [*command[:-2], permutations.asking(_permutations(command)), *command[-2:]]
         self._held = True
         with (self._work / f"{command[-1]}.log").open("wb") as log:
             started = subprocess.Popen(
