@@ -17,7 +17,7 @@ pd = pytest.importorskip("pandas")
 from rich.console import Console
 
 import nncodegen as nn
-from nncodegen.table import Settings, TableError, command, fit, load_model, read_table
+from nncodegen.table import Settings, TableError, fit, load_model, read_table
 from nncodegen.table.columns import (
     Category,
     Number,
@@ -28,6 +28,7 @@ from nncodegen.table.columns import (
     understand,
     widths,
 )
+from nncodegen.table.command import _judge
 from nncodegen.table.fit import split_rows
 from nncodegen.table.metrics import ClassMetrics, class_metrics, confusion, measure
 from nncodegen.table.target import Target, understand_target
@@ -595,7 +596,7 @@ def test_classes_of_long_names_have_numbers_in_the_confusion_matrix(letters):
     counts = np.arange(9).reshape(3, 3)
     text = io.StringIO()
     fitted = SimpleNamespace(held_out=12, metrics=[], classes=classes, confusion=counts)
-    command._judge(Console(file=text, width=1000), fitted)
+    _judge(Console(file=text, width=1000), fitted)
     *_, head, first, second, third = (line.split() for line in text.getvalue().splitlines())
     assert head[-3:] == (names if letters == 3 else ["1", "2", "3"])
     for number, row in enumerate((first, second, third)):
