@@ -7,7 +7,7 @@ from nncodegen.runtime.python.ground.missing import needed
 
 if TYPE_CHECKING:
     from nncodegen.errors import TableError
-    from nncodegen.table.fit import Fitted, Understood, fit
+    from nncodegen.table.fitting import Fitted, Understood, fit
     from nncodegen.table.metrics import ClassMetrics, Metric
     from nncodegen.table.read import Table, read_table
     from nncodegen.table.settings import Settings
@@ -20,7 +20,7 @@ __all__ = [
 
 _HOMES = homes_of(
     {
-        "fit": "Fitted Understood fit",
+        "fitting": "Fitted Understood fit",
         "metrics": "ClassMetrics Metric",
         "read": "Table read_table",
         "settings": "Settings TableError",

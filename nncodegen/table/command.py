@@ -13,7 +13,7 @@ from nncodegen.compiler.building.files import reason_of, write_at_once
 from nncodegen.compiler.escape import printable
 from nncodegen.errors import BuildError
 from nncodegen.table.candidates import FOLDS
-from nncodegen.table.fit import Fitted, Understood, fit
+from nncodegen.table.fitting import Fitted, Understood, fit
 from nncodegen.table.read import Table, is_pattern, read_table
 from nncodegen.table.rows import ending_of, stem_of, write_csv
 from nncodegen.table.search import FEW_ERRORS

@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from nncodegen.errors import TableError
 from nncodegen.estimators.network import Description, module_of
 from nncodegen.table.columns import encode, knotted
-from nncodegen.table.fit import Understood, cores, fit, split_rows, with_target
+from nncodegen.table.fitting import Understood, cores, fit, split_rows, with_target
 from nncodegen.table.frames import as_table
 from nncodegen.table.read import Table
 from nncodegen.table.settings import Settings

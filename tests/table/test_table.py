@@ -29,7 +29,7 @@ from nncodegen.table.columns import (
     widths,
 )
 from nncodegen.table.command import _judge
-from nncodegen.table.fit import split_rows
+from nncodegen.table.fitting import split_rows
 from nncodegen.table.metrics import ClassMetrics, class_metrics, confusion, measure
 from nncodegen.table.target import Target, understand_target
 from nncodegen.table.trained import _checksum

@@ -21,7 +21,7 @@ from nncodegen.table.candidates import Family, candidates_for, pieces_of
 from nncodegen.table.choose import Choice, choose
 from nncodegen.table.command import run_fit
 from nncodegen.table.criterion import criterion
-from nncodegen.table.fit import split_rows
+from nncodegen.table.fitting import split_rows
 from nncodegen.table.frames import as_table
 from nncodegen.table.hidden import outputs_of
 from nncodegen.table.learn import learn
