@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -117,6 +118,17 @@ class FitData:
         X, Y, sigma, start = (array[m] if has and array is not None else array for array, has in self._own())
         rows = [None if each is None else each.reshape(self.samples, -1)[:count] for each in (X, Y, sigma)]
         return rows[0], rows[1], rows[2], start  # type: ignore[return-value]
+
+    def of_fits(self, indices: Array) -> FitData:
+        """Return the data of some fits, by their indices, (n,)."""
+        some = copy(self)
+        some.counts = dict.fromkeys(self.counts, len(indices)) | {"p0": len(indices)}
+        if len(indices) == self.fits() and (indices == np.arange(len(indices))).all():
+            return some
+        for name in ("X", "Y", "sigma", "sigma_x", "lengths"):
+            if name in self.counts:
+                setattr(some, name, getattr(self, name)[indices])
+        return some
 
     def can_any_begin(self) -> bool:
         """Return whether any of the fits can begin at its start: see ``Problem.can_begin``."""

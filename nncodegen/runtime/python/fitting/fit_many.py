@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..arguments.bounds import Bounds
     from ..ground.types import Array
     from ..native.model import Model
+    from ..results.fit_result import FitResult
 
 FitSome = Callable[[int, int], None]
 """Makes the fits from the first index up to the last, which it leaves out."""
@@ -76,39 +77,18 @@ def fit_many(model: Model, /, *positional: Any, **named: Any) -> ManyFits:
         data.add_sigma_x(sigma_x)
     limits, held = limits_of(model, options.bounds, p0, fixed), check_fixed(model, fixed)
     data.place_starts(p0, fixed, limits)
-    fits = ManyFits(model, data.fits(), int(np.count_nonzero(~held)), options.covariance, data.result)
     steps, absolute = iterations_of(model, options.max_iterations), options.absolute_sigma or model.facts.fitting.curved
     wanted = beyond_rounding(model, tolerance_of(model, options.tolerance))
     data.options = FitOptions(limits, held, wanted, absolute)
-
-    def fit(first: int, last: int) -> None:
-        model.native.fit_many(
-            (data.X, data.Y, data.sigma, data.starts, data.lengths, None),
-            data.strides(),
-            data.samples,
-            (*(limits or (None, None)), held if held.any() else None),
-            wanted,
-            steps,
-            absolute,
-            first,
-            last,
-            fits.arrays(),
-        )
-        fit_one_by_one(model, data, steps, fits.doubtful(first, last), fits)
-
-    def fit_others(first: int, last: int) -> None:
-        fit_one_by_one(model, data, steps, range(first, last), fits)
-
+    problem = ManyProblem(data, steps)
+    fits = ManyFits(model, data.fits(), int(np.count_nonzero(~held)), options.covariance, problem)
     watch = _ManyWatch(fits, options)
     find_starts = _search_of(model, data, limits, held, p0, fixed, looks)
     try:
         with watch.asked_by_calls():
             if find_starts is not None:
                 share(find_starts, len(fits), 1, options.threads)
-            together, lanes = (
-                _way_of(model, data, fit, fit_others) if sigma_x is None else fits_with_errors(model, data, steps, fits)
-            )
-            share(together, len(fits), GROUPS * lanes or 1, options.threads)
+            problem.fit(fits, options.threads)
     except KeyboardInterrupt:
         if not watch.reason:
             raise
@@ -129,11 +109,91 @@ def _advice_of(fits: ManyFits, data: FitData) -> str:
     return f"; at the ends of {stiff_fits:,} of them: {stiff(solver, steps)}" if stiff_fits else ""
 
 
-def _way_of(model: Model, data: FitData, side_by_side: FitSome, one_by_one: FitSome) -> tuple[FitSome, int]:
-    """Return the function that makes some of the fits, and how many it makes at once; 0 if it makes one by one."""
-    begins = model.native.has("fits") or data.can_any_begin()
-    lanes = model.native.fits_lanes if begins else 0  # compiles a part if it has to
-    return (side_by_side if lanes else one_by_one), lanes
+class ManyProblem:
+    """The data and options of many fits; called, it gives the result of one of them. It is pickled with the fits."""
+
+    def __init__(self, data: FitData, steps: int) -> None:
+        self.data, self.steps = data, steps
+
+    def __call__(self, m: int, parameters: Array, ending: str, iterations: int) -> FitResult:
+        """Return the result of fit m, which ended at some parameters."""
+        return self.data.result(m, parameters, ending, iterations)
+
+    def fit(self, fits: ManyFits, threads: int, with_errors: bool = True) -> None:
+        """Make all fits from their starts; without the standard errors of their parameters if nobody asks for them."""
+        together, lanes = self._way(fits, with_errors)
+        share(together, len(fits), GROUPS * lanes or 1, threads)
+
+    def fit_again(self, position: int, indices: Array, starts: Array, threads: int) -> tuple[Array, Array]:
+        """Return costs (n,), NaN where they are not finite, and parameters (n, P) of some fits, by their indices.
+
+        One parameter keeps its values in the starts (n, P).
+        """
+        data, model = self.data.of_fits(indices), self.data.model
+        data.starts = np.ascontiguousarray(starts, model.dtype)
+        fixed = self.data.options.fixed.copy()
+        fixed[position] = True
+        if not self._are_side_by_side():
+            return _again_one_by_one(data, np.flatnonzero(fixed), threads)
+        data.options = self.data.options._replace(fixed=fixed)
+        fits = ManyFits(model, len(starts), int(np.count_nonzero(~fixed)), False)
+        ManyProblem(data, self.steps).fit(fits, threads, with_errors=False)
+        return fits.chi2 / 2, fits.parameters
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Return the bounds of the parameters, (P,) each."""
+        count = self.data.model.parameter_count
+        low, high = self.data.options.bounds or (np.full(count, -np.inf), np.full(count, np.inf))
+        return np.asarray(low, float), np.asarray(high, float)
+
+    def _are_side_by_side(self) -> bool:
+        """Return whether fits are made side by side, and not one after the other."""
+        return bool(self._way(ManyFits(self.data.model, 1, 0, False), False)[1])
+
+    def _way(self, fits: ManyFits, with_errors: bool) -> tuple[FitSome, int]:
+        """Return the function that makes some of the fits, and how many it makes at once; 0 if it makes one by one."""
+        data, model, steps = self.data, self.data.model, self.steps
+        if data.sigma_x is not None:
+            return fits_with_errors(model, data, steps, fits)
+
+        def side_by_side(first: int, last: int) -> None:
+            options, arrays = data.options, fits.arrays()
+            model.native.fit_many(
+                (data.X, data.Y, data.sigma, data.starts, data.lengths, None),
+                data.strides(),
+                data.samples,
+                (*(options.bounds or (None, None)), options.fixed if options.fixed.any() else None),
+                options.tolerance,
+                steps,
+                options.absolute_sigma,
+                first,
+                last,
+                arrays if with_errors else (arrays[0], None, *arrays[2:]),
+            )
+            fit_one_by_one(model, data, steps, fits.doubtful(first, last), fits)
+
+        def one_by_one(first: int, last: int) -> None:
+            fit_one_by_one(model, data, steps, range(first, last), fits)
+
+        begins = model.native.has("fits") or data.can_any_begin()
+        lanes = model.native.fits_lanes if begins else 0  # compiles a part if it has to
+        return (side_by_side if lanes else one_by_one), lanes
+
+
+def _again_one_by_one(data: FitData, held: Array, threads: int) -> tuple[Array, Array]:
+    """Return costs (n,) and parameters (n, P) of fits that begin at their starts, with some parameters held there."""
+    costs, parameters = np.empty(data.fits()), data.starts.copy()
+
+    def fit(first: int, last: int) -> None:
+        for m in range(first, last):
+            if is_ended():
+                raise KeyboardInterrupt
+            problem = data.problem(m) if data.sigma_x is None else data.problem_with_errors(m)
+            costs[m], parameters[m] = problem({int(k): float(data.starts[m, k]) for k in held}, data.starts[m])
+
+    share(fit, len(costs), 1, threads)
+    return costs, parameters
 
 
 def _search_of(

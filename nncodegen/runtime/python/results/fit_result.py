@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ..ground.types import Array
+    from .profiles.profile import Profiles
 
 LEVEL = 0.95
 """The default probability of intervals."""
@@ -113,6 +114,35 @@ class FitResult(Shown, Fitted):
         Needs SciPy. Raises ValueError for another method, or a level that is not between 0 and 1.
         """
         return confidence_intervals(self, level, method)
+
+    def profiles(
+        self,
+        level: float = LEVEL,
+        parameters: Any = None,
+        threads: int = 1,
+        time_limit: float | None = None,
+        progress: bool = False,
+    ) -> Profiles:
+        """Return what the data say of parameters: the best cost for each value of a parameter, the others fitted.
+
+        level       the probability of the intervals at which profiles end, on both sides, or a little beyond
+        parameters  the names of those to follow, or one; by default all that are free
+        threads     1 to 64 threads, which share the fits
+        time_limit  the seconds after which to stop; profiles that are not followed to their ends have no intervals
+        progress    show how far it is
+
+        A profile goes to where the cost has risen by t**2*``error_scale``/2, as ``confidence_intervals`` with method
+        "profile". Between its points it is known to 1 % of that. Returns a ``Profiles``: intervals, verdicts in words
+        ("identifiable", "bounded from one side only", "not identifiable", and what is determined in its place), a
+        table, a picture. Where a profile comes to a lower cost than the fit, a RuntimeWarning says so, and ``result``
+        of the profiles is that fit; this one does not change.
+
+        Needs SciPy. Raises ValueError for a level that is not between 0 and 1, a parameter that is fixed or not there,
+        and for a fit that did not converge, or has no degrees of freedom.
+        """
+        from .profiles.of_fit import profiles_of  # noqa: PLC0415 (most fits need no profiles)
+
+        return profiles_of(self, level, parameters, threads, time_limit, progress)
 
     def predict(
         self, X: ArrayLike | None = None, interval: str | None = None, level: float = LEVEL, sigma: Any = None
@@ -218,6 +248,19 @@ class FitResult(Shown, Fitted):
         if sigma is not None:
             optional[("sigma", "sigmas", "sigmas_of_each")[sigma.ndim]] = sigma
         return arrays | optional
+
+    def _again_from(self, parameters: Array) -> FitResult:
+        """Return the result of this fit from another start, (P,)."""
+        problem: Any = self._refit
+        held = None if self.free.all() else (~self.free).view(np.uint8)
+        return type(self)(problem, problem.solve(parameters.astype(self._model.dtype), held), self.p0, held, problem)
+
+    def _triangle_at(self, parameters: Array) -> Array | None:
+        """Return the triangle (F, F) of the weighted derivatives at parameters, (P,); None where it is not known."""
+        problem: Any = self._refit
+        held = None if self.free.all() else (~self.free).view(np.uint8)
+        there = problem.with_iterations(0)
+        return there.solve(parameters.astype(self._model.dtype), held, with_residuals=False).triangle  # type: ignore[no-any-return]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of the result as plain Python values: dictionaries by name, lists, numbers and texts."""

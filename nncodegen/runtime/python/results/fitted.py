@@ -59,6 +59,11 @@ class Fitted:
         self.poles = solution.poles
 
     @cached_property
+    def _profiles(self) -> dict[float, Any]:
+        """Return the profiles of all free parameters that have been followed, by the root of the rise at their level."""
+        return {}
+
+    @cached_property
     def free(self) -> Array:
         """Return a mask of the parameters that were not fixed, (P,)."""
         return np.ones(len(self.parameters), bool) if self._fixed is None else self._fixed == 0

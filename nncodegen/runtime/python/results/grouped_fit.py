@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments.arguments import check_inputs
-from ..arguments.grouping import places_in
+from ..arguments.grouping import Grouping, places_in
 from ..arguments.tables import has_names
 from ..ground.algebra import IN_FIXED_ORDER
 from ..ground.endings import ENDINGS
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from ..arguments.grouping import Grouping
     from ..ground.types import Array
+    from .profiles.profile import Profiles
 
 MOST_CORRELATED = 500
 """The most parameters whose correlations a table looks at."""
@@ -76,6 +76,13 @@ class OneGroup(FitResult):
     def notes(self) -> list[tuple[str, str]]:
         """Return what the table says of the other groups."""
         return [*super().notes, ("errors", "from all groups, as are reduced chi2 and degrees of freedom")]
+
+    def profiles(self, *positional: Any, **named: Any) -> Profiles:
+        """Raise ValueError: profiles are those of the whole fit, which has names for the parameters of each group."""
+        whole, place = self._whole
+        label = label_text(whole.labels[place])
+        example = f"{whole.own[0]}[{label}]" if whole.own else whole.shared[0]
+        raise ValueError(f"profiles are those of the fit of all groups: follow them there, as parameters=[{example!r}]")
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fit of this group to a file, from which the module's ``load`` reads it.
@@ -143,6 +150,13 @@ class GroupedFit(FitResult):
             low, high = (layout.flat(np.broadcast_to(side, fixed.shape)) for side in self._bounds)
             self._bounds = low, high
         del self._triangle  # the property below makes it if it is asked for
+
+    def _again_from(self, parameters: Array) -> GroupedFit:
+        """Return the result of this fit from another start, (P,)."""
+        problem = self._problem
+        grouping = Grouping(self.labels, self._numbers, self._order, problem.begins)
+        start = problem.layout.full(self.p0)
+        return type(self)(problem, problem.solve(problem.layout.full(parameters)), grouping, start)
 
     # --- names and values ---
 
@@ -270,7 +284,16 @@ class GroupedFit(FitResult):
     @cached_property
     def _triangle(self) -> Array:  # type: ignore[override]
         """Return the triangle of all free parameters in their order, (F, F), which is large."""
-        problem, T = self._problem, self._found.rows.triangles
+        return self._joined_triangle(self._found.rows.triangles)
+
+    def _triangle_at(self, parameters: Array) -> Array | None:
+        """Return the triangle (F, F) of the weighted derivatives at parameters, (P,)."""
+        problem = self._problem
+        return self._joined_triangle(problem.evaluate(problem.layout.full(parameters), None).triangles)
+
+    def _joined_triangle(self, T: Array) -> Array:
+        """Return the triangle of all free parameters from those of the groups."""
+        problem = self._problem
         own_count, shared = len(problem.own), len(problem.shared)
         count = own_count + shared
         full = np.zeros((problem.groups, count, self.free_count))

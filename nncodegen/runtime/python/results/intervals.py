@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..ground.missing import needed
-from ..ground.same_bits import PORTABLE, refuse
+from ..ground.same_bits import refuse
 from .covariance import deviation
 from .goodness import per_value
-from .profiles import profile_intervals
-from .quantiles import quantile_above
+from .quantiles import quantile
 
 if TYPE_CHECKING:
     from ..ground.types import Array
@@ -30,24 +28,6 @@ class Predicted(NamedTuple):
     upper: Array
 
 
-def quantile(result: Fitted, level: float) -> float:
-    """Return the half-width, in standard errors, of an interval of this probability.
-
-    It is the quantile of Student's t with the degrees of freedom of the fit, since the errors were estimated; that of
-    the normal distribution if they are known (absolute_sigma). NaN without degrees of freedom.
-    """
-    if not isinstance(level, int | float | np.number) or not 0 < level < 1:
-        raise ValueError(f"level is a probability between 0 and 1, such as 0.95, not {level!r}")
-    above = (1 - float(level)) / 2  # by symmetry: 1 - above would lose digits for levels close to 1
-    if result._model.bits == PORTABLE:
-        return quantile_above(above, None if result.absolute_sigma else result.degrees_of_freedom)
-    with needed("an interval", "SciPy", "scipy"):
-        from scipy.special import ndtri, stdtrit  # noqa: PLC0415 (optional)
-    if result.absolute_sigma:
-        return -float(ndtri(above))
-    return -float(stdtrit(result.degrees_of_freedom, above)) if result.degrees_of_freedom > 0 else math.nan
-
-
 def confidence_intervals(result: Fitted, level: float, method: str) -> Array:
     """Return the confidence intervals of all parameters, (P, 2)."""
     if method not in METHODS:
@@ -59,7 +39,9 @@ def confidence_intervals(result: Fitted, level: float, method: str) -> Array:
     reach[np.isnan(reach)] = np.inf  # without degrees of freedom, the errors are unknown
     if method == "profile" and not math.isnan(t):
         refuse(result._model.facts, "the search for the ends of profiles, by SciPy,")
-        return profile_intervals(result, t, reach)
+        from .profiles.of_fit import intervals_by_profiles  # noqa: PLC0415 (most fits need no profiles)
+
+        return intervals_by_profiles(result, t)
     return np.stack([values - reach, values + reach], axis=1)
 
 

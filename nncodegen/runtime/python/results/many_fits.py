@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..ground.types import Array
     from .fit_result import FitResult
+    from .profiles.many import ManyProfiles
 
 STATUS = (
     "time_limit", "converged", "converged", "converged", "max_iterations", "singular", "too_few_data", "no_data",
@@ -194,6 +195,23 @@ class ManyFits(Many):
             raise ValueError("the data of these fits are not known")
         ending, iterations = ENDINGS[self._numbers[place]], int(self.iterations[place])
         return self._result(place, self.parameters[place], ending, iterations)
+
+    def profiles(
+        self,
+        level: float = 0.95,
+        parameters: Any = None,
+        threads: int = 1,
+        time_limit: float | None = None,
+        progress: bool = False,
+    ) -> ManyProfiles:
+        """Return what the data of each fit say of parameters, as ``FitResult.profiles`` does for one of them.
+
+        The arguments are the same. Fits that did not converge, or have no degrees of freedom, have no profiles: their
+        intervals are NaN. What is fitted side by side is followed side by side; ``profiles[m]`` are those of fit m.
+        """
+        from .profiles.of_many import profiles_of_many  # noqa: PLC0415 (most fits need no profiles)
+
+        return profiles_of_many(self, level, parameters, threads, time_limit, progress)
 
     @property
     def derived(self) -> ManyQuantities:

@@ -11,12 +11,44 @@ import contextvars
 import math
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ground.missing import needed
+from ..ground.same_bits import PORTABLE
+
+if TYPE_CHECKING:
+    from .fitted import Fitted
 
 DIGITS = 50
 STEPS = 100
 """The most steps of Newton's method, which take ten from a start with one digit."""
 
 PI = Context(prec=63).create_decimal("3.14159265358979323846264338327950288419716939937510582097494459")
+
+
+def quantile(result: Fitted, level: float) -> float:
+    """Return the half-width, in standard errors, of an interval of this probability after a fit."""
+    return half_width(result._model, level, result.absolute_sigma, result.degrees_of_freedom)
+
+
+def half_width(model: Any, level: float, absolute_sigma: bool, degrees: int) -> float:
+    """Return the half-width, in standard errors, of an interval of this probability.
+
+    It is the quantile of Student's t with the degrees of freedom of the fit, since the errors were estimated; that of
+    the normal distribution if they are known (absolute_sigma). NaN without degrees of freedom.
+    """
+    if not isinstance(level, int | float | np.number) or not 0 < level < 1:
+        raise ValueError(f"level is a probability between 0 and 1, such as 0.95, not {level!r}")
+    above = (1 - float(level)) / 2  # by symmetry: 1 - above would lose digits for levels close to 1
+    if model.bits == PORTABLE:
+        return quantile_above(above, None if absolute_sigma else degrees)
+    with needed("an interval", "SciPy", "scipy"):
+        from scipy.special import ndtri, stdtrit  # noqa: PLC0415 (optional)
+    if absolute_sigma:
+        return -float(ndtri(above))
+    return -float(stdtrit(degrees, above)) if degrees > 0 else math.nan
 
 
 @lru_cache(maxsize=1000)  # it takes some milliseconds, and fits of as many samples ask for the same ones

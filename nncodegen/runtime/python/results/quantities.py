@@ -12,7 +12,7 @@ import numpy as np
 from ..ground.facts import name_of
 from ..ground.same_bits import PORTABLE, SAME_MATH, power
 from .covariance import deviation, root
-from .intervals import quantile
+from .quantiles import quantile
 
 if TYPE_CHECKING:
     from types import CodeType

@@ -1,0 +1,122 @@
+"""The profiles of the parameters of one fit, or of many fits of one model, followed in step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .axis import Axis
+from .joined import Curves, checked, joined
+from .walk import BOUND, BROKEN, CROSSED, UNFINISHED, Points, Walk
+
+if TYPE_CHECKING:
+    from ...ground.types import Array
+
+ROUNDING = 1e-6
+"""A relative fall of the cost up to this does not count as a better minimum: fits end that close to it."""
+
+FitAgain = Callable[[int, "Array", "Array"], "tuple[Array, Array]"]
+"""A function that repeats fits with one parameter fixed: takes its index, fits by their indices (n,), and starts (n, P)
+with the values of that parameter. It returns their costs, NaN where they are not finite, and parameters (n, P)."""
+
+
+class Best(NamedTuple):
+    """The best fits of M sets of data, from which profiles begin."""
+
+    parameters: Array
+    """(M, P)"""
+    reach: Array
+    """How far standard errors say that the level is, (M, P)."""
+    costs: Array
+    rises: Array
+    """The rises of the costs at the level, (M,)."""
+    low: Array
+    high: Array
+    """Bounds of the parameters, (P,)."""
+
+
+class Followed(NamedTuple):
+    """Profiles of n parameters of M fits: those of one parameter follow each other."""
+
+    curves: Curves
+    intervals: Array
+    """The values where the level is crossed, (n*M, 2): a bound if it comes first, infinite without; NaN if unknown."""
+    ends: Array
+    """How both sides end, (n*M, 2): see walk.py."""
+    axis: Axis
+    lower: dict[int, tuple[float, Array]]
+    """Lower costs that were seen, and their parameters, by the indices of fits."""
+
+
+class Follower:
+    """Follows the profiles of some parameters, by their indices, to the level."""
+
+    def __init__(self, best: Best, positions: Array, fit_again: FitAgain) -> None:
+        self._best, self._positions, self._fit_again = best, positions, fit_again
+        self._fits = len(best.parameters)
+        self._count = len(positions) * self._fits
+        self.lower: dict[int, tuple[float, Array]] = {}
+        parameters, reach = (part[:, positions].T.ravel() for part in (best.parameters, best.reach))
+        low, high = (np.repeat(bound[positions], self._fits) for bound in (best.low, best.high))
+        self.axis = Axis.of(parameters, reach, low, high)
+        starts = np.tile(best.parameters.astype(float), (2 * len(positions), 1))
+        most = np.concatenate([self.axis.most, -self.axis.least])
+        self.walk = Walk(self._outward, starts, most, np.isfinite(np.concatenate([high, low])))
+
+    def follow(self) -> None:
+        """Follow all profiles; after an interrupt, ``followed`` knows what has been seen until then."""
+        self.walk.run()
+
+    def followed(self, is_whole: bool) -> Followed:
+        """Return the profiles, and check what lies between their points, if they are whole."""
+        points, count = self.walk.points(), self._count
+        is_above = points.curves < count
+        above, below = (Points(*(part[side] for part in points)) for side in (is_above, ~is_above))
+        center = np.tile(self._best.parameters.astype(float), (len(self._positions), 1))
+        curves = joined(self.axis.best, center, below._replace(curves=below.curves - count), above)
+        ends = self.walk.ends.reshape(2, count)[::-1].T
+        crossings = self.walk.crossings.reshape(2, count)[::-1].T * np.array([-1.0, 1.0])
+        intervals = np.stack([self.axis.value(side) for side in crossings.T], axis=1)
+        is_known = np.isin(ends, (CROSSED, BOUND, BROKEN))
+        intervals = np.where(is_known, intervals, np.where(ends == UNFINISHED, np.nan, np.array([-np.inf, np.inf])))
+        if is_whole:
+            curves = checked(curves, self._fit)
+        return Followed(curves, intervals, ends, self.axis, self.lower)
+
+    def _outward(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
+        """Make the fits of a walk: the sides above the best values, then those below."""
+        middle = int(np.searchsorted(curves, self._count))
+        above, below = slice(middle), slice(middle, None)
+        parts = self._fit(curves[above], u[above], starts[above]), self._fit(
+            curves[below] - self._count, -u[below], starts[below]
+        )
+        z, values, points = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+        return z, values, points
+
+    def _fit(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
+        """Return roots of rises, values, and parameters at coordinates of curves, whose indices rise."""
+        best, fits = self._best, self._fits
+        axis = self.axis if np.array_equal(curves, np.arange(self._count)) else self.axis.of_curves(curves)
+        values, fit = axis.value(u), curves % fits
+        starts = np.clip(starts, best.low, best.high)
+        costs, parameters = np.empty(len(curves)), np.empty(starts.shape)
+        begins = np.searchsorted(curves, fits * np.arange(len(self._positions) + 1)).tolist()
+        for position, first, last in zip(self._positions.tolist(), begins[:-1], begins[1:], strict=True):
+            if first < last:
+                here = slice(first, last)
+                starts[here, position] = values[here]
+                costs[here], parameters[here] = self._fit_again(position, fit[here], starts[here])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rises = (costs - best.costs[fit]) / best.rises[fit]
+            self._look_for_lower(fit, costs, parameters)
+            return np.sqrt(np.maximum(rises, 0)), values, parameters
+
+    def _look_for_lower(self, fits: Array, costs: Array, parameters: Array) -> None:
+        """Keep what is better than the best fits."""
+        known = self._best.costs[fits]
+        for place in np.flatnonzero(costs < known - ROUNDING * np.abs(known)).tolist():
+            fit, cost = int(fits[place]), float(costs[place])
+            if fit not in self.lower or cost < self.lower[fit][0]:
+                self.lower[fit] = cost, parameters[place].copy()

@@ -1,0 +1,232 @@
+"""Profiles of the parameters of one fit, by the problem that it solved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ground.facts import name_of
+from ...ground.same_bits import refuse
+from ...ground.share import is_ended, share
+from ...ground.warn import warn
+from ...ground.watch import Watch
+from ..covariance import decompose
+from ..quantiles import quantile
+from .follow import Best, Followed, Follower
+from .profile import Profiles, Scale
+from .verdicts import NOT_IDENTIFIABLE, Direction, Verdict, along_path, verdict_of_ends, with_direction
+from .walk import UNFINISHED
+
+if TYPE_CHECKING:
+    from ...ground.types import Array
+    from ..fitted import Fitted
+
+
+def profiles_of(
+    result: Any, level: float, parameters: Any, threads: int, time_limit: float | None, progress: bool
+) -> Profiles:
+    """Return the profiles of some parameters of a fit: see ``FitResult.profiles``."""
+    if not result.converged:
+        raise ValueError(
+            f"profiles begin at a minimum, and the fit of {result.model_name} did not converge: {result.message}"
+        )
+    t = level_of(result, level)
+    if math.isnan(t):
+        raise ValueError(
+            f"profiles need degrees of freedom, and there are {result.used} data for {result.free_count} free "
+            f"parameters: fit more data, or give sigma with absolute_sigma=True"
+        )
+    if result.error_scale <= 0:
+        raise ValueError(f"the data of {result.model_name} are met exactly: without errors there are no profiles")
+    positions = positions_of(result.names, result.free, parameters)
+    followed = follow(result, t, positions, threads, time_limit, progress)
+    if (followed.ends == UNFINISHED).any():
+        warn(f"the profiles of {result.model_name} are not complete: the time limit was reached", RuntimeWarning)
+    scale = Scale(float(result.cost), result.error_scale / 2, t**2)
+    if followed.lower:
+        (cost, better), = followed.lower.values()
+        warn_of_lower(result, cost, better)
+        result = result._again_from(better)
+    elif parameters is None and not np.isnan(followed.intervals).any():
+        result._profiles[t] = followed
+    names = tuple(result.names[position] for position in positions)
+    return Profiles(result, names, float(level), scale, followed, verdicts_of(result, positions, followed))
+
+
+def intervals_by_profiles(result: Any, t: float) -> Array:
+    """Return the values (P, 2) where the profiles of all parameters cross a level; fixed parameters keep their values.
+
+    Profiles to this level that the result has already are used again.
+    """
+    intervals = np.repeat(result.parameters.astype(float)[:, None], 2, axis=1)
+    if result.error_scale <= 0:  # in a fit without residuals, any change is too much
+        return intervals
+    positions = np.flatnonzero(result.free)
+    known = result._profiles.get(t)
+    if known is None:
+        known = follow(result, t, positions)
+        if known.lower:
+            warn_of_lower(result, *known.lower[0])
+    intervals[positions] = known.intervals
+    return intervals
+
+
+def level_of(result: Fitted, level: float) -> float:
+    """Return the root of the rise of the cost at a level. Raises ValueError for a level that is no probability."""
+    refuse(result._model.facts, "what profiles compute by NumPy and SciPy")
+    return quantile(result, level)
+
+
+def warn_of_lower(result: Fitted, cost: float, better: Array) -> None:
+    """Warn of a lower cost, with its parameters, than that from which profiles began."""
+    warn(
+        f"a profile reached a lower cost, {cost:.6g}, than the fit did, {result.cost:.6g}, so that its "
+        f"intervals are not right: fit again with p0={better.tolist()}",
+        RuntimeWarning,
+    )
+
+
+def positions_of(names: tuple[str, ...], is_free: Array, parameters: Any) -> Array:
+    """Return the indices of parameters by their names or symbols: all that are free for None.
+
+    The name of a parameter that is an array, or that each group has for itself, stands for all its values. Raises
+    ValueError for one that is not there, or is fixed.
+    """
+    if parameters is None:
+        return np.flatnonzero(is_free)
+    keys = [parameters] if isinstance(parameters, str) or not isinstance(parameters, list | tuple) else parameters
+    positions: list[int] = []
+    for key in map(name_of, keys):
+        places = [k for k, name in enumerate(names) if name == key or _base(name) == key]
+        if not places:
+            raise ValueError(f"there is no parameter {key!r} to follow; there are: {', '.join(names[:50])}")
+        free = [place for place in places if is_free[place]]
+        if not free:
+            raise ValueError(f"the parameter {key!r} is fixed, so that it has no profile: leave it out")
+        positions += [place for place in free if place not in positions]
+    if not positions:
+        raise ValueError("no parameter is named to follow: leave parameters out, which takes all that are free")
+    return np.array(positions, int)
+
+
+def _base(name: str) -> str:
+    """Return the name of the parameter of which a value is an element, or that groups have."""
+    return name.partition("[")[0]
+
+
+def follow(
+    result: Any, t: float, positions: Array, threads: int = 1, time_limit: float | None = None, progress: bool = False
+) -> Followed:
+    """Follow the profiles of parameters of a fit, by their indices."""
+    if result._refit is None:
+        raise ValueError("this result holds nothing to fit again with; use method='t'")
+    count, held = len(result.parameters), held_by(result)
+
+    def fit_again(position: int, fits: Array, starts: Array) -> tuple[Array, Array]:
+        costs, points = np.empty(len(starts)), np.empty((len(starts), count))
+
+        def work(first: int, last: int) -> None:
+            for place in range(first, last):
+                if is_ended():
+                    raise KeyboardInterrupt
+                fixed = {**held, position: float(starts[place, position])}
+                costs[place], points[place] = result._refit(fixed, starts[place])
+
+        share(work, len(starts), 1, threads)
+        return costs, points
+
+    return followed_within(Follower(_best_of(result, t), positions, fit_again), time_limit, progress)
+
+
+def followed_within(follower: Follower, time_limit: float | None, progress: bool) -> Followed:
+    """Return followed profiles, at least as far as a time limit allows."""
+    watch = _FollowerWatch(follower, time_limit, progress)
+    is_whole = True
+    try:
+        with watch.asked_by_calls():
+            follower.follow()
+            return follower.followed(is_whole)
+    except KeyboardInterrupt:
+        if not watch.reason:
+            raise
+        return follower.followed(False)
+    finally:
+        watch.show(last=True)
+
+
+def held_by(result: Fitted) -> Mapping[int, float]:
+    """Return the fixed parameters of a fit by their indices."""
+    return {int(k): float(result.parameters[k]) for k in np.flatnonzero(~result.free)}
+
+
+def _best_of(result: Fitted, t: float) -> Best:
+    """Return the fit from which its profiles begin, to the level that is t standard errors away."""
+    count = len(result.parameters)
+    low, high = result._bounds or (np.full(count, -np.inf), np.full(count, np.inf))
+    return Best(
+        result.parameters[None].astype(float),
+        t * result.standard_errors[None],
+        np.array([result.cost], float),
+        np.array([t**2 * result.error_scale / 2], float),
+        np.asarray(low, float),
+        np.asarray(high, float),
+    )
+
+
+def verdicts_of(result: Any, positions: Array, followed: Followed) -> list[Verdict]:
+    """Return the verdict on each parameter."""
+    lost, verdicts = set(result.undetermined), []
+    curves = followed.curves
+    for place, position in enumerate(positions.tolist()):
+        name, part = result.names[position], slice(*curves.begins[place : place + 2].tolist())
+        verdict = verdict_of_ends(followed.intervals[place].tolist(), followed.ends[place].tolist(), name in lost)
+        if verdict.word == NOT_IDENTIFIABLE:
+            path = curves.points[part]
+            if name in lost and (direction := _direction(result, path[len(path) // 4])) is not None:
+                verdict = with_direction(verdict, name, direction)
+            else:
+                verdict = along_path(verdict, result.names, position, path)
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _direction(result: Any, there: Array) -> Direction | None:
+    """Return the directions without effect at the best fit and at another point; None where they are not known."""
+    null = [_null(result, point) for point in (result.parameters.astype(float), there)]
+    if null[0] is None or null[1] is None or not len(null[0]):
+        return None
+    free = result.free
+    names = tuple(name for name, moves in zip(result.names, free, strict=True) if moves)
+    return Direction(names, result.parameters[free].astype(float), there[free], null[0], null[1])
+
+
+def _null(result: Any, point: Array) -> Array | None:
+    """Return the directions (D, F) of the free parameters that change no output at a point."""
+    triangle = result._triangle_at(point)
+    if triangle is None or not np.isfinite(triangle).all():
+        return None
+    decomposition = decompose(triangle, result._model.epsilon)
+    directions: Array = decomposition.directions[decomposition.rank :] / decomposition.norms
+    return directions
+
+
+class _FollowerWatch(Watch):
+    """The watch of profiles that are followed."""
+
+    def __init__(self, follower: Follower, time_limit: float | None, progress: bool) -> None:
+        self._ends = follower.walk.ends
+        super().__init__(self, time_limit, progress, None, None, len(self._ends), "end")
+
+    def count_done(self) -> int:
+        """Return the number of ends that have been reached."""
+        return int(np.count_nonzero(self._ends != UNFINISHED))
+
+    def figures(self) -> dict[str, float]:
+        """Return an empty dictionary: no figure describes all profiles."""
+        return {}
+
+    def progress(self) -> None:
+        """Return None: there is no callback."""
