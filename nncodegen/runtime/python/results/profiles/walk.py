@@ -32,6 +32,10 @@ MOST_GROWTH = 2.0
 MOST_TRIES, MOST_ROUNDS = 4, 100
 """The tries by interpolation before a gap is halved, and the most rounds of a walk."""
 
+NARROW = 0.003
+"""The width of a gap, where roots are far below the level, whose end is fitted again from its other end: that fit may
+have ended in another valley."""
+
 EDGE = 1e-8
 """The width of a gap that counts as none: what lies beyond cannot be computed, or is another valley."""
 
@@ -151,8 +155,10 @@ class Walk:
             between = last.u + gap * np.clip((goal - last.z) / (above.z - last.z), 0.1, 0.9)
             nearer = np.where(known > 0, _through(goal, before, last, above), np.nan)
             between = np.where((nearer > last.u) & (nearer < above.u), nearer, between)
-            halved = (self._tries[curves] > MOST_TRIES) | ~np.isfinite(above.z)
+            narrow = (gap < NARROW) & (last.z + PART / 4 < goal)
+            halved = (self._tries[curves] > MOST_TRIES) | ~np.isfinite(above.z) | narrow
             between = np.where(halved, last.u + gap / 2, between)
+            between = np.where(narrow & (self._tries[curves] == 0), above.u, between)  # from a nearer start
         result: Array = np.where(is_open, forward, between)
         return result
 
@@ -164,8 +170,8 @@ class Walk:
         self._tries[curves] = np.where(above, self._tries[curves] + 1, 0)
         if above.any():
             self._above.put(curves[above], there.of(above)._replace(z=np.nan_to_num(there.z[above], nan=np.inf)))
-            self._close_gaps(curves[above])
         self._take(curves[taken], there if taken.all() else there.of(taken))
+        self._above.u[curves] = np.where(taken & (there.u >= self._above.u[curves]), np.inf, self._above.u[curves])
         crossed = taken & (goal == PARTS - 1) & (np.abs(there.z - 1) <= CLOSE)
         if crossed.any():
             self._cross(curves[crossed])
@@ -179,6 +185,7 @@ class Walk:
         has_crossed = self._goal[ended] == PARTS
         self.ends[ended] = np.where(has_crossed, CROSSED, without)
         self.crossings[ended] = np.where(has_crossed, self.crossings[ended], self._last.u[ended])
+        self._close_gaps(curves)
 
     def _cross(self, curves: Array) -> None:
         """Keep where the level is crossed, close to the last points."""
@@ -214,7 +221,8 @@ class Walk:
     def _close_gaps(self, curves: Array) -> None:
         """End curves at gaps that have become too narrow to see anything in."""
         last, above = self._last.u[curves], self._above.u[curves]
-        narrow = curves[above - last <= EDGE * np.maximum(1, above)]
+        is_narrow = above - last <= EDGE * np.maximum(1, last)  # false where nothing is above
+        narrow = curves[is_narrow & (self.ends[curves] == UNFINISHED)]
         has_crossed = self._goal[narrow] == PARTS
         self.crossings[narrow] = np.where(has_crossed, self.crossings[narrow], self._last.u[narrow])
         self.ends[narrow] = np.where(has_crossed, CROSSED, BROKEN)
