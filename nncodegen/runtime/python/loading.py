@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from io import BytesIO
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,20 @@ from .results.many_fits import ENDINGS as ENDINGS_OF_MANY
 from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
 from .results.result import Result
-from .results.saved import FIT, GROUPED, LABELS, MANY, MANY_FITS, OtherFormatError, read_arrays
+from .results.profiles.many import ManyProfiles
+from .results.profiles.profile import Profiles
+from .results.profiles.saved import of_many_profiles, of_profiles
+from .results.saved import (
+    FIT,
+    GROUPED,
+    LABELS,
+    MANY,
+    MANY_FITS,
+    MANY_PROFILES,
+    PROFILES,
+    OtherFormatError,
+    read_arrays,
+)
 from .results.solution import solution_of
 
 if TYPE_CHECKING:
@@ -259,5 +274,24 @@ def _count(arrays: dict[str, Any], names: tuple[str, ...]) -> int:
     return lengths.pop()
 
 
-_RESTORE = {FIT: _restore_fit, MANY: _restore_many, MANY_FITS: _restore_fits, GROUPED: _restore_groups}
+def _restore_profiles(model: Model, arrays: dict[str, Any]) -> Profiles:
+    """Return the profiles of a fit from the arrays of a file. Raises ValueError if they do not fit together."""
+    return of_profiles(_restore_within(model, arrays, (FIT, GROUPED)), arrays)
+
+
+def _restore_many_profiles(model: Model, arrays: dict[str, Any]) -> ManyProfiles:
+    """Return the profiles of many fits from the arrays of a file. Raises ValueError if they do not fit together."""
+    return of_many_profiles(_restore_within(model, arrays, (MANY_FITS,)), arrays)
+
+
+def _restore_within(model: Model, arrays: dict[str, Any], formats: tuple[str, ...]) -> Any:
+    """Return the result whose file is in an array of another file. Raises ValueError if it has none of some formats."""
+    content = read_arrays(model, BytesIO(arrays["fit"].tobytes()))
+    if not isinstance(content, dict) or str(content["format"]) not in formats:
+        raise ValueError("it holds no fit of this model")
+    return _RESTORE[str(content["format"])](model, content)
+
+
+_RESTORE: dict[str, Callable[[Model, dict[str, Any]], Any]] = {FIT: _restore_fit, MANY: _restore_many, MANY_FITS: _restore_fits, GROUPED: _restore_groups,
+            PROFILES: _restore_profiles, MANY_PROFILES: _restore_many_profiles}  # fmt: skip
 """The functions that make a result from the arrays of a file, by its format marker; others hold a training."""

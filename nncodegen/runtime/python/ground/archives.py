@@ -38,7 +38,7 @@ def members_of(archive: zipfile.ZipFile, file: Any, compressed: bool = False) ->
         if not compressed and (member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size):
             raise ValueError(f"{name[:50]!r} is compressed")
         members[name] = member
-    if not compressed and sum(m.file_size for m in members.values()) > os.fstat(file.fileno()).st_size:
+    if not compressed and sum(m.file_size for m in members.values()) > file.seek(0, os.SEEK_END):
         raise ValueError("its parts are larger than the file")
     return members
 

@@ -222,8 +222,11 @@ class FitResult(Shown, Fitted):
 
         A file of that name is replaced atomically: a reader finds the old content or the new.
         """
-        arrays = {name: array for name, array in self._arrays().items() if array is not None}
-        write_archive(path, head(self._model, FIT) | arrays)
+        write_archive(path, self._archive())
+
+    def _archive(self) -> dict[str, Any]:
+        """Return the arrays of the file of the result."""
+        return head(self._model, FIT) | {name: array for name, array in self._arrays().items() if array is not None}
 
     def _arrays(self) -> dict[str, Any]:
         """Return the arrays of the file of the result by name, None for those that it does not need."""

@@ -235,6 +235,10 @@ class ManyFits(Many):
 
         A file of that name is replaced atomically: a reader finds the old content or the new.
         """
+        write_archive(path, self._archive())
+
+    def _archive(self) -> dict[str, Any]:
+        """Return the arrays of the file of the fits."""
         arrays = head(self._model, MANY_FITS) | {
             "parameters": self.parameters,
             "standard_errors": self.standard_errors,
@@ -245,7 +249,7 @@ class ManyFits(Many):
             "numbers": self._numbers,
             "free_count": np.array(self.free_count),
         }
-        write_archive(path, arrays if self.covariance is None else arrays | {"covariance": self.covariance})
+        return arrays if self.covariance is None else arrays | {"covariance": self.covariance}
 
     def to_frame(self) -> Any:
         """Return a DataFrame of pandas with a row for each fit.

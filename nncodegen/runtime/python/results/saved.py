@@ -50,6 +50,9 @@ MANY_FITS = "nncodegen many fits, version 1"
 GROUPED = "nncodegen fit in groups, version 1"
 """The format marker in the file of a fit in groups."""
 
+PROFILES, MANY_PROFILES = "nncodegen profiles, version 1", "nncodegen profiles of many fits, version 1"
+"""The format markers in the files of profiles, of a fit and of many fits."""
+
 LABELS: dict[str, Any] = {"labels": "U", "whole_labels": np.int64, "real_labels": np.float64}
 """The arrays that hold the labels of groups: texts, whole numbers and others."""
 
@@ -226,6 +229,29 @@ def _forms_of_groups(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any
     return parts | {key: form for key, form in optional.items() if key in there}
 
 
+def _forms_of_profiles(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+    """Return the shape and type of each array of the file of profiles, as for a fit."""
+    parts = HEAD | {
+        "fit": ((None,), np.uint8),
+        "level": ((), np.float64),
+        "begins": ((None,), np.int64),
+        **{name: ((None,), np.float64) for name in ("u", "z", "values")},
+        "points": ((None, None), np.float64),
+        "intervals": ((None, 2), np.float64),
+        "ends": ((None, 2), np.int8),
+        "axis": ((None, None), np.float64),
+        "scale": ((3, None), np.float64),
+    }
+    optional = {
+        "names": ((None,), "U"),
+        "verdicts": ((None, 4), "U"),
+        "places": ((None,), np.int64),
+        "positions": ((None,), np.int64),
+        "lower": ((None,), np.int64),
+    }
+    return parts | {key: form for key, form in optional.items() if key in there}
+
+
 def _forms(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], Any]]:
     """Return the shape and type of each array of a training file; optional ones only if they are in ``there``."""
     count, dtype = model.parameter_count, model.dtype
@@ -255,5 +281,6 @@ def _forms(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], An
     )
 
 
-_FORMS = {FIT: _forms_of_fit, MANY: _forms_of_many, MANY_FITS: _forms_of_fits, GROUPED: _forms_of_groups}
+_FORMS = {FIT: _forms_of_fit, MANY: _forms_of_many, MANY_FITS: _forms_of_fits, GROUPED: _forms_of_groups,
+          PROFILES: _forms_of_profiles, MANY_PROFILES: _forms_of_profiles}  # fmt: skip
 """The functions that return the arrays of a file, by its format marker; those of a training have several."""

@@ -10,7 +10,9 @@ import numpy as np
 
 from ...ground.frames import frame_of
 from ...ground.markup import aligned, paragraph, table
+from ...native.model import result_of_model
 from ..base import Shown
+from ..saved import write_archive
 from .follow import Followed
 from .joined import Curves
 from .of_fit import verdicts_of
@@ -19,12 +21,15 @@ from .verdicts import IDENTIFIABLE, NOT_IDENTIFIABLE, ONE_SIDED, UNKNOWN
 from .walk import BOUND, UNFINISHED
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from ...ground.types import Array
 
 WORDS = (NOT_IDENTIFIABLE, ONE_SIDED, IDENTIFIABLE, UNKNOWN)
 """The words of verdicts: by the number of sides on which the data bound a parameter; the last where that is not known."""
 
 
+@result_of_model
 class ManyProfiles(Shown):
     """The profiles of n parameters of each of M fits. ``profiles[m]`` are the ``Profiles`` of fit m.
 
@@ -38,10 +43,10 @@ class ManyProfiles(Shown):
     """
 
     def __init__(
-        self, fits: Any, places: Array, positions: Array, level: float, scales: Scale, followed: Followed
+        self, fits: Any, places: Array, positions: Array, level: float, scale: Scale, followed: Followed
     ) -> None:
         self._fits, self._places, self._positions = fits, places, positions
-        self.level, self._scales, self._followed = level, scales, followed
+        self.level, self._scale, self._followed = level, scale, followed
         self.names = tuple(fits.names[position] for position in positions)
 
     @property
@@ -106,7 +111,7 @@ class ManyProfiles(Shown):
         verdicts = verdicts_of(result, self._positions, some)
         if some.lower:
             result = result._again_from(some.lower[0][1])
-        return Profiles(result, self.names, self.level, Scale(*(float(part[place[0]]) for part in self._scales)), some, verdicts)
+        return Profiles(result, self.names, self.level, Scale(*(float(part[place[0]]) for part in self._scale)), some, verdicts)
 
     def __iter__(self) -> Iterator[Profiles]:
         return (self[m] for m in range(len(self)))
@@ -126,6 +131,19 @@ class ManyProfiles(Shown):
             columns[f"{name}_low"], columns[f"{name}_high"] = intervals[:, k].T
             columns[f"{name}_verdict"] = verdicts[:, k]
         return frame_of(columns, range(len(self)), "fit")
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the profiles and their fits to a file, an .npz archive, from which the module's ``load`` reads them.
+
+        What has been read so has no data: ``profiles[m]``, which needs those of fit m, is not there.
+        """
+        from .saved import arrays_of_many  # noqa: PLC0415 (which needs this class)
+
+        write_archive(path, arrays_of_many(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the values of the profiles and their fits; the module of the fits makes them again."""
+        return self._fits._model.empty_result, (type(self).__name__,), vars(self)
 
     def _rows(self) -> list[tuple[str, ...]]:
         rows, words, intervals = [], self.verdicts, self.intervals

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...arguments.scalars import THREADS, integer
 from ...ground.facts import name_of
 from ...ground.same_bits import refuse
 from ...ground.share import is_ended, share
@@ -29,6 +30,7 @@ def profiles_of(
     result: Any, level: float, parameters: Any, threads: int, time_limit: float | None, progress: bool
 ) -> Profiles:
     """Return the profiles of some parameters of a fit: see ``FitResult.profiles``."""
+    threads, time_limit = checked_options(threads, time_limit)
     if not result.converged:
         raise ValueError(
             f"profiles begin at a minimum, and the fit of {result.model_name} did not converge: {result.message}"
@@ -139,6 +141,13 @@ def follow(
         return costs, points
 
     return followed_within(Follower(_best_of(result, t), positions, fit_again), time_limit, progress)
+
+
+def checked_options(threads: Any, time_limit: Any) -> tuple[int, float | None]:
+    """Return the number of threads and the seconds of a time limit. Raises ValueError for values out of range."""
+    if time_limit is not None and not (isinstance(time_limit, int | float | np.number) and time_limit >= 0):
+        raise ValueError(f"time_limit is {time_limit!r}; expected a number of seconds, at least 0, or None")
+    return integer("threads", threads, 1, THREADS), None if time_limit is None else float(time_limit)
 
 
 def followed_within(follower: Follower, time_limit: float | None, progress: bool) -> Followed:

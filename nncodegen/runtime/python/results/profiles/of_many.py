@@ -10,7 +10,7 @@ from ...ground.warn import warn
 from ..quantiles import half_width
 from .follow import Best, Follower
 from .many import ManyProfiles
-from .of_fit import followed_within, positions_of
+from .of_fit import checked_options, followed_within, positions_of
 from .profile import Scale
 from .walk import UNFINISHED
 
@@ -22,6 +22,7 @@ def profiles_of_many(
     fits: Any, level: float, parameters: Any, threads: int, time_limit: float | None, progress: bool
 ) -> ManyProfiles:
     """Return the profiles of some parameters of each fit: see ``ManyFits.profiles``."""
+    threads, time_limit = checked_options(threads, time_limit)
     problem = fits._result
     if not hasattr(problem, "fit_again"):
         raise ValueError("the data of these fits are not known: profiles fit them again, which a file cannot")

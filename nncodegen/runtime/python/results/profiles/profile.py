@@ -11,7 +11,9 @@ import numpy as np
 from ...ground.facts import name_of
 from ...ground.frames import frame_of
 from ...ground.markup import aligned, paragraph, table
+from ...native.model import result_of_model
 from ..base import Shown
+from ..saved import write_archive
 from .follow import Followed
 from .joined import Curves
 from .verdicts import Verdict
@@ -94,6 +96,7 @@ class Profile:
         return rises
 
 
+@result_of_model
 class Profiles(Shown):
     """The profiles of some parameters of a fit: ``profiles["k"]`` is the ``Profile`` of one.
 
@@ -183,9 +186,13 @@ class Profiles(Shown):
 
         A file of that name is replaced atomically. Raises ValueError for a fit that cannot be saved.
         """
-        from .saved import save_profiles  # noqa: PLC0415 (which needs this class)
+        from .saved import arrays_of_profiles  # noqa: PLC0415 (which needs this class)
 
-        save_profiles(self, path)
+        write_archive(path, arrays_of_profiles(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the values of the profiles and their fit; the module of the fit makes them again."""
+        return self.result._model.empty_result, (type(self).__name__,), vars(self)
 
     def _rows(self) -> list[tuple[str, ...]]:
         best, errors = self._followed.axis.best, self.result.standard_errors
