@@ -24,10 +24,10 @@ from .results.grouped_with_errors import GroupedFitWithErrors
 from .results.many_fits import ENDINGS as ENDINGS_OF_MANY
 from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
-from .results.result import Result
 from .results.profiles.many import ManyProfiles
 from .results.profiles.profile import Profiles
 from .results.profiles.saved import of_many_profiles, of_profiles
+from .results.result import Result
 from .results.saved import (
     FIT,
     GROUPED,
@@ -54,7 +54,8 @@ def load(model: Model, /, path: str | PathLike[str]) -> Any:
         try:
             content = read_arrays(model, file)
             if isinstance(content, dict):
-                return _RESTORE.get(str(content["format"]), _restore)(model, content)
+                restore = _RESTORE.get(str(content["format"]), _restore)
+                return restore(model, content)
         except KeyError as error:
             raise ValueError(f"{path!s} is no result that was saved: it lacks {error}") from error
         except OtherFormatError as error:
@@ -292,6 +293,12 @@ def _restore_within(model: Model, arrays: dict[str, Any], formats: tuple[str, ..
     return _RESTORE[str(content["format"])](model, content)
 
 
-_RESTORE: dict[str, Callable[[Model, dict[str, Any]], Any]] = {FIT: _restore_fit, MANY: _restore_many, MANY_FITS: _restore_fits, GROUPED: _restore_groups,
-            PROFILES: _restore_profiles, MANY_PROFILES: _restore_many_profiles}  # fmt: skip
+_RESTORE: dict[str, Callable[[Model, dict[str, Any]], Any]] = {
+    FIT: _restore_fit,
+    MANY: _restore_many,
+    MANY_FITS: _restore_fits,
+    GROUPED: _restore_groups,
+    PROFILES: _restore_profiles,
+    MANY_PROFILES: _restore_many_profiles,
+}
 """The functions that make a result from the arrays of a file, by its format marker; others hold a training."""

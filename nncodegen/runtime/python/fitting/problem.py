@@ -59,6 +59,24 @@ class Problem:
         limited.max_steps = steps
         return limited
 
+    def with_observation(self, row: Array | None, column: int, value: float, deviation: float) -> Problem:
+        """Return this problem with one more sample, (1, inputs), of which one target is observed, with its error."""
+        dtype, targets = self.model.dtype, self.Y.shape[1]
+        observed = np.full((1, targets), np.nan, dtype)
+        observed[0, column] = value
+        sigma = np.ones((self.samples, targets), dtype) * (
+            1 if self.sigma is None else self.sigma[:, None] if np.ndim(self.sigma) == 1 else self.sigma
+        )
+        X = None if self.X is None or row is None else np.concatenate([self.X, row.astype(dtype)])
+        return Problem(
+            self.model,
+            X,
+            np.concatenate([self.Y, observed]),
+            np.concatenate([sigma, np.full((1, targets), deviation, dtype)]),
+            self.options,
+            self.max_steps,
+        )
+
     def solve(
         self,
         start: Array,

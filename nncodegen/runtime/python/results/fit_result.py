@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ..ground.types import Array
+    from .profiles.contour import Contour
     from .profiles.profile import Profiles
 
 LEVEL = 0.95
@@ -144,8 +145,34 @@ class FitResult(Shown, Fitted):
 
         return profiles_of(self, level, parameters, threads, time_limit, progress)
 
+    def contour(
+        self, a: Any, b: Any, level: float = LEVEL, joint: bool = True, points: int = 48, threads: int = 1
+    ) -> Contour:
+        """Return how far two parameters can go together: the contour on which the best cost has risen to a level.
+
+        a, b     the names of two parameters
+        level    the probability: that both are inside together, or, without ``joint``, that each is within its extremes
+        points   the number of directions from the best values in which the contour is looked for
+        threads  1 to 64 threads, which share the fits
+
+        All other parameters are fitted at each point. The rise of the cost is that of F's quantile with 2 and the
+        degrees of freedom of the fit (chi2's with absolute_sigma); without ``joint`` that of ``profiles``. Directions
+        are straight lines: a contour that is seen twice along one is followed to where it is seen first.
+
+        Needs SciPy. Returns a ``Contour``, which can be drawn. Raises ValueError as ``profiles`` does, and where the
+        data do not determine one of both.
+        """
+        from .profiles.contour import contour_of  # noqa: PLC0415 (most fits need no contours)
+
+        return contour_of(self, a, b, level, joint, points, threads)
+
     def predict(
-        self, X: ArrayLike | None = None, interval: str | None = None, level: float = LEVEL, sigma: Any = None
+        self,
+        X: ArrayLike | None = None,
+        interval: str | None = None,
+        level: float = LEVEL,
+        sigma: Any = None,
+        method: str = "t",
     ) -> Any:
         """Return the outputs for the rows of X, (N, K); with an interval, (outputs, lower, upper), each (N, K).
 
@@ -154,16 +181,20 @@ class FitResult(Shown, Fitted):
         own variance error_scale*sigma**2 is added. sigma is then that of the new observations: a number, (N,) or (N,
         K); by default that of the fit, if it was a number or not given.
 
+        With method "profile", a confidence interval extends to where the cost of the best fit that gives the output
+        its value has risen as in ``profiles``: it follows the curvature of the model, and takes some twenty fits for
+        each output.
+
         An interval needs SciPy. It is infinite where the data do not determine the output.
         """
         model: Any = self._model
-        if interval is None and (sigma is not None or level != LEVEL):
-            name = "level" if sigma is None else "sigma"
+        if interval is None and (sigma is not None or level != LEVEL or method != "t"):
+            name = "method" if method != "t" else "level" if sigma is None else "sigma"
             raise ValueError(f"{name} has no effect without an interval: give interval, or leave it out")
         if interval is None:
             outputs: Array = model.predict(self.parameters, X)
             return outputs
-        prediction: Predicted = predict_with_interval(self, X, interval, level, sigma)
+        prediction: Predicted = predict_with_interval(self, X, interval, level, sigma, method)
         return prediction
 
     def plot(

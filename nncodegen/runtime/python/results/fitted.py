@@ -60,7 +60,7 @@ class Fitted:
 
     @cached_property
     def _profiles(self) -> dict[float, Any]:
-        """Return the profiles of all free parameters that have been followed, by the root of the rise at their level."""
+        """Return the profiles of all free parameters that were followed, by the root of the rise at their level."""
         return {}
 
     @cached_property

@@ -45,14 +45,25 @@ def confidence_intervals(result: Fitted, level: float, method: str) -> Array:
     return np.stack([values - reach, values + reach], axis=1)
 
 
-def predict_with_interval(result: Fitted, X: Any, interval: str, level: float, sigma: Any) -> Predicted:
-    """Return the outputs for the rows of X with an interval around each, by the delta method."""
+def predict_with_interval(
+    result: Fitted, X: Any, interval: str, level: float, sigma: Any, method: str = "t"
+) -> Predicted:
+    """Return the outputs for the rows of X with an interval around each, by the delta method or by profiles."""
+    if method not in METHODS:
+        raise ValueError(f"there is no method {method!r} for intervals; there are: {', '.join(METHODS)}")
     if interval not in INTERVALS:
         raise ValueError(f"there is no interval {interval!r}; there are: {', '.join(INTERVALS)}, and None")
     if sigma is not None and interval != "prediction":
         raise ValueError("sigma is that of new observations: it needs interval='prediction'")
     if interval == "prediction" and result._model.facts.fitting.curved:
         raise ValueError("a prediction interval needs normal errors; the loss of the model is no sum of squares")
+    if method == "profile":
+        from .profiles.observed import prediction_profiles  # noqa: PLC0415 (most fits need no profiles)
+
+        if interval != "confidence":
+            raise ValueError("a prediction interval adds the error of a new observation to the standard error: it has "
+                             "no profile; use interval='confidence'")  # fmt: skip
+        return Predicted(*prediction_profiles(result, X, level))
     t = quantile(result, level)
     model: Any = result._model
     outputs = np.asarray(model.predict(result.parameters, X), float)

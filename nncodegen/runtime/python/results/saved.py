@@ -235,7 +235,7 @@ def _forms_of_profiles(model: Model, there: set[str]) -> dict[str, tuple[tuple[A
         "fit": ((None,), np.uint8),
         "level": ((), np.float64),
         "begins": ((None,), np.int64),
-        **{name: ((None,), np.float64) for name in ("u", "z", "values")},
+        **dict.fromkeys(("u", "z", "values"), ((None,), np.float64)),
         "points": ((None, None), np.float64),
         "intervals": ((None, 2), np.float64),
         "ends": ((None, 2), np.int8),
@@ -281,6 +281,12 @@ def _forms(model: Model, there: set[str]) -> dict[str, tuple[tuple[Any, ...], An
     )
 
 
-_FORMS = {FIT: _forms_of_fit, MANY: _forms_of_many, MANY_FITS: _forms_of_fits, GROUPED: _forms_of_groups,
-          PROFILES: _forms_of_profiles, MANY_PROFILES: _forms_of_profiles}  # fmt: skip
+_FORMS = {
+    FIT: _forms_of_fit,
+    MANY: _forms_of_many,
+    MANY_FITS: _forms_of_fits,
+    GROUPED: _forms_of_groups,
+    PROFILES: _forms_of_profiles,
+    MANY_PROFILES: _forms_of_profiles,
+}
 """The functions that return the arrays of a file, by its format marker; those of a training have several."""

@@ -1,1 +1,1 @@
-"""Profiles of the likelihood: how the best cost grows as a parameter, a quantity or a prediction leaves its best value."""
+"""Profiles of the likelihood: how the best cost grows as a parameter or a prediction leaves its best value."""

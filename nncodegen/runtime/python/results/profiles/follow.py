@@ -89,8 +89,9 @@ class Follower:
         """Make the fits of a walk: the sides above the best values, then those below."""
         middle = int(np.searchsorted(curves, self._count))
         above, below = slice(middle), slice(middle, None)
-        parts = self._fit(curves[above], u[above], starts[above]), self._fit(
-            curves[below] - self._count, -u[below], starts[below]
+        parts = (
+            self._fit(curves[above], u[above], starts[above]),
+            self._fit(curves[below] - self._count, -u[below], starts[below]),
         )
         z, values, points = (np.concatenate(pair) for pair in zip(*parts, strict=True))
         return z, values, points

@@ -124,7 +124,9 @@ def _from_neighbors(curves: Curves) -> Array:
     places = two_before, np.arange(1, len(curves.u) + 1), np.arange(3, len(curves.u) + 3), two_after
     with np.errstate(invalid="ignore", divide="ignore"):
         widths = [u[after] - u[before] for before, after in pairwise(places)]
-        secants = [(z[after] - z[before]) / width for (before, after), width in zip(pairwise(places), widths, strict=True)]
+        secants = [
+            (z[after] - z[before]) / width for (before, after), width in zip(pairwise(places), widths, strict=True)
+        ]
         left = _parabolic(widths[0], widths[1], secants[0], secants[1])
         right = _parabolic(widths[1], widths[2], secants[1], secants[2])
         width = widths[1]

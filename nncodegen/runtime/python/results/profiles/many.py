@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ...ground.types import Array
 
 WORDS = (NOT_IDENTIFIABLE, ONE_SIDED, IDENTIFIABLE, UNKNOWN)
-"""The words of verdicts: by the number of sides on which the data bound a parameter; the last where that is not known."""
+"""The words of verdicts, by the number of sides on which the data bound a parameter; the last if nobody knows."""
 
 
 @result_of_model
@@ -111,7 +111,9 @@ class ManyProfiles(Shown):
         verdicts = verdicts_of(result, self._positions, some)
         if some.lower:
             result = result._again_from(some.lower[0][1])
-        return Profiles(result, self.names, self.level, Scale(*(float(part[place[0]]) for part in self._scale)), some, verdicts)
+        return Profiles(
+            result, self.names, self.level, Scale(*(float(part[place[0]]) for part in self._scale)), some, verdicts
+        )
 
     def __iter__(self) -> Iterator[Profiles]:
         return (self[m] for m in range(len(self)))

@@ -31,16 +31,8 @@ def profiles_of(
 ) -> Profiles:
     """Return the profiles of some parameters of a fit: see ``FitResult.profiles``."""
     threads, time_limit = checked_options(threads, time_limit)
-    if not result.converged:
-        raise ValueError(
-            f"profiles begin at a minimum, and the fit of {result.model_name} did not converge: {result.message}"
-        )
+    check_converged(result)
     t = level_of(result, level)
-    if math.isnan(t):
-        raise ValueError(
-            f"profiles need degrees of freedom, and there are {result.used} data for {result.free_count} free "
-            f"parameters: fit more data, or give sigma with absolute_sigma=True"
-        )
     if result.error_scale <= 0:
         raise ValueError(f"the data of {result.model_name} are met exactly: without errors there are no profiles")
     positions = positions_of(result.names, result.free, parameters)
@@ -49,7 +41,7 @@ def profiles_of(
         warn(f"the profiles of {result.model_name} are not complete: the time limit was reached", RuntimeWarning)
     scale = Scale(float(result.cost), result.error_scale / 2, t**2)
     if followed.lower:
-        (cost, better), = followed.lower.values()
+        ((cost, better),) = followed.lower.values()
         warn_of_lower(result, cost, better)
         result = result._again_from(better)
     elif parameters is None and not np.isnan(followed.intervals).any():
@@ -76,10 +68,24 @@ def intervals_by_profiles(result: Any, t: float) -> Array:
     return intervals
 
 
+def check_converged(result: Any) -> None:
+    """Raise ValueError for a fit that ended elsewhere than at a minimum."""
+    if not result.converged:
+        raise ValueError(
+            f"profiles begin at a minimum, and the fit of {result.model_name} did not converge: {result.message}"
+        )
+
+
 def level_of(result: Fitted, level: float) -> float:
-    """Return the root of the rise of the cost at a level. Raises ValueError for a level that is no probability."""
-    refuse(result._model.facts, "what profiles compute by NumPy and SciPy")
-    return quantile(result, level)
+    """Return the root of the rise at a level, in standard errors. Raises ValueError if there is none."""
+    refuse(result._model.facts, "what profiles compute by NumPy and SciPy,")
+    t = quantile(result, level)
+    if math.isnan(t):
+        raise ValueError(
+            f"profiles need degrees of freedom, and there are {result.used} data for {result.free_count} free "
+            f"parameters: fit more data, or give sigma with absolute_sigma=True"
+        )
+    return t
 
 
 def warn_of_lower(result: Fitted, cost: float, better: Array) -> None:

@@ -26,10 +26,14 @@ def arrays_of_profiles(profiles: Profiles) -> dict[str, Array]:
         [verdict.word, verdict.detail, "\n".join(verdict.together), "\n".join(verdict.combinations)]
         for verdict in profiles._verdicts
     ]
-    return head(profiles.result._model, PROFILES) | _arrays(profiles.result, profiles) | {
-        "names": np.array(profiles.names),
-        "verdicts": np.array(verdicts),
-    }
+    return (
+        head(profiles.result._model, PROFILES)
+        | _arrays(profiles.result, profiles)
+        | {
+            "names": np.array(profiles.names),
+            "verdicts": np.array(verdicts),
+        }
+    )
 
 
 def of_profiles(result: Any, arrays: dict[str, Array]) -> Profiles:
@@ -48,17 +52,23 @@ def of_profiles(result: Any, arrays: dict[str, Array]) -> Profiles:
 
 def arrays_of_many(profiles: ManyProfiles) -> dict[str, Array]:
     """Return the arrays of the file of the profiles of many fits."""
-    return head(profiles._fits._model, MANY_PROFILES) | _arrays(profiles._fits, profiles) | {
-        "places": profiles._places.astype(np.int64),
-        "positions": profiles._positions.astype(np.int64),
-        "lower": np.array(sorted(profiles._followed.lower), np.int64),
-    }
+    return (
+        head(profiles._fits._model, MANY_PROFILES)
+        | _arrays(profiles._fits, profiles)
+        | {
+            "places": profiles._places.astype(np.int64),
+            "positions": profiles._positions.astype(np.int64),
+            "lower": np.array(sorted(profiles._followed.lower), np.int64),
+        }
+    )
 
 
 def of_many_profiles(fits: Any, arrays: dict[str, Array]) -> ManyProfiles:
     """Return the profiles of many fits from the arrays of a file. Raises ValueError if they do not fit together."""
     places, positions = arrays["places"].astype(np.intp), arrays["positions"].astype(np.intp)
-    inside = [(part >= 0).all() and (part < most).all() for part, most in ((places, len(fits)), (positions, len(fits.names)))]
+    inside = [
+        (part >= 0).all() and (part < most).all() for part, most in ((places, len(fits)), (positions, len(fits.names)))
+    ]
     if not all(inside) or len(arrays["scale"].T) != len(places) or not (arrays["lower"] < len(places)).all():
         raise ValueError("its parts do not fit together")
     followed = _followed(arrays, len(places) * len(positions), len(fits.names))

@@ -25,7 +25,7 @@ CLOSE = 1e-5
 """The distance up to which a number counts as a fraction, and two points as having the same directions."""
 
 MOVED = 0.1
-"""The relative change of another parameter, along a profile that is flat, from which it moves together with this one."""
+"""The relative change of another parameter, along a flat profile, from which it moves together with this one."""
 
 
 class Verdict(NamedTuple):
@@ -53,7 +53,9 @@ def verdict_of_ends(interval: Sequence[float], ends: Sequence[int], is_lost: boo
     low, high = interval
     if UNFINISHED in ends:
         return Verdict(UNKNOWN)
-    below, above = (not is_lost and np.isfinite(value) and end != BOUND for value, end in zip(interval, ends, strict=True))
+    below, above = (
+        not is_lost and np.isfinite(value) and end != BOUND for value, end in zip(interval, ends, strict=True)
+    )
     if below and above:
         return Verdict(IDENTIFIABLE)
     if not below and not above:
@@ -191,4 +193,3 @@ def _sum(names: Sequence[str], factors: Sequence[int]) -> str:
     first, *others = terms
     text = f"-{first[1]}" if first[0] else first[1]
     return text + "".join(f" {'-' if negative else '+'} {term}" for negative, term in others)
-
