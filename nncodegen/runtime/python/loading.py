@@ -54,7 +54,7 @@ def load(model: Model, /, path: str | PathLike[str]) -> Any:
         try:
             content = read_arrays(model, file)
             if isinstance(content, dict):
-                restore = _RESTORE.get(str(content["format"]), _restore)
+                restore: Callable[[Model, dict[str, Any]], Any] = _RESTORE.get(str(content["format"]), _restore)
                 return restore(model, content)
         except KeyError as error:
             raise ValueError(f"{path!s} is no result that was saved: it lacks {error}") from error

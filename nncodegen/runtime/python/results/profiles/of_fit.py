@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,11 @@ from ..covariance import decompose
 from ..quantiles import quantile
 from .follow import Best, Followed, Follower
 from .profile import Profiles, Scale
-from .verdicts import NOT_IDENTIFIABLE, Direction, Verdict, along_path, verdict_of_ends, with_direction
+from .verdicts import CLOSE, NOT_IDENTIFIABLE, Direction, Verdict, along_path, verdict_of_ends, with_direction
 from .walk import UNFINISHED
+
+NEARLY = 1e-11
+"""The ratio to the largest singular value up to which rounding may have made others of 0."""
 
 if TYPE_CHECKING:
     from ...ground.types import Array
@@ -181,9 +184,11 @@ def _best_of(result: Fitted, t: float) -> Best:
     """Return the fit from which its profiles begin, to the level that is t standard errors away."""
     count = len(result.parameters)
     low, high = result._bounds or (np.full(count, -np.inf), np.full(count, np.inf))
+    errors = np.asarray(result.standard_errors, float).copy()
+    errors[_lost(result)] = np.inf
     return Best(
         result.parameters[None].astype(float),
-        t * result.standard_errors[None],
+        t * errors[None],
         np.array([result.cost], float),
         np.array([t**2 * result.error_scale / 2], float),
         np.asarray(low, float),
@@ -193,14 +198,16 @@ def _best_of(result: Fitted, t: float) -> Best:
 
 def verdicts_of(result: Any, positions: Array, followed: Followed) -> list[Verdict]:
     """Return the verdict on each parameter."""
-    lost, verdicts = set(result.undetermined), []
+    lost, verdicts = _lost(result), []
     curves = followed.curves
     for place, position in enumerate(positions.tolist()):
         name, part = result.names[position], slice(*curves.begins[place : place + 2].tolist())
-        verdict = verdict_of_ends(followed.intervals[place].tolist(), followed.ends[place].tolist(), name in lost)
+        is_lost = bool(lost[position])
+        verdict = verdict_of_ends(followed.intervals[place].tolist(), followed.ends[place].tolist(), is_lost)
         if verdict.word == NOT_IDENTIFIABLE:
             path = curves.points[part]
-            if name in lost and (direction := _direction(result, path[len(path) // 4])) is not None:
+            middles = path[len(path) // 8], path[-1 - len(path) // 8]
+            if is_lost and (direction := _direction(result, middles)) is not None:
                 verdict = with_direction(verdict, name, direction)
             else:
                 verdict = along_path(verdict, result.names, position, path)
@@ -208,14 +215,24 @@ def verdicts_of(result: Any, positions: Array, followed: Followed) -> list[Verdi
     return verdicts
 
 
-def _direction(result: Any, there: Array) -> Direction | None:
-    """Return the directions without effect at the best fit and at another point; None where they are not known."""
-    null = [_null(result, point) for point in (result.parameters.astype(float), there)]
-    if null[0] is None or null[1] is None or not len(null[0]):
+def _lost(result: Any) -> Array:
+    """Return which parameters no derivative determines, (P,): rounding may have given them standard errors."""
+    lost = np.isin(np.array(result.names), result.undetermined)
+    if result.condition > 1 / NEARLY and (null := _null(result, result.parameters.astype(float))) is not None:
+        lengths = np.abs(null) / np.maximum(np.abs(null).max(axis=1, keepdims=True), np.finfo(float).tiny)
+        lost[np.flatnonzero(result.free)[(lengths > CLOSE).any(axis=0)]] = True
+    return lost
+
+
+def _direction(result: Any, others: Sequence[Array]) -> Direction | None:
+    """Return the directions without effect at the best fit and at other points; None where they are not known."""
+    points = [result.parameters.astype(float), *others]
+    null = [_null(result, point) for point in points]
+    known = [directions for directions in null if directions is not None and len(directions)]
+    if len(known) < len(null):
         return None
-    free = result.free
-    names = tuple(name for name, moves in zip(result.names, free, strict=True) if moves)
-    return Direction(names, result.parameters[free].astype(float), there[free], null[0], null[1])
+    names = tuple(name for name, moves in zip(result.names, result.free, strict=True) if moves)
+    return Direction(names, [point[result.free] for point in points], known)
 
 
 def _null(result: Any, point: Array) -> Array | None:
@@ -224,7 +241,9 @@ def _null(result: Any, point: Array) -> Array | None:
     if triangle is None or not np.isfinite(triangle).all():
         return None
     decomposition = decompose(triangle, result._model.epsilon)
-    directions: Array = decomposition.directions[decomposition.rank :] / decomposition.norms
+    singular = decomposition.singular
+    rank = min(decomposition.rank, int(np.count_nonzero(singular > NEARLY * singular.max(initial=0))))
+    directions: Array = decomposition.directions[rank:] / decomposition.norms
     return directions
 
 

@@ -66,22 +66,20 @@ def verdict_of_ends(interval: Sequence[float], ends: Sequence[int], is_lost: boo
 
 
 class Direction(NamedTuple):
-    """The changes of free parameters that change no output: at the best fit, and at another point of a profile."""
+    """The changes of free parameters that change no output: at the best fit, and at other points of a profile."""
 
     names: tuple[str, ...]
     """Those of the F free parameters."""
-    here: Array
-    """The parameters (F,)."""
-    there: Array
-    null_here: Array
-    """The directions (D, F)."""
-    null_there: Array
+    points: list[Array]
+    """The parameters (F,) at each point, the best fit first."""
+    null: list[Array]
+    """The directions (D, F) there."""
 
 
 def with_direction(verdict: Verdict, name: str, direction: Direction) -> Verdict:
     """Return the verdict on a parameter that some direction without effect changes, with what is determined of it."""
     place = direction.names.index(name)
-    moving = _linked(direction.null_here, place)
+    moving = _linked(direction.null[0], place)
     together = tuple(direction.names[k] for k in np.flatnonzero(moving) if k != place)
     if not together:
         return verdict._replace(detail="the data say nothing of it")
@@ -113,28 +111,28 @@ def _linked(null: Array, place: int) -> Array:
 
 def _monomials(direction: Direction, moving: Array) -> tuple[str, ...]:
     """Return the products of powers that stay along directions which multiply parameters; none if they do not."""
-    here, there = direction.here[moving], direction.there[moving]
-    if not (here.all() and there.all()):
+    points = [point[moving] for point in direction.points]
+    if not all(point.all() for point in points):
         return ()
-    exponents = _invariants(direction.null_here[:, moving] / here, direction.null_there[:, moving] / there)
+    exponents = _invariants([null[:, moving] / point for null, point in zip(direction.null, points, strict=True)])
     names = [name for name, moves in zip(direction.names, moving, strict=True) if moves]
     return tuple(_product(names, row) for row in exponents)
 
 
 def _sums(direction: Direction, moving: Array) -> tuple[str, ...]:
     """Return the sums that stay along directions which are the same everywhere; none if they are not."""
-    factors = _invariants(direction.null_here[:, moving], direction.null_there[:, moving])
+    factors = _invariants([null[:, moving] for null in direction.null])
     names = [name for name, moves in zip(direction.names, moving, strict=True) if moves]
     return tuple(_sum(names, row) for row in factors)
 
 
-def _invariants(here: Array, there: Array) -> list[list[int]]:
-    """Return whole numbers whose products with directions are 0, if the directions (D, F) are the same at two points.
+def _invariants(directions: list[Array]) -> list[list[int]]:
+    """Return whole numbers whose products with directions are 0, if these (D, F) are the same at all points.
 
     None if they are not, or are no fractions.
     """
-    first, second = _reduced(here), _reduced(there)
-    if first.shape != second.shape or not np.allclose(first, second, rtol=0, atol=CLOSE):
+    first, *others = map(_reduced, directions)
+    if not all(each.shape == first.shape and np.allclose(first, each, rtol=0, atol=CLOSE) for each in others):
         return []
     fractions = [[Fraction(float(value)).limit_denominator(MOST_DENOMINATOR) for value in row] for row in first]
     if not np.allclose(first, np.array(fractions, float), rtol=0, atol=CLOSE):

@@ -32,10 +32,6 @@ MOST_GROWTH = 2.0
 MOST_TRIES, MOST_ROUNDS = 4, 100
 """The tries by interpolation before a gap is halved, and the most rounds of a walk."""
 
-NARROW = 0.003
-"""The width of a gap, where roots are far below the level, whose end is fitted again from its other end: that fit may
-have ended in another valley."""
-
 EDGE = 1e-8
 """The width of a gap that counts as none: what lies beyond cannot be computed, or is another valley."""
 
@@ -155,10 +151,10 @@ class Walk:
             between = last.u + gap * np.clip((goal - last.z) / (above.z - last.z), 0.1, 0.9)
             nearer = np.where(known > 0, _through(goal, before, last, above), np.nan)
             between = np.where((nearer > last.u) & (nearer < above.u), nearer, between)
-            narrow = (gap < NARROW) & (last.z + PART / 4 < goal)
-            halved = (self._tries[curves] > MOST_TRIES) | ~np.isfinite(above.z) | narrow
+            halved = (self._tries[curves] > MOST_TRIES) | ~np.isfinite(above.z)
             between = np.where(halved, last.u + gap / 2, between)
-            between = np.where(narrow & (self._tries[curves] == 0), above.u, between)  # from a nearer start
+            is_stray = (self._tries[curves] == 0) & (last.z + PART / 2 < goal)  # perhaps: again, from a nearer start
+            between = np.where(is_stray, above.u, between)
         result: Array = np.where(is_open, forward, between)
         return result
 
@@ -199,7 +195,8 @@ class Walk:
 
     def _take_above(self, curves: Array) -> None:
         """Take points that were too far for the level, where they are near enough for the end."""
-        near = curves[self._above.z[curves] <= self._levels[PARTS] + self._room[PARTS]]
+        above = self._above.of(curves)
+        near = curves[np.isfinite(above.u) & (above.z <= self._levels[PARTS] + self._room[PARTS])]
         if not len(near):
             return
         above = self._above.of(near)
