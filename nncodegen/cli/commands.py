@@ -461,6 +461,11 @@ def compare(names: tuple[str, ...], tables: bool, seeds: int | None, max_iter: i
     help="File for a picture (.png, .svg, .pdf); with --by, a grid of the groups.",
 )
 @click.option(
+    "--profiles",
+    is_flag=True,
+    help="Print what the data say of each parameter; with --plot, draw it to NAME-profiles, beside.",
+)
+@click.option(
     "--dask",
     is_flag=False,
     flag_value="local",
@@ -483,6 +488,7 @@ def curve(
     n_starts: int | None,
     out: Path | None,
     plot: Path | None,
+    profiles: bool,
     dask: str | None,
     encoding: str | None,
     sheet: str | None,
@@ -520,7 +526,7 @@ def curve(
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:
-            run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask, models, encoding, sheet)
+            run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask, models, encoding, sheet, profiles)
         except ValueError as error:  # the module does not accept the formula or the data
             raise ModelError(str(error)) from error
 

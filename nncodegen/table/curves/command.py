@@ -50,18 +50,23 @@ def run_curve(
     models: str | None = None,
     encoding: str | None = None,
     sheet: str | None = None,
+    profiles: bool = False,
 ) -> None:
     """Fit a formula to the columns of a file, or compare several. Raises TableError, ModelError and BuildError."""
     console = Console(highlight=False, soft_wrap=True, stderr=True)
     read = partial(read_table, data, encoding, sheet)
     if dask is not None and (encoding or sheet):
         raise BuildError("--encoding and --sheet are for single files, and --dask reads Parquet files: leave them out")
+    for option, value in (("--models", models), ("--by", by), ("--dask", dask)):
+        if profiles and value:
+            raise BuildError(f"--profiles is for the fit of one formula to all rows: leave it out with {option}")
     if models is not None:
         _compare(console, data, read, equation, models, sigma, by, settings, out, plot, dask)
         return
     if equation is None:
         raise ModelError(f"there is no equation: write it like {EXAMPLE} or {BY_NAME}, or compare formulas by --models")
-    for path in filter(None, (out, plot)):
+    drawn = _file_of_profiles(plot) if profiles and plot is not None else None
+    for path in filter(None, (out, plot, drawn)):
         _check_new(path)
     if plot is not None and plot.suffix not in PICTURES:
         raise BuildError(f"{plot} does not end in {', '.join(PICTURES)}: the format of the picture is not known")
@@ -82,13 +87,13 @@ def run_curve(
     table = read()
     _line(console, "read", f"{data}: {len(table.frame)} rows, {len(table.columns)} columns")
     if is_motion(equation):
-        _fit_motion(console, table, equation, sigma, by, settings, out, plot)
+        _fit_motion(console, table, equation, sigma, by, settings, out, plot, profiles)
         return
     problem = _understood(console, equation, table.columns, sigma, by, settings)
     if by:
         _fit_groups(console, table, problem, out, plot)
     else:
-        _fit_one(console, table, problem, out, plot)
+        _fit_one(console, table, problem, out, plot, profiles)
 
 
 def _understood(
@@ -147,6 +152,7 @@ def _fit_motion(
     settings: FitSettings,
     out: Path | None,
     plot: Path | None,
+    profiles: bool,
 ) -> None:
     """Fit differential equations to a table, whose rows are the times of one trajectory."""
     for option, value in (
@@ -177,6 +183,8 @@ def _fit_motion(
     if plot is not None:
         draw_motion(problem, times, Y, fitted, plot)
         _line(console, "drawn to", str(plot))
+    if profiles:
+        _write_profiles(console, result, plot)
 
 
 def _compare(
@@ -264,7 +272,9 @@ def _verdict(p: float, large: str, small: str) -> str:
     return f"so {large} is better" if p < 0.05 else f"so {small} is enough"
 
 
-def _fit_one(console: Console, table: Table, problem: ColumnFit, out: Path | None, plot: Path | None) -> None:
+def _fit_one(
+    console: Console, table: Table, problem: ColumnFit, out: Path | None, plot: Path | None, profiles: bool
+) -> None:
     formula = problem.formula
     columns = columns_of(table, formula.columns, problem.target, problem.sigma, problem.sigma_x)
     require_rows(table, columns, problem.needed)
@@ -274,6 +284,27 @@ def _fit_one(console: Console, table: Table, problem: ColumnFit, out: Path | Non
     if plot is not None:
         draw_fit(result, problem, plot)
         _line(console, "drawn to", str(plot))
+    if profiles:
+        _write_profiles(console, result, plot)
+
+
+def _write_profiles(console: Console, result: FitResult, plot: Path | None) -> None:
+    """Print what the data say of each parameter; draw it beside the picture of the fit, if there is one."""
+    try:
+        profiles = result.profiles()
+    except ValueError as error:
+        _line(console, "profiles", f"none: {error}")
+        return
+    click.echo(printable(f"\n{profiles}", lines=True))
+    if plot is not None:
+        drawn = _file_of_profiles(plot)
+        profiles.plot().savefig(drawn, dpi=150)
+        _line(console, "drawn to", str(drawn))
+
+
+def _file_of_profiles(plot: Path) -> Path:
+    """Return the file of the picture of profiles, beside that of the fit."""
+    return plot.with_name(f"{plot.stem}-profiles{plot.suffix}")
 
 
 def _fit_groups(console: Console, table: Table, problem: ColumnFit, out: Path | None, plot: Path | None) -> None:
