@@ -57,8 +57,8 @@ def report(
     """Return a page that shows what a model computes: its graph, formulas, derivatives, C and numbers.
 
     model        a Model, a Sequential or another model, a fitted estimator, or a trained model of a table
-    result       a result of ``train``, ``minimize`` or ``fit``, the path of its .npz file, or parameters (P,);
-                 or a result of ``train_many`` or ``fit_many``, whose best model is drawn
+    result       a result of ``train``, ``minimize`` or ``fit``, or profiles of a fit, the path of the .npz file of
+                 one, or parameters (P,); or a result of ``train_many`` or ``fit_many``, whose best model is drawn
     data         (X, Y), or X alone, as ``train`` takes them; or the path of a CSV file, or of an .npz archive with X
                  and Y. Columns of a CSV file are found by the names of inputs and targets, else taken in this order
     precision    "float64" or "float32"; by default the model's own, or float64

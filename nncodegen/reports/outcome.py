@@ -19,10 +19,14 @@ from nncodegen.formats.export.initial_parameters import start_of
 from nncodegen.reports.arguments import parameters_in
 from nncodegen.reports.plots import ACCENT, INK, QUIET, SECOND, Plot, picture
 from nncodegen.runtime.python.ground.markup import table
+from nncodegen.runtime.python.results.profiles.plot import draw_profile
 from nncodegen.runtime.python.results.saved import holds_result
 from nncodegen.runtime.python.results.training_plot import panels_of
 
 Array = NDArray[np.float64]
+
+PROFILES = 12
+"""The most profiles that are drawn."""
 
 ROWS = 100
 """The most intervals of parameters that are shown, as many as a fit's own table has rows."""
@@ -40,6 +44,8 @@ class Outcome:
     """The pictures of a training: loss, metrics and learning rate over the epochs."""
     fit: Any = None
     """The FitResult, where there is one."""
+    profiles: Any = None
+    """Its profiles, where they are known."""
     about: str = ""
     """A description in words, where the kind is not enough."""
     drawn: bool = False
@@ -47,16 +53,24 @@ class Outcome:
 
 
 def outcome_of(result: Any, compiled: Compiled) -> Outcome | None:
-    """Return the outcome of a Result, a FitResult, the file of one, or parameters; None without. Raises ModelError."""
+    """Return the outcome of a Result, a FitResult, profiles, the file of one, or parameters; None without.
+
+    Raises ModelError.
+    """
     if result is None:
         return None
     program: Program = compiled["describe"]
-    after = parameters_in(result, program)
+    path, profiles = result if isinstance(result, str | PathLike) else None, None
+    if path is not None:
+        result = _saved(Path(path), compiled)
+    if hasattr(result, "verdicts"):
+        profiles, path = result, None
+        result = profiles.result
+    after = parameters_in(result if path is None else path, program)
     assert after is not None
-    if isinstance(result, str | PathLike):
-        result = _saved(Path(result), compiled)
     if hasattr(result, "standard_errors"):
-        return Outcome("fit", np.asarray(result.p0, float), after, tables_of_fit(result), fit=result)
+        tables = [*tables_of_fit(result), *([] if profiles is None else [Markup(profiles._repr_html_())])]
+        return Outcome("fit", np.asarray(result.p0, float), after, tables, fit=result, profiles=profiles)
     before, drawn = before_of(program)
     if not hasattr(result, "metrics"):
         return Outcome("parameters", before, after, drawn=drawn)
@@ -96,6 +110,23 @@ def fit_plot(result: Any) -> Plot | None:
 
     about = f"{result.used:,} values; below, the residuals of the outputs, from {low:.4g} to {high:.4g}."
     return picture("fit", "The fit, and its residuals", about, draw, (3.0, 1.2), color=(INK, ACCENT, SECOND, QUIET))
+
+
+def profile_plots(profiles: Any) -> list[Plot]:
+    """Return a picture of each of the first profiles, with what the data say of the parameter."""
+    if profiles is None:
+        return []
+    errors = dict(zip(profiles.result.names, profiles.result.standard_errors.tolist(), strict=True))
+    plots = []
+    for number, name in enumerate(profiles.names[:PROFILES]):
+        profile = profiles[name]
+
+        def draw(axes: Any, profile: Any = profile) -> None:
+            draw_profile(axes[0], profile, errors[profile.name], profiles.level)
+
+        key, about = f"profile-{number}", f"{profile.verdict.text}: the rise of the cost, with all others fitted."
+        plots.append(picture(key, f"The profile of {name}", about, draw, (2.4,), color=(ACCENT, SECOND, QUIET)))
+    return plots
 
 
 def _history(result: Any) -> list[Plot]:

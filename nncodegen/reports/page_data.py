@@ -21,7 +21,7 @@ from nncodegen.reports.certificate import MISSING, certificate_of, find_certific
 from nncodegen.reports.live_training import in_page
 from nncodegen.reports.many_results import data_of_best, is_of_many, outcome_of_many
 from nncodegen.reports.math_font import face
-from nncodegen.reports.outcome import Outcome, before_of, outcome_of
+from nncodegen.reports.outcome import Outcome, before_of, outcome_of, profile_plots
 from nncodegen.reports.page import FACE, LIMIT, SHARES, derivation, render
 from nncodegen.reports.path import Path, path_plots, train_perceptron
 from nncodegen.reports.results import output_plots, weight_plots
@@ -185,6 +185,7 @@ def _numbers(program: Program, outcome: Outcome | None, data: GivenData | None, 
         "output_plots": [
             *output_plots(program, parameters, outcome, data),
             *attention_plots(program, parameters, data),
+            *([] if outcome is None else profile_plots(outcome.profiles)),
         ],
         "weight_plots": [] if outcome is None or outcome.kind == "fit" else weight_plots(outcome, program),
     }

@@ -37,7 +37,7 @@ def plot_profiles(profiles: Profiles, axes: Any) -> Any:
     result = profiles.result
     errors = dict(zip(result.names, np.asarray(result.standard_errors, float).tolist(), strict=True))
     for panel, name in zip(axes, names, strict=False):
-        _draw(panel, profiles[name], errors[name], profiles.level)
+        draw_profile(panel, profiles[name], errors[name], profiles.level)
     for panel in axes[len(names) :]:
         panel.set_visible(False)
     axes[0].legend(fontsize="x-small", loc="upper center")
@@ -46,7 +46,7 @@ def plot_profiles(profiles: Profiles, axes: Any) -> Any:
     return figure
 
 
-def _draw(panel: Any, profile: Profile, error: float, level: float) -> None:
+def draw_profile(panel: Any, profile: Profile, error: float, level: float) -> None:
     """Draw one profile: its line and points, the parabola of the standard error, the level, and the interval."""
     known = profile.rises <= HIGHEST**2 * profile.level_rise
     values = profile.values[known]
