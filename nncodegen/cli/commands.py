@@ -526,7 +526,9 @@ def curve(
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {printable(message)}")
         try:
-            run_curve(data, equation, sigma, read_names(by), settings, out, plot, dask, models, encoding, sheet, profiles)
+            run_curve(
+                data, equation, sigma, read_names(by), settings, out, plot, dask, models, encoding, sheet, profiles
+            )
         except ValueError as error:  # the module does not accept the formula or the data
             raise ModelError(str(error)) from error
 

@@ -57,7 +57,7 @@ def outcome_of_many(result: Any, before: Array, drawn: bool) -> Outcome:
     if fit is not None:
         tables += tables_of_fit(fit)
     after = np.asarray(result.parameters[best], float)
-    return Outcome("many", before, after, tables, _history(result), fit, about, drawn)
+    return Outcome("many", before, after, tables, _history(result), fit, about=about, drawn=drawn)
 
 
 def _fit(result: Any, place: int) -> Any:

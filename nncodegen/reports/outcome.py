@@ -116,7 +116,7 @@ def profile_plots(profiles: Any) -> list[Plot]:
     """Return a picture of each of the first profiles, with what the data say of the parameter."""
     if profiles is None:
         return []
-    errors = dict(zip(profiles.result.names, profiles.result.standard_errors.tolist(), strict=True))
+    errors = dict(zip(profiles.names, profiles.standard_errors.tolist(), strict=True))
     plots = []
     for number, name in enumerate(profiles.names[:PROFILES]):
         profile = profiles[name]

@@ -367,6 +367,26 @@ def test_predictions():
     np.testing.assert_allclose([low[0, 0], high[0, 0]], other.profiles(parameters="v").intervals[0], rtol=1e-4)
 
 
+def test_tied_parameters_and_derived_quantities():
+    """The profile of a quantity is that of a parameter which stands for it."""
+    y, tie = skewed(), {"c": "0.2*a"}
+    model = nn.Model("half_life", "x", "y", {"a": 1, "b": 1}, "a*exp(-b*x) + c", ties=tie, derived={"T": "log(2)/b"})
+    by_life = nn.Model("by_life", "x", "y", {"a": 1, "T": 1}, "a*exp(-log(2)/T*x) + c", ties=tie)
+    for options in ({}, {"sigma": np.linspace(0.1, 0.2, len(X)), "loss": "soft_l1"}):
+        result, other = (built(each).fit(X, y, **options) for each in (model, by_life))
+        profiles = result.profiles(0.9, ["b", "T", "c"])
+        assert profiles.names == ("b", "T", "c")
+        expected = other.profiles(0.9, "T")["T"]
+        np.testing.assert_allclose(profiles["T"].interval, expected.interval, rtol=1e-5)
+        at = np.linspace(*expected.interval, 21)
+        np.testing.assert_allclose(profiles["T"].rise(at), expected.rise(at), atol=0.01 * expected.level_rise)
+        tied = 0.2 * np.array(result.profiles(0.9)["a"].interval)
+        np.testing.assert_allclose(profiles["c"].interval, tied, rtol=1e-5)
+        assert profiles.verdicts == ("identifiable",) * 3
+    with pytest.raises(ValueError, match="without groups"):
+        built(model).fit(X, y, groups=np.arange(len(X)) % 2, own="a").profiles(parameters="T")
+
+
 def test_contour_of_a_line_is_its_ellipse():
     """For a linear model the joint contour is where the quadratic form of the covariance has F's quantile."""
     x, y = decay_data()

@@ -24,9 +24,9 @@ from .results.grouped_with_errors import GroupedFitWithErrors
 from .results.many_fits import ENDINGS as ENDINGS_OF_MANY
 from .results.many_fits import ManyFits
 from .results.many_result import ManyResult
+from .results.profiles.loaded import of_many_profiles, of_profiles
 from .results.profiles.many import ManyProfiles
 from .results.profiles.profile import Profiles
-from .results.profiles.saved import of_many_profiles, of_profiles
 from .results.result import Result
 from .results.saved import (
     FIT,

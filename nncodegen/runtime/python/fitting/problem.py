@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arguments.arguments import for_c
 from ..arguments.fit_options import taken_from
+from ..native.parts import with_quantities
 from ..results.solution import ENDS, Solution
 
 if TYPE_CHECKING:
@@ -58,6 +59,19 @@ class Problem:
         limited = copy(self)
         limited.max_steps = steps
         return limited
+
+    def with_quantities(self) -> Problem:
+        """Return this problem for the second model, whose quantities can be observed, and are not yet.
+
+        Raises ValueError where the formula of the model is not known.
+        """
+        second = with_quantities(self.model)
+        more = len(second.target_names) - self.Y.shape[1]
+        Y = np.pad(self.Y, ((0, 0), (0, more)), constant_values=np.nan)
+        sigma = self.sigma
+        if sigma is not None and sigma.ndim == 2:
+            sigma = np.pad(sigma, ((0, 0), (0, more)), constant_values=1)
+        return Problem(second, self.X, Y, sigma, self.options, self.max_steps)
 
     def with_observation(self, row: Array | None, column: int, value: float, deviation: float) -> Problem:
         """Return this problem with one more sample, (1, inputs), of which one target is observed, with its error."""

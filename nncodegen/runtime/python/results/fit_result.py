@@ -127,7 +127,8 @@ class FitResult(Shown, Fitted):
         """Return what the data say of parameters: the best cost for each value of a parameter, the others fitted.
 
         level       the probability of the intervals at which profiles end, on both sides, or a little beyond
-        parameters  the names of those to follow, or one; by default all that are free
+        parameters  the names of those to follow, or one; by default all that are free. Tied parameters and derived
+                    quantities can be named, too, after least squares without groups and errors in x
         threads     1 to 64 threads, which share the fits
         time_limit  the seconds after which to stop; profiles that are not followed to their ends have no intervals
         progress    show how far it is

@@ -10,7 +10,7 @@ import numpy as np
 from ...ground.missing import needed
 from ...ground.share import is_ended, share
 from .follow import ROUNDING
-from .of_fit import check_converged, checked_options, held_by, level_of, positions_of, warn_of_lower
+from .single import check_converged, checked_options, held_by, level_of, positions_of, warn_of_lower
 from .walk import BOUND, CROSSED, Walk
 
 if TYPE_CHECKING:

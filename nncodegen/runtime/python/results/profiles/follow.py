@@ -28,7 +28,7 @@ class Best(NamedTuple):
     parameters: Array
     """(M, P)"""
     reach: Array
-    """How far standard errors say that the level is, (M, P)."""
+    """The distances (M, P) at which the level is, as standard errors say."""
     costs: Array
     rises: Array
     """The rises of the costs at the level, (M,)."""
@@ -44,7 +44,7 @@ class Followed(NamedTuple):
     intervals: Array
     """The values where the level is crossed, (n*M, 2): a bound if it comes first, infinite without; NaN if unknown."""
     ends: Array
-    """How both sides end, (n*M, 2): see walk.py."""
+    """The ends of both sides, (n*M, 2): see walk.py."""
     axis: Axis
     lower: dict[int, tuple[float, Array]]
     """Lower costs that were seen, and their parameters, by the indices of fits."""

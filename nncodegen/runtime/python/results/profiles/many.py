@@ -1,4 +1,4 @@
-"""What the data of each of many fits say of its parameters."""
+"""Profiles of many fits: what the data of each say of its parameters."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .follow import Followed
 from .joined import Curves
 from .of_fit import verdicts_of
 from .profile import Profiles, Scale, number
+from .saved import arrays_of_many
 from .verdicts import IDENTIFIABLE, NOT_IDENTIFIABLE, ONE_SIDED, UNKNOWN
 from .walk import BOUND, UNFINISHED
 
@@ -139,8 +140,6 @@ class ManyProfiles(Shown):
 
         What has been read so has no data: ``profiles[m]``, which needs those of fit m, is not there.
         """
-        from .saved import arrays_of_many  # noqa: PLC0415 (which needs this class)
-
         write_archive(path, arrays_of_many(self))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -10,8 +10,8 @@ from ...ground.warn import warn
 from ..quantiles import half_width
 from .follow import Best, Follower
 from .many import ManyProfiles
-from .of_fit import checked_options, followed_within, positions_of
 from .profile import Scale
+from .single import checked_options, followed_within, positions_of
 from .walk import UNFINISHED
 
 if TYPE_CHECKING:

@@ -34,10 +34,8 @@ def plot_profiles(profiles: Profiles, axes: Any) -> Any:
     axes = np.ravel(axes)
     if len(axes) < len(names):
         raise ValueError(f"there are {len(axes)} axes for {len(names)} profiles: give one for each")
-    result = profiles.result
-    errors = dict(zip(result.names, np.asarray(result.standard_errors, float).tolist(), strict=True))
-    for panel, name in zip(axes, names, strict=False):
-        draw_profile(panel, profiles[name], errors[name], profiles.level)
+    for panel, name, error in zip(axes, names, profiles.standard_errors.tolist(), strict=False):
+        draw_profile(panel, profiles[name], error, profiles.level)
     for panel in axes[len(names) :]:
         panel.set_visible(False)
     axes[0].legend(fontsize="x-small", loc="upper center")

@@ -1,4 +1,4 @@
-"""What the data say of each parameter of one fit: profiles, intervals, and verdicts."""
+"""Profiles of one fit: what the data say of its parameters, as curves, intervals and verdicts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..base import Shown
 from ..saved import write_archive
 from .follow import Followed
 from .joined import Curves
+from .saved import arrays_of_profiles
 from .verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -186,23 +187,26 @@ class Profiles(Shown):
 
         A file of that name is replaced atomically. Raises ValueError for a fit that cannot be saved.
         """
-        from .saved import arrays_of_profiles  # noqa: PLC0415 (which needs this class)
-
         write_archive(path, arrays_of_profiles(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the values of the profiles and their fit; the module of the fit makes them again."""
         return self.result._model.empty_result, (type(self).__name__,), vars(self)
 
+    @property
+    def standard_errors(self) -> Array:
+        """Return the standard errors of what was followed, (n,)."""
+        names, errors = self.result.names, self.result.standard_errors.tolist()
+        if set(self.names) - set(names):
+            names = (*names, *self.result.derived.names)
+            errors = [*errors, *self.result.derived.standard_errors.tolist()]
+        by_name = dict(zip(names, errors, strict=True))
+        return np.array([by_name[name] for name in self.names])
+
     def _rows(self) -> list[tuple[str, ...]]:
-        best, errors = self._followed.axis.best, self.result.standard_errors
-        places = [self.result.names.index(name) for name in self.names]
-        return [
-            (name, number(best[k]), number(errors[place]), number(low), number(high), verdict)
-            for k, (name, place, (low, high), verdict) in enumerate(
-                zip(self.names, places, self.intervals.tolist(), self.verdicts, strict=True)
-            )
-        ]
+        columns = self._followed.axis.best, self.standard_errors, *self.intervals.T
+        texts = [[number(value) for value in column.tolist()] for column in columns]
+        return list(zip(self.names, *texts, self.verdicts, strict=True))
 
     def __str__(self) -> str:
         head = ("", "value", "standard error", *self._ends(), "")

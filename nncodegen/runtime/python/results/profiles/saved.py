@@ -1,4 +1,4 @@
-"""The arrays of the files of profiles."""
+"""Arrays of the files of profiles."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..saved import MANY_PROFILES, PROFILES, head
-from .axis import Axis
-from .follow import Followed
-from .joined import Curves
-from .many import ManyProfiles
-from .profile import Profiles, Scale
-from .verdicts import Verdict
-from .walk import UNFINISHED
 
 if TYPE_CHECKING:
     from ...ground.types import Array
 
 
-def arrays_of_profiles(profiles: Profiles) -> dict[str, Array]:
+def arrays_of_profiles(profiles: Any) -> dict[str, Array]:
     """Return the arrays of the file of the profiles of a fit."""
     verdicts = [
         [verdict.word, verdict.detail, "\n".join(verdict.together), "\n".join(verdict.combinations)]
@@ -36,21 +29,7 @@ def arrays_of_profiles(profiles: Profiles) -> dict[str, Array]:
     )
 
 
-def of_profiles(result: Any, arrays: dict[str, Array]) -> Profiles:
-    """Return the profiles of a fit from the arrays of a file. Raises ValueError if they do not fit together."""
-    names = tuple(arrays["names"].tolist())
-    if not set(names) <= set(result.names) or len(arrays["verdicts"]) != len(names) or len(arrays["scale"].T) != 1:
-        raise ValueError("its parts do not fit together")
-    followed = _followed(arrays, len(names), len(result.names))
-    verdicts = [
-        Verdict(word, detail, tuple(together.splitlines()), tuple(combinations.splitlines()))
-        for word, detail, together, combinations in arrays["verdicts"].tolist()
-    ]
-    scale = Scale(*arrays["scale"][:, 0].tolist())
-    return Profiles(result, names, float(arrays["level"]), scale, followed, verdicts)
-
-
-def arrays_of_many(profiles: ManyProfiles) -> dict[str, Array]:
+def arrays_of_many(profiles: Any) -> dict[str, Array]:
     """Return the arrays of the file of the profiles of many fits."""
     return (
         head(profiles._fits._model, MANY_PROFILES)
@@ -61,20 +40,6 @@ def arrays_of_many(profiles: ManyProfiles) -> dict[str, Array]:
             "lower": np.array(sorted(profiles._followed.lower), np.int64),
         }
     )
-
-
-def of_many_profiles(fits: Any, arrays: dict[str, Array]) -> ManyProfiles:
-    """Return the profiles of many fits from the arrays of a file. Raises ValueError if they do not fit together."""
-    places, positions = arrays["places"].astype(np.intp), arrays["positions"].astype(np.intp)
-    inside = [
-        (part >= 0).all() and (part < most).all() for part, most in ((places, len(fits)), (positions, len(fits.names)))
-    ]
-    if not all(inside) or len(arrays["scale"].T) != len(places) or not (arrays["lower"] < len(places)).all():
-        raise ValueError("its parts do not fit together")
-    followed = _followed(arrays, len(places) * len(positions), len(fits.names))
-    lower = {fit: (np.nan, np.full(len(fits.names), np.nan)) for fit in arrays["lower"].tolist()}
-    scale = Scale(*arrays["scale"])
-    return ManyProfiles(fits, places, positions, float(arrays["level"]), scale, followed._replace(lower=lower))
 
 
 def _arrays(fit: Any, profiles: Any) -> dict[str, Array]:
@@ -92,26 +57,3 @@ def _arrays(fit: Any, profiles: Any) -> dict[str, Array]:
         "axis": np.stack([part.astype(float) for part in followed.axis]),
         "scale": np.array([np.atleast_1d(part) for part in profiles._scale], float),
     }
-
-
-def _followed(arrays: dict[str, Array], count: int, parameters: int) -> Followed:
-    """Return what was followed, ``count`` profiles. Raises ValueError if the arrays do not fit together."""
-    begins, points = arrays["begins"].astype(np.intp), arrays["points"]
-    known = len(points)
-    fits = (
-        len(begins) == count + 1
-        and begins[0] == 0
-        and begins[-1] == known
-        and (np.diff(begins) > 0).all()
-        and points.shape[1] == parameters
-        and all(len(arrays[name]) == known for name in ("u", "z", "values"))
-        and len(arrays["intervals"]) == len(arrays["ends"]) == count
-        and arrays["axis"].shape == (len(Axis._fields), count)
-        and (arrays["ends"] >= 0).all()
-        and (arrays["ends"] <= UNFINISHED).all()
-    )
-    if not fits:
-        raise ValueError("its parts do not fit together")
-    curves = Curves(begins, *(arrays[name] for name in ("u", "z", "values", "points")))
-    best, unit, low, high, is_log, *others = arrays["axis"]
-    return Followed(curves, arrays["intervals"], arrays["ends"], Axis(best, unit, low, high, is_log > 0, *others), {})

@@ -1,4 +1,4 @@
-"""What the data say of a parameter, in words: that it is determined, on which side, or what alone of it is."""
+"""Verdicts on parameters: determined, bounded on one side, or not, and then what alone of it is determined."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOVED = 0.1
 
 
 class Verdict(NamedTuple):
-    """What the data say of a parameter.
+    """A verdict: a word on a parameter, and the rest of the sentence.
 
     word          "identifiable", "bounded from one side only", "not identifiable", or "not followed to its ends"
     detail        the rest of the sentence: the bound, or what is determined in its place

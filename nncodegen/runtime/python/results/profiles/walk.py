@@ -36,7 +36,7 @@ EDGE = 1e-8
 """The width of a gap that counts as none: what lies beyond cannot be computed, or is another valley."""
 
 CROSSED, BOUND, FAR, BROKEN, UNFINISHED = range(5)
-"""How a curve ends: beyond the level; at a bound; far away; where fits are not finite or jump; before its end."""
+"""The ends of a curve: beyond the level; at a bound; far away; where fits are not finite or jump; before its end."""
 
 Solve = Callable[["Array", "Array", "Array"], "tuple[Array, Array, Array]"]
 """A function that makes fits: takes the indices of curves, coordinates, and where to begin (n, D).
