@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...ground.pictures import new_axes
-
-if TYPE_CHECKING:
-    from .contour import Contour
-    from .profile import Profile, Profiles
 
 ACROSS, MOST = 4, 40
 """The most pictures side by side, and the most of them."""
@@ -24,7 +20,7 @@ HIGHEST = 1.6
 """The top of a picture, in units of the level."""
 
 
-def plot_profiles(profiles: Profiles, axes: Any) -> Any:
+def plot_profiles(profiles: Any, axes: Any) -> Any:
     """Draw profiles on axes, one for each parameter. Returns their figure."""
     names = profiles.names[:MOST]
     if axes is None:
@@ -44,7 +40,7 @@ def plot_profiles(profiles: Profiles, axes: Any) -> Any:
     return figure
 
 
-def draw_profile(panel: Any, profile: Profile, error: float, level: float) -> None:
+def draw_profile(panel: Any, profile: Any, error: float, level: float) -> None:
     """Draw one profile: its line and points, the parabola of the standard error, the level, and the interval."""
     known = profile.rises <= HIGHEST**2 * profile.level_rise
     values = profile.values[known]
@@ -68,7 +64,7 @@ def draw_profile(panel: Any, profile: Profile, error: float, level: float) -> No
     panel.set_title(fill(profile.verdict.text, 34), fontsize="small")
 
 
-def plot_contour(contour: Contour, axes: Any) -> Any:
+def plot_contour(contour: Any, axes: Any) -> Any:
     """Draw a contour on axes. Returns their figure."""
     panel = new_axes()[0] if axes is None else axes
     panel.plot(*contour.points.T, "-", color="C0", label=f"{100 * contour.level:g} %")
