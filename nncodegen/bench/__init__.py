@@ -13,6 +13,7 @@ accuracy/   formulas, and the bits that they lose as written and compiled
 nist        scores the peers on NIST's problems
 builds      measures builds and growth, in a worker; solving trains until a solution is right; growing asks for both
 functions   measures SymPy's expressions as functions, by nncodegen and its peers
+profiling   measures profiles of fits, by nncodegen, MINOS and lmfit
 machine     the machine and the versions of everything that takes part
 report      prints tables; plot draws a chart
 command     the command ``bench``

@@ -32,6 +32,8 @@ from nncodegen.runtime.python.ground.missing import missing_package
 ALONE = ("build", "growth", "solution", "accuracy")
 FUNCTIONS = "lambdify"
 """The workload of functions, whose peers are others: functions.py."""
+PROFILES = "profiles"
+"""The workload of profiles, whose peers are others: profiling.py."""
 NIST = "nist"
 TABLE = 132
 """The width of the widest table, in characters."""
@@ -61,7 +63,9 @@ def bench(
     console.width = max(console.width, TABLE)  # no figure must be cut off in a pipe or a narrow window
     with tempfile.TemporaryDirectory(prefix="nncodegen-bench-") as folder, _Bar(plan, against, settings) as bar:
         session = _Session(settings, against, Path(folder), console, bar)
-        session.peaks(dict.fromkeys(precision for name, _, precision in plan if name not in (*ALONE, NIST, FUNCTIONS)))
+        session.peaks(
+            dict.fromkeys(precision for name, _, precision in plan if name not in (*ALONE, NIST, FUNCTIONS, PROFILES))
+        )
         for name, case, precision in plan:
             session.measure(name, case, precision)
             if json_file:
@@ -95,6 +99,7 @@ class _Session:
             "solutions": {},
             "accuracy": {},
             "functions": {},
+            "profiles": {},
         }
 
     def peaks(self, precisions: Iterable[str]) -> None:
@@ -126,6 +131,11 @@ class _Session:
                 measured = process.ask(do="functions", quick=self.settings.quick)
             self.results["functions"] = measured
             report.print_functions(self.console, measured, WORKLOADS[name].what)
+        elif name == PROFILES:
+            with Process(OURS, 1, self.folder / "profiles") as process:
+                measured = process.ask(do="profiles", quick=self.settings.quick)
+            self.results["profiles"] = measured
+            report.print_profiles(self.console, measured, WORKLOADS[name].what)
         elif name == NIST:
             self._nist(precision)
         else:

@@ -172,6 +172,32 @@ def print_functions(console: Console, measured: dict[str, Any], what: str) -> No
             console.print(f"{row['case']}, {name}: {reason[:200]}", markup=False)
 
 
+def print_profiles(console: Console, measured: dict[str, Any], what: str) -> None:
+    """Print the times of profiles, those of peers and how far apart intervals are; then times in units of fits."""
+    console.print(f"\n[bold]profiles[/bold]: {what}; ratios to nncodegen, largest distance in widths of intervals")
+    names = [*measured["versions"]]
+    console.print(", ".join(f"{name} {number}" for name, number in measured["versions"].items()))
+    table = _table("", *names)
+    for row in measured["rows"]:
+        ours = row["seconds"][names[0]]
+        cells = [_time(ours)]
+        for name in names[1:]:
+            taken = row["seconds"].get(name)
+            apart = f"\n{row['apart'][name]:.1e} apart" if name in row["apart"] else ""
+            cells.append("failed" if taken is None else f"{_time(taken)} ({taken / ours:.1f}){apart}")
+        table.add_row(row["problem"], *cells)
+    console.print(table)
+    for name in names[1:]:
+        ratios = [row["seconds"][name] / row["seconds"][names[0]] for row in measured["rows"] if name in row["seconds"]]
+        if ratios:
+            console.print(f"{name}: {median(ratios):.1f} times as long in the median, {min(ratios):.1f} at least")
+    table = _table("", "a fit", "all profiles", "ratio", "points of a profile")
+    for row in measured["together"]:
+        times = _time(row["fit"]), _time(row["profiles"]), f"{row['ratio']:.0f}"
+        table.add_row(row["what"], *times, f"{row['points']:g}")
+    console.print(table)
+
+
 def print_solutions(console: Console, precision: str, rows: list[dict[str, Any]], what: str) -> None:
     """Print the time and the result of each training, and the median time of those that reached ERROR."""
     console.print(f"\n[bold]solution, {precision}[/bold]: {what}")

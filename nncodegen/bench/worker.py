@@ -11,6 +11,7 @@ printed goes to standard error.
     {"do": "compile" or "grow", ...}                          -> see builds.py
     {"do": "solve", "seed": S, "rounds": R}                   -> see solving.py
     {"do": "functions", "quick": Q}                           -> see functions.py
+    {"do": "profiles", "quick": Q}                            -> see profiling.py
 
 An error is answered as {"error": text}.
 """
@@ -32,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from nncodegen.bench import builds, functions, native, solving
+from nncodegen.bench import builds, functions, native, profiling, solving
 
 Answer = dict[str, Any]
 
@@ -55,6 +56,7 @@ class Worker:
             "grow": builds.grow_once,
             "solve": solving.solve_once,
             "functions": functions.measure_functions,
+            "profiles": profiling.measure_profiles,
         }
         arguments = dict(request)
         return actions[arguments.pop("do")](**arguments)

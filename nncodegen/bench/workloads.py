@@ -261,6 +261,8 @@ WORKLOADS: dict[str, Workload] = {
     "stiff": Workload("Robertson's reactions, whose rates differ by nine orders of magnitude, nine times from 0 to "
                       "1e5, tolerance 1e-4: solutions", DOUBLE, ("",), _stiff, "call"),
     "nist": Workload("NIST's reference problems of nonlinear regression, each from two starts: what is right", DOUBLE),
+    "profiles": Workload("profiles of all parameters, to one standard error: NIST's problems, beside MINOS and lmfit; "
+                         "many decays, and Lotka and Volterra's equations, beside their fits", DOUBLE),
     "accuracy": Workload("bits of 64 that formulas lose, at points over all numbers: Hamming's problems, with their "
                          "derivatives, and further expressions", DOUBLE),
     "build": Workload("cold and cached build of each model, stage by stage", DOUBLE),

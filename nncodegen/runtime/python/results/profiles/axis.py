@@ -15,7 +15,7 @@ FAR, NOT_SO_FAR = 1e9, 1e3
 SPAN = 2.0
 """The coordinate from which distances grow faster than coordinates."""
 
-NEAR = 1e-9
+NEAR = 1e-30
 """The part of the best value at which steps on a logarithmic scale end, and go to the bound."""
 
 
@@ -23,8 +23,9 @@ class Axis(NamedTuple):
     """The coordinates of values on both sides of best ones, each of the shape (L,).
 
     Near the best value, where it is 0, a coordinate counts units: what standard errors say is the distance to the
-    level. Far above or below, it grows with the logarithm of the distance. Where a value cannot be negative, and its
-    interval may span decades, coordinates below the best value are logarithms of the value itself.
+    level. Far above or below, it grows with the logarithm of the distance. Where a value cannot be negative and its
+    interval may span decades, or where standard errors say nothing, coordinates below a positive value are logarithms
+    of the value itself.
     """
 
     best: Array
@@ -44,7 +45,7 @@ class Axis(NamedTuple):
         best, low, high = (np.asarray(values, float) for values in (best, low, high))
         unknown = ~(np.isfinite(reach) & (np.asarray(reach) > 0))
         unit = np.where(unknown, np.where(best == 0, 1.0, np.abs(best)), np.where(unknown, 1.0, reach))
-        is_log = (low >= 0) & (best > 0) & (unit * SPAN > best)
+        is_log = (best > 0) & (unknown | ((low >= 0) & (unit * SPAN > best)))
         far = np.where(unknown, NOT_SO_FAR, FAR) * unit
         lowest = np.maximum(low, best - far)
         lowest = np.where(is_log, np.maximum(lowest, NEAR * best), lowest)

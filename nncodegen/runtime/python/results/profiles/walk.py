@@ -32,6 +32,10 @@ MOST_GROWTH = 2.0
 MOST_TRIES, MOST_ROUNDS = 4, 100
 """The tries by interpolation before a gap is halved, and the most rounds of a walk."""
 
+DISTANT, FLAT = 6.0, 0.1
+"""The coordinate from which, and the root up to which, a curve that breaks has gone through a flat valley: its fits, with
+numbers of very different sizes, are not worth more."""
+
 EDGE = 1e-8
 """The width of a gap that counts as none: what lies beyond cannot be computed, or is another valley."""
 
@@ -118,7 +122,7 @@ class Walk:
         for _ in range(MOST_ROUNDS):
             curves = np.flatnonzero(self.ends == UNFINISHED)
             if not len(curves):
-                return
+                break
             rows = slice(None) if len(curves) == len(self.ends) else curves
             last, before = self._last.of(rows), self._before.of(rows)
             u = np.minimum(self._next(rows), self._most[rows])
@@ -126,6 +130,11 @@ class Walk:
             part = np.where((step > 0) & (self._tries[rows] == 0), u - last.u, 0) / np.where(step > 0, step, 1)
             starts = last.points + part[:, None] * (last.points - before.points)
             self._judge(curves, _Place(u, *self._solve(curves, u, starts)))
+        endless = np.flatnonzero(self.ends == UNFINISHED)
+        self.ends[endless], self.crossings[endless] = BROKEN, self._last.u[endless]
+        is_flat = (self.ends == BROKEN) & (self._last.u > DISTANT) & (self._last.z < FLAT)
+        self.ends[is_flat] = np.where(self._is_bound[is_flat], BOUND, FAR)
+        self.crossings[is_flat] = self._most[is_flat]
 
     def points(self) -> Points:
         """Return the points of the curves, without the best fits at which they begin; those of a curve in order."""
