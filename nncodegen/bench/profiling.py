@@ -63,10 +63,11 @@ def _row(problem: CertifiedProblem, peers: list[str], rounds: int) -> dict[str, 
     intervals: dict[str, Array] = {}
     failed: dict[str, str] = {}
     for name, run in runs.items():
-        try:
-            intervals[name] = run()
-        except Exception as error:  # each library has errors of its own
-            failed[name] = f"{type(error).__name__}: {error}"
+        outcome = _outcome(run)
+        if isinstance(outcome, str):
+            failed[name] = outcome
+        else:
+            intervals[name] = outcome
     seconds: dict[str, list[float]] = {name: [] for name in intervals}
     for _ in range(rounds):
         for name in intervals:
@@ -76,6 +77,14 @@ def _row(problem: CertifiedProblem, peers: list[str], rounds: int) -> dict[str, 
     apart = {name: _apart(intervals[name], intervals["nncodegen"]) for name in intervals if name != "nncodegen"}
     medians = {name: median(taken) for name, taken in seconds.items()}
     return {"problem": problem.name, "seconds": medians, "apart": apart, "failed": failed}
+
+
+def _outcome(run: Callable[[], Array]) -> Array | str:
+    """Return the intervals that a library finds, or its error as a text."""
+    try:
+        return run()
+    except Exception as error:  # each library has errors of its own
+        return f"{type(error).__name__}: {error}"
 
 
 def _level(degrees: int) -> float:
@@ -131,8 +140,8 @@ def _lmfit(problem: CertifiedProblem, level: float) -> Callable[[], Array]:
     result = model.fit(problem.y[:, 0], start, x=problem.x[:, 0])
 
     def run() -> Array:
-        found_intervals = result.conf_interval(sigmas=[level])
-        return np.array([(found_intervals[name][0][1], found_intervals[name][-1][1]) for name in names])
+        ends = result.conf_interval(sigmas=[level])
+        return np.array([(ends[name][0][1], ends[name][-1][1]) for name in names])
 
     return run
 
@@ -147,7 +156,7 @@ def _decays(count: int, rounds: int) -> dict[str, Any]:
     return {
         "what": f"{count:,} decays of 40 points",
         "points": median(points),
-        **_times(lambda: module.fit_many(x, Y), lambda: fits.profiles(), rounds),
+        **_times(lambda: module.fit_many(x, Y), fits.profiles, rounds),
     }
 
 
@@ -171,7 +180,7 @@ def _lotka_volterra(rounds: int) -> dict[str, Any]:
     return {
         "what": "predators and prey, 6 parameters",
         "points": median(points),
-        **_times(lambda: module.fit(times, noisy, p0=start * 1.1), lambda: result.profiles(), rounds),
+        **_times(lambda: module.fit(times, noisy, p0=start * 1.1), result.profiles, rounds),
     }
 
 

@@ -13,6 +13,7 @@ import nncodegen as nn
 from nncodegen.runtime.python.results.profiles.joined import Curves, checked
 from nncodegen.runtime.python.results.profiles.verdicts import _product, _sum
 from nncodegen.runtime.python.results.profiles.walk import BOUND, BROKEN, CROSSED, FAR, Walk
+from tests.support import nist
 from tests.support.built import built
 from tests.support.fit_records import decay_data, fitted, line
 from tests.support.search import examples
@@ -609,3 +610,34 @@ def test_gaps_are_halved_where_points_do_not_say_enough():
     at = np.linspace(-0.69, 0.69, 500)
     left = np.searchsorted(better.u, at, side="right") - 1
     np.testing.assert_allclose(better.at(left, at, better.slopes()) ** 2, bent(at) ** 2, atol=0.01)
+
+
+# --- others ---
+
+
+def test_minos_agrees():
+    """On NIST's problems, intervals are those of MINOS to 1e-4 of their width."""
+    pytest.importorskip("iminuit")
+    from nncodegen.bench.profiling import _apart, _level, _minos
+
+    for name in ("Misra1a", "MGH09", "Rat42"):
+        if name not in nist.NAMES:
+            pytest.skip("the reference problems are not installed")
+        problem = nist.problem(name)
+        result = built(problem.curve.model).fit(problem.x, problem.y, p0=problem.starts[1])
+        intervals = result.profiles(_level(result.degrees_of_freedom)).intervals
+        assert _apart(_minos(problem, result)(), intervals) < 1e-4
+
+
+def test_intervals_contain_the_truth():
+    """Of simulated sets of five points on a saturation, 95 % intervals contain the truth as often as they should."""
+    truth, x = np.array([1.0, 1.5]), np.array([0.25, 0.5, 1, 2, 4])
+    model = nn.Model("few_points", "x", "y", {"V": 1, "k": 1}, "V*x/(k + x)")
+    Y = truth[0] * x / (truth[1] + x) + 0.08 * np.random.default_rng(0).normal(size=(2000, 5))
+    options = {"sigma": 0.08, "absolute_sigma": True, "bounds": {"k": (0, None)}}
+    fits = built(model).fit_many(x, Y, p0=truth, **options)
+    ends = fits.profiles().intervals
+    inside = ((ends[:, :, 0] <= truth) & (truth <= ends[:, :, 1])).mean(axis=0)
+    assert ((0.94 < inside) & (inside < 0.96)).all()
+    by_errors = (np.abs(fits.parameters - truth) <= 1.959964 * fits.standard_errors).mean(axis=0)
+    assert by_errors[1] < 0.93

@@ -85,15 +85,14 @@ class Profile:
 
     def rise(self, value: Any) -> Array:
         """Return the rises of the cost at some values, interpolated: within 1 % of that at the level, up to there."""
-        values = np.asarray(value, float)
-        u = self._axis.coordinate(values)
-        known = self._curves.u
-        left = np.clip(np.searchsorted(known, u, side="right") - 1, 0, max(len(known) - 2, 0))
+        shape, values = np.shape(value), np.asarray(value, float).ravel()
+        u, known = self._axis.coordinate(values), self._curves.u
         if len(known) < 2:
-            return np.where(values == self.value, 0.0, np.nan)
+            return np.where(values == self.value, 0.0, np.nan).reshape(shape)
+        left = np.clip(np.searchsorted(known, u, side="right") - 1, 0, len(known) - 2)
         roots = self._curves.at(left, u, self._curves.slopes())
         inside = (values >= self.values[0]) & (values <= self.values[-1])
-        rises: Array = np.where(inside, self.level_rise * roots**2, np.nan)
+        rises: Array = np.where(inside, self.level_rise * roots**2, np.nan).reshape(shape)
         return rises
 
 

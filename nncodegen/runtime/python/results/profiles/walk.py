@@ -33,8 +33,8 @@ MOST_TRIES, MOST_ROUNDS = 4, 100
 """The tries by interpolation before a gap is halved, and the most rounds of a walk."""
 
 DISTANT, FLAT = 6.0, 0.1
-"""The coordinate from which, and the root up to which, a curve that breaks has gone through a flat valley: its fits, with
-numbers of very different sizes, are not worth more."""
+"""The coordinate from which, and the root up to which, a curve that breaks has gone through a flat valley: fits with
+numbers of very different sizes are not worth more."""
 
 EDGE = 1e-8
 """The width of a gap that counts as none: what lies beyond cannot be computed, or is another valley."""
