@@ -520,6 +520,21 @@ def test_fits_show_themselves(tmp_path):
     assert many[0]._repr_html_() in page
 
 
+def test_profiles_are_drawn(tmp_path):
+    """A page of profiles is that of their fit, with their table and a picture of each, also from their file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", QUICK)
+        module = nn.build(enzyme)
+    profiles = module.fit(concentration, rate).profiles()
+    page = nn.report(enzyme, profiles).html
+    assert profiles._repr_html_() in page
+    assert profiles.result._repr_html_() in page
+    for name in profiles.names:
+        assert f"The profile of {name}" in page
+    profiles.save(tmp_path / "profiles.npz")
+    assert nn.report(enzyme, tmp_path / "profiles.npz").html == page
+
+
 def test_long_data_are_thinned():
     """A picture of a hundred thousand samples, or of the losses of many models, leaves the page small."""
     with pytest.MonkeyPatch.context() as patch:

@@ -91,6 +91,26 @@ def test_one_fit(run, file):
     assert "ended                converged" in done.stdout
 
 
+def test_profiles(run):
+    """--profiles prints the intervals and verdicts of the result, and draws them beside the picture of the fit."""
+    done = run(ONE, EQUATION, "--profiles", "--plot", "fit.png")
+    assert done.returncode == 0
+    assert (run.folder / "fit-profiles.png").read_bytes()[1:4] == b"PNG"
+    assert "drawn to      fit-profiles.png" in done.stderr
+    decay = module_of(read_formula("a*exp(-b*x) + c", ["x"]))
+    expected = str(decay.fit(X[:, None], Y, p0=[1.0, 1.0, 1.0]).profiles())
+    assert [line for line in expected.splitlines() if "identifiable" in line] == [
+        line for line in done.stdout.splitlines() if "identifiable" in line
+    ]
+    flat = run(ONE, "y = a*b*x", "--profiles")
+    assert flat.stdout.count("not identifiable: only a*b") == 2
+    assert "exists already" in run(None, EQUATION, "--profiles", "--plot", "fit.png").stderr
+    for option in (["--by", "s"], ["--models", "exponential"]):
+        refused = run(None, *([EQUATION] if option[0] == "--by" else []), "--profiles", *option)
+        assert refused.returncode != 0
+        assert f"leave it out with {option[0]}" in refused.stderr
+
+
 def test_options_are_told(run):
     """What --sigma, --p0, --bounds, --loss and --n-starts set is printed."""
     options = ["--sigma", "s", "--p0", "a=2, b=1.6", "--bounds", "b=1.5:,c=:0.6"]
