@@ -1,4 +1,4 @@
-"""What the observations of a model can determine in principle, before there are data: structural identifiability."""
+"""Structural identifiability: the parameters that observations of a model can determine, before there are data."""
 
 from nncodegen.structural.interface import identifiability
 from nncodegen.structural.result import Identifiability

@@ -14,8 +14,8 @@ from nncodegen.structural.fields import Array, Field
 from nncodegen.structural.tape import Tape
 from nncodegen.structural.taylor import Taylor, constant
 
-MOST_MONOMIALS = 130
-"""The most monomials among which a polynomial is looked for."""
+MOST_MONOMIALS, MOST_IN_DIGITS = 130, 40
+"""The most monomials among which a polynomial is looked for, with residues and with many digits."""
 
 MOST_DEGREE = 3
 """The largest degree of such a polynomial."""
@@ -53,7 +53,7 @@ def gradients(
 
 
 class Known:
-    """What is determined at a point: the span of gradients of formulas, which grows by those that are new."""
+    """The determined directions at a point: the span of gradients of formulas, which grows by those that are new."""
 
     def __init__(self, field: Field, unknowns: Sequence[Symbol], place: Place, certain: Sequence[int]) -> None:
         self._field, self._unknowns, self._place = field, unknowns, place
@@ -75,15 +75,8 @@ class Known:
 
 def is_determined(field: Field, slopes: Array, null_space: Array) -> bool:
     """Return whether a formula with these derivatives changes in no direction of a null space."""
-    if not len(null_space):
-        return True
-    largest = max((abs(each) for each in slopes), default=0)
-    if largest == 0:
-        return True
-    if field.dtype is object:
-        slopes = slopes / largest
-        null_space = null_space / np.abs(null_space).max(axis=1, keepdims=True)
-    return bool(np.all(field.is_zero(field.product(null_space, slopes[:, None]))))
+    slopes, null_space = field.normalized(slopes[None]), field.normalized(null_space)
+    return bool(np.all(field.is_zero(field.product(null_space, slopes.T))))
 
 
 def monomials(symbols: Sequence[Symbol], degree: int) -> list[Expr]:
@@ -95,7 +88,10 @@ def polynomials(field: Field, terms: Sequence[Expr], unknowns: Sequence[Symbol],
     """Return the polynomials of some terms, with small rational coefficients, whose values observations determine."""
     values = {symbol: np.concatenate([place.values[symbol] for place in places]) for symbol in places[0].values}
     slopes = gradients(field, terms, unknowns, values)
-    rows = [field.product(place.null_space, each.T) for place, each in zip(places, slopes, strict=True)]
+    rows = []
+    for place, each in zip(places, slopes, strict=True):
+        null_space, scaled = field.normalized(place.null_space), field.normalized(each.reshape(1, -1))
+        rows.append(field.cleared(field.product(null_space, scaled.reshape(each.shape).T)))
     basis = field.null_space(np.concatenate(rows))
     results = []
     for vector in basis:
@@ -108,5 +104,6 @@ def polynomials(field: Field, terms: Sequence[Expr], unknowns: Sequence[Symbol],
 def _polynomial(terms: Sequence[Expr], coefficients: Sequence[Any]) -> Expr:
     pairs = zip(coefficients, terms, strict=True)
     formula = Add(*(Rational(each.numerator, each.denominator) * term for each, term in pairs))
-    content, primitive = formula.primitive()
-    return primitive if content > 0 else -primitive
+    formula = formula.primitive()[1]
+    signs = sum(1 if term.as_coeff_Mul()[0] > 0 else -1 for term in Add.make_args(formula))
+    return -formula if signs < 0 or (signs == 0 and str(formula).startswith("-")) else formula

@@ -68,6 +68,19 @@ class Experiments:
         """Return the number of columns."""
         return sum(map(len, self.columns.values()))
 
+    @cached_property
+    def courses(self) -> dict[Symbol, Array]:
+        """Return random coefficients of columns, or their values at each time, (orders, experiments)."""
+        return {
+            course: np.stack([self.field.draw(self.random, self.count) for _ in range(self.design.orders)])
+            for course in self.system.courses
+        }
+
+    @cached_property
+    def times(self) -> Array:
+        """Return random times, (orders, experiments); the first one is the first time of an experiment."""
+        return np.stack([self.field.draw(self.random, self.count) for _ in range(self.design.orders)])
+
     def _drawn(self) -> dict[Symbol, Array]:
         """Return random values of parameters, unknown first values and inputs."""
         field, design, system = self.field, self.design, self.system

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from typing import Any
 
@@ -44,6 +45,8 @@ class Field(ABC):
     """The numbers of an evaluation, in arrays of NumPy. Sums and products of arrays are cleaned after they are made."""
 
     dtype: Any
+    is_rounded = False
+    """True if numbers have rounding errors, so that a value that is 0 may be computed as a small one."""
 
     @abstractmethod
     def number(self, node: Expr) -> Any:
@@ -80,6 +83,26 @@ class Field(ABC):
     @abstractmethod
     def is_zero(self, array: Any) -> Any:
         """Return whether each element is 0, to the accuracy of a reduced matrix."""
+
+    def normalized(self, matrix: Array) -> Array:
+        """Return a matrix whose rows are scaled so that the largest element of each is 1, if that has a meaning."""
+        return matrix
+
+    def cleared(self, matrix: Array) -> Array:
+        """Return a matrix with zeros in the places of elements that count as 0 beside the largest of their row."""
+        return matrix
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Return the context of all evaluations."""
+        return nullcontext()
+
+    def rougher(self) -> AbstractContextManager[Any]:
+        """Return the context of an evaluation with fewer digits."""
+        return nullcontext()
+
+    def without_noise(self, array: Array, rougher: Array) -> Array:
+        """Return an array with zeros in the places of elements that are rounding errors, given one of fewer digits."""
+        return array
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
         """Return an array of zeros."""
@@ -195,9 +218,10 @@ class Residues(Field):
 
 
 class Digits(Field):
-    """Numbers of mpmath: all evaluations run within ``mpmath.workdps(digits)``."""
+    """Numbers of mpmath: all evaluations run within ``precision``."""
 
     dtype = object
+    is_rounded = True
 
     def __init__(self, digits: int) -> None:
         self.digits = digits
@@ -208,7 +232,8 @@ class Digits(Field):
 
     def number(self, node: Expr) -> Any:
         """Return a number to all digits."""
-        return (Rational(str(node)) if isinstance(node, Float) else node)._to_mpmath(mpmath.mp.prec)
+        exact = Rational(str(node)) if isinstance(node, Float) else node
+        return exact._to_mpmath(mpmath.mp.prec, allow_ints=False)  # a quotient of whole numbers would be a double
 
     def clean(self, array: Any) -> Any:
         """Return the array itself."""
@@ -253,7 +278,7 @@ class Digits(Field):
         matrix = matrix[[any(each != 0 for each in row) for row in matrix]]
         if not len(matrix):
             return matrix, []
-        matrix = matrix / np.abs(matrix).max(axis=1, keepdims=True)
+        matrix = self.normalized(matrix)
         pivots: list[int] = []
         while len(pivots) < min(matrix.shape):
             row = len(pivots)
@@ -283,6 +308,32 @@ class Digits(Field):
     def is_zero(self, array: Any) -> Any:
         """Return whether each element is 0 to a fifth of the digits."""
         return np.vectorize(lambda each: bool(abs(each) < self.accuracy), otypes=[bool])(array)
+
+    def normalized(self, matrix: Array) -> Array:
+        """Return a matrix whose rows are scaled so that the largest element of each is 1; a row of zeros stays."""
+        if not matrix.size:
+            return matrix
+        largest = np.abs(matrix).max(axis=1, keepdims=True)
+        return np.asarray(matrix / np.where(largest == 0, mpmath.mpf(1), largest))
+
+    def cleared(self, matrix: Array) -> Array:
+        """Return a matrix with zeros for elements that count as 0 beside the largest of their row, or beside 1."""
+        scaled = self.normalized(matrix)
+        small = self.is_zero(scaled) | self.is_zero(matrix)
+        return np.where(small, mpmath.mpf(0), matrix)
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Return the context of all digits."""
+        return mpmath.workdps(self.digits)  # type: ignore[no-any-return]
+
+    def rougher(self) -> AbstractContextManager[Any]:
+        """Return the context of three fifths of the digits."""
+        return mpmath.workdps(self.digits * 3 // 5)  # type: ignore[no-any-return]
+
+    def without_noise(self, array: Array, rougher: Array) -> Array:
+        """Return an array with zeros for elements of which one with fewer digits has no digit right."""
+        noise = np.abs(array - rougher) * 10**10 > np.abs(array)
+        return np.where(noise, mpmath.mpf(0), array)
 
     def _unit(self, random: np.random.Generator) -> Any:
         parts = (mpmath.mpf(int(random.integers(1 << 62))) / 2 ** (62 * k) for k in range(1, 9))

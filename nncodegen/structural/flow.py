@@ -45,12 +45,10 @@ class Flow:
         leaves = experiments.leaves(part)
         size = len(range(*part.indices(experiments.count)))
         for course in system.courses:
-            drawn = [field.draw(experiments.random, size) for _ in range(orders)]
-            leaves[course] = Series(np.array(drawn, field.dtype))
+            leaves[course] = Series(experiments.courses[course][:, part])
         if system.time is not None:
             values = field.zeros((max(orders, 2), size))
-            begin = field.draw(experiments.random, 1)[0] if system.start is None else None
-            values[0] = begin if begin is not None else field.number(exact_number(system.start or 0.0))
+            values[0] = experiments.times[0, 0] if system.start is None else field.number(exact_number(system.start))
             values[1] = field.number(Integer(1))
             leaves[system.time] = Series(values)
         states, rates, outputs = dict(system.states or {}), dict(system.rates or {}), system.outputs

@@ -35,16 +35,20 @@ SELDOM = 8
 
 @dataclass(frozen=True)
 class Information:
-    """The span of the derivatives at a point: ``rows`` in reduced echelon form, (rank, unknowns), and their 1s."""
+    """The span of the derivatives at a point: ``rows`` in reduced echelon form, (rank, unknowns), and their 1s.
+
+    ``zeros`` says which derivatives are 0, (experiments, outputs, orders, columns), as they then are at all points.
+    """
 
     experiments: Experiments
     rows: Array
     pivots: list[int]
+    zeros: Array
 
     @property
     def null_space(self) -> Array:
         """Return a basis of the directions in which the unknowns change no observation, (unknowns - rank, unknowns)."""
-        return self.experiments.field.null_space(self.rows)
+        return self.experiments.field.cleared(self.experiments.field.null_space(self.rows))
 
 
 def settled(
@@ -75,13 +79,16 @@ def settled(
             return replace(design, orders=rows.shape[2]), _informed(experiments, rows)
 
 
-def information(system: System, field: Field, random: Generator, design: Design) -> Information:
+def information(
+    system: System, field: Field, random: Generator, design: Design, zeros: Array | None = None
+) -> Information:
     """Return the information of the experiments of a design at a new random point.
 
-    Of own parameters, those of the first group count.
+    Of own parameters, those of the first group count. With ``zeros`` of another point, rounding errors are not looked
+    for again, unless the model has choices, of which another point may have another branch.
     """
     experiments = Experiments(system, field, random, design)
-    return _informed(experiments, _rows(experiments))
+    return _informed(experiments, _rows(experiments, None if system.has_kinks else zeros))
 
 
 def _informed(experiments: Experiments, rows: Array) -> Information:
@@ -92,7 +99,7 @@ def _informed(experiments: Experiments, rows: Array) -> Information:
     if system.own:
         null_space = field.null_space(flat)[:, first]
         flat = field.null_space(field.reduced(null_space)[0])
-    return Information(experiments, *field.reduced(flat if system.own else flat[:, first]))
+    return Information(experiments, *field.reduced(flat if system.own else flat[:, first]), rows == 0)
 
 
 def _most_orders(system: System) -> int:
@@ -105,17 +112,25 @@ def _most_orders(system: System) -> int:
     return len(system.unknowns) + (1 if system.is_generic else 2 * states + MORE_ORDERS)
 
 
-def _rows(experiments: Experiments) -> Array:
+def _rows(experiments: Experiments, zeros: Array | None = None) -> Array:
     """Return the derivatives of all observations, (experiments, outputs, orders, columns).
 
-    Orders stop where the rank is full, or, for generic first values, where one more adds nothing.
+    Orders stop where the rank is full, or, for generic first values, where one more adds nothing; with ``zeros``, they
+    are as many as these have.
     """
     system, field, most = experiments.system, experiments.field, experiments.design.orders
     source = Sequence(experiments) if system.successors is not None else Flow(experiments)
+    if zeros is not None:
+        rows = np.stack([source.advance() for _ in range(zeros.shape[2])], axis=2)
+        return np.where(zeros, field.zeros(()), rows)
+    again = type(source)(experiments) if field.is_rounded else None
     parts: list[Array] = []
     basis, looked = field.zeros((0, experiments.unknowns)), 0
     for order in range(1, most + 1):
         parts.append(source.advance())
+        if again is not None:
+            with field.rougher():
+                parts[-1] = field.without_noise(parts[-1], again.advance())
         enough = order * len(parts[0]) * len(system.outputs) >= experiments.unknowns
         if order == most or not enough or order - looked < (order // SELDOM if looked else 1):
             continue

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import mpmath
 import numpy as np
 from numpy.typing import ArrayLike
 from sympy import Add, Expr, Mul, Symbol
@@ -20,6 +18,7 @@ from nncodegen.errors import ModelError
 from nncodegen.runtime.python.ground.markup import listed
 from nncodegen.structural.combinations import (
     MOST_DEGREE,
+    MOST_IN_DIGITS,
     MOST_MONOMIALS,
     Known,
     Place,
@@ -145,7 +144,7 @@ class _Question:
         for trial in range(TRIALS):
             field = fields[trial % len(fields)]
             try:
-                with _precision(field):
+                with field.precision():
                     if design is None:
                         design, seen = settled(system, field, random, self.inputs, self.courses, self.samples)
                     else:
@@ -172,8 +171,8 @@ class _Question:
         directions: list[Any] = []
         if moving:
             while len(places) < POINTS + 1:
-                places.append(_place(information(system, field, random, design)))
-            groups, directions = self._groups(field, random, design, places, moving)
+                places.append(_place(information(system, field, random, design, seen.zeros)))
+            groups, directions = self._groups(field, random, design, places, seen)
         return Identifiability(
             name=system.name,
             columns=tuple(symbol.name for symbol in unknowns),
@@ -193,10 +192,10 @@ class _Question:
         random: np.random.Generator,
         design: Design,
         places: list[Place],
-        moving: Sequence[Sequence[int]],
+        seen: Information,
     ) -> tuple[list[Group], list[Any]]:
         """Return the unknowns that move together, with what is determined of them, and their symmetries."""
-        unknowns = self.system.unknowns
+        unknowns, moving = self.system.unknowns, components(field, seen.null_space)
         everything = sorted(k for group in moving for k in group)
         certain = [k for k in range(len(unknowns)) if k not in everything]
         symbols = [unknowns[k] for k in everything]
@@ -226,26 +225,27 @@ class _Question:
             parts = ([[row[k] for k in inside] for row in matrix] for matrix in (scalings, translations))
             candidates += invariants(group, *parts)
             new = [formula for formula in candidates if known.add(formula)]
-            for terms in _terms(group, [unknowns[k] for k in certain]):
+            most = MOST_IN_DIGITS if field.is_rounded else MOST_MONOMIALS
+            for terms in _terms(group, [unknowns[k] for k in certain], most):
                 if len(new) >= rank:
                     break
                 enough = len(terms) // max(len(columns) - rank, 1) + 3
                 while len(places) < enough:
-                    places.insert(0, _place(information(self.system, field, random, design)))
+                    places.insert(0, _place(information(self.system, field, random, design, seen.zeros)))
                 formulas = polynomials(field, terms, unknowns, places[:enough])
                 new += [formula for formula in formulas if known.add(formula)]
             groups.append(Group(tuple(symbol.name for symbol in group), rank, tuple(new)))
         return groups, directions
 
 
-def _terms(moving: list[Symbol], certain: list[Symbol]) -> list[list[Expr]]:
-    """Return lists of monomials among which polynomials are looked for, the shortest first."""
+def _terms(moving: list[Symbol], certain: list[Symbol], most: int) -> list[list[Expr]]:
+    """Return lists of monomials, of at most a number of them, among which polynomials are looked for."""
     lists = [
         monomials(symbols, degree) for symbols in (moving, moving + certain) for degree in range(2, MOST_DEGREE + 1)
     ]
     of_moving = {*moving}
     kept = [[term for term in terms if {*symbols_of(term)} & of_moving] for terms in lists]
-    return sorted((terms for terms in kept if len(terms) <= MOST_MONOMIALS), key=len)
+    return sorted((terms for terms in kept if len(terms) <= most), key=len)
 
 
 def _place(seen: Information) -> Place:
@@ -266,10 +266,6 @@ def _is_determined(system: System, field: Field, place: Place, formula: Any) -> 
             raise ModelError(
                 f"{symbol} is no parameter or unknown first value of {system.name}; there are: {listed([*symbols])}"
             )
-    with _precision(field):
+    with field.precision():
         slopes = gradients(field, [defined(expression)], system.unknowns, place.values)[0, 0]
         return is_determined(field, slopes, place.null_space)
-
-
-def _precision(field: Field) -> Any:
-    return mpmath.workdps(field.digits) if isinstance(field, Digits) else nullcontext()

@@ -46,7 +46,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Identifiability:
-    """What the observations of a model can determine of its unknowns, before there are data.
+    """The unknowns of a model that its observations can determine, before there are data.
 
     name            the name of the model
     columns         the names of the unknowns: parameters that are not known, then first values such as "S(0)"

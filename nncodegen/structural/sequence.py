@@ -73,13 +73,13 @@ class _Part:
         leaves = dict(self._constants)
         for place, course in enumerate(system.courses):
             if experiments.design.courses is None:
-                values = field.draw(experiments.random, self._size)
+                values = experiments.courses[course][self._time, self._part]
             else:
                 row = np.tile(experiments.design.courses[:, place, self._time], experiments.design.groups)
                 values = np.array([field.number(exact_number(each)) for each in row[self._part]], field.dtype)
             leaves[course] = Series(values[None])
         if system.time is not None:
-            leaves[system.time] = Series(field.draw(experiments.random, self._size)[None])
+            leaves[system.time] = Series(experiments.times[None, self._time, self._part])
         symbols: dict[Any, Symbol] = {}
         for node in self._earlier():
             what = node.args[0]
