@@ -13,7 +13,7 @@ from sympy import Add, Expr, Mul, Symbol
 
 from nncodegen.compiler.describe.checks import bounded
 from nncodegen.compiler.describe.grammar import as_expression
-from nncodegen.compiler.ir.graphs import symbols_of
+from nncodegen.compiler.ir.graphs import replaced, symbols_of
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.ground.markup import listed
 from nncodegen.structural.combinations import (
@@ -39,7 +39,7 @@ from nncodegen.structural.symmetries import (
     direction,
     invariants,
 )
-from nncodegen.structural.system import System, read, substituted
+from nncodegen.structural.system import System, read
 
 POINTS = 3
 """The random points at which directions are compared."""
@@ -183,7 +183,7 @@ class _Question:
             orders=design.orders,
             arithmetic=arithmetic,
             has_choices=system.has_kinks,
-            _determines=partial(_is_determined, system, field, places[0]),
+            _determines=partial(_is_determined, self, design, field, places[0]),
         )
 
     def _groups(
@@ -253,19 +253,43 @@ def _place(seen: Information) -> Place:
     return Place({symbol: values[:1] for symbol, values in seen.experiments.point.values.items()}, seen.null_space)
 
 
-def _is_determined(system: System, field: Field, place: Place, formula: Any) -> bool:
-    """Return whether the observations determine a formula of a user. Raises ModelError."""
+def _is_determined(question: _Question, design: Design, field: Field, place: Place, formula: Any) -> bool:
+    """Return whether the observations determine a formula of a user. Raises ModelError.
+
+    If it is not rational, but the model is, the model is evaluated again with many digits.
+    """
+    system = question.system
+    expression = _read_formula(system, formula)
+    try:
+        with field.precision():
+            slopes = gradients(field, [expression], system.unknowns, place.values)[0, 0]
+            return is_determined(field, slopes, place.null_space)
+    except NotRationalError:
+        digits = Digits(DIGITS[0])
+        with digits.precision():
+            again = _place(information(system, digits, np.random.default_rng(question.seed), design))
+        return _is_determined(question, design, digits, again, expression)
+    except SingularError as error:
+        raise ModelError(f"the formula {formula} has no value, or no derivative, at a random point") from error
+
+
+def _read_formula(system: System, formula: Any) -> Expr:
+    """Return a formula of unknowns and known parameters. Raises ModelError for one that has other names.
+
+    A first value, "S(0)", has the name S_at_0 for the parser.
+    """
     symbols = {symbol.name: symbol for symbol in (*system.unknowns, *system.known)}
-    names = {name.replace("(0)", "_at_0"): symbol for name, symbol in symbols.items()}
-    text = formula.replace("(0)", "_at_0") if isinstance(formula, str) else formula
-    expression = as_expression(text, names, "the formula")
-    expression = substituted(system, expression)
-    expression = expression.xreplace({Symbol(name): symbol for name, symbol in names.items()})
+    names = {name.replace("(0)", "_at_0").replace("'", "_prime"): symbol for name, symbol in symbols.items()}
+    if isinstance(formula, str):
+        for name, other in zip(symbols, names, strict=True):
+            formula = formula.replace(name, other) if name != other else formula
+    expression = as_expression(formula, names, "the formula")
+    expression = replaced(
+        expression, {symbol: symbols[symbol.name] for symbol in symbols_of(expression) if symbol.name in symbols}
+    )
     for symbol in symbols_of(expression):
         if symbol not in symbols.values():
             raise ModelError(
                 f"{symbol} is no parameter or unknown first value of {system.name}; there are: {listed([*symbols])}"
             )
-    with field.precision():
-        slopes = gradients(field, [defined(expression)], system.unknowns, place.values)[0, 0]
-        return is_determined(field, slopes, place.null_space)
+    return defined(expression)

@@ -11,7 +11,7 @@ from sympy import Expr, Symbol
 
 from nncodegen.compiler.describe import Model
 from nncodegen.compiler.describe.hints import PRIME
-from nncodegen.compiler.ir.graphs import replaced, symbols_of
+from nncodegen.compiler.ir.graphs import symbols_of
 from nncodegen.compiler.motion import Dynamics
 from nncodegen.errors import ModelError
 from nncodegen.runtime.python.ground.facts import name_of
@@ -183,9 +183,3 @@ def _with_unknown_firsts(system: System, unknown: Any) -> System:
         states[state] = symbol = Symbol(f"{name}(0)")
         first[symbol] = float(value) if value.is_number else 1.0
     return replace(system, states=states, first=first)
-
-
-def substituted(system: System, formula: Expr) -> Expr:
-    """Return a formula of a user with the symbols of the system in the places of those of these names."""
-    symbols = {symbol.name: symbol for symbol in (*system.unknowns, *system.known)}
-    return replaced(formula, {symbol: symbols[symbol.name] for symbol in symbols_of(formula) if symbol.name in symbols})
