@@ -45,7 +45,7 @@ POINTS = 3
 """The random points at which directions are compared."""
 
 TRIALS = 4
-"""How often another point is tried, where a value does not exist at one or two evaluations disagree."""
+"""The number of points that are tried, where a value does not exist at one, or two evaluations disagree."""
 
 
 @bounded("the model")
