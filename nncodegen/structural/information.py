@@ -21,8 +21,8 @@ from nncodegen.structural.system import System
 MORE_ORDERS = 4
 """The orders of power series beyond the numbers of unknowns and states, where a first value is a special one."""
 
-MOST_ROWS = 256
-"""The experiments that are evaluated together, where many are given."""
+MOST_ROWS, FEW_ROWS = 256, 8
+"""The experiments that are evaluated together, where many are given: those of formulas, and of equations of motion."""
 
 
 FEWEST_SAMPLES = 3
@@ -44,6 +44,8 @@ class Information:
     rows: Array
     pivots: list[int]
     zeros: Array
+    independent: list[int]
+    """Experiments whose derivatives span those of all, where no parameters are own."""
 
     @property
     def null_space(self) -> Array:
@@ -65,7 +67,7 @@ def settled(
     count = len(system.unknowns) + 2 if not system.states else FEWEST_SAMPLES if system.has_inputs else 1
     count = samples or (count if inputs is None else len(inputs))
     design = Design(_most_orders(system), count, 2 if system.own else 1, inputs, courses)
-    if inputs is not None and not system.states:
+    if inputs is not None and not system.own:
         design = _useful(system, field, random, design)
     while True:
         experiments = Experiments(system, field, random, design)
@@ -99,7 +101,12 @@ def _informed(experiments: Experiments, rows: Array) -> Information:
     if system.own:
         null_space = field.null_space(flat)[:, first]
         flat = field.null_space(field.reduced(null_space)[0])
-    return Information(experiments, *field.reduced(flat if system.own else flat[:, first]), rows == 0)
+    independent = []
+    if experiments.design.inputs is not None and not system.own:
+        each = flat.shape[0] // experiments.count
+        independent = sorted({place // each for place in field.reduced(flat.T)[1]})
+    reduced, pivots = field.reduced(flat if system.own else flat[:, first])
+    return Information(experiments, reduced, pivots, rows == 0, independent)
 
 
 def _most_orders(system: System) -> int:
@@ -159,19 +166,28 @@ def _shared_rank(system: System, field: Field, grouped: Array) -> int:
 
 
 def _useful(system: System, field: Field, random: Generator, design: Design) -> Design:
-    """Return a design with those of many given experiments that have information: each part that raises the rank."""
+    """Return a design with those of the given experiments that have information, of many equal ones the first."""
     assert design.inputs is not None
-    inputs = np.unique(design.inputs, axis=0) if design.inputs.shape[1] else design.inputs[:1]
-    if len(inputs) <= MOST_ROWS or system.own:
-        return replace(design, inputs=inputs, experiments=len(inputs))
-    kept: Array = inputs[:0]
-    rank = 0
-    for start in range(0, len(inputs), MOST_ROWS):
-        candidate = np.concatenate([kept, inputs[start : start + MOST_ROWS]])
-        trial = replace(design, inputs=candidate, experiments=len(candidate))
-        new = len(information(system, field, random, trial).pivots)
-        if new > rank:
-            kept, rank = candidate, new
+    count = len(design.inputs)
+    courses = np.zeros((count, 0)) if design.courses is None else design.courses.reshape(count, -1)
+    rows = np.concatenate([design.inputs, courses], axis=1)
+    places = np.sort(np.unique(rows, axis=0, return_index=True)[1]) if rows.shape[1] else np.arange(1)
+    together = MOST_ROWS if system.states is None else FEW_ROWS
+    if len(places) <= together:
+        return _chosen(design, places)
+    kept, rank = places[:0], 0
+    for start in range(0, len(places), together):
+        candidates = np.concatenate([kept, places[start : start + together]])
+        seen = information(system, field, random, _chosen(design, candidates))
+        if len(seen.pivots) > rank:
+            kept, rank = candidates[seen.independent], len(seen.pivots)
         if rank == len(system.unknowns):
             break
-    return replace(design, inputs=kept if len(kept) else inputs[:1], experiments=max(len(kept), 1))
+    return _chosen(design, kept if len(kept) else places[:1])
+
+
+def _chosen(design: Design, places: Array) -> Design:
+    """Return a design with some of its experiments."""
+    assert design.inputs is not None
+    courses = None if design.courses is None else design.courses[places]
+    return replace(design, inputs=design.inputs[places], courses=courses, experiments=len(places))

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sympy import Add, Expr, Mul, Symbol
 
 from nncodegen.compiler.describe.checks import bounded
 from nncodegen.compiler.describe.grammar import as_expression
 from nncodegen.compiler.ir.graphs import replaced, symbols_of
 from nncodegen.errors import ModelError
+from nncodegen.runtime.python.arguments.tables import Found, find, has_names
 from nncodegen.runtime.python.ground.markup import listed
 from nncodegen.structural.combinations import (
     MOST_DEGREE,
@@ -51,7 +51,7 @@ TRIALS = 4
 @bounded("the model")
 def identifiability(
     model: Any,
-    X: ArrayLike | None = None,
+    X: Any = None,
     *,
     known: Any = (),
     unknown_initial: Any = (),
@@ -71,13 +71,12 @@ def identifiability(
     Rational models are computed exactly, modulo primes; others (exp, unknown exponents, choices) with 100 and 150
     digits, at points near the start values of the parameters.
 
-    X has the inputs of the samples, (N, inputs), as ``fit`` takes them; without it, there are as many samples with
-    random inputs as are useful. In equations of motion, ``samples`` is their number without X, the columns are random
-    courses in time, and X is only for those without columns, or from time to time. known are names of parameters that
-    are known, as if they were numbers. First values that are numbers, or formulas of inputs, are known, those that have
-    parameters are as unknown as these; ``unknown_initial`` has the names of states whose first values are unknown
-    nevertheless, or is True for all: then "S(0)" is an unknown with a verdict, the same in all samples. seed determines
-    the random points.
+    X has the inputs of the samples, (N, inputs), or is a table, as ``fit`` takes them; without it, there are as many
+    samples with random inputs as are useful, or ``samples`` of them. In differential equations, columns are random
+    courses in time, and X is only for models without columns. known are names of parameters that are known, as if they
+    were numbers. First values that are numbers, or formulas of inputs, are known, those that have parameters are as
+    unknown as these; ``unknown_initial`` has the names of states whose first values are unknown nevertheless, or is
+    True for all: then "S(0)" is an unknown with a verdict, the same in all samples. seed determines the random points.
 
     Raises ModelError for models that cannot be asked, such as networks and equations with jumps, and for unknown names;
     ValueError for X of a wrong shape.
@@ -95,11 +94,14 @@ def identifiability(
         return question.answer([Digits(digits) for digits in DIGITS], f"{DIGITS[0]} digits")
 
 
-def _given_inputs(model: Any, system: System, X: ArrayLike | None) -> tuple[Array | None, Array | None]:
+def _given_inputs(model: Any, system: System, X: Any) -> tuple[Array | None, Array | None]:
     """Return the inputs that X has, (samples, inputs), and the courses of columns in equations from time to time."""
     if X is None:
         return None, None
     tensors = model.describe().inputs
+    if has_names(X):
+        X = find("X", X, tuple((tensor.name, tensor.size) for tensor in tensors))
+        X = np.column_stack([np.asarray(each, float) for each in X.parts.values()]) if isinstance(X, Found) else X
     data = np.asarray(X, float)
     columns = sum(tensor.size for tensor in tensors)
     if data.ndim == 1 and columns == 1:
@@ -161,6 +163,14 @@ class _Question:
             "derivative there or at the first values; treat first values as unknown with unknown_initial, or give X"
         ) from failure
 
+    def _values(self, design: Design) -> int | None:
+        """Return how many values are observed at most, if the number of samples is known."""
+        system = self.system
+        if self.inputs is None and self.samples is None and system.has_inputs:
+            return None
+        samples = self.samples or (1 if self.inputs is None else len(self.inputs))
+        return samples * len(system.outputs) * system.times
+
     def _result(
         self, field: Field, random: np.random.Generator, design: Design, seen: Information, arithmetic: str
     ) -> Identifiability:
@@ -182,6 +192,7 @@ class _Question:
             samples=design.experiments,
             orders=design.orders,
             arithmetic=arithmetic,
+            values=self._values(design),
             has_choices=system.has_kinks,
             _determines=partial(_is_determined, self, design, field, places[0]),
         )

@@ -57,6 +57,7 @@ class Identifiability:
                     rates, ``{"V": V, "k": -k}`` for a scaling and ``{"a": 1, "b": -1}`` for a translation
     samples, orders how many experiments, and how many derivatives in time (or times) of each output were enough
     arithmetic      "exact", modulo primes, or the digits of the numbers, "100 digits"
+    values          how many values are observed, at all times of all samples; None if the number of samples is open
     has_choices     whether the model has choices (Piecewise, Abs, Max ...): of each, the branch at the random points
                     was looked at, and another one may determine more
     """
@@ -69,6 +70,7 @@ class Identifiability:
     samples: int
     orders: int
     arithmetic: str
+    values: int | None
     has_choices: bool
     _determines: Callable[[Any], bool] = field(repr=False, compare=False)
 
@@ -133,9 +135,15 @@ class Identifiability:
 
     @property
     def _notes(self) -> list[str]:
-        if self.is_identifiable:
-            return []
         notes = []
+        if self.values is not None and self.values < self.rank:
+            notes.append(
+                f"but there {'are' if self.values > 1 else 'is'} only {self.values} observed "
+                f"value{'s' * (self.values > 1)}: to determine {self.rank} numbers takes as many, at more times or in "
+                "more samples"
+            )
+        if self.is_identifiable:
+            return notes
         if self.combinations:
             notes.append(f"determined of the others: {', '.join(map(str, self.combinations))}")
         hidden = self.rank - len(self.identifiable) - len(self.combinations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import mpmath
 from sympy import Abs, Basic, Expr, Heaviside, Max, Min, Piecewise, Pow, Rational, S, sign
 from sympy.codegen.cfunctions import Cbrt
 
@@ -39,11 +40,19 @@ def smooth(formula: Expr, values: Mapping[Basic, Any]) -> Expr:
 
     Raises SingularError where a condition has no value there.
     """
-    while isinstance(formula, KINKS):
-        formula = _resolved(formula, values)
-    if not formula.args or not contains(formula, *KINKS):
-        return formula
-    return formula.func(*(smooth(part, values) for part in formula.args))
+    return _smooth(formula, values, {})
+
+
+def _smooth(formula: Any, values: Mapping[Basic, Any], done: dict[Basic, Expr]) -> Expr:
+    """Return a smooth formula; ``done`` has those of the parts so far."""
+    if formula not in done:
+        near = formula
+        while isinstance(near, KINKS):
+            near = _resolved(near, values)
+        if near.args and contains(near, *KINKS):
+            near = near.func(*(_smooth(part, values, done) for part in near.args))
+        done[formula] = near
+    return done[formula]
 
 
 def _resolved(node: Any, values: Mapping[Basic, Any]) -> Expr:
@@ -55,6 +64,8 @@ def _resolved(node: Any, values: Mapping[Basic, Any]) -> Expr:
         return ordered[-1 if isinstance(node, Max) else 0]
     argument = node.args[0]
     size = value_of(argument, values)
+    if isinstance(size, mpmath.mpc):  # such as log(-1)
+        raise SingularError
     factor = int(size > 0) - int(size < 0)
     if isinstance(node, Abs):
         return factor * argument

@@ -125,6 +125,28 @@ def test_many_samples():
     assert [str(each) for each in nn.identifiability(model, x).combinations] == ["a + b"]
 
 
+def test_tables():
+    """X may be a table with the names of inputs, in any order, or a mapping."""
+    model = nn.Model("two", "x z", "y", {"a": 1, "b": 1, "c": 1}, "a*x + b*z + c")
+    table = {"z": [1.0, 1.0, 1.0], "x": [1.0, 2.0, 3.0]}
+    for X in (table, np.array([(1, 1), (1, 2), (1, 3)], [("z", float), ("x", float)])):
+        result = nn.identifiability(model, X)
+        assert result.identifiable == ("a",)
+        assert [str(each) for each in result.combinations] == ["b + c"]
+    with pytest.raises(ValueError, match="X has no array x"):
+        nn.identifiability(model, {"z": [1.0]})
+
+
+def test_too_few_values():
+    """Where fewer values are observed than can be determined, a note says so."""
+    result = nn.identifiability(model_of("a*exp(-b*x) + c", "a b c"))
+    assert result.values is None
+    decay = nn.Dynamics("u' = -k*u + q", {"u": "s"}, {"k": 1, "q": 1, "s": 1}, times=2)
+    result = nn.identifiability(decay)
+    assert (result.rank, result.values) == (3, 2)
+    assert "but there are only 2 observed values: to determine 3 numbers takes as many" in str(result)
+
+
 def test_several_outputs():
     """What one output leaves open, another one determines."""
     parameters = dict.fromkeys("abc", 1.0)

@@ -172,6 +172,17 @@ def test_given_inputs():
     assert nn.identifiability(model, [[*times, 0]]).verdicts["b"].endswith("nothing that is observed depends on it")
 
 
+def test_many_given_inputs():
+    """Of many trajectories, those that say something are kept, wherever they stand."""
+    model = nn.Dynamics("u' = -(a + b*dose)*u", {"u": 1}, {"a": 1, "b": 1}, inputs="dose", times=2)
+    X = np.column_stack([np.zeros(300), np.ones(300), np.full(300, 5.0)])
+    assert nn.identifiability(model, X).missing == 1
+    X[277, 2] = 6
+    result = nn.identifiability(model, X)
+    assert result.is_identifiable
+    assert result.samples == 2
+
+
 def test_columns_are_courses():
     """A column varies in time, so that one sample with it is enough for what a constant input does not show."""
     model = nn.Dynamics("u' = -(a + b*w)*u", {"u": 1}, {"a": 1, "b": 1}, columns="w", times=5)

@@ -352,6 +352,73 @@ MODELS["nfkb"] = Published(
 )
 
 
+TWO_STATES = "https://doi.org/10.1016/j.automatica.2008.03.019"
+
+RECURSIONS = {
+    "one": ("a = (b + c)*before(a) + 1", "a", "b c", "b c", "b + c"),
+    "product": ("x1 = a*before(x1)*before(x2); x2 = b*before(x1)", "x2", "a b", "b x1", "a; b*x1"),
+    TWO_STATES + ", example 1": (
+        "x1 = p*before(x1) + before(x2); x2 = (1 - q)*before(x1) + before(x2)**2 + before(u)", "x1", "p q", "", "p; q",
+    ),
+    TWO_STATES + ", example 2": (
+        "x1 = p*before(x1)**2 + q*before(x2) + before(u); x2 = r*before(x1)", "x1", "p q r", "q r x2", "p; q*r; q*x2",
+    ),
+    TWO_STATES + ", example 2, both seen": (
+        "x1 = p*before(x1)**2 + q*before(x2) + before(u); x2 = r*before(x1)", "x1; x2", "p q r", "", "p; q; r",
+    ),
+}  # fmt: skip
+"""Published equations from time to time, what is observed, parameters, what is not identifiable, what is determined."""
+
+
+@pytest.mark.parametrize("name", RECURSIONS)
+def test_recursions(name):
+    """Equations from time to time have the published verdicts; the first values are observed, too, as there."""
+    equations, observed, parameters, moving, determined = RECURSIONS[name]
+    states = [line.split("=")[0].strip() for line in equations.split(";")]
+    # what is observed at a time is that of the time before, so that the first values are among it
+    seen = [f"seen_{each} = before({each})" for each in observed.split("; ")]
+    columns = "u" if "before(u)" in equations else ()
+    model = nn.Dynamics(
+        [*equations.split("; "), *seen],
+        dict.fromkeys([*states, *columns], 0.7),
+        dict.fromkeys(parameters.split(), 0.4),
+        columns=columns,
+        observed=[each.split(" =")[0] for each in seen],
+        times=12,
+    )
+    result = nn.identifiability(model, unknown_initial=states, samples=1)
+    short = {name.replace("before(", "").replace(")(0)", "").replace("(0)", "") for name in result.not_identifiable}
+    assert short == {*moving.split()}
+    for formula in determined.split("; "):
+        for state in states:
+            formula = formula.replace(state, f"{state}(0)")
+        assert result.determines(formula), formula
+
+
+def with_known_firsts(name, equations, observed, parameters, known):
+    """The result for equations in which all first values are parameters, some of them known."""
+    states = [line.split("'")[0].strip() for line in equations.split(";")]
+    firsts = {state: f"{state}_0" for state in states}
+    model = nn.Dynamics(
+        equations, firsts, dict.fromkeys([*parameters.split(), *firsts.values()], 1), observed=observed, times=20,
+        name=name,
+    )  # fmt: skip
+    return nn.identifiability(model, known=[firsts[state] for state in known.split()])
+
+
+def test_known_first_values():
+    """Known first values, at random points, help as they do in the package's tests of such values."""
+    prey = "x1' = a*x1 - b*x1*x2; x2' = -c*x2 + d*x1*x2"
+    assert with_known_firsts("prey", prey, "x1", "a b c d", "x2").is_identifiable
+    result = with_known_firsts("linear", "x1' = a + x2 + x3; x2' = b**2 + c; x3' = -c", "x1", "a b c", "x2 x3")
+    assert result.not_identifiable == ("c",)
+    quotient = with_known_firsts("quotient", "x1' = a*x1; x2' = x1 + 1/x1", "x2", "a", "x1")
+    assert quotient.is_identifiable
+    goodwin = MODELS["goodwin"]
+    result = with_known_firsts("goodwin", goodwin.equations, goodwin.observed, goodwin.parameters, "x2 x3")
+    assert result.is_identifiable
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_verdicts(name):
     """The unknowns that are not identifiable, and what is determined of them, are the published ones."""
