@@ -16,6 +16,7 @@ from typing import Any
 
 import mpmath
 import numpy as np
+from mpmath.libmp import from_man_exp
 from numpy.typing import NDArray
 from sympy import Expr, Float, Rational
 
@@ -83,6 +84,10 @@ class Field(ABC):
     @abstractmethod
     def is_zero(self, array: Any) -> Any:
         """Return whether each element is 0, to the accuracy of a reduced matrix."""
+
+    def total(self, pairs: Sequence[tuple[Array, Array]]) -> Array:
+        """Return the sum over the first axis, and over one or two pairs of arrays, of their products."""
+        return np.asarray(self.clean(self.clean(sum(left * right for left, right in pairs)).sum(axis=0)))
 
     def normalized(self, matrix: Array) -> Array:
         """Return a matrix whose rows are scaled so that the largest element of each is 1, if that has a meaning."""
@@ -309,6 +314,17 @@ class Digits(Field):
         """Return whether each element is 0 to a fifth of the digits."""
         return np.vectorize(lambda each: bool(abs(each) < self.accuracy), otypes=[bool])(array)
 
+    def total(self, pairs: Sequence[tuple[Array, Array]]) -> Array:
+        """Return the sum of products. Whole numbers are added, and rounded once: that takes a fifth of the time."""
+        shape = pairs[0][0].shape[1:]
+        try:
+            columns = [_products(left, right) for left, right in pairs]
+        except AttributeError:  # complex numbers
+            return np.asarray(sum((left * right).sum(axis=0) for left, right in pairs))
+        result = np.empty(shape, object)
+        result.ravel()[:] = [_sum_of_products(terms) for terms in zip(*columns, strict=True)]
+        return result
+
     def normalized(self, matrix: Array) -> Array:
         """Return a matrix whose rows are scaled so that the largest element of each is 1; a row of zeros stays."""
         if not matrix.size:
@@ -338,3 +354,34 @@ class Digits(Field):
     def _unit(self, random: np.random.Generator) -> Any:
         parts = (mpmath.mpf(int(random.integers(1 << 62))) / 2 ** (62 * k) for k in range(1, 9))
         return mpmath.fsum(parts)
+
+
+def _products(left: Array, right: Array) -> list[tuple[list[Any], list[Any]]]:
+    """Return the factors of the sum over the first axis, for each element of the others, as numbers of libmp."""
+    parts = []
+    for array in (left, right):
+        raw = [[each._mpf_ for each in column] for column in array.reshape(len(array), -1).T]
+        repeats = left[0].size // len(raw)
+        parts.append([column for column in raw for _ in range(repeats)])
+    return list(zip(*parts, strict=True))
+
+
+def _sum_of_products(pairs: Sequence[tuple[list[Any], list[Any]]]) -> Any:
+    """Return a sum of products of numbers of libmp, (sign, mantissa, exponent, bits), rounded once."""
+    total, power = 0, 0
+    for left, right in pairs:
+        for (sign, above, exponent, _), (other_sign, other, other_exponent, _) in zip(left, right, strict=True):
+            product = above * other
+            if not product:
+                continue
+            shift = exponent + other_exponent - power
+            if sign != other_sign:
+                product = -product
+            if not total:
+                total, power = product, power + shift
+            elif shift >= 0:
+                total += product << shift
+            else:
+                total = (total << -shift) + product
+                power += shift
+    return mpmath.mp.make_mpf(from_man_exp(total, power, mpmath.mp.prec, "n"))

@@ -27,8 +27,6 @@ class Series:
 
     values: Array
     tangents: Array | None = None
-    moving: Any = False
-    """The unknowns by which a tangent so far is not 0, (unknowns,), where arithmetic is slow."""
 
 
 def constant(field: Field, values: Array, unknowns: int = 0, columns: Sequence[int] | None = None) -> Series:
@@ -37,7 +35,7 @@ def constant(field: Field, values: Array, unknowns: int = 0, columns: Sequence[i
         return Series(values[None])
     tangents = field.zeros((1, len(values), unknowns))
     tangents[0, np.arange(len(values)), columns] = field.number(Integer(1))
-    return Series(values[None], tangents, np.any(tangents[0] != 0, axis=0) if field.is_rounded else False)
+    return Series(values[None], tangents)
 
 
 class Taylor:
@@ -90,8 +88,7 @@ class Taylor:
         orders = self._most if operation.varies else 1
         shape = (orders, self._experiments)
         tangents = self._field.zeros((*shape, self._unknowns)) if operation.moves else None
-        moving = np.zeros(self._unknowns, bool) if operation.moves and self._field.is_rounded else False
-        return Series(self._field.zeros(shape), tangents, moving)
+        return Series(self._field.zeros(shape), tangents)
 
     def _first(self, operation: Operation) -> Series:
         """Return a new series with its first coefficient."""
@@ -177,28 +174,14 @@ class Taylor:
         if weighted:
             weights = np.arange(first, last + 1)[:, None]
             a = field.clean(a * weights)
-        value = field.clean(field.clean(a * b).sum(axis=0))
-        if left.tangents is None and right.tangents is None:
-            return value, None
-        columns = self._moving(left, right)
+        value = field.total([(a, b)])
         parts = []
         if left.tangents is not None:
-            moved = left.tangents[ahead][:, :, columns]
-            parts.append((field.clean(moved * weights[:, :, None]) if weighted else moved) * b[:, :, None])
+            moved = left.tangents[ahead]
+            parts.append((field.clean(moved * weights[:, :, None]) if weighted else moved, b[:, :, None]))
         if right.tangents is not None:
-            parts.append(a[:, :, None] * right.tangents[back][::-1][:, :, columns])
-        tangent = field.clean(field.clean(sum(parts)).sum(axis=0))
-        if not field.is_rounded:
-            return value, tangent
-        whole = field.zeros((self._experiments, self._unknowns))
-        whole[:, columns] = tangent
-        return value, whole
-
-    def _moving(self, left: Series, right: Series) -> Any:
-        """Return the columns that may have tangents: all, where arithmetic is fast."""
-        if not self._field.is_rounded:
-            return slice(None)
-        return np.flatnonzero(left.moving | right.moving)
+            parts.append((right.tangents[back][::-1], a[:, :, None]))
+        return value, field.total(parts) if parts else None
 
     def _scaled(self, slope: Array, series: Series) -> Array | None:
         return None if series.tangents is None else self._field.clean(slope[:, None] * series.tangents[0])
@@ -208,5 +191,3 @@ class Taylor:
         series.values[order] = value
         if tangent is not None and series.tangents is not None:
             series.tangents[order] = tangent
-            if series.moving is not False:
-                np.logical_or(series.moving, np.any(tangent != 0, axis=0), out=series.moving)
