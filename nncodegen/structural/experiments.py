@@ -101,15 +101,18 @@ class Experiments:
                 values[symbol] = field.wide(self.random, self.count)
         return values
 
+    def places(self, experiments: slice) -> dict[Symbol, list[int]]:
+        """Return the column of each unknown in each of some experiments."""
+        groups = np.arange(self.count)[experiments] // self.design.experiments
+        return {symbol: [columns[group % len(columns)] for group in groups] for symbol, columns in self.columns.items()}
+
     def leaves(self, experiments: slice) -> dict[Symbol, Series]:
         """Return the series of constants."""
-        leaves: dict[Symbol, Series] = {}
-        groups = np.arange(self.count)[experiments] // self.design.experiments
-        for symbol, values in self.point.values.items():
-            columns = self.columns.get(symbol)
-            places = None if columns is None else [columns[group % len(columns)] for group in groups]
-            leaves[symbol] = constant(self.field, values[experiments], self.unknowns, places)
-        return leaves
+        places = self.places(experiments)
+        return {
+            symbol: constant(self.field, values[experiments], self.unknowns, places.get(symbol))
+            for symbol, values in self.point.values.items()
+        }
 
     def parts(self) -> Iterator[slice]:
         """Yield the experiments that are evaluated together: each alone, if choices may differ between them."""

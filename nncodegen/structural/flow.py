@@ -1,4 +1,4 @@
-"""Observations of differential equations, and of formulas: power series in time, with their tangents."""
+"""Observations of differential equations: power series in time, with their tangents; and those of formulas."""
 
 from __future__ import annotations
 
@@ -9,13 +9,37 @@ from sympy import Expr, Integer
 
 from nncodegen.structural.experiments import Experiments, exact_number
 from nncodegen.structural.fields import Array
+from nncodegen.structural.reverse import reverse_gradients
 from nncodegen.structural.smooth import smooth, value_of
 from nncodegen.structural.tape import Tape
 from nncodegen.structural.taylor import Series, Taylor
 
 
+class Formula:
+    """The values of a formula: there is one order."""
+
+    def __init__(self, experiments: Experiments) -> None:
+        self._experiments = experiments
+
+    def advance(self) -> Array:
+        """Return the derivatives of all outputs, (experiments, outputs, unknowns)."""
+        return np.concatenate([self._derivatives(part) for part in self._experiments.parts()])
+
+    def _derivatives(self, part: slice) -> Array:
+        experiments, outputs = self._experiments, self._experiments.system.outputs
+        values = {symbol: drawn[part] for symbol, drawn in experiments.point.values.items()}
+        if experiments.system.has_kinks:
+            at = {symbol: drawn[0] for symbol, drawn in values.items()}
+            outputs = tuple(smooth(output, at) for output in outputs)
+        tape = Tape(dict.fromkeys(values, (False, True)))
+        places = tape.add(outputs)
+        return reverse_gradients(
+            tape, experiments.field, values, places, experiments.places(part), experiments.unknowns
+        )
+
+
 class Flow:
-    """Power series of what is observed of a system of differential equations, or the values of a formula."""
+    """Power series of what is observed of a system of differential equations."""
 
     def __init__(self, experiments: Experiments) -> None:
         self._experiments = experiments

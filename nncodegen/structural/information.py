@@ -14,7 +14,7 @@ from numpy.random import Generator
 
 from nncodegen.structural.experiments import Design, Experiments
 from nncodegen.structural.fields import Array, Field
-from nncodegen.structural.flow import Flow
+from nncodegen.structural.flow import Flow, Formula
 from nncodegen.structural.sequence import Sequence
 from nncodegen.structural.system import System
 
@@ -126,11 +126,12 @@ def _rows(experiments: Experiments, zeros: Array | None = None) -> Array:
     are as many as these have.
     """
     system, field, most = experiments.system, experiments.field, experiments.design.orders
-    source = Sequence(experiments) if system.successors is not None else Flow(experiments)
+    kind = Sequence if system.successors is not None else Flow if system.states else Formula
+    source = kind(experiments)
     if zeros is not None:
         rows = np.stack([source.advance() for _ in range(zeros.shape[2])], axis=2)
         return np.where(zeros, field.zeros(()), rows)
-    again = type(source)(experiments) if field.is_rounded else None
+    again = kind(experiments) if field.is_rounded else None
     parts: list[Array] = []
     basis, looked = field.zeros((0, experiments.unknowns)), 0
     for order in range(1, most + 1):
