@@ -85,7 +85,8 @@ class Experiments:
         """Return random values of parameters, unknown first values and inputs."""
         field, design, system = self.field, self.design, self.system
         values: dict[Symbol, Array] = {}
-        for symbol, near in {**system.parameters, **(system.first or {})}.items():
+        for symbol, start in {**system.parameters, **(system.first or {})}.items():
+            near = start if system.has_kinks else None  # for smooth formulas, numbers near 1 are as good, and exact
             if symbol in system.own:
                 values[symbol] = field.draw(self.random, design.groups, near).repeat(design.experiments)
             else:
@@ -98,7 +99,7 @@ class Experiments:
             elif system.states:
                 values[symbol] = field.draw(self.random, self.count)
             else:
-                values[symbol] = field.wide(self.random, self.count)
+                values[symbol] = field.wide(self.random, self.count, 3 if system.has_kinks else 1)
         return values
 
     def places(self, experiments: slice) -> dict[Symbol, list[int]]:

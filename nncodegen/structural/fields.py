@@ -70,8 +70,8 @@ class Field(ABC):
         """Return random numbers, (size,), of the order of magnitude of ``near``, if that has a meaning."""
 
     @abstractmethod
-    def wide(self, random: np.random.Generator, size: int) -> Array:
-        """Return random numbers, (size,), of very different magnitudes and of both signs, if that has a meaning."""
+    def wide(self, random: np.random.Generator, size: int, decades: int) -> Array:
+        """Return random numbers, (size,), of both signs and of magnitudes up to a power of 10, where these differ."""
 
     @abstractmethod
     def reduced(self, matrix: Array) -> tuple[Array, list[int]]:
@@ -177,7 +177,9 @@ class Residues(Field):
         """Return random residues."""
         return random.integers(1, self.prime, size)
 
-    wide = draw
+    def wide(self, random: np.random.Generator, size: int, decades: int) -> Array:
+        """Return random residues."""
+        return self.draw(random, size)
 
     def reduced(self, matrix: Array) -> tuple[Array, list[int]]:
         """Return the reduced echelon form. Many rows are taken in parts."""
@@ -260,7 +262,7 @@ class Digits(Field):
                 value = record.exact(*numbers)
                 values.append(value)
                 slopes.append(record.partials(value, *numbers))
-            except (ValueError, ZeroDivisionError, OverflowError) as error:
+            except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
                 raise SingularError from error
             if not all(mpmath.isfinite(number) for number in (value, *slopes[-1])):
                 raise SingularError
@@ -272,11 +274,11 @@ class Digits(Field):
         scale = mpmath.mpf(near) if near else mpmath.mpf(1)
         return np.array([scale * mpmath.mpf(2) ** (2 * self._unit(random) - 1) for _ in range(size)], object)
 
-    def wide(self, random: np.random.Generator, size: int) -> Array:
-        """Return random numbers between 0.01 and 1000, two thirds of them positive."""
-        signs = [1, 1, -1]
-        numbers = [signs[k % 3] * mpmath.mpf(10) ** (5 * self._unit(random) - 2) for k in range(size)]
-        return np.array(numbers, object)
+    def wide(self, random: np.random.Generator, size: int, decades: int) -> Array:
+        """Return random numbers from 0.05 up to a power of 10, two thirds of them positive."""
+        signs, least = [1, 1, -1], mpmath.log10(mpmath.mpf(1) / 20)
+        exponents = [least + (decades - least) * self._unit(random) for _ in range(size)]
+        return np.array([signs[k % 3] * mpmath.mpf(10) ** each for k, each in enumerate(exponents)], object)
 
     def reduced(self, matrix: Array) -> tuple[Array, list[int]]:
         """Return the reduced echelon form, with the largest pivot at each step."""

@@ -69,7 +69,7 @@ def identifiability(
     of the Taylor coefficients of outputs in time (A. Sedoglavic, Journal of Symbolic Computation 33, 2002), which is as
     if outputs were observed at all times; for equations from time to time, those of outputs at the times of the model.
     Rational models are computed exactly, modulo primes; others (exp, unknown exponents, choices) with 100 and 150
-    digits, at points near the start values of the parameters.
+    digits; where a formula has choices, at points near the start values of the parameters.
 
     X has the inputs of the samples, (N, inputs), or is a table, as ``fit`` takes them; without it, there are as many
     samples with random inputs as are useful, or ``samples`` of them. In differential equations, columns are random
@@ -158,6 +158,11 @@ class _Question:
                 failure = error
                 continue
             best = verdict if best is None or verdict[0] >= best[0] else best
+        if failure is None:
+            raise ModelError(
+                f"{self.system.name} has unknowns whose effects are too much alike to be told apart with {DIGITS[-1]} "
+                "digits at random points: ask for a part of the model, or with known parameters"
+            )
         raise ModelError(
             f"{self.system.name} cannot be evaluated at random points: a formula divides by 0, or has no value or no "
             "derivative there or at the first values; treat first values as unknown with unknown_initial, or give X"

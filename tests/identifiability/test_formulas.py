@@ -156,6 +156,15 @@ def test_several_outputs():
     assert nn.identifiability(three).is_identifiable
 
 
+def test_many_parameters():
+    """Of eight peaks and two constants, 26 parameters, only the constants are not told apart."""
+    peaks = [f"a{k}*exp(-((x - m{k})/s{k})**2)" for k in range(8)]
+    names = " ".join(f"a{k} m{k} s{k}" for k in range(8))
+    result = nn.identifiability(model_of(" + ".join([*peaks, "c", "d"]), f"{names} c d"))
+    assert result.rank == 25
+    assert [str(each) for each in result.combinations] == ["c + d"]
+
+
 def test_ties():
     """A tied parameter is a formula of others, and no unknown."""
     free = nn.Model("free", "x", "y", {"a": 1, "b": 1}, "a*b*x")
