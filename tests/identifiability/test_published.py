@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 import nncodegen as nn
+from nncodegen.structural.fields import Digits
 
 
 @dataclass(frozen=True)
@@ -442,6 +443,17 @@ def test_combinations(name):
     assert result.rank == len(result.identifiable) + len(result.combinations)
     assert all(map(result.determines, result.combinations))
     assert not any(map(result.determines, result.not_identifiable))
+
+
+@pytest.mark.parametrize("name", ["siwr", "pharm", "goodwin", "hiv", "lecourtier", "crauste", "reactor", "nfkb"])
+def test_both_kinds_of_numbers(name, monkeypatch):
+    """With many digits in place of residues, rational models have the same verdicts and combinations."""
+    model = MODELS[name].model(name)
+    exact = nn.identifiability(model, unknown_initial=True, samples=1)
+    monkeypatch.setattr("nncodegen.structural.interface.Residues", lambda prime: Digits(100))
+    rounded = nn.identifiability(model, unknown_initial=True, samples=1)
+    assert rounded.verdicts == exact.verdicts
+    assert rounded.rank == exact.rank
 
 
 def test_known_parameters_help():
