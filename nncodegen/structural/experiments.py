@@ -58,9 +58,9 @@ class Experiments:
         """Return the columns of each unknown: one, or one for each group of an own parameter."""
         shared = [symbol for symbol in self.system.unknowns if symbol not in self.system.own]
         columns = {symbol: [place] for place, symbol in enumerate(shared)}
-        own = [symbol for symbol in self.system.unknowns if symbol in self.system.own]
-        for place, symbol in enumerate(own):
-            columns[symbol] = [len(shared) + place + group * len(own) for group in range(self.design.groups)]
+        repeated = [symbol for symbol in self.system.unknowns if symbol in self.system.own]
+        for place, symbol in enumerate(repeated):
+            columns[symbol] = [len(shared) + place + group * len(repeated) for group in range(self.design.groups)]
         return columns
 
     @property

@@ -159,8 +159,8 @@ def _shared_rank(system: System, field: Field, grouped: Array) -> int:
     """Return the rank of what groups say of the parameters that they share."""
     groups = len(grouped)
     shared = len([symbol for symbol in system.unknowns if symbol not in system.own])
-    own = len(system.unknowns) - shared
-    columns = shared + groups * own
+    repeated = len(system.unknowns) - shared
+    columns = shared + groups * repeated
     flat = grouped[..., :columns].reshape(-1, columns)
     null_space = field.null_space(flat)[:, :shared]
     return shared - len(field.reduced(null_space)[1])

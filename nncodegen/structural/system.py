@@ -128,8 +128,8 @@ def _of_formula(model: Model) -> System:
         outputs = (*outputs, defined(model.loss))
     read_by = {*symbols_of(*outputs)}
     inputs = tuple(symbol for symbol in (*model.inputs, *model.targets) if symbol in (*model.inputs, *read_by))
-    own = tuple(symbol for symbol in model.parameters if symbol.name in model.own)
-    return System(model.name, dict(model.parameters), outputs, inputs, own=own)
+    repeated = tuple(symbol for symbol in model.parameters if symbol.name in model.own)
+    return System(model.name, dict(model.parameters), outputs, inputs, own=repeated)
 
 
 def _of_dynamics(model: Dynamics) -> System:

@@ -166,8 +166,8 @@ def test_given_inputs():
     """With X, the inputs are those of its samples: two doses that are equal are one."""
     model = nn.Dynamics("u' = -(a + b*dose)*u", {"u": 1}, {"a": 1, "b": 1}, inputs="dose", times=3)
     times = [0, 1, 2]
-    one = nn.identifiability(model, [[*times, 5], [*times, 5]])
-    assert [str(each) for each in one.combinations] == ["a + 5*b"]
+    equal = nn.identifiability(model, [[*times, 5], [*times, 5]])
+    assert [str(each) for each in equal.combinations] == ["a + 5*b"]
     assert nn.identifiability(model, [[*times, 5], [*times, 6]]).is_identifiable
     assert nn.identifiability(model, [[*times, 0]]).verdicts["b"].endswith("nothing that is observed depends on it")
 

@@ -51,11 +51,11 @@ def test_replaced_parameters(text, name, kind, seed):
 @given(st.lists(RATES, min_size=4, max_size=4), st.sampled_from(NAMES), st.sampled_from(list(EXPRESSIONS)))
 def test_replaced_rates(rates, name, kind):
     """In a chain of three compartments with random rates, a replaced parameter is missing as many numbers more."""
-    one, two, three, out = rates
+    infection, onward, back, out = rates
     equations = {
-        "x'": f"-({one})*x*y",
-        "y'": f"({one})*x*y - ({two})*y + ({three})*z",
-        "z'": f"({two})*y/(1 + y) - ({out})*z",
+        "x'": f"-({infection})*x*y",
+        "y'": f"({infection})*x*y - ({onward})*y + ({back})*z",
+        "z'": f"({onward})*y/(1 + y) - ({out})*z",
     }
     first = {"x": 2, "y": 1, "z": "q"}
     read = {symbol.name for rate in rates for symbol in sympify(rate).free_symbols}

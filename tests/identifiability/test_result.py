@@ -102,9 +102,9 @@ def test_determines_functions():
 def test_seeds(formula):
     """The same seed gives the same result; another one the same verdicts."""
     model = nn.Model("m", "x", "y", {"V": 1, "k": 2, "K": 3}, formula)
-    one, again = nn.identifiability(model, seed=3), nn.identifiability(model, seed=3)
-    assert one == again
-    assert one.verdicts == nn.identifiability(model, seed=4).verdicts
+    first, again = nn.identifiability(model, seed=3), nn.identifiability(model, seed=3)
+    assert first == again
+    assert first.verdicts == nn.identifiability(model, seed=4).verdicts
 
 
 def test_pickle():
