@@ -127,6 +127,7 @@ if TYPE_CHECKING:
         Result,
     )
     from nncodegen.runtime.python.ground.certificate import Certificate
+    from nncodegen.structural import Identifiability, identifiability
 
 __version__ = "0.2.0"
 
@@ -136,16 +137,16 @@ __all__ = [
     "CompilerNotFoundError", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense",
     "Dropout", "Dynamics", "Embedding", "Exportable", "Exported", "FitProgress", "FitResult", "FitWithErrors",
     "Flatten", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "Graph", "GroupQueryAttention", "GroupedFit", "Hyperparameter", "Input", "Layer",
-    "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean", "Minimum",
-    "MissingDependencyError", "Model", "ModelError", "Module", "MultiHeadAttention", "Multiply", "Network",
+    "GlobalMaxPooling2D", "Graph", "GroupQueryAttention", "GroupedFit", "Hyperparameter", "Identifiability", "Input",
+    "Layer", "LayerNormalization", "ManyFits", "ManyResult", "MaxPooling1D", "MaxPooling2D", "Maximum", "Mean",
+    "Minimum", "MissingDependencyError", "Model", "ModelError", "Module", "MultiHeadAttention", "Multiply", "Network",
     "NncodegenError", "Node", "Optimizer", "Outcomes", "PReLU", "Part", "Permute", "Points", "Polynomial",
     "PositionEmbedding", "Program", "ProgramError", "Progress", "RMSNormalization", "Report", "Reshape", "Result",
     "RotaryEmbedding", "Sequential", "SimpleRNN", "Subtract", "TableError", "UserFileError", "WideAndDeep", "add",
     "average", "before", "build", "certify", "compile_model", "concatenate", "curve_fit", "elu", "evaluate", "export",
-    "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include", "lambdify", "leaky_relu", "load_safetensors",
-    "log_cosh", "maximum", "minimum", "multiply", "relu", "report", "save_safetensors", "selu", "sigmoid", "silu",
-    "softplus", "softsign", "subtract", "tanh", "verify", "with_weights", "xlogy",
+    "from_onnx", "from_sklearn", "from_torch", "gelu", "get_include", "identifiability", "lambdify", "leaky_relu",
+    "load_safetensors", "log_cosh", "maximum", "minimum", "multiply", "relu", "report", "save_safetensors", "selu",
+    "sigmoid", "silu", "softplus", "softsign", "subtract", "tanh", "verify", "with_weights", "xlogy",
 ]  # fmt: skip
 
 _NAMES = {
@@ -170,6 +171,7 @@ _NAMES = {
     "runtime.python": "FitProgress FitResult FitWithErrors GroupedFit ManyFits ManyResult Outcomes Points Progress "
     "Result",
     "runtime.python.ground.certificate": "Certificate",
+    "structural": "Identifiability identifiability",
 }
 """The names that each module gives; those that are in no list come from ``compiler.describe``."""
 

@@ -23,7 +23,7 @@ HOUSE = (
     "errors",
     "compiler",
     "perceptron",
-    "certificates curves formats",
+    "certificates curves formats structural",
     "estimators functions",
     "reports table",
     "__init__",

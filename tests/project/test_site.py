@@ -60,6 +60,7 @@ def test_every_name_is_in_the_reference(name):
         "Exported": "written",
         "FitProgress": r"progress\.iterations",
         "FitResult": "fitted",
+        "Identifiability": r"nn\.identifiability",
         "Certificate": "certificate",
         "Report": r"nn\.report",
         "ManyFits": "fit_many",

@@ -156,6 +156,26 @@ class Dynamics(ModelBase):
             shown(equation.name, order) for equation in self._moving for order in range(max(equation.order, 1))
         )
 
+    @property
+    def rates(self) -> dict[Symbol, Expr]:
+        """Return the rate of each state, formulas of states, parameters, inputs, columns and the time.
+
+        Abbreviations are replaced, and equations of higher order are several of first order. Without differential
+        equations, there are none: ``successors`` has the formulas then.
+        """
+        return self._first_order()[0] if self.differential else {}
+
+    @property
+    def successors(self) -> dict[Symbol, Expr]:
+        """Return the value of each state at a time, where equations lead from time to time.
+
+        A formula may have ``before``, and states of the same time that come before its own in this order.
+        """
+        if self.differential:
+            return {}
+        formulas = {Symbol(equation.name): self._rights[equation.name] for equation in self._moving}
+        return {state: formulas[state] for state in _ordered(formulas, self.name)}
+
     def describe(self) -> Program:
         """Return the model as a Program: a recurrence over the steps, what is observed, and the loss."""
         return replace(self._program, name=self.name)
