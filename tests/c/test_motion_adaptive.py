@@ -61,8 +61,9 @@ def test_solutions(name):
     exact = example.solution(p, times)
     size = abs(exact).max(axis=1, keepdims=True)
     assert (abs(solution - exact) <= 100 * (ATOL + RTOL * size)).all()
-    values = nn.evaluate(stage(model, fit=False), p, times[None], np.zeros((1, solution.size)))
-    same = [values[output.tensor][0] for output in stage(model, fit=False).outputs]
+    program = stage(model, fit=False)
+    values = nn.evaluate(program, p, times[None], results=program.outputs)
+    same = [values[output.tensor][0] for output in program.outputs]
     assert (abs(solution - same) <= 1e-12 * np.maximum(size, 1)).all()
 
 
