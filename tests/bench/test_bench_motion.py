@@ -30,10 +30,10 @@ def test_peers_find_the_same(peer, what):
     for name in PEERS[peer].needs:
         pytest.importorskip(name)
     task = motion(what, "float64", rows=3)
-    ours = run_of(OURS, task)
-    assert difference(task, ours, run_of(peer, task)) < tolerance(task)
+    found = run_of(peer, task)
+    assert difference(task, run_of(OURS, task), found) < tolerance(task)
     wrong = replace(task, Y=task.Y * 1.01) if what in (FIT, FITS) else replace(task, parameters=task.parameters * 1.01)
-    assert difference(task, ours, run_of(peer, wrong)) > tolerance(task)
+    assert difference(task, run_of(OURS, wrong), found) > tolerance(task)
 
 
 def test_many_fits_one_by_one():
@@ -55,10 +55,10 @@ def test_peers_of_stiff_equations_find_the_same(peer):
     for name in PEERS[peer].needs:
         pytest.importorskip(name)
     task = reactions("float64")
-    ours = run_of(OURS, task)
-    assert difference(task, ours, run_of(peer, task)) < tolerance(task)
+    found = run_of(peer, task)
+    assert difference(task, run_of(OURS, task), found) < tolerance(task)
     wrong = replace(task, parameters=task.parameters * 1.02)
-    assert difference(task, ours, run_of(peer, wrong)) > tolerance(task)
+    assert difference(task, run_of(OURS, wrong), found) > tolerance(task)
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
