@@ -17,6 +17,7 @@ from nncodegen.compiler.motion import Dynamics
 from nncodegen.compiler.pipeline import evaluated_module
 from nncodegen.compiler.schedule import layout
 from tests.support.built import built, stage
+from tests.support.models import differences, gradient_of
 from tests.support.solutions import EXAMPLES
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
@@ -25,14 +26,19 @@ RNG = np.random.default_rng(4)
 PREY = EXAMPLES["prey"]
 WITHOUT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 """The environment of a process that cannot import nncodegen."""
-ALIKE = ("growth", "oscillator", "weather", "epidemic", "enzyme")
+ALIKE = ("growth", "prey", "oscillator", "weather", "epidemic", "enzyme")
 """Equations with nothing in their rates that others do not have: products, functions, quotients, powers, the time."""
+
+
+PRECISE = {"rtol": 1e-12, "atol": 1e-13}
+SLOPES = {name: EXAMPLES[name].model(21, **PRECISE, name=name) for name in ("prey", "driven", "pendulum", "enzyme")}
+"""Models at tolerances for differences, with a fit."""
 
 
 @pytest.fixture(scope="module")
 def prey():
-    """Lotka and Volterra's equations, with a fit."""
-    return built(PREY.model(21, name="prey"))
+    """Lotka and Volterra's equations."""
+    return built(SLOPES["prey"])
 
 
 def parameters_of(example):
@@ -55,8 +61,9 @@ def test_solutions(name):
     exact = example.solution(p, times)
     size = abs(exact).max(axis=1, keepdims=True)
     assert (abs(solution - exact) <= 100 * (ATOL + RTOL * size)).all()
-    values = nn.evaluate(stage(model, fit=False), p, times[None], np.zeros((1, solution.size)))
-    same = [values[output.tensor][0] for output in stage(model, fit=False).outputs]
+    program = stage(model, fit=False)
+    values = nn.evaluate(program, p, times[None], results=program.outputs)
+    same = [values[output.tensor][0] for output in program.outputs]
     assert (abs(solution - same) <= 1e-12 * np.maximum(size, 1)).all()
 
 
@@ -66,8 +73,8 @@ def test_solutions(name):
 def test_jacobian_against_differences(name):
     """At tolerances of 1e-12, each column is that of central differences of SciPy's solutions, to 1e-6 of its norm."""
     example = EXAMPLES[name]
-    module = built(example.model(rtol=1e-12, atol=1e-13, name=f"{name}_slopes"))
-    times, p = example.times(), parameters_of(example)
+    module = built(SLOPES[name])
+    times, p = example.times(21), parameters_of(example)
     jacobian = module.jacobian(p, times[None])[0]
     for number, column in enumerate(jacobian.T):
         h = 1e-4 * np.eye(len(p))[number] * abs(p[number])
@@ -159,7 +166,7 @@ def test_derivatives_fail_with_their_states():
 def test_systems_too_large_for_lanes(monkeypatch, prey):
     """Where states and derivatives would not stay on the stack in lanes, samples are solved one after the other."""
     monkeypatch.setattr(layout, "MOST_IN_LANES", 1)
-    module = nn.build(PREY.model(21, name="prey_one_by_one"))
+    module = nn.build(PREY.model(21, **PRECISE, name="prey_one_by_one"))
     X = PREY.end * np.sort(RNG.uniform(0, 1, (9, 21)), axis=1)
     p = parameters_of(PREY)
     np.testing.assert_allclose(module.predict(p, X), prey.predict(p, X), rtol=1e-9)
@@ -324,11 +331,10 @@ def _not_finite(module, X, Y, options):
     return result
 
 
-def test_starts_without_solutions_are_said_at_once(monkeypatch):
+def test_starts_without_solutions_are_said_at_once(growing, monkeypatch):
     """Where no fit of many can begin, predictions tell so before a part is compiled; the results are those of parts."""
-    growing = nn.Dynamics("u' = k*u**2 - c*u", {"u": 1}, {"k": 1, "c": 0.1}, times=3, name="growing_many")
-    module = nn.build(growing)
-    X, Y, starts = np.array([[0, 0.5, 2]]), np.array([[[1, 2, 3.0]], [[1, np.nan, 3]]]), np.array([[1, 0.1], [2, 0.1]])
+    module, X = growing(), np.array([[0, 0.5, 0.7, 2]])
+    Y, starts = np.array([[[1, 2, 2.5, 3.0]], [[1, np.nan, 2.5, 3]]]), np.array([[1, 0.1], [2, 0.1]])
 
     def fits():
         results = []
@@ -392,10 +398,10 @@ def test_inputs_starts_and_observables():
 def test_outcomes_of_a_module(method, observed, precision, monkeypatch):
     """They are those of the steps that NumPy takes, which it does not take for them."""
     model = nn.Dynamics(
-        "u' = w*u**2",
+        "u' = w*u**2 + v*sin(v*t)",
         {"u": "u0"},
         {"u0": 1},
-        inputs="w",
+        inputs="w, v",
         times=3,
         start=0,
         max_steps=250,
@@ -405,23 +411,19 @@ def test_outcomes_of_a_module(method, observed, precision, monkeypatch):
         observed={"seen": observed},
         name=f"told_{method}",
     )
-    many = nn.Dynamics(
-        "u' = w*sin(w*t)", {"u": 0}, {}, inputs="w", times=3, max_steps=20, rtol=1e-3, method=method, name="many"
-    )
-    cases = (
-        (model, [1.0], np.array([[0, 0.5, 0.9, 1], [0.1, 0.5, 1.5, 1], [-1, 0, 0.5, 1], [0, 0, 9, -1]])),
-        (many, [], np.array([[0, 1, 2, 1], [0, 10, 20, 30.0]])),
-    )
-    for dynamics, p, X in cases:
-        expected, module = dynamics.outcomes(p, X), nn.build(dynamics, precision, fit=False)
-        with monkeypatch.context() as patch:
-            patch.setattr(Dynamics, "_outcomes", None)
-            assert dynamics.outcomes(p, X, module) == expected
-            assert module.outcomes(p, X) == expected
-    assert expected[0] == "solved"
-    assert expected[1].startswith("too many steps")
-    with pytest.raises(nn.ModelError, match="the module many computes another model than told_"):
-        model.outcomes([1.0], X, module)
+    X = [[0, 0.5, 0.9, 1, 0], [0.1, 0.5, 1.5, 1, 0], [-1, 0, 0.5, 1, 0], [0, 0, 9, -1, 0], [0, 10, 1e4, 0, 1]]
+    expected, module = model.outcomes([1.0], X), nn.build(model, precision, fit=False)
+    monkeypatch.setattr(Dynamics, "_outcomes", None)
+    assert model.outcomes([1.0], X, module) == expected
+    assert module.outcomes([1.0], X) == expected
+    assert expected[0] == expected[3] == "solved"
+    assert expected[1] == "steps too short"
+    assert expected[4].startswith("too many steps")
+    with pytest.raises(nn.ModelError, match=r"the module told_.* computes another model than falling"):
+        FALLING.outcomes([1.0], [[0, 1, 2]], module)
+
+
+FALLING = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, name="falling")
 
 
 def test_outcomes_of_values_without_a_reason():
@@ -471,7 +473,7 @@ def test_single_precision():
 
 def test_without_a_compiler(prey):
     """NumPy evaluates the same steps."""
-    model = PREY.model(21, name="prey")
+    model = SLOPES["prey"]
     with pytest.warns(RuntimeWarning, match="for a test of chosen steps"):  # told once in a process for each reason
         slow = evaluated_module(model, reason="for a test of chosen steps")
     X, p = PREY.times(21)[None], parameters_of(PREY)
@@ -480,7 +482,7 @@ def test_without_a_compiler(prey):
 
 def test_what_has_fixed_steps_alone(tmp_path):
     """Exports of graphs are refused in words."""
-    model = PREY.model(21, name="prey")
+    model = SLOPES["prey"]
     for target in ("onnx", "casadi"):
         with pytest.raises(nn.ModelError, match=r"chosen by an estimate of their error, as those of prey"):
             nn.export(model, target, out=tmp_path / target)
@@ -496,24 +498,38 @@ def test_c_with_vectors(tmp_path):
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_calls_ask_after_each_tile(precision):
     """A tile has few samples, and counts as enough operations to ask whether a call should end (poll.h)."""
-    model = nn.Dynamics("u' = -k*u", {"u": 1}, {"k": 1}, times=3, name="falling")
-    compiled = nn.compile_model(model, precision, until="emit")
+    compiled = nn.compile_model(FALLING, precision, until="emit")
     (count,) = re.findall(r"#define NN_OPERATIONS (\d+)", compiled["emit"].files["falling.c"])
     tile = compiled["schedule"].tile
     assert tile <= 64
     assert tile * int(count) >= 1e6
 
 
-@pytest.mark.parametrize("steps", [None, 20])
-def test_rates_of_a_fitted_order(steps):
-    """A power of a state whose exponent is a parameter has derivatives by both (kinetics of order n)."""
+def order(steps):
+    """A reaction whose order is a parameter, its true parameters, and five times with the solution there."""
     model = nn.Dynamics("u' = -k*u**n", {"u": "u0"}, {"k": 1, "n": 1.5, "u0": 2}, times=5, steps=steps, name="order")
-    module, times = built(model), np.linspace(0, 3, 5)
-    exact = (2**-0.5 + 0.5 * times) ** -2
-    np.testing.assert_allclose(module.predict([1, 1.5, 2], times[None])[0], exact, rtol=1e-5)
+    times = np.linspace(0, 3, 5)
+    return model, np.array([1, 1.5, 2]), times, (2**-0.5 + 0.5 * times) ** -2
+
+
+def test_rates_of_a_fitted_order():
+    """A power of a state whose exponent is a parameter has derivatives by both (kinetics of order n)."""
+    model, truth, times, exact = order(None)
+    module = built(model)
+    np.testing.assert_allclose(module.predict(truth, times[None])[0], exact, rtol=1e-5)
     Y = module.predict([0.7, 1.3, 1.9], times[None])
     result = module.fit(times[None], Y)
     np.testing.assert_allclose(result.parameters, [0.7, 1.3, 1.9], rtol=1e-5)
+
+
+def test_rates_of_a_fitted_order_in_fixed_steps():
+    """So it has where steps are counted: predictions are right, and gradients are those of differences."""
+    model, truth, times, exact = order(3)
+    program, X = stage(model, fit=False), times[None]
+    values = nn.evaluate(program, truth, X, np.zeros((1, 5)))
+    np.testing.assert_allclose(values[program.outputs[0].tensor][0], exact, rtol=1e-5)
+    gradient = gradient_of(program, truth, X, np.ones((1, 5)))
+    np.testing.assert_allclose(gradient, differences(program, truth, X, np.ones((1, 5))), rtol=1e-6)
 
 
 def test_a_fit_that_ends_where_equations_are_stiff_says_so():

@@ -22,12 +22,14 @@ FITS = 19
 NAMES = ("parameters", "standard_errors", "covariance", "chi2", "data", "iterations", "status")
 
 MODELS = {
-    "chosen": lambda: PREY.model(9, name="prey_many"),
-    "stiff": lambda: PREY.model(9, method="rodas5p", name="prey_stiff"),
-    "both": lambda: PREY.model(9, method="auto", name="prey_auto"),
-    "rk4": lambda: lotka_volterra_model("rk4", 8, 9, "prey_rk4"),
-    "tsit5": lambda: lotka_volterra_model("tsit5", 3, 9, "prey_steps"),
+    "chosen": PREY.model(9, name="prey_many"),
+    "stiff": PREY.model(9, method="rodas5p", name="prey_stiff"),
+    "both": PREY.model(9, method="auto", name="prey_auto"),
+    "rk4": lotka_volterra_model("rk4", 8, 9, "prey_rk4"),
+    "tsit5": lotka_volterra_model("tsit5", 3, 9, "prey_steps"),
 }
+ALIKE = ("both", "tsit5")
+"""What takes no other steps here: of equations that are not stiff, and of another table of counted ones."""
 TRUTH = np.array([*VALUES.values()])
 TIMES = np.linspace(0, 8, 9)
 
@@ -56,10 +58,12 @@ def check(many, singles):
         assert many.data[m] == single.used
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.thorough) if kind in ALIKE else kind for kind in MODELS]
+)
 def test_each_fit_is_that_of_a_single_one(kind):
     """With missing values, a sigma for each, bounds and a fixed parameter; covariances as well."""
-    module = built(MODELS[kind]())
+    module = built(MODELS[kind])
     X = TIMES[None]
     Y, starts = data(module, X)
     rng = np.random.default_rng(1)
@@ -136,7 +140,7 @@ def test_long_series_of_counts():
 @pytest.mark.parametrize("samples", [1, 3])
 def test_r2_has_a_mean_over_all_times_for_each_output(samples):
     """Also one trajectory has an r2: that of its outputs, each with its weighted mean over the times that are seen."""
-    module = built(MODELS["chosen"]())
+    module = built(MODELS["chosen"])
     rng = np.random.default_rng(5)
     X = np.tile(TIMES, (samples, 1))
     Y = module.predict(TRUTH, X) * (1 + 0.05 * rng.normal(size=(samples, 18)))
@@ -165,7 +169,7 @@ def test_r2_of_a_solution_that_ends_early():
 @pytest.mark.parametrize("samples", [1, 3])
 def test_fits_are_drawn_over_the_times(samples, pyplot):
     """Each output has points at the times of all samples, and a line for each sample through its outputs."""
-    module = built(MODELS["chosen"]())
+    module = built(MODELS["chosen"])
     X = np.tile(TIMES, (samples, 1)) + np.linspace(0, 0.5, samples)[:, None]
     Y = module.predict(TRUTH, X) * (1 + 0.05 * np.random.default_rng(5).normal(size=(samples, 18)))
     Y[0, [4, 11]] = np.nan
@@ -189,7 +193,7 @@ def test_fits_are_drawn_over_the_times(samples, pyplot):
 
 def test_prediction_intervals_of_fits_are_drawn(pyplot):
     """They have the sigma that the data have at these times; between the data of a formula, there is none."""
-    module = built(MODELS["chosen"]())
+    module = built(MODELS["chosen"])
     X, sigma = np.tile(TIMES, (2, 1)), 0.01 * np.arange(1.0, 37).reshape(2, 18)
     result = module.fit(X, module.predict(TRUTH, X), p0=TRUTH, sigma=sigma, absolute_sigma=True)
     upper, _ = result.plot(interval="prediction").axes
@@ -213,7 +217,7 @@ def test_fits_of_series_are_drawn_over_their_times(pyplot):
     np.testing.assert_array_equal(upper.lines[0].get_xdata(), np.arange(30))
 
 
-@pytest.mark.parametrize("method", ["tsit5", "auto"])
+@pytest.mark.parametrize("method", [pytest.param("tsit5", marks=pytest.mark.thorough), "auto"])
 def test_fits_with_jumps_and_columns(method):
     """Each fit has times, doses and infusions of its own, and times without an observation."""
     module = built(dosing.dosing(method, name=f"dosing_{method}_many"))
@@ -228,10 +232,10 @@ def test_fits_with_jumps_and_columns(method):
     check(many, [module.fit(rows, y, **options) for rows, y in zip(X, Y, strict=True)])
 
 
-@pytest.mark.parametrize("kind", ["chosen", "tsit5"])
+@pytest.mark.parametrize("kind", ["chosen", "rk4"])
 def test_fits_of_several_samples(kind):
     """Each fit has one to three trajectories, with times of its own."""
-    module = built(MODELS[kind]())
+    module = built(MODELS[kind])
     rng = np.random.default_rng(2)
     X = TIMES * rng.uniform(0.6, 1.1, (FITS, 3, 1))
     lengths = rng.integers(1, 4, FITS)
@@ -242,11 +246,19 @@ def test_fits_of_several_samples(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "precision"), [("chosen", "float64"), ("both", "float64"), ("rk4", "float64"), ("tsit5", "float32")]
+    ("kind", "precision"),
+    [
+        ("chosen", "float64"),
+        ("stiff", "float64"),
+        ("rk4", "float64"),
+        ("rk4", "float32"),
+        pytest.param("both", "float64", marks=pytest.mark.thorough),
+        pytest.param("tsit5", "float32", marks=pytest.mark.thorough),
+    ],
 )
 def test_bits_do_not_depend_on_other_fits(kind, precision):
     """Alone, in another order and lane, among fits of other lengths, and on two threads, a fit has the same bits."""
-    model = MODELS[kind]()
+    model = MODELS[kind]
     module = built(model, precision)
     X = TIMES[None].astype(precision)
     Y, starts = (each.astype(precision) for each in data(module, X))
@@ -261,7 +273,7 @@ def test_bits_do_not_depend_on_other_fits(kind, precision):
 
 def test_a_fit_that_fails_leaves_the_others_alone():
     """One begins where its solution blows up, one has no data, one too few: the others have the bits that they had."""
-    module = built(MODELS["chosen"]())
+    module = built(MODELS["chosen"])
     X = TIMES[None]
     Y, starts = data(module, X)
     before = module.fit_many(X, Y, p0=starts, covariance=True)
@@ -302,8 +314,7 @@ def test_autoregressions():
 
 def test_a_whole_module_has_the_same_bits():
     """Whether the part of many fits is linked or loaded; a single fit does not compile it."""
-    model = lotka_volterra_model("rk4", 8, 9, "prey_whole")
-    module, whole = nn.build(model), load(nn.compile_model(model).built)
+    module, whole = built(MODELS["rk4"]), load(nn.compile_model(MODELS["rk4"]).built)
     X = TIMES[None]
     Y, starts = data(module, X)
     assert bits(module.fit_many(X, Y, p0=starts, covariance=True)) == bits(
@@ -313,7 +324,7 @@ def test_a_whole_module_has_the_same_bits():
 
 def test_files_of_many_fits():
     """Rows of sweeps have a file of their own; those of a formula lie beside the rows of a single fit."""
-    files = stage(MODELS["rk4"](), "emit").files
+    files = stage(MODELS["rk4"], "emit").files
     assert "group_rows" in files["prey_rk4_fits.c"]
     assert "jacobian_tile" not in files["prey_rk4_fits.c"]
     assert "group_rows" not in files["prey_rk4_fitting.c"]
@@ -362,6 +373,6 @@ def test_fewer_outputs_than_parameters(times, observed):
 
 def test_errors_in_x_are_refused():
     """They are for formulas: the message does not advise to build the model again."""
-    module = built(lotka_volterra_model("rk4", 8, 9, "prey_rk4"))
+    module = built(MODELS["rk4"])
     with pytest.raises(ValueError, match=r"for formulas \(nn.Model\), and prey_rk4 is none: leave them out"):
         module.fit(TIMES[None], module.predict(TRUTH, TIMES[None]), sigma_x=0.1)

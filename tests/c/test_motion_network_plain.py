@@ -52,14 +52,14 @@ def named_as_arguments(name):
     )
 
 
+MIXED, COARSE = mixed("mixed"), mixed("mixed32", rtol=1e-4)
 MODELS = {
-    "mixed": (mixed("mixed"), {}),
-    "mixed_held": (mixed("mixed_held", interpolation="linear", rtol=1e-10), {}),
-    "mixed32": (mixed("mixed32", rtol=1e-4), {"precision": "float32"}),
-    "own": (mixed("own"), {"libm": False}),
-    "own32": (mixed("own32", rtol=1e-4), {"libm": False, "precision": "float32"}),
+    "mixed": (MIXED, {}),
+    "mixed32": (COARSE, {"precision": "float32"}),
+    "own": (MIXED, {"libm": False}),
+    "own32": (COARSE, {"libm": False, "precision": "float32"}),
     "arguments": (named_as_arguments("arguments"), {}),
-    "exact": (mixed("exact", rtol=1e-12, atol=1e-12), {}),
+    "exact": (mixed("exact", interpolation="linear", rtol=1e-12, atol=1e-12), {}),
 }
 """Models, and the options of their exports."""
 

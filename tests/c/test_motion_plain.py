@@ -4,6 +4,7 @@ import ctypes
 import math
 import re
 import subprocess
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from scipy.integrate import solve_ivp
 import nncodegen as nn
 from nncodegen.compiler.ir import evaluate
 from nncodegen.compiler.ir.integrate import _exp2, _log2
+from tests.support.built import built, stage
 from tests.support.dosing import START, dosing, samples
-from tests.support.models import gradient_of
 from tests.support.motion import VALUES, lotka_volterra, lotka_volterra_model
 from tests.support.plain import COMPILERS, compiled, exported, loaded
 from tests.support.stiff import STIFF
@@ -28,6 +29,7 @@ PULLED = {
 }
 """Rates that read the time and an input, from an initial value at the time 0 that is an input."""
 
+pytestmark = pytest.mark.usefixtures("vector_compiler")
 OWN = {"libm": False}
 SINGLE = {"precision": "float32"}
 
@@ -36,14 +38,15 @@ def prey(**options):
     return lotka_volterra_model(steps=None, **options)
 
 
+PREY, ROBERTSON = prey(), STIFF["robertson"].model(rtol=1e-7, atol=1e-13)
 MODELS = {
-    "prey": (prey(), {}),
-    "prey_own": (prey(), OWN),
+    "prey": (PREY, {}),
+    "prey_own": (PREY, OWN),
     "pulled": (nn.Dynamics(**PULLED), {}),
     "pulled_stiff": (nn.Dynamics(**PULLED, method="rodas5p"), {}),
     "pulled_auto": (nn.Dynamics(**PULLED, method="auto"), {}),
-    "robertson": (STIFF["robertson"].model(rtol=1e-7, atol=1e-13), {}),
-    "robertson_own": (STIFF["robertson"].model(rtol=1e-7, atol=1e-13), OWN),
+    "robertson": (ROBERTSON, {}),
+    "robertson_own": (ROBERTSON, OWN),
     "hires": (STIFF["HIRES"].model(method="auto", atol=1e-12), {}),
     "dosing": (dosing(), {}),
     "dosing_stiff": (dosing("rodas5p", "held", name="dosing_stiff"), {}),
@@ -100,6 +103,18 @@ def data(name):
     return example.values, example.times() * np.array([[1], [1e-3], [0.2]])
 
 
+@cache
+def evaluated(model, name):
+    """Random targets, and what NumPy evaluates of a model for the data of a name: outputs, a loss, its gradient."""
+    parameters, X = data(name)
+    program = stage(model, "differentiate")
+    Y = np.random.default_rng(2).uniform(0.1, 0.9, (3, sum(target.size for target in program.targets)))
+    values = evaluate(program, parameters, X, Y)
+    outputs = np.column_stack([values[output.tensor].reshape(3, -1) for output in program.outputs])
+    gradient = np.concatenate([np.ravel(values[element.tensor]) for element in program.gradient])
+    return Y, outputs, values[program.loss.tensor], gradient
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.thorough) if name in SLOW else name for name in MODELS]
 )
@@ -107,17 +122,13 @@ def test_values(name, functions):
     """Outputs, losses and gradients are those that NumPy evaluates, which takes the same steps."""
     model, _ = MODELS[name]
     parameters, X = data(name)
-    c, program = functions[name], nn.compile_model(model, until="differentiate")["differentiate"]
-    Y = np.random.default_rng(2).uniform(0.1, 0.9, (3, c.sizes["TARGETS"]))
-    values = evaluate(program, parameters, X, Y)
-    expected = np.column_stack([values[output.tensor].reshape(3, -1) for output in program.outputs])
+    c, (Y, expected, exact_loss, exact) = functions[name], evaluated(model, name.removesuffix("_own"))
     predicted = c.predict(parameters, X)
     assert np.isfinite(predicted).all()
     assert (abs(predicted - expected) <= 1e-11 * abs(expected).max()).all()
     loss, gradient = c.loss_and_gradient(parameters, X, Y)
-    np.testing.assert_allclose(loss, values[program.loss.tensor], rtol=1e-11)
+    np.testing.assert_allclose(loss, exact_loss, rtol=1e-11)
     np.testing.assert_allclose(c.loss(parameters, X, Y).mean(), loss, rtol=1e-13)
-    exact = gradient_of(program, parameters, X, Y)
     assert np.linalg.norm(gradient - exact) <= 1e-10 * np.linalg.norm(exact)
 
 
@@ -139,7 +150,7 @@ def test_solutions(functions):
 def test_difference_from_modules(name, functions):
     """Predictions differ from those of a compiled module by rounding."""
     parameters, X = data(name)
-    module = nn.build(MODELS[name][0], fit=False)
+    module = built(MODELS[name][0], fit=False)
     expected = module.predict(parameters, X)
     predicted = functions[name].predict(parameters, X)
     assert (abs(predicted - expected) <= 1e-10 * abs(expected).max()).all()

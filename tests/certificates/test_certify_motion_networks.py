@@ -119,9 +119,9 @@ def test_states_and_derivatives_by_the_series_of_mpmath():
             assert abs(along - mpmath.fdot(slopes, direction.tolist())) < 1e-13
 
 
-def test_two_layers_of_eight_units():
+def test_two_layers_of_some_units():
     """States are those of SciPy with layers in NumPy, derivatives by weights differences of exact solutions."""
-    model, times = planar(8, 8), [0, 0.3, 0.8]
+    model, times = planar(4, 3), [0, 0.3, 0.8]
     parameters = drawn(model, 0.5)
     w = weights_of(model, parameters)
     exact_values = exact_at(model, parameters, [*times, 0.7])
@@ -134,7 +134,7 @@ def test_two_layers_of_eight_units():
     expected = solve_ivp(rates, (0, 0.8), [0.7, 1], "DOP853", times, rtol=1e-12, atol=1e-13).y
     np.testing.assert_allclose(exact_values.outputs.exact.astype(float), expected, rtol=1e-9, atol=1e-10)
     slopes, gradient = exact_values.jacobian.exact.astype(float), exact_values.gradient.exact.astype(float)
-    for number in (0, 40, len(parameters) - 1):
+    for number in (0, 20, len(parameters) - 1):
         expected = by_differences(model, parameters, [*times, 0.7], number)
         np.testing.assert_allclose([*slopes[:, number], gradient[number]], expected, rtol=1e-8, atol=1e-10)
 
@@ -166,7 +166,7 @@ def test_layers_that_mix_units(layer):
     slopes = exact_values.jacobian.exact.astype(float)
     kept = np.concatenate([[parameter.trained] * parameter.size for parameter in model.describe().parameters])
     assert np.all(slopes[:, ~kept] == 0)
-    for number in np.flatnonzero(kept)[[0, 4, -3, -1]]:
+    for number in np.flatnonzero(kept)[[4, -5, -1]]:
         expected = by_differences(model, parameters, [0, 1, 0.7], number)
         np.testing.assert_allclose(slopes[:, number], expected[:-1], rtol=1e-8, atol=1e-10)
 
@@ -206,9 +206,12 @@ def test_double_precision_is_only_a_guess(monkeypatch):
 # --- certificates ------------------------------------------------------------------------------------------------
 
 
+CERTIFIED = planar(2, rtol=1e-5, name="certified_network")
+
+
 def test_a_certificate():
     """Every figure of a network holds, with the derivatives by all of its weights, and holds again when verified."""
-    model = planar(2, rtol=1e-5, name="certified_network")
+    model = CERTIFIED
     certificate = nn.certify(model, points=1)
     assert certificate.holds
     assert certificate.points == dict.fromkeys(KINDS, 1)
@@ -229,7 +232,7 @@ def test_another_activation_is_found_out():
 
 def test_derivatives_of_the_steps_that_are_taken():
     """The gradient of a module is that of the same steps in NumPy: if it is far off, no fault of the C is named."""
-    model = planar(2, rtol=1e-5, name="certified_network")
+    model = CERTIFIED
     program, X = model.describe(), np.array([[0, 0.5, 1.0, 0.7]])
     point = Point("ordinary", drawn(model), X, np.full((1, 6), 0.3))
     assert _derivatives_of_steps(nn.build(model), program, point)

@@ -288,11 +288,12 @@ def test_a_fault_of_the_c(monkeypatch):
     machine = Taken(changed(program, loose))
     monkeypatch.setattr(tolerances, "build_plainly", lambda sources: None)
     monkeypatch.setattr(tolerances, "load", lambda built: machine)
-    (fault,) = tolerances.faults_of(figures_for(program, machine)[0], program, sources)
+    results, _ = figures_for(program, machine)
+    (fault,) = tolerances.faults_of(results, program, sources)
     assert fault.stage == "emit"
     assert "also where the C is compiled without optimization" in fault.message
     monkeypatch.setattr(tolerances, "load", lambda built: Taken(program))
-    (fault,) = tolerances.faults_of(figures_for(program, machine)[0], program, sources)
+    (fault,) = tolerances.faults_of(results, program, sources)
     assert fault.stage == "build"
 
 
