@@ -13,9 +13,7 @@ import numpy as np
 import nncodegen as nn
 
 truth = np.array([1.0, 1.5])
-module = nn.build(
-    nn.Model("saturation", "x", "y", {"V": 1, "k": 1}, "V*x/(k + x)")
-)
+module = nn.build(nn.Model("saturation", "x", "y", {"V": 1, "k": 1}, "V*x/(k + x)"))
 x = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 noise = 0.08
 random = np.random.default_rng(0)

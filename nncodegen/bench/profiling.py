@@ -98,7 +98,7 @@ def _apart(theirs: Array, ours: Array) -> float:
     """Return the largest distance of ends, in units of the width; infinite where only one of both is infinite."""
     width = np.abs(np.diff(ours, axis=1))
     distances = np.where(theirs == ours, 0, np.abs(theirs - ours) / width)
-    return float(np.max(np.nan_to_num(distances, nan=math.inf)))
+    return float(np.nan_to_num(distances, nan=math.inf).max())
 
 
 def _minos(problem: CertifiedProblem, result: Any) -> Callable[[], Array]:
@@ -109,7 +109,7 @@ def _minos(problem: CertifiedProblem, result: Any) -> Callable[[], Array]:
     x, y, variance = problem.x[:, 0], problem.y[:, 0], result.reduced_chi2
 
     def cost(parameters: Array) -> float:
-        return float(np.sum((formula(x, *parameters) - y) ** 2)) / variance
+        return float(np.sum((formula(x, *parameters) - y) ** 2) / variance)
 
     def gradient(parameters: Array) -> Array:
         residuals = 2 * (formula(x, *parameters) - y) / variance
@@ -186,7 +186,8 @@ def _lotka_volterra(rounds: int) -> dict[str, Any]:
 
 def _times(fit: Callable[[], Any], follow: Callable[[], Any], rounds: int) -> dict[str, float]:
     """Return the median times of fits and of profiles, and the median of their ratios, each pair in one round."""
-    fits, follows = [], []
+    fits: list[float] = []
+    follows: list[float] = []
     for _ in range(max(rounds, 1)):
         for run, taken in ((fit, fits), (follow, follows)):
             begin = time.perf_counter()

@@ -247,7 +247,7 @@ def test_old_names_go_in_time():
         return [int(part) for part in version.split("+")[0].split("rc")[0].split(".")]
 
     renamings = changes()
-    assert {"fit.py", "fit_result.py", "calls.py", "commands.py"} <= {path for path, *_ in renamings}
+    assert {"fitting.py", "fit_result.py", "calls.py", "commands.py"} <= {path for path, *_ in renamings}
     for path, version, old, _ in renamings:
         assert parts(version) > parts(nn.__version__), (path, old)
 

@@ -80,9 +80,9 @@ def test_every_function_of_a_module_is_in_the_reference():
             assert f".{name}(" in text
 
 
-def test_the_gallery_has_eighteen_examples():
+def test_the_gallery_has_nineteen_examples():
     """They are numbered, their first words are a title in the form that the gallery needs, and each draws something."""
-    assert [path.name[:3] for path in EXAMPLES] == [f"{number:02}_" for number in range(1, 19)]
+    assert [path.name[:3] for path in EXAMPLES] == [f"{number:02}_" for number in range(1, 20)]
     for path in EXAMPLES:
         first, title, line, *_ = path.read_text().splitlines()
         assert (first, set(line), len(line)) == ('"""', {"="}, len(title))
