@@ -207,7 +207,7 @@ class Problem:
         for position, value in fixed.items():
             held[position] = 1
             point[position] = value
-        solution = self.solve(point, held, with_residuals=False)
+        solution = self.solve(point, held, with_residuals=False, kept=1)
         return solution.cost, solution.parameters
 
     def __getstate__(self) -> dict[str, Any]:

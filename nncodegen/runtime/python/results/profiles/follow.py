@@ -61,6 +61,10 @@ class Follower:
         parameters, reach = (part[:, positions].T.ravel() for part in (best.parameters, best.reach))
         low, high = (np.repeat(bound[positions], self._fits) for bound in (best.low, best.high))
         self.axis = Axis.of(parameters, reach, low, high)
+        self._sides = Axis(*(np.tile(part, 2) for part in self.axis))
+        self._begins = self._fits * np.arange(2 * len(positions) + 1)
+        self._is_bounded = bool(np.isfinite(best.low).any() or np.isfinite(best.high).any())
+        self._lowest = best.costs - ROUNDING * np.abs(best.costs)
         starts = np.tile(best.parameters.astype(float), (2 * len(positions), 1))
         most = np.concatenate([self.axis.most, -self.axis.least])
         self.walk = Walk(self._outward, starts, most, np.isfinite(np.concatenate([high, low])))
@@ -86,38 +90,40 @@ class Follower:
         return Followed(curves, intervals, ends, self.axis, self.lower)
 
     def _outward(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
-        """Make the fits of a walk: the sides above the best values, then those below."""
-        middle = int(np.searchsorted(curves, self._count))
-        above, below = slice(middle), slice(middle, None)
-        parts = (
-            self._fit(curves[above], u[above], starts[above]),
-            self._fit(curves[below] - self._count, -u[below], starts[below]),
-        )
-        z, values, points = (np.concatenate(pair) for pair in zip(*parts, strict=True))
-        return z, values, points
+        """Return roots of rises, values, and parameters at distances along curves, whose indices rise.
 
-    def _fit(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
-        """Return roots of rises, values, and parameters at coordinates of curves, whose indices rise."""
+        These are first those of the sides above the best values, then those below.
+        """
         best, fits = self._best, self._fits
-        axis = self.axis if np.array_equal(curves, np.arange(self._count)) else self.axis.of_curves(curves)
-        values, fit = axis.value(u), curves % fits
-        starts = np.clip(starts, best.low, best.high)
+        axis = self._sides if len(curves) == 2 * self._count else self._sides.of_curves(curves)
+        values, fit = axis.value(np.where(curves < self._count, u, -u)), curves % fits
+        if self._is_bounded:
+            starts = np.clip(starts, best.low, best.high)
         costs, parameters = np.empty(len(curves)), np.empty(starts.shape)
-        begins = np.searchsorted(curves, fits * np.arange(len(self._positions) + 1)).tolist()
-        for position, first, last in zip(self._positions.tolist(), begins[:-1], begins[1:], strict=True):
+        begins = np.searchsorted(curves, self._begins).tolist()
+        positions = self._positions.tolist()
+        for position, first, last in zip(positions + positions, begins[:-1], begins[1:], strict=True):
             if first < last:
                 here = slice(first, last)
                 starts[here, position] = values[here]
                 costs[here], parameters[here] = self._fit_again(position, fit[here], starts[here])
+        rises = costs - best.costs[fit]
+        if (costs < self._lowest[fit]).any():
+            self._keep_lower(fit, costs, parameters)
         with np.errstate(invalid="ignore", divide="ignore"):
-            rises = (costs - best.costs[fit]) / best.rises[fit]
-            self._look_for_lower(fit, costs, parameters)
-            return np.sqrt(np.maximum(rises, 0)), values, parameters
+            return np.sqrt(np.maximum(rises / best.rises[fit], 0)), values, parameters
 
-    def _look_for_lower(self, fits: Array, costs: Array, parameters: Array) -> None:
+    def _fit(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
+        """Return the same for coordinates of both sides as one curve."""
+        sides = np.where(u < 0, curves + self._count, curves)
+        order = np.argsort(sides, kind="stable")
+        back = np.argsort(order, kind="stable")
+        z, values, parameters = self._outward(sides[order], np.abs(u[order]), starts[order])
+        return z[back], values[back], parameters[back]
+
+    def _keep_lower(self, fits: Array, costs: Array, parameters: Array) -> None:
         """Keep what is better than the best fits."""
-        known = self._best.costs[fits]
-        for place in np.flatnonzero(costs < known - ROUNDING * np.abs(known)).tolist():
+        for place in np.flatnonzero(costs < self._lowest[fits]).tolist():
             fit, cost = int(fits[place]), float(costs[place])
             if fit not in self.lower or cost < self.lower[fit][0]:
                 self.lower[fit] = cost, parameters[place].copy()
