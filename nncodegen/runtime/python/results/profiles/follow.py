@@ -62,6 +62,7 @@ class Follower:
         low, high = (np.repeat(bound[positions], self._fits) for bound in (best.low, best.high))
         self.axis = Axis.of(parameters, reach, low, high)
         self._sides = Axis(*(np.tile(part, 2) for part in self.axis))
+        self._every = np.arange(2 * self._count)
         self._begins = self._fits * np.arange(2 * len(positions) + 1)
         self._is_bounded = bool(np.isfinite(best.low).any() or np.isfinite(best.high).any())
         self._lowest = best.costs - ROUNDING * np.abs(best.costs)
@@ -95,7 +96,7 @@ class Follower:
         These are first those of the sides above the best values, then those below.
         """
         best, fits = self._best, self._fits
-        axis = self._sides if len(curves) == 2 * self._count else self._sides.of_curves(curves)
+        axis = self._sides if np.array_equal(curves, self._every) else self._sides.of_curves(curves)
         values, fit = axis.value(np.where(curves < self._count, u, -u)), curves % fits
         if self._is_bounded:
             starts = np.clip(starts, best.low, best.high)
