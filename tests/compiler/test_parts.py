@@ -1,9 +1,11 @@
 """Parts of a module that are compiled when they are first needed: fits, many models, the Hessian, fields."""
 
 import cProfile
+import itertools
 import math
 import os
 import pstats
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,12 +50,35 @@ def decay(name="parted"):
     return nn.Model(name, "x", "y", {"a": 1, "b": 0.5, "c": 0.1}, "a*exp(-b*x) + c")
 
 
+@pytest.fixture(scope="module")
+def caches(quick_compiler, tmp_path_factory):
+    """Two build caches that have the module without its parts, and the whole one."""
+    makers = {"apart": nn.build, "whole": nn.compile_model}
+    folders = {name: tmp_path_factory.mktemp(name) for name in makers}
+    shared = ("wrapper_*", "library_*", "python_*")
+    for name, make in makers.items():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NNCODEGEN_CACHE", str(folders[name]))
+            make(decay())
+        if name == "apart":  # what all modules are linked with is the same
+            for path in (path for pattern in shared for path in folders["apart"].glob(pattern)):
+                shutil.copy2(path, folders["whole"])
+    return folders
+
+
+@pytest.fixture
+def cache(caches, tmp_path, monkeypatch):
+    """A build cache that has the module without its parts, and none of them."""
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "cache"))
+    return shutil.copytree(caches["apart"], tmp_path / "cache")
+
+
 def libraries(module):
     """The parts of a module that have been compiled."""
     return {path.stem: path for path in Path(module.__file__).parent.glob("parts_*/*.so")}
 
 
-def test_a_part_is_compiled_when_it_is_first_needed(empty_cache):
+def test_a_part_is_compiled_when_it_is_first_needed(cache):
     """Training compiles no part, a fit that of fits alone; what is there once is compiled neither again nor anew."""
     module = nn.build(decay())
     module.train(X, DATA, epochs=2)
@@ -69,9 +94,11 @@ def test_a_part_is_compiled_when_it_is_first_needed(empty_cache):
     assert libraries(module)["fitting"].stat().st_mtime_ns == made
 
 
-def test_parts_compute_the_same_bits_as_a_whole_module(empty_cache):
+def test_parts_compute_the_same_bits_as_a_whole_module(caches, cache):
     """Whether its parts are linked or loaded, a module gives equal results."""
-    module, whole = nn.build(decay()), load(nn.compile_model(decay()).built)
+    module = nn.build(decay())
+    shutil.copytree(caches["whole"], cache, dirs_exist_ok=True)
+    whole = load(nn.compile_model(decay()).built)
     assert module.__file__ != whole.__file__
     start = whole.initial_parameters()
     several = np.array([start, start + 0.1, start + 0.2])
@@ -100,7 +127,7 @@ def test_models_side_by_side_are_left_for_later(options):
     assert facts_of_both[0].steps.lanes == facts_of_both[1].steps.lanes
 
 
-def test_the_values_of_equations_are_a_part(empty_cache):
+def test_the_values_of_equations_are_a_part(cache):
     """The residuals and derivatives that a loss consists of are computed by a part, with equal results."""
     u = sympy.Function("u")(x)
     losses = {"equation": u.diff(x) + u, "begin": u - y}
@@ -113,7 +140,7 @@ def test_the_values_of_equations_are_a_part(empty_cache):
     assert {*libraries(module)} == {"fields"}
 
 
-def test_a_model_without_a_part_says_so_as_before():
+def test_a_model_without_a_part_says_so_as_before(cache):
     """A network that was built without fit=True has no fits, and compiles nothing to find that out."""
     module = nn.build(nn.Sequential([nn.Dense(2, "tanh"), nn.Dense(1)], 1, name="parted_network"))
     with pytest.raises(ValueError, match="fit=True"):
@@ -121,7 +148,7 @@ def test_a_model_without_a_part_says_so_as_before():
     assert "fitting" not in libraries(module)
 
 
-def test_a_damaged_part_is_compiled_again(empty_cache):
+def test_a_damaged_part_is_compiled_again(cache):
     """A library that is not the one that was made is never loaded."""
     module = nn.build(decay())
     parameters = module.fit(X, DATA).parameters
@@ -143,7 +170,7 @@ print(module.fit(X, DATA).parameters.tobytes().hex())
     assert is_intact(library)
 
 
-def test_threads_that_need_a_part_at_once_compile_it_once(empty_cache, monkeypatch):
+def test_threads_that_need_a_part_at_once_compile_it_once(cache, monkeypatch):
     """The first compiles it; the others wait, and then use it."""
     module = nn.build(decay())
     calls, right = [], parts.compile_part
@@ -156,10 +183,10 @@ def test_threads_that_need_a_part_at_once_compile_it_once(empty_cache, monkeypat
         thread.join()
     assert all(np.array_equal(each, fitted[0]) for each in fitted)
     assert len(fitted) == 4
-    assert len(list(empty_cache.glob("apart_*/parts_*/fitting.so"))) == 1
+    assert len(list(cache.glob("apart_*/parts_*/fitting.so"))) == 1
 
 
-def test_a_part_that_cannot_be_compiled_is_told(empty_cache, monkeypatch):
+def test_a_part_that_cannot_be_compiled_is_told(cache, monkeypatch):
     """The call that needs it raises, with the compiler's words; training goes on, and so does the fit later."""
     module = nn.build(decay())
     whole, compiler = parts._OFFERED[Path(module.__file__)]
@@ -171,7 +198,7 @@ def test_a_part_that_cannot_be_compiled_is_told(empty_cache, monkeypatch):
     assert module.fit(X, DATA).converged
 
 
-def test_ctrl_c_ends_the_compiler_of_a_part(empty_cache, tmp_path, monkeypatch):
+def test_ctrl_c_ends_the_compiler_of_a_part(cache, tmp_path, monkeypatch):
     """The call raises KeyboardInterrupt, the compiler is no longer running, and the next call compiles the part."""
     module = nn.build(decay())
     whole, compiler = parts._OFFERED[Path(module.__file__)]
@@ -197,7 +224,7 @@ def test_ctrl_c_ends_the_compiler_of_a_part(empty_cache, tmp_path, monkeypatch):
     assert module.fit(X, DATA).converged
 
 
-def test_without_the_package_a_part_says_what_to_do(empty_cache, monkeypatch):
+def test_without_the_package_a_part_says_what_to_do(cache, monkeypatch):
     """A module of the cache that is loaded without nncodegen names the part, and how to get a whole module."""
     module = nn.build(decay())
     monkeypatch.setattr(builder, "_known", [])
@@ -206,8 +233,9 @@ def test_without_the_package_a_part_says_what_to_do(empty_cache, monkeypatch):
         module.fit(X, DATA)
 
 
-def test_a_whole_module_in_the_cache_is_used(empty_cache):
+def test_a_whole_module_in_the_cache_is_used(caches, cache):
     """Such as one that has a certificate: a build finds it, and compiles nothing."""
+    shutil.copytree(caches["whole"], cache, dirs_exist_ok=True)
     whole = load(nn.compile_model(decay()).built)
     module = nn.build(decay())
     assert module.__file__ == whole.__file__
@@ -230,21 +258,24 @@ def calls_of(work):
     return pstats.Stats(profile).total_calls
 
 
-@pytest.mark.parametrize("apart", [True, False], ids=["in parts", "whole"])
-@pytest.mark.parametrize(
-    ("few", "many"), [(10, 40), pytest.param(100, 1000, marks=pytest.mark.thorough)], ids=["small", "large"]
-)
-@pytest.mark.parametrize(
-    "counted",
-    [
-        calls_of,
-        pytest.param(
-            allocated,
-            marks=pytest.mark.skipif(sys.platform == "win32", reason="compiles a library that counts"),
-        ),
-    ],
-    ids=["calls", "bytes"],
-)
+NOT_ON_WINDOWS = pytest.mark.skipif(sys.platform == "win32", reason="compiles a library that counts")
+
+
+def growths():
+    """What is counted, of which numbers of units, of a module in parts or whole.
+
+    Every run counts the calls of one, and the bytes of the other.
+    """
+    sizes = {"small": (10, 40), "large": (100, 1000)}
+    for size, counter, apart in itertools.product(sizes, ("calls", "bytes"), (True, False)):
+        counted, marks = (allocated, [NOT_ON_WINDOWS]) if counter == "bytes" else (calls_of, [])
+        if size == "large" or apart != (counter == "calls"):
+            marks = [*marks, pytest.mark.thorough]
+        name = "-".join([counter, size, "in parts" if apart else "whole"])
+        yield pytest.param(counted, *sizes[size], apart, id=name, marks=marks)
+
+
+@pytest.mark.parametrize(("counted", "few", "many", "apart"), [*growths()])
 def test_no_pass_grows_faster_than_n_log_n(counted, few, many, apart):
     """From a formula to its C, ten times the parameters take ten times the operations, and a logarithm.
 
@@ -329,7 +360,7 @@ def test_many_branches_take_calls_in_proportion():
         return calls_of(lambda: nn.compile_model(branches_of(count), until="emit"))
 
     operations(3)  # what is computed once in a process
-    assert operations(40) / operations(10) <= 40 * math.log(80) / (10 * math.log(20))
+    assert operations(24) / operations(8) <= 24 * math.log(48) / (8 * math.log(16))
 
 
 @pytest.mark.parametrize("row", [[-1.0], [3.0], [7.5], [11.0], [30.0]])

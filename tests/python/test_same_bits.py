@@ -19,7 +19,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
-from sympy import asin, exp, log, symbols
+from sympy import asin, cos, exp, log, sin, symbols
 
 import nncodegen as nn
 from nncodegen.compiler.building.build import VARIANT_VARIABLE
@@ -29,7 +29,17 @@ from nncodegen.compiler.ir.elementary import log10
 from nncodegen.runtime.python.ground import same_bits
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
 from tests.support import hashes
-from tests.support.same_bits import FAST, FITTED, MODELS, OTHERS, TABLE, build, build_for, from_numpy
+from tests.support.same_bits import (
+    FAST,
+    MODELS,
+    OTHERS,
+    TABLE,
+    build,
+    build_for,
+    columns_of_curve,
+    fit_with_errors_in_x,
+    from_numpy,
+)
 
 a, b, t, y = symbols("a b t y")
 
@@ -67,6 +77,13 @@ def test_every_compiler(name, compiler, flags, monkeypatch):
         return
     by_name = {precision: hashes.hashes(build(name, precision)) for precision in COMMITTED[name]}
     assert by_name == COMMITTED[name]
+
+
+def of_any_length(name, monkeypatch):
+    """The modules of a model in single precision by the compiler at hand, and by GCC with shorter vectors."""
+    longest = build(name, "float32")
+    monkeypatch.setenv("CC", named("gcc") + " -mno-avx512f")
+    return longest, build(name, "float32")
 
 
 class Largest(nn.Layer):
@@ -119,37 +136,34 @@ def test_no_number_anywhere(compiler, flags, monkeypatch):
         check_no_number(precision)
 
 
-@pytest.mark.parametrize("name", [pytest.param("fit_decay", marks=pytest.mark.thorough), "network_fit_squares"])
-def test_other_kernels_of_numpy(name, tmp_path):
-    """What follows from a fit does not depend on the vectors that NumPy and its BLAS use."""
-    nn.build(MODELS[name](name), out=tmp_path, bits="portable", fit=FITTED.get(name))
-    features = np.show_config("dicts")["SIMD Extensions"]["found"]
-    plain = {"NPY_DISABLE_CPU_FEATURES": " ".join(features), "OPENBLAS_CORETYPE": "Prescott"}
-    command = [sys.executable, "-W", "ignore", hashes.__file__, name]
-    environment = {**os.environ, **plain, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
-    assert json.loads(done.stdout) == {name: COMMITTED[name]["float64"]}
+OTHER_KERNELS = """
+import json
+from tests.support.hashes import hashes
+from tests.support.same_bits import build, from_numpy
+print(json.dumps([from_numpy(), *(hashes(build(name, "float64")) for name in {names})]))
+"""
+"""Prints what NumPy computes for models, and the hashes of some, with the vectors that the environment allows."""
 
 
-def test_what_numpy_computes():
-    """First weights of recurrent layers, and errors of fits with robust losses, go without what depends on the CPU."""
+@pytest.mark.parametrize("name", ["fit_decay", pytest.param("network_fit_squares", marks=pytest.mark.thorough)])
+def test_other_kernels_of_numpy(name):
+    """What follows from a fit does not depend on the vectors that NumPy and its BLAS use; nor do first weights of
+    recurrent layers, and errors of fits with robust losses."""
+    build(name, "float64")
     features = np.show_config("dicts")["SIMD Extensions"]["found"]
     plain = {"NPY_DISABLE_CPU_FEATURES": " ".join(features), "OPENBLAS_CORETYPE": "Prescott"}
-    command = [sys.executable, "-c", "from tests.support.same_bits import from_numpy; print(from_numpy())"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **plain}, cwd=TABLE.parents[2], check=True
-    )
-    assert done.stdout == f"{from_numpy()}\n"
+    command = [sys.executable, "-W", "ignore", "-c", OTHER_KERNELS.replace("{names}", repr([name]))]
+    environment = {**os.environ, **plain}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=TABLE.parents[2], check=True)
+    assert json.loads(done.stdout) == [from_numpy(), COMMITTED[name]["float64"]]
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the flags are those of x86-64")
-@pytest.mark.parametrize("name", ["tanh", "classes"])
+@pytest.mark.parametrize("name", [pytest.param("tanh", marks=pytest.mark.thorough), "classes"])
 def test_metrics(name, monkeypatch):
     """The metrics that the kernel measures have the same bits with vectors of any length."""
     digests = []
-    for flags in ("", " -mno-avx512f"):
-        monkeypatch.setenv("CC", named("gcc") + flags)
-        module = build(name, "float32")
+    for module in of_any_length(name, monkeypatch):
         X, Y = hashes.data(module)
         metrics = ("accuracy", "mae", "r2") if name == "classes" else ("mae", "r2")
         options = {"metrics": metrics, "validation_split": 0.3, "epochs": 3, "sample_weight": 1 + X[:, 0]}
@@ -168,10 +182,7 @@ def test_more_than_one_module(name):
 
 def test_formulas_of_parameters():
     """Logarithms and powers in derived quantities are rounded once, as with 30 digits."""
-    derived = {"half": log(2) / b, "power": a**2.5, "rate": exp(-b)}
-    module = nn.build(nn.Model("derived", t, y, {a: 1.0, b: 0.5}, a * exp(-b * t), derived=derived), bits="portable")
-    x, Y, *_ = hashes.curve_data()
-    fit = module.fit(x, Y)
+    fit = fit_with_errors_in_x()
     with mpmath.workdps(30):
         p, q = (mpmath.mpf(float(fit[name])) for name in "ab")
         assert fit.derived["half"] == float(mpmath.log(2)) / float(q)
@@ -229,22 +240,24 @@ def test_edges_of_functions():
         same_bits.log(0.0)
 
 
+def functions_of(precision):
+    """The module of a sine of x, a cosine of y and the power x**y: what it computes of rows (N, 2)."""
+    x, power, scale = symbols("x power scale")
+    outputs = [sin(x * scale), cos(power * scale), x ** (power * scale)]
+    model = nn.Model("functions", (x, power), symbols("y1:4"), {scale: 1.0}, outputs)
+    module = nn.build(model, precision, bits="portable")
+    return lambda *columns: module.predict([1.0], np.column_stack(columns)).T
+
+
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1.5), ("float32", 1.6)])
 def test_sines(precision, bound):
     """Sines and cosines are within their bound, with 40 digits, for small and for large angles; huge ones give NaN."""
-    x, scale = symbols("x scale")
-    outputs = {
-        sine: nn.build(
-            nn.Model(f"{sine}es", x, y, {scale: 1.0}, getattr(sympy, sine)(x * scale)), precision, bits="portable"
-        )
-        for sine in ("sin", "cos")
-    }
+    function = functions_of(precision)
     random = np.random.default_rng(4)
     angles = np.concatenate([random.uniform(-size, size, 300) for size in (1e-3, 4, 1e3, 1e6, 1e15)]).astype(precision)
-    beyond = np.array([[1.2e15], [-1e17], [1e25], [np.finfo(precision).max]], precision)
-    for sine, module in outputs.items():
-        assert np.isnan(module.predict([1.0], beyond)).all()
-        predicted = module.predict([1.0], angles[:, None])[:, 0]
+    beyond = np.array([1.2e15, -1e17, 1e25, np.finfo(precision).max], precision)
+    assert np.isnan(function(beyond, beyond)[:2]).all()
+    for sine, predicted in zip(("sin", "cos"), function(angles, angles), strict=False):
         with mpmath.workdps(40):
             for angle, value in zip(angles, predicted, strict=True):
                 error = abs(mpmath.mpf(float(value)) - getattr(mpmath, sine)(mpmath.mpf(float(angle))))
@@ -255,11 +268,7 @@ def test_sines(precision, bound):
 @pytest.mark.parametrize("name", ["convolution", "normalized"])
 def test_any_number_of_samples(name, monkeypatch):
     """Numbers of samples that fill some lanes of a sum give the bits of longer vectors, and NaN in the same places."""
-    monkeypatch.setenv("CC", "gcc")
-    named("gcc")
-    longest = build(name, "float32")
-    monkeypatch.setenv("CC", "gcc -mno-avx512f")
-    shorter = build(name, "float32")
+    longest, shorter = of_any_length(name, monkeypatch)
     X, Y = hashes.data(longest)
     X, parameters = np.float32(X), longest.initial_parameters(1)
     overflowing = X.copy()
@@ -276,9 +285,7 @@ def test_any_number_of_samples(name, monkeypatch):
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1.1), ("float32", 0.52)])
 def test_powers(precision, bound):
     """Powers in C are within their bound, with 40 digits; zeros, infinity, NaN and bases below 0 give NumPy's."""
-    x, power, scale = symbols("x power scale")
-    model = nn.Model("powers", (x, power), y, {scale: 1.0}, x ** (power * scale))
-    module = nn.build(model, precision, bits="portable")
+    function = functions_of(precision)
     random, largest = np.random.default_rng(3), math.log(np.finfo(precision).max)
     for spread in (0.36, 3, largest):
         base = np.exp(random.uniform(-spread, spread, 400))
@@ -286,7 +293,7 @@ def test_powers(precision, bound):
             numbers.astype(precision)
             for numbers in (base, random.uniform(-largest, largest, 400) / np.maximum(abs(np.log(base)), 0.1))
         )
-        predicted = module.predict([1.0], np.column_stack([base, exponent]))[:, 0]
+        predicted = function(base, exponent)[2]
         with mpmath.workdps(40):
             for x_, e_, value in zip(base.tolist(), exponent.tolist(), predicted, strict=True):
                 exact = mpmath.mpf(x_) ** mpmath.mpf(e_)
@@ -295,7 +302,7 @@ def test_powers(precision, bound):
     edges = np.array([(p, q) for p, q in itertools.product(EDGES, EDGES) if abs(p) < 1e30 and abs(q) < 1e30], precision)
     with np.errstate(all="ignore"):
         expected = np.power(edges[:, 0], edges[:, 1])
-    np.testing.assert_allclose(module.predict([1.0], edges)[:, 0], expected, rtol=4 * np.finfo(precision).eps)
+    np.testing.assert_allclose(function(*edges.T)[2], expected, rtol=4 * np.finfo(precision).eps)
 
 
 def test_exported_c(tmp_path):
@@ -434,13 +441,14 @@ def test_what_estimators_refuse():
     pytest.importorskip("sklearn")
     from nncodegen import estimators
 
-    X, Y, *_ = hashes.curve_data()
+    X, Y = columns_of_curve()
+    sizes = {"hidden_layer_sizes": 9}
     with pytest.raises(ValueError, match="SciPy computes may differ by rounding between CPUs"):
-        estimators.NNRegressor(solver="lbfgs", bits="portable").fit(X, Y)
+        estimators.NNRegressor(**sizes, solver="lbfgs", bits="portable").fit(X, Y)
     with pytest.raises(ValueError, match="learning_rate='invscaling', may differ by rounding between CPUs"):
-        estimators.NNRegressor(solver="sgd", learning_rate="invscaling", bits="portable").fit(X, Y)
+        estimators.NNRegressor(**sizes, solver="sgd", learning_rate="invscaling", bits="portable").fit(X, Y)
     with pytest.raises(ValueError, match="the start that a curve finds in data"):
-        estimators.FormulaRegressor(nn.curves.gaussian(), bits="portable").fit(X, Y)
+        estimators.FormulaRegressor(nn.curves.gaussian(), bits="portable").fit(X[:, :1], Y)
     with pytest.raises(ValueError, match="bits must be one of native, portable, not 'same'"):
         estimators.NNRegressor(bits="same").fit(X, Y)
 
@@ -508,8 +516,8 @@ def test_classifiers():
     pytest.importorskip("sklearn")
     from nncodegen.estimators import NNClassifier, NNRegressor
 
-    X, Y, *_ = hashes.curve_data()
-    options = {"hidden_layer_sizes": 5, "max_iter": 3, "random_state": 1, "early_stopping": True, "bits": "portable"}
+    X, Y = columns_of_curve()
+    options = {"hidden_layer_sizes": 9, "max_iter": 3, "random_state": 1, "early_stopping": True, "bits": "portable"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 3 epochs are few
         regressor, classifier = NNRegressor(**options).fit(X, Y), NNClassifier(**options).fit(X, Y > 1)

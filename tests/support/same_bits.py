@@ -169,24 +169,36 @@ def build_for(name, precision, machine) -> Built:
     return compile_model(model, precision, march="portable", cross=machine, fit=fit, bits="portable").built
 
 
-def errors_in_x():
-    """Return the hashes of a fit with errors in its inputs, and of quantities that follow from it."""
-    derived = {"half": log(2) / b, "power": a**2.5}
+def fit_with_errors_in_x():
+    """Return a fit with errors in its inputs, and quantities that follow from it."""
+    derived = {"half": log(2) / b, "power": a**2.5, "rate": exp(-b)}
     model = nn.Model("halving", t, y, {a: 1.0, b: 0.5}, a * exp(-b * t), derived=derived)
     x, Y, _, sigma = curve_data()
-    fit = nn.build(model, bits="portable").fit(x[:40], Y[:40], sigma=sigma[:40], sigma_x=1 / 64)
+    return nn.build(model, bits="portable").fit(x[:40], Y[:40], sigma=sigma[:40], sigma_x=1 / 64)
+
+
+def errors_in_x():
+    """Return the hashes of a fit with errors in its inputs, and of the first two quantities that follow from it."""
+    fit = fit_with_errors_in_x()
+    derived = fit.derived
     return {
         "fit": digest(fit.parameters, fit.covariance, fit.x_estimated, fit.x_standard_errors),
-        "derived": digest(fit.derived.values, fit.derived.covariance, fit.derived.confidence_intervals()),
+        "derived": digest(derived.values[:2], derived.covariance[:2, :2], derived.confidence_intervals()[:2]),
     }
+
+
+def columns_of_curve():
+    """Return three columns X (167, 3) that follow from x of the data of a curve, and its y (167,)."""
+    x, Y, *_ = curve_data()
+    return x * [1, 0.5, 0.25] + np.arange(167)[:, None] % [1, 2, 3], Y
 
 
 def estimators():
     """Return the hashes of what estimators predict, with the sums of squares of weights among their stopping rules."""
     from nncodegen.estimators import FormulaRegressor, NNClassifier, NNRegressor
 
-    x, Y, _, sigma = curve_data()
-    X = x * [1, 0.5, 0.25] + np.arange(167)[:, None] % [1, 2, 3]
+    x, _, _, sigma = curve_data()
+    X, Y = columns_of_curve()
     options = {"hidden_layer_sizes": 9, "random_state": 3, "learning_rate_init": 1 / 64, "bits": "portable"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 200 epochs are few
