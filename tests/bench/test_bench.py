@@ -168,9 +168,13 @@ sys.modules[module.__name__] = module
 
 @pytest.fixture
 def intruders(tmp_path, monkeypatch):
-    """Three more peers: "wrong", "failing" and "dying"."""
+    """Three more peers: "wrong", "failing" and "dying"; and NumPy in place of the module, which the command measures.
+
+    So the workers compile none.
+    """
     (tmp_path / "sitecustomize.py").write_text(INTRUDERS)  # runs in every worker, before anything else
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setitem(PEERS, OURS, replace(PEERS["numpy"], title=OURS))
     for name in ("wrong", "failing", "dying"):
         monkeypatch.setitem(PEERS, name, Peer(name, f"intruder:{name}"))
 
@@ -189,18 +193,19 @@ def test_a_peer_that_disagrees_is_an_error(folder):
 
 
 @pytest.mark.usefixtures("intruders")
-def test_measure(folder):
+def test_measure(folder, monkeypatch):
     """Peers run in processes of their own; each has as many runs as rounds, and a result like nncodegen's.
 
     One that raises is reported with its reason, one whose process dies as well; the others are measured.
     """
+    monkeypatch.setitem(PEERS, "sympy-subs", replace(PEERS["sympy-subs"], iterations=1))
     settings = MeasuringSettings(rounds=2, seconds=1e-4, quick=True)
     parts = []
     timings, failed = measure(
         tiny("simultaneous"), ["failing", "dying", "c", "sympy-subs"], settings, folder, parts.append
     )
     assert [timing.peer for timing in timings] == [OURS, "c", "sympy-subs"]
-    assert [timing.steps for timing in timings] == [9, 9, 3]
+    assert [timing.steps for timing in timings] == [9, 9, 1]
     assert all(len(timing.runs) == 2 and min(timing.runs) > 0 for timing in timings)
     assert all(timing.difference < 1e-12 for timing in timings)
     assert "round 2 of 2" in parts

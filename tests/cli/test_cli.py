@@ -13,6 +13,7 @@ import nncodegen as nn
 from nncodegen import compile_model, perceptron
 from nncodegen.cli.commands import command
 from tests.support import ROOT
+from tests.support.command import Commands
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -44,7 +45,6 @@ def alone(folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.usefixtures("usual_compiler")
 def test_build_the_perceptron(run):
     """Without a model the perceptron is built, checked and trained, and the command says how to import it."""
     done = alone(run.folder, "build")
@@ -531,12 +531,12 @@ def test_how_to_import(run, commands, out, name):
     assert used.stdout.strip() == "('x[0]', 'x[1]', 'x[2]')"
 
 
-WITHOUT = """
-    import sys
-    sys.modules[sys.argv.pop(1)] = None
-    from nncodegen.__main__ import main
-    main()
-    """
+@pytest.fixture(scope="module")
+def plain_commands(tmp_path_factory):
+    """What runs the command line, with no package imported that a command may do without."""
+    commands = Commands(tmp_path_factory.mktemp("plain"))
+    yield commands
+    commands.close()
 
 
 @pytest.mark.parametrize(
@@ -550,7 +550,7 @@ WITHOUT = """
         ("pandas", "export --target c .", "nncodegen.table needs pandas", "table"),
         ("pandas", "compare --tables iris", "nncodegen.table needs pandas", "table"),
         ("matplotlib", "bench --plot chart.svg curve", "--plot needs matplotlib", "bench"),
-        ("sklearn.datasets", "bench --quick --peers nncodegen digits", " needs scikit-learn", "bench"),
+        ("sklearn.datasets", "bench --quick --precision float64 --peers nncodegen digits", " needs scikit-learn", "bench"),
         ("latex2mathml", "report models.py:first", "a report needs latex2mathml", "report"),
         ("onnx", "export --target onnx --out out models.py:first", "the destination onnx needs onnx", "onnx"),
         (
@@ -561,16 +561,13 @@ WITHOUT = """
         ),
     ],
 )
-def test_missing_packages_of_commands(run, package, arguments, what, extra):
+def test_missing_packages_of_commands(run, plain_commands, package, arguments, what, extra):
     """A command that takes a package that is not installed says so in the one wording, and how to install it."""
     for each in ("pandas", "sklearn", "wheel"):
         pytest.importorskip(each)
     run.write("models.py", MODELS)
-    program = [sys.executable, "-c", textwrap.dedent(WITHOUT), package, *arguments.split()]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        program, cwd=run.folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = plain_commands.run(arguments.split(), run.folder, environment, without=package)
     assert done.returncode == 1
     message = f"{what}, which is not installed: python -m pip install 'nncodegen[{extra}]'\n"
     assert done.stderr.startswith("error: ")

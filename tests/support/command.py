@@ -39,9 +39,12 @@ class Commands:
             return 0.0
         return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime, stime, cutime, cstime
 
-    def run(self, arguments, folder, environment):
-        """The finished command, as ``subprocess.run`` gives it, with both streams as text."""
-        request = {"arguments": arguments, "folder": str(folder), "environment": environment}
+    def run(self, arguments, folder, environment, without=None):
+        """The finished command, as ``subprocess.run`` gives it, with both streams as text.
+
+        ``without`` names a package that the command does not find, and that no command has imported here before.
+        """
+        request = {"arguments": arguments, "folder": str(folder), "environment": environment, "without": without}
         request["streams"] = list(map(str, self.files))
         print(json.dumps(request), file=self.server.stdin, flush=True)
         code = int(self.server.stdout.readline())
@@ -71,18 +74,22 @@ def serve():
     import nncodegen.cli.commands  # noqa: F401 (what takes long, and is to be there in every command)
 
     for line in sys.stdin:
-        for word in json.loads(line)["arguments"]:
+        request = json.loads(line)
+        for word in () if request["without"] else request["arguments"]:
             for name in IMPORTS.get(word, ()):
                 with contextlib.suppress(ImportError):  # the command says what is not installed
                     importlib.import_module(name)
         child = os.fork()
         if child == 0:
-            os._exit(command(**json.loads(line)))
+            os._exit(command(**request))
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def command(arguments, folder, environment, streams):
+def command(arguments, folder, environment, streams, without):
     """Runs a command in this process; returns its exit code."""
+    if without:
+        assert without not in sys.modules, f"{without} is imported already"
+        sys.modules[without] = None
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
