@@ -2,7 +2,7 @@
 
 What takes long and rarely tells something new needs ``--thorough``: other CPUs in an emulator, sanitizers of C, the
 C runtime in both precisions with either compiler, Hessians of all pairs of an activation and a loss, and more; with
-``--part 1/32``, a 32nd of that.
+``--part 1/48``, a 48th of that.
 Random examples are the same in every run. ``--search 10`` tries each property with ten times as many, which are others
 in every run: hypothesis prints how to try one of them again. ``--update-golden`` renews the committed texts,
 ``--store-durations`` the seconds that each file of tests takes, by which several processes share them: seconds of CPU

@@ -550,7 +550,12 @@ def plain_commands(tmp_path_factory):
         ("pandas", "export --target c .", "nncodegen.table needs pandas", "table"),
         ("pandas", "compare --tables iris", "nncodegen.table needs pandas", "table"),
         ("matplotlib", "bench --plot chart.svg curve", "--plot needs matplotlib", "bench"),
-        ("sklearn.datasets", "bench --quick --precision float64 --peers nncodegen digits", " needs scikit-learn", "bench"),
+        (
+            "sklearn.datasets",
+            "bench --quick --precision float64 --peers nncodegen digits",
+            " needs scikit-learn",
+            "bench",
+        ),
         ("latex2mathml", "report models.py:first", "a report needs latex2mathml", "report"),
         ("onnx", "export --target onnx --out out models.py:first", "the destination onnx needs onnx", "onnx"),
         (
