@@ -276,6 +276,23 @@ def test_errors_in_x():
     np.testing.assert_allclose(many.intervals[0, 1], [low, high], rtol=1e-4)
 
 
+def test_verdicts_with_errors_in_x():
+    """A product is seen as one where inputs have errors, in groups and without, and a better fit is found again."""
+    module, options = built(ONLY_PRODUCT), {"sigma": 0.05, "sigma_x": 0.02}
+    alone = module.fit(X, product_data(), **options).profiles(parameters="V")["V"].verdict
+    assert alone.text == "not identifiable: only V*k"
+    x, y = np.tile(X, 2), np.concatenate([product_data(), 2 * product_data()])
+    grouped = module.fit(x, y, groups=np.repeat([0, 1], len(X)), own="V", **options)
+    verdict = grouped.profiles(parameters="k")["k"].verdict
+    assert (verdict.word, set(verdict.together)) == ("not identifiable", {"V[0]", "V[1]"})
+    best = built(DECAY).fit(X, skewed(), p0=[2.5, 1.3, 0.5], **options)
+    again = best._again_from(best.parameters * 1.1)
+    assert again.cost == pytest.approx(best.cost, rel=1e-9)
+    np.testing.assert_allclose(again.x_estimated, best.x_estimated, rtol=1e-6)
+    whole = built(DECAY).fit(x, np.tile(skewed(), 2), groups=np.repeat([0, 1], len(X)), own="a", **options)
+    assert whole._again_from(whole.parameters * 1.05).cost == pytest.approx(whole.cost, rel=1e-8)
+
+
 def test_a_likelihood():
     """Of counts, the profile of their rate is a formula."""
     a, x, y = sympy.symbols("a x y")
@@ -512,6 +529,23 @@ def test_files_and_pickles(tmp_path, many_data):
     assert str(again[3]) == str(many[3])
     with pytest.raises(ValueError, match="belongs to another model"):
         built(ONLY_PRODUCT).load(tmp_path / "profiles.npz")
+
+
+def test_damaged_files(tmp_path, many_data):
+    """A file whose parts do not fit together is refused."""
+    module = built(DECAY)
+    profiles, many = module.fit(X, skewed()).profiles(), module.fit_many(X, many_data, p0=[2.5, 1.3, 0.5]).profiles()
+    for each in (profiles, many):
+        each.save(tmp_path / "kept.npz")
+        arrays = dict(np.load(tmp_path / "kept.npz"))
+        damages = [{"u": arrays["u"][:-1]}, {"begins": arrays["begins"] + 1}, {"ends": arrays["ends"] + 9}]
+        damages += [{"axis": arrays["axis"][:-1]}, {"points": arrays["points"][:, :-1]}, {"scale": arrays["scale"][:2]}]
+        damages += [{"fit": arrays["fit"][:-9]}, {"unknown": np.zeros(1)}]
+        damages += [{"names": np.array(["a", "b", "z"])}] if each is profiles else [{"positions": np.array([0, 1, 7])}]
+        for damage in damages:
+            np.savez(tmp_path / "damaged.npz", **{**arrays, **damage})
+            with pytest.raises(ValueError, match=r"damaged\.npz is damaged, or no result"):
+                module.load(tmp_path / "damaged.npz")
 
 
 def test_tables():

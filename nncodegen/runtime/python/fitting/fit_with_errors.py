@@ -68,6 +68,17 @@ class ProblemWithErrors:
         known = original.model.facts.fitting.guards  # a denominator of inputs alone is not among them
         return solution._replace(poles=tuple(guard for guard in known if guard in solution.poles)), changes
 
+    def at(self, parameters: Array) -> ProblemWithErrors:
+        """Return this problem with the best changes of the inputs at some parameters, (P,)."""
+        _, changes = self.solve(parameters, np.ones(len(parameters), np.uint8))
+        return ProblemWithErrors(self.given, self.sigma_x, changes)
+
+    def result_from(self, start: Array, p0: Array, fixed: Array | None) -> FitWithErrors:
+        """Return the result of a fit from another start than that of the user, p0, both (P,)."""
+        solution, changes = self.solve(start, fixed)
+        again = ProblemWithErrors(self.given, self.sigma_x, changes)
+        return result_with_errors(again, solution, changes, p0, fixed)
+
     def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""
         held = np.zeros(len(start), np.uint8)

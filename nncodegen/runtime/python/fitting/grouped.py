@@ -198,6 +198,10 @@ class GroupedProblem:
         self._call(parameters, None, (None, costs, chi2, used, residuals, None))
         return residuals, chi2, used.astype(np.intp)
 
+    def settled(self, solution: GroupedSolution) -> GroupedProblem:
+        """Return the problem of the result of a solution, where its fits begin."""
+        return self
+
     def trials(self) -> Trials:
         """Return the trials of a descent."""
         return Trials(self)

@@ -8,6 +8,7 @@ memory from one call of C to the next.
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,9 +52,10 @@ class GroupedProblemWithErrors(GroupedProblem):
 
     def settled(self, solution: GroupedSolution) -> GroupedProblemWithErrors:
         """Return this problem, whose fits begin at the changes of a solution, if it has them."""
+        settled = copy(self)
         if solution.changes is not None and solution.ending != "not_finite":
-            self.changes = solution.changes
-        return self
+            settled.changes = solution.changes
+        return settled
 
     def _is_compiled(self) -> bool:
         return fits_with_errors_at_once(self.model)

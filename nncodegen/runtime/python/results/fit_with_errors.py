@@ -69,6 +69,18 @@ class FitWithErrors(FitResult):
             errors: Array = np.where(self.sigma_x > 0, np.sqrt(variance) * self.sigma_x, 0)
         return errors
 
+    def _again_from(self, parameters: Array) -> FitWithErrors:
+        """Return the result of this fit from another start, (P,)."""
+        whole: Any = self._refit
+        held = None if self.free.all() else (~self.free).view(np.uint8)
+        return whole.result_from(parameters.astype(self._model.dtype), self.p0, held)  # type: ignore[no-any-return]
+
+    def _triangle_at(self, parameters: Array) -> Array | None:
+        """Return the triangle (F, F) of the weighted derivatives at parameters, (P,), and the best inputs there."""
+        whole: Any = self._refit
+        held = None if self.free.all() else (~self.free).view(np.uint8)
+        return whole.at(parameters.astype(self._model.dtype)).solve(parameters, held, most=0)[0].triangle  # type: ignore[no-any-return]
+
     def _rows(self) -> tuple[Array, Array]:
         """Return the weighted rows of each sample: by its changes, (N, targets + inputs, inputs), and by parameters.
 

@@ -155,8 +155,8 @@ class GroupedFit(FitResult):
         """Return the result of this fit from another start, (P,)."""
         problem = self._problem
         grouping = Grouping(self.labels, self._numbers, self._order, problem.begins)
-        start = problem.layout.full(self.p0)
-        return type(self)(problem, problem.solve(problem.layout.full(parameters)), grouping, start)
+        solution = problem.solve(problem.layout.full(parameters))
+        return type(self)(problem.settled(solution), solution, grouping, problem.layout.full(self.p0))
 
     # --- names and values ---
 
@@ -289,7 +289,7 @@ class GroupedFit(FitResult):
     def _triangle_at(self, parameters: Array) -> Array | None:
         """Return the triangle (F, F) of the weighted derivatives at parameters, (P,)."""
         problem = self._problem
-        return self._joined_triangle(problem.evaluate(problem.layout.full(parameters), None).triangles)
+        return self._joined_triangle(problem.trials().begin(problem.layout.full(parameters)).triangles)
 
     def _joined_triangle(self, T: Array) -> Array:
         """Return the triangle of all free parameters from those of the groups."""

@@ -16,6 +16,9 @@ ACROSS, MOST = 4, 40
 POINTS = 200
 """The points of a line."""
 
+DECADES = 3
+"""The decades on either side of the best value that are shown of a profile without an end."""
+
 HIGHEST = 1.6
 """The top of a picture, in units of the level."""
 
@@ -34,7 +37,7 @@ def plot_profiles(profiles: Any, axes: Any) -> Any:
         draw_profile(panel, profiles[name], error, profiles.level)
     for panel in axes[len(names) :]:
         panel.set_visible(False)
-    axes[0].legend(fontsize="x-small", loc="upper center")
+    axes[0].legend(fontsize="x-small", loc="best")
     figure = axes[0].figure
     figure.supylabel("rise of the cost")
     return figure
@@ -42,7 +45,7 @@ def plot_profiles(profiles: Any, axes: Any) -> Any:
 
 def draw_profile(panel: Any, profile: Any, error: float, level: float) -> None:
     """Draw one profile: its line and points, the parabola of the standard error, the level, and the interval."""
-    known = profile.rises <= HIGHEST**2 * profile.level_rise
+    known = (profile.rises <= HIGHEST**2 * profile.level_rise) & _near(profile)
     values = profile.values[known]
     span, height = float(values[-1] - values[0]) or 1.0, profile.level_rise
     is_log = bool(values[0] > 0 and values[-1] > 30 * values[0])
@@ -62,6 +65,17 @@ def draw_profile(panel: Any, profile: Any, error: float, level: float) -> None:
     panel.set_ylim(0, HIGHEST * height)
     panel.set_xlabel(profile.name)
     panel.set_title(fill(profile.verdict.text, 34), fontsize="small")
+
+
+def _near(profile: Any) -> Any:
+    """Return which points are not far away: of flat profiles, those within DECADES on either side."""
+    far, values, best = 10.0**DECADES, profile.values, profile.value
+    if best > 0:
+        near = (values > best / far) & (values < best * far)
+    else:
+        near = np.abs(values - best) < far * (abs(best) or 1.0)
+    bounded = np.isfinite(profile.interval).all()
+    return np.ones(len(values), bool) if bounded else near
 
 
 def plot_contour(contour: Any, axes: Any) -> Any:
