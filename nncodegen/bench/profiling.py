@@ -107,24 +107,29 @@ def _minos(problem: CertifiedProblem, result: Any) -> Callable[[], Array]:
 
     formula, gradients = problem.curve.function("numpy"), problem.curve.jacobian("numpy")
     x, y, variance = problem.x[:, 0], problem.y[:, 0], result.reduced_chi2
+    units = np.asarray(result.standard_errors, float)  # in which MINOS succeeds more often
 
-    def cost(parameters: Array) -> float:
-        return float(np.sum((formula(x, *parameters) - y) ** 2) / variance)
+    def cost(scaled: Array) -> float:
+        return float(np.sum((formula(x, *(scaled * units)) - y) ** 2) / variance)
 
-    def gradient(parameters: Array) -> Array:
-        residuals = 2 * (formula(x, *parameters) - y) / variance
-        return np.array([np.sum(residuals * slope) for slope in gradients(x, *parameters)])
+    def gradient(scaled: Array) -> Array:
+        residuals = 2 * (formula(x, *(scaled * units)) - y) / variance
+        slopes = [np.sum(residuals * slope) for slope in gradients(x, *(scaled * units))]
+        return np.array(slopes) * units
 
     def run() -> Array:
-        minuit = Minuit(cost, np.asarray(result.parameters, float), grad=gradient, name=problem.curve.parameters)
+        minuit = Minuit(
+            cost, np.asarray(result.parameters, float) / units, grad=gradient, name=problem.curve.parameters
+        )
         minuit.print_level = -1
+        minuit.errors = np.ones(len(units))
         minuit.errordef, minuit.tol, minuit.strategy = 1, 1e-5, 2
         minuit.migrad()
         minuit.minos()
         if not minuit.valid or not all(each.is_valid for each in minuit.merrors.values()):
             raise ValueError("MINOS has no valid errors")
         ends = [(each.lower, each.upper) for each in minuit.merrors.values()]
-        intervals: Array = np.asarray(minuit.values)[:, None] + np.array(ends)
+        intervals: Array = (np.asarray(minuit.values)[:, None] + np.array(ends)) * units[:, None]
         return intervals
 
     return run

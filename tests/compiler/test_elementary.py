@@ -134,9 +134,12 @@ def test_the_angle_at_its_cut():
 
 @pytest.mark.parametrize("name", ["partials", "received"])
 def test_only_certificates_read_derivatives(name):
-    """No stage of the compiler differentiates by what judges it: of functions, and of reductions."""
+    """No stage of the compiler differentiates by what judges it: of functions, and of reductions.
+
+    Identifiability, which is no stage either, differentiates in many digits by the same records.
+    """
     for path in sorted((ROOT / "nncodegen").rglob("*.py")):
         reads = any(
             isinstance(node, ast.Attribute) and node.attr == name for node in ast.walk(ast.parse(path.read_text()))
         )
-        assert not reads or path.parent.name == "certificates", path
+        assert not reads or path.parent.name in ("certificates", "structural"), path
