@@ -114,8 +114,8 @@ def _minos(problem: CertifiedProblem, result: Any) -> Callable[[], Array]:
 
     def gradient(scaled: Array) -> Array:
         residuals = 2 * (formula(x, *(scaled * units)) - y) / variance
-        slopes = [np.sum(residuals * slope) for slope in gradients(x, *(scaled * units))]
-        return np.array(slopes) * units
+        slopes = np.array([np.sum(residuals * slope) for slope in gradients(x, *(scaled * units))])
+        return np.asarray(slopes * units)
 
     def run() -> Array:
         minuit = Minuit(

@@ -251,6 +251,6 @@ def _of_all_values(solution: Solution, count: int, apart: int) -> Solution:
 
 def _in_order(costs: Array, iterations: int) -> Array:
     """Return the costs of the last iterations in the order of time, from a ring buffer that overwrites the oldest."""
-    if iterations <= len(costs):
+    if iterations <= len(costs) or len(costs) == 1:
         return costs[:iterations].copy()  # without the rest
     return np.roll(costs, -(iterations % len(costs)))

@@ -83,7 +83,7 @@ class _Place(NamedTuple):
 
     def of(self, curves: Rows) -> _Place:
         """Return the points of some curves; of all of them without a copy."""
-        return _Place(*(array[curves] for array in self))
+        return self if isinstance(curves, slice) else _Place(*(array[curves] for array in self))
 
     @staticmethod
     def at(points: Array, u: float) -> _Place:
