@@ -170,6 +170,9 @@ typedef struct {
     const NN(real) *sigma_x; /* [samples][inputs] */
     double *changes; /* [samples][inputs]: the start, then the solution */
     void *errors_work; /* errors_size(samples, 1) bytes */
+    /* Half the squares of some linear functions of the parameters, which are added to the cost. */
+    const double *penalty; /* [penalty_rows][parameters + 1]: derivatives, then the value where all parameters are 0 */
+    size_t penalty_rows;
     NN(poll) poll;
     /* Called after each step that was tried, with the context of the poll, when cost and parameters are the best so
        far. The fit ends, as interrupted, if it returns a value other than 0. NULL: nothing is called. */

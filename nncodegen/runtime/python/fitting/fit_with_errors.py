@@ -14,6 +14,7 @@ import numpy as np
 from ..native.parts import fits_with_errors_at_once, with_errors
 from ..results.fit_with_errors import FitWithErrors
 from ..results.solution import ENDS, Solution
+from .penalty import without
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
+    from .penalty import Penalty
 
 
 class ProblemWithErrors:
@@ -42,7 +44,12 @@ class ProblemWithErrors:
         return with_errors(self.given.model)
 
     def solve(
-        self, start: Array, fixed: Array | None, watch: FitWatch | None = None, most: int | None = None
+        self,
+        start: Array,
+        fixed: Array | None,
+        watch: FitWatch | None = None,
+        most: int | None = None,
+        penalty: Penalty | None = None,
     ) -> tuple[Solution, Array]:
         """Return the solution from a start, (P,), and the changes of the inputs, (N, inputs).
 
@@ -64,7 +71,7 @@ class ProblemWithErrors:
         steps = original.options.max_iterations if most is None else most
         options = original.options.changed(bounds=bounds, max_iterations=steps)
         problem = Problem(second, original.X, original.Y, original.sigma, options)
-        solution = problem.solve(point, held, watch=watch, errors=(self.sigma_x, changes))
+        solution = problem.solve(point, held, watch=watch, errors=(self.sigma_x, changes), penalty=penalty)
         known = original.model.facts.fitting.guards  # a denominator of inputs alone is not among them
         return solution._replace(poles=tuple(guard for guard in known if guard in solution.poles)), changes
 
@@ -79,15 +86,16 @@ class ProblemWithErrors:
         again = ProblemWithErrors(self.given, self.sigma_x, changes)
         return result_with_errors(again, solution, changes, p0, fixed)
 
-    def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
-        """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""
+    def __call__(self, fixed: Mapping[int, float], start: Array, penalty: Penalty | None = None) -> tuple[float, Array]:
+        """Return the lowest cost, and its parameters, with some parameters fixed, as ``Problem`` does."""
         held = np.zeros(len(start), np.uint8)
         point = np.array(start, self.given.model.dtype)
         for position, value in fixed.items():
             held[position] = 1
             point[position] = value
-        solution, _ = self.solve(point, held)
-        return solution.cost, solution.parameters[: len(start)]
+        solution, _ = self.solve(point, held, penalty=penalty)
+        parameters = solution.parameters[: len(start)]
+        return without(penalty, solution.cost, parameters), parameters
 
 
 def fit_with_errors(

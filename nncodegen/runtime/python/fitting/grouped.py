@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,7 @@ from ..native.algebra import algebra_of
 from ..results.bordered import eliminate, in_lanes, solve
 from ..results.covariance import least_ratio
 from ..results.goodness import per_value
+from .penalty import without
 from .problem import KEPT, Problem, at_bounds, of_samples
 from .strays import Strays
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ..ground.types import Array
     from ..native.model import Model
     from .fit_watch import FitWatch
+    from .penalty import Penalty
 
 PART = 64
 """The least number of groups that a thread evaluates at once."""
@@ -98,6 +101,9 @@ class GroupedSolution(NamedTuple):
 class GroupedProblem:
     """The arguments of a fit in groups, except its start. It is pickled with the result."""
 
+    penalty: Penalty | None = None
+    """A part of the cost, by all parameters in their order; each of its functions reads own ones of one group alone."""
+
     known: tuple[Array, Array, Array] | None = None
     """The values that ``told`` returns at the solution, where C is not to compute them."""
 
@@ -156,7 +162,30 @@ class GroupedProblem:
         finite = np.isfinite(triangles).all(axis=(1, 2))
         if not finite.all():
             costs[~finite] = np.nan
-        return Rows(in_lanes(triangles), costs, seen, np.zeros(self.groups))
+        rows = Rows(in_lanes(triangles), costs, seen, np.zeros(self.groups))
+        return rows if self.penalty is None else self._with_penalty(rows, parameters)
+
+    def _with_penalty(self, rows: Rows, parameters: Array) -> Rows:
+        """Return the rows at parameters (G, P) with those of the penalty, each in one group."""
+        count = len(self.columns)
+        for place, slopes, value in self.penalty_rows(parameters):
+            stacked = np.vstack([rows.triangles[place], np.append(slopes, value)])
+            if np.isfinite(stacked).all():
+                rows.triangles[place] = algebra_of(self.model).triangles(stacked)[:count]
+            rows.costs[place] += value**2 / 2
+        return rows
+
+    def penalty_rows(self, parameters: Array) -> list[tuple[int, Array, float]]:
+        """Return for each function of the penalty its group, derivatives by the columns (F,), and value at (G, P)."""
+        if self.penalty is None:
+            return []
+        values = self.penalty.values(self.layout.flat(parameters.astype(float))).tolist()
+        parts = []
+        for flat, value in zip(self.penalty.slopes, values, strict=True):
+            slopes = self.layout.full(flat)
+            place = int(np.argmax(np.abs(slopes[:, self.own]).sum(axis=1))) if len(self.own) else 0
+            parts.append((place, slopes[place, self.columns.astype(np.intp)], value))
+        return parts
 
     def costs(self, parameters: Array) -> Array:
         """Return the costs of the groups at parameters (G, P), NaN where something is not finite."""
@@ -309,10 +338,10 @@ class GroupedProblem:
             np.ones(self.groups, bool),
         )
 
-    def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
+    def __call__(self, fixed: Mapping[int, float], start: Array, penalty: Penalty | None = None) -> tuple[float, Array]:
         """Return the lowest cost, and its parameters, with some fixed; both are those of the result: shared, then own.
 
-        It is the function by which profiles repeat a fit (``FitResult.confidence_intervals``).
+        It is the function by which profiles repeat a fit, as ``Problem`` does.
         """
         flat = np.array(start, float)
         for place, value in fixed.items():
@@ -321,8 +350,13 @@ class GroupedProblem:
         parameters = layout.full(flat)
         masks = layout.full(np.isin(np.arange(len(flat)), list(fixed)).astype(float)) > 0
         held = masks[:, self.own], masks[0, self.shared]
-        solution = self.solve(parameters, held=held)
-        return solution.rows.cost, layout.flat(solution.parameters)
+        problem = self
+        if penalty is not None:
+            problem = copy(self)
+            problem.penalty = penalty
+        solution = problem.solve(parameters, held=held)
+        reached = layout.flat(solution.parameters)
+        return without(penalty, solution.rows.cost, reached), reached
 
 
 class Layout(NamedTuple):

@@ -80,11 +80,11 @@ class _TrialsWithErrors(Trials):
         self._memory = problem.second().native.errors_memory(len(problem.Y), problem.groups)
         self._turned = False
         self._damped = np.zeros(problem.groups, np.uint8)
-        self._parameters = np.empty((0, 0))
+        self._parameters = self._trial = np.empty((0, 0))
 
     def begin(self, parameters: Array) -> Rows:
         """Return the rows at the start, (G, P), and at the changes of the problem."""
-        self._parameters = parameters
+        self._trial = parameters
         rows = self._call(parameters, None, START, changes=self.problem.changes.copy())
         self.take()
         return rows
@@ -95,14 +95,17 @@ class _TrialsWithErrors(Trials):
         It moves the changes of the inputs as well, to their best values for the step of the parameters.
         """
         falls, squares = np.empty(self.problem.groups), np.empty(self.problem.groups)
-        steps = np.ascontiguousarray(change)
+        steps, self._trial = np.ascontiguousarray(change), trial
         rows_at_end = self._call(trial, rows.signs, STEP, controlled, steps=steps, falls=falls, squares=squares)
         self.length = math.sqrt(math.fsum(squares.tolist()))
+        for place, slopes, value in self.problem.penalty_rows(self._parameters):  # of which C does not know
+            moved = float(slopes @ change[place])
+            falls[place] -= moved * value + moved**2 / 2
         return falls, rows_at_end
 
     def take(self) -> None:
         """Make the trial the point."""
-        self._turned = not self._turned
+        self._turned, self._parameters = not self._turned, self._trial
 
     def again(self, rows: Rows) -> Rows:
         """Return the rows at the point after a trial that is not taken: dampings of changes are others now."""

@@ -14,6 +14,7 @@ from ..arguments.arguments import for_c
 from ..arguments.fit_options import taken_from
 from ..native.parts import with_quantities
 from ..results.solution import ENDS, Solution
+from .penalty import without
 
 if TYPE_CHECKING:
     from ..arguments.fit_options import CheckedFitOptions
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..native.model import Model
     from ..results.solution import LeastSquares
     from .fit_watch import FitWatch
+    from .penalty import Penalty
 
 KEPT = 10_000
 """The number of last iterations whose costs are kept: the history of the fit, which explains why it did not end."""
@@ -99,11 +101,12 @@ class Problem:
         kept: int = KEPT,
         watch: FitWatch | None = None,
         errors: tuple[Array, Array] | None = None,
+        penalty: Penalty | None = None,
     ) -> Solution:
         """Solve the problem from a start, (P,); ``fixed`` is a mask (P,) of the fixed parameters.
 
         The costs after the last ``kept`` iterations are kept. A watch may end the fit. ``errors`` are those of the
-        inputs, as the native fit takes them. Raises ValueError if the loss is not convex in the outputs.
+        inputs, as the native fit takes them; a penalty is part of the cost. Raises ValueError if the loss is not convex in the outputs.
 
         Where the part that fits is not compiled yet, predictions tell first that outputs at the start are not finite.
         """
@@ -142,6 +145,7 @@ class Problem:
                 errors,
                 self.max_steps,
                 self.model.facts.steps.rtol,
+                None if penalty is None else penalty.for_c(len(parameters), math.sqrt(values)),
             )
         finally:
             if watch is not None:
@@ -200,15 +204,18 @@ class Problem:
             np.empty(0),
         )
 
-    def __call__(self, fixed: Mapping[int, float], start: Array) -> tuple[float, Array]:
-        """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices."""
+    def __call__(self, fixed: Mapping[int, float], start: Array, penalty: Penalty | None = None) -> tuple[float, Array]:
+        """Return the lowest cost, and its parameters, with some parameters fixed at given values by their indices.
+
+        With a penalty, it is the cost without it where the sum of both is lowest.
+        """
         held = np.zeros(len(start), np.uint8)
         point = np.array(start, self.model.dtype)
         for position, value in fixed.items():
             held[position] = 1
             point[position] = value
-        solution = self.solve(point, held, with_residuals=False, kept=1)
-        return solution.cost, solution.parameters
+        solution = self.solve(point, held, with_residuals=False, kept=1, penalty=penalty)
+        return without(penalty, solution.cost, solution.parameters), solution.parameters
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}

@@ -58,7 +58,7 @@ cdef bytearray _memory_of(size_t size):
 
 cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale,
         double tolerance, size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors,
-        size_t max_steps, double output_error):
+        size_t max_steps, double output_error, penalty):
     """Fit the model: write parameters, residuals, triangle, active, poles, costs and changes; see NN(fitting) in interface.h."""
     cdef _Fit fit = _Fit(native)
     cdef nncodegen_fitting *run = &fit.run
@@ -79,6 +79,8 @@ cdef tuple _fit(_Native native, X, Y, size_t samples, sigma, bounds, fixed, int 
         work = _memory_of(native.kernel.errors_size(samples, 1))
         run.sigma_x, run.changes = <const real *> _address(errors[0]), <double *> _address(errors[1])
         run.errors_work = <void *> _address(work)
+    if penalty is not None:
+        run.penalty, run.penalty_rows = <const double *> _address(penalty), <size_t> len(penalty)
     if watch is not None:
         fit.be_watched(watch, parameters)
     fit.poll.max_steps = max_steps

@@ -171,6 +171,8 @@ static const nncodegen_option nncodegen_options[] = {
         const real *sigma_x
         double *changes
         void *errors_work
+        const double *penalty
+        size_t penalty_rows
         nncodegen_poll poll
         int (*after_each)(void *) noexcept
         void *work

@@ -132,6 +132,7 @@ class Native(Protocol):
         errors: tuple[Array, Array] | None = None,
         max_steps: int = 0,
         output_error: float = 0.0,
+        penalty: Array | None = None,
     ) -> tuple[float, float, int, int, int, int, int, int]:
         """Fit the model to data, starting from the given parameters, and overwrite these with the best ones.
 
@@ -139,7 +140,9 @@ class Native(Protocol):
         targets) and triangle (free, free) are float64. So are the costs after the last iterations, a ring buffer that
         overwrites the oldest. The attribute ``native`` of a watch is set to the running fit, and the watch may end it.
         errors are the standard deviations of inputs (N, inputs), and their changes (N, inputs), float64, at the start,
-        which are overwritten: for a model whose last parameters are changes of its inputs, fixed at 0.
+        which are overwritten: for a model whose last parameters are changes of its inputs, fixed at 0. A penalty (K,
+        P + 1), float64, has linear functions of the parameters, half the squares of which are added to the cost: their
+        derivatives, and their values where all parameters are 0.
         Returns the cost, chi2, the number of residuals used, the rank, iterations, evaluations, the number of a status,
         and the index of a sample where the loss is not convex.
         """

@@ -226,10 +226,11 @@ cdef class _Native:
 
     def fit(self, X, Y, size_t samples, sigma, bounds, fixed, int robust, double robust_scale, double tolerance,
             size_t max_iterations, parameters, residuals, triangle, active, poles, costs, watch, errors=None,
-            size_t max_steps=0, double output_error=0):
+            size_t max_steps=0, double output_error=0, penalty=None):
         self.need("fitting")
         return _fit(self, X, Y, samples, sigma, bounds, fixed, robust, robust_scale, tolerance, max_iterations,
-            parameters, residuals, triangle, active, poles, costs, watch, errors, max_steps, output_error)
+            parameters, residuals, triangle, active, poles, costs, watch, errors, max_steps, output_error,
+            penalty)
 
     def fit_groups(self, tuple data, begins, int robust, double robust_scale, parameters, columns, signs, size_t first,
             size_t last, tuple results, errors=None):

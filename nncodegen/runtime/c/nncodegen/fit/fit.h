@@ -74,6 +74,7 @@ static COLD int fold_again(NN(fitting) *run, fit_memory *m, trust_region *l)
 {
     if (fold_errors(&run->poll, m, m->errors, &m->errors->here, m->triangle))
         return 1;
+    fold_penalty(run, m, m->parameters, m->triangle);
     update_gradient_and_scales(run, m);
     l->radius = l->radius > 0 ? l->radius : first_radius(m);
     return 0;
@@ -87,7 +88,7 @@ static HOT int try_step(NN(fitting) *run, fit_memory *m, trust_region *l)
     double slope;
     if (place_trial(run, m))
         return NN(FIT_INTERRUPTED);
-    const double expected = predicted_fall(m, &slope);
+    const double expected = predicted_fall(run, m, &slope);
     const int found = evaluate(run, m, m->trial, m->tried, cost, &sums);
     run->evaluations++;
     if (found == STOPPED)
@@ -190,6 +191,7 @@ static COLD int descend_with_errors(NN(fitting) *run, fit_memory *m)
         if (!release_changes(m->errors) && status != NN(FIT_INTERRUPTED))
             break;
         fold_errors(NULL, m, m->errors, &m->errors->here, m->triangle);
+        fold_penalty(run, m, m->parameters, m->triangle);
     }
     m->errors->controlled = 0;
     return status;

@@ -1,6 +1,6 @@
 /* The point of a fit: the parameters, and what follows from the triangle there; and a step from there.
 
-   Needs bounds.h, errors_in_x.h and guards.h. Gives update_gradient_and_scales, find_step, place_trial, take_trial. */
+   Needs bounds.h, errors_in_x.h, guards.h and penalty.h. Gives update_gradient_and_scales, find_step, place_trial, take_trial. */
 
 #ifndef NNCODEGEN_FIT_POINT_H
 #define NNCODEGEN_FIT_POINT_H
@@ -9,6 +9,7 @@
 #include "nncodegen/fit/errors_in_x.h"
 #include "nncodegen/fit/fit_rows.h"
 #include "nncodegen/fit/guards.h"
+#include "nncodegen/fit/penalty.h"
 
 /* Computes everything that follows from the triangle at the parameters: the gradient, the length of each column, the
    scales, the bounds that hold, and the system of the other parameters. */
@@ -116,13 +117,13 @@ static UNUSED int place_trial(NN(fitting) *run, fit_memory *m)
 
 /* Returns how much a step lowers the cost if the residuals are linear; and, in slope, the part due to the gradient
    alone. */
-static UNUSED double predicted_fall(fit_memory *m, double *slope)
+static UNUSED double predicted_fall(const NN(fitting) *run, const fit_memory *m, double *slope)
 {
     double fall = 0;
     *slope = 0;
     if (m->errors) {
         *slope = m->errors->all_slope;
-        return m->errors->all_fall;
+        return m->errors->all_fall + fall_of_penalty(run, m, slope);
     }
     for (size_t i = 0; i < m->n; i++) {
         const double *const row = m->triangle + i*TRIANGLE_ROW;
