@@ -13,7 +13,7 @@ from typing import Any
 
 from nncodegen.compiler.building.build import Built, build, check_folder, discard, is_any_kept, kept, load, write
 from nncodegen.compiler.building.compiler import find_compiler, in_one_line
-from nncodegen.compiler.building.parts import offer, offer_second
+from nncodegen.compiler.building.parts import offer, offer_errors
 from nncodegen.compiler.building.searches import Searches
 from nncodegen.compiler.describe import Describable, Model, check_program, describe
 from nncodegen.compiler.describe.checks import bounded
@@ -38,7 +38,6 @@ from nncodegen.runtime.module import Module
 from nncodegen.runtime.python.ground.facts import read
 from nncodegen.runtime.python.ground.renamed import renamed
 from nncodegen.runtime.python.interface import BUILT_FROM
-from nncodegen.runtime.python.native.parts import ERRORS, observing
 
 STAGES: tuple[Callable[..., Any], ...] = (describe, stabilize, differentiate, simplify, schedule, emit, build)
 """The stages from a model to a compiled module; each takes the result of the one before it."""
@@ -315,14 +314,11 @@ def _with_origin(module: Module, again: Callable[[], Module]) -> Module:
 
 
 def _loaded(built: Built, model: Describable, precision: str, bits: str, again: Callable[[], Module]) -> Module:
-    """Return a module, after remembering how those are made that fit its model with errors in x, or its quantities."""
+    """Return a module, after remembering how the one for errors in the inputs of its model is made, if it has any."""
     module: Any = _with_origin(load(built), again)
     if isinstance(model, Model) and model.inputs and model.targets:
         make = cache(lambda: build_module(model.with_errors(), precision, bits=bits))
-        offer_second(ERRORS, module._model.facts.identity, precision, bits, make)
-    if isinstance(model, Model) and model.quantities and model.targets:
-        make = cache(lambda: build_module(model.with_quantities(), precision, bits=bits))
-        offer_second(observing(model.quantities), module._model.facts.identity, precision, bits, make)
+        offer_errors(module._model.facts.identity, precision, bits, make)
     return module  # type: ignore[no-any-return]
 
 

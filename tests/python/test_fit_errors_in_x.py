@@ -59,7 +59,7 @@ def test_a_start_that_is_not_finite_is_said_at_once(quick_compiler, monkeypatch)
         with pytest.warns(RuntimeWarning, match="1 not_finite"):
             return results, module.fit_many(x, y[None], sigma_x=0.1)
 
-    for name in ("compile_part", "second_module"):
+    for name in ("compile_part", "module_with_errors"):
         monkeypatch.setattr(parts, name, lambda *_: pytest.fail("a module was compiled"))
     singles, many = fits()
     monkeypatch.undo()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nncodegen as nn
-from nncodegen.runtime.python.fitting.penalty import Penalty
+from nncodegen.runtime.python.results.penalty import Penalty
 from tests.support.built import built
 
 optimize = pytest.importorskip("scipy.optimize")

@@ -401,8 +401,107 @@ def test_tied_parameters_and_derived_quantities():
         tied = 0.2 * np.array(result.profiles(0.9)["a"].interval)
         np.testing.assert_allclose(profiles["c"].interval, tied, rtol=1e-5)
         assert profiles.verdicts == ("identifiable",) * 3
-    with pytest.raises(ValueError, match="without groups"):
-        built(model).fit(X, y, groups=np.arange(len(X)) % 2, own="a").profiles(parameters="T")
+
+
+LIFE = nn.Model("life", "x", "y", {"a": 1, "b": 1, "c": 0}, "a*exp(-b*x) + c", derived={"T": "log(2)/b"})
+BY_LIFE = nn.Model("by_life_alone", "x", "y", {"a": 1, "T": 0.7, "c": 0}, "a*exp(-log(2)/T*x) + c")
+BY_VALUE = nn.Model("by_value", "x", "y", {"v": 0.7, "b": 1, "c": 0}, "(v - c)*exp(-b*(x - 1.5)) + c")
+"""The same decay by its half-life, and by its value at 1.5."""
+
+
+def counts(name, parameters, output, **options):
+    """A model of numbers whose distribution is Poisson's, from its mean."""
+    return nn.Model(name, "x", "y", parameters, output, f"{output} - y*log({output})", **options)
+
+
+COUNTS = counts("counts_of_decay", {"a": 1, "b": 1}, "a*exp(-b*x)", derived={"T": "log(2)/b"})
+COUNTS_BY_LIFE = counts("counts_by_life", {"a": 1, "T": 1}, "a*exp(-log(2)/T*x)")
+COUNTS_BY_VALUE = counts("counts_by_value", {"v": 1, "b": 1}, "v*exp(-b*(x - 1.5))")
+PAIRS = {
+    "errors in x": (LIFE, BY_LIFE, BY_VALUE, {"sigma": 0.12, "sigma_x": 0.05}),
+    "groups": (LIFE, BY_LIFE, BY_VALUE, {}),
+    "groups with errors in x": (LIFE, BY_LIFE, BY_VALUE, {"sigma": 0.12, "sigma_x": 0.05}),
+    "likelihood": (COUNTS, COUNTS_BY_LIFE, COUNTS_BY_VALUE, {}),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_quantities_and_predictions_of_each_kind_of_fit(kind):
+    """Their intervals are those of parameters which stand for them, in a model that is written with these."""
+    model, by_life, by_value, options = PAIRS[kind]
+    x, y = X, skewed(noise=0.06)
+    if kind == "likelihood":
+        y = np.random.default_rng(5).poisson(np.exp(2 - 0.6 * X)).astype(float)
+    if kind.startswith("groups"):
+        x, y = np.tile(X, 2), np.concatenate([y, skewed(4, 0.06) + 0.2])
+        options = options | {"groups": np.repeat(["u", "w"], len(X))}
+    is_grouped = "groups" in options
+    own = {"T": ["b"], "life": ["T"], "value": ["b"]} if is_grouped else {}
+    results = [
+        built(each, fit=True).fit(x, y, **options, **({"own": own[key]} if own else {}))
+        for each, key in ((model, "T"), (by_life, "life"))
+    ]
+    profiles, expected = (result.profiles(parameters="T") for result in results)
+    assert profiles.names == expected.names == (("T[u]", "T[w]") if is_grouped else ("T",))
+    np.testing.assert_allclose(profiles.intervals, expected.intervals, rtol=2e-4)
+    assert profiles.verdicts == expected.verdicts
+    if is_grouped:
+        outputs, low, high = results[0].predict([1.5, 1.5], ["u", "w"], interval="confidence", method="profile")
+        alone = results[0].group("w").predict([1.5], interval="confidence", method="profile")
+        np.testing.assert_array_equal(np.ravel(alone), [part[1, 0] for part in (outputs, low, high)])
+        by_values = built(by_value, fit=True).fit(x, y, **options, own=["v", "b", "c"])
+        whole = built(model, fit=True).fit(x, y, **options, own=["a", "b", "c"])
+        _, low, high = whole.predict([1.5, 1.5], ["u", "w"], interval="confidence", method="profile")
+        intervals = by_values.profiles(parameters="v").intervals
+    else:
+        _, low, high = results[0].predict([1.5], interval="confidence", method="profile")
+        intervals = built(by_value, fit=True).fit(x, y, **options).profiles(parameters="v").intervals
+    np.testing.assert_allclose(np.hstack([low, high]), intervals, rtol=2e-4)
+
+
+def test_predictions_of_motion_and_of_layers():
+    """They have the intervals of the formula that is the solution, and of a linear model."""
+    motion = nn.Dynamics("u' = -k*u", {"u": "u0"}, {"k": 1, "u0": 2}, times=len(X), name="decaying")
+    solution = nn.Model("solution", "x", "y", {"k": 1, "u0": 2}, "u0*exp(-k*x)")
+    y = skewed(noise=0.05) - 0.5
+    _, *ends = built(motion).fit(X[None], y[None]).predict(X[None], interval="confidence", method="profile")
+    _, *expected = built(solution).fit(X, y).predict(X, interval="confidence", method="profile")
+    np.testing.assert_allclose(np.ravel(ends), np.ravel(expected), rtol=2e-4)
+    layers = nn.Sequential([nn.Dense(1)], inputs=1, loss="mse", name="line_of_layers")
+    result = built(layers, fit=True).fit(X[:, None], skewed()[:, None])
+    np.testing.assert_allclose(result.profiles().intervals, result.confidence_intervals(), rtol=1e-6)
+    _, *ends = result.predict([[2.0]], interval="confidence", method="profile")
+    np.testing.assert_allclose(np.ravel(ends), np.ravel(result.predict([[2.0]], interval="confidence")[1:]), rtol=1e-5)
+
+
+def test_a_quantity_that_the_data_do_not_determine():
+    """Its profile goes on to both sides; one that is a number has none."""
+    model = nn.Model("lost", "x", "y", {"V": 1, "k": 1, "m": 2}, "V*k*x/(m + x)", derived={"q": "V/k", "p": "V*k"})
+    result = built(model).fit(X, 3 * X / (1.2 + X) + 0.05 * np.random.default_rng(2).normal(size=len(X)))
+    profiles = result.profiles(parameters=["q", "p"])
+    assert profiles.verdicts[1] == "identifiable"
+    assert profiles.verdicts[0] != "identifiable"
+    constant = nn.Model("constant", "x", "y", {"a": 1}, "a*x", derived={"two": "a - a + 2"})
+    with pytest.raises(ValueError, match="two is a number"):
+        built(constant).fit(X, 2 * X + 0.1 * np.cos(9 * X)).profiles(parameters="two")
+
+
+def test_quantities_of_many_fits(tmp_path):
+    """They are those of each fit, beside parameters, and are saved."""
+    Y = np.stack([skewed(seed, 0.06) for seed in range(3)])
+    module = built(LIFE)
+    fits = module.fit_many(X, Y)
+    profiles = fits.profiles(parameters=["T", "a"], threads=2)
+    assert profiles.names == ("a", "T")
+    for m in range(3):
+        alone = module.fit(X, Y[m]).profiles(parameters=["a", "T"])
+        np.testing.assert_allclose(profiles.intervals[m], alone.intervals, rtol=2e-4)
+        np.testing.assert_allclose(profiles[m].intervals, profiles.intervals[m], rtol=1e-12)
+    profiles.save(tmp_path / "profiles.npz")
+    again = module.load(tmp_path / "profiles.npz")
+    np.testing.assert_array_equal(again.intervals, profiles.intervals)
+    assert again.names == profiles.names
+    np.testing.assert_array_equal(profiles.to_frame()["T"], fits.derived["T"])
 
 
 def test_contour_of_a_line_is_its_ellipse():

@@ -21,7 +21,7 @@ from nncodegen.compiler.emit import Sources
 from nncodegen.errors import CheckError
 from nncodegen.runtime.python.native import builder
 
-__all__ = ["address_of", "check", "load_again", "offer", "offer_second", "second_module"]
+__all__ = ["address_of", "check", "load_again", "module_with_errors", "offer", "offer_errors"]
 
 _OFFERED: dict[Path, tuple[Callable[[bool], Sources], Compiler]] = {}
 """For the modules of this process: functions that return the sources of the model with all parts, or with those of fits
@@ -30,11 +30,10 @@ _TO_CHECK: dict[Path, Callable[[str], None]] = {}
 """For the modules of this process: functions that check a part, and raise CheckError if it is wrong."""
 _NEW: dict[tuple[Path, str], Path] = {}
 """The libraries of parts that this process has compiled and not checked yet."""
-_SECOND: dict[tuple[str, str, str, str], Callable[[], Any]] = {}
-"""For the models of this process: functions that return a second module, which fits the model in another way.
+_WITH_ERRORS: dict[tuple[str, str, str], Callable[[], Any]] = {}
+"""For the models of this process: functions that return the module that fits each with errors in its inputs.
 
-The keys are its kind, such as "errors", and what tells models apart, wherever their modules were built: identity,
-precision and bits.
+The keys are what tells models apart, wherever their modules were built: identity, precision and bits.
 """
 _LOADED: dict[Path, ctypes.CDLL] = {}
 _LOCK = Lock()
@@ -52,14 +51,14 @@ def offer(module: Path, write: Callable[[bool], Sources], check: Callable[[str],
         _TO_CHECK[module] = check
 
 
-def offer_second(kind: str, identity: str, precision: str, bits: str, make: Callable[[], Any]) -> None:
-    """Remember how a second module of a model is made, which fits it in another way, such as ``Model.with_errors``."""
-    _SECOND[kind, identity, precision, bits] = make
+def offer_errors(identity: str, precision: str, bits: str, make: Callable[[], Any]) -> None:
+    """Remember how the module is made that fits a model with errors in its inputs (``Model.with_errors``)."""
+    _WITH_ERRORS[identity, precision, bits] = make
 
 
-def second_module(kind: str, identity: str, precision: str, bits: str) -> Any | None:
-    """Return a module that fits a model in another way; None if this process has not built the model."""
-    make = _SECOND.get((kind, identity, precision, bits))
+def module_with_errors(identity: str, precision: str, bits: str) -> Any | None:
+    """Return the module that fits a model with errors in its inputs; None if this process has not built the model."""
+    make = _WITH_ERRORS.get((identity, precision, bits))
     return make() if make else None
 
 

@@ -15,7 +15,7 @@ from nncodegen.compiler.describe.checks import bounded, check_expression, check_
 from nncodegen.compiler.describe.grammar import CONSTANTS, Read, as_expression, read_in_order
 from nncodegen.compiler.describe.optimizers import Optimizer
 from nncodegen.compiler.describe.pieces import cut
-from nncodegen.compiler.describe.ties import Given, quantity_formulas, read_quantities, read_ties
+from nncodegen.compiler.describe.ties import Given, read_quantities, read_ties
 from nncodegen.compiler.describe.written import formula_text, written
 from nncodegen.compiler.ir import SAMPLE, Element, Initial, Program, Step, Tensor
 from nncodegen.compiler.ir.graphs import contains, graph_of, replaced, symbols_of
@@ -75,7 +75,6 @@ class Model(ModelBase):
             known.check(symbol.name)
         taken = (*self.inputs, *self.targets, *self.parameters)
         self.quantities = read_quantities(self.ties, derived, tuple(self.parameters), taken)
-        self._derived = derived
         self.own = self._own(own)
         symbols = (*taken, *self.ties)
         if loss is None and (output is None or not self.targets):
@@ -131,28 +130,6 @@ class Model(ModelBase):
         fits = replace(task.fits, input_shifts=len(changes))
         model._program = replace(model._program, task=replace(task, fits=fits))
         return model
-
-    def with_quantities(self) -> Model:
-        """Return the model whose further outputs are its tied parameters and derived quantities.
-
-        So each of these can be observed, which profiles of them need.
-        """
-        taken = {symbol.name for symbol in (*self.inputs, *self.targets, *self.parameters)}
-        observed: list[Symbol] = []
-        for quantity in self.quantities:
-            observed.append(Symbol(unused(f"observed_{quantity.name}", taken)))
-            taken.add(observed[-1].name)
-        formulas = quantity_formulas(self.ties, self._derived, tuple(self.parameters), ())
-        return Model(
-            f"{self.name}_with_quantities",
-            self.inputs,
-            (*self.targets, *observed),
-            self.parameters,
-            (
-                *(Read(output, typed) for output, typed in zip(self.outputs, self._in_order, strict=True)),
-                *(Read(formula, None) for formula in formulas.values()),
-            ),
-        )
 
     def __repr__(self) -> str:
         outputs = ", ".join(map(formula_text, self.outputs))

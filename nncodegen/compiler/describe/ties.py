@@ -51,10 +51,10 @@ def read_ties(
     return {symbol: done[symbol] for symbol in formulas}
 
 
-def quantity_formulas(
+def read_quantities(
     ties: Mapping[Symbol, Expr], derived: Given | None, parameters: Sequence[Symbol], taken: Sequence[Symbol]
-) -> dict[Symbol, Expr]:
-    """Return the formulas of tied parameters, then of derived quantities, in which no tied parameter is left.
+) -> tuple[Quantity, ...]:
+    """Return tied parameters and derived quantities, with their derivatives by the parameters.
 
     ``taken`` are the symbols whose names no quantity can have. Raises ModelError.
     """
@@ -62,15 +62,11 @@ def quantity_formulas(
     for symbol in formulas:
         if symbol.name in {other.name for other in (*taken, *ties)}:
             raise ModelError(f"the derived quantity {symbol.name} has the name of another symbol: rename it")
-    return {**ties, **{symbol: formula.xreplace(dict(ties)) for symbol, formula in formulas.items()}}
-
-
-def read_quantities(
-    ties: Mapping[Symbol, Expr], derived: Given | None, parameters: Sequence[Symbol], taken: Sequence[Symbol]
-) -> tuple[Quantity, ...]:
-    """Return tied parameters and derived quantities, with their derivatives by the parameters. Raises ModelError."""
-    formulas = quantity_formulas(ties, derived, parameters, taken)
-    return tuple(_quantity(symbol.name, formula, parameters, symbol in ties) for symbol, formula in formulas.items())
+    quantities = [_quantity(symbol.name, formula, parameters, True) for symbol, formula in ties.items()]
+    quantities += [
+        _quantity(symbol.name, formula.xreplace(dict(ties)), parameters, False) for symbol, formula in formulas.items()
+    ]
+    return tuple(quantities)
 
 
 def read_formulas(derived: Given | None, known: Sequence[Symbol]) -> dict[Symbol, Expr]:

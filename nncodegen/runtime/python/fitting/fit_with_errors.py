@@ -13,16 +13,16 @@ import numpy as np
 
 from ..native.parts import fits_with_errors_at_once, with_errors
 from ..results.fit_with_errors import FitWithErrors
+from ..results.penalty import without
 from ..results.solution import ENDS, Solution
-from .penalty import without
 from .problem import Problem
 
 if TYPE_CHECKING:
     from ..arguments.fit_options import CheckedFitOptions
     from ..ground.types import Array
     from ..native.model import Model
+    from ..results.penalty import Penalty
     from .fit_watch import FitWatch
-    from .penalty import Penalty
 
 
 class ProblemWithErrors:

@@ -26,7 +26,7 @@ from ..native.algebra import algebra_of
 from ..results.bordered import eliminate, in_lanes, solve
 from ..results.covariance import least_ratio
 from ..results.goodness import per_value
-from .penalty import without
+from ..results.penalty import without
 from .problem import KEPT, Problem, at_bounds, of_samples
 from .strays import Strays
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from ..arguments.fit_options import CheckedFitOptions
     from ..ground.types import Array
     from ..native.model import Model
+    from ..results.penalty import Penalty
     from .fit_watch import FitWatch
-    from .penalty import Penalty
 
 PART = 64
 """The least number of groups that a thread evaluates at once."""

@@ -12,17 +12,16 @@ import numpy as np
 
 from ..arguments.arguments import for_c
 from ..arguments.fit_options import taken_from
-from ..native.parts import with_quantities
+from ..results.penalty import without
 from ..results.solution import ENDS, Solution
-from .penalty import without
 
 if TYPE_CHECKING:
     from ..arguments.fit_options import CheckedFitOptions
     from ..ground.types import Array
     from ..native.model import Model
+    from ..results.penalty import Penalty
     from ..results.solution import LeastSquares
     from .fit_watch import FitWatch
-    from .penalty import Penalty
 
 KEPT = 10_000
 """The number of last iterations whose costs are kept: the history of the fit, which explains why it did not end."""
@@ -62,37 +61,6 @@ class Problem:
         limited.max_steps = steps
         return limited
 
-    def with_quantities(self) -> Problem:
-        """Return this problem for the second model, whose quantities can be observed, and are not yet.
-
-        Raises ValueError where the formula of the model is not known.
-        """
-        second = with_quantities(self.model)
-        more = len(second.target_names) - self.Y.shape[1]
-        Y = np.pad(self.Y, ((0, 0), (0, more)), constant_values=np.nan)
-        sigma = self.sigma
-        if sigma is not None and sigma.ndim == 2:
-            sigma = np.pad(sigma, ((0, 0), (0, more)), constant_values=1)
-        return Problem(second, self.X, Y, sigma, self.options, self.max_steps)
-
-    def with_observation(self, row: Array | None, column: int, value: float, deviation: float) -> Problem:
-        """Return this problem with one more sample, (1, inputs), of which one target is observed, with its error."""
-        dtype, targets = self.model.dtype, self.Y.shape[1]
-        observed = np.full((1, targets), np.nan, dtype)
-        observed[0, column] = value
-        sigma = np.ones((self.samples, targets), dtype) * (
-            1 if self.sigma is None else self.sigma[:, None] if np.ndim(self.sigma) == 1 else self.sigma
-        )
-        X = None if self.X is None or row is None else np.concatenate([self.X, row.astype(dtype)])
-        return Problem(
-            self.model,
-            X,
-            np.concatenate([self.Y, observed]),
-            np.concatenate([sigma, np.full((1, targets), deviation, dtype)]),
-            self.options,
-            self.max_steps,
-        )
-
     def solve(
         self,
         start: Array,
@@ -106,7 +74,8 @@ class Problem:
         """Solve the problem from a start, (P,); ``fixed`` is a mask (P,) of the fixed parameters.
 
         The costs after the last ``kept`` iterations are kept. A watch may end the fit. ``errors`` are those of the
-        inputs, as the native fit takes them; a penalty is part of the cost. Raises ValueError if the loss is not convex in the outputs.
+        inputs, as the native fit takes them; a penalty is part of the cost.
+        Raises ValueError if the loss is not convex in the outputs.
 
         Where the part that fits is not compiled yet, predictions tell first that outputs at the start are not finite.
         """

@@ -22,8 +22,8 @@ class Builder(Protocol):
     def check(self, file: str, part: str) -> None:
         """Check a part that has been compiled. Raises CheckError if it is wrong."""
 
-    def second_module(self, kind: str, identity: str, precision: str, bits: str) -> Any | None:
-        """Return a module that fits a model in another way, by its kind; None where the model is not known."""
+    def module_with_errors(self, identity: str, precision: str, bits: str) -> Any | None:
+        """Return the module that fits a model with errors in its inputs; None where it is not known."""
 
     def load_again(self, path: str) -> Any | None:
         """Import a compiled module that another process has built; None if it is not there undamaged."""

@@ -38,11 +38,6 @@ def result_of_model(kind: Kind) -> Kind:
 class Model:
     """A compiled model: the first argument of a module's functions. Undocumented attributes are those of the module."""
 
-    with_errors: Model | None = None
-    """The model with the changes of its inputs as further parameters, once it has been needed."""
-    with_quantities: Model | None = None
-    """The model with its tied parameters and derived quantities as further outputs, once it has been needed."""
-
     def __init__(self, facts: Facts, native: Native, module: str) -> None:
         self.facts = facts
         self.native = native
@@ -71,6 +66,8 @@ class Model:
         self.parameter_count = sum(parameter.size for parameter in facts.parameters)
         self.constants = constant_parameters(facts.parameters, self.dtype)
         """The initial parameters, if they do not depend on a seed; else None."""
+        self.with_errors: Model | None = None
+        """The model with the changes of its inputs as further parameters, once it has been needed."""
         self.has_told_of_order = False
         """True after a warning that the columns of a table are taken by name."""
         self.symmetries: Any = None

@@ -6,57 +6,15 @@ whole. So this file may ask for nncodegen.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..ground.clock import clock
 from ..ground.missing import missing_package
 from .builder import find_builder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..ground.facts import Facts, Quantity
+    from ..ground.facts import Facts
     from .model import Model
-
-
-ERRORS = "errors"
-"""The kind of the second module that has the change of each input as a further parameter."""
-
-
-def observing(quantities: Sequence[Quantity]) -> str:
-    """Return the kind of the second module whose outputs are those of a model, then some quantities.
-
-    It names their formulas: models that compute the same may have different ones.
-    """
-    return f"observing {[(quantity.name, quantity.value) for quantity in quantities]}"
-
-
-def with_quantities(model: Model) -> Model:
-    """Return the second model, which has the quantities of a model as further outputs, so that they can be observed.
-
-    Raises ValueError where no process has told the formula of the model to this one.
-    """
-    if model.with_quantities is None:
-        module = _second(model, observing(model.facts.fitting.quantities))
-        if not module:
-            raise ValueError(
-                f"profiles of tied parameters and derived quantities fit a second module of {model.name}, and this "
-                f"process has not built it: call nncodegen.build for the same model, in {model.precision}, once in "
-                f"this process; what was loaded then works, too"
-            )
-        model.with_quantities = module._model
-    return model.with_quantities
-
-
-def _second(model: Model, kind: str) -> Any:
-    """Return a second module of a model, by its kind; None where nobody knows how to make it."""
-    try:
-        builder = find_builder()
-    except ImportError:
-        return None
-    facts = model.facts
-    with clock.standing():
-        return builder.second_module(kind, facts.identity, facts.precision, facts.bits)
 
 
 def with_errors(model: Model) -> Model:
@@ -66,8 +24,14 @@ def with_errors(model: Model) -> Model:
     which the second one is made, to this one; CompilerNotFoundError for a module without C.
     """
     if model.with_errors is None:
+        try:
+            builder = find_builder()
+        except ImportError:
+            builder = None
+        facts = model.facts
         _check_formula(model)
-        module = _second(model, ERRORS)
+        with clock.standing():
+            module = builder and builder.module_with_errors(facts.identity, facts.precision, facts.bits)
         if not module:
             model.native.errors_memory(0, 0)  # a module without C says that it has no fits: a second one has none, too
             raise ValueError(

@@ -18,7 +18,7 @@ from .fit_plot import plot
 from .fit_table import html_table, text_table
 from .fitted import Fitted
 from .intervals import Predicted, confidence_intervals, predict_with_interval
-from .quantities import Quantities
+from .quantities import Quantities, as_function
 from .saved import FIT, head, write_archive
 from .terms_plot import plot_solution
 from .training_plot import plot_history
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..ground.types import Array
     from .profiles.contour import Contour
     from .profiles.profile import Profiles
+    from .quantities import Function
 
 LEVEL = 0.95
 """The default probability of intervals."""
@@ -115,6 +116,14 @@ class FitResult(Shown, Fitted):
         Needs SciPy. Raises ValueError for another method, or a level that is not between 0 and 1.
         """
         return confidence_intervals(self, level, method)
+
+    def _quantity(self, place: int) -> Function:
+        """Return a tied parameter or derived quantity, by its place, as a function of all parameters."""
+        return as_function(self._model.facts.fitting.quantities[place])
+
+    def _in_whole(self, functions: list[Function]) -> tuple[FitResult, list[Function]]:
+        """Return the fit to repeat, and functions of the parameters of this one as such of its parameters."""
+        return self, functions
 
     def profiles(
         self,

@@ -23,6 +23,7 @@ from .bordered import BlockErrors
 from .fit_result import LEVEL, FitResult
 from .grouped_plot import plot_groups
 from .intervals import Predicted
+from .quantities import as_function
 from .saved import GROUPED, head, write_archive
 from .solution import solution_of
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..ground.types import Array
     from .profiles.profile import Profiles
+    from .quantities import Function
 
 MOST_CORRELATED = 500
 """The most parameters whose correlations a table looks at."""
@@ -83,6 +85,10 @@ class OneGroup(FitResult):
         label = label_text(whole.labels[place])
         example = f"{whole.own[0]}[{label}]" if whole.own else whole.shared[0]
         raise ValueError(f"profiles are those of the fit of all groups: follow them there, as parameters=[{example!r}]")
+
+    def _in_whole(self, functions: list[Function]) -> tuple[FitResult, list[Function]]:
+        whole, place = self._whole
+        return whole, [_of_group(whole._problem.layout, place, function) for function in functions]
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fit of this group to a file, from which the module's ``load`` reads it.
@@ -432,6 +438,7 @@ class GroupedFit(FitResult):
         interval: str | None = None,
         level: float = LEVEL,
         sigma: Any = None,
+        method: str = "t",
     ) -> Any:
         """Return the outputs for the rows of X, (N, K); with an interval, (outputs, lower, upper), each (N, K).
 
@@ -454,12 +461,12 @@ class GroupedFit(FitResult):
         for rows in np.split(order, ends):
             place = int(numbers[rows[0]])
             group_inputs = None if inputs is None else inputs[rows]
-            if interval is None and sigma is None and level == LEVEL:
+            if interval is None and sigma is None and level == LEVEL and method == "t":
                 outputs[0, rows] = model.predict(self.group_parameters[place], group_inputs)
                 continue
             group_fit = self.group(self.labels[place])
-            predicted = group_fit.predict(group_inputs, interval, level, np.asarray(sigma)[rows] if per_row else sigma)
-            outputs[:, rows] = predicted
+            group_sigma = np.asarray(sigma)[rows] if per_row else sigma
+            outputs[:, rows] = group_fit.predict(group_inputs, interval, level, group_sigma, method)
         return outputs[0] if interval is None else Predicted(*outputs)
 
     def plot(
@@ -480,6 +487,12 @@ class GroupedFit(FitResult):
     def derived(self) -> Any:
         """Return the tied parameters and derived quantities of all groups: names such as "half_life[plate 1]"."""
         return GroupedQuantities(self)
+
+    def _quantity(self, place: int) -> Function:
+        """Return a tied parameter or derived quantity of a group as a function of all parameters."""
+        quantities = self._model.facts.fitting.quantities
+        group, number = divmod(place, len(quantities))
+        return _of_group(self._problem.layout, group, as_function(quantities[number]))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the result with its data to a file, an .npz archive, from which the module's ``load`` reads it.
@@ -581,6 +594,19 @@ class GroupedQuantities:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def _of_group(layout: Any, place: int, function: Function) -> Function:
+    """Return a function of the parameters of one group as one of all parameters of a fit in groups."""
+    own, shared = list(layout.own), list(layout.shared)
+
+    def of_all(flat: Array) -> tuple[float, Array]:
+        value, slopes = function(layout.full(flat)[place])
+        every = np.zeros((layout.groups, len(slopes)))
+        every[place, own], every[0, shared] = slopes[own], slopes[shared]
+        return value, layout.flat(every)
+
+    return of_all
 
 
 def label_text(label: Any) -> str:

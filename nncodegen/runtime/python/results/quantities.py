@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,10 @@ SCOPE = {"math": math, "__builtins__": {"abs": abs, "max": max, "min": min, "Tru
 
 SAME_SCOPE = {**SCOPE, "math": SAME_MATH, "power": power}
 """These names where bits must not depend on the C library, which computes powers of numbers of Python, too."""
+
+
+Function = Callable[["Array"], "tuple[float, Array]"]
+"""A function of the parameters of a fit, (P,), and its derivatives by them, (P,)."""
 
 
 class _Powers(ast.NodeTransformer):
@@ -121,6 +126,16 @@ class Quantities:
     def __repr__(self) -> str:
         pairs = zip(self.names, self.values, self.standard_errors, strict=True)
         return f"<Quantities: {', '.join(f'{name} = {value:.6g} +- {error:.2g}' for name, value, error in pairs)}>"
+
+
+def as_function(quantity: Quantity) -> Function:
+    """Return a quantity as a function of the parameters of a fit."""
+
+    def function(parameters: Array) -> tuple[float, Array]:
+        value, slopes = evaluated(quantity, parameters.tolist())
+        return value, np.array(slopes)
+
+    return function
 
 
 def evaluated(quantity: Quantity, point: list[float], same_bits: bool = False) -> tuple[float, list[float]]:

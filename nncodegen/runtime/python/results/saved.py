@@ -247,6 +247,7 @@ def _forms_of_profiles(model: Model, there: set[str]) -> dict[str, tuple[tuple[A
         "verdicts": ((None, 4), "U"),
         "places": ((None,), np.int64),
         "positions": ((None,), np.int64),
+        "quantities": ((None,), "U"),
         "lower": ((None,), np.int64),
     }
     return parts | {key: form for key, form in optional.items() if key in there}

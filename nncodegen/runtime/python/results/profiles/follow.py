@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -49,6 +49,34 @@ class Followed(NamedTuple):
     lower: dict[int, tuple[float, Array]]
     """Lower costs that were seen, and their parameters, by the indices of fits."""
 
+    def some(self, profiles: Array) -> Followed:
+        """Return some of the profiles, by their places, in that order, without the lower costs."""
+        begins = self.curves.begins
+        parts = [np.arange(*begins[place : place + 2].tolist()) for place in profiles.tolist()]
+        points = np.concatenate([np.empty(0, int), *parts])
+        counts = np.cumsum([0, *map(len, parts)])
+        return Followed(
+            Curves(counts, *(array[points] for array in self.curves[1:])),
+            self.intervals[profiles],
+            self.ends[profiles],
+            self.axis.of_curves(profiles),
+            {},
+        )
+
+
+def stacked(parts: Sequence[Followed]) -> Followed:
+    """Return profiles of one fit that follow each other, with the lowest cost that any of them has seen."""
+    curves = [part.curves for part in parts]
+    arrays = [np.concatenate(each) for each in zip(*(each[1:] for each in curves), strict=True)]
+    counts = np.concatenate([np.diff(each.begins) for each in curves])
+    return Followed(
+        Curves(np.concatenate([[0], np.cumsum(counts)]), *arrays),
+        np.concatenate([part.intervals for part in parts]),
+        np.concatenate([part.ends for part in parts]),
+        Axis(*(np.concatenate(each) for each in zip(*(part.axis for part in parts), strict=True))),
+        min((part.lower for part in parts if part.lower), key=lambda lower: lower[0][0], default={}),
+    )
+
 
 class Follower:
     """Follows the profiles of some parameters, by their indices, to the level."""
@@ -69,6 +97,11 @@ class Follower:
         starts = np.tile(best.parameters.astype(float), (2 * len(positions), 1))
         most = np.concatenate([self.axis.most, -self.axis.least])
         self.walk = Walk(self._outward, starts, most, np.isfinite(np.concatenate([high, low])))
+
+    @property
+    def ends(self) -> Array:
+        """Return the ends of all curves: see walk.py."""
+        return self.walk.ends
 
     def follow(self) -> None:
         """Follow all profiles; after an interrupt, ``followed`` knows what has been seen until then."""

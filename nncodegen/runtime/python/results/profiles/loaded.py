@@ -42,12 +42,15 @@ def of_many_profiles(fits: Any, arrays: dict[str, Array]) -> ManyProfiles:
     inside = [
         (part >= 0).all() and (part < most).all() for part, most in ((places, len(fits)), (positions, len(fits.names)))
     ]
-    if not all(inside) or len(arrays["scale"].T) != len(places) or not (arrays["lower"] < len(places)).all():
+    quantities = tuple(arrays["quantities"].tolist()) if "quantities" in arrays else ()
+    known = set(quantities) <= set(fits.derived.names) and len(arrays["scale"].T) == len(places)
+    if not known or not all(inside) or not (arrays["lower"] < len(places)).all():
         raise ValueError("its parts do not fit together")
-    followed = _followed(arrays, len(places) * len(positions), len(fits.names))
+    followed = _followed(arrays, len(places) * (len(positions) + len(quantities)), len(fits.names))
     lower = {fit: (np.nan, np.full(len(fits.names), np.nan)) for fit in arrays["lower"].tolist()}
     scale = Scale(*arrays["scale"])
-    return ManyProfiles(fits, places, positions, float(arrays["level"]), scale, followed._replace(lower=lower))
+    followed = followed._replace(lower=lower)
+    return ManyProfiles(fits, places, positions, float(arrays["level"]), scale, followed, quantities)
 
 
 def _followed(arrays: dict[str, Array], count: int, parameters: int) -> Followed:

@@ -14,7 +14,6 @@ from ...native.model import result_of_model
 from ..base import Shown
 from ..saved import write_archive
 from .follow import Followed
-from .joined import Curves
 from .of_fit import verdicts_of
 from .profile import Profiles, Scale, number
 from .saved import arrays_of_many
@@ -32,7 +31,7 @@ WORDS = (NOT_IDENTIFIABLE, ONE_SIDED, IDENTIFIABLE, UNKNOWN)
 
 @result_of_model
 class ManyProfiles(Shown):
-    """The profiles of n parameters of each of M fits. ``profiles[m]`` are the ``Profiles`` of fit m.
+    """The profiles of n parameters or quantities of each of M fits. ``profiles[m]`` are the ``Profiles`` of fit m.
 
     names      those of the parameters
     level      the probability of the intervals
@@ -44,11 +43,18 @@ class ManyProfiles(Shown):
     """
 
     def __init__(
-        self, fits: Any, places: Array, positions: Array, level: float, scale: Scale, followed: Followed
+        self,
+        fits: Any,
+        places: Array,
+        positions: Array,
+        level: float,
+        scale: Scale,
+        followed: Followed,
+        quantities: tuple[str, ...] = (),
     ) -> None:
         self._fits, self._places, self._positions = fits, places, positions
         self.level, self._scale, self._followed = level, scale, followed
-        self.names = tuple(fits.names[position] for position in positions)
+        self.names = (*(fits.names[position] for position in positions), *quantities)
 
     @property
     def intervals(self) -> Array:
@@ -98,17 +104,9 @@ class ManyProfiles(Shown):
             status = self._fits.status[m]
             raise ValueError(f"fit {m} has no profiles: its status is {status!r}, or it has no degrees of freedom")
         result, whole = self._fits[m], self._followed
-        curves = place[0] + np.arange(len(self.names)) * len(self._places)
-        parts = [np.arange(*whole.curves.begins[curve : curve + 2].tolist()) for curve in curves]
-        begins = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-        points = np.concatenate(parts)
-        some = Followed(
-            Curves(begins, *(array[points] for array in whole.curves[1:])),
-            whole.intervals[curves],
-            whole.ends[curves],
-            whole.axis.of_curves(curves),
-            {0: whole.lower[int(place[0])]} if int(place[0]) in whole.lower else {},
-        )
+        some = whole.some(place[0] + np.arange(len(self.names)) * len(self._places))
+        if int(place[0]) in whole.lower:
+            some = some._replace(lower={0: whole.lower[int(place[0])]})
         verdicts = verdicts_of(result, self._positions, some)
         if some.lower:
             result = result._again_from(some.lower[0][1])
@@ -129,8 +127,10 @@ class ManyProfiles(Shown):
         """
         columns: dict[str, Any] = {}
         intervals, verdicts = self.intervals, self.verdicts
-        for k, (name, position) in enumerate(zip(self.names, self._positions.tolist(), strict=True)):
-            columns[name] = self._fits.parameters[:, position]
+        values = [*self._fits.parameters.T[self._positions]]
+        values += [self._fits.derived[name] for name in self.names[len(values) :]]
+        for k, (name, column) in enumerate(zip(self.names, values, strict=True)):
+            columns[name] = column
             columns[f"{name}_low"], columns[f"{name}_high"] = intervals[:, k].T
             columns[f"{name}_verdict"] = verdicts[:, k]
         return frame_of(columns, range(len(self)), "fit")

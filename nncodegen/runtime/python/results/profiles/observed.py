@@ -1,109 +1,98 @@
 """Profiles of predictions and quantities: how far one can go before the best fit that gives it becomes too bad.
 
-An output is held by one more observation of it. A fit with that observation is the best of all that give the output the
-value which it then has, wherever the observation lies, so that each is a point of the profile (C. Kreutz, A. Raue,
-D. Kaschek, J. Timmer, Profile likelihood in systems biology, FEBS J. 280, 2013: a validation profile gives that of the
-prediction).
+A function of the parameters is held near a value by a penalty, as by an observation of it. A fit with that penalty is
+the best of all that give the function the value which it then has, wherever the penalty pulls it, so that each is a
+point of the profile (C. Kreutz, A. Raue, D. Kaschek, J. Timmer, Profile likelihood in systems biology, FEBS J. 280,
+2013: a validation profile gives that of the prediction). A function that is not linear is replaced by its tangent,
+which is drawn again where the fit ends, until the fit stays there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...ground.share import is_ended, share
-from ..quantities import evaluated
+from ..penalty import Penalty
 from .axis import Axis
-from .follow import ROUNDING, Followed
-from .joined import Curves, checked, joined
-from .single import check_converged, held_by, level_of, warn_of_lower
-from .walk import BROKEN, CROSSED, Points, Walk
+from .follow import ROUNDING, Followed, stacked
+from .joined import checked, joined
+from .single import check_converged, followed_within, held_by, level_of
+from .walk import BROKEN, CROSSED, UNFINISHED, Points, Walk
 
 if TYPE_CHECKING:
     from ...ground.types import Array
-    from ..fitted import Fitted
+    from ..quantities import Function
 
 STRONG = 0.1
-"""The standard deviation of the observation, in units of the standard error of the output; and the most of a robust
-loss's scale that its residual has, so that it is no outlier."""
+"""The standard deviation of the function in the penalty, in units of its standard error."""
+
+STAYS = 1e-5
+"""A tangent is good enough that differs from its function by this part of the distance to the level."""
+
+TANGENTS = 30
+"""The most tangents for one point of a profile."""
 
 
 def prediction_profiles(result: Any, X: Any, level: float, threads: int = 1) -> tuple[Array, Array, Array]:
     """Return outputs for the rows of X, and the ends of their intervals by profiles, each (N, K)."""
-    model = result._model
-    if model.facts.fitting.curved or not hasattr(result._refit, "with_observation"):
-        raise ValueError(
-            "profiles of predictions are for least squares of formulas or equations, without groups and errors in x: "
-            "use method='t'"
-        )
     check_converged(result)
-    t = level_of(result, level)
     outputs, low, high = result.predict(X, interval="confidence", level=level)
-    reach = (high - low) / 2
-    ends = np.stack([low, high])
-    rows = None if X is None else model_inputs(result, X, len(outputs))
+    reach, ends = (high - low) / 2, np.stack([low, high])
     places = [(n, k) for n in range(len(outputs)) for k in range(outputs.shape[1]) if 0 < reach[n, k] < np.inf]
-
-    def work(first: int, last: int) -> None:
-        for n, k in places[first:last]:
-            row = None if rows is None else rows[n : n + 1]
-
-            def value_of(parameters: Array, row: Any = row, k: int = k) -> float:
-                return float(model.predict(parameters.astype(model.dtype), row)[0, k])
-
-            observed = Observed(result, result._refit, row, k, value_of, float(reach[n, k]), t)
-            observed.walk.run()
-            ends[:, n, k] = observed.interval()
-
-    share(work, len(places), 1, threads)
+    if places:
+        rows = None if X is None else model_inputs(result, X, len(outputs))
+        functions = [
+            partial(_predicted, result._model, None if rows is None else rows[n : n + 1], k) for n, k in places
+        ]
+        whole, functions = result._in_whole(functions)
+        reaches = np.array([reach[place] for place in places])
+        observed = Observed(whole, functions, reaches, level_of(result, level), threads)
+        observed.follow()
+        for place, interval in zip(places, observed.followed(False).intervals, strict=True):
+            ends[(slice(None), *place)] = interval
     return outputs, ends[0], ends[1]
 
 
-def quantity_profiles(result: Any, names: Sequence[str], t: float) -> Followed:
+def quantity_profiles(
+    result: Any, names: Sequence[str], t: float, threads: int, time_limit: float | None, progress: bool
+) -> Followed:
     """Return the profiles of tied parameters and derived quantities, by their names."""
-    model, derived = result._model, result.derived
-    if model.facts.fitting.curved or not hasattr(result._refit, "with_quantities"):
-        raise ValueError(
-            f"profiles of {names[0]} and other quantities are for least squares of formulas, without groups and errors "
-            f"in x: leave it out"
-        )
-    problem, targets = result._refit.with_quantities(), result._refit.Y.shape[1]
-    row = None if problem.X is None else problem.X[:1]
-    parts, intervals, ends, values, reaches = [], [], [], [], []
-    for name in names:
-        place = derived.names.index(name)
-        quantity, reach = model.facts.fitting.quantities[place], t * float(derived.standard_errors[place])
-
-        def value_of(parameters: Array, quantity: Any = quantity) -> float:
-            return evaluated(quantity, parameters.tolist())[0]
-
-        if not 0 < reach < np.inf:
-            raise ValueError(f"the data do not determine {name}, or it is a number: it has no profile")
-        observed = Observed(result, problem, row, targets + place, value_of, reach, t)
-        observed.walk.run()
-        parts.append(checked(observed.curves(), observed.fit_at))
-        intervals.append(observed.interval())
-        ends.append(observed.walk.ends)
-        values.append(float(derived.values[place]))
-        reaches.append(reach)
-    infinite = np.full(len(names), np.inf)
-    axis = Axis.of(np.array(values), np.array(reaches), -infinite, infinite)
-    begins = np.concatenate([[0], np.cumsum([len(part.u) for part in parts])])
-    stacked = [np.concatenate(arrays) for arrays in zip(*(part[1:] for part in parts), strict=True)]
-    curves = Curves(begins, *stacked)
-    return Followed(
-        curves._replace(u=axis.of_curves(curves.curves).coordinate(curves.values)),
-        np.array(intervals),
-        np.stack(ends),
-        axis,
-        {},
-    )
+    return followed_within(_observed_quantities(result, names, t, threads), time_limit, progress)
 
 
-def model_inputs(result: Fitted, X: Any, count: int) -> Array:
+def quantity_profiles_of_many(
+    results: Sequence[Any], names: Sequence[str], t: Array, threads: int, time_limit: float | None, progress: bool
+) -> Followed:
+    """Return the profiles of quantities of many fits, to the level of each, (M,): those of a quantity together."""
+    observed = [
+        _observed_quantities(result, names, level, 1) for result, level in zip(results, t.tolist(), strict=True)
+    ]
+    return followed_within(ObservedMany(observed, len(names), threads), time_limit, progress)
+
+
+def _observed_quantities(result: Any, names: Sequence[str], t: float, threads: int) -> Observed:
+    derived = result.derived
+    places = [derived.names.index(name) for name in names]
+    errors = np.array([derived.standard_errors[place] for place in places])
+    for name, error in zip(names, errors.tolist(), strict=True):
+        if error == 0:
+            raise ValueError(f"{name} is a number, which no parameter changes: it has no profile")
+    return Observed(result, [result._quantity(place) for place in places], t * errors, t, threads)
+
+
+def _predicted(model: Any, row: Array | None, column: int, parameters: Array) -> tuple[float, Array]:
+    """Return an output for a row of inputs, and its derivatives by the parameters, (P,)."""
+    point = parameters.astype(model.dtype)
+    slopes: Array = np.asarray(model.jacobian(point, row), float)[0, column]
+    return float(model.predict(point, row)[0, column]), slopes
+
+
+def model_inputs(result: Any, X: Any, count: int) -> Array:
     """Return the rows of X as the model takes them, (N, inputs)."""
     from ...arguments.arguments import check_inputs  # noqa: PLC0415 (which intervals of parameters do not need)
 
@@ -112,75 +101,145 @@ def model_inputs(result: Fitted, X: Any, count: int) -> Array:
 
 
 class Observed:
-    """An output that is held by an observation, on either side of its value.
+    """Functions of the parameters of a fit, Q of them, each of which is held on either side of its value.
 
-    ``reach`` is how far standard errors say that the level is, at which the rise is t**2.
+    ``reaches`` is how far standard errors say that the level is, (Q,), at which the rise is t**2; infinite if they do
+    not know. Curves are first those above the values, then those below.
     """
 
-    def __init__(
-        self,
-        result: Any,
-        problem: Any,
-        row: Array | None,
-        column: int,
-        value_of: Callable[[Array], float],
-        reach: float,
-        t: float,
-    ) -> None:
-        self._result, self._problem, self._row, self._column, self._value_of = result, problem, row, column, value_of
-        scale, error = result.error_scale, reach / t
-        self._deviation = STRONG * error / math.sqrt(scale)
-        if problem.options.loss != "linear":
-            self._deviation = min(self._deviation, STRONG * problem.options.f_scale * error / (2 * t * scale))
-        # where the observation lies to move the output by the reach, if it is linear in the parameters
-        self._moved = reach * (1 + scale * (self._deviation / error) ** 2)
-        self._rise = t**2 * scale / 2
-        self._best = result.parameters.astype(float)
-        self._value = value_of(self._best)
-        self.walk = Walk(self._fit, np.tile(self._best, (2, 1)), np.full(2, 1e4), np.zeros(2, bool))
-        """One curve below the value, and one above."""
-
-    def interval(self) -> tuple[float, float]:
-        """Return the values at which both curves cross the level, infinite where they do not."""
-        points, ends = self.walk.points(), []
-        for side in range(2):
-            part = points.curves == side
-            if self.walk.ends[side] in (CROSSED, BROKEN) and part.any():
-                u, values = np.append(0.0, points.u[part]), np.append(self._value, points.values[part])
-                ends.append(_value_at(u, values, float(self.walk.crossings[side])))
-            else:
-                ends.append(math.inf * (2 * side - 1))
-        return ends[0], ends[1]
-
-    def curves(self) -> Curves:
-        """Return both curves as one."""
-        points = self.walk.points()
-        is_above = points.curves == 1
-        below, above = (
-            Points(*(part[side] for part in points._replace(curves=np.zeros_like(points.curves))))
-            for side in (~is_above, is_above)
+    def __init__(self, result: Any, functions: Sequence[Function], reaches: Array, t: float, threads: int = 1) -> None:
+        if result._refit is None:
+            raise ValueError("this result holds nothing to fit again with; use method='t'")
+        self._result, self._functions, self._threads = result, functions, threads
+        self._count = count = len(functions)
+        self._best, self._held = result.parameters.astype(float), held_by(result)
+        self._values = np.array([function(self._best)[0] for function in functions])
+        # what no derivative determines is followed from steps as large as its value
+        reaches = np.where(np.isfinite(reaches), reaches, np.where(self._values == 0, 1, np.abs(self._values)))
+        self._reaches, self._rise = reaches, t**2 * result.error_scale / 2
+        self._deviations = STRONG * reaches / (t * math.sqrt(result.error_scale))
+        # where the penalty pulls to move a linear function by its reach
+        self._moved = reaches * (1 + STRONG**2)
+        self._lowest = result.cost - ROUNDING * abs(result.cost)
+        self.lower: dict[int, tuple[float, Array]] = {}
+        self.walk = Walk(
+            self._outward, np.tile(self._best, (2 * count, 1)), np.full(2 * count, 1e4), np.zeros(2 * count, bool)
         )
-        return joined(np.array([self._value]), self._best[None], below, above)
 
-    def fit_at(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
-        """Return roots of rises, values, and parameters at signed coordinates of both curves as one."""
-        return self._fit((u > 0).astype(int), np.abs(u), starts)
+    @property
+    def ends(self) -> Array:
+        """Return the ends of all curves: see walk.py."""
+        return self.walk.ends
+
+    def follow(self) -> None:
+        """Follow all profiles; after an interrupt, ``followed`` knows what has been seen until then."""
+        self.walk.run()
+
+    def followed(self, is_whole: bool) -> Followed:
+        """Return the profiles, and check what lies between their points, if they are whole."""
+        points, count = self.walk.points(), self._count
+        is_above = points.curves < count
+        above, below = (Points(*(part[side] for part in points)) for side in (is_above, ~is_above))
+        curves = joined(
+            self._values, np.tile(self._best, (count, 1)), below._replace(curves=below.curves - count), above
+        )
+        if is_whole:
+            curves = checked(curves, self._fit)
+        infinite = np.full(count, np.inf)
+        axis = Axis.of(self._values, self._reaches, -infinite, infinite)
+        intervals = np.stack([self._ends(points, side) for side in (1, 0)], axis=1)
+        return Followed(
+            curves._replace(u=axis.of_curves(curves.curves).coordinate(curves.values)),
+            intervals,
+            self.walk.ends.reshape(2, count)[::-1].T,
+            axis,
+            self.lower,
+        )
+
+    def _ends(self, points: Points, side: int) -> Array:
+        """Return the values at which the curves of a side cross the level, (Q,); infinite where they do not."""
+        ends = np.empty(self._count)
+        for k in range(self._count):
+            curve = side * self._count + k
+            part, end = points.curves == curve, self.walk.ends[curve]
+            if end in (CROSSED, BROKEN) and part.any():
+                u, values = np.append(0.0, points.u[part]), np.append(self._values[k], points.values[part])
+                ends[k] = _value_at(u, values, float(self.walk.crossings[curve]))
+            else:
+                ends[k] = math.nan if end == UNFINISHED else -math.inf if side else math.inf
+        return ends
 
     def _fit(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
-        result, problem = self._result, self._problem
-        held, count = held_by(result), len(self._best)
-        costs, values, parameters = np.empty(len(u)), np.empty(len(u)), np.empty(starts.shape)
-        for k, side in enumerate(np.where(curves == 0, -1.0, 1.0)):
-            if is_ended():
-                raise KeyboardInterrupt
-            at = self._value + float(side * u[k]) * self._moved
-            _, parameters[k] = problem.with_observation(self._row, self._column, at, self._deviation)(held, starts[k])
-            costs[k], _ = result._refit({p: float(parameters[k, p]) for p in range(count)}, parameters[k])
-            values[k] = self._value_of(parameters[k])
-        place = int(np.argmin(np.where(np.isfinite(costs), costs, np.inf)))
-        if costs[place] < result.cost - ROUNDING * abs(result.cost):
-            warn_of_lower(result, float(costs[place]), parameters[place])
-        return np.sqrt(np.maximum((costs - result.cost) / self._rise, 0)), values, parameters
+        """Return roots of rises, values, and parameters at signed coordinates of both sides as one curve."""
+        return self._outward(np.where(u < 0, curves + self._count, curves), np.abs(u), starts)
+
+    def _outward(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
+        """Return the same at distances along the curves of both sides."""
+        functions, signs = curves % self._count, np.where(curves < self._count, 1.0, -1.0)
+        targets = self._values[functions] + signs * u * self._moved[functions]
+        costs, values, points = np.empty(len(u)), np.empty(len(u)), np.empty(starts.shape)
+
+        def work(first: int, last: int) -> None:
+            for k in range(first, last):
+                if is_ended():
+                    raise KeyboardInterrupt
+                costs[k], values[k], points[k] = self._held_at(int(functions[k]), float(targets[k]), starts[k])
+
+        share(work, len(u), 1, self._threads)
+        lowest = int(np.argmin(np.where(np.isfinite(costs), costs, np.inf)))
+        known = self.lower[0][0] if self.lower else self._lowest
+        if costs[lowest] < known:
+            self.lower[0] = float(costs[lowest]), points[lowest].copy()
+        return np.sqrt(np.maximum((costs - self._result.cost) / self._rise, 0)), values, points
+
+    def _held_at(self, number: int, target: float, point: Array) -> tuple[float, float, Array]:
+        """Return the cost, value and parameters of the best fit whose function is pulled to a target.
+
+        The cost is NaN where the fit does not come to stay with its tangent.
+        """
+        function, deviation = self._functions[number], float(self._deviations[number])
+        value, slopes = function(point)
+        noise = max(STAYS * float(self._reaches[number]), 100 * float(self._result._model.epsilon) * abs(value))
+        for _ in range(TANGENTS):
+            if not (math.isfinite(value) and np.isfinite(slopes).all()):
+                break
+            penalty = Penalty(slopes[None] / deviation, np.array([(value - slopes @ point - target) / deviation]))
+            cost, fitted = self._result._refit(self._held, point, penalty)
+            fitted = fitted.astype(float)
+            expected = value + float(slopes @ (fitted - point))
+            value, slopes = function(fitted)
+            point = fitted
+            if abs(value - expected) <= noise:
+                return cost, value, point
+        return math.nan, value, point
+
+
+class ObservedMany:
+    """The same Q functions of the parameters of many fits, each fit by itself, shared over threads."""
+
+    def __init__(self, observed: Sequence[Observed], count: int, threads: int) -> None:
+        self._observed, self._count, self._threads = observed, count, threads
+
+    @property
+    def ends(self) -> Array:
+        """Return the ends of all curves."""
+        return np.concatenate([each.ends for each in self._observed])
+
+    def follow(self) -> None:
+        """Follow all profiles."""
+
+        def work(first: int, last: int) -> None:
+            for each in self._observed[first:last]:
+                each.follow()
+
+        share(work, len(self._observed), 1, self._threads)
+
+    def followed(self, is_whole: bool) -> Followed:
+        """Return the profiles: those of a function follow each other."""
+        parts = [each.followed(is_whole) for each in self._observed]
+        order = np.arange(len(parts) * self._count).reshape(len(parts), self._count).T.ravel()
+        lower = {fit: part.lower[0] for fit, part in enumerate(parts) if part.lower}
+        return stacked(parts).some(order)._replace(lower=lower)
 
 
 def _value_at(u: Array, values: Array, at: float) -> float:

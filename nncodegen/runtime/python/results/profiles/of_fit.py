@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...ground.facts import name_of
 from ...ground.warn import warn
-from .axis import Axis
-from .follow import Followed
-from .joined import Curves
+from .follow import Followed, stacked
 from .observed import quantity_profiles
 from .profile import Profiles, Scale
 from .single import (
+    apart,
     check_converged,
     checked_options,
     follow,
     level_of,
-    listed_keys,
     lost_by,
     null_of,
     positions_of,
-    quantities_of,
     warn_of_lower,
 )
 from .verdicts import NOT_IDENTIFIABLE, Direction, Verdict, along_path, verdict_of_ends, with_direction
@@ -42,17 +38,14 @@ def profiles_of(
     t = level_of(result, level)
     if result.error_scale <= 0:
         raise ValueError(f"the data of {result.model_name} are met exactly: without errors there are no profiles")
-    quantities = quantities_of(result, parameters)
-    others = (
-        parameters if not quantities else [key for key in listed_keys(parameters) if name_of(key) not in quantities]
-    )
+    quantities, others = apart(result.derived.names, parameters)
     positions = np.empty(0, int)
     parts: list[Followed] = []
     if not quantities or others:
         positions = positions_of(result.names, result.free, others)
         parts.append(follow(result, t, positions, threads, time_limit, progress))
     if quantities:
-        parts.append(quantity_profiles(result, quantities, t))
+        parts.append(quantity_profiles(result, quantities, t, threads, time_limit, progress))
     followed = parts[0] if len(parts) == 1 else stacked(parts)
     if (followed.ends == UNFINISHED).any():
         warn(f"the profiles of {result.model_name} are not complete: the time limit was reached", RuntimeWarning)
@@ -83,20 +76,6 @@ def intervals_by_profiles(result: Any, t: float) -> Array:
             warn_of_lower(result, *known.lower[0])
     intervals[positions] = known.intervals
     return intervals
-
-
-def stacked(parts: Sequence[Followed]) -> Followed:
-    """Return profiles that follow each other."""
-    curves = [part.curves for part in parts]
-    arrays = [np.concatenate(each) for each in zip(*(each[1:] for each in curves), strict=True)]
-    counts = np.concatenate([np.diff(each.begins) for each in curves])
-    return Followed(
-        Curves(np.concatenate([[0], np.cumsum(counts)]), *arrays),
-        np.concatenate([part.intervals for part in parts]),
-        np.concatenate([part.ends for part in parts]),
-        Axis(*(np.concatenate(each) for each in zip(*(part.axis for part in parts), strict=True))),
-        parts[0].lower,
-    )
 
 
 def verdicts_of(result: Any, positions: Array, followed: Followed) -> list[Verdict]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...ground.warn import warn
 from ..quantiles import half_width
-from .follow import Best, Follower
+from .follow import Best, Followed, Follower, stacked
 from .many import ManyProfiles
+from .observed import quantity_profiles_of_many
 from .profile import Scale
-from .single import checked_options, followed_within, positions_of
+from .single import apart, checked_options, followed_within, positions_of
 from .walk import UNFINISHED
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ def profiles_of_many(
     if not hasattr(problem, "fit_again"):
         raise ValueError("the data of these fits are not known: profiles fit them again, which a file cannot")
     model, options = fits._model, problem.data.options
-    positions = positions_of(fits.names, ~options.fixed, parameters)
+    quantities, others = apart(fits.derived.names, parameters)
+    positions = positions_of(fits.names, ~options.fixed, others) if others or not quantities else np.empty(0, int)
     half_widths = _half_widths(fits, level, options.absolute_sigma)
     is_determined = fits.success | (fits.status == "singular")
     is_noisy = options.absolute_sigma | ~(fits.chi2 <= 0)
@@ -50,8 +53,15 @@ def profiles_of_many(
         costs, points = problem.fit_again(position, places[some], starts, threads)
         return costs, points.astype(float)
 
-    followed = followed_within(Follower(best, positions, fit_again), time_limit, progress)
-    profiles = ManyProfiles(fits, places, positions, float(level), Scale(costs, scales / 2, t**2), followed)
+    parts = []
+    if len(positions):
+        parts.append(followed_within(Follower(best, positions, fit_again), time_limit, progress))
+    if quantities:
+        results = [fits[m] for m in places.tolist()]
+        parts.append(quantity_profiles_of_many(results, quantities, t, threads, time_limit, progress))
+    followed = _together(parts)
+    scale = Scale(costs, scales / 2, t**2)
+    profiles = ManyProfiles(fits, places, positions, float(level), scale, followed, tuple(quantities))
     if (followed.ends == UNFINISHED).any():
         warn(f"the profiles of {model.name} are not complete: the time limit was reached", RuntimeWarning)
     if followed.lower:
@@ -61,6 +71,15 @@ def profiles_of_many(
             RuntimeWarning,
         )
     return profiles
+
+
+def _together(parts: Sequence[Followed]) -> Followed:
+    """Return profiles that follow each other, with the lowest cost that any of them has seen of each fit."""
+    lower: dict[int, tuple[float, Array]] = {}
+    for part in parts:
+        for fit, seen in part.lower.items():
+            lower[fit] = min(lower.get(fit, seen), seen, key=lambda one: one[0])
+    return stacked([part._replace(lower={}) for part in parts])._replace(lower=lower)
 
 
 def _half_widths(fits: Any, level: float, absolute: bool) -> Array:

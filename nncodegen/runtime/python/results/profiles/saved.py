@@ -37,6 +37,7 @@ def arrays_of_many(profiles: Any) -> dict[str, Array]:
         | {
             "places": profiles._places.astype(np.int64),
             "positions": profiles._positions.astype(np.int64),
+            "quantities": np.array(profiles.names[len(profiles._positions) :], str),
             "lower": np.array(sorted(profiles._followed.lower), np.int64),
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,12 +84,19 @@ def listed_keys(parameters: Any) -> list[Any]:
     return list(parameters) if isinstance(parameters, list | tuple) else [parameters]
 
 
-def quantities_of(result: Any, parameters: Any) -> tuple[str, ...]:
-    """Return the names of tied parameters and derived quantities among some names or symbols."""
+def apart(names: Sequence[str], parameters: Any) -> tuple[list[str], Any]:
+    """Return the quantities, of some names, among the names or symbols of what to follow, and what is left of these.
+
+    The name of a quantity that each group has stands for all of them.
+    """
     if parameters is None:
-        return ()
-    known = {_base(name) for name in result.derived.names}
-    return tuple(name_of(key) for key in listed_keys(parameters) if name_of(key) in known)
+        return [], None
+    quantities, others = [], []
+    for key in map(name_of, listed_keys(parameters)):
+        known = [name for name in names if key in (name, _base(name))]
+        quantities += [name for name in known if name not in quantities]
+        others += [] if known else [key]
+    return quantities, others
 
 
 def _base(name: str) -> str:
@@ -128,20 +135,21 @@ def checked_options(threads: Any, time_limit: Any) -> tuple[int, float | None]:
     return integer("threads", threads, 1, THREADS), None if time_limit is None else float(time_limit)
 
 
-def followed_within(follower: Follower, time_limit: float | None, progress: bool) -> Followed:
-    """Return followed profiles, at least as far as a time limit allows."""
+def followed_within(follower: Any, time_limit: float | None, progress: bool) -> Followed:
+    """Return the profiles of a follower, at least as far as a time limit allows."""
     watch = _FollowerWatch(follower, time_limit, progress)
-    is_whole = True
+    followed: Followed
     try:
         with watch.asked_by_calls():
             follower.follow()
-            return follower.followed(is_whole)
+            followed = follower.followed(True)
     except KeyboardInterrupt:
         if not watch.reason:
             raise
-        return follower.followed(False)
+        followed = follower.followed(False)
     finally:
         watch.show(last=True)
+    return followed
 
 
 def held_by(result: Fitted) -> Mapping[int, float]:
@@ -189,13 +197,13 @@ def null_of(result: Any, point: Array) -> Array | None:
 class _FollowerWatch(Watch):
     """The watch of profiles that are followed."""
 
-    def __init__(self, follower: Follower, time_limit: float | None, progress: bool) -> None:
-        self._ends = follower.walk.ends
-        super().__init__(self, time_limit, progress, None, None, len(self._ends), "end")
+    def __init__(self, follower: Any, time_limit: float | None, progress: bool) -> None:
+        self._follower = follower
+        super().__init__(self, time_limit, progress, None, None, len(follower.ends), "end")
 
     def count_done(self) -> int:
         """Return the number of ends that have been reached."""
-        return int(np.count_nonzero(self._ends != UNFINISHED))
+        return int(np.count_nonzero(self._follower.ends != UNFINISHED))
 
     def figures(self) -> dict[str, float]:
         """Return an empty dictionary: no figure describes all profiles."""
