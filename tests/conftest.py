@@ -27,7 +27,7 @@ from nncodegen.estimators.network import modules
 from tests.support import replay
 from tests.support.aarch64 import python_for_aarch64
 from tests.support.command import RUNNING, Commands
-from tests.support.compilers import LIGHT_AND_STRICT, QUICK, VECTORS_AND_STRICT
+from tests.support.compilers import QUICK, VECTORS
 from tests.support.search import repeat, search
 
 COMPILER = os.environ.get("CC")
@@ -237,26 +237,19 @@ def compiler(command):
 
 @pytest.fixture(scope="module")
 def quick_compiler():
-    """Modules are compiled without optimization, also by processes that a test starts.
+    """Modules are compiled without optimization and without a warning, also by processes that a test starts.
 
-    For what is built around modules. What their C computes is tested with the options that people get, or, where many
-    modules are compared with the evaluator, with those of ``light_compiler`` or ``vector_compiler``.
+    For what is built around modules, and for what their C computes by itself. What optimization may break, such as
+    lanes and bits, is tested with ``vector_compiler`` or with the options that people get.
     """
     with compiler(QUICK):
         yield
 
 
 @pytest.fixture(scope="module")
-def light_compiler():
-    """Modules are compiled with little optimization, in a third of the time, and without a warning."""
-    with compiler(LIGHT_AND_STRICT):
-        yield
-
-
-@pytest.fixture(scope="module")
 def vector_compiler():
-    """The same with vectors in the loops that are marked for them, in half of the time: for tests of such loops."""
-    with compiler(VECTORS_AND_STRICT):
+    """The same with vectors in the loops that are marked for them: for tests of such loops."""
+    with compiler(VECTORS):
         yield
 
 

@@ -9,7 +9,7 @@ import sympy
 
 import nncodegen as nn
 from tests.support.built import stage
-from tests.support.compilers import LIGHT_AND_STRICT, QUICK, QUICK_AND_STRICT, sanitized
+from tests.support.compilers import QUICK, sanitized
 from tests.support.models import check_classifier, classifier, gradient_of
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
@@ -39,7 +39,7 @@ def test_sizes(hidden, choices, precision, monkeypatch):
     are compiled without vectors.
     """
     if hidden in WITHOUT_VECTORS:
-        monkeypatch.setenv("CC", LIGHT_AND_STRICT)
+        monkeypatch.setenv("CC", QUICK)
     model = classifier(*hidden, name="blocks")
     module = nn.build(model, precision, choices=choices, fit=False)
     program = stage(model)
@@ -71,7 +71,7 @@ def test_few_samples(features, precision, monkeypatch):
     --thorough also the other, without optimization.
     """
     if is_one_more(features, precision):
-        monkeypatch.setenv("CC", QUICK_AND_STRICT)
+        monkeypatch.setenv("CC", QUICK)
     layers = [
         nn.Dense(20, "tanh"),
         nn.Dense(120, "relu"),

@@ -12,7 +12,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.compiler.describe.activations import ACTIVATIONS
 from nncodegen.compiler.describe.losses import LOSSES
-from tests.support.compilers import AT_SIGHT, LIGHT, OF_FORMULAS, compile_strictly, emitted, vectorized
+from tests.support.compilers import AT_SIGHT, OF_FORMULAS, QUICK, compile_strictly, emitted, vectorized
 
 
 def network(*activations, loss="mse"):
@@ -128,7 +128,7 @@ AWKWARD = ["if", "lambda", "I", "x[0]", "α", "a; b", "*/ int evil; /*", "double
 
 def test_awkward_names(tmp_path, monkeypatch):
     """Names that are no identifiers, or reserved, work; they never reach the sources as text; people see them."""
-    monkeypatch.setenv("CC", LIGHT)
+    monkeypatch.setenv("CC", QUICK)
     symbols = [sympy.Symbol(name) for name in AWKWARD]
     x, y, *parameters = symbols
     output = sum(p * (k + 1) for k, p in enumerate(parameters)) * x
@@ -153,7 +153,7 @@ def test_awkward_names(tmp_path, monkeypatch):
 @pytest.mark.parametrize("units", [3, 32])
 def test_sums_that_a_step_reads_more_than_once(units, monkeypatch):
     """A product that is added to something is not written into that sum where it is needed as a value as well."""
-    monkeypatch.setenv("CC", LIGHT)
+    monkeypatch.setenv("CC", QUICK)
     layers = [nn.Dense(units, lambda z: z + z**2, use_bias=False), nn.Dense(1)]
     module = nn.build(nn.Sequential(layers, 2, name=f"twice{units}"), fit=False)
     rng = np.random.default_rng(1)

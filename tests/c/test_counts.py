@@ -7,7 +7,7 @@ import nncodegen as nn
 from nncodegen.compiler.ir import evaluate
 from tests.support.built import built, stage
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(4)
 
 

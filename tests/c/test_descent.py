@@ -7,7 +7,7 @@ import pytest
 
 import nncodegen as nn
 from tests.support.built import built, stage
-from tests.support.compilers import LIGHT_AND_STRICT
+from tests.support.compilers import QUICK
 from tests.support.layers import Shift
 from tests.support.models import gradient_of
 
@@ -86,7 +86,7 @@ def test_options(name, precision, batch, data, monkeypatch):
     Networks are in one precision; with --thorough also in the other one, without vectors, and others like them in both.
     """
     if is_one_more(name, precision):
-        monkeypatch.setenv("CC", LIGHT_AND_STRICT)
+        monkeypatch.setenv("CC", QUICK)
     module = built(MODELS[name], precision)
     X, Y = data[MODELS[name].inputs]
     weights = np.random.default_rng(1).uniform(0.1, 2, SAMPLES)

@@ -16,7 +16,7 @@ from nncodegen.compiler.schedule.layers import PARAMETERS, SAMPLES
 from nncodegen.compiler.schedule.layout import LONGEST
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.built import built, stage
-from tests.support.compilers import QUICK_AND_STRICT, WARNINGS
+from tests.support.compilers import QUICK, WARNINGS
 from tests.support.layers import Shift
 from tests.support.models import gradient_of, random_data
 from tests.support.search import examples
@@ -129,7 +129,7 @@ def test_step(name, precision, monkeypatch):
     also in the other one, without optimization, and others like them in both.
     """
     if in_haste(name, precision):
-        monkeypatch.setenv("CC", QUICK_AND_STRICT)
+        monkeypatch.setenv("CC", QUICK)
     module = built(MODELS[name], precision, fit=False)
     program = stage(MODELS[name])
     parameters = start(module, 11).astype(precision).astype(float)

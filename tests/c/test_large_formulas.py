@@ -18,7 +18,7 @@ from tests.support.built import stage
 from tests.support.compilers import COMPILERS, OF_FORMULAS, compile_strictly, vectorized
 from tests.support.placed import in_tile, placed
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 X_, Y_ = sympy.symbols("x y")
 

@@ -9,14 +9,14 @@ import sympy
 
 import nncodegen as nn
 from tests.support.built import built
-from tests.support.compilers import QUICK_AND_STRICT
+from tests.support.compilers import QUICK
 from tests.support.limits import FORMULAS, Limits, a, b, model_of, x
 
 DISTANCES = [0.0, 1e-300, 1e-30, 1e-8, 1e-3, 0.2, 0.7, 2.0]
 CHOSEN = ["hill", "logistic", "weibull", "power_log", "power_log_twice", "power_log_less", "sinc", "sinc_square",
           "decay", "tanh", "langevin", "debye", "sphere"]  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 limits_of = cache(Limits)
 
@@ -40,7 +40,7 @@ def test_limits(name, precision, monkeypatch):
     Each formula is compiled without optimization in one precision, and with --thorough with a little in the other one.
     """
     if is_quick(name, precision):
-        monkeypatch.setenv("CC", QUICK_AND_STRICT)
+        monkeypatch.setenv("CC", QUICK)
     module, limits = built(model_of(name), precision, fit=False), limits_of(name)
     numbers = list(FORMULAS[name][1].values())
     rows = np.array(DISTANCES, precision).reshape(-1, 1)
@@ -60,7 +60,7 @@ QUOTIENTS = ["tan", "tan_below", "erf", "asin", "sine_sine", "sinh_sinh", "tanh_
 @pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
 def test_quotients_of_functions(precision, monkeypatch):
     """Quotients of two functions that are 0 at 0 have their values and derivatives there, and at any distance."""
-    monkeypatch.setenv("CC", QUICK_AND_STRICT)
+    monkeypatch.setenv("CC", QUICK)
     outputs = [FORMULAS[name][0] for name in QUOTIENTS]
     targets = sympy.symbols(f"y:{len(outputs)}")
     module = built(nn.Model("quotients", x, targets, {a: 0.75, b: 0.5}, outputs), precision, fit=True)

@@ -11,7 +11,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.built import built, stage
-from tests.support.compilers import LIGHT
+from tests.support.compilers import QUICK
 
 pytestmark = pytest.mark.usefixtures("vector_compiler")
 
@@ -160,7 +160,7 @@ class _nothing:  # noqa: N801
 )
 def test_penalties_of_their_own(layers, monkeypatch):
     """Each model has a penalty of its own, which is for weights and not for biases, with lanes and one by one."""
-    monkeypatch.setenv("CC", LIGHT)
+    monkeypatch.setenv("CC", QUICK)
     module = nn.build(nn.Sequential(layers, 3, "mse", name="penalized"), fit=False)
     X, Y, l2 = RNG.normal(size=(20, 3)), RNG.normal(size=20), np.array([0, 1e-3, 0.1, 3.0])
     options = {"optimizer": "adam", "learning_rate": 0.01, "epochs": 40, "batch_size": 8}
@@ -175,7 +175,7 @@ def test_penalties_of_their_own(layers, monkeypatch):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_networks(threads, monkeypatch):
     """Models of a network that is not small have the bits that train() gives, whatever the threads."""
-    monkeypatch.setenv("CC", LIGHT)
+    monkeypatch.setenv("CC", QUICK)
     layers = [nn.Dense(99, "tanh"), nn.Dense(3, "softmax")]
     chain = nn.build(nn.Sequential(layers, inputs=4, loss="categorical_crossentropy", name="chain"), fit=False)
     X, Y = RNG.normal(size=(30, 4)), RNG.integers(0, 3, 30)

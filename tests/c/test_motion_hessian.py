@@ -8,7 +8,7 @@ import nncodegen as nn
 from nncodegen.compiler.pipeline import evaluated_module
 from tests.support.built import built, compiled_until
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(21)
 X = np.hstack([np.sort(RNG.uniform(0, 2, (5, 5)), axis=1), RNG.uniform(0.5, 1, (5, 1)), RNG.normal(size=(5, 5)) / 3])
 Y = RNG.normal(size=(5, 10))

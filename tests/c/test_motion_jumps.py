@@ -10,7 +10,7 @@ from tests.support.motion import trajectory
 from tests.support.plain import loaded
 from tests.support.solutions import solved_in_parts
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(11)
 START = np.array([1.5, 0.3, 0.1, 0.2, 0.6])
 TIMES = np.array([0, 0.5, 1, 3, 3, 4, 6, 8, 12.0])

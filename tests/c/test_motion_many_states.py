@@ -9,7 +9,7 @@ from nncodegen.compiler.motion import adaptive
 from tests.support.built import built
 from tests.support.dosing import START, dosing, samples
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(9)
 
 

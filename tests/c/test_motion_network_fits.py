@@ -10,7 +10,7 @@ import nncodegen as nn
 from nncodegen.compiler.schedule import rates
 from tests.support.built import built
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(11)
 TIMES = 7
 X = np.hstack([np.sort(RNG.uniform(0, 3, (4, TIMES)), axis=1), RNG.normal(size=(4, 1 + TIMES))])

@@ -10,7 +10,7 @@ import nncodegen as nn
 from tests.support.built import built
 from tests.support.plain import COMPILERS, compiled, exported, loaded
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(33)
 TIMES = 6
 

@@ -29,7 +29,7 @@ PULLED = {
 }
 """Rates that read the time and an input, from an initial value at the time 0 that is an input."""
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 OWN = {"libm": False}
 SINGLE = {"precision": "float32"}
 

@@ -11,7 +11,7 @@ from nncodegen.compiler.schedule import rates
 from tests.support.built import built, stage
 from tests.support.motion import weights_of
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 TABLE = TSIT5.table
 RNG = np.random.default_rng(7)
 TIMES = np.sort(RNG.uniform(0, 4, (11, 9)), axis=1)

@@ -14,7 +14,7 @@ from tests.support.built import built, stage
 from tests.support.compilers import WARNINGS
 from tests.support.stiff import STIFF
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 RTOL = 1e-7
 RNG = np.random.default_rng(5)
 ROBERTSON = STIFF["robertson"]

@@ -12,7 +12,7 @@ from tests.support.compilers import COMPILERS, OF_FORMULAS, compile_strictly, em
 from tests.support.models import differences, gradient_of
 from tests.support.search import examples
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(300, 4)), RNG.normal(size=(300, 2))

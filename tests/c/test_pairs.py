@@ -24,7 +24,7 @@ from tests.support.attention import (
 from tests.support.built import built, stage
 from tests.support.plain import loaded
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(4)
 EVERYTHING, WITHOUT_NOISE = everything(), everything("everything_kept", dropout=0.0)
 

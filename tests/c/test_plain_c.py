@@ -144,7 +144,7 @@ def test_gradient_with_fifty_digits(functions):
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.usefixtures("light_compiler")
+@pytest.mark.usefixtures("quick_compiler")
 def test_difference_from_modules(precision, chain, tmp_path):
     """Results differ from those of a compiled module by rounding: 64 units in the last place of the largest value."""
     model = nn.Sequential([nn.Dense(5, "tanh"), nn.Dense(3, "softmax")], 4, "categorical_crossentropy", name="chain")

@@ -9,7 +9,7 @@ import sympy
 import nncodegen as nn
 from nncodegen.compiler.building.build import load, load_variant
 from nncodegen.perceptron import model as perceptron_model
-from tests.support.compilers import LIGHT, VECTORS
+from tests.support.compilers import QUICK, VECTORS
 
 RNG = np.random.default_rng(0)
 
@@ -35,7 +35,7 @@ def networks():
 )
 def test_networks(model, precision, monkeypatch):
     """One to four rows have the outputs that they have among many, and in NumPy, to rounding."""
-    monkeypatch.setenv("CC", LIGHT)
+    monkeypatch.setenv("CC", QUICK)
     module = nn.build(model, precision, fit=False)
     program = nn.compile_model(model, until="simplify")["simplify"]
     parameters = module.initial_parameters(1) + 0.1 * RNG.normal(size=module.parameter_count).astype(precision)
@@ -65,7 +65,7 @@ def test_formulas():
 
 def test_outputs_that_are_given(monkeypatch):
     """An output may be an input as it is, beside others or alone."""
-    monkeypatch.setenv("CC", LIGHT)
+    monkeypatch.setenv("CC", QUICK)
     a, x, z, y = sympy.symbols("a x z y")
     X = RNG.normal(size=(20, 2))
     for outputs in ((sympy.sin(a * x), z, a), z):

@@ -8,7 +8,7 @@ from nncodegen.compiler.schedule.unrolled import PARAMETERS, written_out
 from nncodegen.perceptron import model as perceptron_model
 from tests.support.models import gradient_of, random_data
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 RNG = np.random.default_rng(0)
 

@@ -13,7 +13,7 @@ from nncodegen.compiler.schedule.tree_walks import steps_in, walk
 from nncodegen.errors import ModelError
 from tests.support.built import built, stage
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 RNG = np.random.default_rng(6)
 
 

@@ -7,7 +7,7 @@ import nncodegen as nn
 from nncodegen.compiler.building import build, compiler
 from nncodegen.compiler.building.targets import NATIVE, PLAIN, VARIANTS, variant_of
 from nncodegen.runtime.python.ground.rules import RULES
-from tests.support.compilers import LIGHT_AND_STRICT
+from tests.support.compilers import QUICK
 
 RNG = np.random.default_rng(0)
 X, SMALL = RNG.normal(size=(70, 6)), RNG.uniform(0.1, 3, size=(40, 1))
@@ -26,7 +26,7 @@ def decay():
 @pytest.fixture(params=["float64", pytest.param("float32", marks=pytest.mark.thorough)])
 def pair(request, tmp_path, monkeypatch):
     """Modules of both models, linked with the library and without it."""
-    monkeypatch.setenv("CC", LIGHT_AND_STRICT)
+    monkeypatch.setenv("CC", QUICK)
 
     def both(folder):
         monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / folder))
@@ -68,7 +68,7 @@ def test_linked_or_included(pair):
 @pytest.mark.usefixtures("empty_cache")
 def test_a_cpu_without_a_variant_of_its_own(monkeypatch):
     """The library is then compiled for that CPU alone."""
-    monkeypatch.setenv("CC", LIGHT_AND_STRICT)
+    monkeypatch.setenv("CC", QUICK)
     monkeypatch.setattr(compiler, "variant_of", lambda macros: NATIVE)
     module = nn.build(decay())
     assert module.fit(SMALL, HEIGHTS).parameters == pytest.approx([2, 1.3, 0.4], rel=1e-6)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 import nncodegen as nn
-from tests.support.compilers import LIGHT
+from tests.support.compilers import QUICK
 from tests.support.models import gradient_of
 from tests.support.search import examples
 
@@ -189,7 +189,7 @@ def test_compiled_module(seed, monkeypatch):
     So does one of them with the options that people get, the others with little optimization.
     """
     if seed > 0:
-        monkeypatch.setenv("CC", LIGHT)
+        monkeypatch.setenv("CC", QUICK)
     rng = np.random.default_rng(seed)
     activation = ["tanh", "sigmoid", "gelu", "selu", "softplus", "relu"][seed]
     layers = [nn.Dense(int(rng.integers(1, 7)), activation), nn.Dense(3, "softmax")]

@@ -76,7 +76,7 @@ def bits(network, size, rows, targets):
     return [np.asarray(array).tobytes() for array in arrays]
 
 
-@pytest.mark.usefixtures("vector_compiler")
+@pytest.mark.usefixtures("quick_compiler")
 @pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
 @settings(max_examples=10)
 @given(st.integers(1, 32), st.sampled_from([5, 70, 150]), st.integers(0, 9))

@@ -18,7 +18,7 @@ from tests.support.compilers import WARNINGS
 from tests.support.plain import COMPILERS
 from tests.support.stepping import NETWORKS, STEPS, TOKENS
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 PROMPT = [1, 3]
 CALLS = (
     {"steps": 6, "temperature": 0.0},

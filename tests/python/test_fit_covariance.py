@@ -8,13 +8,13 @@ import nncodegen as nn
 from nncodegen.bench.curves import LOGISTIC
 from nncodegen.runtime.python.results.covariance import covariance, decompose, least_ratio
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23}
 
 
 @pytest.fixture(scope="module")
-def native(light_compiler):
+def native(quick_compiler):
     """The C of a module; what it does with triangles is the same in all."""
     return nn.build(LOGISTIC.model)._model.native
 

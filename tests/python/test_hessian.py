@@ -10,7 +10,7 @@ from nncodegen import perceptron
 from tests.support.built import built
 from tests.support.hessians import derived, product_by_differences
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 a, b, c, x, y = sympy.symbols("a b c x y")
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 import nncodegen as nn
 from nncodegen.bench.nist import right_digits
 from tests.support import nist
-from tests.support.compilers import LIGHT_AND_STRICT, QUICK_AND_STRICT
+from tests.support.compilers import QUICK
 
 pytestmark = nist.installed
 
@@ -20,7 +20,7 @@ def module(name):
     """The module of a problem: most of them are compiled without optimization, every fifth with little."""
     if name not in _modules:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("CC", QUICK_AND_STRICT if nist.NAMES.index(name) % 5 else LIGHT_AND_STRICT)
+            patch.setenv("CC", QUICK)
             _modules[name] = nn.build(nist.problem(name).curve.model)
     return _modules[name]
 

@@ -18,13 +18,10 @@ from tests.support import ROOT, SUPPORT
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wdouble-promotion", "-Werror"]
 """What any C of nncodegen is compiled with in tests."""
-QUICK = shlex.join([str(SUPPORT / "cc_at"), "0"])
-QUICK_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "0", *WARNINGS])
-LIGHT = shlex.join([str(SUPPORT / "cc_at"), "g"])
-LIGHT_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "g", *WARNINGS])
-VECTORS = shlex.join([str(SUPPORT / "cc_at"), "1"])
-VECTORS_AND_STRICT = shlex.join([str(SUPPORT / "cc_at"), "1", *WARNINGS])
-"""For the environment variable CC: see the fixtures quick_compiler, light_compiler and vector_compiler."""
+QUICK = shlex.join([str(SUPPORT / "cc_at"), "0", *WARNINGS])
+VECTORS = shlex.join([str(SUPPORT / "cc_at"), "1", *WARNINGS])
+"""For the environment variable CC: see the fixtures quick_compiler and vector_compiler. Each compiler makes libraries
+of its own, which takes as long as fifty modules: tests share these two, and the usual one."""
 COMPILERS = {
     name: options
     for name, options in {"gcc": ("-O2", "-c", "-o", "kernel.o"), "clang": ("-fsyntax-only",)}.items()

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 import nncodegen as nn
 
-pytestmark = pytest.mark.usefixtures("light_compiler")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
 def split(load, stratify):
