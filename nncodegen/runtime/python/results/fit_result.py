@@ -137,7 +137,7 @@ class FitResult(Shown, Fitted):
 
         level       the probability of the intervals at which profiles end, on both sides, or a little beyond
         parameters  the names of those to follow, or one; by default all that are free. Tied parameters and derived
-                    quantities can be named, too, after least squares without groups and errors in x
+                    quantities can be named, too
         threads     1 to 64 threads, which share the fits
         time_limit  the seconds after which to stop; profiles that are not followed to their ends have no intervals
         progress    show how far it is
