@@ -18,8 +18,8 @@ WITH_KERNELS = [
     "batch.h", "bounds.h", "convex.h", "damping.h", "descend.h", "endings.h", "errors_in_x.h", "errors_rows.h",
     "evaluate.h", "few.h", "fields.h", "fit.h", "fit_groups.h", "fit_memory.h", "fit_point.h", "fit_rows.h",
     "fits.h", "fits_apart.h", "fits_state.h", "fits_steps.h", "fits_sums.h", "fitting.h", "generate.h",
-    "gradient.h", "group_kernels.h", "guards.h", "hessian.h", "jacobian.h", "many.h", "outputs.h", "pivots.h",
-    "polish.h", "predict.h", "registers.h", "residuals.h", "step.h", "threads.h", "train.h", "training.h",
+    "gradient.h", "group_kernels.h", "guards.h", "hessian.h", "jacobian.h", "many.h", "outputs.h", "penalty.h",
+    "pivots.h", "polish.h", "predict.h", "registers.h", "residuals.h", "step.h", "threads.h", "train.h", "training.h",
     "update.h",
 ]  # fmt: skip
 """Those that call the loops of a model, which stand before them."""
