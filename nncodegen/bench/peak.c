@@ -33,6 +33,6 @@ double chains(size_t rounds, double factor, double term)
     const vector sum = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11;
     double total = 0;
     for (size_t k = 0; k < BYTES / sizeof(REAL); k++)
-        total += sum[k];
+        total += (double)sum[k];
     return total;
 }

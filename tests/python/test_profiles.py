@@ -436,9 +436,9 @@ def test_quantities_and_predictions_of_each_kind_of_fit(kind):
         x, y = np.tile(X, 2), np.concatenate([y, skewed(4, 0.06) + 0.2])
         options = options | {"groups": np.repeat(["u", "w"], len(X))}
     is_grouped = "groups" in options
-    own = {"T": ["b"], "life": ["T"], "value": ["b"]} if is_grouped else {}
+    apart = {"T": ["b"], "life": ["T"], "value": ["b"]} if is_grouped else {}
     results = [
-        built(each, fit=True).fit(x, y, **options, **({"own": own[key]} if own else {}))
+        built(each, fit=True).fit(x, y, **options, **({"own": apart[key]} if apart else {}))
         for each, key in ((model, "T"), (by_life, "life"))
     ]
     profiles, expected = (result.profiles(parameters="T") for result in results)

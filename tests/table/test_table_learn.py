@@ -38,9 +38,9 @@ HIDDEN = Family("hidden", Description(2, ((3, "tanh"), (1, "linear")), "mse", sk
 QUICK = Settings(l2=1e-3, learning_rate=0.01, threads=1)
 
 
-@pytest.fixture(scope="module", params=["light", pytest.param("vector", marks=pytest.mark.thorough)])
+@pytest.fixture(scope="module", params=["quick", pytest.param("vector", marks=pytest.mark.thorough)])
 def compiler(request):
-    """Little optimization; with --thorough also vectors in loops. Nothing that the process keeps is from the other."""
+    """No optimization; with --thorough also vectors in loops. Nothing that the process keeps is from the other."""
     request.getfixturevalue(f"{request.param}_compiler")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(modules, "_modules", {})

@@ -12,7 +12,7 @@
 #include "nncodegen/fit/residuals.h"
 
 /* Computes the sums of the data alone: see evaluate. */
-static HOT int evaluate_data(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
+static HOT int evaluate_all_rows(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
     residual_sums *sums)
 {
     if (FIT_CURVED)
@@ -27,7 +27,7 @@ static HOT int evaluate_data(NN(fitting) *run, fit_memory *m, const real *parame
 static HOT int evaluate(NN(fitting) *run, fit_memory *m, const real *parameters, double *triangle, double limit,
     residual_sums *sums)
 {
-    const int found = evaluate_data(run, m, parameters, triangle, limit, sums);
+    const int found = evaluate_all_rows(run, m, parameters, triangle, limit, sums);
     if (run->penalty_rows == 0 || (found != EVALUATED && found != TOO_HIGH))
         return found;
     add_penalty(run, parameters, sums);

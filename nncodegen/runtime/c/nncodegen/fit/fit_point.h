@@ -1,6 +1,7 @@
 /* The point of a fit: the parameters, and what follows from the triangle there; and a step from there.
 
-   Needs bounds.h, errors_in_x.h, guards.h and penalty.h. Gives update_gradient_and_scales, find_step, place_trial, take_trial. */
+   Needs bounds.h, errors_in_x.h, guards.h and penalty.h. Gives update_gradient_and_scales, find_step, place_trial,
+   take_trial. */
 
 #ifndef NNCODEGEN_FIT_POINT_H
 #define NNCODEGEN_FIT_POINT_H

@@ -65,7 +65,11 @@ class Followed(NamedTuple):
 
 
 def stacked(parts: Sequence[Followed]) -> Followed:
-    """Return profiles of one fit that follow each other, with the lowest cost that any of them has seen."""
+    """Return profiles that follow each other, with the lowest cost of each fit that any of them has seen."""
+    lower: dict[int, tuple[float, Array]] = {}
+    for part in parts:
+        for fit, seen in part.lower.items():
+            lower[fit] = min(lower.get(fit, seen), seen, key=lambda pair: pair[0])
     curves = [part.curves for part in parts]
     arrays = [np.concatenate(each) for each in zip(*(each[1:] for each in curves), strict=True)]
     counts = np.concatenate([np.diff(each.begins) for each in curves])
@@ -74,18 +78,62 @@ def stacked(parts: Sequence[Followed]) -> Followed:
         np.concatenate([part.intervals for part in parts]),
         np.concatenate([part.ends for part in parts]),
         Axis(*(np.concatenate(each) for each in zip(*(part.axis for part in parts), strict=True))),
-        min((part.lower for part in parts if part.lower), key=lambda lower: lower[0][0], default={}),
+        lower,
     )
 
 
-class Follower:
+class BothSides:
+    """Profiles that are followed on both sides: the curves of a walk are those above the values, then those below.
+
+    A subclass tells how fits are made at distances along the curves.
+    """
+
+    walk: Walk
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.lower: dict[int, tuple[float, Array]] = {}
+
+    @property
+    def ends(self) -> Array:
+        """Return the ends of all curves: see walk.py."""
+        return self.walk.ends
+
+    def follow(self) -> None:
+        """Follow all profiles; after an interrupt, ``followed`` knows what has been seen until then."""
+        self.walk.run()
+
+    def _joined(self, points: Points, values: Array, center: Array, is_whole: bool) -> Curves:
+        """Return both sides as one, from values and parameters of the best fits; checked between points if whole."""
+        is_above = points.curves < self._count
+        above, below = (Points(*(part[side] for part in points)) for side in (is_above, ~is_above))
+        curves = joined(values, center, below._replace(curves=below.curves - self._count), above)
+        return checked(curves, self._fit) if is_whole else curves
+
+    def _below_and_above(self, of_curves: Array) -> Array:
+        """Return what is known of the curves, as (n, 2): of the side below, then of that above."""
+        return of_curves.reshape(2, self._count)[::-1].T
+
+    def _outward(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
+        """Return roots of rises, values, and parameters at distances along curves."""
+        raise NotImplementedError
+
+    def _fit(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
+        """Return the same for coordinates of both sides as one curve; the indices of curves rise for ``_outward``."""
+        sides = np.where(u < 0, curves + self._count, curves)
+        order = np.argsort(sides, kind="stable")
+        back = np.argsort(order, kind="stable")
+        z, values, parameters = self._outward(sides[order], np.abs(u[order]), starts[order])
+        return z[back], values[back], parameters[back]
+
+
+class Follower(BothSides):
     """Follows the profiles of some parameters, by their indices, to the level."""
 
     def __init__(self, best: Best, positions: Array, fit_again: FitAgain) -> None:
         self._best, self._positions, self._fit_again = best, positions, fit_again
         self._fits = len(best.parameters)
-        self._count = len(positions) * self._fits
-        self.lower: dict[int, tuple[float, Array]] = {}
+        super().__init__(len(positions) * self._fits)
         parameters, reach = (part[:, positions].T.ravel() for part in (best.parameters, best.reach))
         low, high = (np.repeat(bound[positions], self._fits) for bound in (best.low, best.high))
         self.axis = Axis.of(parameters, reach, low, high)
@@ -98,29 +146,15 @@ class Follower:
         most = np.concatenate([self.axis.most, -self.axis.least])
         self.walk = Walk(self._outward, starts, most, np.isfinite(np.concatenate([high, low])))
 
-    @property
-    def ends(self) -> Array:
-        """Return the ends of all curves: see walk.py."""
-        return self.walk.ends
-
-    def follow(self) -> None:
-        """Follow all profiles; after an interrupt, ``followed`` knows what has been seen until then."""
-        self.walk.run()
-
     def followed(self, is_whole: bool) -> Followed:
         """Return the profiles, and check what lies between their points, if they are whole."""
-        points, count = self.walk.points(), self._count
-        is_above = points.curves < count
-        above, below = (Points(*(part[side] for part in points)) for side in (is_above, ~is_above))
         center = np.tile(self._best.parameters.astype(float), (len(self._positions), 1))
-        curves = joined(self.axis.best, center, below._replace(curves=below.curves - count), above)
-        ends = self.walk.ends.reshape(2, count)[::-1].T
-        crossings = self.walk.crossings.reshape(2, count)[::-1].T * np.array([-1.0, 1.0])
+        ends = self._below_and_above(self.walk.ends)
+        crossings = self._below_and_above(self.walk.crossings) * np.array([-1.0, 1.0])
         intervals = np.stack([self.axis.value(side) for side in crossings.T], axis=1)
         is_known = np.isin(ends, (CROSSED, BOUND, BROKEN))
         intervals = np.where(is_known, intervals, np.where(ends == UNFINISHED, np.nan, np.array([-np.inf, np.inf])))
-        if is_whole:
-            curves = checked(curves, self._fit)
+        curves = self._joined(self.walk.points(), self.axis.best, center, is_whole)
         return Followed(curves, intervals, ends, self.axis, self.lower)
 
     def _outward(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
@@ -146,14 +180,6 @@ class Follower:
             self._keep_lower(fit, costs, parameters)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.sqrt(np.maximum(rises / best.rises[fit], 0)), values, parameters
-
-    def _fit(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
-        """Return the same for coordinates of both sides as one curve."""
-        sides = np.where(u < 0, curves + self._count, curves)
-        order = np.argsort(sides, kind="stable")
-        back = np.argsort(order, kind="stable")
-        z, values, parameters = self._outward(sides[order], np.abs(u[order]), starts[order])
-        return z[back], values[back], parameters[back]
 
     def _keep_lower(self, fits: Array, costs: Array, parameters: Array) -> None:
         """Keep what is better than the best fits."""

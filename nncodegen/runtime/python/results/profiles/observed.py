@@ -19,9 +19,8 @@ import numpy as np
 from ...ground.share import is_ended, share
 from ..penalty import Penalty
 from .axis import Axis
-from .follow import ROUNDING, Followed, stacked
-from .joined import checked, joined
-from .single import check_converged, followed_within, held_by, level_of
+from .follow import ROUNDING, BothSides, Followed, stacked
+from .single import check_converged, followed_within, held_by, level_of, warn_of_lower
 from .walk import BROKEN, CROSSED, UNFINISHED, Points, Walk
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ def prediction_profiles(result: Any, X: Any, level: float, threads: int = 1) -> 
         reaches = np.array([reach[place] for place in places])
         observed = Observed(whole, functions, reaches, level_of(result, level), threads)
         observed.follow()
+        if observed.lower:
+            warn_of_lower(whole, *observed.lower[0])
         for place, interval in zip(places, observed.followed(False).intervals, strict=True):
             ends[(slice(None), *place)] = interval
     return outputs, ends[0], ends[1]
@@ -100,18 +101,19 @@ def model_inputs(result: Any, X: Any, count: int) -> Array:
     return np.asarray(rows).reshape(count, -1)
 
 
-class Observed:
+class Observed(BothSides):
     """Functions of the parameters of a fit, Q of them, each of which is held on either side of its value.
 
     ``reaches`` is how far standard errors say that the level is, (Q,), at which the rise is t**2; infinite if they do
-    not know. Curves are first those above the values, then those below.
+    not know.
     """
 
     def __init__(self, result: Any, functions: Sequence[Function], reaches: Array, t: float, threads: int = 1) -> None:
         if result._refit is None:
             raise ValueError("this result holds nothing to fit again with; use method='t'")
         self._result, self._functions, self._threads = result, functions, threads
-        self._count = count = len(functions)
+        count = len(functions)
+        super().__init__(count)
         self._best, self._held = result.parameters.astype(float), held_by(result)
         self._values = np.array([function(self._best)[0] for function in functions])
         # what no derivative determines is followed from steps as large as its value
@@ -121,37 +123,21 @@ class Observed:
         # where the penalty pulls to move a linear function by its reach
         self._moved = reaches * (1 + STRONG**2)
         self._lowest = result.cost - ROUNDING * abs(result.cost)
-        self.lower: dict[int, tuple[float, Array]] = {}
         self.walk = Walk(
             self._outward, np.tile(self._best, (2 * count, 1)), np.full(2 * count, 1e4), np.zeros(2 * count, bool)
         )
 
-    @property
-    def ends(self) -> Array:
-        """Return the ends of all curves: see walk.py."""
-        return self.walk.ends
-
-    def follow(self) -> None:
-        """Follow all profiles; after an interrupt, ``followed`` knows what has been seen until then."""
-        self.walk.run()
-
     def followed(self, is_whole: bool) -> Followed:
         """Return the profiles, and check what lies between their points, if they are whole."""
         points, count = self.walk.points(), self._count
-        is_above = points.curves < count
-        above, below = (Points(*(part[side] for part in points)) for side in (is_above, ~is_above))
-        curves = joined(
-            self._values, np.tile(self._best, (count, 1)), below._replace(curves=below.curves - count), above
-        )
-        if is_whole:
-            curves = checked(curves, self._fit)
+        curves = self._joined(points, self._values, np.tile(self._best, (count, 1)), is_whole)
         infinite = np.full(count, np.inf)
         axis = Axis.of(self._values, self._reaches, -infinite, infinite)
         intervals = np.stack([self._ends(points, side) for side in (1, 0)], axis=1)
         return Followed(
             curves._replace(u=axis.of_curves(curves.curves).coordinate(curves.values)),
             intervals,
-            self.walk.ends.reshape(2, count)[::-1].T,
+            self._below_and_above(self.walk.ends),
             axis,
             self.lower,
         )
@@ -169,12 +155,8 @@ class Observed:
                 ends[k] = math.nan if end == UNFINISHED else -math.inf if side else math.inf
         return ends
 
-    def _fit(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
-        """Return roots of rises, values, and parameters at signed coordinates of both sides as one curve."""
-        return self._outward(np.where(u < 0, curves + self._count, curves), np.abs(u), starts)
-
     def _outward(self, curves: Array, u: Array, starts: Array) -> tuple[Array, Array, Array]:
-        """Return the same at distances along the curves of both sides."""
+        """Return roots of rises, values, and parameters at distances along curves."""
         functions, signs = curves % self._count, np.where(curves < self._count, 1.0, -1.0)
         targets = self._values[functions] + signs * u * self._moved[functions]
         costs, values, points = np.empty(len(u)), np.empty(len(u)), np.empty(starts.shape)
@@ -215,7 +197,7 @@ class Observed:
 
 
 class ObservedMany:
-    """The same Q functions of the parameters of many fits, each fit by itself, shared over threads."""
+    """Q functions of the parameters of many fits, each fit by itself, shared over threads."""
 
     def __init__(self, observed: Sequence[Observed], count: int, threads: int) -> None:
         self._observed, self._count, self._threads = observed, count, threads

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...ground.warn import warn
 from ..quantiles import half_width
-from .follow import Best, Followed, Follower, stacked
+from .follow import Best, Follower, stacked
 from .many import ManyProfiles
 from .observed import quantity_profiles_of_many
 from .profile import Scale
@@ -59,7 +58,7 @@ def profiles_of_many(
     if quantities:
         results = [fits[m] for m in places.tolist()]
         parts.append(quantity_profiles_of_many(results, quantities, t, threads, time_limit, progress))
-    followed = _together(parts)
+    followed = stacked(parts)
     scale = Scale(costs, scales / 2, t**2)
     profiles = ManyProfiles(fits, places, positions, float(level), scale, followed, tuple(quantities))
     if (followed.ends == UNFINISHED).any():
@@ -71,15 +70,6 @@ def profiles_of_many(
             RuntimeWarning,
         )
     return profiles
-
-
-def _together(parts: Sequence[Followed]) -> Followed:
-    """Return profiles that follow each other, with the lowest cost that any of them has seen of each fit."""
-    lower: dict[int, tuple[float, Array]] = {}
-    for part in parts:
-        for fit, seen in part.lower.items():
-            lower[fit] = min(lower.get(fit, seen), seen, key=lambda one: one[0])
-    return stacked([part._replace(lower={}) for part in parts])._replace(lower=lower)
 
 
 def _half_widths(fits: Any, level: float, absolute: bool) -> Array:
