@@ -77,6 +77,13 @@ class Module(Protocol):
         differentiates the arguments of activations instead, such as the logits of probabilities.
         """
 
+    def noise(self, parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
+        """Return the scale of the noise of each target for the rows of X, (N, targets), as the formula of the model has it.
+
+        It is the standard deviation of normal noise, of the target or of its logarithm, and the mean distance from the
+        output for that of Laplace. Raises ValueError for a model without such a formula.
+        """
+
     def hessian(
         self,
         parameters: ArrayLike,

@@ -95,22 +95,33 @@ def loss_steps(
     for term, formula, y in zip(terms, formulas, targets, strict=True):
         value = call(term.loss.function, [p, t], "the loss").xreplace({p: formula, t: y})
         parts.append((term.scale * plain_conditions(value), y.indices[1:]))
+    return (*steps, *steps_of_mean(parts, free))
+
+
+def steps_of_mean(
+    parts: Sequence[tuple[Expr, tuple[str, ...]]], free: Callable[[str], str], apart: bool = False
+) -> list[Step]:
+    """Return the steps to the loss of a sample, and to its mean over samples.
+
+    Each part is the loss of an output with the indices that it is summed over. With ``apart``, each part of several has
+    a step of its own, also without such indices.
+    """
     sample_loss = Element(free("loss_n"), (SAMPLE,))
     if len(parts) == 1 and parts[0][1]:
-        steps.append(Step(sample_loss, parts[0][0], "sum", parts[0][1]))
+        steps = [Step(sample_loss, parts[0][0], "sum", parts[0][1])]
     else:
-        steps += _sum_of(sample_loss, parts, free)
-    return (*steps, Step(Element(free("loss")), sample_loss * Element(free("weight"), (SAMPLE,)), "sum", (SAMPLE,)))
+        steps = _sum_of(sample_loss, parts, free, apart and len(parts) > 1)
+    return [*steps, Step(Element(free("loss")), sample_loss * Element(free("weight"), (SAMPLE,)), "sum", (SAMPLE,))]
 
 
 def _sum_of(
-    sample_loss: Element, parts: Sequence[tuple[Expr, tuple[str, ...]]], free: Callable[[str], str]
+    sample_loss: Element, parts: Sequence[tuple[Expr, tuple[str, ...]]], free: Callable[[str], str], apart: bool
 ) -> list[Step]:
     """Return the steps that add up the losses of several outputs, each summed over its indices."""
     steps, terms = [], []
     for k, (part, over) in enumerate(parts, start=1):
-        if over:
-            steps.append(Step(Element(free(f"loss_n{k}"), (SAMPLE,)), part, "sum", over))
+        if over or apart:
+            steps.append(Step(Element(free(f"loss_n{k}"), (SAMPLE,)), part, "sum" if over else None, over))
             part = steps[-1].target
         terms.append(part)
     return [*steps, Step(sample_loss, Add(*terms))]

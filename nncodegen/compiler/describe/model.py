@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sympy import Add, Expr, Pow, S, Symbol
@@ -13,6 +14,8 @@ from sympy import Add, Expr, Pow, S, Symbol
 from nncodegen.compiler.describe.base import ModelBase
 from nncodegen.compiler.describe.checks import bounded, check_expression, check_large, check_name, check_piece
 from nncodegen.compiler.describe.grammar import CONSTANTS, Read, as_expression, read_in_order
+from nncodegen.compiler.describe.noise import OUTPUT, Noise, likelihood_steps, negative_log_density, read_noise
+from nncodegen.compiler.describe.noise import Given as GivenNoise
 from nncodegen.compiler.describe.optimizers import Optimizer
 from nncodegen.compiler.describe.pieces import cut
 from nncodegen.compiler.describe.ties import Given, read_quantities, read_ties
@@ -38,7 +41,10 @@ class Model(ModelBase):
     which ``fit`` solves. A formula without inputs and targets is minimized as it stands. optimizers are additional
     update rules. ties maps parameters to formulas of others, {"b": "2*a"}, which stand in their places; they have no
     initial values. derived maps names to formulas of parameters, {"half_life": "log(2)/k"}. The result of a fit has
-    both with their errors (``FitResult.derived``). own are the names of the parameters that each group of samples has
+    both with their errors (``FitResult.derived``). noise says how targets are distributed about the outputs: the
+    formula of a standard deviation, or a distribution such as nn.noise.laplace(formula), one for each output or one for
+    all, in which ``output`` is the output itself. Its parameters are estimated with all others: the loss is then
+    the negative logarithm of the likelihood. own are the names of the parameters that each group of samples has
     for itself where ``fit`` has groups. Raises ModelError, which names the symbol or the expression that is
     wrong.
     """
@@ -58,11 +64,14 @@ class Model(ModelBase):
         ties: Given | None = None,
         derived: Given | None = None,
         own: Sequence[Symbol | str] | Symbol | str = (),
+        noise: GivenNoise | Sequence[GivenNoise] | None = None,
     ) -> None:
         super().__init__(name, optimizers)
         typical = getattr(output, "typical", None)  # a curve by name has values of its own
         starts_from_data = parameters is None and typical is not None
-        known = _Known((output, loss, *(ties.values() if isinstance(ties, Mapping) else ())))
+        noises = self._noises(noise, output, loss)
+        scales = tuple(each.scale for each in noises)
+        known = _Known((output, loss, scales, *(ties.values() if isinstance(ties, Mapping) else ())))
         self.inputs = _symbols(inputs, "inputs", known)
         self.targets = _symbols(targets, "targets", known)
         if parameters is None and typical is not None:
@@ -89,7 +98,8 @@ class Model(ModelBase):
         role = f"the {'loss' if output is None else 'output'} of {name}"
         self.outputs = tuple(_expression(value, symbols, role, self.ties) for value in outputs)
         self._in_order = tuple(_in_order(value, symbols, self.ties) for value in outputs)
-        self.loss = self._squares() if loss is None else _expression(loss, symbols, f"the loss of {name}", self.ties)
+        self.noise = self._read_noise(noises, symbols)
+        self.loss = self._loss(loss, symbols)
         self.curves = self._curves_of(outputs if output is not None else ())
         self.starts_from_data = starts_from_data and self._is_least_squares()
         self._check_constants()
@@ -146,8 +156,10 @@ class Model(ModelBase):
             Element(unused(f"output{k + 1}" if several else "output", names), (SAMPLE,))
             for k in range(len(self.outputs))
         )
-        sample_loss = Element(unused("loss_n", names), (SAMPLE,))
         weight = Element(unused("weight", names), (SAMPLE,))
+        if self.noise:
+            return self._with_likelihood(names, real, outputs, weight)
+        sample_loss = Element(unused("loss_n", names), (SAMPLE,))
         loss = Element(unused("loss", names))
         graph = graph_of((*self.outputs, self.loss))
         as_typed: tuple[Expr | None, ...] = ()
@@ -163,9 +175,59 @@ class Model(ModelBase):
             )
             steps = [Step(element, formula) for element, formula in zip((*outputs, sample_loss), formulas, strict=True)]
             of_outputs = _of_outputs(outputs, formulas, [real[s] for s in (*self.inputs, *self.parameters)])
-        known = [*real.values(), *(step.target for step in steps)]
+        return self._program_of(
+            (*steps, Step(loss, sample_loss * weight, "sum", (SAMPLE,))),
+            outputs,
+            real,
+            weight,
+            Task(
+                least_squares=self._is_least_squares(),
+                loss_of_outputs=of_outputs,
+                outputs_as_typed=as_typed,
+            ),
+        )
+
+    def _with_likelihood(
+        self, names: Sequence[str], real: Mapping[Symbol, Element], outputs: tuple[Element, ...], weight: Element
+    ) -> Program:
+        """Return the program of outputs whose targets have a noise."""
+        taken = {*names, *(output.tensor for output in outputs)}
+        graph = graph_of(self.outputs)
+        steps = (
+            cut(graph, real, outputs, (*names, weight.tensor))
+            if graph.is_large
+            else [Step(output, value.xreplace(real)) for output, value in zip(outputs, self.outputs, strict=True)]
+        )
+        taken |= {step.target.tensor for step in steps}
+        scales = [
+            noise.scale.xreplace({**real, OUTPUT: output} if OUTPUT not in real else real)
+            for noise, output in zip(self.noise, outputs, strict=True)
+        ]
+        targets = [real[target] for target in self.targets]
+        free = partial(unused, taken=taken)
+        of_noise, likelihood = likelihood_steps(self.noise, outputs, scales, targets, S.One, free)
+        typed = [
+            None if value is None or value == output else value.xreplace(real)
+            for value, output in zip(self._in_order, self.outputs, strict=True)
+        ]
+        task = Task(outputs_as_typed=() if graph.is_large else tuple(typed), likelihood=likelihood)
+        return self._program_of((*steps, *of_noise), outputs, real, weight, task)
+
+    def _program_of(
+        self,
+        steps: tuple[Step, ...],
+        outputs: tuple[Element, ...],
+        real: Mapping[Symbol, Element],
+        weight: Element,
+        task: Task,
+    ) -> Program:
+        """Return the program of steps whose last one is the loss."""
+        known = [*real.values(), weight, *(step.target for step in steps)]
         for step in steps:  # check again, now that all symbols are known to be real
             check_piece(step.expression, known, self.name)
+        fits = FitTask(
+            quantities=self.quantities, own=self.own, curves=self.curves, starts_from_data=self.starts_from_data
+        )
         return Program(
             name=self.name,
             inputs=tuple(Tensor(symbol.name, (None,)) for symbol in self.inputs),
@@ -174,17 +236,10 @@ class Model(ModelBase):
                 Tensor(symbol.name, (), Initial("constant", value)) for symbol, value in self.parameters.items()
             ),
             weight=Tensor(weight.tensor, (None,)),
-            steps=(*steps, Step(loss, sample_loss * weight, "sum", (SAMPLE,))),
+            steps=steps,
             outputs=outputs,
-            loss=loss,
-            task=Task(
-                least_squares=self._is_least_squares(),
-                loss_of_outputs=of_outputs,
-                outputs_as_typed=as_typed,
-                fits=FitTask(
-                    quantities=self.quantities, own=self.own, curves=self.curves, starts_from_data=self.starts_from_data
-                ),
-            ),
+            loss=steps[-1].target,
+            task=replace(task, fits=fits),
         )
 
     def _curves_of(self, outputs: Sequence[Any]) -> tuple[CurveTerm, ...]:
@@ -195,6 +250,46 @@ class Model(ModelBase):
             for place, output in enumerate(outputs)
             if hasattr(output, "typical")
             for term in output.facts(names, place)
+        )
+
+    @staticmethod
+    def _noises(noise: Any, output: Any, loss: Any) -> tuple[Noise, ...]:
+        """Return the noise of each output as it is given; none without noise. Raises ModelError."""
+        if noise is None:
+            return ()
+        if loss is not None or output is None:
+            missing = "there is no output" if output is None else "the loss is given, too"
+            raise ModelError(f"noise says how targets are distributed about outputs, and {missing}: give one of them")
+        count = len(output) if isinstance(output, tuple | list) else 1
+        return read_noise(noise, ["output"] if count == 1 else [f"output{k + 1}" for k in range(count)], "a formula")
+
+    def _read_noise(self, noises: Sequence[Noise], symbols: Sequence[Symbol]) -> tuple[Noise, ...]:
+        """Return the noise of each output with its scale as an expression, in which outputs are symbols."""
+        role = f"the noise of {self.name}"
+        outputs = [] if any(symbol.name == OUTPUT.name for symbol in symbols) else [OUTPUT]
+        read = []
+        for each in noises:
+            scale = _expression(each.scale, (*symbols, *outputs), role, self.ties)
+            for target in self.targets:
+                if target in {*symbols_of(scale)}:
+                    raise ModelError(f"{role} depends on the target {target.name}: write output for what is expected")
+            read.append(Noise(each.kind, scale))
+        return tuple(read)
+
+    def _loss(self, loss: Any, symbols: Sequence[Symbol]) -> Expr:
+        """Return the loss of a sample: as it is given, of a likelihood, or the sum of squares."""
+        if loss is not None:
+            return _expression(loss, symbols, f"the loss of {self.name}", self.ties)
+        squares = self._squares()
+        return squares if not self.noise else self._negative_log_likelihood()
+
+    def _negative_log_likelihood(self) -> Expr:
+        """Return the loss of outputs with noise, as a formula of the symbols of the model."""
+        return Add(
+            *(
+                negative_log_density(noise, output, replaced(noise.scale, {OUTPUT: output}), target)
+                for noise, output, target in zip(self.noise, self.outputs, self.targets, strict=True)
+            )
         )
 
     def _own(self, own_names: Sequence[Symbol | str] | Symbol | str) -> tuple[str, ...]:

@@ -166,6 +166,7 @@ def _fit(schedule: Schedule) -> dict[str, Mapping[str, Any]]:
     settings |= _set(FIT_INPUT_GUARDS=schedule.companion.input_guards)
     if schedule.companion.block < schedule.companion.outputs:
         settings |= _set(FIT_BLOCK=schedule.companion.block, FIT_APART=schedule.companion.apart)
+    settings |= _set(FIT_NOISE=bool(schedule.companion.noise))
     if schedule.fits:
         settings |= _set(
             HAS_GROUP_ROWS=1, FITS=schedule.fits.models, FITS_VALUES=max(1, schedule.fits.kernel.memory.arrays)

@@ -50,7 +50,7 @@ def facts(schedule: Schedule) -> str:
     members |= {"rising": task.sorted_inputs, "over_times": task.output_is_series, "own": fits.own}
     members |= {"curves": fits.curves, "starts_from_data": fits.starts_from_data}
     members["mean_over"] = task.losses_per_sample if fitting and fitting.curved else 1
-    members |= {"apart": fitting.apart or 1} if fitting else {}
+    members |= {"apart": fitting.apart or 1, "noise": fitting.noise} if fitting else {}
     solvers = [each.control for each in systems_of(program.steps)]
     members["solver"] = "; ".join(map(str, solvers[:1]))
     members["rtol"] = max((each.rtol for each in solvers), default=0.0)

@@ -62,6 +62,9 @@ again, and with its derivatives up to twice as many; in "best" more of both. Wit
 DEFAULT = FAST
 """The choice where none is given: formulas keep their digits unless that costs much."""
 
+NORMAL, LAPLACE, OF_LOGARITHM = "normal", "laplace", "log_"
+"""The distributions of targets whose scale is a formula, and what is before those of logarithms of targets."""
+
 NATIVE, PORTABLE = BITS = ("native", "portable")
 """With "native", the bits of results may depend on the CPU and the compiler; with "portable", they do not."""
 
@@ -235,6 +238,20 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Likelihood:
+    """The likelihood that the loss is the negative logarithm of, where the scale of each target is a formula.
+
+    Each target, or its logarithm, is distributed about a location with a scale of its own; the loss depends on nothing
+    but locations, logarithms of scales, and targets.
+    """
+
+    locations: tuple[Element, ...]
+    log_scales: tuple[Element, ...]
+    kinds: tuple[str, ...]
+    """For each target "normal" or "laplace", or with "log_" before that, where its logarithm is distributed so."""
+
+
+@dataclass(frozen=True)
 class FitTask:
     """The task of the fits of a program, beyond its loss."""
 
@@ -280,6 +297,8 @@ class Task:
     """The steps that only the fields need: the parts of sums of derivatives, which nothing else computes one by one."""
     residuals: tuple[Element, ...] = ()
     """The residuals of which the loss of a sample is the sum of squares, if they are not only outputs minus targets."""
+    likelihood: Likelihood | None = None
+    """The likelihood of targets whose scale is a formula."""
     sorted_inputs: tuple[str, ...] = ()
     """The inputs whose values ascend within a sample: times."""
     output_is_series: bool = False
@@ -611,7 +630,9 @@ class Companion:
     if the program is that of a step. ``forward`` says that a row of a fit has the derivatives of all outputs, by one
     parameter after the other, so that they need no seeds. ``block`` is the number of successive outputs
     that a curved loss sees together (see ``passes.fitting.blocks``). ``apart`` is the number of such blocks of a sample
-    if a missing target leaves out its block alone, and 0 if it leaves out the sample. ``operations`` are counts for one
+    if a missing target leaves out its block alone, and 0 if it leaves out the sample. ``noise`` is the kind of each
+    target whose scale is a formula: the first half of the outputs are locations then, and the others logarithms of
+    scales, each with a second derivative of its own alone. ``operations`` are counts for one
     sample, before and after the program was simplified.
     """
 
@@ -628,6 +649,7 @@ class Companion:
     forward: bool = False
     block: int = 0
     apart: int = 0
+    noise: tuple[str, ...] = ()
     operations: tuple[int, int] | None = None
 
 

@@ -18,12 +18,14 @@ from nncodegen.compiler.describe.checks import bounded, check_name, is_finite
 from nncodegen.compiler.describe.hints import PRIME
 from nncodegen.compiler.describe.loss_steps import Output, entry_of, loss_steps, terms_together
 from nncodegen.compiler.describe.losses import usual_name
+from nncodegen.compiler.describe.noise import OUTPUT, Noise, likelihood_steps, read_noise
+from nncodegen.compiler.describe.noise import Given as GivenNoise
 from nncodegen.compiler.describe.optimizers import Optimizer
-from nncodegen.compiler.ir import SAMPLE, Element, Initial, Program, Tensor, needed
+from nncodegen.compiler.ir import SAMPLE, Element, Initial, Program, Step, Tensor, needed
 from nncodegen.compiler.ir.evaluate import outcomes
 from nncodegen.compiler.ir.graphs import symbols_of
 from nncodegen.compiler.ir.names import take, unused
-from nncodegen.compiler.ir.program import FitTask, Task
+from nncodegen.compiler.ir.program import FitTask, Likelihood, Task
 from nncodegen.compiler.ir.systems import Control
 from nncodegen.compiler.motion.adaptive import Problem, path_of
 from nncodegen.compiler.motion.before import before, earlier
@@ -76,6 +78,11 @@ class Dynamics(ModelBase):
     time. What is observed at a time is before its jump, also at the first time; to observe what is after it, repeat the
     time in a further row, and to have a jump at a time without an observation, let that be NaN in Y.
 
+    noise says how targets are distributed about the outputs: the formula of a standard deviation of all that the model
+    knows, its outputs among them, or a distribution such as nn.noise.laplace(formula); one for all outputs, in which
+    ``output`` is the output itself, or one for each, in a list or by their names. Its parameters are estimated with all
+    others: the loss is then the negative logarithm of the likelihood.
+
     X has, for each sample, its times in ascending order (the input ``time``, in SymPy's equations the argument of the
     functions), then inputs, then columns. Equations from time to time have the times only if they read them.
 
@@ -112,6 +119,7 @@ class Dynamics(ModelBase):
         interpolation: str = HELD,
         networks: Mapping[Any, Any] | None = None,
         jumps: Mapping[Any, Any] | None = None,
+        noise: GivenNoise | Sequence[GivenNoise] | Mapping[str, GivenNoise] | None = None,
         name: str = "dynamics",
         optimizers: Sequence[Optimizer] = (),
     ) -> None:
@@ -145,8 +153,10 @@ class Dynamics(ModelBase):
         self.max_steps = _count(most, "max_steps", 1, f"the largest number of steps of a trajectory of {name}")
         self.method, self.interpolation = method, interpolation
         self.loss = usual_name(loss)
+        if noise is not None and self.loss != "mse":
+            raise ModelError(f"noise says what the loss of {name} is: leave out loss={loss!r}")
         self._check_names()
-        self._read(initial, observed, jumps)
+        self._read(initial, observed, jumps, noise)
         self._program = self._describe()
 
     @property
@@ -302,7 +312,7 @@ class Dynamics(ModelBase):
 
     # --- formulas ------------------------------------------------------------------------------------------------
 
-    def _read(self, initial: Any, observed: Any, jumps: Any) -> None:
+    def _read(self, initial: Any, observed: Any, jumps: Any, noise: Any) -> None:
         """Read all formulas."""
         constant = [*map(Symbol, (*self.parameters, *self.inputs))]
         moving = [
@@ -325,6 +335,7 @@ class Dynamics(ModelBase):
         self.initial_values = self._read_initial(initial, reader, constant)
         self.observed = self._read_observed(observed, reader)
         self.jumps = self._read_jumps(jumps, reader)
+        self.noise = self._read_noise(noise, reader, everything)
         self._check_calls()
         self._check_uses(
             {abbreviation.name: reader.named.pop(roles[abbreviation.name]) for abbreviation in self._short},
@@ -356,7 +367,7 @@ class Dynamics(ModelBase):
                     f"the initial value of {_told(what)} of {self.name} has {call}: networks are for equations and for "
                     "what is observed"
                 )
-        called = calls_of([*self._rights.values(), *self.observed.values()])
+        called = calls_of([*self._rights.values(), *self.observed.values(), *(noise.scale for noise in self.noise)])
         for call in called:
             self.networks.check(call, f"a formula of {self.name}")
         read = {call.func.__name__ for call in called}
@@ -410,6 +421,20 @@ class Dynamics(ModelBase):
         states = [symbol(equation.name, order) for equation in self._moving for order in range(equation.order)]
         formulas = read_jumps(jumps, reader, states, self.name)
         return {state: formula.xreplace(self._short) for state, formula in formulas.items()}
+
+    def _read_noise(self, noise: Any, reader: Reader, everything: Sequence[Symbol]) -> tuple[Noise, ...]:
+        """Return the noise of each output, in which outputs are symbols where no state has their name."""
+        if noise is None:
+            return ()
+        known = {each.name for each in everything}
+        outputs = [Symbol(name) for name in (*self.observed, OUTPUT.name) if name not in known]
+        read = []
+        for name, each in zip(self.observed, read_noise(noise, tuple(self.observed), self.name), strict=True):
+            scale = reader.read(each.scale, f"the noise of {name} of {self.name}", [*everything, *outputs])
+            if scale.atoms(before):
+                raise ModelError(f"the noise of {name} of {self.name} looks back: give it an equation of its own")
+            read.append(Noise(each.kind, scale.xreplace(self._short)))
+        return tuple(read)
 
     def _lags(self) -> dict[Symbol, int]:
         """Return how many times back the equations look, for each state and column of which they read ``before``."""
@@ -500,7 +525,8 @@ class Dynamics(ModelBase):
             extents += self._solve(writer, at) if self.steps is None else self._move(writer, at)
         else:
             self._follow(writer, at)
-        self.networks.write(self.observed.values(), writer, OBSERVATION, at, "observed")
+        called = [*self.observed.values(), *(noise.scale for noise in self.noise)]
+        self.networks.write(called, writer, OBSERVATION, at, "observed")
         outputs = []
         for name, formula in self.observed.items():
             element = Element(name, (SAMPLE, OBSERVATION))
@@ -509,9 +535,13 @@ class Dynamics(ModelBase):
                 writer.put(element, outputs[-1].formula)
         size = self.times * len(outputs)
         free = partial(unused, taken={*declared, *weights, *self.observed, *(y.tensor for y in targets)})
-        elements = [Output(output.element, output.element) for output in outputs]
-        entry = entry_of(self.loss)
-        losses = loss_steps(terms_together(entry, elements, size), targets, 1, free)
+        elements = [output.element for output in outputs]
+        entry, likelihood = entry_of(self.loss), None
+        if self.noise:
+            losses, likelihood = self._likelihood(elements, targets, at, size, free)
+        else:
+            terms = terms_together(entry, [Output(element, element) for element in elements], size)
+            losses = loss_steps(terms, targets, 1, free)
         steps = needed((*writer.steps, *losses), [*(output.element for output in outputs), losses[-1].target])
         read = {operand.tensor for step in steps for operand in step.operands}
         has_time = self.differential or self.time in read
@@ -534,12 +564,27 @@ class Dynamics(ModelBase):
             extents=(*extents, *self.networks.extents),
             task=Task(
                 fits=FitTask(has_fit_by_default=True),
-                least_squares=self.loss == "mse",
+                least_squares=self.loss == "mse" and likelihood is None,
+                likelihood=likelihood,
                 sorted_inputs=(self.time,) if has_time else (),
                 output_is_series=True,
                 losses_per_sample=size if entry.total == "mean" else 1,
             ),
         )
+
+    def _likelihood(
+        self,
+        outputs: Sequence[Element],
+        targets: Sequence[Element],
+        at: Mapping[Expr, Expr],
+        size: int,
+        free: Callable[[str], str],
+    ) -> tuple[tuple[Step, ...], Likelihood]:
+        """Return the steps from outputs to a loss that is the negative logarithm of a likelihood, and the latter."""
+        by_name = {Symbol(name): output for name, output in zip(self.observed, outputs, strict=True)}
+        known = [{**by_name, OUTPUT: output, **at} for output in outputs]
+        scales = [noise.scale.xreplace(each) for noise, each in zip(self.noise, known, strict=True)]
+        return likelihood_steps(self.noise, outputs, scales, targets, S.One / size, free)
 
     def _first_order(self) -> tuple[dict[Symbol, Expr], dict[Symbol, str]]:
         """Return the rates of all states, and their names in steps."""

@@ -15,6 +15,7 @@ from .evaluation.evaluate import evaluate, loss, loss_and_gradient, predict
 from .evaluation.generate import generate, step
 from .evaluation.hessian import hessian, hessian_product
 from .evaluation.jacobian import jacobian
+from .evaluation.noise import noise
 from .evaluation.outcomes import outcomes
 from .evaluation.summary import summary
 from .fitting.fit import fit
@@ -67,7 +68,7 @@ BESIDE = "certificate"
 """The attribute that is read from a file next to the module when it is used."""
 
 FUNCTIONS = (
-    initial_parameters, unpack, predict, jacobian, hessian, hessian_product, loss, loss_and_gradient,
+    initial_parameters, unpack, predict, jacobian, noise, hessian, hessian_product, loss, loss_and_gradient,
     evaluate, train,
     train_on_stream, partial_fit, train_many, fit, fit_many, minimize, load, step, generate,
     stack, derivatives, residuals, outcomes, summary,
@@ -82,6 +83,7 @@ class Interface(Model):
     unpack = unpack
     predict = predict
     jacobian = jacobian
+    noise = noise
     hessian = hessian
     hessian_product = hessian_product
     loss = loss

@@ -114,7 +114,7 @@ def _restore_fit(model: Model, arrays: dict[str, Any]) -> FitResult:
         (X is None) == (not model.input_names)
         and (X is None or len(X) == len(Y))
         and triangle.shape == (free, free)
-        and (residuals is None) == model.facts.fitting.curved
+        and (residuals is None) == (model.facts.fitting.curved and not model.facts.fitting.noise)
         and (residuals is None or residuals.shape == (len(Y), outputs))
         and (sigma is None or sigma.ndim == 0 or len(sigma) == len(Y))
         and _fit_together(arrays)

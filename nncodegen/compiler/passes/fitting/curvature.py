@@ -3,12 +3,13 @@
 The loss of a sample is seen as a function of a few numbers u, the outputs or the arguments of their activations (the
 logits of probabilities). With J = du/dparameters, its Hessian is about J^T (d2loss/du2) J: the rest of it holds second
 derivatives of u, which are small where u is nearly linear or the loss nearly stationary (Schraudolph, 2002). Where the
-loss is convex in u, this matrix has no negative eigenvalue, as a fit requires.
+loss is convex in u, this matrix has no negative eigenvalue, as a fit requires. A likelihood whose scales are formulas
+is not convex: it has expected second derivatives instead (see ``information``).
 
 A row holds the loss of a sample, its derivatives g by each u, the product of its second derivatives by u with a seed
 for each u, the guards (see ``guards``), and the derivatives by each parameter of the sum of all u times their seeds.
 A single u needs no seeds. After the seeds, there may be a number for each block of outputs, whether its targets are
-known (see ``known``). Recurrences with few parameters have the derivatives of each u by each parameter instead, as
+known (see ``missing_targets``). Recurrences with few parameters have the derivatives of each u by each parameter instead, as
 in ``jacobian``; their seeds are for the second derivatives alone.
 """
 
@@ -22,6 +23,7 @@ from sympy import Expr, Function, Mul
 from nncodegen.compiler.ir import Companion, Element, Program, Step, Tensor, needed
 from nncodegen.compiler.passes.fitting.blocks import block_of
 from nncodegen.compiler.passes.fitting.guards import guards_of, with_guards
+from nncodegen.compiler.passes.fitting.information import information, needed_given
 from nncodegen.compiler.passes.fitting.jacobian import forward_rows, runs_forward
 from nncodegen.compiler.passes.fitting.missing_targets import with_known
 from nncodegen.compiler.passes.fitting.seeds import NAME, laid_out, seeds_of, shape_of, summed
@@ -71,26 +73,30 @@ def curvature(program: Program) -> Companion | str:
 
     def derivatives(value: Element) -> tuple[Element, ...]:
         """Return the derivatives of a scalar by each u."""
-        later = _needed_given(u_elements, numbering.steps, value)
+        later = needed_given(u_elements, numbering.steps, value)
         swept = reverse_sweep(replace(program, parameters=tensors, steps=later), later, value, numbering)
         return tuple(
             laid_out(slope, element.indices, numbering) for slope, element in zip(swept, u_elements, strict=True)
         )
 
     gradient = derivatives(summed([sample_loss], [], numbering))
-    products = derivatives(summed(gradient, seeds, numbering))
-    flat = [place for place, product in enumerate(products) if _is_zero(product, numbering.steps)]
-    if flat:
-        slopes = _needed_given(u_elements, numbering.steps, *(gradient[place] for place in flat))
-        reason = WITHOUT_CURVATURE if _read(slopes) & {element.tensor for element in u_elements} else AFFINE
-        named = inner if inner == program.task.residuals else program.outputs
-        only_some = len(flat) < len(u_elements)
-        return reason.format(listed([named[place].tensor for place in flat]) if only_some else "the outputs")
-    later = _needed_given(u_elements, numbering.steps, *products)
-    block = block_of(later, seeds, products, program) if seeds else 1
-    sample_loss, kept_values = with_known(
-        sample_loss, _needed_given(u_elements, numbering.steps, sample_loss), u_elements, block, program, numbering
-    )
+    likelihood = program.task.likelihood
+    if likelihood is not None:
+        sample_loss, kept_values, products = information(sample_loss, u_elements, seeds, program, numbering)
+        block = 1
+    else:
+        products = derivatives(summed(gradient, seeds, numbering))
+        flat = [place for place, product in enumerate(products) if _is_zero(product, numbering.steps)]
+        if flat:
+            slopes = needed_given(u_elements, numbering.steps, *(gradient[place] for place in flat))
+            reason = WITHOUT_CURVATURE if _read(slopes) & {element.tensor for element in u_elements} else AFFINE
+            named = inner if inner == program.task.residuals else program.outputs
+            only_some = len(flat) < len(u_elements)
+            return reason.format(listed([named[place].tensor for place in flat]) if only_some else "the outputs")
+        later = needed_given(u_elements, numbering.steps, *products)
+        block = block_of(later, seeds, products, program) if seeds else 1
+        later = needed_given(u_elements, numbering.steps, sample_loss)
+        sample_loss, kept_values = with_known(sample_loss, later, u_elements, block, program, numbering)
     total = summed(u_elements, seeds, numbering)
     guards = guards_of(needed(steps, [program.required_loss]), program)
     before = (sample_loss, *gradient, *products, *with_guards(guards.expressions, known, numbering))
@@ -121,6 +127,7 @@ def curvature(program: Program) -> Companion | str:
         forward=forward,
         block=block,
         apart=program.width(kept_values),
+        noise=likelihood.kinds if likelihood else (),
     )
 
 
@@ -133,9 +140,12 @@ def _is_zero(element: Element, steps: Sequence[Step]) -> bool:
 def _cuts(program: Program) -> Iterator[Cut]:
     """Yield the choices of u: the steps of the program, written with u, and its elements.
 
-    If the program has residuals, they are tried first. Then come the outputs, where the loss holds their formula; then
+    A likelihood says them itself. If the program has residuals, they are tried first. Then come the outputs, where the loss holds their formula; then
     the arguments of their activations; then the outputs in the loss as it was described.
     """
+    if program.task.likelihood is not None:
+        yield program.steps, (*program.task.likelihood.locations, *program.task.likelihood.log_scales), False
+        return
     if program.task.residuals:
         yield program.steps, program.task.residuals, False
     of_outputs = [step for step in program.steps if step.target in program.outputs]
@@ -206,7 +216,7 @@ def _replaced(expression: Expr, replaced: dict[Expr, Expr]) -> Expr:
 def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program) -> bool:
     """Return whether the loss depends on nothing but u and the targets."""
     outside = {tensor.name for tensor in (*program.inputs, *program.parameters)}
-    later = _needed_given(inner, steps, program.required_loss)
+    later = needed_given(inner, steps, program.required_loss)
     read = _read(later)
     return not read & outside and all(element.tensor in read for element in inner)
 
@@ -214,12 +224,6 @@ def _separates(steps: Sequence[Step], inner: Sequence[Element], program: Program
 def _read(steps: Iterable[Step]) -> set[str]:
     """Return the names of the tensors that steps read."""
     return {operand.tensor for step in steps for operand in step.operands}
-
-
-def _needed_given(inner: Iterable[Element], steps: Iterable[Step], *results: Element) -> tuple[Step, ...]:
-    """Return the steps on which results depend, given u."""
-    known_tensors = {element.tensor for element in inner}
-    return needed((step for step in steps if step.target.tensor not in known_tensors), results)
 
 
 def _terms(program: Program) -> tuple[Expr, ...]:

@@ -21,16 +21,23 @@ from nncodegen.compiler.passes.numbering import Numbering
 
 
 def with_known(
-    loss: Element, steps: Sequence[Step], outputs: Sequence[Element], block: int, program: Program, numbering: Numbering
+    loss: Element,
+    steps: Sequence[Step],
+    outputs: Sequence[Element],
+    block: int,
+    program: Program,
+    numbering: Numbering,
+    scales: Sequence[Element] = (),
 ) -> tuple[Element, tuple[Element, ...]]:
     """Return the loss of a sample without the terms of missing targets, and an element ``known`` for each output.
 
-    ``steps`` are those from ``outputs`` to the loss; ``block`` is the number of outputs in each block.
+    ``steps`` are those from ``outputs`` to the loss; ``block`` is the number of outputs in each block. ``scales`` are
+    further numbers that the loss depends on, one for each output.
     Return the loss as it is, and no elements, if all outputs are one block, or if targets and outputs, or terms and
     blocks, do not belong to each other one by one.
     """
     recurs = any(step.operator in RECURRENCES for step in steps)
-    if block == program.width(outputs) or len(program.targets) != len(outputs) or recurs:
+    if (block == program.width(outputs) and not scales) or len(program.targets) != len(outputs) or recurs:
         return loss, ()
     leading = [_leading(output, block, program) for output in outputs]
     blocks = [program.count(indices) for indices in leading]
@@ -42,6 +49,7 @@ def with_known(
     known = tuple(Element(numbering.fresh("known"), indices) for indices in leading)
     of_targets = {tensor.name: element for tensor, element in zip(program.targets, known, strict=True)}
     of_outputs = {output.tensor: element for output, element in zip(outputs, known, strict=True)}
+    of_outputs |= {scale.tensor: element for scale, element in zip(scales, known, strict=False)}
     try:
         return _Terms(steps, of_targets | of_outputs, numbering).where_known(loss), known
     except _NotApartError:

@@ -180,7 +180,8 @@ typedef struct {
     void *work; /* fit_size() bytes */
     NN(real) *parameters; /* the start, then the solution; after an interrupt, the best so far */
     /* Other results. */
-    double *residuals; /* [samples][outputs], NaN for missing targets; may be NULL; not used if NN_FIT_CURVED */
+    double *residuals; /* [samples][outputs], NaN for missing targets; may be NULL; not used if NN_FIT_CURVED, unless
+                          NN_FIT_NOISE: then the scales of the noise of targets */
     double *history; /* [kept]: the cost after each of the last steps that were tried, that of step k at k%kept; may be
                         NULL */
     size_t kept; /* at least 1, if history is not NULL and max_iterations not 0 */

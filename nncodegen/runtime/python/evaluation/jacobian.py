@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arguments.arguments import check_inputs, check_parameters
+from ..ground.distributions import are_logarithms
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -23,16 +24,27 @@ def jacobian(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None)
     differentiates the arguments of activations instead, such as the logits of probabilities.
     """
     check_fitted(model, "jacobian")
-    if not model.facts.fitting.fits_outputs:
+    if not model.facts.fitting.fits_outputs and not model.facts.fitting.noise:
         raise ValueError(
             f"{model.name} has no jacobian: its fit differentiates the arguments of the activations of its outputs; "
             f"build a model without these activations"
         )
     point = check_parameters(model, parameters)
     inputs, samples = check_inputs(model, X)
-    derivatives = np.empty((samples, model.output_count, model.parameter_count), model.dtype)
-    model.native.jacobian(point, inputs, samples, derivatives)
-    return derivatives
+    count = model.output_count
+    rows = np.empty((samples, count * (2 if model.facts.fitting.noise else 1), model.parameter_count), model.dtype)
+    model.native.jacobian(point, inputs, samples, rows)
+    return rows if not model.facts.fitting.noise else _of_outputs(model, rows[:, :count], point, inputs)
+
+
+def _of_outputs(model: Model, slopes: Array, point: Array, inputs: Array | None) -> Array:
+    """Return the derivatives of the outputs from those of the locations of targets, which may be their logarithms."""
+    logarithms = are_logarithms(model.facts)
+    if logarithms.any():
+        outputs = np.empty(slopes.shape[:2], model.dtype)
+        model.native.predict(point, inputs, len(slopes), outputs)
+        slopes = np.where(logarithms[:, None], slopes * outputs[:, :, None], slopes)
+    return np.ascontiguousarray(slopes)
 
 
 def check_fitted(model: Model, function: str) -> None:

@@ -139,6 +139,11 @@ def _search_of(model: Model, n_starts: Any, seed: int, is_given: Array) -> Group
 def _errors_in_x(model: Model, sigma_x: Any, samples: int, terms: Any) -> Array:
     """Return the standard deviations of the inputs, (N, inputs). Raises ValueError where they do not fit."""
     if terms is not None or model.facts.fitting.curved:
+        if model.facts.fitting.noise:
+            raise ValueError(
+                f"sigma_x is for targets with a sigma that is given; {model.name} has a formula of its noise: leave it "
+                f"out, or give sigma in place of the formula"
+            )
         raise ValueError(f"sigma_x is for least squares of X and Y; the loss of {model.name} is another: leave it out")
     return check_sigma_x(model, sigma_x, samples)
 
@@ -235,7 +240,10 @@ def placed(model: Model, start: Array, p0: Any, fixed: Any, limits: Bounds | Non
 
 def check_curved(model: Model, sigma: Any, loss: str = "linear") -> None:
     """Raise ValueError for arguments that have a meaning only for residuals."""
+    noise = "it has a formula of its noise, which says how far targets are from outputs"
     for name, is_given in (("sigma", sigma is not None), ("loss", loss != "linear")):
+        if is_given and model.facts.fitting.noise:
+            raise ValueError(f"{name} is for a model without a noise of its own; {model.name} is none: {noise}")
         if is_given:
             raise ValueError(f"{name} is for least squares; the loss of {model.name} is another, so leave it out")
 

@@ -169,6 +169,8 @@ class Fitting(NamedTuple):
     """The number of values of a sample, each with a likelihood of its own, whose losses have the loss as their mean."""
     apart: int = 1
     """The number of parts of a sample that a fit with such a loss leaves out one by one where targets are missing."""
+    noise: tuple[str, ...] = ()
+    """The distribution of each target whose scale is a formula: "normal", "laplace", "log_normal" or "log_laplace"."""
 
 
 class ChosenSteps(NamedTuple):

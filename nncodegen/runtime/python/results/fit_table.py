@@ -85,9 +85,11 @@ def _notes(result: Fitted, message: str) -> list[tuple[str, str]]:
     """Return the notes below the parameters: pairs of a label and a text."""
     facts = result._model.facts
     curved = facts.fitting.curved
-    unit = "samples" if curved and facts.fitting.mean_over == 1 else "values"
+    unit = "samples" if curved and facts.fitting.mean_over == 1 and not facts.fitting.noise else "values"
     notes = (
-        [("sum of losses", f"{result.cost:.6g}")]
+        [("log-likelihood", f"{result.log_likelihood:.6g}"), ("R2", f"{result.r2:.6g}")]
+        if facts.fitting.noise
+        else [("sum of losses", f"{result.cost:.6g}")]
         if curved
         else [
             ("chi2", f"{result.chi2:.6g}"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ground.algebra import Algebra
+from ..ground.distributions import scales_of
 from ..ground.endings import ENDINGS, LEAST_GAIN, SMALL_PART, SUCCESSES
 from ..ground.facts import flat_names, name_of, slices
 from ..native.algebra import algebra_of
@@ -41,11 +42,12 @@ class Fitted:
         self._at_bound = solution.active
         self._triangle = solution.triangle
         self.cost = solution.cost
-        self.chi2 = math.nan if model.facts.fitting.curved else solution.chi2
+        fitting = model.facts.fitting
+        self.chi2 = math.nan if fitting.curved and not fitting.noise else solution.chi2
         self.residuals = solution.residuals
         self._X = problem.X
         self._Y = problem.Y
-        self._sigma: Any = problem.sigma
+        self._sigma: Any = problem.sigma if solution.deviations is None else solution.deviations
         self.used = solution.used
         self._ending = solution.ending
         self.iterations = solution.iterations
@@ -230,6 +232,21 @@ class Fitted:
         return tuple(name for name, lost in zip(self.names, unknown, strict=True) if lost)
 
     # --- goodness of the fit ---
+
+    @cached_property
+    def noise(self) -> Array | None:
+        """Return the scale of the noise of each target, (N, K), as its formula gives it; None without a formula."""
+        if not self._model.facts.fitting.noise or self.residuals is None:
+            return None
+        return scales_of(self._model.facts, self.residuals, self._Y, self._sigma)
+
+    @property
+    def log_likelihood(self) -> float:
+        """Return the logarithm of the likelihood where the model has a loss that counts as such; otherwise NaN.
+
+        It is -cost. Least squares leave out of their cost what depends on the data alone.
+        """
+        return -self.cost if self._model.facts.fitting.curved else math.nan
 
     @property
     def history(self) -> Array:

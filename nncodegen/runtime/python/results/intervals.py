@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..ground.distributions import are_logarithms, reaches
 from ..ground.same_bits import refuse
 from .covariance import deviation
 from .goodness import per_value
@@ -55,7 +56,10 @@ def predict_with_interval(
         raise ValueError(f"there is no interval {interval!r}; there are: {', '.join(INTERVALS)}, and None")
     if sigma is not None and interval != "prediction":
         raise ValueError("sigma is that of new observations: it needs interval='prediction'")
-    if interval == "prediction" and result._model.facts.fitting.curved:
+    has_noise = bool(result._model.facts.fitting.noise)
+    if sigma is not None and has_noise:
+        raise ValueError("the model has a formula of its noise, which is that of new observations: leave out sigma")
+    if interval == "prediction" and result._model.facts.fitting.curved and not has_noise:
         raise ValueError("a prediction interval needs normal errors; the loss of the model is no sum of squares")
     if method == "profile":
         from .profiles.observed import prediction_profiles  # noqa: PLC0415 (most fits need no profiles)
@@ -69,12 +73,29 @@ def predict_with_interval(
     outputs = np.asarray(model.predict(result.parameters, X), float)
     slopes = np.asarray(model.jacobian(result.parameters, X), float)[:, :, result.free]
     errors = deviation(result._decomposition, model.epsilon, slopes)
+    if interval == "prediction" and has_noise:
+        return _of_noise(result, outputs, t * errors, model.noise(result.parameters, X), level, t)
     if interval == "prediction":
         errors = result._algebra.hypotenuse(errors, _new_sigma(result, sigma, outputs.shape))
     with np.errstate(invalid="ignore"):
         reach = t * math.sqrt(result.error_scale) * errors
     reach[np.isnan(reach)] = np.inf
     return Predicted(outputs, outputs - reach, outputs + reach)
+
+
+def _of_noise(result: Fitted, outputs: Array, errors: Array, scales: Array, level: float, t: float) -> Predicted:
+    """Return the interval of new observations, from the reach of the errors of outputs and the scales of the noise.
+
+    Both reaches are added as squares, which is exact for normal noise. Of logarithms, the interval is one of logarithms.
+    """
+    facts = result._model.facts
+    logarithms, reach_of_noise = are_logarithms(facts), reaches(facts, scales, level, t)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        reach = result._algebra.hypotenuse(np.where(logarithms, errors / np.abs(outputs), errors), reach_of_noise)
+        reach[np.isnan(reach)] = np.inf
+        low = np.where(logarithms, outputs * np.exp(-reach), outputs - reach)
+        high = np.where(logarithms, outputs * np.exp(reach), outputs + reach)
+    return Predicted(outputs, low, high)
 
 
 def _new_sigma(result: Fitted, sigma: Any, shape: tuple[int, ...]) -> Array:

@@ -45,6 +45,8 @@ class Solution(NamedTuple):
     """The name of the ending, if it was not the loop that ended the fit."""
     poles: tuple[str, ...] = ()
     """The denominators that change their signs among the data."""
+    deviations: Array | None = None
+    """The standard deviations of targets that a formula gives, (N, K): sigma of the residuals."""
 
     @property
     def ending(self) -> str:

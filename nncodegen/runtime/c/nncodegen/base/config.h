@@ -168,6 +168,9 @@
 #ifndef NN_FIT_APART
 #define NN_FIT_APART 0 /* the blocks of a sample that missing targets leave out one by one; 0: the sample is left out */
 #endif
+#ifndef NN_FIT_NOISE
+#define NN_FIT_NOISE 0 /* whether the scale of each target is a formula, whose logarithm is one of the outputs: convex.h */
+#endif
 #ifndef NN_FIT_FORWARD
 #define NN_FIT_FORWARD 0 /* whether a row of a fit holds the derivatives of all outputs, which need no seeds then */
 #endif

@@ -1,7 +1,7 @@
 /* The rows of a problem at given parameters, for a loss that is no sum of squares, but convex in the outputs:
    generalized Gauss-Newton.
 
-   Needs fit_rows.h and guards.h. Gives evaluate_convex.
+   Needs fit_rows.h and guards.h. Gives evaluate_convex, report_scales.
 
    Let D = L L^T be the second derivatives of the loss of a sample by the outputs, and J the derivatives of the outputs
    by the parameters. The Hessian of the cost is approximately the sum of J^T D J (Schraudolph, Fast Curvature
@@ -16,7 +16,11 @@
    a column of L as seeds, and, if there are several blocks, once for J^T g, with g as seeds.
 
    A missing target leaves out the sample. With FIT_APART, it leaves out its block alone: targets belong to blocks in
-   their order, and the kernel leaves out the loss of blocks whose targets are not known. */
+   their order, and the kernel leaves out the loss of blocks whose targets are not known.
+
+   With FIT_NOISE, the scale of each target is a formula: a sample has a block for the location of each target, then one
+   for the logarithm of each scale, and D are expected second derivatives, those that are good for steps or, where
+   m->informs, those of Fisher's information. */
 
 #ifndef NNCODEGEN_CONVEX_H
 #define NNCODEGEN_CONVEX_H
@@ -54,10 +58,16 @@ static UNUSED void seed_blocks(size_t place, row_memory r)
     }
 }
 
+/* Returns the part of a sample whose targets a block of outputs belongs to. */
+INLINE size_t part_of(size_t block)
+{
+    return FIT_APART > 0 ? block%FIT_PARTS : 0;
+}
+
 /* Returns the factors of the samples of a tile for a block of outputs: 0 if a target is missing, and else 1. */
 INLINE double *factors_of(const fit_memory *m, size_t block)
 {
-    return m->factors + (FIT_APART > 0 ? block : 0)*FOLDED_ROWS;
+    return m->factors + part_of(block)*FOLDED_ROWS;
 }
 
 /* Copies the targets of a tile to the positions before the seeds, and sets the factors and what the kernel reads of
@@ -74,7 +84,7 @@ static UNUSED void take_targets(const NN(fitting) *run, size_t first, size_t cou
                 known &= targets[k] == targets[k];
             m->factors[part*FOLDED_ROWS + n] = known;
             if (FIT_APART > 0)
-                targets[FIT_TARGETS + FIT_OUTPUTS + part] = (real) known;
+                targets[FIT_TARGETS + FIT_OUTPUTS + part] = (real) (known*(1 + m->informs));
         }
     }
 }
@@ -210,7 +220,7 @@ static HOT void combine_rows(size_t count, size_t block, size_t place, fit_memor
 static HOT void fold_curved(const NN(fitting) *run, fit_memory *m, const real *parameters, size_t first, size_t count,
     size_t block, size_t place, double *triangle)
 {
-    const size_t part = FIT_APART > 0 ? block : 0;
+    const size_t part = part_of(block);
     memset(m->residuals + part*FOLDED_ROWS, 0, FOLDED_ROWS*sizeof *m->residuals); /* the right-hand side stays 0 */
     if (FIT_FORWARD) {
         combine_rows(count, block, place, m);
@@ -300,6 +310,27 @@ static HOT int evaluate_convex(NN(fitting) *run, fit_memory *m, const real *para
         return TOO_HIGH;
     fold_gradient(m, triangle, sums->chi2);
     return is_finite_triangle(triangle, m->n) ? EVALUATED : NOT_FINITE;
+}
+
+/* Writes the scale of the noise of each target at the parameters, NaN where a target is missing. */
+static COLD void report_scales(NN(fitting) *run, fit_memory *m)
+{
+    m->informs = 1;
+    prepare_rows(m->parameters, run->samples, m->rows);
+    for (size_t first = 0; first < run->samples; first += TILE) {
+        const size_t count = run->samples - first < TILE ? run->samples - first : TILE;
+        take_targets(run, first, count, m);
+        seed_blocks(0, m->rows);
+        rows_of_tile(m->parameters, run->inputs, first, count, m->rows);
+        for (size_t n = 0; n < count; n++) {
+            const real *const curvature = m->rows.rows + n*OUTPUTS + 1 + FIT_OUTPUTS;
+            for (size_t k = 0; k < FIT_TARGETS; k++) {
+                const int known = factors_of(m, k)[n] != 0;
+                run->residuals[(first + n)*FIT_TARGETS + k] = known ? 1/sqrt((double) curvature[k]) : (double) NAN;
+            }
+        }
+    }
+    m->informs = 0;
 }
 
 #endif

@@ -197,6 +197,16 @@ static COLD int descend_with_errors(NN(fitting) *run, fit_memory *m)
     return status;
 }
 
+/* Replaces the triangle by that of Fisher's information, unless the caller ends the fit. */
+static COLD void inform(NN(fitting) *run, fit_memory *m)
+{
+    residual_sums sums;
+    m->informs = 1;
+    if (evaluate(run, m, m->parameters, m->tried, HUGE_VAL, &sums) == EVALUATED)
+        memcpy(m->triangle, m->tried, m->n*TRIANGLE_ROW*sizeof *m->triangle);
+    m->informs = 0;
+}
+
 /* Writes the values of the solution that are reported to the caller. */
 static COLD void report(NN(fitting) *run, fit_memory *m)
 {
@@ -224,6 +234,8 @@ static COLD void report(NN(fitting) *run, fit_memory *m)
     if (m->errors) {
         report_plain_residuals(run, &m->errors->here);
         report_changes(run, &m->errors->here);
+    } else if (FIT_NOISE && run->residuals) {
+        report_scales(run, m);
     } else if (!FIT_CURVED && run->residuals) {
         report_residuals(run, m);
     }
@@ -276,6 +288,8 @@ COLD void NN(fit)(NN(fitting) *run)
         run->status = NN(FIT_STATIONARY);
     if (run->status <= NN(FIT_GRADIENT) && polish(run, &m, larger(1e-13, 1e-5*run->step_tolerance)))
         run->status = NN(FIT_INTERRUPTED);
+    if (FIT_NOISE && found == EVALUATED)
+        inform(run, &m);
     report(run, &m);
 }
 

@@ -70,6 +70,7 @@ typedef struct {
     size_t rank; /* the rank of the system */
     struct errors_in_x *errors; /* NULL unless inputs have errors: see errors_in_x.h */
     double curviest; /* if FIT_CURVED: the largest second derivative of a loss so far */
+    int informs; /* if FIT_NOISE: whether second derivatives are those of the information: see convex.h */
 } fit_memory;
 
 static UNUSED size_t size_of_fit(void)
