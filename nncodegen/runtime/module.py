@@ -78,7 +78,7 @@ class Module(Protocol):
         """
 
     def noise(self, parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
-        """Return the scale of the noise of each target for the rows of X, (N, targets), as the formula of the model has it.
+        """Return the scale of the noise of each target for the rows of X, (N, targets), as the model has its formula.
 
         It is the standard deviation of normal noise, of the target or of its logarithm, and the mean distance from the
         output for that of Laplace. Raises ValueError for a model without such a formula.

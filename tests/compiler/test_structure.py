@@ -22,7 +22,7 @@ HOUSE = (
     "runtime generated",
     "errors",
     "compiler",
-    "perceptron",
+    "noise perceptron",
     "certificates curves formats structural",
     "estimators functions",
     "reports table",

@@ -252,16 +252,15 @@ class Model(ModelBase):
             for term in output.facts(names, place)
         )
 
-    @staticmethod
-    def _noises(noise: Any, output: Any, loss: Any) -> tuple[Noise, ...]:
+    def _noises(self, noise: Any, output: Any, loss: Any) -> tuple[Noise, ...]:
         """Return the noise of each output as it is given; none without noise. Raises ModelError."""
         if noise is None:
             return ()
         if loss is not None or output is None:
-            missing = "there is no output" if output is None else "the loss is given, too"
-            raise ModelError(f"noise says how targets are distributed about outputs, and {missing}: give one of them")
+            wrong = "has no output" if output is None else "has a loss: leave that out, for the noise says what it is"
+            raise ModelError(f"noise says how targets are distributed about outputs, and {self.name} {wrong}")
         count = len(output) if isinstance(output, tuple | list) else 1
-        return read_noise(noise, ["output"] if count == 1 else [f"output{k + 1}" for k in range(count)], "a formula")
+        return read_noise(noise, ["output"] if count == 1 else [f"output{k + 1}" for k in range(count)], self.name)
 
     def _read_noise(self, noises: Sequence[Noise], symbols: Sequence[Symbol]) -> tuple[Noise, ...]:
         """Return the noise of each output with its scale as an expression, in which outputs are symbols."""

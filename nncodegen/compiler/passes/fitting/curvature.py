@@ -9,8 +9,8 @@ is not convex: it has expected second derivatives instead (see ``information``).
 A row holds the loss of a sample, its derivatives g by each u, the product of its second derivatives by u with a seed
 for each u, the guards (see ``guards``), and the derivatives by each parameter of the sum of all u times their seeds.
 A single u needs no seeds. After the seeds, there may be a number for each block of outputs, whether its targets are
-known (see ``missing_targets``). Recurrences with few parameters have the derivatives of each u by each parameter instead, as
-in ``jacobian``; their seeds are for the second derivatives alone.
+known (see ``missing_targets``). Recurrences with few parameters have the derivatives of each u by each parameter
+instead, as in ``jacobian``; their seeds are for the second derivatives alone.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ def _is_zero(element: Element, steps: Sequence[Step]) -> bool:
 def _cuts(program: Program) -> Iterator[Cut]:
     """Yield the choices of u: the steps of the program, written with u, and its elements.
 
-    A likelihood says them itself. If the program has residuals, they are tried first. Then come the outputs, where the loss holds their formula; then
-    the arguments of their activations; then the outputs in the loss as it was described.
+    A likelihood says them itself. If the program has residuals, they are tried first. Then come the outputs, where the
+    loss holds their formula; then the arguments of their activations; then the outputs in the loss as it was described.
     """
     if program.task.likelihood is not None:
         yield program.steps, (*program.task.likelihood.locations, *program.task.likelihood.log_scales), False

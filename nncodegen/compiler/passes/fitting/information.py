@@ -26,7 +26,11 @@ NEAREST = Rational(1, 10**6)
 
 
 def information(
-    sample_loss: Element, u_elements: Sequence[Element], seeds: Sequence[Element], program: Program, numbering: Numbering
+    sample_loss: Element,
+    u_elements: Sequence[Element],
+    seeds: Sequence[Element],
+    program: Program,
+    numbering: Numbering,
 ) -> tuple[Element, tuple[Element, ...], tuple[Element, ...]]:
     """Return the loss of a sample without missing targets, ``known`` for each target, and the curvature times seeds.
 

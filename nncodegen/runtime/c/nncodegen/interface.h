@@ -245,7 +245,8 @@ typedef struct {
     double *cost; /* NaN if it or the triangle is not finite, or if a step crosses a pole */
     double *chi2;
     uint64_t *used; /* the number of residuals that are not missing */
-    double *residuals; /* [samples][outputs], NaN for missing targets */
+    double *residuals; /* [samples][outputs], NaN for missing targets; if NN_FIT_NOISE, the scales of the noise of
+                          targets, and triangles are then those of the information */
     signed char *seen; /* [guards]: 1 if a guard is above 0 at all samples, 2 if it is below, 0 if it has no sign */
     double *falls; /* how much the step lowers the cost if residuals are linear */
     double *squares; /* the square of the length of the changes in units of sigma_x, by GROUPS_STEP */

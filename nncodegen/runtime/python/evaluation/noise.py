@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def noise(model: Model, /, parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
-    """Return the scale of the noise of each target for the rows of X, (N, targets), as the formula of the model has it.
+    """Return the scale of the noise of each target for the rows of X, (N, targets), as the model has its formula.
 
     It is the standard deviation of normal noise, of the target or of its logarithm, and the mean distance from the
     output for that of Laplace. Raises ValueError for a model without such a formula.
@@ -55,4 +56,4 @@ def scales_at(model: Model, point: Array, inputs: Array | None, samples: int) ->
         model.facts.steps.rtol,
         None,
     )
-    return scales / np.sqrt(model.facts.fitting.mean_over)
+    return scales / math.sqrt(model.facts.fitting.mean_over)

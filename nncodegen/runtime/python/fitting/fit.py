@@ -18,6 +18,8 @@ from ..arguments.scalars import SEED, integer
 from ..arguments.start import check_seed, start_of
 from ..arguments.terms import take_terms
 from ..evaluation.jacobian import check_fitted
+from ..evaluation.noise import scales_at
+from ..ground.distributions import reason_not_finite
 from ..ground.facts import flat_names
 from ..ground.outcomes import is_explicit
 from ..ground.poles import warn_of_poles
@@ -112,6 +114,7 @@ def fit(model: Model, /, *positional: Any, **named: Any) -> FitResult:
             errors,
             _search_of(model, n_starts, seed, given_in(model, p0, fixed)),
         )
+        check_noise(grouped, problem, grouped.group_parameters, sharing.grouping.numbers)
         return _after_warnings(with_steps(grouped, problem, grouped.group_parameters, sharing.grouping.numbers), False)
     if isinstance(n_starts, str):
         if n_starts != AUTO:
@@ -123,9 +126,32 @@ def fit(model: Model, /, *positional: Any, **named: Any) -> FitResult:
     if errors is not None:
         return _after_warnings(fit_with_errors(problem, errors, start, first, held, watch), False)
     result = with_samples(result_of(problem, solved(problem, first, held, watch), start, held), terms)
+    check_noise(result, problem, result.parameters[None])
     if model.facts.steps.max_steps:
         result = with_steps(result, problem, result.parameters[None])
     return _after_warnings(result, type(named.get("max_iterations")) is Epochs)
+
+
+def check_noise(result: FitResult, problem: Problem, parameters: Array, groups: Array | int = 0) -> None:
+    """Raise ValueError where a noise that is a formula is not above 0 at the start of a fit, or reaches 0.
+
+    ``parameters`` are those of each group (G, P), ``groups`` the numbers of the groups of the samples, (N,).
+    """
+    facts, name = problem.model.facts, result.model_name
+    if not facts.fitting.noise:
+        return
+    if result.status == "no_noise":
+        raise ValueError(f"the fit of {name} has no end: {result.message}")
+    if result._ending != "not_finite":
+        return
+    numbers = np.broadcast_to(groups, problem.samples)
+    for group, point in enumerate(parameters):
+        rows = np.flatnonzero(numbers == group)
+        part = of_samples(problem, rows)
+        scales = scales_at(problem.model, for_c(problem.model, point), part.X, part.samples)
+        reason = reason_not_finite(facts, part.outputs(point), part.Y, scales, rows)
+        if reason:
+            raise ValueError(f"the noise of {name} {reason}")
 
 
 def _search_of(model: Model, n_starts: Any, seed: int, is_given: Array) -> GroupSearch | None:
@@ -240,10 +266,12 @@ def placed(model: Model, start: Array, p0: Any, fixed: Any, limits: Bounds | Non
 
 def check_curved(model: Model, sigma: Any, loss: str = "linear") -> None:
     """Raise ValueError for arguments that have a meaning only for residuals."""
-    noise = "it has a formula of its noise, which says how far targets are from outputs"
     for name, is_given in (("sigma", sigma is not None), ("loss", loss != "linear")):
         if is_given and model.facts.fitting.noise:
-            raise ValueError(f"{name} is for a model without a noise of its own; {model.name} is none: {noise}")
+            raise ValueError(
+                f"{name} has no meaning beside the noise of {model.name}, a formula that says how far targets lie from "
+                f"outputs: leave it out"
+            )
         if is_given:
             raise ValueError(f"{name} is for least squares; the loss of {model.name} is another, so leave it out")
 

@@ -49,10 +49,10 @@ def sharing_of(model: Model, groups: Any, own_names: Any, samples: int, terms: A
         return None
     if terms is not None:
         raise ValueError("groups are for X and Y: a network with losses by name has no groups")
-    if model.facts.fitting.curved:
+    if model.facts.fitting.curved and not model.facts.fitting.noise:
         raise ValueError(
-            f"groups are for least squares and robust losses of residuals; the loss of {model.name} is another, such "
-            f"as a cross-entropy or a likelihood: leave out groups, and fit each of them by itself"
+            f"groups are for least squares, robust losses and a noise that is a formula; the loss of {model.name} is "
+            f"another, such as a cross-entropy: leave out groups, and fit each of them by itself"
         )
     return Sharing(grouping_of(groups, samples), own_of(model, own_names))
 
@@ -95,7 +95,7 @@ def fit_in_groups(
     start, first = _best_of(GroupedProblem(*values), starts, watch)
     if sigma_x is None:
         grouped = GroupedProblem(*values)
-        solution = grouped.solve(first, watch, looks_for_strays=True)
+        solution = grouped.informed(grouped.solve(first, watch, looks_for_strays=True))
         return GroupedFit(grouped, solution, sharing.grouping, start)
     whole = GroupedProblemWithErrors(*values, sigma_x=for_c(model, sigma_x[order]), changes=np.zeros(sigma_x.shape))
     solution = whole.solve(_start_without_errors(GroupedProblem(*values), first, watch), watch)
@@ -115,7 +115,7 @@ def _best_of(grouped: GroupedProblem, starts: list[Array], watch: FitWatch | Non
         with ended_by(watch):
             for start in starts:
                 solution = grouped.solve(start, looks_for_strays=True)
-                if solution.rows.cost < least * (1 - EQUAL):
+                if solution.rows.cost < least - EQUAL * abs(least) or not np.isfinite(least):
                     best, end, least = start, solution.parameters, solution.rows.cost
     return best, end
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..arguments.fit_options import taken_from
 from ..ground.algebra import IN_FIXED_ORDER
+from ..ground.distributions import in_units_of_noise, vanishes
 from ..ground.endings import ENDINGS, LEAST_GAIN
 from ..ground.share import share
 from ..native.algebra import algebra_of
@@ -72,11 +73,18 @@ class Rows(NamedTuple):
     """(G, guards), int8: of the guards of the model whose C computes the rows; those of a solution are the model's"""
     own_falls: Array
     """The falls of the costs that changes of inputs alone would bring, (G,); 0 without errors in the inputs"""
+    sizes_of_losses: Array | None = None
+    """The sums of the sizes of all losses of each group, (G,), where costs may have any sign; None where they cannot"""
 
     @property
     def cost(self) -> float:
         """Return the cost of all groups, NaN if that of one is."""
         return float(IN_FIXED_ORDER.total(self.costs))
+
+    @property
+    def sizes(self) -> Array:
+        """Return the sizes of the costs, (G,), to which tolerances are relative."""
+        return self.costs if self.sizes_of_losses is None else self.sizes_of_losses
 
 
 class GroupedSolution(NamedTuple):
@@ -158,12 +166,21 @@ class GroupedProblem:
         count = len(self.columns)
         triangles, costs = np.empty((self.groups, count, count + 1)), np.empty(self.groups)
         seen = np.zeros((self.groups, len(self._fitting().facts.fitting.guards)), np.int8)
-        self._call(parameters, signs, (triangles, costs, None, None, None, seen), errors)
+        sizes = np.empty(self.groups) if self.model.facts.fitting.curved else None
+        self._call(parameters, signs, (triangles, costs, sizes, None, None, seen), errors)
+        rows = self._rows(triangles, costs, sizes, seen)
+        return rows if self.penalty is None else self._with_penalty(rows, parameters)
+
+    def _rows(self, triangles: Array, costs: Array, sizes: Array | None, seen: Array) -> Rows:
+        """Return the rows of all values of a sample, from those of their mean where the loss is one."""
         finite = np.isfinite(triangles).all(axis=(1, 2))
         if not finite.all():
             costs[~finite] = np.nan
-        rows = Rows(in_lanes(triangles), costs, seen, np.zeros(self.groups))
-        return rows if self.penalty is None else self._with_penalty(rows, parameters)
+        values = self.model.facts.fitting.mean_over
+        if values > 1:
+            triangles, costs = triangles * math.sqrt(values), costs * values
+            sizes = None if sizes is None else sizes * values
+        return Rows(in_lanes(triangles), costs, seen, np.zeros(self.groups), sizes)
 
     def _with_penalty(self, rows: Rows, parameters: Array) -> Rows:
         """Return the rows at parameters (G, P) with those of the penalty, each in one group."""
@@ -173,6 +190,8 @@ class GroupedProblem:
             if np.isfinite(stacked).all():
                 rows.triangles[place] = algebra_of(self.model).triangles(stacked)[:count]
             rows.costs[place] += value**2 / 2
+            if rows.sizes_of_losses is not None:
+                rows.sizes_of_losses[place] += value**2 / 2
         return rows
 
     def penalty_rows(self, parameters: Array) -> list[tuple[int, Array, float]]:
@@ -191,7 +210,7 @@ class GroupedProblem:
         """Return the costs of the groups at parameters (G, P), NaN where something is not finite."""
         costs = np.empty(self.groups)
         self._call(parameters, None, (None, costs, None, None, None, None))
-        return costs
+        return costs * self.model.facts.fitting.mean_over
 
     def of_groups(self, places: Array) -> GroupedProblem:
         """Return this problem with some of its groups, by their places, in that order."""
@@ -225,7 +244,42 @@ class GroupedProblem:
         costs, chi2, used = np.empty(self.groups), np.empty(self.groups), np.empty(self.groups, np.uint64)
         residuals = np.empty(self.Y.shape)
         self._call(parameters, None, (None, costs, chi2, used, residuals, None))
+        if self.model.facts.fitting.noise:
+            residuals, chi2 = self._in_units_of_noise(parameters, residuals)
         return residuals, chi2, used.astype(np.intp)
+
+    def _in_units_of_noise(self, parameters: Array, scales: Array) -> tuple[Array, Array]:
+        """Return residuals in units of their noise, whose scales C has written, and chi2 of each group.
+
+        The deviations become the ``sigma`` of this problem.
+        """
+        alone = [self.alone(place) for place in range(self.groups)]
+        outputs = np.concatenate([one.outputs(point) for one, point in zip(alone, parameters, strict=True)])
+        scales = scales / math.sqrt(self.model.facts.fitting.mean_over)
+        residuals, self.sigma = in_units_of_noise(self.model.facts, outputs, self.Y, scales)
+        squares = (np.nan_to_num(residuals) ** 2).sum(axis=1)
+        return residuals, np.add.reduceat(squares, self.begins[:-1].astype(np.intp))
+
+    def informed(self, solution: GroupedSolution) -> GroupedSolution:
+        """Return a solution whose triangles are those of the information, where those for steps may be others."""
+        if not self.model.facts.fitting.noise:
+            return solution
+        if ENDINGS[solution.ending].converged:
+            residuals, _, _ = self.told(solution.parameters)
+            if vanishes(self.model.facts, residuals, self.Y, np.asarray(self.sigma)):
+                solution = solution._replace(ending="no_noise")
+        if not math.isfinite(solution.rows.cost):
+            return solution
+        count = len(self.columns)
+        triangles, costs, sizes = (
+            np.empty((self.groups, count, count + 1)),
+            np.empty(self.groups),
+            np.empty(self.groups),
+        )
+        seen = np.zeros(solution.rows.signs.shape, np.int8)
+        self._call(solution.parameters, None, (triangles, costs, sizes, None, np.empty(self.Y.shape), seen))
+        rows = self._rows(triangles, costs, sizes, solution.rows.signs)
+        return solution._replace(rows=rows._replace(costs=solution.rows.costs))
 
     def settled(self, solution: GroupedSolution) -> GroupedProblem:
         """Return the problem of the result of a solution, where its fits begin."""
@@ -458,6 +512,7 @@ class _Descent:
     ) -> None:
         self.problem, self.watch = problem, watch
         few = not looks_for_strays or not len(problem.own) or not len(problem.shared)
+        few = few or problem.model.facts.fitting.curved  # the least costs of groups tell nothing of each other then
         self.strays = None if few else Strays(problem, start)
         self.point = np.array(start, problem.model.dtype)
         self.own, self.shared = problem.own, problem.shared
@@ -511,7 +566,7 @@ class _Descent:
             return np.zeros(len(self.point), bool)
         if ending not in ("stalled", "max_iterations"):
             return np.ones(len(self.point), bool)
-        least = max(self.problem.options.tolerance, self.rounding) * self.cost / len(self.point)
+        least = max(self.problem.options.tolerance, self.rounding) * self.size / len(self.point)
         return ~(self._possible_falls() <= least)
 
     def _watched(self) -> str:
@@ -530,6 +585,11 @@ class _Descent:
     def cost(self) -> float:
         """Return the cost at the point."""
         return self.rows.cost
+
+    @property
+    def size(self) -> float:
+        """Return the size of the cost at the point: the cost itself, unless that may have any sign."""
+        return float(IN_FIXED_ORDER.total(self.rows.sizes))
 
     def parameters(self) -> Array:
         """Return a copy of the parameters at the point, (G, P)."""
@@ -573,7 +633,7 @@ class _Descent:
                 ending = self._try(self._step_within_reach())
                 if self.watch is not None and self._is_ended_by_watch() and not ending:
                     return self.watch.reason
-            if gained - self.cost > max(tolerance, LEAST_GAIN) * self.cost:
+            if gained - self.cost > max(tolerance, LEAST_GAIN) * self.size:
                 gained, since = self.cost, self.iterations
             if not ending and self.iterations - since >= patience:  # it no longer gains
                 ending = self._end_of_valley()
@@ -587,16 +647,16 @@ class _Descent:
         self.evaluations += 1
         self.iterations += 1
         gains = self.rows.costs - rows.costs
-        gain, cost = float(self.algebra.total(gains)), self.cost
+        gain, size_of_cost = float(self.algebra.total(gains)), self.size
         ratio = gain / expected if expected > 0 else 0.0
-        least = max(self.problem.options.tolerance, self.rounding) * cost
+        least = max(self.problem.options.tolerance, self.rounding) * size_of_cost
         length, size = self._lengths(step)
         length = math.sqrt(length**2 + self.trials.length**2) if self.trials.length else length
         tolerance = self.problem.options.tolerance
-        is_short = length <= tolerance * (size + tolerance * math.sqrt(2 * cost))
+        is_short = length <= tolerance * (size + tolerance * math.sqrt(2 * size_of_cost))
         is_flat = expected <= least
         taken = ratio > 1e-4 or (gain >= 0 and (is_short or is_flat))
-        gain_ratios = self._control(gains, falls, ratio, cost)
+        gain_ratios = self._control(gains, falls, ratio, size_of_cost)
         self._change_reach(step, gain_ratios, ratio)
         only_strays = self.strays is not None and self.strays.are_left(self.rows.costs, falls, self._noise())
         if taken:
@@ -612,7 +672,7 @@ class _Descent:
         free = self.shared_damping <= 1 and (not len(self.damping) or float(self.damping.max()) <= 1)
         if taken and gain <= least and self._possible_fall() <= least:
             return "cost"
-        if (is_short or expected <= self.rounding * cost) and (free or not taken) and (taken or is_flat):
+        if (is_short or expected <= self.rounding * size_of_cost) and (free or not taken) and (taken or is_flat):
             return "step" if is_short else "cost"
         if self.shared_damping < MOST_DAMPING and (self.damping < MOST_DAMPING).any():
             return ""
@@ -623,13 +683,13 @@ class _Descent:
 
         Residuals are nearly orthogonal to all columns everywhere in a flat valley, which tells nothing.
         """
-        least = max(self.problem.options.tolerance, self.rounding) * self.cost
+        least = max(self.problem.options.tolerance, self.rounding) * self.size
         return "cost" if self._possible_fall() <= max(least, self._noise()) else "stalled"
 
     def _end_of_radius(self) -> str:
         """Return how a fit has ended whose dampings leave no step that gains: see endings.h."""
         fall = self._possible_fall()
-        least = max(self.problem.options.tolerance, self.rounding) * self.cost
+        least = max(self.problem.options.tolerance, self.rounding) * self.size
         if fall <= least or self._largest_cosine() ** 2 <= self.problem.options.tolerance:
             return "step"
         return "cost" if fall <= self._noise() else "stalled"
@@ -652,10 +712,10 @@ class _Descent:
         self.point, self.rows = trial, rows
         self.trials.take()
 
-    def _control(self, gains: Array, falls: Array, ratio: float, cost: float) -> Array:
+    def _control(self, gains: Array, falls: Array, ratio: float, size: float) -> Array:
         """Change the dampings after a step, by how much of its promise each group kept, (G,), which is returned."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratios = np.where(falls > 1e-12 * cost, gains / falls, 1.0)
+            ratios = np.where(falls > 1e-12 * size, gains / falls, 1.0)
         gain_ratios = np.nan_to_num(ratios, nan=-1.0, posinf=1.0, neginf=-1.0)
         if ratio > 1e-4:
             factors, factor = _factor(gain_ratios), float(_factor(np.array(ratio)))
@@ -695,7 +755,7 @@ class _Descent:
 
     def _least_reach(self) -> tuple[Array, float]:
         """Return lengths of steps of each group, (G,), and of the shared parameters that are small, but not 0."""
-        return 1e-3 * np.sqrt(2 * self.rows.costs), 1e-3 * math.sqrt(2 * self.cost)
+        return 1e-3 * np.sqrt(2 * self.rows.sizes), 1e-3 * math.sqrt(2 * self.size)
 
     def _change_reach(self, step: _Step, gain_ratios: Array, ratio: float) -> None:
         """Change how far steps of each group are trusted, by how much of its promise the last one kept: see fit.h."""
@@ -746,14 +806,14 @@ class _Descent:
 
     def _largest_cosine(self) -> float:
         """Return the largest cosine of an angle between the residuals and a column that no bound holds."""
-        size, largest = math.sqrt(2 * self.cost), 0.0
+        size, largest = math.sqrt(2 * self.size), 0.0
         for slope, length, held in zip(self.gradient, self.lengths, self.held, strict=True):
             known = ~held & (length > 0)
             if known.any() and size > 0:
                 largest = max(largest, float((np.abs(slope[known]) / length[known]).max()) / size)
         own_fall = float(self.algebra.total(self.rows.own_falls))
         if own_fall > 0 and size > 0:  # no cosine with the column of a change is larger than this
-            largest = max(largest, math.sqrt(own_fall / self.cost))
+            largest = max(largest, math.sqrt(own_fall / self.size))
         return largest
 
     def _step(self, damping: Array | None, shared_damping: float = 0.0) -> _Step:
@@ -828,13 +888,15 @@ class _Descent:
     @cached_property
     def _squares(self) -> float:
         """Return the sum of the squares of the targets, in units of their standard deviations."""
+        if self.problem.model.facts.fitting.curved:
+            return 0.0
         weighed = self.problem.Y / per_value(self.problem.sigma, self.problem.Y.shape)
         return float(self.algebra.total(np.nan_to_num(weighed.astype(float) ** 2, posinf=np.inf)))
 
     def _noise(self) -> float:
         """Return how much rounding, or the error of solutions in chosen steps, may change the cost: see endings.h."""
-        noise = max(self.rounding, self.problem.model.facts.steps.rtol) * math.sqrt(self._squares + 2 * self.cost)
-        return noise * (math.sqrt(2 * self.cost) + noise / 2)
+        noise = max(self.rounding, self.problem.model.facts.steps.rtol) * math.sqrt(self._squares + 2 * self.size)
+        return noise * (math.sqrt(2 * self.size) + noise / 2)
 
     # --- the last digits ---
 
@@ -865,7 +927,7 @@ class _Descent:
                 relative = float(np.nan_to_num(np.abs(goal * by_scale) / sizes).max(initial=0.0))
             _, rows = self.trials.go(trial, change, self.rows, controlled=False)
             self.evaluations += 1
-            if not rows.cost <= self.cost + 1e-9 * self.cost:
+            if not rows.cost <= self.cost + 1e-9 * self.size:
                 return
             self._take(trial, rows)
             factor = length / last if number > 0 and length < 0.9 * last else 0.9

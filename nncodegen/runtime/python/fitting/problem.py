@@ -12,7 +12,8 @@ import numpy as np
 
 from ..arguments.arguments import for_c
 from ..arguments.fit_options import taken_from
-from ..ground.distributions import are_logarithms, in_units_of_noise
+from ..ground.distributions import in_units_of_noise, vanishes
+from ..ground.endings import ENDINGS
 from ..native.algebra import algebra_of
 from ..results.penalty import without
 from ..results.solution import ENDS, Solution
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from ..results.penalty import Penalty
     from ..results.solution import LeastSquares
     from .fit_watch import FitWatch
-
-LEAST_NOISE = 16
-"""The roundings of a target that a noise must exceed: below, the likelihood grows without bound."""
 
 KEPT = 10_000
 """The number of last iterations whose costs are kept: the history of the fit, which explains why it did not end."""
@@ -132,7 +130,7 @@ class Problem:
         if values > 1:
             solution = _of_all_values(solution, values, fitting.apart)
         if fitting.noise:
-            solution = self._with_noise(solution, start)
+            solution = self._with_noise(solution)
         if solution.ending == "not_convex":
             raise ValueError(
                 f"the loss of {self.model.name} is not convex in the outputs at row {solution.sample}: generalized "
@@ -140,50 +138,20 @@ class Problem:
             )
         return solution
 
-    def _with_noise(self, solution: Solution, start: Array) -> Solution:
+    def _with_noise(self, solution: Solution) -> Solution:
         """Return the solution whose residuals are scales of noise with the residuals in units of these.
 
-        Raises ValueError where a scale is not above 0 at the start, or reaches 0.
+        Where a noise reaches 0, it ends so.
         """
         if solution.residuals is None:
             return solution
-        outputs, scales = self.outputs(solution.parameters), solution.residuals / math.sqrt(self._values)
-        residuals, deviations = in_units_of_noise(self.model.facts, outputs, self.Y, scales)
-        self._check_scales(solution, outputs, scales, residuals)
-        chi2 = float(algebra_of(self.model).total(np.nan_to_num(residuals) ** 2))
-        return solution._replace(residuals=residuals, deviations=deviations, chi2=chi2)
-
-    def _check_scales(self, solution: Solution, outputs: Array, scales: Array, residuals: Array) -> None:
-        """Raise ValueError where a scale is not above 0, or so small that the likelihood has no bound there."""
-        known = ~np.isnan(self.Y)
-        name = self.model.name
-        if solution.ending == "not_finite":
-            wrong = known & np.isfinite(outputs) & ~(scales > 0)
-            if wrong.any():
-                row, column = np.argwhere(wrong)[0].tolist()
-                raise ValueError(
-                    f"the noise of {name} is not above 0 at the start, for Y[{row}, {column}]: give its parameters "
-                    f"other starts, or write a formula that is above 0, such as a + b*abs(output)"
-                )
-            logarithms = are_logarithms(self.model.facts)
-            for values, what in ((outputs, "the output"), (self.Y, "Y")):
-                wrong = known & logarithms & ~(values > 0)
-                if wrong.any():
-                    row, column = np.argwhere(wrong)[0].tolist()
-                    raise ValueError(
-                        f"the noise of {name} is that of logarithms, and {what} is {values[row, column]:.4g} for "
-                        f"Y[{row}, {column}]: it must be above 0"
-                    )
-            return
-        size = np.where(are_logarithms(self.model.facts), 1.0, np.maximum(np.abs(outputs), np.abs(self.Y)))
-        gone = known & (scales <= LEAST_NOISE * self.model.epsilon * size)
-        if gone.any():
-            row, column = np.argwhere(gone)[0].tolist()
-            raise ValueError(
-                f"the noise of {name} reaches 0, for Y[{row}, {column}], where the likelihood has no bound: the data "
-                f"have no scatter there, or too few of them share this noise; give its parameters bounds above 0, or "
-                f"write a formula that cannot vanish"
-            )
+        model = self.model
+        scales = solution.residuals / math.sqrt(self._values)
+        residuals, deviations = in_units_of_noise(model.facts, self.outputs(solution.parameters), self.Y, scales)
+        is_lost = ENDINGS[solution.ending].converged and vanishes(model.facts, residuals, self.Y, scales)
+        chi2 = float(algebra_of(model).total(np.nan_to_num(residuals) ** 2))
+        ended = "no_noise" if is_lost else solution.ended
+        return solution._replace(residuals=residuals, deviations=deviations, chi2=chi2, ended=ended)
 
     @property
     def _values(self) -> int:

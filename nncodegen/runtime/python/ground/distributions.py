@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from .facts import Facts
     from .types import Array
 
+SMALL_NOISE, LEAST_SCATTER = 1e-7, 0.1
+"""A noise below this part of its target must at least have residuals with this mean square, in units of the noise: else
+it shrinks on, and the likelihood has no bound."""
+
 LOGARITHM, LAPLACE = "log_", "laplace"
 """The beginning of the names of distributions of logarithms, and the end of those of Laplace's distribution."""
 
@@ -47,6 +51,39 @@ def scales_of(facts: Facts, residuals: Array, Y: Array, deviations: Array) -> Ar
     return np.where(are_logarithms(facts), deviations / _logarithmic_mean(outputs, targets), deviations)
 
 
+def vanishes(facts: Facts, residuals: Array, Y: Array, scales: Array) -> bool:
+    """Return whether the noise of targets vanishes, where the likelihood has no bound, from residuals in its units."""
+    size = np.where(are_logarithms(facts), 1.0, np.abs(Y.astype(float)) + np.nan_to_num(np.abs(residuals * scales)))
+    small = ~np.isnan(Y) & (scales <= SMALL_NOISE * size)
+    return bool(small.any()) and not float(np.mean(residuals[small] ** 2)) >= LEAST_SCATTER
+
+
+def reason_not_finite(facts: Facts, outputs: Array, Y: Array, scales: Array, rows: Array) -> str:
+    """Return why the likelihood of targets is not finite where their outputs are, as the end of a sentence, or "".
+
+    ``rows`` are the places of the samples among all of them, (N,).
+    """
+    known, logarithms = ~np.isnan(Y), are_logarithms(facts)
+    for values, what in ((Y, ""), (outputs, "the output for ")):
+        place = _first(known & logarithms & (values <= 0))
+        if place:
+            named = f"{what}Y[{rows[place[0]]}, {place[1]}]"
+            return f"is that of logarithms, and {named} is {values[place]:.4g}: it must be above 0"
+    place = _first(known & np.isfinite(outputs) & ~(scales > 0))
+    if not place:
+        return ""
+    return (
+        f"is not above 0 at the start, for Y[{rows[place[0]]}, {place[1]}]: give its parameters other starts, or write "
+        f"a formula that is above 0, such as a + b*abs(output)"
+    )
+
+
+def _first(places: Array) -> tuple[int, int] | None:
+    """Return the first place that is marked, (N, K), as row and column; None without one."""
+    marked = np.argwhere(places)
+    return (int(marked[0, 0]), int(marked[0, 1])) if len(marked) else None
+
+
 def reaches(facts: Facts, scales: Array, level: float, t: float) -> Array:
     """Return how far from its location a new target lies with a probability ``level``, (N, K).
 
@@ -62,5 +99,5 @@ def _logarithmic_mean(a: Array, b: Array) -> Array:
         ratio = np.where((a > 0) & (b > 0), a / b, np.nan) - 1
         small = np.abs(ratio) < 1e-4
         series = b * (1 + ratio / 2 - ratio**2 / 12 + ratio**3 / 24)
-        mean = np.where(small, series, b * ratio / np.where(small, 1, np.log1p(ratio)))
+        mean: Array = np.where(small, series, b * ratio / np.where(small, 1, np.log1p(ratio)))
     return mean

@@ -18,6 +18,8 @@ STATUSES = MappingProxyType(
         "stationary": "the derivatives by some parameters are 0 here, but this is no minimum: choose another start",
         "singular": "it converged, but the data do not determine all parameters",
         "too_few_data": "it converged, but there are fewer data than free parameters",
+        "no_noise": "the noise reaches 0, where the likelihood has no bound: data have no scatter there, or too few of "
+        "them share this noise; give its parameters bounds above 0, or write a formula that cannot vanish",
         "no_data": "all data are missing: the parameters are those at the start",
         "not_finite": "outputs, derivatives or their sum of squares are not finite at the start: change it, "
         "or large data",
@@ -55,7 +57,7 @@ ENDINGS = MappingProxyType(
         "stalled": Ending("stalled", "no step lowers the cost any more, though no test of convergence is met"),
         **{
             status: Ending(status, STATUSES[status])
-            for status in ("max_iterations", "not_finite", "no_data", "time_limit", "stationary")
+            for status in ("max_iterations", "not_finite", "no_data", "no_noise", "time_limit", "stationary")
         },
         "stopped": Ending("stopped", "the callback ended the fit"),
         "interrupted": Ending("interrupted", "the fit was interrupted"),

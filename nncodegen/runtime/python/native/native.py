@@ -170,7 +170,9 @@ class Native(Protocol):
         signs       (G, guards), those at a point that no pole may separate from this one, or None (int8)
         results     triangles (G, F, F + 1), whose last columns are the right-hand sides, cost (G,), chi2 (G,), used
                     (G,) (uint64), residuals (N, targets) and signs (G, guards), which are written; those after the
-                    cost, and the triangles, may be None. The cost is NaN where something is not finite
+                    cost, and the triangles, may be None. The cost is NaN where something is not finite. Where the
+                    noise is a formula, its scales are in place of residuals, and with them the triangles are those of
+                    Fisher's information, in place of those that are good for steps
         errors      those of the inputs, for a model whose last parameters are changes of its inputs, fixed at 0:
                     standard deviations (N, inputs), memory (``errors_memory``), the number of a task, which of two
                     points is the current one, whether dampings of changes are controlled; changes (N, inputs), steps

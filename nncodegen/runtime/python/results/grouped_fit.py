@@ -161,7 +161,7 @@ class GroupedFit(FitResult):
         """Return the result of this fit from another start, (P,)."""
         problem = self._problem
         grouping = Grouping(self.labels, self._numbers, self._order, problem.begins)
-        solution = problem.solve(problem.layout.full(parameters))
+        solution = problem.informed(problem.solve(problem.layout.full(parameters)))
         return type(self)(problem.settled(solution), solution, grouping, problem.layout.full(self.p0))
 
     # --- names and values ---

@@ -86,7 +86,7 @@ def predict_with_interval(
 def _of_noise(result: Fitted, outputs: Array, errors: Array, scales: Array, level: float, t: float) -> Predicted:
     """Return the interval of new observations, from the reach of the errors of outputs and the scales of the noise.
 
-    Both reaches are added as squares, which is exact for normal noise. Of logarithms, the interval is one of logarithms.
+    Both reaches are added as squares, which is exact for normal noise; those of logarithms are added there.
     """
     facts = result._model.facts
     logarithms, reach_of_noise = are_logarithms(facts), reaches(facts, scales, level, t)

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 STATUS = (
     "time_limit", "converged", "converged", "converged", "max_iterations", "singular", "too_few_data", "no_data",
-    "not_finite", "stalled", "stationary", "converged",
+    "not_finite", "stalled", "stationary", "converged", "no_noise",
 )  # fmt: skip
 """The statuses by C's number for the end of a fit, one of them of fits one by one. The first has not ended."""
 
 ENDINGS = ("time_limit", "cost", "step", "gradient", "max_iterations", "cost", "cost", "no_data", "not_finite",
-           "stalled", "stationary", "cost")  # fmt: skip
+           "stalled", "stationary", "cost", "no_noise")  # fmt: skip
 """The endings of a single fit (``endings``) by that number; "singular" and "too_few_data" fits have converged."""
 
 FADED = 11
@@ -160,6 +160,7 @@ class ManyFits(Many):
         "not_finite"       outputs or derivatives are not finite at the start
         "stalled"          no step lowers the cost, though the derivatives predict that one should
         "stationary"       for fits that are made one after the other, as of ``fit``
+        "no_noise"         a noise that is a formula reaches 0, where the likelihood has no bound
         "time_limit"       time was over before the fit ended: the parameters are those at the start
         """
         return np.array(STATUS)[self._numbers]

@@ -44,6 +44,8 @@ def predict(parameters: ArrayLike, X: ArrayLike | None = None, threads: int = 1)
     """Return the outputs for the rows of X, of shape (N, inputs), which may be sparse: an array (N, outputs)."""
 def jacobian(parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
     """Return the derivatives of the outputs by the parameters for the rows of X: an array of shape (N, outputs, P)."""
+def noise(parameters: ArrayLike, X: ArrayLike | None = None) -> Array:
+    """Return the scale of the noise of each target for the rows of X, (N, targets), as the model has its formula."""
 def hessian(parameters: ArrayLike, X: ArrayLike | None = None, Y: ArrayLike | None = None,
             sample_weight: ArrayLike | None = None) -> Array:
     """Return the Hessian of the mean loss: its second derivatives by the parameters, an array of shape (P, P)."""

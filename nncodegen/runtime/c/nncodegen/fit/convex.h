@@ -315,6 +315,8 @@ static HOT int evaluate_convex(NN(fitting) *run, fit_memory *m, const real *para
 /* Writes the scale of the noise of each target at the parameters, NaN where a target is missing. */
 static COLD void report_scales(NN(fitting) *run, fit_memory *m)
 {
+    const size_t targets = FIT_TARGETS;
+    const int informs = m->informs;
     m->informs = 1;
     prepare_rows(m->parameters, run->samples, m->rows);
     for (size_t first = 0; first < run->samples; first += TILE) {
@@ -324,13 +326,13 @@ static COLD void report_scales(NN(fitting) *run, fit_memory *m)
         rows_of_tile(m->parameters, run->inputs, first, count, m->rows);
         for (size_t n = 0; n < count; n++) {
             const real *const curvature = m->rows.rows + n*OUTPUTS + 1 + FIT_OUTPUTS;
-            for (size_t k = 0; k < FIT_TARGETS; k++) {
+            for (size_t k = 0; k < targets; k++) {
                 const int known = factors_of(m, k)[n] != 0;
-                run->residuals[(first + n)*FIT_TARGETS + k] = known ? 1/sqrt((double) curvature[k]) : (double) NAN;
+                run->residuals[(first + n)*targets + k] = known ? 1/sqrt((double) curvature[k]) : (double) NAN;
             }
         }
     }
-    m->informs = 0;
+    m->informs = informs;
 }
 
 #endif

@@ -12,6 +12,27 @@
 
 #include "nncodegen/fit/evaluate.h"
 
+/* The targets of a sample. */
+#define GROUP_TARGETS (FIT_CURVED ? FIT_TARGETS : FIT_OUTPUTS)
+
+/* Replaces the gradient in the last column of a triangle, where convex.h has it, by the right-hand side whose product
+   with the triangle it is. */
+static UNUSED void turn_gradient(fit_memory *m)
+{
+    for (size_t k = 0; k < m->n; k++) {
+        const double *const column = m->triangle + k;
+        double left = m->triangle[k*TRIANGLE_ROW + m->n], length = 0;
+        for (size_t i = 0; i <= k; i++) {
+            left -= i < k ? column[i*TRIANGLE_ROW]*m->spare[i] : 0;
+            length += column[i*TRIANGLE_ROW]*column[i*TRIANGLE_ROW];
+        }
+        const double pivot = column[k*TRIANGLE_ROW];
+        m->spare[k] = fabs(pivot) > ROUNDING*sqrt(length) ? left/pivot : 0;
+    }
+    for (size_t k = 0; k < m->n; k++)
+        m->triangle[k*TRIANGLE_ROW + m->n] = m->spare[k];
+}
+
 /* Writes the results of a group. */
 static COLD void report_group(const NN(groups) *run, size_t group, int found, const residual_sums *sums,
     const fit_memory *m)
@@ -99,14 +120,15 @@ int NN(fit_groups)(NN(groups) *run)
     };
     for (size_t k = 0; k < run->free; k++)
         m.free[m.n++] = run->columns[k];
+    m.informs = FIT_NOISE && run->residuals;
     for (size_t group = run->first; group < run->last; group++) {
         const size_t begin = run->begins[group];
         residual_sums sums;
         one.samples = run->begins[group + 1] - begin;
         one.inputs = run->inputs ? run->inputs + begin*INPUTS : NULL;
-        one.targets = run->targets + begin*FIT_OUTPUTS;
+        one.targets = run->targets + begin*GROUP_TARGETS;
         one.sigma = run->sigma ? run->sigma + begin*run->sigmas : NULL;
-        one.residuals = run->residuals ? run->residuals + begin*FIT_OUTPUTS : NULL;
+        one.residuals = run->residuals ? run->residuals + begin*GROUP_TARGETS : NULL;
         memcpy(m.parameters, run->parameters + group*PARAMETERS, PARAMETERS*sizeof(real));
         if (run->signs)
             memcpy(m.signs, run->signs + group*FIT_GUARDS, FIT_GUARDS);
@@ -116,8 +138,12 @@ int NN(fit_groups)(NN(groups) *run)
             : evaluate(&one, &m, m.parameters, m.triangle, HUGE_VAL, &sums);
         if (found == STOPPED)
             return 1;
+        if (FIT_CURVED)
+            turn_gradient(&m);
         report_group(run, group, found, &sums, &m);
-        if (!FIT_CURVED && one.residuals && !run->sigma_x)
+        if (FIT_NOISE && one.residuals)
+            report_scales(&one, &m);
+        else if (!FIT_CURVED && one.residuals && !run->sigma_x)
             report_residuals(&one, &m);
     }
     return 0;
