@@ -26,6 +26,7 @@ from nncodegen.compiler.passes.derivatives import derivative
 from nncodegen.estimators.network import modules
 from tests.support import replay
 from tests.support.aarch64 import python_for_aarch64
+from tests.support.caches import begun
 from tests.support.command import RUNNING, Commands
 from tests.support.compilers import QUICK, VECTORS
 from tests.support.search import repeat, search
@@ -177,6 +178,13 @@ def pytest_collection_finish():
 def empty_cache(tmp_path, monkeypatch):
     """A build cache that holds nothing."""
     monkeypatch.setenv("NNCODEGEN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def begun_cache(tmp_path, monkeypatch):
+    """A build cache that holds no module, but what all of them are linked with."""
+    monkeypatch.setenv("NNCODEGEN_CACHE", str(begun(tmp_path / "cache")))
     return tmp_path / "cache"
 
 

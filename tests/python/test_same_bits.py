@@ -14,6 +14,7 @@ import sys
 import tarfile
 import warnings
 import zipfile
+from functools import cache
 
 import mpmath
 import numpy as np
@@ -29,6 +30,7 @@ from nncodegen.compiler.ir.elementary import log10
 from nncodegen.runtime.python.ground import same_bits
 from nncodegen.runtime.python.ground.same_bits import standard_normal, uniform
 from tests.support import hashes
+from tests.support.compilers import QUICK
 from tests.support.same_bits import (
     FAST,
     MODELS,
@@ -45,12 +47,23 @@ a, b, t, y = symbols("a b t y")
 
 COMMITTED = json.loads(TABLE.read_text())
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning")  # fits of few steps
+COMPILER = os.environ.get("CC")
+"""That of this run of the tests."""
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*did not converge:RuntimeWarning"),  # fits of few steps
+    pytest.mark.usefixtures("quick_compiler"),
+]
 
 
 @pytest.mark.parametrize(("name", "precision"), FAST)
-def test_the_compiler_at_hand(name, precision):
-    """Predictions, gradients and trained parameters have the committed bits."""
+def test_the_compiler_at_hand(name, precision, request):
+    """Predictions, gradients, trained and fitted parameters have the committed bits, optimized or not.
+
+    In single precision the compiler optimizes as for people, in double precision it does not at all.
+    """
+    if precision == "float32":
+        request.getfixturevalue("usual_compiler")
     assert hashes.hashes(build(name, precision)) == COMMITTED[name][precision]
 
 
@@ -79,11 +92,16 @@ def test_every_compiler(name, compiler, flags, monkeypatch):
     assert by_name == COMMITTED[name]
 
 
-def of_any_length(name, monkeypatch):
-    """The modules of a model in single precision by the compiler at hand, and by GCC with shorter vectors."""
-    longest = build(name, "float32")
-    monkeypatch.setenv("CC", named("gcc") + " -mno-avx512f")
-    return longest, build(name, "float32")
+@pytest.fixture
+def of_any_length(usual_compiler, monkeypatch):
+    """A function from a model to its modules in single precision: as people get it, and by GCC with short vectors."""
+
+    def modules(name):
+        longest = build(name, "float32")
+        monkeypatch.setenv("CC", f"{QUICK} -mno-avx512f")
+        return longest, build(name, "float32")
+
+    return modules
 
 
 class Largest(nn.Layer):
@@ -95,32 +113,36 @@ class Largest(nn.Layer):
 
 
 def no_number():
-    """Layers that choose the largest value, after logarithms: of each, what NumPy makes of a row (40, 2) of these."""
-    logarithms = nn.Activation(sympy.log)
-    pooling, everywhere = [nn.MaxPooling1D(4), nn.Flatten()], [nn.GlobalMaxPooling1D()]
-    return {
-        "pooling": ([logarithms, *pooling], lambda z: z.reshape(10, 4, 2).max(1).reshape(-1)),
-        "everywhere": ([logarithms, *everywhere], lambda z: z.max(0)),
-        "largest": ([logarithms, nn.Flatten(), Largest()], lambda z: z.max(keepdims=True)[0]),
-        "softmax": ([logarithms, nn.Flatten(), nn.Activation("softmax")], lambda z: np.exp(z - z.max()).reshape(-1)),
+    """A network that chooses the largest value after logarithms, in four ways: of each, what NumPy makes of a row."""
+    x = nn.Input((40, 2), name="x")
+    logarithms = nn.Activation(sympy.log)(x)
+    flat = nn.Flatten()(logarithms)
+    ways = {
+        "pooling": (nn.Flatten()(nn.MaxPooling1D(4)(logarithms)), lambda z: z.reshape(10, 4, 2).max(1).reshape(-1)),
+        "everywhere": (nn.GlobalMaxPooling1D()(logarithms), lambda z: z.max(0)),
+        "largest": (Largest()(flat), lambda z: z.max(keepdims=True)[0]),
+        "softmax": (nn.Activation("softmax")(flat), lambda z: np.exp(z - z.max()).reshape(-1)),
     }
+    outputs = {name: output for name, (output, _) in ways.items()}
+    network = nn.Network(x, outputs, loss=dict.fromkeys(ways, "mse"), name="largest_of_each")
+    return network, lambda row: np.concatenate([of_row(row) for _, of_row in ways.values()])
 
 
 def check_no_number(precision):
     """Compare the places of NaN with those of NumPy, where the logarithm of one value is NaN."""
-    for name, (layers, expected) in no_number().items():
-        module = nn.build(nn.Sequential(layers, (40, 2), "mse", name=name), precision, bits="portable")
-        X = 1 + np.random.default_rng(5).random((80, 80))
-        np.fill_diagonal(X, -1)
-        rows = np.where(X < 0, np.nan, X).reshape(-1, 40, 2)
-        places = np.array([np.isnan(expected(row)) for row in rows])
-        assert (np.isnan(module.predict([], X)) == places).all(), name
-        for k in range(80):
-            assert (np.isnan(module.predict([], X[k : k + 1])) == places[k]).all(), (name, k)
+    network, expected = no_number()
+    module = nn.build(network, precision, bits="portable")
+    X = 1 + np.random.default_rng(5).random((80, 80))
+    np.fill_diagonal(X, -1)
+    rows = np.where(X < 0, np.nan, X).reshape(-1, 40, 2)
+    places = np.array([np.isnan(expected(row)) for row in rows])
+    assert (np.isnan(module.predict([], X)) == places).all()
+    for k in range(80):
+        assert (np.isnan(module.predict([], X[k : k + 1])) == places[k]).all(), k
 
 
 @pytest.mark.parametrize("precision", [pytest.param("float64", marks=pytest.mark.thorough), "float32"])
-def test_no_number(precision):
+def test_no_number(precision, usual_compiler):
     """NaN is in the places in which NumPy has it, wherever in a row it is."""
     check_no_number(precision)
 
@@ -160,10 +182,10 @@ def test_other_kernels_of_numpy(name):
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the flags are those of x86-64")
 @pytest.mark.parametrize("name", [pytest.param("tanh", marks=pytest.mark.thorough), "classes"])
-def test_metrics(name, monkeypatch):
+def test_metrics(name, of_any_length):
     """The metrics that the kernel measures have the same bits with vectors of any length."""
     digests = []
-    for module in of_any_length(name, monkeypatch):
+    for module in of_any_length(name):
         X, Y = hashes.data(module)
         metrics = ("accuracy", "mae", "r2") if name == "classes" else ("mae", "r2")
         options = {"metrics": metrics, "validation_split": 0.3, "epochs": 3, "sample_weight": 1 + X[:, 0]}
@@ -173,7 +195,7 @@ def test_metrics(name, monkeypatch):
     assert digests[0] == digests[1]
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", ["errors in x", pytest.param("estimators", marks=pytest.mark.thorough)])
 def test_more_than_one_module(name):
     """Fits with errors in the inputs, quantities that follow from fits, and estimators have the committed bits."""
     pytest.importorskip("sklearn")
@@ -240,18 +262,32 @@ def test_edges_of_functions():
         same_bits.log(0.0)
 
 
+OF_X, POWER, SCALE = symbols("x power scale")
+FUNCTIONS = nn.Model(
+    "functions",
+    (OF_X, POWER),
+    symbols("y1:4"),
+    {SCALE: 1.0},
+    [sin(OF_X * SCALE), cos(POWER * SCALE), OF_X ** (POWER * SCALE)],
+)
+
+
+@cache
+def modules_of_functions(precision):
+    return nn.build(FUNCTIONS, precision, bits="portable", fit=False)
+
+
 def functions_of(precision):
     """The module of a sine of x, a cosine of y and the power x**y: what it computes of rows (N, 2)."""
-    x, power, scale = symbols("x power scale")
-    outputs = [sin(x * scale), cos(power * scale), x ** (power * scale)]
-    model = nn.Model("functions", (x, power), symbols("y1:4"), {scale: 1.0}, outputs)
-    module = nn.build(model, precision, bits="portable")
+    module = modules_of_functions(precision)
     return lambda *columns: module.predict([1.0], np.column_stack(columns)).T
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1.5), ("float32", 1.6)])
-def test_sines(precision, bound):
+def test_sines(precision, bound, request):
     """Sines and cosines are within their bound, with 40 digits, for small and for large angles; huge ones give NaN."""
+    if precision == "float32":
+        request.getfixturevalue("usual_compiler")
     function = functions_of(precision)
     random = np.random.default_rng(4)
     angles = np.concatenate([random.uniform(-size, size, 300) for size in (1e-3, 4, 1e3, 1e6, 1e15)]).astype(precision)
@@ -265,10 +301,10 @@ def test_sines(precision, bound):
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the flags are those of x86-64")
-@pytest.mark.parametrize("name", ["convolution", "normalized"])
-def test_any_number_of_samples(name, monkeypatch):
+@pytest.mark.parametrize("name", [pytest.param("convolution", marks=pytest.mark.thorough), "normalized"])
+def test_any_number_of_samples(name, of_any_length):
     """Numbers of samples that fill some lanes of a sum give the bits of longer vectors, and NaN in the same places."""
-    longest, shorter = of_any_length(name, monkeypatch)
+    longest, shorter = of_any_length(name)
     X, Y = hashes.data(longest)
     X, parameters = np.float32(X), longest.initial_parameters(1)
     overflowing = X.copy()
@@ -283,8 +319,10 @@ def test_any_number_of_samples(name, monkeypatch):
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("float64", 1.1), ("float32", 0.52)])
-def test_powers(precision, bound):
+def test_powers(precision, bound, request):
     """Powers in C are within their bound, with 40 digits; zeros, infinity, NaN and bases below 0 give NumPy's."""
+    if precision == "float32":
+        request.getfixturevalue("usual_compiler")
     function = functions_of(precision)
     random, largest = np.random.default_rng(3), math.log(np.finfo(precision).max)
     for spread in (0.36, 3, largest):
@@ -308,7 +346,7 @@ def test_powers(precision, bound):
 def test_exported_c(tmp_path):
     """C with vectors, exported with this option, has the bits of the module if it is compiled as its Makefile says."""
     model = MODELS["binary"]("binary")
-    module = nn.build(model, bits="portable")
+    module = nn.build(model, bits="portable", fit=False)
     nn.export(model, "c", tmp_path, vectors=True, bits="portable")
     flags = [
         line.split("= ", 1)[1].split("#")[0]
@@ -317,7 +355,7 @@ def test_exported_c(tmp_path):
     ]
     assert "-ffp-contract=off" in " ".join(flags)
     command = [
-        *shlex.split(os.environ.get("CC", "cc")),
+        *shlex.split(COMPILER or "cc"),
         *" ".join(flags).split(),
         "-shared",
         "-fPIC",
@@ -350,7 +388,7 @@ def test_exports_that_differ(tmp_path):
 
 
 @pytest.mark.thorough
-def test_wheels(tmp_path):
+def test_wheels(tmp_path, usual_compiler):
     """A wheel with this option holds a kernel for each CPU, all of which promise the bits of the module."""
     model = MODELS["binary"]("binary")
     module = nn.build(model, bits="portable")
@@ -388,7 +426,7 @@ def compiled_by_setup(folder, **environment):
 
 @pytest.mark.thorough
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the flags are those of x86-64")
-def test_source_distributions(tmp_path):
+def test_source_distributions(tmp_path, usual_compiler):
     """What setup.py compiles has the committed bits on each CPU; flags of the environment cannot fuse or reorder."""
     name = "fit_decay"
     folder = unpacked(tmp_path, name)
@@ -405,7 +443,7 @@ def test_source_distributions(tmp_path):
 
 
 @pytest.mark.thorough
-def test_a_source_distribution_beside_a_build(tmp_path):
+def test_a_source_distribution_beside_a_build(tmp_path, usual_compiler):
     """What setup.py compiles has the flags of GCC, and the bits, of the module that nn.build compiles."""
     name = "binary"
     folder, module = unpacked(tmp_path, name), build(name, "float64")
@@ -455,7 +493,7 @@ def test_what_estimators_refuse():
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", MODELS)
-def test_aarch64(name, aarch64_python, tmp_path):
+def test_aarch64(name, aarch64_python, tmp_path, usual_compiler):
     """The C library, the instructions and the compiler of AArch64 give the committed bits, in an emulator."""
     pytest.importorskip("ziglang", reason="the extra compiler is not installed")
     for precision in COMMITTED[name]:
@@ -491,7 +529,7 @@ def test_what_is_refused():
 
 def test_what_a_module_refuses():
     """A module says which options of its functions would depend on the CPU, and has the attribute bits."""
-    name, precision = FAST[0]
+    name, precision = "fit_decay", "float64"
     module = build(name, precision)
     X, Y = hashes.data(module)
     assert module.bits == "portable"

@@ -148,13 +148,7 @@ those that begin with "many", several are trained together."""
 FITTED = {name: True for name in MODELS if name.startswith(("equation", "network_fit"))}
 """The networks that are built with fits."""
 
-FAST = (
-    ("decay", "float64"),
-    ("tanh", "float32"),
-    ("fit_decay", "float64"),
-    ("attending", "float32"),
-    ("motion_tsit5", "float64"),
-)
+FAST = (("tanh", "float32"), ("fit_decay", "float64"), ("motion_tsit5", "float64"))
 """The models and precisions that every run of the tests builds."""
 
 
