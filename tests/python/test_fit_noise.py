@@ -108,6 +108,17 @@ def test_formula(kind):
     assert "log-likelihood" in str(result)
 
 
+@pytest.mark.parametrize("kind", ["laplace", "log_laplace"])
+def test_fits_arrive_at_kinks(kind):
+    """Fits of Laplace's noise converge from starts that are far away: to outputs that some targets lie on."""
+    module, bounds = built(DECAYS[kind]), {"a": (1e-4, np.inf), "b": (0, np.inf)}
+    for _ in range(5):
+        y, start = noisy(kind), TRUE * np.exp(RNG.uniform(-0.7, 0.7, 4))
+        result = module.fit(X[:, None], y, p0=start, bounds=bounds)
+        assert result.success
+        assert (np.abs(result.residuals) < 1e-5).sum() >= 2
+
+
 def test_noise_at_other_inputs():
     """A module gives the scale of the noise anywhere; intervals of new observations consist of both errors."""
     module = built(DECAYS["normal"])

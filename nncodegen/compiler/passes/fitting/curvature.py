@@ -82,7 +82,8 @@ def curvature(program: Program) -> Companion | str:
     gradient = derivatives(summed([sample_loss], [], numbering))
     likelihood = program.task.likelihood
     if likelihood is not None:
-        sample_loss, kept_values, products = information(sample_loss, u_elements, seeds, program, numbering)
+        parts = information(sample_loss, gradient, u_elements, seeds, program, numbering)
+        sample_loss, kept_values, gradient, products = parts
         block = 1
     else:
         products = derivatives(summed(gradient, seeds, numbering))
