@@ -311,3 +311,41 @@ def test_wrong_data():
     result = built(DECAYS["normal"]).fit(X[:, None], noisy("normal"))
     with pytest.raises(ValueError, match="leave out sigma"):
         result.predict(X[:, None], interval="prediction", sigma=1)
+
+
+def test_variance_that_follows_the_data():
+    """A noise may be a state: GARCH(1, 1) by maximum likelihood, as SciPy has it."""
+    count = 80
+    model = nn.Dynamics(
+        "h = w + a*before(r)**2 + b*before(h)",
+        {"h": 0.3, "r": 0},
+        {"w": 0.1, "a": 0.2, "b": 0.5},
+        times=count,
+        columns="r",
+        observed={"y": "0*h"},
+        noise="sqrt(h)",
+    )
+
+    def variances(p, returns):
+        h, last = [], (0.3, 0)
+        for each in returns:
+            h.append(p[0] + p[1] * last[1] ** 2 + p[2] * last[0])
+            last = h[-1], each
+        return np.array(h)
+
+    draws, returns = RNG.normal(size=count), np.zeros(count)
+    for t in range(count):
+        returns[t] = np.sqrt(variances([0.1, 0.3, 0.5], returns)[t]) * draws[t]
+
+    def total(p):
+        h = variances(p, returns)
+        return (returns**2 / (2 * h) + np.log(h) / 2).sum() if (np.real(h) > 0).all() else np.inf
+
+    result = built(model).fit(returns[None], returns[None], bounds={"a": (0, 1), "b": (0, 1)})
+    other = optimize.minimize(
+        total, result.parameters * 1.1, jac=lambda p: slopes(total, p), method="L-BFGS-B",
+        bounds=[(0.01, None), (0, 1), (0, 1)], options={"ftol": 1e-14, "gtol": 1e-9},
+    )  # fmt: skip
+    assert result.success
+    assert np.isclose(result.cost - count * np.log(2 * np.pi) / 2, other.fun, rtol=1e-9)
+    assert np.allclose(result.parameters, other.x, atol=1e-4 * result.standard_errors.max())
