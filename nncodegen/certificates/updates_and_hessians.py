@@ -139,7 +139,7 @@ class _Others(Beside):
             program = replace(simplified, gradient=()) if name == OF_MODEL else _companion(examined.programs, name)
             if program is None:
                 return LARGEST
-            at = Point(examined.point.kind, parameters, examined.point.X, examined.point.Y)
+            at = Point(examined.point.kind, parameters, examined.point.X, _targets_of(program, examined.point.Y))
             columns = next(
                 (column_range for each, column_range in slices_of(program.output_tensors) if each.name == output),
                 slice(None),
@@ -156,6 +156,12 @@ class _Others(Beside):
             return apart
 
         return spread
+
+
+def _targets_of(program: Program, Y: Array) -> Array:
+    """Return the targets of a companion: those of the model, then 1 for seeds, and for what says which are known."""
+    more = sum(tensor.size for tensor in program.targets) - Y.shape[1]
+    return Y if more <= 0 else np.hstack([Y, many(np.ones((len(Y), more)))])
 
 
 def _companion(programs: Programs, name: str) -> Program | None:

@@ -254,3 +254,12 @@ def test_descriptions():
         program = nn.compile_model(model, until="describe")["describe"]
         read = from_data(json.loads(json.dumps(to_data(program))))
         assert (read.steps, read.parameters, read.noise) == (program.steps, program.parameters, program.noise)
+
+
+def test_noise_that_is_a_formula():
+    """A likelihood, and derivatives of outputs by the rows of its fit, which have seeds, are as exact as others."""
+    model = nn.Model("noisy", "x", "y", {"A": 1, "k": 1, "s": 0.1}, "A*exp(-k*x)", noise=nn.noise.laplace("s*output"))
+    certificate = nn.certify(model, points=1)
+    assert {"loss", "d_s", "jacobian", "hessian"} <= {figure.quantity for figure in certificate.figures}
+    assert not certificate.faults
+    assert not any(figure.verdict == "wrong" for figure in certificate.figures)

@@ -210,7 +210,8 @@ class Model(ModelBase):
             None if value is None or value == output else value.xreplace(real)
             for value, output in zip(self._in_order, self.outputs, strict=True)
         ]
-        task = Task(outputs_as_typed=() if graph.is_large else tuple(typed), likelihood=likelihood)
+        as_typed = () if graph.is_large else tuple(typed)
+        task = Task(outputs_as_typed=as_typed, fits=FitTask(likelihood=likelihood))
         return self._program_of((*steps, *of_noise), outputs, real, weight, task)
 
     def _program_of(
@@ -225,8 +226,12 @@ class Model(ModelBase):
         known = [*real.values(), weight, *(step.target for step in steps)]
         for step in steps:  # check again, now that all symbols are known to be real
             check_piece(step.expression, known, self.name)
-        fits = FitTask(
-            quantities=self.quantities, own=self.own, curves=self.curves, starts_from_data=self.starts_from_data
+        fits = replace(
+            task.fits,
+            quantities=self.quantities,
+            own=self.own,
+            curves=self.curves,
+            starts_from_data=self.starts_from_data,
         )
         return Program(
             name=self.name,

@@ -268,6 +268,8 @@ class FitTask:
     input_shifts: int = 0
     """The number of trailing parameters that shift the inputs, and are held at 0: a fit with errors in the inputs has
     its derivatives by the inputs from them."""
+    likelihood: Likelihood | None = None
+    """The likelihood of targets whose scale is a formula."""
 
 
 @dataclass(frozen=True)
@@ -297,8 +299,6 @@ class Task:
     """The steps that only the fields need: the parts of sums of derivatives, which nothing else computes one by one."""
     residuals: tuple[Element, ...] = ()
     """The residuals of which the loss of a sample is the sum of squares, if they are not only outputs minus targets."""
-    likelihood: Likelihood | None = None
-    """The likelihood of targets whose scale is a formula."""
     sorted_inputs: tuple[str, ...] = ()
     """The inputs whose values ascend within a sample: times."""
     output_is_series: bool = False

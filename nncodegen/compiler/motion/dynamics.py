@@ -563,9 +563,8 @@ class Dynamics(ModelBase):
             loss=losses[-1].target,
             extents=(*extents, *self.networks.extents),
             task=Task(
-                fits=FitTask(has_fit_by_default=True),
+                fits=FitTask(has_fit_by_default=True, likelihood=likelihood),
                 least_squares=self.loss == "mse" and likelihood is None,
-                likelihood=likelihood,
                 sorted_inputs=(self.time,) if has_time else (),
                 output_is_series=True,
                 losses_per_sample=size if entry.total == "mean" else 1,

@@ -80,7 +80,7 @@ def curvature(program: Program) -> Companion | str:
         )
 
     gradient = derivatives(summed([sample_loss], [], numbering))
-    likelihood = program.task.likelihood
+    likelihood = program.task.fits.likelihood
     if likelihood is not None:
         parts = information(sample_loss, gradient, u_elements, seeds, program, numbering)
         sample_loss, kept_values, gradient, products = parts
@@ -144,8 +144,8 @@ def _cuts(program: Program) -> Iterator[Cut]:
     A likelihood says them itself. If the program has residuals, they are tried first. Then come the outputs, where the
     loss holds their formula; then the arguments of their activations; then the outputs in the loss as it was described.
     """
-    if program.task.likelihood is not None:
-        yield program.steps, (*program.task.likelihood.locations, *program.task.likelihood.log_scales), False
+    if program.task.fits.likelihood is not None:
+        yield program.steps, (*program.task.fits.likelihood.locations, *program.task.fits.likelihood.log_scales), False
         return
     if program.task.residuals:
         yield program.steps, program.task.residuals, False

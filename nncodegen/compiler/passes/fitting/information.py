@@ -42,7 +42,7 @@ def information(
 
     ``u_elements`` are the locations, then the logarithms of scales; ``gradient`` are the derivatives by them.
     """
-    likelihood = program.task.likelihood
+    likelihood = program.task.fits.likelihood
     assert likelihood is not None
     count = len(likelihood.kinds)
     locations, log_scales = u_elements[:count], u_elements[count:]

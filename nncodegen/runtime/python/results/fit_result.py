@@ -336,7 +336,10 @@ class FitResult(Shown, Fitted):
         return text_table(self, self.message, self.derived)
 
     def __repr__(self) -> str:
-        figure = f"loss {self.cost:.6g}" if self._model.facts.fitting.curved else f"chi2 {self.chi2:.6g}"
+        if self._model.facts.fitting.noise:
+            figure = f"log-likelihood {self.log_likelihood:.6g}"
+        else:
+            figure = f"loss {self.cost:.6g}" if self._model.facts.fitting.curved else f"chi2 {self.chi2:.6g}"
         return f"<FitResult: {self.status} after {self.iterations} iterations, {figure}>"
 
     def _repr_html_(self) -> str:
